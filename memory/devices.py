@@ -1,0 +1,263 @@
+"""Accelerators: what their memory holds, as the driver and our own allocator say.
+
+The driver is asked through NVML, so that a process without torch can look. Where torch is loaded, what its
+allocator has reserved and does not use is counted as free, because it is free to us.
+"""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Device:
+    """One accelerator. `index` counts as CUDA does: among the visible devices.
+
+    `others_bytes` is what other processes hold; `reusable_bytes` what our allocator has reserved and does
+    not use.
+    """
+
+    kind: Literal["cuda", "mps"]
+    index: int
+    name: str
+    uuid: str
+    total_bytes: int
+    free_bytes: int
+    reusable_bytes: int = 0
+    others_bytes: int = 0
+    utilisation_percent: int | None = None
+
+    @property
+    def available_bytes(self) -> int:
+        """What we could hold more: free to everyone, and reserved by us already."""
+        return min(self.total_bytes, self.free_bytes + self.reusable_bytes)
+
+    def limited(self, limit_bytes: int) -> "Device":
+        """The same device as if it had no more memory than this."""
+        total = min(self.total_bytes, limit_bytes)
+        return replace(self, total_bytes=total, free_bytes=min(self.free_bytes, total))
+
+    @property
+    def shares_host(self) -> bool:
+        """Whether its memory is the host's memory."""
+        return self.kind == "mps"
+
+
+def find_devices(
+    host_total_bytes: int,
+    host_available_bytes: int,
+    *,
+    nvml: Any = None,
+    environ: Mapping[str, str] = os.environ,
+    own_pids: Collection[int] = (),
+) -> tuple[tuple[Device, ...], str]:
+    """The devices that can be used; where there are none, one sentence that says why.
+
+    `nvml` is the module `pynvml` or something that behaves like it; `own_pids` are our processes besides
+    this one.
+    """
+    if platform.system() == "Darwin":
+        return _find_mps(host_total_bytes, host_available_bytes)
+    if sentence := _torch_refuses():
+        return (), sentence
+    nvml, sentence = _open(nvml)
+    if nvml is None:
+        return (), sentence
+    try:
+        return _visible(nvml, environ, {os.getpid(), *own_pids})
+    except nvml.NVMLError as error:
+        return (), f"The NVIDIA driver gave an error ({error}); computing on the CPU."
+
+
+def device_reader(nvml: Any = None) -> Callable[[Collection[int]], int]:
+    """A function from process ids to the device bytes that they hold, cheap enough to be called often.
+
+    The driver is opened here, once. In a container the driver may know our processes by other ids; this
+    process is then counted by what its own allocator has reserved.
+    """
+    nvml, _ = _open(nvml)
+
+    def held_bytes(pids: Collection[int]) -> int:
+        by_driver = 0
+        if nvml is not None:
+            with suppress(nvml.NVMLError):
+                handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+                by_driver = sum(_held_bytes(nvml, handle, pids) for handle in handles)
+        return max(by_driver, _reserved_bytes())
+
+    return held_bytes
+
+
+def limit_device(limit_bytes: int, index: int = 0) -> bool:
+    """Keep torch's allocator below `limit_bytes` on device `index`; False where torch uses no device.
+
+    Beyond the limit torch raises its ordinary out-of-memory error. The driver's own context is not counted.
+    Raises ValueError where the limit is not positive.
+    """
+    if limit_bytes <= 0:
+        raise ValueError(f"a device limit must be positive, not {limit_bytes} bytes")
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return False
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(index).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total), index)
+        return True
+    if torch.backends.mps.is_available():
+        total = torch.mps.recommended_max_memory()
+        torch.mps.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
+        return True
+    return False
+
+
+def _open(nvml: Any) -> tuple[Any, str]:
+    """The NVML module, ready to be asked, or None and why."""
+    try:
+        # Imported here, because it may be missing where there can be no NVIDIA card.
+        nvml = nvml or importlib.import_module("pynvml")
+        nvml.nvmlInit()
+    except ImportError:
+        return None, "No GPU can be looked for because pynvml is not installed; computing on the CPU."
+    except nvml.NVMLError as error:
+        return None, f"No NVIDIA driver answers ({error}); computing on the CPU."
+    return nvml, ""
+
+
+def _torch_refuses() -> str:
+    """Why torch cannot use a GPU that the driver may have; empty where nothing is known against it."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        return "" if torch.cuda.is_available() else "This torch cannot use a GPU; computing on the CPU."
+    with suppress(importlib.metadata.PackageNotFoundError):
+        version = importlib.metadata.version("torch")
+        if version.endswith("+cpu"):
+            return f"The installed torch {version} is built for the CPU alone; computing on the CPU."
+    return ""
+
+
+def _visible(nvml: Any, environ: Mapping[str, str], own: Collection[int]) -> tuple[tuple[Device, ...], str]:
+    handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+    chosen = environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        handles = _chosen(nvml, handles, chosen)
+    devices = tuple(_describe(nvml, handle, index, own) for index, handle in enumerate(handles))
+    if devices:
+        return devices, ""
+    if chosen is None:
+        return (), "The NVIDIA driver lists no GPU; computing on the CPU."
+    return (), f"CUDA_VISIBLE_DEVICES is {chosen!r}, which shows no GPU; computing on the CPU."
+
+
+def _chosen(nvml: Any, handles: list[Any], chosen: str) -> list[Any]:
+    """The handles that CUDA would show. Like CUDA, stops at the first entry that names no device."""
+    shown: list[Any] = []
+    for entry in (part.strip() for part in chosen.split(",")):
+        handle = None
+        if entry.isdecimal():
+            handle = handles[int(entry)] if int(entry) < len(handles) else None
+        elif entry.startswith("MIG-"):
+            with suppress(nvml.NVMLError):
+                handle = nvml.nvmlDeviceGetHandleByUUID(entry)
+        elif entry:
+            matches = [h for h in handles if _word(nvml.nvmlDeviceGetUUID(h)).startswith(entry)]
+            handle = matches[0] if len(matches) == 1 else None
+        if handle is None:
+            break
+        shown.append(handle)
+    return shown
+
+
+def _describe(nvml: Any, handle: Any, index: int, own: Collection[int]) -> Device:
+    """A device's facts; those that a card does not tell (slices, old cards) are left empty."""
+    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
+    name, uuid, utilisation = "GPU", "", None
+    with suppress(nvml.NVMLError):
+        name = _word(nvml.nvmlDeviceGetName(handle))
+    with suppress(nvml.NVMLError):
+        uuid = _word(nvml.nvmlDeviceGetUUID(handle))
+    with suppress(nvml.NVMLError):
+        utilisation = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
+    reserved, allocated = _torch_bytes(index, uuid)
+    held = max(_held_bytes(nvml, handle, own), reserved)
+    return Device(
+        kind="cuda",
+        index=index,
+        name=name,
+        uuid=uuid,
+        total_bytes=int(memory.total),
+        free_bytes=int(memory.free),
+        reusable_bytes=max(0, reserved - allocated),
+        others_bytes=max(0, int(memory.total) - int(memory.free) - held),
+        utilisation_percent=utilisation,
+    )
+
+
+def _held_bytes(nvml: Any, handle: Any, pids: Collection[int]) -> int:
+    """Bytes of the device that the processes hold, as far as the driver tells."""
+    held: dict[int, int] = {}
+    for list_processes in (
+        nvml.nvmlDeviceGetComputeRunningProcesses,
+        nvml.nvmlDeviceGetGraphicsRunningProcesses,
+    ):
+        with suppress(nvml.NVMLError):
+            for process in list_processes(handle):
+                # A process that computes and draws is in both lists with the same bytes.
+                held[process.pid] = max(held.get(process.pid, 0), int(process.usedGpuMemory or 0))
+    return sum(size for pid, size in held.items() if pid in pids)
+
+
+def _torch_cuda() -> Any:
+    """torch.cuda where it is loaded and in use. Asking earlier would start the driver in this process."""
+    torch: Any = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _torch_bytes(index: int, uuid: str) -> tuple[int, int]:
+    """Bytes that our allocator has reserved on a device, and how many of them are in use."""
+    cuda = _torch_cuda()
+    if cuda is None:
+        return 0, 0
+    # CUDA may number cards by speed, NVML numbers them by bus: the id tells them apart.
+    ids = [f"GPU-{cuda.get_device_properties(i).uuid}" for i in range(cuda.device_count())]
+    if uuid in ids:
+        index = ids.index(uuid)
+    if index >= len(ids):
+        return 0, 0
+    return int(cuda.memory_reserved(index)), int(cuda.memory_allocated(index))
+
+
+def _reserved_bytes() -> int:
+    cuda = _torch_cuda()
+    if cuda is not None:
+        return sum(int(cuda.memory_reserved(i)) for i in range(cuda.device_count()))
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.backends.mps.is_available():
+        return int(torch.mps.driver_allocated_memory())
+    return 0
+
+
+def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[Device, ...], str]:
+    """Apple's GPU, which lives in the host's memory."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        if not torch.backends.mps.is_available():
+            return (), "This torch cannot use Apple's GPU; computing on the CPU."
+        total, held = int(torch.mps.recommended_max_memory()), int(torch.mps.driver_allocated_memory())
+        reusable = max(0, held - int(torch.mps.current_allocated_memory()))
+    elif platform.machine() == "arm64":
+        # Metal recommends about two thirds of the machine on small ones; torch tells exactly, once loaded.
+        total, held, reusable = host_total_bytes * 2 // 3, 0, 0
+    else:
+        return (), "This Mac has no GPU that torch can use; computing on the CPU."
+    free = max(0, min(total - held, host_available_bytes))
+    return (Device("mps", 0, "Apple GPU", "", total, free, reusable),), ""
+
+
+def _word(text: str | bytes) -> str:
+    return text.decode() if isinstance(text, bytes) else text

@@ -1,0 +1,233 @@
+"""What to do when memory ends: the same window again, a rung lower; and up again after a quiet while.
+
+The ladder knows nothing of frames. It calls a function with an `Effort` and, when that runs out of memory,
+calls it again with less of it. What was finished before is not its business, so nothing finished is
+repeated.
+"""
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self, TypeVar
+
+from memory.oom import chain, is_out_of_memory, release
+
+T = TypeVar("T")
+Change = Literal["exact", "close", "changes"]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is done at once: frames in a window and in a batch, and how finely.
+
+    `tile_px` None computes whole frames; `scale` multiplies width and height.
+    """
+
+    window: int
+    batch: int = 1
+    tile_px: int | None = None
+    precision: str = "float32"
+    scale: float = 1.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The effort as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The effort that `to_json` gave. Raises TypeError where a value is missing or unknown."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to need less.
+
+    `lower` gives a smaller effort, or None where it has nothing (more) to take away. A rung that gives the
+    same effort back is tried once per window; what it does is in `act`, which says whether there was
+    something to do.
+    """
+
+    name: str
+    change: Change
+    sentence: str
+    lower: Callable[[Effort], Effort | None]
+    act: Callable[[], bool] = lambda: True
+
+
+@dataclass(frozen=True)
+class Step:
+    """One move on the ladder, for the user to see."""
+
+    rung: str
+    change: Change
+    message: str
+    before: Effort
+    after: Effort
+    down: bool
+
+
+class Ladder:
+    """Runs one window after the other with as much effort as memory allows.
+
+    `current` is the effort of the next window; kept with a span, it lets a resumed run start with the same.
+    Holds as many efforts as there are ways down.
+    """
+
+    def __init__(
+        self,
+        start: Effort,
+        rungs: Sequence[Rung],
+        *,
+        on_step: Callable[[Step], None] = lambda step: None,
+        quiet_windows: int = 8,
+        free: Callable[[], None] = release,
+    ) -> None:
+        """Raises ValueError where a rung that changes results comes before one that does not."""
+        changing = [rung.change == "changes" for rung in rungs]
+        if changing != sorted(changing):
+            raise ValueError("rungs that change the result must come last")
+        self.current = start
+        self._rungs = tuple(rungs)
+        self._on_step = on_step
+        self._quiet_windows = quiet_windows
+        self._free = free
+        self._quiet = 0
+        self._above: list[tuple[Rung, Effort]] = []
+        self._failures: dict[Effort, int] = {}
+
+    def run(self, compute: Callable[[Effort], T]) -> T:
+        """The result of `compute(effort)`, with the effort lowered until memory suffices.
+
+        `compute` does its work before it returns (no lazy iterator) and may be called again after it
+        failed. Errors other than out of memory pass through. Where no rung is left, the first out-of-memory
+        error is raised.
+        """
+        self._climb()
+        tried: set[str] = set()
+        original: BaseException | None = None
+        try:
+            while True:
+                try:
+                    result = compute(self.current)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    failure: BaseException = error
+                else:
+                    self._quiet = 0 if original else self._quiet + 1
+                    return result
+                # Outside the except block nothing handles the error; but its frames still hold arrays.
+                _clear_frames(failure)
+                original = original or failure
+                del failure
+                self._free()
+                if not self._descend(tried):
+                    raise original
+        finally:
+            # The error's traceback leads to this frame: without this the two, and the result, would live on.
+            original = None
+
+    def _descend(self, tried: set[str]) -> bool:
+        """Take the first rung that changes something; False where none is left."""
+        for rung in self._rungs:
+            lower = rung.lower(self.current)
+            if lower is None or (lower == self.current and rung.name in tried):
+                continue
+            tried.add(rung.name)
+            if not rung.act():
+                continue
+            if lower != self.current:
+                self._above.append((rung, self.current))
+                self._failures[self.current] = self._failures.get(self.current, 0) + 1
+            self._move(lower, rung, rung.sentence, down=True)
+            return True
+        return False
+
+    def _climb(self) -> None:
+        """After quiet windows try the effort above once more; never again where it fails a second time.
+
+        A rung that changes results is not climbed: one video should not change its look back and forth.
+        """
+        if self._quiet < self._quiet_windows or not self._above:
+            return
+        rung, above = self._above[-1]
+        if rung.change == "changes" or self._failures.get(above, 0) > 1:
+            return
+        self._above.pop()
+        self._quiet = 0
+        self._move(above, rung, "Memory was quiet for a while, so more is tried again.", down=False)
+
+    def _move(self, effort: Effort, rung: Rung, message: str, *, down: bool) -> None:
+        step = Step(rung.name, rung.change, message, self.current, effort, down)
+        self.current = effort
+        self._on_step(step)
+
+
+def standard_rungs(
+    *,
+    network: bool = True,
+    min_window: int = 1,
+    min_batch: int = 1,
+    tiles_px: Sequence[int] = (),
+    precisions: Sequence[str] = (),
+    scales: Sequence[float] = (),
+    drop_idle: Callable[[], bool] | None = None,
+) -> tuple[Rung, ...]:
+    """The rungs in their order: what costs nothing first, what changes the result last.
+
+    Without a `network` batch and window are loops over frames, so that results are the same bytes; with
+    one, sums are taken in another order. `tiles_px`, `precisions` and `scales` are the values to go down
+    to, one after the other. `drop_idle` moves networks that are not at work off the device and says whether
+    there were any.
+    """
+    same: Change = "close" if network else "exact"
+    rungs = [Rung("retry", "exact", "Memory ran out; the same is tried again after cleaning up.", _same)]
+    if drop_idle is not None:
+        sentence = "Networks that are not at work were moved off the device."
+        rungs.append(Rung("drop idle networks", "exact", sentence, _same, drop_idle))
+    rungs += [
+        Rung("halve batch", same, "Fewer frames are computed at once.", _halver("batch", min_batch)),
+        Rung("halve window", same, "Windows are shorter, with the same halo.", _halver("window", min_window)),
+    ]
+    if tiles_px:
+        rungs.append(Rung("tile", "close", "Frames are computed in tiles.", _lister("tile_px", tiles_px)))
+    if precisions:
+        sentence = "Numbers are kept with fewer digits, which changes the result a little."
+        rungs.append(Rung("lower precision", "changes", sentence, _lister("precision", precisions)))
+    if scales:
+        sentence = "Frames are computed smaller, which changes the result."
+        rungs.append(Rung("lower resolution", "changes", sentence, _lister("scale", scales)))
+    return tuple(rungs)
+
+
+def _same(effort: Effort) -> Effort:
+    return effort
+
+
+def _halver(field: Literal["batch", "window"], smallest: int) -> Callable[[Effort], Effort | None]:
+    def lower(effort: Effort) -> Effort | None:
+        now: int = getattr(effort, field)
+        half = max(smallest, now // 2)
+        if half >= now:
+            return None
+        return replace(effort, batch=half) if field == "batch" else replace(effort, window=half)
+
+    return lower
+
+
+def _lister(field: str, values: Sequence[Any]) -> Callable[[Effort], Effort | None]:
+    """Goes down a list: to its first value from outside, to the next from one of its own."""
+
+    def lower(effort: Effort) -> Effort | None:
+        now = getattr(effort, field)
+        place = values.index(now) + 1 if now in values else 0
+        return replace(effort, **{field: values[place]}) if place < len(values) else None
+
+    return lower
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Empty the frames that an error, and those behind it, went through; line numbers stay."""
+    for each in chain(error):
+        traceback.clear_frames(each.__traceback__)

@@ -1,0 +1,100 @@
+"""Which errors mean that memory ended, and giving back what our libraries keep for later.
+
+The same event is worded by every allocator in its own way: CUDA's, HIP's, Apple's, Intel's, the libraries
+above them, ONNX Runtime, NumPy, OpenCV, the operating system.
+"""
+
+import errno
+import gc
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+_WORDINGS = re.compile(
+    "|".join(
+        (
+            # CUDA, HIP, XPU, MPS, NCCL, ONNX Runtime's CUDA provider; not "out of memory bounds".
+            r"\bout of memory\b(?! (?:bounds|range|access|index))",
+            r"cuda_?error_?out_?of_?memory|cudaErrorMemoryAllocation|hipErrorOutOfMemory",
+            r"OUT_OF_(?:DEVICE|HOST)_MEMORY|PI_ERROR_OUT_OF_RESOURCES|UR_RESULT_ERROR_OUT_OF_RESOURCES",
+            r"invalid buffer size: [\d.]+ ?[kmgt]i?b",  # MPS, for one tensor that is larger than it may be
+            # Libraries that take workspace of their own.
+            r"(?:CU|HIP|ROC)(?:BLAS|SOLVER|SPARSE|DNN)_STATUS_ALLOC_FAILED|rocblas_status_memory_error",
+            r"CUDNN_STATUS_INTERNAL_ERROR_(?:DEVICE|HOST)_ALLOCATION_FAILED|miopenStatusAllocFailed",
+            r"CUFFT_ALLOC_FAILED|HIPFFT_ALLOC_FAILED",
+            r"unable to find a valid cuDNN algorithm",  # each algorithm's workspace was refused
+            # ONNX Runtime, OpenCV, C++, NumPy, torch on the CPU.
+            r"failed to allocate (?:memory|\d+ bytes)",
+            r"available memory of \d+ is smaller than requested bytes",
+            r"insufficient memory",
+            r"std::bad_alloc",
+            r"unable to allocate (?:array|[\d.]+ ?(?:bytes|[kmgtpe]i?b))",
+            r"not enough memory: you tried to allocate",
+            # The operating system; the loader's wording for a full TLS block is another matter.
+            r"(?:cannot|can't|could not) allocate memory(?! in static tls)",
+            r"paging file is too small",
+            r"not enough memory resources are available",
+        )
+    ),
+    re.IGNORECASE,
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error`, or one that it was raised from, says in any wording that memory ended."""
+    return any(_says_so(each) for each in chain(error))
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """`error`, then what it was raised from or while handling, and the members of groups; each once."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, None if each.__suppress_context__ else each.__context__]
+        if isinstance(each, BaseExceptionGroup):
+            waiting += each.exceptions
+
+
+def release() -> None:
+    """Collect garbage, wait for devices, and hand back what torch's allocators keep unused. Never raises.
+
+    Call it outside `except` blocks: an error that is being handled keeps the frames that hold the tensors.
+    """
+    gc.collect()
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return
+    if torch.cuda.is_initialized():
+        _try(torch.cuda.synchronize)
+        _try(torch.cuda.empty_cache)
+    xpu = getattr(torch, "xpu", None)
+    if xpu is not None and xpu.is_available():
+        _try(xpu.synchronize)
+        _try(xpu.empty_cache)
+    if torch.backends.mps.is_available():
+        _try(torch.mps.synchronize)
+        _try(torch.mps.empty_cache)
+
+
+def _says_so(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    # torch.OutOfMemoryError has moved between modules; its name has stayed.
+    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return named or _WORDINGS.search(str(error)) is not None
+
+
+def _try(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except RuntimeError as error:
+        _log.warning("giving memory back failed: %s", error)

@@ -1,0 +1,220 @@
+"""How much a run may hold, what it will hold, and the window and batch that follow: known before it starts.
+
+A plan is a value: it is stored with its job, and a resumed job uses it again.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Literal, Self
+
+from memory.budget import Budget, within_limit
+from memory.probe import GIB
+
+Risk = Literal["low", "medium", "high", "cannot"]
+
+__all__ = ["GIB", "Budget", "Cost", "Load", "Plan", "Risk", "correct", "make_plan"]
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a run holds in one kind of memory, in bytes; pixels are those of one frame.
+
+    A `batch` frame is held besides the window's while a batch is computed.
+    """
+
+    fixed: float = 0
+    per_pixel: float = 0
+    per_window_frame: float = 0
+    per_window_pixel: float = 0
+    per_batch_frame: float = 0
+    per_batch_pixel: float = 0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if not 0 <= getattr(self, field.name) < math.inf:
+                raise ValueError(f"{field.name} must be a size in bytes, not {getattr(self, field.name)}")
+
+    def total_bytes(self, window: int, batch: int, pixels: int) -> int:
+        """Bytes held at the worst moment, rounded up."""
+        return math.ceil(
+            self.fixed
+            + pixels * self.per_pixel
+            + window * (self.per_window_frame + pixels * self.per_window_pixel)
+            + batch * (self.per_batch_frame + pixels * self.per_batch_pixel)
+        )
+
+    def scaled(self, factor: float, *, fixed_too: bool) -> "Load":
+        """The same load, its terms times `factor`; the fixed one only where asked."""
+        grown = {field.name: getattr(self, field.name) * factor for field in fields(self)}
+        return Load(**grown) if fixed_too else Load(**{**grown, "fixed": self.fixed})
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run holds on the host (all its processes) and on the device (with the driver's context)."""
+
+    host: Load = Load()
+    device: Load = Load()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Window and batch of a run, what it is expected to hold of what is there, and why, in a sentence."""
+
+    window_frames: int
+    batch_frames: int
+    predicted_host_bytes: int
+    predicted_device_bytes: int
+    budget_host_bytes: int
+    budget_device_bytes: int
+    disk_bytes: int
+    risk: Risk
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """The plan that `to_json` gave. Raises TypeError where a value is missing or unknown."""
+        return cls(**values)
+
+
+def make_plan(
+    cost: Cost,
+    *,
+    pixels: int,
+    frames: int,
+    budget: Budget,
+    window: Sequence[int],
+    batch: Sequence[int] = (1,),
+    disk_bytes: int = 0,
+) -> Plan:
+    """The largest window that fits with the smallest batch, then the largest batch that fits with it.
+
+    `pixels` are those of one frame, `window` and `batch` the sizes that may be chosen, in any order (a
+    range will do). No size is larger than the `frames` there are. Where even the smallest do not fit, they
+    are planned with the risk "cannot", and the reason tells what is needed. More memory never gives a
+    smaller window, nor a smaller batch for the same window. Raises ValueError where there is nothing to
+    choose from.
+    """
+    windows, batches = _choices(window, frames, "window"), _choices(batch, frames, "batch")
+
+    def shape(window_frames: int, batch_frames: int) -> Plan:
+        return Plan(
+            window_frames,
+            batch_frames,
+            cost.host.total_bytes(window_frames, batch_frames, pixels),
+            cost.device.total_bytes(window_frames, batch_frames, pixels),
+            budget.host_bytes,
+            budget.device_bytes,
+            disk_bytes,
+            "cannot",
+            "",
+        )
+
+    smallest = shape(windows[-1], batches[-1])
+    if _use(smallest, budget) > 1:
+        return replace(smallest, reason=_refusal(smallest, budget))
+    chosen = next(w for w in windows if _use(shape(w, batches[-1]), budget) <= 1)
+    plan = next(p for p in (shape(chosen, b) for b in batches) if _use(p, budget) <= 1)
+    reduced = (plan.window_frames, plan.batch_frames) != (windows[0], batches[0])
+    risk = _risk(_use(plan, budget), _use(smallest, budget), reduced)
+    return replace(plan, risk=risk, reason=_explanation(plan, budget, (windows[0], batches[0]), risk))
+
+
+def correct(
+    cost: Cost, plan: Plan, *, pixels: int, measured_host_bytes: int, measured_device_bytes: int = 0
+) -> Cost:
+    """`cost` as the first windows of `plan` showed it, so that the plan predicts at least what was measured.
+
+    What was measured above the fixed part is blamed on windows and batches. A lower measurement is believed
+    to the half: a few windows may not have met the worst moment. A measurement of 0 says nothing.
+    """
+
+    def corrected(load: Load, measured_bytes: int) -> Load:
+        predicted = load.total_bytes(plan.window_frames, plan.batch_frames, pixels)
+        if measured_bytes <= 0 or predicted == 0:
+            return replace(load, fixed=max(load.fixed, measured_bytes))
+        moving = predicted - load.fixed
+        if measured_bytes > load.fixed and moving >= 1:
+            return load.scaled(max(0.5, (measured_bytes - load.fixed) / moving * (1 + 1e-9)), fixed_too=False)
+        return load.scaled(max(0.5, measured_bytes / predicted * (1 + 1e-9)), fixed_too=True)
+
+    return Cost(corrected(cost.host, measured_host_bytes), corrected(cost.device, measured_device_bytes))
+
+
+def _choices(sizes: Sequence[int], frames: int, name: str) -> list[int]:
+    """The sizes that make sense for so many frames, largest first."""
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"a {name} is chosen from sizes of at least 1 frame, not from {list(sizes[:5])}")
+    return sorted({min(size, max(1, frames)) for size in sizes}, reverse=True)
+
+
+def _use(plan: Plan, budget: Budget) -> float:
+    """The fullest of the budgets, as a fraction; above 1 the plan does not fit."""
+    host = plan.predicted_host_bytes + (plan.predicted_device_bytes if budget.unified else 0)
+    return max(
+        _fraction(host, budget.host_bytes),
+        _fraction(plan.predicted_device_bytes, budget.device_bytes),
+        _fraction(plan.disk_bytes, math.inf if budget.disk_bytes is None else budget.disk_bytes),
+    )
+
+
+def _fraction(need: float, have: float) -> float:
+    if need <= 0:
+        return 0.0
+    return need / have if have > 0 else math.inf
+
+
+def _risk(use: float, smallest_use: float, reduced: bool) -> Risk:
+    """High where nothing smaller is left to retreat to; low where all that was wished for fits with room."""
+    if smallest_use > 0.9:
+        return "high"
+    return "low" if use <= 0.7 and not reduced else "medium"
+
+
+def _explanation(plan: Plan, budget: Budget, wished: tuple[int, int], risk: Risk) -> str:
+    shape = f"windows of {plan.window_frames} frames in batches of {plan.batch_frames}"
+    parts = [f"{_gib(plan.predicted_host_bytes)} of {_gib(plan.budget_host_bytes)} host memory"]
+    if plan.predicted_device_bytes:
+        parts.append(f"{_gib(plan.predicted_device_bytes)} of {_gib(plan.budget_device_bytes)} device memory")
+    if plan.disk_bytes and budget.disk_bytes is not None:
+        parts.append(f"{_gib(plan.disk_bytes)} of {_gib(budget.disk_bytes)} disk")
+    sentence = f"{shape} hold {', '.join(parts)}"
+    if (plan.window_frames, plan.batch_frames) != wished:
+        sentence += f"; {wished[0]} frames in batches of {wished[1]} would not fit"
+    if risk == "high":
+        sentence += "; little room is left"
+    return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _refusal(plan: Plan, budget: Budget) -> str:
+    """What is missing, and which limit would do where a limit is in the way."""
+    host = plan.predicted_host_bytes + (plan.predicted_device_bytes if budget.unified else 0)
+    parts = []
+    if _fraction(host, budget.host_bytes) > 1:
+        parts.append(
+            _missing(host, budget.host_bytes, "host memory", "--ram-limit-gb", budget.ram_limit_bytes)
+        )
+    if _fraction(plan.predicted_device_bytes, budget.device_bytes) > 1:
+        need = plan.predicted_device_bytes
+        parts.append(
+            _missing(need, budget.device_bytes, "device memory", "--vram-limit-gb", budget.vram_limit_bytes)
+        )
+    if budget.disk_bytes is not None and _fraction(plan.disk_bytes, budget.disk_bytes) > 1:
+        parts.append(_missing(plan.disk_bytes, budget.disk_bytes, "disk", "", None))
+    return f"The run needs at the least {' and '.join(parts)}."
+
+
+def _missing(need: int, have: int, kind: str, flag: str, limit_bytes: int | None) -> str:
+    text = f"{_gib(need)} of {kind}, and {_gib(have)} can be used"
+    if limit_bytes is not None and have == within_limit(limit_bytes):
+        text += f" ({flag} of {math.ceil(need / 0.9 / GIB * 10) / 10:.1f} or more would do)"
+    return text
+
+
+def _gib(size_bytes: float) -> str:
+    return f"{size_bytes / GIB:.2f} GiB"

@@ -1,0 +1,119 @@
+"""What the machine has and what of it is free, now: host, devices, disk.
+
+A container's limit counts as the machine. Nothing here imports torch; where it is loaded, its readings are
+used.
+"""
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from memory.container import find_limits
+from memory.devices import Device, find_devices
+
+GIB = 1 << 30
+
+__all__ = ["GIB", "Device", "Disk", "Hardware", "Host", "probe_disk", "probe_hardware", "probe_host"]
+
+
+@dataclass(frozen=True)
+class Host:
+    """Host memory: `total_bytes` is the machine's or the container's, whichever is smaller."""
+
+    total_bytes: int
+    available_bytes: int
+    machine_bytes: int
+    in_container: bool = False
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The file system that holds a path."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What was found. `no_device_reason` is a sentence where `devices` is empty."""
+
+    host: Host
+    devices: tuple[Device, ...] = ()
+    no_device_reason: str = ""
+
+    def device(self, index: int = 0) -> Device | None:
+        """The device with this number among the visible ones, or None."""
+        return next((device for device in self.devices if device.index == index), None)
+
+    def limited(self, ram_limit_gb: float | None = None, vram_limit_gb: float | None = None) -> "Hardware":
+        """The same hardware as if it had no more than this (GiB): how presets see a user's limits."""
+        host, devices = self.host, self.devices
+        if ram_limit_gb is not None:
+            most = int(ram_limit_gb * GIB)
+            host = replace(
+                host,
+                total_bytes=min(host.total_bytes, most),
+                available_bytes=min(host.available_bytes, most),
+            )
+        if vram_limit_gb is not None:
+            devices = tuple(device.limited(int(vram_limit_gb * GIB)) for device in devices)
+        return replace(self, host=host, devices=devices)
+
+
+def probe_host(root: Path = Path("/")) -> Host:
+    """Host memory within every limit that the container and the groups above it set.
+
+    Free is the least that any of them leaves: min(machine, limit) - used. `root` stands for `/` (tests
+    simulate machines in a folder).
+    """
+    machine, available = _machine(root)
+    limits = find_limits(root)
+    smallest = min((limit.limit_bytes for limit in limits), default=machine)
+    free = min([available, *(limit.available_bytes for limit in limits)])
+    return Host(min(machine, smallest), free, machine, in_container=smallest < machine)
+
+
+def probe_disk(path: Path) -> Disk:
+    """The disk on which `path` lies or will lie. Raises OSError where not even its root can be asked."""
+    path = path.absolute()
+    existing = next(folder for folder in (path, *path.parents) if folder.exists())
+    usage = shutil.disk_usage(existing)
+    return Disk(usage.total, usage.free)
+
+
+def probe_hardware(
+    root: Path = Path("/"),
+    *,
+    nvml: Any = None,
+    environ: Mapping[str, str] = os.environ,
+    own_pids: Collection[int] = (),
+) -> Hardware:
+    """Host and devices as they are now. Never raises because of a driver; takes some milliseconds.
+
+    `nvml` stands for the module `pynvml`, `environ` for the process's environment, `own_pids` are our
+    processes besides this one, whose device memory is not counted as other people's.
+    """
+    host = probe_host(root)
+    devices, reason = find_devices(
+        host.total_bytes, host.available_bytes, nvml=nvml, environ=environ, own_pids=own_pids
+    )
+    return Hardware(host, devices, reason)
+
+
+def _machine(root: Path) -> tuple[int, int]:
+    """Total and available bytes of the whole machine."""
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+    except OSError:  # no Linux
+        memory = psutil.virtual_memory()
+        return memory.total, memory.available
+    kib = {key: int(value.split()[0]) for key, _, value in (line.partition(":") for line in lines)}
+    total = kib["MemTotal"]
+    # Kernels before 3.14 do not tell MemAvailable.
+    return total * 1024, kib.get("MemAvailable", kib["MemFree"]) * 1024

@@ -1,0 +1,1 @@
+"""Pipelines: what turns a video into a result, and everything below it."""

@@ -1,0 +1,182 @@
+"""The command line: the same jobs as the page's, without a browser.
+
+Exit codes: 0 done, 1 internal error, 2 bad input, 3 not enough memory or disk, 4 weights missing, 5 some files
+of a folder failed, 130 cancelled. With `--json` stdout is nothing but events, one JSON object a line.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import cyclopts
+from cyclopts import App, Parameter
+from pydantic import ValidationError
+
+from pipelines.console import Console
+from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
+from pipelines.folders import is_video_folder, videos_in
+from pipelines.jobs import Job
+from pipelines.queue import JobQueue
+from pipelines.settings import CopySettings, ScoreSettings, Settings
+
+app = App(name="python -m pipelines", help="Run videos of any length on whatever memory is there.")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Options:
+    """How a command is run, as opposed to what it computes."""
+
+    jobs_dir: Path = Path("jobs")
+    "Where jobs are kept."
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
+    "Also put the result here; the suffix says which (.mp4, .mkv, .csv, .json, .png)."
+    force: Annotated[bool, Parameter(negative="")] = False
+    "Compute anew what is already finished."
+    json: Annotated[bool, Parameter(negative="")] = False
+    "Events on stdout, one JSON object a line, and nothing else."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Place:
+    """Where jobs are, and how to speak."""
+
+    jobs_dir: Path = Path("jobs")
+    "Where jobs are kept."
+    json: Annotated[bool, Parameter(negative="")] = False
+    "Events on stdout, one JSON object a line, and nothing else."
+
+
+_OPTIONS, _PLACE, _SCORE, _COPY = Options(), Place(), ScoreSettings(), CopySettings()
+_Flat = Parameter(name="*")
+
+
+@app.command
+def score(
+    path: Path, /, *, settings: Annotated[ScoreSettings, _Flat] = _SCORE, options: Options = _OPTIONS
+) -> None:
+    """Score sharpness, blur, frozen frames, cuts and smoothness of a video, a folder of images or of videos."""
+    console = Console(json=options.json)
+    if path.is_dir() and is_video_folder(path):
+        _score_folder(path, settings, options, console)
+    else:
+        _run("score", path, settings, options, console)
+
+
+@app.command
+def copy(
+    path: Path, /, *, settings: Annotated[CopySettings, _Flat] = _COPY, options: Options = _OPTIONS
+) -> None:
+    """Decode and encode a video again, its sound and times kept: try the machinery on a file."""
+    _run("copy", path, settings, options, Console(json=options.json))
+
+
+@app.command
+def resume(id: str | None = None, /, *, options: Place = _PLACE) -> None:
+    """Go on with a job where it was; without an ID, with every interrupted or paused one."""
+    console = Console(json=options.json)
+    jobs = [Job.find(options.jobs_dir, id)] if id else _unfinished(options.jobs_dir)
+    if not jobs:
+        console.say(f"Nothing to resume in {options.jobs_dir}.")
+    with _queue(options.jobs_dir) as queue:
+        for job in jobs:
+            console.follow(queue, queue.start(job))
+
+
+def _unfinished(jobs_dir: Path) -> list[Job]:
+    return [job for job in Job.all(jobs_dir) if job.state() in ("interrupted", "queued", "paused")]
+
+
+@app.command
+def estimate(
+    task: str, path: Path, /, *, settings: Annotated[ScoreSettings, _Flat] = _SCORE, options: Place = _PLACE
+) -> None:
+    """Say what a run would do and hold, without running it: facts, preset, window, memory, disk, risk."""
+    from pipelines.planning import estimate as estimated  # here: it loads the decoders
+
+    Console(json=options.json).show(estimated(task, path, settings, options.jobs_dir))
+
+
+@app.command
+def doctor(*, options: Place = _PLACE) -> None:
+    """Look at hardware, limits, decoders, weights and disk, and say what to do about each."""
+    from pipelines.doctor import examine  # here: it loads the decoders
+
+    Console(json=options.json).checkup(examine(options.jobs_dir))
+
+
+def _run(task: str, path: Path, settings: Settings, options: Options, console: Console) -> None:
+    with _queue(options.jobs_dir) as queue:
+        job = queue.submit(task, path, settings, force=options.force)
+        outputs = console.follow(queue, job)
+    if options.output:
+        console.put(outputs, options.output)
+
+
+def _score_folder(folder: Path, settings: Settings, options: Options, console: Console) -> None:
+    from pipelines.scoring import batch
+
+    results = []
+    with _queue(options.jobs_dir) as queue:
+        for path in videos_in(folder):
+            try:
+                job = queue.submit("score", path, settings, force=options.force)
+                results.append(batch.read_result(path.name, console.follow(queue, job)))
+            except Cancelled:
+                raise
+            except LongtakeError as error:
+                console.error(error, path.name)
+                results.append(batch.failed_result(path.name, error))
+    table = batch.write_table(results, options.output or options.jobs_dir / f"{folder.resolve().name}-scores")
+    console.table(table)
+    bad = sum(result.error is not None for result in results)
+    if bad:
+        raise SomeFailed(f"{bad} of {len(results)} files failed.", "The table says why for each.")
+
+
+@contextlib.contextmanager
+def _queue(jobs_dir: Path) -> Iterator[JobQueue]:
+    queue = JobQueue(jobs_dir)
+    try:
+        yield queue
+    finally:
+        queue.close()
+
+
+def _one_line(error: cyclopts.CycloptsError) -> str:
+    cause: Any = error.__cause__
+    if not isinstance(cause, ValidationError):
+        return str(error).splitlines()[0]
+    first = cause.errors()[0]
+    where = "".join(f"--{str(part).replace('_', '-')} " for part in first["loc"])
+    got = f" (not {first['input']!r})" if first["loc"] else ""
+    return f"{where}{first['msg'].removeprefix('Value error, ')}{got}."
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; returns its exit code. Errors are one line on stderr, what and what to do."""
+    console = Console(json="--json" in arguments)
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except cyclopts.CycloptsError as error:
+        console.error(BadInput(_one_line(error), "`--help` lists what there is."))
+        return BadInput.exit_code
+    except LongtakeError as error:
+        console.error(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return Cancelled.exit_code
+    except BrokenPipeError:
+        # Whoever read our output is gone; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

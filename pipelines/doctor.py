@@ -1,0 +1,149 @@
+"""A look at everything a run depends on, and what to do about each."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import imageio_ffmpeg
+from pydantic import BaseModel, ConfigDict
+
+from memory.probe import GIB, Hardware, probe_disk, probe_hardware
+
+_LOW_DISK_BYTES = 5 * GIB
+_LOW_HOST_BYTES = 2 * GIB
+
+
+class Finding(BaseModel):
+    """One thing that was looked at: what was found, whether it is fine, and what to do where it is not."""
+
+    model_config = ConfigDict(frozen=True)
+    what: str
+    found: str
+    ok: bool
+    advice: str = ""
+
+
+def examine(jobs_dir: Path, hardware: Hardware | None = None) -> list[Finding]:
+    """Hardware, limits, encoder, decoders, weights and disk, in this order. Takes about a second."""
+    return list(_findings(jobs_dir, hardware or probe_hardware()))
+
+
+def _findings(jobs_dir: Path, hardware: Hardware) -> Iterator[Finding]:
+    python = platform.python_version_tuple()[:2]
+    supported = ("3", "11") <= python <= ("3", "13")
+    yield Finding(
+        what="python",
+        found=f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        ok=supported,
+        advice="" if supported else "Use Python 3.11, 3.12 or 3.13.",
+    )
+    yield _host(hardware)
+    yield from _devices(hardware)
+    yield _torch()
+    yield _ffmpeg()
+    yield _decoders()
+    yield _weights()
+    yield _disk(jobs_dir)
+
+
+def _host(hardware: Hardware) -> Finding:
+    host = hardware.host
+    limit = (
+        f", a container's limit on a machine of {host.machine_bytes / GIB:.0f} GiB"
+        if host.in_container
+        else ""
+    )
+    low = host.available_bytes < _LOW_HOST_BYTES
+    return Finding(
+        what="host",
+        found=f"{host.available_bytes / GIB:.1f} GiB free of {host.total_bytes / GIB:.1f} GiB{limit}",
+        ok=not low,
+        advice="Close other programs; runs are planned small until then." if low else "",
+    )
+
+
+def _devices(hardware: Hardware) -> Iterator[Finding]:
+    for device in hardware.devices:
+        others = f", {device.others_bytes / GIB:.1f} GiB held by others" if device.others_bytes else ""
+        yield Finding(
+            what=f"gpu {device.index}",
+            found=f"{device.name}: {device.free_bytes / GIB:.1f} GiB free of {device.total_bytes / GIB:.1f} GiB{others}",
+            ok=True,
+        )
+    if not hardware.devices:
+        yield Finding(
+            what="gpu",
+            found=hardware.no_device_reason,
+            ok=True,
+            advice="The built-in engines need none.",
+        )
+
+
+def _torch() -> Finding:
+    # Asked by its metadata: importing torch takes seconds and 200 MiB.
+    if find_spec("torch") is None:
+        return Finding(
+            what="torch",
+            found="not installed",
+            ok=False,
+            advice="Network engines need it: pip install -r requirements.txt.",
+        )
+    return Finding(what="torch", found=importlib.metadata.version("torch"), ok=True)
+
+
+def _ffmpeg() -> Finding:
+    try:
+        path = imageio_ffmpeg.get_ffmpeg_exe()
+        shown = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+        return Finding(
+            what="ffmpeg",
+            found=f"does not run ({error})",
+            ok=False,
+            advice="Reinstall it: pip install --force-reinstall imageio-ffmpeg.",
+        )
+    return Finding(what="ffmpeg", found=f"{shown.stdout.split(' Copyright')[0]} ({path})", ok=True)
+
+
+def _decoders() -> Finding:
+    found = [f"{name} {importlib.metadata.version(name)}" for name in ("av", "decord") if find_spec(name)]
+    missing = find_spec("decord") is None
+    return Finding(
+        what="decoders",
+        found=", ".join([*found, "ffmpeg pipe"]),
+        ok=True,
+        advice="decord has no wheel for this machine; PyAV reads every clip." if missing else "",
+    )
+
+
+def _weights() -> Finding:
+    place = os.environ.get("LONGTAKE_WEIGHTS")
+    if not place:
+        return Finding(
+            what="weights",
+            found="none; the built-in engines need none",
+            ok=True,
+            advice="For network engines set LONGTAKE_WEIGHTS or --weights to a folder with published weights.",
+        )
+    there = Path(place).is_dir()
+    return Finding(
+        what="weights",
+        found=place if there else f"LONGTAKE_WEIGHTS is {place}, which is no folder",
+        ok=there,
+        advice="" if there else "Correct the path or unset it.",
+    )
+
+
+def _disk(jobs_dir: Path) -> Finding:
+    disk = probe_disk(jobs_dir)
+    low = disk.free_bytes < _LOW_DISK_BYTES
+    return Finding(
+        what="disk",
+        found=f"{disk.free_bytes / GIB:.1f} GiB free for {jobs_dir}",
+        ok=not low,
+        advice="Make room or choose another --jobs-dir." if low else "",
+    )

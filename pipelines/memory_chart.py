@@ -1,0 +1,30 @@
+"""The picture of a run's memory over time: what was predicted, what was held, what the limit was."""
+
+import csv
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+_GIB = 2**30
+
+
+def draw_memory(
+    table: Path, picture: Path, *, predicted_bytes: int, limit_bytes: int | None, title: str
+) -> None:
+    """Draw `table` (columns seconds, host_bytes, device_bytes; at most 1,000 rows) as a PNG at `picture`."""
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    seconds = [float(row["seconds"]) for row in rows]
+    figure = Figure(figsize=(9, 3), dpi=110, layout="constrained")
+    axes = figure.add_subplot()
+    for column, label, colour in (("host_bytes", "host", "#2f6f8f"), ("device_bytes", "device", "#b5651d")):
+        held = [int(row[column]) / _GIB for row in rows]
+        if any(held):
+            axes.plot(seconds, held, color=colour, label=label)
+    axes.axhline(predicted_bytes / _GIB, color="#777", linestyle="--", linewidth=1, label="predicted")
+    if limit_bytes:
+        axes.axhline(limit_bytes / _GIB, color="#b00020", linewidth=1, label="limit")
+    axes.set(xlabel="seconds", ylabel="GiB", title=title, ylim=(0, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right", ncols=4)
+    figure.savefig(picture, format="png")

@@ -1,0 +1,144 @@
+"""From a question to a plan: look at the video and the machine, pick a preset, solve for window and batch.
+
+Everything here happens before the first frame is computed; `estimate` stops there.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from memory.plan import Budget, Plan, make_plan
+from memory.probe import probe_disk, probe_hardware
+from pipelines.errors import BadInput
+from pipelines.events import Facts, Planned
+from pipelines.settings import MODELS, Settings
+from pipelines.spans import Span
+from pipelines.stages import Pipeline
+from pipelines.tasks import pipeline_for
+from pipelines.video.info import VideoInfo
+from pipelines.video.probe import probe
+from presets.choose import Choice, VideoFacts, choose
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Everything that is decided before a run."""
+
+    pipeline: Pipeline
+    video: VideoInfo
+    frames: Span
+    settings: Settings
+    choice: Choice
+    plan: Plan
+    disk_free_bytes: int
+
+    @property
+    def lacks_disk(self) -> bool:
+        """Whether it is the disk that is too small."""
+        return self.plan.disk_bytes > self.disk_free_bytes
+
+    def planned(self, job: str, frames_kept: int) -> Planned:
+        """The preparation as the event that tells it."""
+        plan, choice = self.plan, self.choice
+        return Planned(
+            job=job,
+            facts=_facts(self.video),
+            engine=self.pipeline.engine,
+            frames=len(self.frames),
+            frames_kept=frames_kept,
+            window_frames=plan.window_frames,
+            batch_frames=plan.batch_frames,
+            predicted_host_bytes=plan.predicted_host_bytes,
+            predicted_device_bytes=plan.predicted_device_bytes,
+            budget_host_bytes=plan.budget_host_bytes,
+            budget_device_bytes=plan.budget_device_bytes,
+            disk_bytes=plan.disk_bytes,
+            risk=plan.risk,
+            reason=plan.reason,
+            preset=choice.preset,
+            preset_reason=choice.reason,
+        )
+
+
+def prepare(
+    task: str,
+    path: Path,
+    settings: Settings,
+    jobs_dir: Path,
+    *,
+    held_bytes: int = 0,
+    kept: Plan | None = None,
+) -> Preparation:
+    """Look, choose and plan. `held_bytes` is what our processes hold already.
+
+    A `kept` plan is not made anew, only held against today's budget: its window and batch stay.
+
+    Raises the errors of `probe` for a video that cannot be read, BadInput for an empty range of time. A plan that
+    cannot be kept is returned as such, with the reason.
+    """
+    video = probe(path, salvage=settings.salvage)
+    frames = range_of(video, settings)
+    pipeline = pipeline_for(task, settings)
+    hardware, disk = probe_hardware(), probe_disk(jobs_dir)
+    pixels = video.width * video.height
+    facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
+    choice = choose(hardware, facts, task, settings.quality, settings.preset)
+    plan = make_plan(
+        pipeline.cost(video, settings),
+        pixels=pixels,
+        frames=len(frames),
+        budget=Budget.of(
+            hardware,
+            disk,
+            ram_limit_gb=settings.ram_limit_gb,
+            vram_limit_gb=settings.vram_limit_gb,
+            held_bytes=held_bytes,
+        ),
+        window=(kept.window_frames,) if kept else pipeline.windows,
+        batch=(kept.batch_frames,) if kept else pipeline.batches,
+        disk_bytes=pipeline.disk_bytes(video, frames),
+    )
+    return Preparation(pipeline, video, frames, settings, choice, plan, disk.free_bytes)
+
+
+def estimate(task: str, path: Path, settings: Settings, jobs_dir: Path) -> Planned:
+    """What a run would do and hold. Raises as `prepare` does, and BadInput for a task that does not exist."""
+    if task not in MODELS:
+        raise BadInput(f"There is no task {task!r}.", f"There are {', '.join(sorted(MODELS))}.")
+    asked = MODELS[task].model_validate(settings.model_dump(include=set(MODELS[task].model_fields)))
+    return prepare(task, path, asked, jobs_dir).planned(job="", frames_kept=0)
+
+
+def range_of(video: VideoInfo, settings: Settings) -> Span:
+    """The frames shown at or after `start` and before `end`, seconds from the first frame. Raises BadInput for none."""
+
+    def index_at(seconds: float | None, otherwise: int) -> int:
+        # A decimal is meant to its last digit: 1.001 s is 1001/1000 s.
+        return otherwise if seconds is None else video.timeline.first_at(Fraction(str(seconds)))
+
+    start = index_at(settings.start, 0)
+    span = Span(start, max(start, index_at(settings.end, video.frames)))
+    if not span:
+        begin, end = settings.start or 0, settings.end or video.seconds
+        raise BadInput(
+            f"No frame lies between {begin:g} s and {end:g} s: the video has {video.seconds:g} s.",
+            "Choose --start and --end within it.",
+        )
+    return span
+
+
+def _facts(video: VideoInfo) -> Facts:
+    return Facts(
+        name=video.path.name,
+        container=video.container,
+        codec=video.codec,
+        width=video.width,
+        height=video.height,
+        frames=video.frames,
+        seconds=video.seconds,
+        frame_rate=str(video.frame_rate),
+        variable_frame_rate=video.timeline.vfr,
+        rotation=video.rotation,
+        sound=video.audio.codec if video.audio else None,
+        damage=video.damage,
+    )

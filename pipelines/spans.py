@@ -1,0 +1,67 @@
+"""Integers only: spans, the halo around them, and which are still missing.
+
+A span is a half-open range of frames `[start, stop)`. Nothing here knows pixels or files.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+_NAME = re.compile(r"(\d{8})-(\d{8})")
+
+
+@dataclass(frozen=True, order=True)
+class Span:
+    """Frames `start` to `stop - 1`."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.stop:
+            raise ValueError(f"a span needs 0 <= start <= stop, not {self.start}, {self.stop}")
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def name(self) -> str:
+        """The span as a file name: `00000000-00000240`."""
+        return f"{self.start:08d}-{self.stop:08d}"
+
+    @classmethod
+    def from_name(cls, name: str) -> "Span | None":
+        """The span that `name` stands for, or None where it is no name of a span."""
+        match = _NAME.fullmatch(name)
+        return cls(int(match[1]), int(match[2])) if match and int(match[1]) <= int(match[2]) else None
+
+
+def split(whole: Span, length: int) -> list[Span]:
+    """Cut `whole` into spans of `length` frames; a last span of one frame joins the one before.
+
+    A one-frame video segment has no duration of its own, which players and joins handle badly.
+    Holds one small object per span.
+    """
+    if length < 2:
+        raise ValueError(f"a span needs at least 2 frames, not {length}")
+    starts = list(range(whole.start, whole.stop, length))
+    if len(starts) > 1 and whole.stop - starts[-1] == 1:
+        starts.pop()
+    return [Span(a, b) for a, b in zip(starts, [*starts[1:], whole.stop], strict=True)] if starts else []
+
+
+def runs(missing: Iterable[Span]) -> Iterator[list[Span]]:
+    """Group neighbouring spans, in order: each group is computed as one chain, so its halo is paid once."""
+    group: list[Span] = []
+    for span in missing:
+        if group and group[-1].stop != span.start:
+            yield group
+            group = []
+        group.append(span)
+    if group:
+        yield group
+
+
+def widen(span: Span, before: int, after: int, whole: Span) -> Span:
+    """`span` with its halo: `before` and `after` more frames, as far as `whole` has them."""
+    return Span(max(whole.start, span.start - before), min(whole.stop, span.stop + after))

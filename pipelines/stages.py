@@ -1,0 +1,100 @@
+"""What a pipeline is, in the eyes of the loop that runs it.
+
+A pipeline is a row of stages and a join. A stage computes one item per frame and keeps them span by span, so
+that any span can be computed on its own and comes out the same. Stages before the last are prepasses: they
+keep small records under `state/`; the last keeps `segments/`. The join reads the segments in order and makes
+the files that the user asked for.
+"""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.plan import Cost, Plan
+from pipelines.events import Outputs
+from pipelines.settings import Settings
+from pipelines.spans import Span
+from pipelines.video.info import VideoInfo
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One job as its pipeline sees it: everything that a span needs to be computed on its own."""
+
+    folder: Path
+    video: VideoInfo
+    frames: Span
+    settings: Settings
+    plan: Plan
+
+
+class Sink(Protocol):
+    """Takes the items of one span, in order. `close` makes the file whole; `abandon` leaves nothing running."""
+
+    def write(self, item: Any) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+    def abandon(self) -> None: ...  # noqa: D102
+
+
+class Stage(Protocol):
+    """One pass over the frames.
+
+    `folder` is where its spans are kept, below the job folder (`segments` or `state/<name>`); `suffix` is
+    their file suffix, `span_frames` their length.
+    """
+
+    name: str
+    folder: str
+    suffix: str
+    span_frames: int
+
+    def compute(self, job: Assignment, start: int, stop: int) -> Generator[Any]:
+        """Items of frames `[start, stop)`, one a frame, in order; reads its own halo; holds a bounded number of frames.
+
+        Starting anywhere gives the same items as starting at the first frame.
+        """
+        ...
+
+    def sink(self, job: Assignment, path: Path) -> Sink:
+        """A writer of one span's file at `path` (a temporary name; the loop renames it)."""
+        ...
+
+    def preview(self, item: Any) -> Pixels | None:
+        """A picture of `item` `(H, W, 3)` uint8 RGB, or None where there is nothing to show."""
+        ...
+
+    def value(self, item: Any) -> float | None:
+        """The figure of `item` for the live curve, or None."""
+        ...
+
+
+class Pipeline(Protocol):
+    """A task with one engine. The planner chooses among `windows` and `batches`, counts of frames."""
+
+    task: str
+    engine: str
+    windows: Sequence[int]
+    batches: Sequence[int]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The prepasses, then the stage that makes the segments."""
+        ...
+
+    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
+        """What a run holds, for the planner."""
+        ...
+
+    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
+        """An estimate of what a run writes."""
+        ...
+
+    def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
+        """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` tells the user."""
+        ...

@@ -1,0 +1,105 @@
+"""How many frames a file really holds, and when each is shown.
+
+What a container's header says is often wrong, and a truncated file opens without an error. So the packets are
+read, and what the packets leave open is decoded. Everything here holds 8 bytes a frame.
+"""
+
+import re
+from array import array
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from pipelines.errors import DamagedVideo
+from pipelines.video import ffmpeg
+from pipelines.video.decoding import iter_decoded
+from pipelines.video.demuxing import open_input, video_stream
+from pipelines.video.info import VideoInfo
+
+_ONE_FRAME_A_PACKET = frozenset(
+    {"h264", "hevc", "vp9", "av1", "prores", "ffv1", "mjpeg", "dnxhd", "mpeg4", "png", "huffyuv", "utvideo"}
+)
+_ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
+_PATIENCE_SECONDS = 60.0
+_SLOWEST_BYTES_PER_SECOND = 4_000_000
+
+
+@dataclass(frozen=True)
+class Count:
+    """Sorted times of the frames, on the file's clock; `stamps` is None where the file tells none."""
+
+    frames: int
+    stamps: "array[int] | None"
+    time_base: Fraction
+    last_stamps: int = 0
+    hidden: int = 0
+    damage: str | None = None
+
+
+def complaints(info: VideoInfo) -> str | None:
+    """What ffmpeg says when it copies the packets to nowhere: any line means damage. None for a whole file."""
+    copy = [*ffmpeg.source(info.path), "-map", f"0:{info.stream_index}", "-c", "copy", "-f", "null", "-"]
+    said = ffmpeg.run(copy, timeout_seconds=_patience(info)).stderr
+    return _ADDRESS.sub("", said).strip() or None
+
+
+def by_packets(info: VideoInfo) -> Count:
+    """Count packets that are shown. `stamps` is None unless each tells a time of its own."""
+    stamps, hidden, last, unknown = array("q"), 0, 0, 0
+    with open_input(info.path) as container:
+        stream = video_stream(container, info.stream_index)
+        for packet in container.demux(stream):
+            if packet.is_discard:
+                hidden += 1
+            elif packet.pts is not None:
+                stamps.append(packet.pts)
+                last = packet.duration or 0
+            elif packet.size:
+                unknown += 1
+        time_base = stream.time_base or Fraction(1, 1_000_000)
+    stamps = array("q", sorted(stamps))
+    unique = all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
+    told = unique and not unknown and len(stamps) > 0
+    return Count(len(stamps) + unknown, stamps if told else None, time_base, last, hidden)
+
+
+def packets_tell(info: VideoInfo, count: Count) -> bool:
+    """Whether each shown packet is one frame with a time; else only decoding tells."""
+    ordered = info.plain_container or (info.container == "mpegts" and info.codec in ("h264", "hevc"))
+    return ordered and info.codec in _ONE_FRAME_A_PACKET and count.stamps is not None
+
+
+def by_decoding(info: VideoInfo) -> Count:
+    """Count frames by decoding all of them; `damage` says where that failed. Raises UnsupportedVideo."""
+    stamps, frames, last, time_base, damage = array("q"), 0, 0, Fraction(1, 1_000_000), None
+    try:
+        for _, frame in iter_decoded(replace(info, stamped=False)):
+            frames += 1
+            last, time_base = frame.duration or 0, frame.time_base
+            if frame.pts is not None:
+                stamps.append(frame.pts)
+    except DamagedVideo as error:
+        damage = error.message.removeprefix(f"{info.path} is damaged: ").rstrip(".")
+    rising = len(stamps) == frames > 0 and all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
+    return Count(frames, stamps if rising else None, time_base, last, damage=damage)
+
+
+def by_salvaging(info: VideoInfo) -> Count:
+    """Count the frames that ffmpeg recovers from a damaged file, the way that the salvaging reader decodes it."""
+    listing = ffmpeg.run(
+        [*ffmpeg.decode(info.path, info.stream_index, salvage=True), "-enc_time_base", "demux", "-c:v", "wrapped_avframe", "-f", "framecrc", "-"],
+        timeout_seconds=_patience(info),
+    ).stdout
+    stamps, time_base, last = array("q"), Fraction(1), 0
+    for line in listing.splitlines():
+        if line.startswith("#tb 0:"):
+            time_base = Fraction(line.removeprefix("#tb 0:").strip())
+        elif line and not line.startswith("#"):
+            _, _, stamp, duration, *_ = line.split(",")
+            stamps.append(int(stamp))
+            last = int(duration)
+    rising = len(stamps) > 0 and all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
+    return Count(len(stamps), stamps if rising else None, time_base, last)
+
+
+def _patience(info: VideoInfo) -> float:
+    return _PATIENCE_SECONDS + info.path.stat().st_size / _SLOWEST_BYTES_PER_SECOND

@@ -1,0 +1,94 @@
+"""Decoding with PyAV, from any frame on, to the very pixels of decoding from the start."""
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+
+import av.error
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from pipelines.errors import DamagedVideo, UnsupportedVideo
+from pipelines.video.demuxing import open_input, video_stream
+from pipelines.video.info import VideoInfo
+from pipelines.video.seeking import Packets, enter
+
+MOST_THREADS = 8
+"""Each decoder thread holds a frame, so they are not as many as a big machine has cores."""
+
+
+def iter_decoded(info: VideoInfo, start: int = 0) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames `start` and later as (index, frame), not turned, until the stream ends.
+
+    Holds what the decoder holds: its reference frames and one frame a thread.
+
+    Raises:
+        DamagedVideo: a packet cannot be decoded, a frame is patched up, or its time is not the expected one.
+        UnsupportedVideo: the picture's size changes.
+    """
+    if start:
+        with open_input(info.path) as container:
+            entry = _enter(container, info, start)
+            if entry is not None:
+                yield from _checked(info, *entry, start)
+                return
+    with open_input(info.path) as container:
+        stream = _threaded(container, info)
+        yield from _checked(info, 0, _frames(container.demux(stream)), start)
+
+
+def _threaded(container: InputContainer, info: VideoInfo) -> VideoStream:
+    stream = video_stream(container, info.stream_index)
+    stream.codec_context.thread_type = "AUTO"
+    stream.codec_context.thread_count = min(os.cpu_count() or 1, MOST_THREADS)
+    return stream
+
+
+def _frames(packets: Packets) -> Iterator[VideoFrame]:
+    for packet in packets:
+        yield from packet.decode()
+
+
+def _enter(container: InputContainer, info: VideoInfo, start: int) -> tuple[int, Iterator[VideoFrame]] | None:
+    """Index of a clean key frame at or before `start`, and the frames from it on; None where there is no such."""
+    place = enter(container, _threaded(container, info), info, start)
+    if place is None:
+        return None
+    stamp, packets = place
+    frames = _frames(packets)
+    try:
+        # Leading pictures, shown before the key frame, refer to what was skipped.
+        first = next((frame for frame in frames if frame.pts is None or frame.pts >= stamp), None)
+    except av.error.FFmpegError:
+        return None
+    index = info.timeline.index(stamp)
+    return None if first is None or index is None or first.pts != stamp else (index, chain([first], frames))
+
+
+def _checked(
+    info: VideoInfo, index: int, frames: Iterator[VideoFrame], start: int
+) -> Iterator[tuple[int, VideoFrame]]:
+    size: tuple[int, int] | None = None
+    try:
+        for frame in frames:
+            if (frame.width, frame.height) != (size := size or (frame.width, frame.height)):
+                raise UnsupportedVideo(
+                    f"{info.path} changes its size at frame {index}: "
+                    f"{size[0]}x{size[1]}, then {frame.width}x{frame.height}.",
+                    "Cut it there and give the parts one by one.",
+                )
+            if frame.is_corrupt:
+                raise damaged(info, f"frame {index} was decoded with errors")
+            if info.stamped and (frame.pts is None or info.timeline.index(frame.pts) != index):
+                raise damaged(info, f"frame {index} is missing")
+            if index >= start:
+                yield index, frame
+            index += 1
+    except av.error.FFmpegError as error:
+        raise damaged(info, f"frame {index} or one soon after it cannot be decoded") from error
+
+
+def damaged(info: VideoInfo, what: str) -> DamagedVideo:
+    """The error that says `what` is broken and what to do."""
+    return DamagedVideo(f"{info.path} is damaged: {what}.", "Use --salvage to go on with what can be read.")

@@ -1,0 +1,40 @@
+"""Opening a file with PyAV, and the one stream of it that is the video."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from pipelines.errors import NotAVideo
+from pipelines.video.ffmpeg import LOCAL_FILES_ONLY, address
+
+
+@contextmanager
+def open_input(path: Path) -> Iterator[InputContainer]:
+    """The opened container at `path`. Raises NotAVideo where it cannot be opened."""
+    try:
+        container = av.open(address(path), options=LOCAL_FILES_ONLY)
+    except (av.error.FFmpegError, OSError) as error:
+        raise NotAVideo(
+            f"{path} is not a video that can be opened ({error.strerror or error}).",
+            "It may be cut off, of another kind than its name says, or still being written.",
+        ) from error
+    with container:
+        yield container
+
+
+def video_streams(container: InputContainer) -> list[VideoStream]:
+    """Streams of moving pictures; a cover picture is none."""
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    return [stream for stream in container.streams.video if not stream.disposition & still]
+
+
+def video_stream(container: InputContainer, index: int) -> VideoStream:
+    """The video stream with this index."""
+    return cast(VideoStream, container.streams[index])

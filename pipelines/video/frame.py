@@ -1,0 +1,147 @@
+"""One frame: its number, its time, and pixels that are converted only when asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol, cast
+
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from pipelines.video.info import VideoInfo
+
+Pixels = NDArray[np.uint8]
+
+_LUMA_WEIGHTS = {
+    "bt709": (0.2126, 0.7152, 0.0722),
+    "bt2020nc": (0.2627, 0.6780, 0.0593),
+    "bt2020c": (0.2627, 0.6780, 0.0593),
+    "smpte240m": (0.212, 0.701, 0.087),
+}
+_BT601_WEIGHTS = (0.299, 0.587, 0.114)
+_JPEG_RANGE = 2
+_TOP_ALIGNED = ("p0", "p2", "p4")
+"""Formats that keep 10 bits in the upper part of 16: `p010le` and its like."""
+
+
+class Picture(Protocol):
+    """Pixels that can be had as colours or as brightness."""
+
+    def rgb(self) -> Pixels: ...  # noqa: D102
+    def luma(self, width: int | None) -> Pixels: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Frame `index` of a video, shown at `time` seconds."""
+
+    index: int
+    time: Fraction
+    picture: Picture
+
+    def rgb(self) -> Pixels:
+        """The frame (H, W, 3) uint8 RGB; converted anew with each call."""
+        return self.picture.rgb()
+
+    def luma(self, width: int | None = None) -> Pixels:
+        """Brightness (H, W) uint8, 0 black to 255 white, with the weights of the video's colour matrix.
+
+        With a `width` smaller than the frame's, averaged down to it; the height follows.
+        """
+        return self.picture.luma(width)
+
+
+class RgbPicture:
+    """A picture that a decoder hands out upright and in RGB; `read` gives its pixels."""
+
+    def __init__(self, read: Callable[[], Pixels], weights: tuple[float, float, float]) -> None:
+        self._read = read
+        self._weights = weights
+
+    def rgb(self) -> Pixels:
+        """(H, W, 3) uint8."""
+        return self._read()
+
+    def luma(self, width: int | None) -> Pixels:
+        """(H, W) uint8 from RGB."""
+        small = _shrink(self._read(), width)
+        return cast(Pixels, cv2.transform(small, np.array([self._weights], np.float32)))
+
+
+class YuvPicture:
+    """A picture as PyAV decoded it; its luma plane is taken as it is, without a conversion to RGB."""
+
+    def __init__(self, frame: VideoFrame, info: VideoInfo) -> None:
+        self._frame = frame
+        self._turns = info.rotation // 90
+        self._weights = luma_weights(info)
+
+    def rgb(self) -> Pixels:
+        """(H, W, 3) uint8."""
+        # More threads cost more than they bring: they are started anew for each frame.
+        return self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))
+
+    def luma(self, width: int | None) -> Pixels:
+        """(H, W) uint8, full range."""
+        if not has_luma_plane(self._frame):
+            return RgbPicture(self.rgb, self._weights).luma(width)
+        across = self._turns % 2 == 1
+        plane = _shrink(_luma_plane(self._frame), width, across=across)
+        return self._upright(_full_range(plane, self._frame))
+
+    def _upright(self, pixels: Pixels) -> Pixels:
+        return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels
+
+
+def luma_weights(info: VideoInfo) -> tuple[float, float, float]:
+    """How much red, green and blue add to brightness; BT.601 where the stream does not say, as decoders guess."""
+    return _LUMA_WEIGHTS.get(info.output_colour.matrix or "", _BT601_WEIGHTS)
+
+
+def has_luma_plane(frame: VideoFrame) -> bool:
+    """Whether the first plane is brightness alone, in 8 bits or in the lower bits of 16."""
+    pixels = frame.format
+    planar = pixels.is_planar or pixels.name.startswith("gray")
+    return (
+        planar
+        and not pixels.is_rgb
+        and not pixels.is_big_endian
+        and not pixels.name.startswith(_TOP_ALIGNED)
+        and 8 <= pixels.components[0].bits <= 16
+    )
+
+
+def _luma_plane(frame: VideoFrame) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    """A view of the first plane (H, W), as stored."""
+    plane = frame.planes[0]
+    wide = frame.format.components[0].bits > 8
+    rows = np.frombuffer(plane, np.uint16 if wide else np.uint8)
+    return rows.reshape(-1, plane.line_size // rows.itemsize)[: frame.height, : frame.width]
+
+
+def _shrink(pixels: NDArray, width: int | None, *, across: bool = False) -> NDArray:
+    """Average down to `width`, which is the height of a picture that is yet to be turned `across`."""
+    rows, columns = pixels.shape[:2]
+    upright_width, upright_height = (rows, columns) if across else (columns, rows)
+    if width is None or width >= upright_width:
+        return pixels
+    height = max(1, round(upright_height * width / upright_width))
+    size = (height, width) if across else (width, height)
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+
+
+def _full_range(plane: NDArray, frame: VideoFrame) -> Pixels:
+    bits = frame.format.components[0].bits
+    full = frame.color_range == _JPEG_RANGE or frame.format.name.startswith(("yuvj", "gray"))
+    if bits == 8:
+        return cast(Pixels, plane.copy() if full else cv2.LUT(plane, _EXPAND))
+    if full:
+        return cast(Pixels, cv2.convertScaleAbs(plane, alpha=255 / (2**bits - 1)))
+    step = 2 ** (bits - 8)
+    return cast(Pixels, cv2.convertScaleAbs(cv2.subtract(plane, 16.0 * step), alpha=255 / (219 * step)))
+
+
+_EXPAND = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+"""Limited range, 16 black to 235 white, to full."""

@@ -1,0 +1,103 @@
+"""A folder of images is a video: natural order, 25 frames per second."""
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
+from pipelines.video.info import VideoInfo
+from pipelines.video.timeline import constant
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+FRAME_RATE = Fraction(25)
+
+_EXIF_ORIENTATION = 0x0112
+_TURNED_ORIENTATIONS = (5, 6, 7, 8)
+
+
+def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    """Sorts `frame2` before `frame10`."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], path.name
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The images of `folder` in natural order; hidden files are not looked at."""
+    found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return sorted(found, key=natural_key)
+
+
+def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
+    """The images of `folder` as a video; only their headers are read.
+
+    Raises:
+        NotAVideo: there is no image in the folder.
+        UnsupportedVideo: the images differ in size.
+        DamagedVideo: one cannot be read; with `salvage` it is left out.
+    """
+    paths, unreadable = [], []
+    size: tuple[int, int] | None = None
+    for path in list_images(folder):
+        try:
+            found = _size(path)
+        except (OSError, UnidentifiedImageError) as error:
+            if not salvage:
+                raise _unreadable(path) from error
+            unreadable.append(path.name)
+            continue
+        if found != (size := size or found):
+            raise UnsupportedVideo(
+                f"{path} has {found[0]}x{found[1]} pixels, the images before it {size[0]}x{size[1]}.",
+                "Frames of one video need one size: resize the images or put them into folders of their own.",
+            )
+        paths.append(path)
+    if size is None:
+        raise NotAVideo(f"{folder} holds no images that can be read.", "Give a video file or a folder of images.")
+    return VideoInfo(
+        path=folder,
+        container="images",
+        codec=paths[0].suffix[1:].lower(),
+        width=size[0],
+        height=size[1],
+        timeline=constant(len(paths), FRAME_RATE),
+        rgb=True,
+        damage=f"unreadable: {', '.join(unreadable[:5])}" if unreadable else None,
+        salvaged=bool(unreadable),
+        missing_frames=len(unreadable),
+        images=tuple(paths),
+    )
+
+
+def iter_images(info: VideoInfo, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+    """Images `[start, stop)` as (H, W, 3) uint8 RGB. Holds one. Raises DamagedVideo, UnsupportedVideo."""
+    for path in info.images[start:stop]:
+        try:
+            with Image.open(path) as image:
+                rgb = _rgb(ImageOps.exif_transpose(image))
+        except OSError as error:
+            raise _unreadable(path) from error
+        if rgb.shape != (info.height, info.width, 3):
+            raise UnsupportedVideo(f"{path} changed its size while it was used.", "Start the job again.")
+        yield rgb
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as image:
+        turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED_ORIENTATIONS
+        return (image.height, image.width) if turned else (image.width, image.height)
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):  # 16 bits of gray, which `convert` would clip instead of scaling.
+        gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
+    return np.array(image.convert("RGB"))
+
+
+def _unreadable(path: Path) -> DamagedVideo:
+    return DamagedVideo(f"{path} is damaged or no image.", "Remove it, or leave such images out with --salvage.")

@@ -1,0 +1,231 @@
+"""Look at a video once, before anything is computed: its frames, their times, its colours, its damage.
+
+Reads each packet of the file and decodes the first frame. Where packets do not tell how many frames there are,
+or where the clip is short, all frames are decoded once, which also finds damage that only a decoder sees.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from struct import unpack
+
+import av.error
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideData
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from pipelines.errors import DamagedVideo, NotAVideo, NoVideoStream, UnsupportedVideo
+from pipelines.video import counting, images
+from pipelines.video.decoding import damaged
+from pipelines.video.demuxing import open_input, video_streams
+from pipelines.video.info import Audio, ColourTags, VideoInfo
+from pipelines.video.timeline import Timeline, constant, from_stamps
+
+__all__ = ["VideoInfo", "probe"]
+
+_NOT_VIDEOS = ("_pipe", "image2", "hls", "concat", "dash", "sdp", "tty", "lavfi")
+"""Demuxers of single pictures, of text, and of playlists that name other files."""
+
+_BROADCAST = ("mpegts", "mpeg")
+_HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+_RANGES = {1: "tv", 2: "pc"}
+_MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
+_PRIMARIES = {
+    **{1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film"},
+    **{9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "jedec-p22"},
+}
+_TRANSFERS = {
+    **{1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100"},
+    **{10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10"},
+    **{15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
+}
+_SHORT_CLIP_BYTES = 512_000_000
+"""Frames of a clip, as RGB, up to which all of them are decoded to look for damage that packets do not show."""
+
+
+def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
+    """All that is known of the video file, or folder of images, at `path`. Holds 8 bytes a frame meanwhile.
+
+    With `salvage` a damaged file is described as what can be read of it, and says how many frames are missing.
+
+    Raises:
+        NotAVideo: missing, empty, or nothing that can be opened.
+        NoVideoStream: sound or a cover picture only.
+        UnsupportedVideo: no decoder, HDR, a changing size, a picture turned by an odd angle.
+        DamagedVideo: truncated or broken, and not `salvage`.
+    """
+    if path.is_dir():
+        return images.probe_images(path, salvage=salvage)
+    if not path.is_file():
+        raise NotAVideo(f"{path} does not exist.", "Check the name.")
+    if path.stat().st_size == 0:
+        raise NotAVideo(f"{path} is empty (0 bytes).", "Copy or download it again.")
+    with open_input(path) as container:
+        info, clock = _describe(path, container)
+    packets, damage = counting.by_packets(info), counting.complaints(info)
+    count, damage = _count(info, packets) if damage is None else (packets, damage)
+    if damage is None:
+        return replace(
+            info, timeline=clock.timeline(count), stamped=count.stamps is not None, hidden_frames=packets.hidden
+        )
+    if not salvage:
+        raise damaged(info, damage.splitlines()[0])
+    count = counting.by_salvaging(info)
+    if not count.frames:
+        raise DamagedVideo(f"Not one frame of {path} can be read.", "Get another copy of the file.")
+    expected = max(packets.frames, clock.header_frames - packets.hidden)
+    return replace(
+        info,
+        timeline=clock.timeline(count),
+        damage=damage,
+        salvaged=True,
+        missing_frames=max(0, expected - count.frames),
+    )
+
+
+def _count(info: VideoInfo, packets: counting.Count) -> tuple[counting.Count, str | None]:
+    """The true count, and what is wrong with the frames where all were decoded."""
+    tell = counting.packets_tell(info, packets)
+    if tell and packets.frames * info.width * info.height * 3 > _SHORT_CLIP_BYTES:
+        return packets, None
+    decoded = counting.by_decoding(info)
+    if tell and decoded.damage is None and decoded.frames != packets.frames:
+        return packets, f"{packets.frames} frames are stored, {decoded.frames} can be decoded"
+    if not decoded.frames:
+        return decoded, "no frame can be decoded"
+    return packets if tell else decoded, decoded.damage
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """What the headers say of time."""
+
+    rates: tuple[Fraction | None, ...]
+    origin: Fraction
+    header_frames: int
+
+    def timeline(self, count: counting.Count) -> Timeline:
+        if count.stamps is None:
+            return constant(count.frames, next((rate for rate in self.rates if rate), Fraction(25)))
+        return from_stamps(
+            count.stamps,
+            count.time_base,
+            rates=self.rates,
+            last_stamps=count.last_stamps,
+            origin=self.origin,
+        )
+
+
+def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]:
+    """The first frame and the headers, as a VideoInfo without its frames' times."""
+    if any(kind in container.format.name for kind in _NOT_VIDEOS):
+        raise NotAVideo(
+            f"{path} is a {container.format.name.removesuffix('_pipe')}, no video.",
+            "For pictures give the folder that holds them.",
+        )
+    stream = _find_stream(path, container)
+    clock = _Clock(
+        (stream.guessed_rate, stream.average_rate, stream.base_rate), _origin(container), stream.frames
+    )
+    frame = _first_frame(path, container, stream)
+    rotation, mirrored = _orientation(path, frame)
+    across = rotation in (90, 270)
+    transfer = _TRANSFERS.get(frame.color_trc)
+    if transfer in _HDR:
+        raise UnsupportedVideo(
+            f"{path} is HDR ({_HDR[transfer]}), which is not read: its colours would come out wrong.",
+            "Convert it to standard dynamic range (BT.709) first.",
+        )
+    info = VideoInfo(
+        path=path,
+        container=container.format.name,
+        codec=stream.codec.canonical_name,
+        width=frame.height if across else frame.width,
+        height=frame.width if across else frame.height,
+        timeline=constant(0, Fraction(25)),
+        stream_index=stream.index,
+        rotation=rotation,
+        mirrored=mirrored,
+        sample_aspect_ratio=_aspect(stream.sample_aspect_ratio, across=across),
+        pixel_format=frame.format.name,
+        bit_depth=frame.format.components[0].bits,
+        rgb=frame.format.is_rgb or frame.format.has_palette,
+        colour=ColourTags(
+            _RANGES.get(frame.color_range),
+            _MATRICES.get(frame.colorspace),
+            _PRIMARIES.get(frame.color_primaries),
+            transfer,
+        ),
+        interlaced=frame.interlaced_frame,
+        audio=_audio(container),
+    )
+    return info, clock
+
+
+def _find_stream(path: Path, container: InputContainer) -> VideoStream:
+    streams = video_streams(container)
+    if not streams:
+        has = "a cover picture" if container.streams.video else "sound" if container.streams.audio else "no stream"
+        raise NoVideoStream(f"{path} holds {has}, but no moving picture.", "Give a file with a video in it.")
+    return streams[0]
+
+
+def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
+    """The first frame that can be decoded: of a damaged file perhaps not the first that is stored."""
+    broken: av.error.FFmpegError | None = None
+    try:
+        for packet in container.demux(stream):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError as error:
+                broken = error
+                continue
+            if frames:
+                return frames[0]
+    except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, AttributeError) as error:
+        raise UnsupportedVideo(
+            f"{path}: there is no decoder for its video.", "Convert it to H.264 in MP4 first."
+        ) from error
+    except av.error.FFmpegError as error:
+        broken = error
+    raise DamagedVideo(f"Not one frame of {path} can be decoded.", "Get another copy of the file.") from broken
+
+
+def _orientation(path: Path, frame: VideoFrame) -> tuple[int, bool]:
+    """Quarter turns counterclockwise that make the frame upright, and whether it is mirrored as well."""
+    try:
+        matrix = unpack("=9i", bytes(frame.side_data[SideData.DISPLAYMATRIX]))
+    except KeyError:
+        return 0, False
+    if frame.rotation % 90:
+        raise UnsupportedVideo(
+            f"{path} is turned by {frame.rotation} degrees.", "Turn it upright with a video editor first."
+        )
+    mirrored = matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0
+    return frame.rotation % 360, mirrored
+
+
+def _aspect(ratio: Fraction | None, *, across: bool) -> Fraction:
+    if not ratio or ratio <= 0:
+        return Fraction(1)
+    return 1 / ratio if across else ratio
+
+
+def _audio(container: InputContainer) -> Audio | None:
+    for stream in container.streams.audio:
+        context = stream.codec_context
+        return Audio(stream.codec.canonical_name, context.channels, context.rate)
+    return None
+
+
+def _origin(container: InputContainer) -> Fraction:
+    """Where a broadcast stream's clock begins; files of other kinds begin at 0."""
+    if container.format.name not in _BROADCAST:
+        return Fraction(0)
+    begins = [
+        stream.start_time * stream.time_base
+        for stream in container.streams
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return min(begins, default=Fraction(0))

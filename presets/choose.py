@@ -1,0 +1,137 @@
+"""Hardware, video, task and quality -> settings, and the reason in one sentence.
+
+What changes a result depends on the quality that was asked for, never on the machine; what only changes how
+a result is reached depends on the machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from pydantic import BaseModel
+
+from memory.probe import GIB, Device, Hardware
+from presets.tiers import Length, NetworkTask, Quality, Tiers, VramTier, own_tiers
+
+Value = int | str
+
+_PIXELS_1080P = 1920 * 1080
+_LEAST_READ_AHEAD_FRAMES = 2
+
+_PHRASES = {
+    "analysis_width": "analyse at {} px width",
+    "max_side_px": "compute at up to {} px",
+    "window_frames": "windows of {} frames",
+    "batch_frames": "batches of {}",
+    "precision": "{} numbers",
+    "span_frames": "spans of {} frames",
+    "read_ahead_frames": "read {} frames ahead",
+}
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What a choice needs to know of a video: size in pixels as shown, frames, seconds."""
+
+    width: int
+    height: int
+    frames: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A preset's name, the settings that it stands for, and one sentence that says why.
+
+    `vram_limit_gb` is the card (GiB) to behave as on, where the user named one.
+    """
+
+    preset: str
+    values: Mapping[str, Value]
+    reason: str
+    vram_limit_gb: float | None = None
+
+
+def choose(
+    hardware: Hardware,
+    video: VideoFacts,
+    task: str,
+    quality: str,
+    preset: str = "auto",
+    *,
+    device_index: int | None = 0,
+    tiers: Tiers | None = None,
+) -> Choice:
+    """The settings for a video on this hardware, or as on a card that `preset` names.
+
+    `device_index` None computes on the CPU. Raises ValueError, with the choices, for a task, quality or
+    preset that is not known.
+    """
+    table = tiers or own_tiers()
+    settings = table.task(task)
+    _check(quality, get_args(Quality), "quality")
+    _check(preset, ("auto", *get_args(VramTier)), "preset")
+    device = None if device_index is None else hardware.device(device_index)
+    asked = preset != "auto"
+    vram = preset if asked else tier(table.vram, device.total_bytes if device else 0)
+    host = tier(table.host, hardware.host.total_bytes)
+    length = length_of(video.seconds)
+
+    rows: list[BaseModel] = [settings.quality[quality], settings.length[length]]
+    if isinstance(settings, NetworkTask):
+        rows.append(settings.vram[vram])
+    values: dict[str, Value] = {key: value for row in rows for key, value in row.model_dump().items()}
+    values["read_ahead_frames"] = _read_ahead(settings.host[host].read_ahead_frames, video)
+
+    facts = [
+        f"as on a card of {_spoken(vram)}" if asked and vram != "none" else _card(device, vram, asked),
+        f"{hardware.host.total_bytes / GIB:.0f} GiB host",
+        resolution_of(video),
+        f"{video.seconds:.0f} s ({length})",
+        f"quality {quality}",
+    ]
+    phrases = [_PHRASES[key].format(value) for key, value in values.items()]
+    reason = f"{', '.join(facts)}: {', '.join(phrases)}."
+    limit = float(vram.removesuffix("gb")) if asked and vram != "none" else None
+    return Choice(vram, values, reason[0].upper() + reason[1:], limit)
+
+
+def tier(boundaries: Mapping[str, float], total_bytes: int) -> str:
+    """The largest tier whose boundary (GiB) a machine with this much memory reaches."""
+    return [name for name, gib in boundaries.items() if total_bytes >= gib * GIB][-1]
+
+
+def length_of(seconds: float) -> Length:
+    """Short is below 30 s, long above 120 s."""
+    if seconds < 30:
+        return "short"
+    return "medium" if seconds <= 120 else "long"
+
+
+def resolution_of(video: VideoFacts) -> str:
+    """A frame's size in the words of the field, upright or lying: `1080p`; `1000x700` has no name."""
+    short, long = sorted((video.width, video.height))
+    names = {480: "480p", 720: "720p", 1080: "1080p", 1440: "1440p", 2160: "4K"}
+    usual = long * 9 in range(short * 15, short * 18)
+    return names[short] if usual and short in names else f"{video.width}x{video.height}"
+
+
+def _read_ahead(frames: int, video: VideoFacts) -> int:
+    """As many frames as hold the bytes of `frames` in 1080p, not more than that number."""
+    fitting = frames * _PIXELS_1080P // max(1, video.width * video.height)
+    return max(_LEAST_READ_AHEAD_FRAMES, min(frames, fitting))
+
+
+def _card(device: Device | None, vram: str, asked: bool) -> str:
+    if device is None or vram == "none":
+        return "without a GPU, as asked" if asked else "no GPU"
+    return f"{device.name} with {device.total_bytes / GIB:.1f} GiB (tier {vram})"
+
+
+def _spoken(vram: str) -> str:
+    return f"{vram.removesuffix('gb')} GB"
+
+
+def _check(value: str, known: tuple[str, ...], name: str) -> None:
+    if value not in known:
+        raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")

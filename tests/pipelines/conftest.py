@@ -1,0 +1,115 @@
+"""A pipeline without pixels: items are numbers, files are text, memory ends where a test says so."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memory.plan import Cost, Load
+from pipelines import planning
+from pipelines.events import Outputs
+from pipelines.jobs import Job
+from pipelines.settings import ScoreSettings
+from pipelines.spans import Span
+from pipelines.video.info import VideoInfo
+from pipelines.video.timeline import constant
+
+
+class TextSink:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[str] = []
+
+    def write(self, item: Any) -> None:
+        self.lines.append(f"{item}\n")
+
+    def close(self) -> None:
+        self.path.write_text("".join(self.lines))
+
+    def abandon(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+@dataclass
+class Numbers:
+    """A stage whose item of frame i is i squared; `before` is called with each frame and may raise."""
+
+    name: str = "numbers"
+    folder: str = "segments"
+    suffix: str = ".txt"
+    span_frames: int = 10
+    before: Callable[[int], None] = lambda frame: None
+    computed: list[int] = field(default_factory=list)
+    chains: list[tuple[int, int]] = field(default_factory=list)
+    open_chains: int = 0
+
+    def compute(self, job: Any, start: int, stop: int) -> Generator[int]:
+        self.chains.append((start, job.plan.window_frames))
+        self.open_chains += 1
+        try:
+            for frame in range(start, stop):
+                self.before(frame)
+                self.computed.append(frame)
+                yield frame * frame
+        finally:
+            self.open_chains -= 1
+
+    def sink(self, job: Any, path: Path) -> TextSink:
+        return TextSink(path)
+
+    def preview(self, item: int) -> Any:
+        return np.full((4, 6, 3), item % 255, np.uint8)
+
+    def value(self, item: int) -> float:
+        return float(item)
+
+
+@dataclass
+class NumbersPipeline:
+    stages: tuple[Numbers, ...]
+    task: str = "score"
+    engine: str = "builtin"
+    windows: tuple[int, ...] = (8, 4, 2, 1)
+    batches: tuple[int, ...] = (1,)
+    load: Load = Load()
+
+    def cost(self, video: Any, settings: Any) -> Cost:
+        return Cost(host=self.load)
+
+    def disk_bytes(self, video: Any, frames: Span) -> int:
+        return len(frames)
+
+    def join(self, job: Any, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
+        report = job.folder / "report.json"
+        report.write_text("".join(path.read_text() for path in segments))
+        return Outputs(report=report)
+
+
+@dataclass
+class Bench:
+    """A job over the pipeline without pixels, and the pieces that a test changes."""
+
+    job: Job
+    stage: Numbers
+    pipeline: NumbersPipeline
+    clip: Path
+
+    def result(self) -> list[int]:
+        return [int(line) for line in (self.job.folder / "report.json").read_text().split()]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A job of 35 frames: spans 0-10, 10-20, 20-30, 30-35."""
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"not looked at")
+    stage = Numbers()
+    pipeline = NumbersPipeline((stage,))
+    timeline = constant(35, 25)
+    info = VideoInfo(clip, "mp4", "h264", 64, 48, timeline)
+    monkeypatch.setattr(planning, "probe", lambda path, *, salvage: info)
+    monkeypatch.setattr(planning, "pipeline_for", lambda task, settings: pipeline)
+    return Bench(Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(), 1), stage, pipeline, clip)

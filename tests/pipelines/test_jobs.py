@@ -1,0 +1,190 @@
+import threading
+from pathlib import Path
+
+import pytest
+
+from pipelines import events
+from pipelines.errors import BadInput, InputChanged, NotAVideo
+from pipelines.jobs import Input, Job
+from pipelines.settings import ScoreSettings
+from pipelines.spans import Span, split
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.bin"
+    path.write_bytes(bytes(range(256)) * 20_000)  # 5 MB: longer than the two ends that are hashed
+    return path
+
+
+def make(tmp_path: Path, clip: Path, settings: ScoreSettings | None = None, version: int = 1) -> Job:
+    return Job.create(tmp_path / "jobs", "score", (clip,), settings or ScoreSettings(), version)
+
+
+def test_the_same_question_finds_the_same_job_wherever_the_file_lies(tmp_path: Path, clip: Path) -> None:
+    first = make(tmp_path, clip)
+    moved = clip.rename(tmp_path / "elsewhere.bin")
+    again = make(tmp_path, moved, ScoreSettings(ram_limit_gb=4))
+    assert again == first
+    assert again.record().inputs[0].path == moved
+    assert again.record().settings.ram_limit_gb == 4
+
+
+def test_another_content_setting_or_version_is_another_job(tmp_path: Path, clip: Path) -> None:
+    ids = {
+        make(tmp_path, clip).id,
+        make(tmp_path, clip, ScoreSettings(window=5)).id,
+        make(tmp_path, clip, version=2).id,
+    }
+    data = bytearray(clip.read_bytes())
+    for place in (0, -1):
+        changed = tmp_path / f"changed{place}"
+        data[place] ^= 1
+        changed.write_bytes(data)
+        ids.add(make(tmp_path, changed).id)
+    assert len(ids) == 5
+
+
+def test_a_folder_of_images_is_known_by_names_sizes_and_its_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for name in "abc":
+        (folder / name).write_bytes(name.encode() * 10)
+    known = Input.of(folder).content
+    (folder / "b").rename(folder / "bb")
+    assert Input.of(folder).content != known
+
+
+def test_a_missing_input_is_refused_in_plain_words(tmp_path: Path) -> None:
+    with pytest.raises(NotAVideo, match="cannot be read"):
+        make(tmp_path, tmp_path / "missing.mp4")
+
+
+def test_a_changed_input_is_noticed(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    job.check_inputs()
+    clip.write_bytes(b"other")
+    with pytest.raises(InputChanged, match=r"clip\.bin has changed"):
+        job.check_inputs()
+
+
+@pytest.mark.parametrize("id", ["", "nothere", "../jobs", "..", "/etc"])
+def test_an_id_is_a_name_and_never_a_path(tmp_path: Path, clip: Path, id: str) -> None:
+    make(tmp_path, clip)
+    with pytest.raises(BadInput, match="no job"):
+        Job.find(tmp_path / "jobs", id)
+
+
+def test_a_job_has_one_runner_at_a_time(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    with job.runner() as first:
+        assert first and job.is_running()
+        with Job(job.folder).runner() as second:
+            assert not second
+    assert not job.is_running()
+
+
+def test_a_running_job_keeps_its_record(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    with job.runner():
+        make(tmp_path, clip, ScoreSettings(ram_limit_gb=9))
+    assert job.record().settings.ram_limit_gb is None
+
+
+def warn(job: Job, text: str) -> events.Warned:
+    return events.Warned(job=job.id, code="x", message=text)
+
+
+def test_events_survive_a_line_that_a_killed_writer_left_half(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    job.append(warn(job, "one"))
+    with (job.folder / "events.jsonl").open("ab") as file:
+        file.write(b'{"type":"warning","jo')
+    job.append(warn(job, "two"))
+    assert [e.message for e, _ in job.events() if isinstance(e, events.Warned)] == ["one", "two"]
+
+
+def test_an_unfinished_line_is_not_read_yet(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    job.append(warn(job, "one"))
+    with (job.folder / "events.jsonl").open("ab") as file:
+        file.write(warn(job, "two").model_dump_json().encode())
+    assert len(list(job.events())) == 1
+
+
+def test_a_late_listener_reads_from_the_start_and_then_live(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    job.append(warn(job, "early"))
+    heard: list[str] = []
+    thread = threading.Thread(target=lambda: heard.extend(e.type for e in job.follow()))
+    thread.start()
+    job.append(warn(job, "late"))
+    job.append(events.CancelledEvent(job=job.id))
+    thread.join(20)
+    assert heard == ["warning", "warning", "cancelled"]
+
+
+def test_a_listener_may_give_up_and_the_job_does_not_notice(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    assert list(job.follow(given_up=lambda: True)) == []
+
+
+def test_a_new_start_is_told_apart_from_the_one_before(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    queued = events.Queued(job=job.id, task="score", name="clip")
+    for event in (queued, events.Paused(job=job.id), queued, queued, warn(job, "second")):
+        job.append(event)
+    assert [e.type for e, _ in job.events(job.last_start())] == ["queued", "queued", "warning"]
+
+
+def test_state_follows_the_events_and_the_runner(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    job.append(events.Queued(job=job.id, task="score", name="clip"))
+    assert job.state() == "queued"
+    with job.runner():
+        job.append(events.Started(job=job.id, worker_pid=1))
+        assert job.state() == "running"
+    assert job.state() == "interrupted"
+    job.append(events.Paused(job=job.id))
+    assert job.state() == "paused"
+
+
+def test_only_whole_spans_of_the_grid_are_kept(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    folder = job.folder / "segments"
+    folder.mkdir(parents=True)
+    for name in (
+        "00000000-00000010.npy",
+        "part-00000010-00000020.npy",
+        "00000000-00000007.npy",
+        "00000010-00000020.mp4",
+    ):
+        (folder / name).touch()
+    grid = split(Span(0, 20), 10)
+    assert job.finished("segments", ".npy", grid) == {Span(0, 10)}
+    assert [p.name for p in folder.iterdir()] == ["00000000-00000010.npy"]
+
+
+def test_a_result_whose_files_are_gone_is_none(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    report = job.folder / "report.json"
+    job.append(events.Done(job=job.id, outputs=events.Outputs(report=report)))
+    assert not job.has_result()
+    report.touch()
+    assert job.has_result()
+
+
+def test_forget_work_leaves_the_question_alone(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    (job.folder / "segments").mkdir()
+    (job.folder / "report.json").touch()
+    job.append(warn(job, "x"))
+    job.forget_work()
+    assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock"}
+
+
+def test_a_folder_that_is_no_job_is_refused(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    (job.folder / "job.json").write_text("{")
+    with pytest.raises(BadInput, match="not the folder of a job"):
+        job.record()

@@ -1,0 +1,233 @@
+"""The loop's promises, on a pipeline without pixels: nothing twice, nothing lost, always one ending."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memory.plan import GIB, Load
+from pipelines import events, planning
+from pipelines.errors import DamagedVideo
+from pipelines.events import Event
+from pipelines.run import run_job
+
+from .conftest import Bench, Numbers
+
+SQUARES = [i * i for i in range(35)]
+
+
+def run(bench: Bench, **more: object) -> list[Event]:
+    """Queue and run the job; the events of this run."""
+    before = len(list(bench.job.events()))
+    bench.job.append(events.Queued(job=bench.job.id, task="score", name="clip"))
+    run_job(bench.job, **more)
+    return [event for event, _ in bench.job.events()][before + 1 :]
+
+
+def only(heard: list[Event], kind: type) -> list:
+    return [event for event in heard if isinstance(event, kind)]
+
+
+def at(frame: int, do: Callable[[], None], times: int = 1) -> Callable[[int], None]:
+    """Call `do` before frame `frame`, the first `times` times."""
+    left = [times]
+
+    def before(now: int) -> None:
+        if now == frame and left[0]:
+            left[0] -= 1
+            do()
+
+    return before
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def do() -> None:
+        raise error
+
+    return do
+
+
+def test_a_run_tells_its_story_in_order_and_ends_once(bench: Bench) -> None:
+    heard = run(bench)
+    kinds = [event.type for event in heard if event.type not in ("memory", "progress", "preview")]
+    assert kinds == ["started", "planned", "segment", "segment", "segment", "segment", "done"]
+    assert bench.result() == SQUARES
+    assert only(heard, events.Progress) and only(heard, events.Preview) and only(heard, events.Memory)
+    assert heard[-1].outputs.memory.is_file() and (bench.job.folder / "memory.png").is_file()
+
+
+def test_neighbouring_spans_are_one_chain(bench: Bench) -> None:
+    run(bench)
+    assert [start for start, _ in bench.stage.chains] == [0]
+    assert bench.stage.open_chains == 0
+
+
+def test_what_is_finished_is_never_computed_again(bench: Bench) -> None:
+    bench.stage.before = at(23, raising(RuntimeError("a fault")))
+    run(bench)
+    assert bench.stage.computed == list(range(23))
+    bench.stage.computed.clear()
+    planned = only(run(bench), events.Planned)[0]
+    assert planned.frames_kept == 20
+    assert bench.stage.computed == list(range(20, 35))
+    assert bench.result() == SQUARES
+
+
+def test_a_hole_in_the_middle_is_filled_alone(bench: Bench) -> None:
+    run(bench)
+    (bench.job.folder / "segments/00000010-00000020.txt").unlink()
+    bench.stage.computed.clear()
+    run(bench)
+    assert bench.stage.computed == list(range(10, 20))
+    assert bench.result() == SQUARES
+
+
+def test_a_prepass_is_kept_and_resumed_like_a_span(bench: Bench) -> None:
+    prepass = Numbers(name="look", folder="state/look")
+    prepass.before = at(15, raising(RuntimeError("a fault")))
+    bench.pipeline.stages = (prepass, bench.stage)
+    run(bench)
+    assert bench.stage.computed == []
+    prepass.computed.clear()
+    run(bench)
+    assert prepass.computed == list(range(10, 35))
+    assert bench.stage.computed == list(range(35))
+    assert len(list((bench.job.folder / "state/look").iterdir())) == 4
+
+
+WORDINGS = ["CUDA out of memory. Tried to allocate 2.00 GiB", "DefaultCPUAllocator: can't allocate memory"]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), *map(RuntimeError, WORDINGS)])
+def test_when_memory_ends_the_same_frame_is_computed_with_less(bench: Bench, error: Exception) -> None:
+    bench.stage.before = at(13, raising(error), times=3)
+    heard = run(bench)
+    assert bench.stage.computed == list(range(35)), "nothing finished is repeated"
+    assert bench.stage.chains == [(0, 8), (13, 8), (13, 4), (13, 2)]
+    steps = only(heard, events.Degraded)
+    assert [(s.frame, s.rung, s.change) for s in steps] == [
+        (13, "retry", "exact"),
+        (13, "halve window", "exact"),
+        (13, "halve window", "exact"),
+    ]
+    assert bench.result() == SQUARES
+
+
+def test_when_nothing_smaller_is_left_the_job_fails_and_keeps_its_spans(bench: Bench) -> None:
+    bench.stage.before = at(13, raising(MemoryError()), times=99)
+    failed = run(bench)[-1]
+    assert isinstance(failed, events.Failed)
+    assert (failed.code, failed.exit_code) == ("not_enough_memory", 3)
+    assert (bench.job.folder / "segments/00000000-00000010.txt").exists()
+    assert bench.stage.open_chains == 0
+
+
+def test_a_plan_that_cannot_be_kept_is_refused_before_the_first_frame(bench: Bench) -> None:
+    bench.pipeline.load = Load(fixed=10_000 * GIB)
+    heard = run(bench)
+    assert only(heard, events.Planned)[0].risk == "cannot"
+    assert heard[-1].code == "not_enough_memory" and "10000.00 GiB" in heard[-1].message
+    assert bench.stage.computed == []
+
+
+def test_a_disk_that_is_too_small_is_refused_before_the_first_frame(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench.pipeline, "disk_bytes", lambda video, frames: 10**18)
+    assert run(bench)[-1].code == "not_enough_disk"
+    assert bench.stage.computed == []
+
+
+def test_a_disk_that_fills_up_ends_the_job_in_plain_words(bench: Bench) -> None:
+    bench.stage.before = at(25, raising(OSError(errno.ENOSPC, "No space left on device")))
+    failed = run(bench)[-1]
+    assert (failed.code, failed.exit_code) == ("not_enough_disk", 3)
+    assert len(list((bench.job.folder / "segments").iterdir())) == 2
+
+
+def test_the_plan_is_kept_with_the_job_and_used_again(bench: Bench) -> None:
+    bench.stage.before = at(5, raising(RuntimeError("a fault")))
+    run(bench)
+    bench.pipeline.windows = (99,)
+    run(bench)
+    assert [window for _, window in bench.stage.chains] == [8, 8]
+
+
+def test_a_known_error_keeps_its_code_and_hint(bench: Bench) -> None:
+    bench.stage.before = at(3, raising(DamagedVideo("Frame 3 is broken.", "Use --salvage.")))
+    failed = run(bench)[-1]
+    assert (failed.code, failed.hint, failed.exit_code) == ("damaged_video", "Use --salvage.", 2)
+
+
+def test_what_nobody_foresaw_ends_the_job_and_not_the_worker(bench: Bench) -> None:
+    bench.stage.before = at(3, raising(ZeroDivisionError("division by zero")))
+    failed = run(bench)[-1]
+    assert (failed.code, failed.exit_code) == ("internal", 1)
+    assert "ZeroDivisionError" in failed.message
+
+
+def test_a_video_that_ends_early_is_damaged(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    compute = bench.stage.compute
+    monkeypatch.setattr(bench.stage, "compute", lambda job, start, stop: compute(job, start, min(stop, 20)))
+    failed = run(bench)[-1]
+    assert failed.code == "damaged_video" and "frame 20" in failed.message
+
+
+@pytest.mark.parametrize(("request_", "ending"), [("cancel", "cancelled"), ("pause", "paused")])
+def test_a_request_stops_the_run_and_a_new_start_goes_on(bench: Bench, request_, ending, monkeypatch) -> None:
+    monkeypatch.setattr("pipelines.run._LOOK_SECONDS", 0.0)
+    bench.stage.before = at(12, lambda: bench.job.request(request_))
+    assert run(bench)[-1].type == ending
+    assert bench.stage.open_chains == 0
+    bench.job.forget_request()
+    bench.stage.computed.clear()
+    assert run(bench)[-1].type == "done"
+    assert bench.stage.computed == list(range(10, 35))
+
+
+def test_a_process_that_wants_to_leave_pauses_the_job(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.run._LOOK_SECONDS", 0.0)
+    assert run(bench, closing=lambda: len(bench.stage.computed) > 4)[-1].type == "paused"
+
+
+def test_no_half_file_is_left_when_a_sink_fails(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = type(bench.stage.sink(None, Path("x")))
+    monkeypatch.setattr(sink, "close", lambda self: self.path.write_text("half") and 1 / 0)
+    assert run(bench)[-1].type == "failed"
+    assert list((bench.job.folder / "segments").iterdir()) == []
+
+
+def test_a_second_runner_waits_and_repeats_nothing(bench: Bench) -> None:
+    run(bench)
+    heard: list[Event] = []
+    bench.stage.computed.clear()
+    run_job(bench.job, echo=heard.append)
+    assert [event.type for event in heard] == ["done"]
+    assert bench.stage.computed == []
+
+
+def test_every_event_is_echoed_as_it_is_kept(bench: Bench) -> None:
+    heard: list[Event] = []
+    assert run(bench, echo=heard.append) == heard
+
+
+def test_often_is_not_too_often(bench: Bench) -> None:
+    heard = run(bench)
+    assert len(only(heard, events.Progress)) <= 35 / 4, "35 frames in no time: at most four a second"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frames"),
+    [(None, None, (0, 35)), (0.2, None, (5, 35)), (None, 0.21, (0, 6)), (0.04, 0.08, (1, 2)), (1.36, 9.0, (34, 35))],
+)
+def test_a_range_of_time_is_a_range_of_frames(bench: Bench, start, end, frames) -> None:
+    settings = bench.job.record().settings.model_copy(update={"start": start, "end": end})
+    span = planning.range_of(planning.probe(bench.clip, salvage=False), settings)
+    assert (span.start, span.stop) == frames
+
+
+def test_a_range_without_frames_is_refused_with_both_numbers(bench: Bench) -> None:
+    settings = bench.job.record().settings.model_copy(update={"start": 7.0})
+    with pytest.raises(planning.BadInput, match=r"between 7 s and 1\.4 s"):
+        planning.range_of(planning.probe(bench.clip, salvage=False), settings)

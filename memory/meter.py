@@ -67,6 +67,7 @@ class Meter:
         self._read = read or _tree_reader(os.getpid() if pid is None else pid)
         self._interval_seconds = interval_seconds
         self._listeners: list[OnReading] = [on_reading] if on_reading else []
+        self._failed: list[OnReading] = []
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -84,7 +85,7 @@ class Meter:
         reading = self._take()
         if reading is not None:
             for listener in self._listeners:
-                listener(reading)
+                self._tell(listener, reading)
         return reading
 
     @property
@@ -100,7 +101,8 @@ class Meter:
     def check_baseline(self, tolerance_bytes: int = 64 << 20) -> Leak | None:
         """What is still held beyond the first reading; None where all but `tolerance_bytes` came back.
 
-        Reads once more, without telling listeners. What a first job loads for good (libraries, a warm network) is no leak: start the meter after it.
+        Reads once more, without telling listeners. What a first job loads for good (libraries, a warm
+        network) is no leak: start the meter after it.
         """
         first, now = self._first, self._take()
         if first is None or now is None:
@@ -129,7 +131,7 @@ class Meter:
             self._stopped.wait(self._interval_seconds)
 
     def __enter__(self) -> Self:
-        self._sample_safely()  # the baseline: taken before the caller goes on
+        self.sample()  # the baseline: taken before the caller goes on
         self._thread = threading.Thread(target=self._run, name="memory-meter", daemon=True)
         self._thread.start()
         return self
@@ -140,7 +142,7 @@ class Meter:
         self.stop()
         if self._thread is not None:
             self._thread.join()
-        self._sample_safely()
+        self.sample()
 
     def _take(self) -> Reading | None:
         with self._lock:
@@ -152,18 +154,19 @@ class Meter:
                 self.timeline.add(reading)
         return reading
 
+    def _tell(self, listener: OnReading, reading: Reading) -> None:
+        """Call a listener. One that fails is reported, once, and must not keep the others from a limit."""
+        try:
+            listener(reading)
+        except Exception as error:  # noqa: BLE001 - a listener may raise anything
+            if listener not in self._failed:
+                self._failed.append(listener)
+                _log.error("a listener to memory readings failed", exc_info=error)
+
     def _run(self) -> None:
         while not self._stopped.wait(self._interval_seconds):
-            if not self._sample_safely():
+            if self.sample() is None:
                 return
-
-    def _sample_safely(self) -> bool:
-        """Sample; a listener that fails is reported and must not end the watch over a limit."""
-        try:
-            return self.sample() is not None
-        except Exception:  # noqa: BLE001 - a listener may raise anything
-            _log.exception("a listener to memory readings failed")
-            return True
 
 
 def watch(limit_bytes: int, handler: Callable[[Level, Reading], None]) -> OnReading:

@@ -37,9 +37,12 @@ class Load:
 
     def total_bytes(self, window: int, batch: int, pixels: int) -> int:
         """Bytes held at the worst moment, rounded up."""
-        return math.ceil(
-            self.fixed
-            + pixels * self.per_pixel
+        return math.ceil(self.fixed + self.moving(window, batch, pixels))
+
+    def moving(self, window: int, batch: int, pixels: int) -> float:
+        """What is held beside the fixed part."""
+        return (
+            pixels * self.per_pixel
             + window * (self.per_window_frame + pixels * self.per_window_pixel)
             + batch * (self.per_batch_frame + pixels * self.per_batch_pixel)
         )
@@ -135,13 +138,12 @@ def correct(
     """
 
     def corrected(load: Load, measured_bytes: int) -> Load:
-        predicted = load.total_bytes(plan.window_frames, plan.batch_frames, pixels)
-        if measured_bytes <= 0 or predicted == 0:
+        moving = load.moving(plan.window_frames, plan.batch_frames, pixels)
+        if measured_bytes <= 0 or load.fixed + moving < 1:
             return replace(load, fixed=max(load.fixed, measured_bytes))
-        moving = predicted - load.fixed
         if measured_bytes > load.fixed and moving >= 1:
-            return load.scaled(max(0.5, (measured_bytes - load.fixed) / moving * (1 + 1e-9)), fixed_too=False)
-        return load.scaled(max(0.5, measured_bytes / predicted * (1 + 1e-9)), fixed_too=True)
+            return load.scaled(max(0.5, (measured_bytes - load.fixed) / moving), fixed_too=False)
+        return load.scaled(max(0.5, measured_bytes / (load.fixed + moving)), fixed_too=True)
 
     return Cost(corrected(cost.host, measured_host_bytes), corrected(cost.device, measured_device_bytes))
 

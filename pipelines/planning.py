@@ -82,7 +82,9 @@ def prepare(
     hardware, disk = probe_hardware(), probe_disk(jobs_dir)
     pixels = video.width * video.height
     facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
-    choice = choose(hardware, facts, task, settings.quality, settings.preset)
+    device_index = _device_index(settings.device)
+    choice = choose(hardware, facts, task, settings.quality, settings.preset, device_index=device_index)
+    vram_limits = [gb for gb in (settings.vram_limit_gb, choice.vram_limit_gb) if gb is not None]
     plan = make_plan(
         pipeline.cost(video, settings),
         pixels=pixels,
@@ -90,8 +92,9 @@ def prepare(
         budget=Budget.of(
             hardware,
             disk,
+            device_index=device_index,
             ram_limit_gb=settings.ram_limit_gb,
-            vram_limit_gb=settings.vram_limit_gb,
+            vram_limit_gb=min(vram_limits, default=None),
             held_bytes=held_bytes,
         ),
         window=(kept.window_frames,) if kept else pipeline.windows,
@@ -125,6 +128,13 @@ def range_of(video: VideoInfo, settings: Settings) -> Span:
             "Choose --start and --end within it.",
         )
     return span
+
+
+def _device_index(device: str) -> int | None:
+    """Which of the visible devices `--device` names; None computes on the CPU."""
+    if device == "cpu":
+        return None
+    return int(device.partition(":")[2] or 0)
 
 
 def _facts(video: VideoInfo) -> Facts:

@@ -84,8 +84,8 @@ def choose(
     values["read_ahead_frames"] = _read_ahead(settings.host[host].read_ahead_frames, video)
 
     facts = [
-        f"as on a card of {_spoken(vram)}" if asked and vram != "none" else _card(device, vram, asked),
-        f"{hardware.host.total_bytes / GIB:.0f} GiB host",
+        _card(device, vram, asked),
+        _host(hardware.host.total_bytes / GIB),
         resolution_of(video),
         f"{video.seconds:.0f} s ({length})",
         f"quality {quality}",
@@ -98,7 +98,8 @@ def choose(
 
 def tier(boundaries: Mapping[str, float], total_bytes: int) -> str:
     """The largest tier whose boundary (GiB) a machine with this much memory reaches."""
-    return [name for name, gib in boundaries.items() if total_bytes >= gib * GIB][-1]
+    reached = [name for name, gib in boundaries.items() if total_bytes >= gib * GIB]
+    return max(reached, key=lambda name: boundaries[name])
 
 
 def length_of(seconds: float) -> Length:
@@ -122,14 +123,18 @@ def _read_ahead(frames: int, video: VideoFacts) -> int:
     return max(_LEAST_READ_AHEAD_FRAMES, min(frames, fitting))
 
 
+def _host(gib: float) -> str:
+    return f"{gib:.0f} GiB host" if gib >= 10 else f"{gib:.1f} GiB host"
+
+
 def _card(device: Device | None, vram: str, asked: bool) -> str:
-    if device is None or vram == "none":
-        return "without a GPU, as asked" if asked else "no GPU"
+    if asked:
+        return (
+            "without a GPU, as asked" if vram == "none" else f"as on a card of {vram.removesuffix('gb')} GB"
+        )
+    if device is None:
+        return "no GPU"
     return f"{device.name} with {device.total_bytes / GIB:.1f} GiB (tier {vram})"
-
-
-def _spoken(vram: str) -> str:
-    return f"{vram.removesuffix('gb')} GB"
 
 
 def _check(value: str, known: tuple[str, ...], name: str) -> None:

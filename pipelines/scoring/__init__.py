@@ -1,0 +1,1 @@
+"""Sharpness, blur, frozen frames, cuts and smoothness of a video, frame by frame."""

@@ -6,7 +6,6 @@ same bytes. Everything later (cuts, frozen frames, verdicts) is told from record
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
@@ -34,18 +33,12 @@ RECORD = np.dtype(
     ]
 )
 
-_WIDTH_OF = {"draft": 427, "balanced": 640, "high": 854, "ultimate": 1280}
 _SMALL_WIDTH = 160
 _LEAST_SIDE = 32
 _BLACK, _BURNT = 8, 250
 _CELLS = 64
 _STEP = 3
 _CROSS = np.ones((3, 3), np.uint8)
-
-
-def analysis_width(quality: str, width: int) -> int:
-    """The width at which frames of `width` pixels are analysed; never larger than they are."""
-    return min(width, _WIDTH_OF[quality])
 
 
 @dataclass(frozen=True)

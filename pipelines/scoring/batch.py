@@ -9,23 +9,41 @@ import io
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipelines.errors import BadInput, LongtakeError
+from pipelines.events import Outputs
+from pipelines.scoring.smoothness import failed_record
+
 COLUMNS = ("Video", "Blur_Detected", "Confidence", "Severity", "Blur_Ratio", "Blur_Frames")
-SUFFIXES = frozenset(
-    (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".gif")
-)
 SEVERITIES = ("mild", "moderate", "severe")
 
 Record = dict[str, Any]
 
 
-def videos_in(folder: Path) -> list[Path]:
-    """Video files directly in `folder`, by suffix in any case, sorted by name."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+@dataclass(frozen=True)
+class Result:
+    """One video's blur record; `error` says why there is none."""
+
+    record: Record
+    error: str | None = None
+
+
+def read_result(name: str, outputs: Outputs) -> Result:
+    """The result of a finished job, from its report. Raises BadInput where the job has none."""
+    if outputs.report is None:
+        raise BadInput(f"The job of {name} has no report.", "Score it again with --force.")
+    report = json.loads(outputs.report.read_text(encoding="utf-8"))
+    return Result(report["blur_record"])
+
+
+def failed_result(name: str, error: LongtakeError) -> Result:
+    """The result of a video that could not be scored."""
+    return Result(failed_record(name, error.message), error.message)
 
 
 def table(records: Sequence[Record]) -> str:
@@ -75,18 +93,15 @@ def _spread(values: Sequence[float]) -> str:
     return f"mean {np.mean(values):.3f}, min {min(values):.3f}, max {max(values):.3f}, deviation {np.std(values):.3f}"
 
 
-def write(folder: Path, records: Sequence[Record]) -> tuple[Path, Path, Path]:
-    """Write table, records and summary into `folder`; returns their paths. Replaces what is there."""
+def write_table(results: Sequence[Result], folder: Path) -> Path:
+    """Write table, records and summary of all `results` into `folder`, over what is there; returns `folder`."""
+    records = [result.record for result in results]
     folder.mkdir(parents=True, exist_ok=True)
-    texts = {
-        "blur_detection_summary.csv": table(records),
-        "blur_detection_results.json": json.dumps(
-            list(records), ensure_ascii=False, indent=2, allow_nan=False
-        )
-        + "\n",
-        "statistics_report.txt": summary(records),
-    }
-    for name, text in texts.items():
+    listed = json.dumps(records, ensure_ascii=False, indent=2, allow_nan=False)
+    for name, text in (
+        ("blur_detection_summary.csv", table(records)),
+        ("blur_detection_results.json", listed + "\n"),
+        ("statistics_report.txt", summary(records)),
+    ):
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    csv_path, json_path, text_path = (folder / name for name in texts)
-    return csv_path, json_path, text_path
+    return folder

@@ -49,7 +49,7 @@ def windows(items: Iterable[T], width: int) -> Iterator[list[T]]:
     left, right = (width - 1) // 2, width // 2
     held: deque[T] = deque(maxlen=width)
     count = 0
-    for count, item in enumerate(items, 1):  # noqa: B007 - the number of items is needed after the loop
+    for count, item in enumerate(items, 1):
         if count == 1:
             first = item
         held.append(item)

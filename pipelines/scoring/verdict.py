@@ -23,15 +23,15 @@ from pipelines.scoring.analysis import RECORD
 REACH = 20
 """Frames before and after that a frame is compared with."""
 
-SOFT = 0.2
+SOFT = 0.16
 """Below this sharpness a frame is blurred whatever is around it."""
-DROP = 0.12
-"""Relative drop below the better frames nearby that makes a frame blurred."""
+LEAST_DROP, MOST_DROP = 0.06, 0.12
+"""Relative drop below the better frames nearby that makes a frame blurred: the more sharpness wavers, the more."""
 
 VERDICT = np.dtype(
     [
         ("sharpness", np.float64),
-        ("baseline", np.float64),  # 70 % quantile of sharpness around, within the shot
+        ("baseline", np.float64),  # what the better frames around have, within the shot
         ("blurred", np.bool_),
         ("frozen", np.bool_),
         ("cut", np.bool_),
@@ -50,9 +50,9 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 _BLOCK = 1024
-_SEAM = 3  # frames on either side that a cut is told from
-_QUANTILE = 0.7
-_LAYOUT_CHANGE = 0.12
+_SEAM = 4  # frames on either side that a cut is told from
+_BETTER, _BEST, _WAVERING = 0.7, 0.9, 3.0
+_LAYOUT_CHANGE = 0.3
 _RESIDUAL_TIMES, _RESIDUAL_MORE = 2.5, 3.0
 _STILL_SHARE = 0.4
 _STILL_FLOOR, _STILL_NOISE = 1.0, 0.6
@@ -65,7 +65,7 @@ def verdicts(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
         chunks: records of all frames, in order, in arrays of any length.
         window: frames of a window score.
     """
-    context = max(REACH + _SEAM + 1, window)
+    context = max(REACH + 2 * _SEAM, window)
     held, base, done = np.zeros(0, RECORD), 0, 0
     for chunk in chunks:
         held = np.concatenate((held, chunk))
@@ -86,37 +86,43 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
     found["cut"] = _cuts(records)
     shot = np.cumsum(found["cut"])
     found["frozen"] = _frozen(records, shot) & ~found["cut"]
-    found["baseline"] = _around(found["sharpness"], shot, _QUANTILE)
     sharp = found["sharpness"]
-    found["blurred"] = (sharp < found["baseline"] * (1 - DROP)) | (sharp < SOFT)
+    better, best = _around(sharp, shot, _BETTER, _BEST)
+    drop = LEAST_DROP * better + _WAVERING * (best - better)
+    found["baseline"] = better
+    found["blurred"] = (sharp < better - np.minimum(drop, MOST_DROP * better)) | (sharp < SOFT)
     found["motion"], found["jerk"] = _motion(records, found["cut"])
     found["window_score"] = _window_means(sharp, window, base, total)
     return found
 
 
-def _around(values: Floats, shot: NDArray[np.int64], quantile: float) -> Floats:
-    """The quantile (linear) of `values` over `REACH` frames on either side, within the shot."""
-    near = _windows(values, np.inf)
-    near = np.sort(np.where(_windows(shot, -1) == shot[:, None], near, np.inf), axis=1)
-    place = quantile * (np.isfinite(near).sum(axis=1) - 1).clip(0)
-    below = np.floor(place).astype(np.int64)
-    above = np.ceil(place).astype(np.int64)
+def _around(values: Floats, shot: NDArray[np.int64], *quantiles: float) -> list[Floats]:
+    """Quantiles (linear) of `values` over `REACH` frames on either side, within the shot."""
+    near = np.where(_windows(shot, -1) == shot[:, None], _windows(values, np.inf), np.inf)
+    near.sort(axis=1)
+    last = np.isfinite(near).sum(axis=1).clip(1) - 1
     row = np.arange(len(values))
-    low, high = near[row, below], near[row, above]
-    # Equal neighbours are taken as they are: between two infinities there is nothing to weigh.
-    return np.where(low == high, low, low + (high - low) * (place - below))
+    found = []
+    for quantile in quantiles:
+        below = np.floor(quantile * last).astype(np.int64)
+        low, high = near[row, below], near[row, np.minimum(below + 1, last)]
+        # An infinite change (the first frame's) has nothing finite to be weighed with.
+        found.append(low + np.nan_to_num(high - low) * (quantile * last - below))
+    return found
 
 
 def _windows(values: NDArray[Any], outside: float) -> NDArray[Any]:
-    return sliding_window_view(np.pad(values, REACH, constant_values=outside), 2 * REACH + 1)
+    near: NDArray[Any] = sliding_window_view(np.pad(values, REACH, constant_values=outside), 2 * REACH + 1)
+    return near
 
 
 def _frozen(records: Records, shot: NDArray[np.int64]) -> Flags:
     change = records["local_change"].astype(np.float64)
-    usual = _around(np.nan_to_num(change, nan=np.inf), shot, 0.5)
+    (usual,) = _around(np.nan_to_num(change, nan=np.inf), shot, 0.5)
     floor = _STILL_FLOOR + _STILL_NOISE * records["noise"]
     still: Flags = (change < floor) & (change < _STILL_SHARE * usual)
-    return still | (records["difference"] == 0)
+    equal: Flags = records["difference"] == 0
+    return still | equal
 
 
 def _cuts(records: Records) -> Flags:
@@ -125,17 +131,18 @@ def _cuts(records: Records) -> Flags:
     layout = layout - layout.mean(axis=1, keepdims=True)
     layout /= np.sqrt((layout**2).mean(axis=1, keepdims=True) + 16)
     seam = np.full(len(records), np.inf)
-    for lag in range(1, 5):
+    for lag in range(1, 2 * _SEAM):
         apart = np.full(len(records) + lag, np.inf)
         apart[lag : len(records)] = ((layout[lag:] - layout[:-lag]) ** 2).mean(axis=1) / 2
-        # The pair (j - lag, j) lies across the seams before frames j - lag + 1 to j.
-        for ahead in range(max(0, lag - 2), min(lag, _SEAM)):
-            seam = np.minimum(seam, apart[ahead : ahead + len(records)])
+        # The frames j - lag and j lie on either side of the seams before frames j - lag + 1 to j.
+        for back in range(max(0, lag - _SEAM), min(lag, _SEAM)):
+            seam = np.minimum(seam, apart[back : back + len(records)])
     residual = np.nan_to_num(records["residual"].astype(np.float64), nan=0.0)
     around = sliding_window_view(np.pad(residual, _SEAM, mode="edge"), 2 * _SEAM + 1)
     usual = np.median(np.delete(around, _SEAM, axis=1), axis=1)
     unexplained = residual > _RESIDUAL_TIMES * usual + _RESIDUAL_MORE
-    return unexplained & (seam > _LAYOUT_CHANGE) & np.isfinite(seam)
+    found: Flags = unexplained & (seam > _LAYOUT_CHANGE)
+    return found
 
 
 def _motion(records: Records, cut: Flags) -> tuple[Floats, Floats]:

@@ -19,6 +19,7 @@ _ONE_FRAME_A_PACKET = frozenset(
     {"h264", "hevc", "vp9", "av1", "prores", "ffv1", "mjpeg", "dnxhd", "mpeg4", "png", "huffyuv", "utvideo"}
 )
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
+_MOST_COMPLAINTS = 3
 _PATIENCE_SECONDS = 60.0
 _SLOWEST_BYTES_PER_SECOND = 4_000_000
 
@@ -39,7 +40,7 @@ def complaints(info: VideoInfo) -> str | None:
     """What ffmpeg says when it copies the packets to nowhere: any line means damage. None for a whole file."""
     copy = [*ffmpeg.source(info.path), "-map", f"0:{info.stream_index}", "-c", "copy", "-f", "null", "-"]
     said = ffmpeg.run(copy, timeout_seconds=_patience(info)).stderr
-    return _ADDRESS.sub("", said).strip() or None
+    return "; ".join(_ADDRESS.sub("", said).strip().splitlines()[:_MOST_COMPLAINTS]) or None
 
 
 def by_packets(info: VideoInfo) -> Count:

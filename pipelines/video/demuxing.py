@@ -38,3 +38,12 @@ def video_streams(container: InputContainer) -> list[VideoStream]:
 def video_stream(container: InputContainer, index: int) -> VideoStream:
     """The video stream with this index."""
     return cast(VideoStream, container.streams[index])
+
+
+def count_packets(path: Path) -> int:
+    """How many packets the first video stream of `path` holds; 0 where it cannot be opened."""
+    try:
+        with open_input(path) as container:
+            return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)
+    except NotAVideo:
+        return 0

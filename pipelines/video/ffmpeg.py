@@ -45,6 +45,11 @@ def decode(path: Path, stream_index: int, *, salvage: bool) -> list[str]:
     return [*how, "-copyts", *source(path), "-map", f"0:{stream_index}", "-fps_mode", "passthrough"]
 
 
+def muxer(path: Path) -> str:
+    """The container that a result's name asks for, also where `.part` follows it."""
+    return "matroska" if ".mkv" in path.suffixes else "mp4"
+
+
 def run(arguments: list[str], *, timeout_seconds: float) -> subprocess.CompletedProcess[str]:
     """Run ffmpeg to its end; only errors on stderr. Holds its output, which is text.
 

@@ -64,13 +64,13 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     with open_input(path) as container:
         info, clock = _describe(path, container)
     packets, damage = counting.by_packets(info), counting.complaints(info)
-    count, damage = _count(info, packets) if damage is None else (packets, damage)
+    count, damage = _count(info, packets, thorough=salvage) if damage is None else (packets, damage)
     if damage is None:
         return replace(
             info, timeline=clock.timeline(count), stamped=count.stamps is not None, hidden_frames=packets.hidden
         )
     if not salvage:
-        raise damaged(info, damage.splitlines()[0])
+        raise damaged(info, damage)
     count = counting.by_salvaging(info)
     if not count.frames:
         raise DamagedVideo(f"Not one frame of {path} can be read.", "Get another copy of the file.")
@@ -84,10 +84,13 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     )
 
 
-def _count(info: VideoInfo, packets: counting.Count) -> tuple[counting.Count, str | None]:
-    """The true count, and what is wrong with the frames where all were decoded."""
+def _count(
+    info: VideoInfo, packets: counting.Count, *, thorough: bool
+) -> tuple[counting.Count, str | None]:
+    """The true count, and what is wrong with the frames where all were decoded: always if `thorough`."""
     tell = counting.packets_tell(info, packets)
-    if tell and packets.frames * info.width * info.height * 3 > _SHORT_CLIP_BYTES:
+    long = packets.frames * info.width * info.height * 3 > _SHORT_CLIP_BYTES
+    if tell and long and not thorough:
         return packets, None
     decoded = counting.by_decoding(info)
     if tell and decoded.damage is None and decoded.frames != packets.frames:

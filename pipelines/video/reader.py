@@ -1,31 +1,152 @@
 """Frames of a video from any frame on, exactly, a bounded number of them at a time.
 
-Three decoders hand out the same frames. decord reads short ordinary clips; it decodes ahead without limit and
-its seeking is wrong on many files, so it only reads small clips from their start. PyAV reads everything else.
-ffmpeg reads what the two cannot: mirrored pictures and what is left of a damaged file.
+Three decoders hand out the same frames. decord reads short ordinary clips: it decodes ahead without limit and
+its seeking is wrong on many files, so it is kept to small ones and never seeks. PyAV reads everything else.
+ffmpeg reads what these two cannot: mirrored pictures, and what is left of a damaged file.
 """
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from functools import partial
 from importlib.util import find_spec
 from typing import Literal
 
-from pipelines.errors import DamagedVideo, UnsupportedVideo
-from pipelines.video.decoding import damaged, iter_decoded
-from pipelines.video.frame import Frame, RgbPicture, YuvPicture, luma_weights
+import numpy as np
+
+from pipelines.errors import UnsupportedVideo
+from pipelines.video.decoding import MOST_THREADS, damaged, iter_decoded
+from pipelines.video.frame import Frame, Picture, RgbPicture, YuvPicture, luma_weights
 from pipelines.video.images import iter_images
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
-from pipelines.video.reader_decord import iter_by_decord
+from pipelines.video.reader_decord import CannotOpen, open_decord
 from pipelines.video.reader_ffmpeg import iter_by_ffmpeg
 
-__all__ = ["Frame", "choose_decoder", "held_bytes", "read_frames"]
+__all__ = ["Decoder", "Frame", "choose_decoder", "held_bytes", "read_frames"]
 
 Decoder = Literal["auto", "decord", "pyav", "ffmpeg"]
+Numbered = Iterator[tuple[int, Picture]]
 
 READ_AHEAD_FRAMES = 4
 DECORD_MOST_BYTES = 512_000_000
-"""Frames of a whole clip, as RGB: what decord may hold when its consumer is slow."""
+"""Size of a whole clip as RGB, which decord may come to hold when its consumer is slow."""
 
 _DECORD_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "prores", "ffv1"})
-_REFERENCE_FRAMES = 16
+_REFERENCE_FRAMES = 17
+
+
+def read_frames(
+    info: VideoInfo,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    decoder: Decoder = "auto",
+    salvage: bool = False,
+    luma_only: bool = False,
+) -> Generator[Frame, None, None]:
+    """Frames `[start, stop)`, the same pixels and times whatever `start` is; close it when you leave early.
+
+    A thread decodes READ_AHEAD_FRAMES ahead of the consumer. Holds `held_bytes`. A damaged file is read where
+    `info` was probed with `salvage`; then `info.frames` is what can be read and `info.missing_frames` the rest.
+    Say `luma_only` if colours are hardly asked for: then `auto` prefers a decoder that has brightness at hand.
+
+    Raises:
+        DamagedVideo: at the frame that cannot be read, or where there are fewer or more frames than were counted.
+        UnsupportedVideo: the size changes, or `decoder` does not read this file exactly.
+        ReaderStalled: the decoder gives no frame for too long.
+    """
+    stop = info.frames if stop is None else min(stop, info.frames)
+    if not 0 <= start <= stop:
+        raise ValueError(f"frames {start} to {stop} of {info.frames}")
+    if info.salvaged and not salvage:
+        raise damaged(info, info.damage or "frames are missing")
+    if start == stop:
+        return
+    numbered = read_ahead(_iter_pictures(info, start, stop, decoder, luma_only), READ_AHEAD_FRAMES)
+    try:
+        for index, picture in numbered:
+            yield Frame(index, info.timeline.time(index), picture)
+    finally:
+        numbered.close()
+
+
+def choose_decoder(info: VideoInfo, *, luma_only: bool = False) -> Decoder:
+    """The fastest decoder that is exact for this file and keeps to its memory.
+
+    decord gives RGB alone, and brightness out of clipped RGB is not quite the stored one: where brightness is
+    all that is asked for, short and long clips should be measured alike.
+    """
+    if info.salvaged or info.mirrored:
+        return "ffmpeg"
+    return "pyav" if luma_only or why_not_decord(info) else "decord"
+
+
+def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = False) -> int:
+    """An upper estimate of what reading holds, the consumer's frames aside."""
+    frame = info.width * info.height * 3
+    decoder = choose_decoder(info, luma_only=luma_only) if decoder == "auto" else decoder
+    if info.images:
+        return (READ_AHEAD_FRAMES + 2) * frame
+    if decoder == "decord":
+        return (info.frames + _REFERENCE_FRAMES) * frame
+    wide = 2 if info.bit_depth > 8 else 1
+    decoding = (_REFERENCE_FRAMES + MOST_THREADS) * frame * wide
+    return decoding + (READ_AHEAD_FRAMES + 2) * frame * wide
+
+
+def why_not_decord(info: VideoInfo) -> str | None:
+    """What keeps decord from reading this file exactly and within its bound; None where it does."""
+    reasons = {
+        "is not installed": find_spec("decord") is None,
+        f"does not read {info.codec} in {info.container} reliably": info.codec not in _DECORD_CODECS
+        or not info.plain_container,
+        "repeats frames where some are hidden": info.hidden_frames > 0,
+        "needs a time for each frame": not info.stamped or info.timeline.stamp(0) < 0,
+        "turns mirrored pictures wrongly": info.mirrored,
+        "does not salvage": info.salvaged,
+        "changes colours of more than 8 bits": info.bit_depth > 8,
+        "is not exact for interlaced pictures": info.interlaced,
+        "would hold too many frames": info.frames * info.width * info.height * 3 > DECORD_MOST_BYTES,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _iter_pictures(
+    info: VideoInfo, start: int, stop: int, decoder: Decoder, luma_only: bool
+) -> Generator[tuple[int, Picture], None, None]:
+    """Pictures `[start, stop)`; there must be as many as were counted."""
+    due = start
+    for index, picture in _open(info, start, decoder, luma_only):
+        if index >= info.frames:
+            raise damaged(info, f"it has more than the {info.frames} frames that were counted")
+        if index >= stop:
+            return
+        yield index, picture
+        due = index + 1
+        if due == stop < info.frames:
+            return
+    if due < stop:
+        raise damaged(info, f"it ends after {due} of {info.frames} frames")
+
+
+def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool) -> Numbered:
+    if info.images:
+        weights = luma_weights(info)
+        return (
+            (index, RgbPicture(partial(np.copy, pixels), weights))
+            for index, pixels in enumerate(iter_images(info, start, info.frames), start)
+        )
+    asked = decoder
+    decoder = choose_decoder(info, luma_only=luma_only) if asked == "auto" else asked
+    if decoder == "ffmpeg":
+        return iter_by_ffmpeg(info, start)
+    if asked == "decord" and (reason := why_not_decord(info)):
+        raise UnsupportedVideo(f"decord {reason} ({info.path}).", "Use --decoder auto.")
+    if asked == "pyav" and (info.mirrored or info.salvaged):
+        raise UnsupportedVideo(f"PyAV does not read this file as it should ({info.path}).", "Use --decoder auto.")
+    if decoder == "decord":
+        try:
+            return open_decord(info, start)
+        except CannotOpen as error:
+            if asked == "decord":
+                raise UnsupportedVideo(f"decord {error} ({info.path}).", "Use --decoder auto.") from error
+    return ((index, YuvPicture(frame, info)) for index, frame in iter_decoded(info, start))

@@ -143,7 +143,7 @@ class TestMeter:
             held = bytearray(b"x") * (64 * MIB)
         first, last = meter.timeline.points()
         assert last.host_bytes - first.host_bytes >= 60 * MIB
-        assert 0 < last.host_available_bytes
+        assert last.host_available_bytes > 0
         assert last.seconds > first.seconds
         assert last.device_bytes == 0
         assert len(held) == 64 * MIB

@@ -125,7 +125,15 @@ class TestChoice:
 class TestRisk:
     @pytest.mark.parametrize(
         "budget_mib, risk",
-        [(1000, "low"), (401, "low"), (399, "medium"), (280, "medium"), (165, "medium"), (150, "high"), (144, "cannot")],
+        [
+            (1000, "low"),
+            (401, "low"),
+            (399, "medium"),
+            (280, "medium"),
+            (165, "medium"),
+            (150, "high"),
+            (144, "cannot"),
+        ],
     )
     def test_is_the_room_to_retreat(self, budget_mib, risk):
         assert plan_for(budget_mib * MIB).risk == risk
@@ -208,12 +216,17 @@ class TestCorrection:
         cost = correct(Cost(), self.plan(Cost()), pixels=PIXELS, measured_host_bytes=77)
         assert cost.host == Load(fixed=77)
 
+    def test_a_part_smaller_than_a_byte_is_scaled_exactly(self):
+        load = Load(fixed=1000, per_window_frame=1.5)
+        budget = Budget(GIB)
+        plan = make_plan(Cost(load), pixels=1, frames=1, budget=budget, window=(1,))
+        better = correct(Cost(load), plan, pixels=1, measured_host_bytes=9000)
+        assert better.host.total_bytes(1, 1, 1) == 9000
+
     @given(cost=costs, host=st.integers(1, 64 * GIB), device=st.integers(1, 64 * GIB))
     def test_the_corrected_cost_predicts_at_least_what_was_measured(self, cost, host, device):
         plan = self.plan(cost)
-        better = correct(
-            cost, plan, pixels=PIXELS, measured_host_bytes=host, measured_device_bytes=device
-        )
+        better = correct(cost, plan, pixels=PIXELS, measured_host_bytes=host, measured_device_bytes=device)
         assert better.host.total_bytes(20, 4, PIXELS) >= host
         assert better.device.total_bytes(20, 4, PIXELS) >= device
         assert better.host.total_bytes(20, 4, PIXELS) >= plan.predicted_host_bytes // 2
@@ -250,7 +263,9 @@ class TestBudget:
     def test_a_card(self):
         card = Device("cuda", 0, "card", "", 10 * GIB, 6 * GIB, reusable_bytes=2 * GIB)
         assert Budget.of(hardware(device=card)).device_bytes == 7 * GIB
-        assert Budget.of(hardware(device=card), vram_limit_gb=4).device_bytes == pytest.approx(3.6 * GIB, abs=2)
+        assert Budget.of(hardware(device=card), vram_limit_gb=4).device_bytes == pytest.approx(
+            3.6 * GIB, abs=2
+        )
         assert Budget.of(hardware(device=card), device_index=None).device_bytes == 0
         assert Budget.of(hardware(device=card), device_index=1).device_bytes == 0
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from memory.container import find_limits
 from memory.probe import GIB, Hardware, Host, probe_disk, probe_hardware, probe_host
 
 V1_NO_LIMIT = 9223372036854771712
@@ -59,8 +60,10 @@ def test_max_and_huge_numbers_are_no_limits(machine):
     machine.mounts_v2()
     machine.group_v2("", limit="max", used=5 * GIB)
     assert not probe_host(machine.root).in_container
+    assert find_limits(machine.root) == ()
     machine.mounts_v1()
     machine.group_v1("", limit=V1_NO_LIMIT, used=5 * GIB)
+    assert find_limits(machine.root) == ()
     assert probe_host(machine.root) == Host(32 * GIB, 20 * GIB, 32 * GIB, in_container=False)
 
 
@@ -95,7 +98,9 @@ def test_files_that_make_no_sense_set_no_limit(machine):
     machine.has(8, 6)
     machine.mounts_v2()
     machine.group_v2("", limit="many")
-    machine.write("proc/self/mountinfo", "broken\n\n - \n" + (machine.root / "proc/self/mountinfo").read_text())
+    machine.write(
+        "proc/self/mountinfo", "broken\n\n - \n" + (machine.root / "proc/self/mountinfo").read_text()
+    )
     machine.write("sys/fs/cgroup/memory.stat", "inactive_file x\nalone\n")
     assert probe_host(machine.root).total_bytes == 8 * GIB
 

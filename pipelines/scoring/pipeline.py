@@ -1,0 +1,212 @@
+"""Scoring a video with the built-in engine: one pass of records, then verdicts and the report."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from memory.plan import Cost, Load
+from pipelines.events import Outputs
+from pipelines.scoring import chart, report
+from pipelines.scoring.analysis import RECORD, Look, compare, look
+from pipelines.scoring.smoothness import blur_record
+from pipelines.scoring.summary import Seconds, Summary
+from pipelines.scoring.verdict import Records, verdicts
+from pipelines.settings import ScoreSettings, Settings
+from pipelines.spans import Span
+from pipelines.stages import Assignment, Pixels, Sink, Stage
+from pipelines.video.info import VideoInfo
+from pipelines.video.reader import Frame, read_frames
+from presets.tiers import own_tiers
+
+RESULT_VERSION = 1
+
+_SPAN_FRAMES = 240
+_PREVIEW_WIDTH = 640
+_THREADS = 2
+_MIB = 2**20
+
+
+class Scored(NamedTuple):
+    """One frame's record `(1,)` and the frame itself, for a preview."""
+
+    record: Records
+    frame: Frame
+
+
+class ScoreStage:
+    """Records of all frames, kept as arrays."""
+
+    name = "score"
+    folder = "segments"
+    suffix = ".npy"
+    span_frames = _SPAN_FRAMES
+
+    def compute(self, job: Assignment, start: int, stop: int) -> Generator[Scored]:
+        """Records of frames `[start, stop)`; reads one frame before. Holds `job.plan.window_frames` frames."""
+        first = max(job.frames.start, start - 1)
+        width = analysis_width(job.settings)
+        settings = job.settings
+        with (
+            closing(
+                read_frames(job.video, first, stop, decoder=settings.decoder, salvage=settings.salvage)
+            ) as frames,
+            _one_thread_each(),
+        ):
+            for scored in _analysed(frames, width, job.plan.window_frames):
+                if scored.frame.index >= start:
+                    yield scored
+
+    def sink(self, job: Assignment, path: Path) -> Sink:
+        """A writer of the span's records."""
+        return _RecordSink(path)
+
+    def preview(self, item: Scored) -> Pixels | None:
+        """The frame, at most 640 pixels wide."""
+        picture: Pixels = report.narrowed(item.frame.rgb(), _PREVIEW_WIDTH)
+        return picture
+
+    def value(self, item: Scored) -> float | None:
+        """Sharpness."""
+        return float(item.record["sharpness"][0])
+
+
+def analysis_width(settings: Settings) -> int:
+    """The width at which frames are analysed, where they are wider: it depends on the quality alone."""
+    return own_tiers().score.quality[settings.quality].analysis_width
+
+
+def _analysed(frames: Iterator[Frame], width: int, held: int) -> Iterator[Scored]:
+    """Records in order, of frames analysed by two threads at once; the frame before the first is unknown.
+
+    A frame waits for the look of the one before, so what is computed does not depend on the threads.
+    """
+    waiting: deque[tuple[Frame, Future[tuple[Look, Records]]]] = deque()
+    before: Future[tuple[Look, Records]] | None = None
+    with ThreadPoolExecutor(_THREADS, "score") as pool:
+        try:
+            for frame in frames:
+                before = pool.submit(_analyse, frame, width, before)
+                waiting.append((frame, before))
+                if len(waiting) >= held:
+                    yield _taken(waiting)
+            while waiting:
+                yield _taken(waiting)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _taken(waiting: deque[tuple[Frame, Future[tuple[Look, Records]]]]) -> Scored:
+    frame, future = waiting.popleft()
+    return Scored(future.result()[1], frame)
+
+
+def _analyse(frame: Frame, width: int, before: Future[tuple[Look, Records]] | None) -> tuple[Look, Records]:
+    now = look(frame.luma(width))
+    return now, compare(before.result()[0] if before else None, now)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """OpenCV splits no picture: these are small, and the threads work on a frame each."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+class _RecordSink:
+    """Holds one span's records, about 250 bytes a frame, until they are written."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._records: list[Records] = []
+
+    def write(self, item: Scored) -> None:
+        self._records.append(item.record)
+
+    def close(self) -> None:
+        with self._path.open("wb") as file:
+            np.save(file, np.concatenate([np.zeros(0, RECORD), *self._records]), allow_pickle=False)
+
+    def abandon(self) -> None:
+        self._records.clear()
+
+
+class ScorePipeline:
+    """The task `score` with the built-in engine."""
+
+    task = "score"
+    engine = "builtin"
+    result_version = RESULT_VERSION
+    windows: Sequence[int] = (4,)
+    batches: Sequence[int] = (1,)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """One pass over the frames."""
+        return (ScoreStage(),)
+
+    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
+        """Interpreter, libraries and chart; frames waiting in the decoder and here, with their small copies."""
+        return Cost(host=Load(fixed=260 * _MIB, per_pixel=60, per_window_pixel=4))
+
+    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
+        """Records, a row in the table, and the report with its pictures."""
+        return len(frames) * (RECORD.itemsize + 64) + 4 * _MIB
+
+    def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
+        """Go over the records once: table, report, chart, worst frames. Holds a block of verdicts and the summary."""
+        settings = job.settings
+        window = settings.window if isinstance(settings, ScoreSettings) else 1
+        summary, seconds = Summary(job.frames.start, len(job.frames)), clock(job.video)
+        scores, facts, picture = (job.folder / name for name in ("scores.csv", "report.json", "report.png"))
+        blocks = summary.watch(verdicts(map(read_records, segments), window))
+        report.write_scores(scores, blocks, job.frames.start, seconds)
+        smoothness = summary.smoothness
+        report.write_report(
+            facts,
+            {
+                "task": self.task,
+                "engine": self.engine,
+                "video": report.video_facts(job.video),
+                "settings": settings.identity(),
+                "analysis_width": min(job.video.width, analysis_width(settings)),
+                "summary": summary.describe(seconds),
+                "blur_record": blur_record(job.video.path.name, smoothness, summary.movement, window),
+            },
+        )
+        chart.draw_report(picture, job.video.path.name, summary, seconds, job.folder / "memory.csv")
+        worst = report.write_worst(
+            job.folder / "worst",
+            job.video,
+            summary.worst_frames(),
+            decoder=settings.decoder,
+            salvage=settings.salvage,
+        )
+        return Outputs(report=facts, scores=scores, picture=picture, worst=worst)
+
+
+def read_records(path: Path) -> Records:
+    """The records of one span."""
+    records: Records = np.load(path, allow_pickle=False)
+    return records
+
+
+def clock(video: VideoInfo) -> Seconds:
+    """The time at which a frame begins; the frame after the last begins where the video ends."""
+    timeline = video.timeline
+
+    def seconds(frame: int) -> float:
+        if frame < timeline.frames:
+            return float(timeline.time(frame))
+        return float(timeline.time(timeline.frames - 1) + timeline.last_seconds)
+
+    return seconds

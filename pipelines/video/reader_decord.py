@@ -1,0 +1,50 @@
+"""Reading with decord: from the first frame to the last, and never by seeking."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+from pipelines.video.decoding import damaged
+from pipelines.video.frame import Picture, RgbPicture, luma_weights
+from pipelines.video.info import VideoInfo
+
+
+class CannotOpen(Exception):
+    """decord does not open the file, or counts its frames differently."""
+
+
+def open_decord(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]:
+    """Frames `start` and later, upright. May hold the whole clip decoded when its consumer is slow.
+
+    Raises:
+        CannotOpen: at once, where another decoder should be asked.
+        DamagedVideo: while iterating: a packet cannot be decoded.
+    """
+    # Optional: there is no wheel for every machine.
+    try:
+        import decord
+    except (ImportError, OSError) as error:
+        raise CannotOpen("is not installed") from error
+    decord.logging.set_level(decord.logging.QUIET)
+    try:
+        reader = decord.VideoReader(str(info.path.absolute()), num_threads=2)
+    except (decord.DECORDError, RuntimeError) as error:
+        raise CannotOpen(f"does not open it ({str(error).splitlines()[-1]})") from error
+    if len(reader) != info.frames:
+        raise CannotOpen(f"counts {len(reader)} frames, not {info.frames}")
+    return _frames(reader, decord.DECORDError, info, start)
+
+
+def _frames(
+    reader: Any, decord_error: type[Exception], info: VideoInfo, start: int
+) -> Iterator[tuple[int, Picture]]:
+    weights = luma_weights(info)
+    for index in count():
+        try:
+            frame = reader.next()
+        except StopIteration:
+            return
+        except decord_error as error:
+            raise damaged(info, f"frame {index} or one soon after it cannot be decoded") from error
+        if index >= start:
+            yield index, RgbPicture(frame.asnumpy, weights)

@@ -1,0 +1,104 @@
+"""Reading raw frames from an ffmpeg process: slower, but it turns every matrix and salvages what is left."""
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from io import RawIOBase
+from itertools import count
+from typing import IO, cast
+
+import numpy as np
+
+from pipelines.errors import ReaderStalled
+from pipelines.video import ffmpeg
+from pipelines.video.decoding import damaged
+from pipelines.video.frame import Picture, RgbPicture, luma_weights
+from pipelines.video.info import VideoInfo
+
+STALL_SECONDS = 20.0
+_END_SECONDS = 10.0
+
+
+class _StallGuard:
+    """Kills a child when one read from it lasts longer than `STALL_SECONDS`; a slow consumer is no stall."""
+
+    def __init__(self, child: ffmpeg.Child) -> None:
+        self.stalled = False
+        self._child = child
+        self._reading = 0
+        self._reads = 0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="stall-guard", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> None:
+        self._reads += 1
+        self._reading = self._reads
+
+    def __exit__(self, *_: object) -> None:
+        self._reading = 0
+
+    def _watch(self) -> None:
+        last = 0
+        while not self._closed.wait(STALL_SECONDS):
+            reading = self._reading
+            if reading and reading == last:
+                self.stalled = True
+                self._child.kill()
+                return
+            last = reading
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+
+def iter_by_ffmpeg(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]:
+    """Frames `start` and later, upright; those before are decoded and dropped. Holds one frame and ffmpeg's own.
+
+    Raises:
+        ReaderStalled: no frame for `STALL_SECONDS`; the child is killed.
+        DamagedVideo: ffmpeg reports an error, unless `info` is salvaged.
+    """
+    decode = ffmpeg.decode(info.path, info.stream_index, salvage=info.salvaged)
+    child = ffmpeg.Child([*decode, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], feeds=False)
+    guard = _StallGuard(child)
+    try:
+        yield from _frames(child, guard, info, start)
+        status, errors = child.finish(_END_SECONDS)
+        if (status or errors) and not info.salvaged:
+            raise damaged(info, errors[0] if errors else f"ffmpeg ended with {status}")
+    finally:
+        guard.close()
+        child.kill()
+        child.finish(_END_SECONDS)
+
+
+def _frames(
+    child: ffmpeg.Child, guard: _StallGuard, info: VideoInfo, start: int
+) -> Iterator[tuple[int, Picture]]:
+    weights = luma_weights(info)
+    for index in count():
+        pixels = np.empty((info.height, info.width, 3), np.uint8)
+        with guard:
+            filled = _fill(child.pipe, memoryview(pixels).cast("B"))
+        if guard.stalled:
+            raise ReaderStalled(
+                f"ffmpeg gave no frame of {info.path} for {STALL_SECONDS:g} s after frame {index}.",
+                "Is the disk that holds the file reachable? Start the job again to go on.",
+            )
+        if filled < pixels.nbytes:
+            return
+        if index >= start:
+            yield index, RgbPicture(partial(np.copy, pixels), weights)
+
+
+def _fill(pipe: IO[bytes], buffer: memoryview) -> int:
+    """Read until `buffer` is full or the pipe ends; how many bytes that gave."""
+    filled = 0
+    while filled < len(buffer):
+        read = cast(RawIOBase, pipe).readinto(buffer[filled:])
+        if not read:
+            break
+        filled += read
+    return filled

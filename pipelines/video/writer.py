@@ -1,0 +1,150 @@
+"""Frames into an H.264 file, by an ffmpeg process of our own.
+
+The file is whole only after `close`: an encoder whose parent dies finishes a short file that looks complete. So
+write to a temporary name, close, then rename.
+"""
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import IO, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import EncoderDied, NotEnoughDisk
+from pipelines.video import ffmpeg
+from pipelines.video.demuxing import count_packets
+from pipelines.video.info import ColourTags
+
+_FINISH_SECONDS = 600.0
+_DISK_FULL = "No space left"
+_LARGEST_TIMESCALE = 2**31 - 1
+
+
+class VideoWriter:
+    """Writes frames (height, width, 3) uint8 RGB to `path`: MP4, or Matroska where the name has `.mkv`.
+
+    Odd sizes are padded to even ones by repeating the last row and column. Holds one frame when it pads; the
+    encoder's look-ahead (about 300 MB at 1080p) is in its own process, which ends when this one does.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        width: int,
+        height: int,
+        frame_rate: Fraction,
+        *,
+        colour: ColourTags = ColourTags(),  # noqa: B008
+        sample_aspect_ratio: Fraction = Fraction(1),  # noqa: B008
+        crf: int = 18,
+        preset: str = "veryfast",
+    ) -> None:
+        self._path = path
+        self._shape = (height, width, 3)
+        self._pad = (height % 2, width % 2)
+        self._frames = 0
+        size = f"{width + self._pad[1]}x{height + self._pad[0]}"
+        rate = f"{frame_rate.numerator}/{frame_rate.denominator}"
+        filters = ",".join([*_colour_filters(colour), f"setsar={_ratio(sample_aspect_ratio)}"])
+        self._child = ffmpeg.Child(
+            [
+                *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", rate, "-i", "-", "-an"),
+                *("-vf", filters, "-fps_mode", "passthrough"),
+                *("-c:v", "libx264", "-preset", preset, "-crf", str(crf), "-pix_fmt", "yuv420p", "-bf", "0"),
+                *("-video_track_timescale", str(min(frame_rate.numerator, _LARGEST_TIMESCALE))),
+                *("-f", ffmpeg.muxer(path), "-y", ffmpeg.address(path)),
+            ],
+            feeds=True,
+        )
+
+    @property
+    def encoder_pid(self) -> int:
+        """Process id of the encoder."""
+        return self._child.pid
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        """Encode one frame; waits while the encoder is busy.
+
+        Raises:
+            ValueError: the shape or the dtype is not what was announced.
+            EncoderDied, NotEnoughDisk: the encoder has ended; it is cleaned up.
+        """
+        if frame.shape != self._shape or frame.dtype != np.uint8:
+            raise ValueError(f"a frame is {self._shape} uint8, not {frame.shape} {frame.dtype}")
+        if any(self._pad):
+            bottom, right = self._pad
+            frame = cv2.copyMakeBorder(frame, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+        try:
+            _send(self._child.pipe, memoryview(np.ascontiguousarray(frame)).cast("B"))
+        except (BrokenPipeError, OSError) as error:
+            raise self._died() from error
+        self._frames += 1
+
+    def close(self) -> None:
+        """Finish the file, check that it holds each frame, and put it safely on disk.
+
+        Raises:
+            EncoderDied, NotEnoughDisk: it does not.
+        """
+        status, errors = self._child.finish(_FINISH_SECONDS)
+        if status:
+            raise _reason(self._path, status, errors)
+        packets = count_packets(self._path)
+        if packets != self._frames:
+            raise EncoderDied(f"{packets} of {self._frames} frames arrived in {self._path}.", "Start the job again.")
+        with self._path.open("rb") as written:
+            os.fsync(written.fileno())
+
+    def abandon(self) -> None:
+        """End the encoder and remove what it wrote; may be called at any time, again too."""
+        self._child.kill()
+        self._child.finish(_FINISH_SECONDS)
+        self._path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def _died(self) -> EncoderDied | NotEnoughDisk:
+        status, errors = self._child.finish(_FINISH_SECONDS)
+        return _reason(self._path, status, errors)
+
+
+def _send(pipe: IO[bytes], data: memoryview) -> None:
+    while data:
+        data = data[pipe.write(data) :]
+
+
+def _colour_filters(colour: ColourTags) -> list[str]:
+    """Convert with the matrix and range that are then written; say nothing of what the source did not say."""
+    scale = {"out_color_matrix": colour.matrix, "out_range": colour.range}
+    tags = {
+        "colorspace": colour.matrix,
+        "range": colour.range,
+        "color_primaries": colour.primaries,
+        "color_trc": colour.transfer,
+    }
+    return [
+        f"{name}=" + ":".join(f"{key}={value}" for key, value in options.items() if value)
+        for name, options in (("scale", scale), ("setparams", tags))
+        if any(options.values())
+    ]
+
+
+def _ratio(value: Fraction) -> str:
+    return f"{value.numerator}/{value.denominator}"
+
+
+def _reason(path: Path, status: int, errors: list[str]) -> EncoderDied | NotEnoughDisk:
+    if any(_DISK_FULL in line for line in errors):
+        return NotEnoughDisk(f"The disk is full: {path} cannot be written.", "Free some space, then resume the job.")
+    said = " | ".join(errors) or "it said nothing"
+    return EncoderDied(f"ffmpeg ended with {status} while writing {path}: {said}", "Resume the job to go on.")

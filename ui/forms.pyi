@@ -1,0 +1,129 @@
+"""A settings model as a form: one component a field, with the model's default, range, choices and sentence.
+
+Nothing here repeats what the model says; a field added to a model appears on the page and in the API.
+"""
+
+import inspect
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import gradio as gr
+from gradio.components import Component
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from pipelines.errors import BadInput
+from pipelines.settings import Settings
+from ui.texts import field_key, label_en
+
+SettingsModel = TypeVar("SettingsModel", bound=Settings)
+
+SERVER_SIDE = frozenset({"weights"})
+"""Settings that name a place on the server: whoever started it chooses them, not its visitors."""
+
+_FEW = 3
+
+from gradio.events import Dependency
+
+class OptionalNumber(gr.Textbox):
+    """A number that may be left out. Gradio's own number field turns an empty value into 0 in the browser.
+
+    What was typed goes to the model as it is, which refuses what is no number in our words.
+    """
+
+    is_template = True
+
+    def __init__(self, **common: Any) -> None:
+        super().__init__(max_lines=1, max_length=16, placeholder="–", **common)
+
+    def preprocess(self, payload: str | float | None) -> str | None:
+        """What was typed, or None for nothing; a number from an API client as text."""
+        return str(payload).strip() or None if payload is not None else None
+
+    def api_info(self) -> dict[str, Any]:
+        """The type that API clients are told."""
+        return {"type": "number"}
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+def field_names(model: type[Settings]) -> list[str]:
+    """The settings that a form shows: a task's own first, then those that all tasks share."""
+    own = [name for name in model.model_fields if name not in Settings.model_fields]
+    return [name for name in (*own, *Settings.model_fields) if name not in SERVER_SIDE]
+
+
+def field_texts(model: type[Settings]) -> dict[str, tuple[str, str]]:
+    """Label and sentence of each setting of a form, in English, with its unit."""
+    return {
+        name: (label_en(name, _unit(model.model_fields[name])), model.model_fields[name].description or "")
+        for name in field_names(model)
+    }
+
+
+def make_component(model: type[Settings], name: str, i18n: gr.I18n) -> Component:
+    """The component for one setting, ready to be placed where it is made."""
+    field = model.model_fields[name]
+    common: dict[str, Any] = {
+        "value": field.default,
+        "label": i18n(field_key(name, "label")),
+        "info": i18n(field_key(name, "info")),
+        "elem_id": f"setting-{name}",
+        "min_width": 120,
+    }
+    kind = _kind(field)
+    if get_origin(kind) is Literal:
+        choices = [str(choice) for choice in get_args(kind)]
+        return gr.Radio(choices, **common) if len(choices) <= _FEW else gr.Dropdown(choices, **common)
+    if kind is bool:
+        return gr.Checkbox(**common)
+    if kind in (int, float):
+        return _number(field, kind, common)
+    return gr.Textbox(max_lines=1, max_length=64, **common)
+
+
+def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel:
+    """The settings that a form's values stand for; raises BadInput for those that the model refuses."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
+        message = first["msg"].removeprefix("Value error, ")
+        raise BadInput(f"{where}{message}.", "Change the setting and run again.") from error
+
+
+def signature(model: type[Settings], first: str) -> inspect.Signature:
+    """The signature of a handler that takes `first` and then a form's values, by name.
+
+    Gradio names an API's parameters after it.
+    """
+    names = [first, *field_names(model)]
+    return inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
+
+
+def _kind(field: FieldInfo) -> Any:
+    """A field's type without `| None`."""
+    if get_origin(field.annotation) is UnionType:
+        return next(kind for kind in get_args(field.annotation) if kind is not NoneType)
+    return field.annotation
+
+
+def _unit(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    return str(extra["unit"]) if isinstance(extra, dict) else ""
+
+
+def _number(field: FieldInfo, kind: type, common: dict[str, Any]) -> Component:
+    lower, upper = _limit(field, "ge"), _limit(field, "le")
+    if lower is not None and upper is not None:
+        return gr.Slider(lower, upper, step=1 if kind is int else None, **common)
+    return OptionalNumber(**common)
+
+
+def _limit(field: FieldInfo, which: str) -> float | None:
+    return next((getattr(limit, which) for limit in field.metadata if hasattr(limit, which)), None)

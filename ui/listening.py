@@ -1,0 +1,67 @@
+"""Listening to a job from an event loop, without ever holding the job or a thread of the server's pool."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+
+from pipelines.jobs import Job
+from pipelines.queue import JobQueue
+from ui.view import View
+
+_LOOK_SECONDS = 0.25
+
+
+async def views(queue: JobQueue, job: Job) -> AsyncGenerator[View, None]:
+    """The newest view of `job` whenever there is a newer one, at most four a second, until the job ends.
+
+    Closing it, at any moment, stops the listening and nothing else. Views that nobody had time for are skipped, so a
+    slow reader holds one view, not a backlog.
+    """
+    listener = _Listener(queue, job)
+    shown: View | None = None
+    try:
+        while True:
+            ended = listener.ended  # before the view: the last view is then the last
+            if (view := listener.view) is not None and view is not shown:
+                shown = view
+                yield view
+            if ended:
+                listener.raise_what_went_wrong()
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+    finally:
+        # May run on the event loop: only a flag is set here.
+        listener.close()
+
+
+class _Listener:
+    """Folds a job's events into `view` in a thread of its own, until the job ends or it is closed."""
+
+    def __init__(self, queue: JobQueue, job: Job) -> None:
+        self.view: View | None = None
+        self._events = queue.listen(job, given_up=lambda: self._closed)
+        self._closed = False
+        self._wrong: Exception | None = None
+        self._thread = threading.Thread(target=self._listen, name=f"listener {job.id}", daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def raise_what_went_wrong(self) -> None:
+        if self._wrong:
+            raise self._wrong
+
+    def close(self) -> None:
+        self._closed = True
+
+    def _listen(self) -> None:
+        view = View()
+        try:
+            for event in self._events:
+                self.view = view = view.after(event)
+                if self._closed:
+                    return
+        except Exception as error:  # noqa: BLE001  carried over to whoever asked
+            self._wrong = error

@@ -1,0 +1,226 @@
+"""What a view looks like: HTML and plain values, without state and without Gradio.
+
+Text that comes from outside (file names, messages) is escaped here. The two templates are JavaScript that the browser
+fills in; they are given numbers only, so nothing from outside is ever part of one.
+"""
+
+import base64
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from pipelines.errors import LongtakeError
+from pipelines.events import Planned
+from ui.texts import ERRORS_ZH, LIVE, both, label
+from ui.view import Status, View
+
+GIB = 2**30
+
+GAUGE = f"""
+${{value.bars.map(bar => `
+<section class="lt-gauge">
+  <h3>${{bar.device ? `{both("device_memory")}` : `{both("memory")}`}}</h3>
+  <div class="lt-bar" role="meter" aria-label="${{bar.device ? '{label("device_memory")}' : '{label("memory")}'}}"
+    aria-valuemin="0" aria-valuemax="${{bar.limit}}" aria-valuenow="${{bar.now}}"
+    aria-valuetext="${{(bar.now / {GIB}).toFixed(2)}} GiB">
+    <i class="lt-now" style="width:${{100 * Math.min(1, bar.now / bar.scale)}}%"></i>
+    <i class="lt-mark lt-predicted" style="left:${{100 * Math.min(1, bar.predicted / bar.scale)}}%"></i>
+    <i class="lt-mark lt-peak" style="left:${{100 * Math.min(1, bar.peak / bar.scale)}}%"></i>
+  </div>
+  <dl>
+    ${{[[`{both("now")}`, 'now', bar.now], [`{both("peak")}`, 'peak', bar.peak],
+        [`{both("predicted")}`, 'predicted', bar.predicted], [`{both("limit")}`, 'limit', bar.limit]].map(row =>
+      `<div><dt class="lt-key-${{row[1]}}">${{row[0]}}</dt>
+        <dd>${{(row[2] / {GIB}).toFixed(2)}} <small>GiB</small></dd></div>`
+    ).join('')}}
+  </dl>
+</section>`).join('')}}
+"""
+"""A bar of memory for each of `value.bars`: bytes now, peak, predicted, limit; `scale` is the bar's length."""
+
+CURVE = f"""
+<section class="lt-curve">
+  <h3>{both("curve")} <small>{both("curve_hint")}</small></h3>
+  ${{value.points.length < 2 ? `<p class="lt-quiet">{both("curve_empty")}</p>` : (() => {{
+    const ys = value.points.map(p => p[1]), low = Math.min(...ys), high = Math.max(...ys);
+    const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
+    const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
+    return `<div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
+      aria-label="{label("curve")}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
+      <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
+      <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
+      <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p>`;
+  }})()}}
+</section>
+"""
+"""A line through `value.points` (frame, score); the axis ends at frame `value.last`."""
+
+
+def gauge(view: View) -> dict[str, list[dict[str, float | bool]]]:
+    """The value of `GAUGE`. The device has a bar only where the plan uses it."""
+    s = view.status
+    bars = [_bar(False, s.host_bytes, s.host_peak_bytes, s.host_predicted_bytes, s.host_limit_bytes)]
+    if s.device_predicted_bytes:
+        bars.append(
+            _bar(True, s.device_bytes, s.device_peak_bytes, s.device_predicted_bytes, s.device_limit_bytes)
+        )
+    return {"bars": bars}
+
+
+def _bar(device: bool, now: int, peak: int, predicted: int, limit: int) -> dict[str, float | bool]:
+    # A job that needs a hundredth of the machine would be an invisible sliver of it; then the bar is a part.
+    scale = max(1, now, peak, predicted, min(limit, 2 * max(peak, predicted)))
+    return {
+        "device": device,
+        "now": now,
+        "peak": peak,
+        "predicted": predicted,
+        "limit": limit,
+        "scale": scale,
+    }
+
+
+def curve(view: View) -> dict[str, object]:
+    """The value of `CURVE`."""
+    points = view.curve.points
+    end = points[-1][0] if points else 0
+    return {
+        "points": [list(p) for p in points],
+        "last": max(end, view.status.total - 1 if view.status.stage else 0),
+    }
+
+
+def strip(view: View) -> str:
+    """What the job is doing, how far it is and how long it will take."""
+    s = view.status
+    share = f'<progress max="{s.total}" value="{s.done}"></progress>' if s.total else "<progress></progress>"
+    if s.state not in ("queued", "running"):
+        share = ""
+    details = " · ".join(part for part in _details(s) if part)
+    notes = "".join(f'<p class="lt-note">{escape(message)}</p>' for message in s.messages)
+    return (
+        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}">'
+        f'<p><strong role="status">{both(f"state.{s.state}")}</strong> '
+        f'<span class="lt-name">{escape(s.name)}</span></p>'
+        f'{share}<p class="lt-figures">{details}</p>{notes}</section>'
+    )
+
+
+def _details(s: Status) -> list[str]:
+    if s.state == "queued":
+        return [f"{s.position} {both('ahead')}" if s.position else ""]
+    if s.state == "failed":
+        return [failure(s.code, f"{s.message} {s.hint}")]
+    if s.state in ("paused", "cancelled"):
+        return [escape(s.message), both("resumable")]
+    if s.state == "running" and not s.stage:
+        return [both("starting")]
+    shown = s.total if s.state == "done" else s.done
+    return [
+        _stage(s.stage) if s.state == "running" else "",
+        f"{shown:,} / {s.total:,} {both('frames')}" if s.total else "",
+        f"{s.fps:,.1f} fps" if s.fps and s.state == "running" else "",
+        f"{clock(s.eta_seconds)} {both('left')}" if s.eta_seconds is not None else "",
+    ]
+
+
+def _stage(name: str) -> str:
+    return both(f"stage.{name}") if f"stage.{name}" in LIVE else escape(name)
+
+
+def failure(code: str, message: str) -> str:
+    """An error as HTML: what happened in Chinese where the reader is, and the words with the numbers for everyone."""
+    chinese = ERRORS_ZH.get(code, ERRORS_ZH["internal"])
+    return f'<span lang="zh">{escape(chinese)} </span>{escape(message.strip())} <code>{escape(code)}</code>'
+
+
+def refusal(error: LongtakeError) -> str:
+    """The card for a file that cannot be taken."""
+    return (
+        f'<section class="lt-card lt-failed" role="alert"><p>{failure(error.code, str(error))}</p></section>'
+    )
+
+
+def welcome() -> str:
+    """The card before a file is chosen."""
+    return f'<section class="lt-card lt-quiet"><p>{both("empty")}</p><p>{both("kept")}</p></section>'
+
+
+def looking() -> str:
+    """The card while a file is looked at."""
+    return f'<section class="lt-card lt-quiet" role="status"><p>{both("looking")}</p></section>'
+
+
+def card(plan: Planned, video_path: str) -> str:
+    """What was found in a file and what a run would take; `video_path` is where the browser may fetch it."""
+    facts = plan.facts
+    rate = float(_ratio(facts.frame_rate))
+    rows = [
+        ("size", f"{facts.width} × {facts.height}"),
+        ("length", f"{clock(facts.seconds)} · {facts.frames:,} {both('frames')}"),
+        ("rate", f"{rate:.3f}".rstrip("0").rstrip(".") + " fps" + _variable(facts.variable_frame_rate)),
+        ("codec", f"{escape(facts.codec)} · {escape(facts.container)}"),
+        ("sound", escape(facts.sound) if facts.sound else both("none")),
+        ("preset", f"{escape(plan.preset)} · {both('engine')} {escape(plan.engine)}"),
+        ("memory", _memory(plan)),
+        ("disk", f"{_size(plan.disk_bytes)}"),
+    ]
+    if facts.damage:
+        rows.append(("damage", escape(facts.damage)))
+    listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)
+    # A browser that cannot play the file hides the player; nothing is converted for it.
+    player = (
+        f'<video src="{escape(quote(f"gradio_api/file={video_path}", safe="/="))}" controls muted playsinline '
+        f'preload="metadata" onerror="this.hidden=true" aria-label="{escape(facts.name)}"></video>'
+    )
+    return (
+        f'<section class="lt-card"><h3 class="lt-name">{escape(facts.name)}</h3><div class="lt-split">{player}'
+        f"<dl>{listed}</dl></div><p>{escape(plan.preset_reason)}</p><p>{escape(plan.reason)}</p></section>"
+    )
+
+
+def _variable(variable: bool) -> str:
+    return f" · {both('variable')}" if variable else ""
+
+
+def _ratio(text: str) -> float:
+    above, _, below = text.partition("/")
+    return float(above) / float(below or 1)
+
+
+def _memory(plan: Planned) -> str:
+    device = f" + {_size(plan.predicted_device_bytes)} GPU" if plan.predicted_device_bytes else ""
+    badge = f'<span class="lt-risk lt-risk-{plan.risk}">{both(f"risk.{plan.risk}")}</span>'
+    return f"{_size(plan.predicted_host_bytes)}{device} {both('of')} {_size(plan.budget_host_bytes)} {badge}"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / 2**20:.1f} MiB"
+
+
+def latest(view: View) -> str:
+    """The latest frame, inside the page: a picture a second over hours would fill the cache with files."""
+    if view.preview is None or (data := _read(view.preview.path)) is None:
+        return ""
+    source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    number = f"{view.preview.frame:,}"
+    return (
+        f'<figure class="lt-latest"><img src="{source}" alt="{label("latest")} {number}">'
+        f"<figcaption>{both('latest')} · {number}</figcaption></figure>"
+    )
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def clock(seconds: float) -> str:
+    """Seconds for people: `0:07`, `12:30`, `1:02:03`; below ten seconds with tenths: `3.2 s`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

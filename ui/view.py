@@ -1,0 +1,156 @@
+"""What a listener knows of a job: a pure fold of its events.
+
+`View.after(event)` is all there is; it may be called from the first event or from any later one on. A view holds
+at most 200 points of the curve, however long the video is.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines import events
+from pipelines.events import Event, Outputs, Planned
+
+CURVE_POINTS = 200
+_WARNINGS = 5
+
+
+class Status(BaseModel):
+    """A job in full, as the API tells it with every message. Sizes are bytes, times seconds."""
+
+    model_config = ConfigDict(frozen=True)
+    job: str = Field(default="", description="The job's id: the same question has the same id.")
+    name: str = Field(default="", description="Name of the input.")
+    task: str = ""
+    state: Literal["queued", "running", "done", "failed", "paused", "cancelled"] = "queued"
+    position: int = Field(default=0, description="Jobs ahead while it is queued.")
+    stage: str = ""
+    frame: int | None = Field(default=None, description="The newest frame that was computed.")
+    done: int = Field(default=0, description="Frames of the stage that are done.")
+    total: int = Field(default=0, description="Frames of the stage.")
+    fps: float = Field(default=0.0, description="Frames per second, lately.")
+    eta_seconds: float | None = Field(default=None, description="Time left of the stage; null where unknown.")
+    host_bytes: int = Field(default=0, description="Host memory now, all processes together.")
+    host_peak_bytes: int = 0
+    host_predicted_bytes: int = 0
+    host_limit_bytes: int = Field(default=0, description="What the job may hold at most.")
+    device_bytes: int = 0
+    device_peak_bytes: int = 0
+    device_predicted_bytes: int = 0
+    device_limit_bytes: int = 0
+    engine: str = ""
+    preset: str = ""
+    reason: str = Field(default="", description="Why this plan, in a sentence.")
+    risk: Literal["", "low", "medium", "high", "cannot"] = ""
+    messages: tuple[str, ...] = Field(default=(), description="The newest warnings.")
+    outputs: tuple[str, ...] = Field(default=(), description="Names of the files of a finished job.")
+    code: str = Field(default="", description="What kind of error a failed job ended with.")
+    message: str = ""
+    hint: str = Field(default="", description="What to do about it.")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A score over frames, thinned out evenly as it grows: at most `CURVE_POINTS` points, `gap` frames apart."""
+
+    points: tuple[tuple[int, float], ...] = ()
+    gap: int = 1
+
+    def add(self, frame: int, value: float) -> "Curve":
+        """The curve with one more point; one that lies before the end takes the place of what was there."""
+        kept = self.points
+        while kept and kept[-1][0] >= frame:
+            kept = kept[:-1]
+        if kept and frame - kept[-1][0] < self.gap:
+            return replace(self, points=kept)
+        points = (*kept, (frame, round(value, 4)))
+        if len(points) <= CURVE_POINTS:
+            return replace(self, points=points)
+        thinned = points[::2]
+        return Curve(thinned, gap=max(self.gap + 1, (thinned[-1][0] - thinned[0][0]) // (len(thinned) - 1)))
+
+
+@dataclass(frozen=True)
+class View:
+    """A job in the eyes of one listener."""
+
+    status: Status = field(default_factory=Status)
+    curve: Curve = field(default_factory=Curve)
+    planned: Planned | None = None
+    preview: events.Preview | None = None
+    outputs: Outputs | None = None
+
+    def after(self, event: Event) -> "View":
+        """The view after one more event."""
+        match event:
+            case events.Planned():
+                return replace(self._with(**_plan(event)), planned=event)
+            case events.Progress(value=value):
+                view = self._with(
+                    stage=event.stage,
+                    frame=event.frame,
+                    done=event.done,
+                    total=event.total,
+                    fps=round(event.frames_per_second, 1),
+                    eta_seconds=event.eta_seconds,
+                )
+                return view if value is None else replace(view, curve=self.curve.add(event.frame, value))
+            case events.Preview():
+                return replace(self, preview=event)
+            case events.Done(outputs=outputs):
+                names = tuple(path.name for path in outputs.paths())
+                return replace(self._with(state="done", outputs=names, eta_seconds=None), outputs=outputs)
+            case _:
+                return self._with(**_changes(event, self.status))
+
+    def _with(self, **changes: object) -> "View":
+        return replace(self, status=self.status.model_copy(update=changes))
+
+    @property
+    def preview_path(self) -> Path | None:
+        """Where the latest frame's picture is, if there is one."""
+        return self.preview.path if self.preview else None
+
+
+def _plan(event: Planned) -> dict[str, object]:
+    return {
+        "done": event.frames_kept,
+        "total": event.frames,
+        "engine": event.engine,
+        "preset": event.preset,
+        "reason": event.reason,
+        "risk": event.risk,
+        "host_predicted_bytes": event.predicted_host_bytes,
+        "host_limit_bytes": event.budget_host_bytes,
+        "device_predicted_bytes": event.predicted_device_bytes,
+        "device_limit_bytes": event.budget_device_bytes,
+    }
+
+
+def _changes(event: Event, status: Status) -> dict[str, object]:
+    match event:
+        case events.Queued():
+            place = {"job": event.job, "name": event.name, "task": event.task}
+            return {**place, "state": "queued", "position": event.position}
+        case events.Started():
+            return {"job": event.job, "state": "running", "position": 0}
+        case events.Memory():
+            return {
+                "host_bytes": event.host_bytes,
+                "host_peak_bytes": event.host_peak_bytes,
+                "device_bytes": event.device_bytes,
+                "device_peak_bytes": event.device_peak_bytes,
+            }
+        case events.Degraded() | events.Warned():
+            return {"messages": (*status.messages, event.message)[-_WARNINGS:]}
+        case events.Failed():
+            told = {"code": event.code, "message": event.message, "hint": event.hint}
+            return {**told, "state": "failed", "eta_seconds": None}
+        case events.Paused():
+            return {"state": "paused", "message": event.message, "eta_seconds": None}
+        case events.CancelledEvent():
+            return {"state": "cancelled", "eta_seconds": None}
+        case _:
+            return {}

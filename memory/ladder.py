@@ -121,6 +121,7 @@ class Ladder:
                 _clear_frames(failure)
                 original = original or failure
                 del failure
+                self._free()
                 if not self._descend(tried):
                     raise original
         finally:

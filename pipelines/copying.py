@@ -4,9 +4,10 @@ A prepass keeps a checksum of every decoded frame; the main stage reads the fram
 span starts, and refuses one whose checksum differs. So a copy proves that decoding is exact from any frame.
 """
 
+import json
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -17,15 +18,16 @@ from numpy.typing import NDArray
 from memory.plan import Cost, Load
 from pipelines.errors import LongtakeError
 from pipelines.events import Outputs
+from pipelines.jobs import write_whole
 from pipelines.settings import Settings
-from pipelines.spans import Span, split
+from pipelines.spans import Span
 from pipelines.stages import Assignment, Pixels
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import join_segments
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from pipelines.video.writer import VideoWriter
+from presets.choose import Choice
 
-_SPAN_FRAMES = 240
 _PROCESS_BYTES = 200 * 2**20
 """Interpreter, libraries and the command line: measured at 160 to 190 MiB."""
 _ENCODER_FRAME_BYTES = 48
@@ -37,8 +39,14 @@ class CopyPipeline:
 
     task = "copy"
     engine = "builtin"
-    windows = (1,)
-    batches = (1,)
+
+    def windows(self, choice: Choice) -> Sequence[int]:
+        """Frames decoded ahead."""
+        return range(1, choice.number("read_ahead_frames") + 1)
+
+    def batches(self, choice: Choice) -> Sequence[int]:
+        """One frame is encoded at a time."""
+        return (1,)
 
     @property
     def stages(self) -> "tuple[_Checksums, _Frames]":
@@ -47,7 +55,7 @@ class CopyPipeline:
 
     def cost(self, video: VideoInfo, settings: Settings) -> Cost:
         """The decoder's frames and the encoder's."""
-        per_pixel = held_bytes(video) / (video.width * video.height) + _ENCODER_FRAME_BYTES
+        per_pixel = held_bytes(video, settings.decoder) / (video.width * video.height) + _ENCODER_FRAME_BYTES
         return Cost(host=Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel))
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
@@ -57,7 +65,20 @@ class CopyPipeline:
 
     def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """One file from the segments, with the source's times and sound."""
-        ...
+        result, part = job.folder / "result.mp4", job.folder / "part-result.mp4"
+        report = join_segments(segments, job.video, job.frames, part)
+        for sentence in report.warnings:
+            warn("sound", sentence)
+        part.replace(result)
+        facts = {
+            "task": self.task,
+            "engine": self.engine,
+            "frames": report.frames,
+            "audio_packets": report.audio_packets,
+            "warnings": report.warnings,
+        }
+        write_whole(job.folder / "report.json", json.dumps(facts, indent=1).encode())
+        return Outputs(result=result, report=job.folder / "report.json")
 
 
 def _read(job: Assignment, start: int, stop: int) -> Generator[Frame]:
@@ -71,13 +92,12 @@ class _Checksums:
     name = "look"
     folder = "state/checksums"
     suffix = ".npy"
-    span_frames = _SPAN_FRAMES
 
     def compute(self, job: Assignment, start: int, stop: int) -> Generator[int]:
         """CRC-32 of each frame's RGB bytes."""
         with closing(_read(job, start, stop)) as frames:
             for frame in frames:
-                yield zlib.crc32(np.ascontiguousarray(frame.rgb()))
+                yield zlib.crc32(np.ascontiguousarray(frame.rgb()).data)
 
     def sink(self, job: Assignment, path: Path) -> "_ChecksumSink":
         """A `.npy` of uint32."""
@@ -116,11 +136,10 @@ class _Frames:
     name = "copy"
     folder = "segments"
     suffix = ".mp4"
-    span_frames = _SPAN_FRAMES
 
     def compute(self, job: Assignment, start: int, stop: int) -> Generator[Pixels]:
         """Frames (H, W, 3) uint8 RGB. Raises LongtakeError where one is not what the prepass saw."""
-        spans = split(job.frames, _SPAN_FRAMES)
+        spans = job.spans
         at = bisect_right(spans, start, key=lambda span: span.start) - 1
         span, checksums = spans[at], _load(job, spans[at])
         with closing(_read(job, start, stop)) as frames:
@@ -129,7 +148,7 @@ class _Frames:
                     at += 1
                     span, checksums = spans[at], _load(job, spans[at])
                 pixels = frame.rgb()
-                if zlib.crc32(np.ascontiguousarray(pixels)) != checksums[frame.index - span.start]:
+                if zlib.crc32(np.ascontiguousarray(pixels).data) != checksums[frame.index - span.start]:
                     raise LongtakeError(
                         f"Frame {frame.index} was decoded differently than before.", "Try another --decoder."
                     )
@@ -145,6 +164,7 @@ class _Frames:
             video.frame_rate,
             colour=video.output_colour,
             sample_aspect_ratio=video.sample_aspect_ratio,
+            crf=job.choice.number("crf"),
         )
 
     def preview(self, item: Pixels) -> Pixels:

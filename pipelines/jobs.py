@@ -70,6 +70,14 @@ def _hash_ends(path: Path, digest: "hashlib._Hash") -> None:
         digest.update(file.read(_MIB))
 
 
+class Decision(BaseModel):
+    """What was decided at the first start. A resume decides the same again: equal plans give equal bytes."""
+
+    model_config = ConfigDict(frozen=True)
+    preset: dict[str, int | str]
+    plan: dict[str, Any]
+
+
 class Record(BaseModel):
     """`job.json`: what was asked, and what was decided at the first start and is kept at every resume."""
 
@@ -80,8 +88,7 @@ class Record(BaseModel):
     created: float
     inputs: tuple[Input, ...]
     asked: dict[str, Any]
-    resolved: dict[str, Any] | None = None
-    plan: dict[str, Any] | None = None
+    decision: Decision | None = None
 
     @property
     def settings(self) -> Settings:
@@ -138,8 +145,7 @@ class Job:
                         created=old.created if old else time.time(),
                         inputs=inputs,
                         asked=settings.model_dump(mode="json"),
-                        resolved=old.resolved if old else None,
-                        plan=old.plan if old else None,
+                        decision=old.decision if old else None,
                     )
                 )
         return job
@@ -327,7 +333,7 @@ class Job:
                 shutil.rmtree(path)
             elif path.name not in ("job.json", "lock"):
                 path.unlink()
-        self.save(self.record().model_copy(update={"resolved": None, "plan": None}))
+        self.save(self.record().model_copy(update={"decision": None}))
 
 
 def write_whole(path: Path, data: bytes) -> None:

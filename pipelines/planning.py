@@ -3,14 +3,15 @@
 Everything here happens before the first frame is computed; `estimate` stops there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from memory.plan import Budget, Plan, make_plan
+from memory.plan import Budget, Cost, Plan, make_plan
 from memory.probe import probe_disk, probe_hardware
 from pipelines.errors import BadInput
 from pipelines.events import Facts, Planned
+from pipelines.jobs import Decision
 from pipelines.settings import MODELS, Settings
 from pipelines.spans import Span
 from pipelines.stages import Pipeline
@@ -29,8 +30,14 @@ class Preparation:
     frames: Span
     settings: Settings
     choice: Choice
+    cost: Cost
     plan: Plan
     disk_free_bytes: int
+
+    @property
+    def decision(self) -> Decision:
+        """What a resume must decide again."""
+        return Decision(preset=dict(self.choice.values), plan=self.plan.to_json())
 
     @property
     def lacks_disk(self) -> bool:
@@ -67,11 +74,11 @@ def prepare(
     jobs_dir: Path,
     *,
     held_bytes: int = 0,
-    kept: Plan | None = None,
+    kept: Decision | None = None,
 ) -> Preparation:
     """Look, choose and plan. `held_bytes` is what our processes hold already.
 
-    A `kept` plan is not made anew, only held against today's budget: its window and batch stay.
+    What was decided before (`kept`) is not decided anew, only held against today's budget.
 
     Raises the errors of `probe` for a video that cannot be read, BadInput for an empty range of time. A plan that
     cannot be kept is returned as such, with the reason.
@@ -83,10 +90,24 @@ def prepare(
     pixels = video.width * video.height
     facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
     device_index = _device_index(settings.device)
-    choice = choose(hardware, facts, task, settings.quality, settings.preset, device_index=device_index)
+    choice = choose(
+        hardware.limited(settings.ram_limit_gb, settings.vram_limit_gb),
+        facts,
+        task,
+        settings.quality,
+        settings.preset,
+        device_index=device_index,
+    )
+    if kept:
+        choice = replace(choice, values=kept.preset)
+    windows, batches = pipeline.windows(choice), pipeline.batches(choice)
+    if kept:
+        plan = Plan.from_json(kept.plan)
+        windows, batches = (plan.window_frames,), (plan.batch_frames,)
     vram_limits = [gb for gb in (settings.vram_limit_gb, choice.vram_limit_gb) if gb is not None]
+    cost = pipeline.cost(video, settings)
     plan = make_plan(
-        pipeline.cost(video, settings),
+        cost,
         pixels=pixels,
         frames=len(frames),
         budget=Budget.of(
@@ -97,11 +118,11 @@ def prepare(
             vram_limit_gb=min(vram_limits, default=None),
             held_bytes=held_bytes,
         ),
-        window=(kept.window_frames,) if kept else pipeline.windows,
-        batch=(kept.batch_frames,) if kept else pipeline.batches,
+        window=windows,
+        batch=batches,
         disk_bytes=pipeline.disk_bytes(video, frames),
     )
-    return Preparation(pipeline, video, frames, settings, choice, plan, disk.free_bytes)
+    return Preparation(pipeline, video, frames, settings, choice, cost, plan, disk.free_bytes)
 
 
 def estimate(task: str, path: Path, settings: Settings, jobs_dir: Path) -> Planned:

@@ -16,7 +16,7 @@ from typing import Any
 
 from memory.ladder import Step
 from memory.oom import is_out_of_memory
-from memory.plan import GIB, Plan
+from memory.plan import GIB
 from pipelines import events
 from pipelines.errors import LongtakeError, NotEnoughDisk, NotEnoughMemory
 from pipelines.events import Event
@@ -25,7 +25,7 @@ from pipelines.memory_chart import draw_memory
 from pipelines.planning import Preparation, prepare
 from pipelines.preview import save_preview
 from pipelines.recovery import Supply
-from pipelines.spans import Span, runs, split
+from pipelines.spans import Span, runs
 from pipelines.stages import Assignment, Stage
 from pipelines.telling import Pace, Teller
 from pipelines.watching import Watcher
@@ -108,7 +108,7 @@ class _Run:
             self._run_stage(stage, assignment)
         self._keep_memory(assignment)
         last = prepared.pipeline.stages[-1]
-        segments = [self._path(last, span) for span in split(assignment.frames, last.span_frames)]
+        segments = [self._path(last, span) for span in assignment.spans]
         outputs = prepared.pipeline.join(assignment, segments, self._warn)
         self._keep_memory(assignment)
         if self._warm and (leak := self._watcher.leak()):
@@ -127,12 +127,13 @@ class _Run:
             record.settings,
             job.folder,
             held_bytes=watcher.host_bytes,
-            kept=Plan.from_json(record.plan) if record.plan else None,
+            kept=record.decision,
         )
-        assignment = Assignment(job.folder, prepared.video, prepared.frames, record.settings, prepared.plan)
+        assignment = Assignment(
+            job.folder, prepared.video, prepared.frames, record.settings, prepared.choice, prepared.plan
+        )
         last = prepared.pipeline.stages[-1]
-        grid = split(prepared.frames, last.span_frames)
-        kept = job.finished(last.folder, last.suffix, grid)
+        kept = job.finished(last.folder, last.suffix, assignment.spans)
         self._tell(prepared.planned(job.id, sum(map(len, kept))))
         if prepared.plan.risk == "cannot":
             no_room = NotEnoughDisk if prepared.lacks_disk else NotEnoughMemory
@@ -140,14 +141,14 @@ class _Run:
         if prepared.video.damage:
             self._warn("damaged", f"The file is damaged ({prepared.video.damage}); what can be read is used.")
         watcher.keep_below(record.settings.ram_limit_gb)
-        job.save(record.model_copy(update={"plan": prepared.plan.to_json()}))
+        job.save(record.model_copy(update={"decision": prepared.decision}))
         return prepared, assignment
 
     # -- the frames ------------------------------------------------------------------------------------------
 
     def _run_stage(self, stage: Stage, assignment: Assignment) -> None:
         """Compute the spans of `stage` that are missing; neighbours as one chain, so the halo is paid once."""
-        grid = split(assignment.frames, stage.span_frames)
+        grid = assignment.spans
         kept = self._job.finished(stage.folder, stage.suffix, grid)
         done = sum(map(len, kept))
         pace = Pace(total=len(assignment.frames), done=done)

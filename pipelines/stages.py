@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from memory.plan import Cost, Plan
 from pipelines.events import Outputs
 from pipelines.settings import Settings
-from pipelines.spans import Span
+from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
+from presets.choose import Choice
 
 Pixels = NDArray[np.uint8]
 
@@ -31,7 +32,13 @@ class Assignment:
     video: VideoInfo
     frames: Span
     settings: Settings
+    choice: Choice
     plan: Plan
+
+    @property
+    def spans(self) -> list[Span]:
+        """The job's frames cut into the spans that are kept, in order."""
+        return split(self.frames, self.choice.number("span_frames"))
 
 
 class Sink(Protocol):
@@ -46,13 +53,12 @@ class Stage(Protocol):
     """One pass over the frames.
 
     `folder` is where its spans are kept, below the job folder (`segments` or `state/<name>`); `suffix` is
-    their file suffix, `span_frames` their length.
+    their file suffix.
     """
 
     name: str
     folder: str
     suffix: str
-    span_frames: int
 
     def compute(self, job: Assignment, start: int, stop: int) -> Generator[Any]:
         """Items of frames `[start, stop)`, one a frame, in order; reads its own halo; holds a bounded number of frames.
@@ -75,12 +81,18 @@ class Stage(Protocol):
 
 
 class Pipeline(Protocol):
-    """A task with one engine. The planner chooses among `windows` and `batches`, counts of frames."""
+    """A task with one engine."""
 
     task: str
     engine: str
-    windows: Sequence[int]
-    batches: Sequence[int]
+
+    def windows(self, choice: Choice) -> Sequence[int]:
+        """The window lengths, in frames, that the planner may choose from; a window is what is held at once."""
+        ...
+
+    def batches(self, choice: Choice) -> Sequence[int]:
+        """The batch sizes, in frames, that the planner may choose from."""
+        ...
 
     @property
     def stages(self) -> tuple[Stage, ...]:

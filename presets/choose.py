@@ -20,6 +20,7 @@ _LEAST_READ_AHEAD_FRAMES = 2
 
 _PHRASES = {
     "analysis_width": "analyse at {} px width",
+    "crf": "encode at CRF {}",
     "max_side_px": "compute at up to {} px",
     "window_frames": "windows of {} frames",
     "batch_frames": "batches of {}",
@@ -50,6 +51,10 @@ class Choice:
     values: Mapping[str, Value]
     reason: str
     vram_limit_gb: float | None = None
+
+    def number(self, name: str) -> int:
+        """The whole number called `name`. Raises ValueError where the value is none, KeyError where it is missing."""
+        return int(self.values[name])
 
 
 def choose(

@@ -45,6 +45,12 @@ class MaxSide(_Row):
     max_side_px: PositiveInt
 
 
+class EncodingQuality(_Row):
+    """The encoder's constant rate factor: lower is better and larger."""
+
+    crf: Annotated[int, Field(ge=0, le=51)]
+
+
 class SpanLength(_Row):
     """Frames in a span."""
 
@@ -93,6 +99,12 @@ class ScoreTask(Task):
     quality: Annotated[dict[str, AnalysisWidth], _all_of(Quality)]
 
 
+class CopyTask(Task):
+    """Copying encodes on the CPU."""
+
+    quality: Annotated[dict[str, EncodingQuality], _all_of(Quality)]
+
+
 class NetworkTask(Task):
     """A task whose window and batch depend on the card."""
 
@@ -106,6 +118,7 @@ class Tiers(_Row):
     vram: Annotated[dict[str, float], _all_of(VramTier)]
     host: Annotated[dict[str, float], _all_of(HostTier)]
     score: ScoreTask
+    copy_: Annotated[CopyTask, Field(alias="copy")]
     inpaint: NetworkTask
     animate: NetworkTask
 
@@ -117,10 +130,11 @@ class Tiers(_Row):
                 raise ValueError(f"the boundaries of {name} must begin at 0 and rise, not {bounds}")
         return self
 
-    def task(self, name: str) -> ScoreTask | NetworkTask:
+    def task(self, name: str) -> ScoreTask | CopyTask | NetworkTask:
         """The settings of one task. Raises ValueError for a name that is none."""
-        tasks: Mapping[str, ScoreTask | NetworkTask] = {
+        tasks: Mapping[str, ScoreTask | CopyTask | NetworkTask] = {
             "score": self.score,
+            "copy": self.copy_,
             "inpaint": self.inpaint,
             "animate": self.animate,
         }

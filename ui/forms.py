@@ -25,26 +25,6 @@ SERVER_SIDE = frozenset({"weights"})
 _FEW = 3
 
 
-class OptionalNumber(gr.Textbox):
-    """A number that may be left out. Gradio's own number field turns an empty value into 0 in the browser.
-
-    What was typed goes to the model as it is, which refuses what is no number in our words.
-    """
-
-    is_template = True
-
-    def __init__(self, **common: Any) -> None:
-        super().__init__(max_lines=1, max_length=16, placeholder="–", **common)
-
-    def preprocess(self, payload: str | float | None) -> str | None:
-        """What was typed, or None for nothing; a number from an API client as text."""
-        return str(payload).strip() or None if payload is not None else None
-
-    def api_info(self) -> dict[str, Any]:
-        """The type that API clients are told."""
-        return {"type": "number"}
-
-
 def field_names(model: type[Settings]) -> list[str]:
     """The settings that a form shows: a task's own first, then those that all tasks share."""
     own = [name for name in model.model_fields if name not in Settings.model_fields]
@@ -81,9 +61,13 @@ def make_component(model: type[Settings], name: str, i18n: gr.I18n) -> Component
 
 
 def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel:
-    """The settings that a form's values stand for; raises BadInput for those that the model refuses."""
+    """The settings that a form's values stand for; an empty field is one that was left out.
+
+    Raises BadInput for those that the model refuses.
+    """
+    given = {name: None if value == "" else value for name, value in values.items()}
     try:
-        return model.model_validate(values)
+        return model.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
         where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
@@ -116,7 +100,8 @@ def _number(field: FieldInfo, kind: type, common: dict[str, Any]) -> Component:
     lower, upper = _limit(field, "ge"), _limit(field, "le")
     if lower is not None and upper is not None:
         return gr.Slider(lower, upper, step=1 if kind is int else None, **common)
-    return OptionalNumber(**common)
+    # Gradio's own number field turns an empty value into 0 in the browser; here empty is not 0.
+    return gr.Textbox(max_lines=1, max_length=16, placeholder="–", **common)
 
 
 def _limit(field: FieldInfo, which: str) -> float | None:

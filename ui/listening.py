@@ -39,6 +39,7 @@ class _Listener:
 
     def __init__(self, queue: JobQueue, job: Job) -> None:
         self.view: View | None = None
+        self._job = job
         self._events = queue.listen(job, given_up=lambda: self._closed)
         self._closed = False
         self._wrong: Exception | None = None
@@ -57,8 +58,8 @@ class _Listener:
         self._closed = True
 
     def _listen(self) -> None:
-        view = View()
         try:
+            view = View(folder=f"{self._job.record().inputs[0].path.parent}/")
             for event in self._events:
                 self.view = view = view.after(event)
                 if self._closed:

@@ -24,7 +24,7 @@ from pipelines.settings import ScoreSettings
 from ui import forms, render
 from ui.listening import views
 from ui.reading import read_report
-from ui.texts import error_text, i18n
+from ui.texts import error_text, i18n, label
 from ui.uploads import inspect_video, keep
 from ui.view import Status, View
 
@@ -86,7 +86,10 @@ class _Live:
         return (
             read_report(outputs.report) if outputs.report else "",
             self._cached(outputs.picture) if outputs.picture else None,
-            [(self._cached(path), path.stem) for path in outputs.worst],
+            [
+                (self._cached(path), f"{label('frame')} {path.stem.split('-')[-1].lstrip('0') or '0'}")
+                for path in outputs.worst
+            ],
             [self._cached(path) for path in downloads],
         )
 

@@ -1,8 +1,72 @@
-"""A report in plain words: the summary of `report.json` as HTML."""
+"""A score's report in plain words: the summary of `report.json` as HTML."""
 
 import json
 from pathlib import Path
+from typing import Any
+
+from ui.render import clock
+from ui.texts import both, spans
+
+_INTERVALS = 5
 
 
 def read_report(path: Path) -> str:
-    return f"<pre>{json.dumps(json.loads(path.read_text()))[:2000]}</pre>"
+    """The report at `path` as HTML. Raises OSError where it is gone."""
+    return describe(json.loads(path.read_text(encoding="utf-8"))["summary"])
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """A verdict in a sentence, the numbers, and the blurred stretches that lose most."""
+    blurred, frozen = summary["blurred"], summary["frozen"]
+    figures = [
+        ("report.sharpness", _number(summary["mean_sharpness"])),
+        ("report.blurred", f"{blurred['frames']:,} <small>{_percent(blurred['ratio'])}</small>"),
+        ("report.frozen", f"{frozen['frames']:,} <small>{_percent(frozen['ratio'])}</small>"),
+        ("report.cuts", f"{summary['cuts']['count']:,}"),
+        ("report.smoothness", _number(summary["smoothness"]["score"])),
+        ("report.jerkiness", _number(summary["motion"]["jerkiness"])),
+        ("report.dark", _percent(summary["exposure"]["under"])),
+        ("report.bright", _percent(summary["exposure"]["over"])),
+    ]
+    listed = "".join(f"<div><dt>{both(key)}</dt><dd>{value}</dd></div>" for key, value in figures)
+    return (
+        f'<section class="lt-report"><h3>{both("report")}</h3><p>{_verdict(summary)}</p>'
+        f"<dl>{listed}</dl>{_stretches(blurred['intervals'])}</section>"
+    )
+
+
+def _verdict(summary: dict[str, Any]) -> str:
+    frames, blurred, frozen = summary["frames"], summary["blurred"], summary["frozen"]
+    if not blurred["frames"] and not frozen["frames"]:
+        return spans(
+            f"None of the {frames:,} frames is blurred or frozen.", f"共 {frames:,} 帧，没有模糊或卡顿的帧。"
+        )
+    return spans(
+        f"Of {frames:,} frames {blurred['frames']:,} are blurred, in {_places(blurred['interval_count'])}, "
+        f"and {frozen['frames']:,} are frozen.",
+        f"共 {frames:,} 帧，其中 {blurred['frames']:,} 帧模糊（{blurred['interval_count']:,} 处），"
+        f"{frozen['frames']:,} 帧卡顿。",
+    )
+
+
+def _places(count: int) -> str:
+    return "1 place" if count == 1 else f"{count:,} places"
+
+
+def _stretches(intervals: list[dict[str, Any]]) -> str:
+    """The blurred stretches that lose most sharpness, in the order of the video."""
+    worst = sorted(intervals, key=lambda i: i["drop"] * (i["stop"] - i["start"]))[-_INTERVALS:]
+    rows = "".join(
+        f"<li>{clock(i['start_seconds'])} – {clock(i['stop_seconds'])} · {both('severity.' + i['severity'])} · "
+        f"−{_percent(i['drop'])}</li>"
+        for i in sorted(worst, key=lambda i: int(i["start"]))
+    )
+    return f"<h3>{both('report.stretches')}</h3><ul>{rows}</ul>" if rows else ""
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"

@@ -159,7 +159,7 @@ def card(plan: Planned, video_path: str) -> str:
         ("size", f"{facts.width} × {facts.height}"),
         ("length", f"{clock(facts.seconds)} · {facts.frames:,} {both('frames')}"),
         ("rate", f"{rate:.3f}".rstrip("0").rstrip(".") + " fps" + _variable(facts.variable_frame_rate)),
-        ("codec", f"{escape(facts.codec)} · {escape(facts.container)}"),
+        ("codec", escape(facts.codec)),
         ("sound", escape(facts.sound) if facts.sound else both("none")),
         ("preset", f"{escape(plan.preset)} · {both('engine')} {escape(plan.engine)}"),
         ("memory", _memory(plan)),

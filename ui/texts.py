@@ -77,7 +77,19 @@ LIVE: dict[str, tuple[str, str]] = {
     "curve_hint": ("higher is sharper", "越高越清晰"),
     "curve_empty": ("The curve appears as frames are scored.", "评分开始后将显示曲线。"),
     "latest": ("Latest frame", "最新帧"),
-    "frame": ("Frame", "帧"),
+    "report": ("Report", "报告"),
+    "report.sharpness": ("Mean sharpness", "平均清晰度"),
+    "report.blurred": ("Blurred frames", "模糊帧"),
+    "report.frozen": ("Frozen frames", "卡顿帧"),
+    "report.cuts": ("Cuts", "镜头切换"),
+    "report.smoothness": ("Smoothness", "流畅度"),
+    "report.jerkiness": ("Jerkiness of the camera", "镜头抖动"),
+    "report.dark": ("Too dark", "过暗"),
+    "report.bright": ("Too bright", "过亮"),
+    "report.stretches": ("Blurred most", "最模糊的片段"),
+    "severity.mild": ("mild", "轻微"),
+    "severity.moderate": ("moderate", "中等"),
+    "severity.severe": ("severe", "严重"),
 }
 """Texts that are said while the page is used: key -> (English, Chinese)."""
 

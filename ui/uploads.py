@@ -1,6 +1,7 @@
 """Files that visitors bring: kept for their jobs, and looked at where a hostile one can do no harm."""
 
 import asyncio
+import logging
 import os
 import shutil
 import sys
@@ -14,14 +15,17 @@ from pipelines.events import Event, Planned
 from pipelines.jobs import Input
 from pipelines.settings import Settings
 
-_LOOK_SECONDS = 120.0
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 120.0
 
 
 class Refused(LongtakeError):
     """What the inspection of a file ended with, told by another process."""
 
-    def __init__(self, event: events.Failed) -> None:
-        super().__init__(event.message, event.hint)
+    def __init__(self, event: events.Failed, path: Path) -> None:
+        # Visitors know their file's name; where it lies is the server's matter.
+        super().__init__(event.message.replace(str(path), path.name), event.hint)
         self.code = event.code
         self.exit_code = event.exit_code
 
@@ -49,7 +53,8 @@ def keep(path: Path, jobs_dir: Path) -> Path:
 async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Path) -> Planned:
     """What `task` would do with a video and hold, found out by a process of its own with a time limit.
 
-    Raises Refused with what that process says, NotAVideo where it says nothing in time.
+    Raises Refused with what that process says, NotAVideo where it crashes or says nothing in time, LongtakeError
+    where it fails for a reason of its own.
     """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pipelines", "estimate", task, str(path), "--json"),
@@ -57,20 +62,23 @@ async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Pat
         *_flags(settings),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parents[1],
         start_new_session=True,
     )
     try:
-        out, _ = await asyncio.wait_for(process.communicate(), _LOOK_SECONDS)
+        out, words = await asyncio.wait_for(process.communicate(), LOOK_SECONDS)
     except TimeoutError as error:
         raise NotAVideo(
-            f"{path.name} could not be understood within {_LOOK_SECONDS:.0f} s.", "Convert it and try again."
+            f"{path.name} could not be understood within {LOOK_SECONDS:.0f} s.", "Convert it and try again."
         ) from error
     finally:
         # Also where the visitor left meanwhile.
         if process.returncode is None:
             process.kill()
+    log.info(
+        "looking at %s ended with %s: %s", path, process.returncode, words.decode(errors="replace").strip()
+    )
     return _answer(out, path, process.returncode)
 
 
@@ -89,9 +97,11 @@ def _answer(out: bytes, path: Path, code: int | None) -> Planned:
             case events.Planned() as planned:
                 return planned
             case events.Failed() as failed:
-                raise Refused(failed)
+                raise Refused(failed, path)
             case _:
                 continue
+    if code == LongtakeError.exit_code:
+        raise LongtakeError(f"{path.name} could not be looked at.", "The server's log says why.")
     raise NotAVideo(
         f"{path.name} could not be looked at: the process that tried ended with exit status {code}.",
         "The file may be damaged. Convert it and try again.",

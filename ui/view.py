@@ -5,7 +5,6 @@ at most 200 points of the curve, however long the video is.
 """
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -81,6 +80,8 @@ class View:
     planned: Planned | None = None
     preview: events.Preview | None = None
     outputs: Outputs | None = None
+    folder: str = ""
+    """Where the input lies on the server: left out of messages, for visitors know their file by its name."""
 
     def after(self, event: Event) -> "View":
         """The view after one more event."""
@@ -103,15 +104,14 @@ class View:
                 names = tuple(path.name for path in outputs.paths())
                 return replace(self._with(state="done", outputs=names, eta_seconds=None), outputs=outputs)
             case _:
-                return self._with(**_changes(event, self.status))
+                return self._with(**_changes(event, self))
 
     def _with(self, **changes: object) -> "View":
         return replace(self, status=self.status.model_copy(update=changes))
 
-    @property
-    def preview_path(self) -> Path | None:
-        """Where the latest frame's picture is, if there is one."""
-        return self.preview.path if self.preview else None
+    def named(self, message: str) -> str:
+        """`message` with the input's name in place of its path."""
+        return message.replace(self.folder, "") if self.folder else message
 
 
 def _plan(event: Planned) -> dict[str, object]:
@@ -129,7 +129,7 @@ def _plan(event: Planned) -> dict[str, object]:
     }
 
 
-def _changes(event: Event, status: Status) -> dict[str, object]:
+def _changes(event: Event, view: View) -> dict[str, object]:
     match event:
         case events.Queued():
             place = {"job": event.job, "name": event.name, "task": event.task}
@@ -144,9 +144,9 @@ def _changes(event: Event, status: Status) -> dict[str, object]:
                 "device_peak_bytes": event.device_peak_bytes,
             }
         case events.Degraded() | events.Warned():
-            return {"messages": (*status.messages, event.message)[-_WARNINGS:]}
+            return {"messages": (*view.status.messages, view.named(event.message))[-_WARNINGS:]}
         case events.Failed():
-            told = {"code": event.code, "message": event.message, "hint": event.hint}
+            told = {"code": event.code, "message": view.named(event.message), "hint": event.hint}
             return {**told, "state": "failed", "eta_seconds": None}
         case events.Paused():
             return {"state": "paused", "message": event.message, "eta_seconds": None}

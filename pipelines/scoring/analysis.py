@@ -46,6 +46,7 @@ class Look:
     """A frame on its own. Holds its luma, so that the next can be compared with it."""
 
     luma: Luma
+    half: Luma
     small: Luma
     sharpness: float
     noise: float
@@ -53,17 +54,30 @@ class Look:
     over: float
 
 
+def shrink(luma: Luma, width: int) -> Luma:
+    """`luma` at `width` where it is wider: halved as often as that goes, then resampled. No side below 32."""
+    while luma.shape[1] >= 2 * width and min(luma.shape) >= 2 * _LEAST_SIDE:
+        rows, columns = luma.shape[0] // 2, luma.shape[1] // 2
+        luma = _resized(luma[: 2 * rows, : 2 * columns], columns, rows, cv2.INTER_AREA)
+    if luma.shape[1] > width:
+        rows = max(_LEAST_SIDE, round(luma.shape[0] * width / luma.shape[1]))
+        luma = _resized(luma, width, rows, cv2.INTER_LINEAR)
+    return luma
+
+
+def _resized(luma: Luma, columns: int, rows: int, how: int) -> Luma:
+    return cv2.resize(luma, (columns, rows), interpolation=how).astype(np.uint8, copy=False)
+
+
 def look(luma: Luma) -> Look:
     """Measure one frame, full-range luma `(H, W)` uint8."""
     luma = _roomy(luma)
     noise = noise_deviation(luma)
-    height, width = luma.shape
-    small_width = min(width, _SMALL_WIDTH)
-    size = small_width, max(_LEAST_SIDE, round(height * small_width / width))
-    small: Luma = cv2.resize(luma, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    half = shrink(luma, max(_LEAST_SIDE, luma.shape[1] // 2))
     return Look(
         luma=luma,
-        small=small,
+        half=half,
+        small=shrink(half, _SMALL_WIDTH),
         sharpness=sharpness(luma, noise),
         noise=noise,
         under=_share(luma, _BLACK, cv2.THRESH_BINARY_INV),
@@ -91,7 +105,7 @@ def compare(before: Look | None, now: Look) -> NDArray[np.void]:
         record["difference"] = record["local_change"] = record["residual"] = np.nan
         return record
     record["difference"] = cv2.norm(now.luma, before.luma, cv2.NORM_L1) / now.luma.size
-    record["local_change"] = _local_change(now.luma, before.luma)
+    record["local_change"] = _local_change(now.half, before.half)
     if record["difference"] > 0:
         flow = _flow(now.small, before.small)
         record["residual"] = _residual(now.small, before.small, flow)
@@ -133,6 +147,6 @@ def _camera(now: Luma, flow: Flow) -> tuple[float, float]:
     """Median motion of the textured half, pixels of a 1000-pixel-wide frame: a flat sky cannot be seen to move."""
     points = np.s_[_STEP:-_STEP:_STEP, _STEP:-_STEP:_STEP]
     texture = cv2.morphologyEx(now, cv2.MORPH_GRADIENT, _CROSS)[points]
-    seen = flow[points][texture >= np.median(texture)]
-    across, down = np.median(seen, axis=0) * (-1000 / now.shape[1])
-    return float(across), float(down)
+    seen = flow[points][texture >= np.sort(texture, axis=None)[texture.size // 2]]
+    middle = np.sort(seen, axis=0)[len(seen) // 2] * (-1000 / now.shape[1])
+    return float(middle[0]), float(middle[1])

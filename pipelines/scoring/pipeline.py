@@ -13,7 +13,7 @@ import numpy as np
 from memory.plan import Cost, Load
 from pipelines.events import Outputs
 from pipelines.scoring import chart, report
-from pipelines.scoring.analysis import RECORD, Look, compare, look
+from pipelines.scoring.analysis import RECORD, Look, compare, look, shrink
 from pipelines.scoring.smoothness import blur_record
 from pipelines.scoring.summary import Seconds, Summary
 from pipelines.scoring.verdict import Records, verdicts
@@ -21,15 +21,17 @@ from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span
 from pipelines.stages import Assignment, Pixels, Sink, Stage
 from pipelines.video.info import VideoInfo
-from pipelines.video.reader import Frame, read_frames
-from presets.tiers import own_tiers
+from pipelines.video.reader import Frame, held_bytes, read_frames
+from presets.choose import Choice
 
-RESULT_VERSION = 1
-
-_SPAN_FRAMES = 240
 _PREVIEW_WIDTH = 640
 _THREADS = 2
 _MIB = 2**20
+_PROCESS_BYTES = 260 * _MIB
+"""Interpreter, libraries, the command line and the chart."""
+
+
+_Analysis = Future[tuple[Look, Records]]
 
 
 class Scored(NamedTuple):
@@ -45,20 +47,16 @@ class ScoreStage:
     name = "score"
     folder = "segments"
     suffix = ".npy"
-    span_frames = _SPAN_FRAMES
 
     def compute(self, job: Assignment, start: int, stop: int) -> Generator[Scored]:
         """Records of frames `[start, stop)`; reads one frame before. Holds `job.plan.window_frames` frames."""
         first = max(job.frames.start, start - 1)
-        width = analysis_width(job.settings)
         settings = job.settings
-        with (
-            closing(
-                read_frames(job.video, first, stop, decoder=settings.decoder, salvage=settings.salvage)
-            ) as frames,
-            _one_thread_each(),
-        ):
-            for scored in _analysed(frames, width, job.plan.window_frames):
+        frames = read_frames(
+            job.video, first, stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
+        )
+        with closing(frames), _one_thread_each():
+            for scored in _analysed(frames, job.video.width, analysis_width(job), job.plan.window_frames):
                 if scored.frame.index >= start:
                     yield scored
 
@@ -76,22 +74,23 @@ class ScoreStage:
         return float(item.record["sharpness"][0])
 
 
-def analysis_width(settings: Settings) -> int:
-    """The width at which frames are analysed, where they are wider: it depends on the quality alone."""
-    return own_tiers().score.quality[settings.quality].analysis_width
+def analysis_width(job: Assignment) -> int:
+    """The width at which frames are analysed; never larger than they are."""
+    return min(job.video.width, int(job.choice.values["analysis_width"]))
 
 
-def _analysed(frames: Iterator[Frame], width: int, held: int) -> Iterator[Scored]:
+def _analysed(frames: Iterator[Frame], source: int, width: int, held: int) -> Iterator[Scored]:
     """Records in order, of frames analysed by two threads at once; the frame before the first is unknown.
 
     A frame waits for the look of the one before, so what is computed does not depend on the threads.
     """
-    waiting: deque[tuple[Frame, Future[tuple[Look, Records]]]] = deque()
-    before: Future[tuple[Look, Records]] | None = None
+    taken = _halved(source, width)
+    waiting: deque[tuple[Frame, _Analysis]] = deque()
+    before: _Analysis | None = None
     with ThreadPoolExecutor(_THREADS, "score") as pool:
         try:
             for frame in frames:
-                before = pool.submit(_analyse, frame, width, before)
+                before = pool.submit(_analyse, frame, taken, width, before)
                 waiting.append((frame, before))
                 if len(waiting) >= held:
                     yield _taken(waiting)
@@ -101,14 +100,21 @@ def _analysed(frames: Iterator[Frame], width: int, held: int) -> Iterator[Scored
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _taken(waiting: deque[tuple[Frame, Future[tuple[Look, Records]]]]) -> Scored:
+def _taken(waiting: deque[tuple[Frame, _Analysis]]) -> Scored:
     frame, future = waiting.popleft()
     return Scored(future.result()[1], frame)
 
 
-def _analyse(frame: Frame, width: int, before: Future[tuple[Look, Records]] | None) -> tuple[Look, Records]:
-    now = look(frame.luma(width))
+def _analyse(frame: Frame, taken: int, width: int, before: _Analysis | None) -> tuple[Look, Records]:
+    now = look(shrink(frame.luma(taken), width))
     return now, compare(before.result()[0] if before else None, now)
+
+
+def _halved(source: int, width: int) -> int:
+    """`source` pixels halved while they stay `width` or more: the decoder's pixels shrink fastest by halves."""
+    while source >= 2 * width:
+        source //= 2
+    return source
 
 
 @contextmanager
@@ -145,9 +151,14 @@ class ScorePipeline:
 
     task = "score"
     engine = "builtin"
-    result_version = RESULT_VERSION
-    windows: Sequence[int] = (4,)
-    batches: Sequence[int] = (1,)
+
+    def windows(self, choice: Choice) -> Sequence[int]:
+        """Frames that wait or are analysed at the same time."""
+        return range(1, choice.number("read_ahead_frames") + 1)
+
+    def batches(self, choice: Choice) -> Sequence[int]:
+        """Frames are analysed one by one."""
+        return (1,)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -155,8 +166,9 @@ class ScorePipeline:
         return (ScoreStage(),)
 
     def cost(self, video: VideoInfo, settings: Settings) -> Cost:
-        """Interpreter, libraries and chart; frames waiting in the decoder and here, with their small copies."""
-        return Cost(host=Load(fixed=260 * _MIB, per_pixel=60, per_window_pixel=4))
+        """Interpreter, libraries and chart; the decoder's frames, and those in analysis."""
+        per_pixel = held_bytes(video, settings.decoder, luma_only=True) / (video.width * video.height)
+        return Cost(host=Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=5))
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
         """Records, a row in the table, and the report with its pictures."""
@@ -178,7 +190,7 @@ class ScorePipeline:
                 "engine": self.engine,
                 "video": report.video_facts(job.video),
                 "settings": settings.identity(),
-                "analysis_width": min(job.video.width, analysis_width(settings)),
+                "analysis_width": analysis_width(job),
                 "summary": summary.describe(seconds),
                 "blur_record": blur_record(job.video.path.name, smoothness, summary.movement, window),
             },

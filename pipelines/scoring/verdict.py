@@ -54,7 +54,7 @@ _SEAM = 4  # frames on either side that a cut is told from
 _BETTER, _BEST, _WAVERING = 0.7, 0.9, 3.0
 _LAYOUT_CHANGE = 0.3
 _RESIDUAL_TIMES, _RESIDUAL_MORE = 2.5, 3.0
-_STILL_SHARE = 0.4
+_STILL_SHARE = 0.5
 _STILL_FLOOR, _STILL_NOISE = 1.0, 0.6
 
 

@@ -1,0 +1,1 @@
+"""Pixels and time: probing, reading, writing and joining videos. Knows no networks."""

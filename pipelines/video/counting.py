@@ -8,6 +8,7 @@ import re
 from array import array
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import pairwise
 
 from pipelines.errors import DamagedVideo
 from pipelines.video import ffmpeg
@@ -20,6 +21,8 @@ _ONE_FRAME_A_PACKET = frozenset(
 )
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 _MOST_COMPLAINTS = 3
+_OF_NO_MATTER = ("[null @", "    Last message repeated")
+"""The sink's own complaints: decoding times that Matroska does not store and ffmpeg makes up badly."""
 _PATIENCE_SECONDS = 60.0
 _SLOWEST_BYTES_PER_SECOND = 4_000_000
 
@@ -40,7 +43,8 @@ def complaints(info: VideoInfo) -> str | None:
     """What ffmpeg says when it copies the packets to nowhere: any line means damage. None for a whole file."""
     copy = [*ffmpeg.source(info.path), "-map", f"0:{info.stream_index}", "-c", "copy", "-f", "null", "-"]
     said = ffmpeg.run(copy, timeout_seconds=_patience(info)).stderr
-    return "; ".join(_ADDRESS.sub("", said).strip().splitlines()[:_MOST_COMPLAINTS]) or None
+    lines = [_ADDRESS.sub("", line).strip() for line in said.splitlines() if not line.startswith(_OF_NO_MATTER)]
+    return "; ".join(lines[:_MOST_COMPLAINTS]) or None
 
 
 def by_packets(info: VideoInfo) -> Count:
@@ -58,8 +62,7 @@ def by_packets(info: VideoInfo) -> Count:
                 unknown += 1
         time_base = stream.time_base or Fraction(1, 1_000_000)
     stamps = array("q", sorted(stamps))
-    unique = all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
-    told = unique and not unknown and len(stamps) > 0
+    told = not unknown and _rise(stamps)
     return Count(len(stamps) + unknown, stamps if told else None, time_base, last, hidden)
 
 
@@ -75,19 +78,28 @@ def by_decoding(info: VideoInfo) -> Count:
     try:
         for _, frame in iter_decoded(replace(info, stamped=False)):
             frames += 1
-            last, time_base = frame.duration or 0, frame.time_base
+            last, time_base = frame.duration or 0, frame.time_base or time_base
             if frame.pts is not None:
                 stamps.append(frame.pts)
     except DamagedVideo as error:
         damage = error.message.removeprefix(f"{info.path} is damaged: ").rstrip(".")
-    rising = len(stamps) == frames > 0 and all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
-    return Count(frames, stamps if rising else None, time_base, last, damage=damage)
+    told = len(stamps) == frames and _rise(stamps)
+    return Count(frames, stamps if told else None, time_base, last, damage=damage)
 
 
 def by_salvaging(info: VideoInfo) -> Count:
     """Count the frames that ffmpeg recovers from a damaged file, the way that the salvaging reader decodes it."""
     listing = ffmpeg.run(
-        [*ffmpeg.decode(info.path, info.stream_index, salvage=True), "-enc_time_base", "demux", "-c:v", "wrapped_avframe", "-f", "framecrc", "-"],
+        [
+            *ffmpeg.decode(info.path, info.stream_index, salvage=True),
+            "-enc_time_base",
+            "demux",
+            "-c:v",
+            "wrapped_avframe",
+            "-f",
+            "framecrc",
+            "-",
+        ],
         timeout_seconds=_patience(info),
     ).stdout
     stamps, time_base, last = array("q"), Fraction(1), 0
@@ -98,8 +110,11 @@ def by_salvaging(info: VideoInfo) -> Count:
             _, _, stamp, duration, *_ = line.split(",")
             stamps.append(int(stamp))
             last = int(duration)
-    rising = len(stamps) > 0 and all(a < b for a, b in zip(stamps, stamps[1:], strict=False))
-    return Count(len(stamps), stamps if rising else None, time_base, last)
+    return Count(len(stamps), stamps if _rise(stamps) else None, time_base, last)
+
+
+def _rise(stamps: "array[int]") -> bool:
+    return len(stamps) > 0 and all(before < after for before, after in pairwise(stamps))
 
 
 def _patience(info: VideoInfo) -> float:

@@ -72,7 +72,8 @@ def _checked(
     size: tuple[int, int] | None = None
     try:
         for frame in frames:
-            if (frame.width, frame.height) != (size := size or (frame.width, frame.height)):
+            size = size or (frame.width, frame.height)
+            if (frame.width, frame.height) != size:
                 raise UnsupportedVideo(
                     f"{info.path} changes its size at frame {index}: "
                     f"{size[0]}x{size[1]}, then {frame.width}x{frame.height}.",

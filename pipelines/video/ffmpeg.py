@@ -3,6 +3,7 @@
 The binary is the one that imageio-ffmpeg carries, so that every machine runs the same build.
 """
 
+import contextlib
 import subprocess
 import threading
 from collections import deque
@@ -68,7 +69,8 @@ def run(arguments: list[str], *, timeout_seconds: float) -> subprocess.Completed
         )
     except subprocess.TimeoutExpired as error:
         raise LongtakeError(
-            f"ffmpeg did not finish within {timeout_seconds:.0f} s.", "Is the disk that holds the file reachable?"
+            f"ffmpeg did not finish within {timeout_seconds:.0f} s.",
+            "Is the disk that holds the file reachable?",
         ) from error
 
 
@@ -104,10 +106,8 @@ class Child:
 
     def finish(self, timeout_seconds: float) -> tuple[int, list[str]]:
         """Close the pipe and wait. Returns exit status and the last lines of stderr; kills it after the time-out."""
-        try:
+        with contextlib.suppress(BrokenPipeError):  # It is gone already; its exit status says why.
             self.pipe.close()
-        except BrokenPipeError:
-            pass  # It is gone already; its exit status says why.
         try:
             status = self._process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipelines.video.info import VideoInfo
 
 Pixels = NDArray[np.uint8]
+Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 _LUMA_WEIGHTS = {
     "bt709": (0.2126, 0.7152, 0.0722),
@@ -113,15 +114,15 @@ def has_luma_plane(frame: VideoFrame) -> bool:
     )
 
 
-def _luma_plane(frame: VideoFrame) -> NDArray[np.uint8] | NDArray[np.uint16]:
+def _luma_plane(frame: VideoFrame) -> Plane:
     """A view of the first plane (H, W), as stored."""
     plane = frame.planes[0]
     wide = frame.format.components[0].bits > 8
-    rows = np.frombuffer(plane, np.uint16 if wide else np.uint8)
-    return rows.reshape(-1, plane.line_size // rows.itemsize)[: frame.height, : frame.width]
+    rows = np.frombuffer(memoryview(plane), np.uint16 if wide else np.uint8)
+    return cast(Plane, rows.reshape(-1, plane.line_size // rows.itemsize)[: frame.height, : frame.width])
 
 
-def _shrink(pixels: NDArray, width: int | None, *, across: bool = False) -> NDArray:
+def _shrink(pixels: Plane, width: int | None, *, across: bool = False) -> Plane:
     """Average down to `width`, which is the height of a picture that is yet to be turned `across`."""
     rows, columns = pixels.shape[:2]
     upright_width, upright_height = (rows, columns) if across else (columns, rows)
@@ -129,10 +130,10 @@ def _shrink(pixels: NDArray, width: int | None, *, across: bool = False) -> NDAr
         return pixels
     height = max(1, round(upright_height * width / upright_width))
     size = (height, width) if across else (width, height)
-    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return cast(Plane, cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
-def _full_range(plane: NDArray, frame: VideoFrame) -> Pixels:
+def _full_range(plane: Plane, frame: VideoFrame) -> Pixels:
     bits = frame.format.components[0].bits
     full = frame.color_range == _JPEG_RANGE or frame.format.name.startswith(("yuvj", "gray"))
     if bits == 8:

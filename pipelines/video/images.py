@@ -50,14 +50,17 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
                 raise _unreadable(path) from error
             unreadable.append(path.name)
             continue
-        if found != (size := size or found):
+        size = size or found
+        if found != size:
             raise UnsupportedVideo(
                 f"{path} has {found[0]}x{found[1]} pixels, the images before it {size[0]}x{size[1]}.",
                 "Frames of one video need one size: resize the images or put them into folders of their own.",
             )
         paths.append(path)
     if size is None:
-        raise NotAVideo(f"{folder} holds no images that can be read.", "Give a video file or a folder of images.")
+        raise NotAVideo(
+            f"{folder} holds no images that can be read.", "Give a video file or a folder of images."
+        )
     return VideoInfo(
         path=folder,
         container="images",
@@ -100,4 +103,6 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def _unreadable(path: Path) -> DamagedVideo:
-    return DamagedVideo(f"{path} is damaged or no image.", "Remove it, or leave such images out with --salvage.")
+    return DamagedVideo(
+        f"{path} is damaged or no image.", "Remove it, or leave such images out with --salvage."
+    )

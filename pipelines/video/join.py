@@ -7,29 +7,32 @@ frame `i`. That is one way for constant and variable rates, and nothing is encod
 import errno
 import heapq
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
+from operator import itemgetter
 from pathlib import Path
+from typing import cast
 
 import av
 import av.error
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.video.stream import VideoStream
 
-from pipelines.errors import EncoderDied, LongtakeError, NotEnoughDisk
+from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.spans import Span
-from pipelines.video import ffmpeg
+from pipelines.video import ffmpeg, sound
 from pipelines.video.demuxing import open_input
 from pipelines.video.info import VideoInfo
-from pipelines.video.sound import Sound, SoundRefused, encode_to_aac, open_sound
-from pipelines.video.timeline import Timeline
+from pipelines.video.sound import Cut, SoundRefused, Track
 
-_FINEST = 10_000_000
-_TOLERANCE_SECONDS = Fraction(1, 2000) + Fraction(1, 1_000_000)
+_FINEST_TIMESCALE = 10_000_000
+_TOLERANCE_SECONDS = 0.000_501
 _NOT_COPIED = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 
 
@@ -45,22 +48,181 @@ class JoinReport:
 def join_segments(segments: Sequence[Path], info: VideoInfo, frames: Span, out: Path) -> JoinReport:
     """Join the segments of `frames` into `out` (MP4, or Matroska where the name has `.mkv`), and check it.
 
-    The whole video keeps the source's times, a delayed beginning included; a part of it begins at 0, and its
-    sound is cut to it, whole packets. Sound that the container refuses is encoded to AAC, with a warning.
-    Holds a few packets. Writes to `out` itself, which is whole once this returns; a temporary file beside it
-    holds encoded sound meanwhile.
+    The whole video keeps the source's times, a delayed beginning included; a part of it begins at 0, with its
+    sound cut to it by whole packets. Sound that the container refuses is encoded to AAC, with a warning.
+    Holds a few packets. Writes to `out` itself, a temporary name; encoded sound lies beside it meanwhile.
 
     Raises:
         NotEnoughDisk: the disk is full.
         EncoderDied: segments and frames do not match, or the file is not what it should be.
     """
-    with ExitStack() as stack:
-        sound_path: Path | None = None if info.images else info.path
-        warnings: list[str] = []
+    clock = _Clock.of(info, frames)
+    encoded = out.with_name(f"{out.name}.sound.m4a")
+    try:
         try:
-            return _join(segments, info, frames, out, sound_path, warnings)
+            return _join(segments, clock, out, None if info.images else info.path)
         except SoundRefused as refused:
-            encoded = out.with_name(f"{out.name}.sound.m4a")
-            stack.callback(encoded.unlink, missing_ok=True)
-            warnings = [refused.warning]
-            ...
+            why = f"The sound was encoded again to AAC: it cannot be copied ({refused})."
+        try:
+            sound.encode_to_aac(info.path, encoded)
+            return _join(segments, clock, out, encoded, why)
+        except SoundRefused as refused:
+            why = f"The sound was left out: it can be neither copied nor encoded again ({refused})."
+        return _join(segments, clock, out, None, why)
+    finally:
+        encoded.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """When each frame of the joined file is shown, in ticks of `1 / scale` seconds."""
+
+    info: VideoInfo
+    frames: Span
+    shift: Fraction
+    scale: int
+
+    @classmethod
+    def of(cls, info: VideoInfo, frames: Span) -> "_Clock":
+        timeline = info.timeline
+        start = timeline.time(frames.start)
+        shift = start if len(frames) < info.frames or start < 0 else Fraction(0)
+        finest = timeline.time_base.denominator if timeline.vfr else timeline.rate.numerator
+        scale = lcm(finest, (start - shift).denominator)
+        return cls(info, frames, shift, min(scale, _FINEST_TIMESCALE))
+
+    def seconds(self, index: int) -> Fraction:
+        return self.info.timeline.time(index) - self.shift
+
+    def stamp(self, index: int) -> int:
+        return round(self.seconds(index) * self.scale)
+
+    def duration(self, index: int) -> int:
+        if index + 1 < self.info.frames:
+            return self.stamp(index + 1) - self.stamp(index)
+        return round(self.info.timeline.last_seconds * self.scale)
+
+    def cut(self) -> Cut:
+        """The sound that belongs to the frames: all of it for the whole video."""
+        origin = self.info.timeline.origin
+        if len(self.frames) == self.info.frames:
+            return Cut(None, None, self.shift + origin)
+        last = self.frames.stop - 1
+        stop = self.seconds(last) + Fraction(self.duration(last), self.scale)
+        return Cut(self.shift + origin, self.shift + origin + stop, self.shift + origin)
+
+
+def _join(
+    segments: Sequence[Path], clock: _Clock, out: Path, sound_path: Path | None, *warnings: str
+) -> JoinReport:
+    with ExitStack() as stack, _mapped_errors(out):
+        first = stack.enter_context(open_input(segments[0]))
+        options = {"movflags": "+faststart", "video_track_timescale": str(clock.scale)}
+        kind = ffmpeg.muxer(out)
+        target = stack.enter_context(
+            av.open(ffmpeg.address(out), "w", format=kind, container_options=options if kind == "mp4" else {})
+        )
+        pictures = target.add_stream_from_template(first.streams.video[0], opaque=True)
+        tracks: list[Track] = []
+        packets = [_iter_pictures(segments, clock, pictures)]
+        if sound_path is not None:
+            source = stack.enter_context(open_input(sound_path))
+            tracks = sound.add_tracks(source, target)
+            if tracks:
+                packets.append(sound.iter_packets(source, tracks, clock.cut()))
+            kept = {key: text for key, text in source.metadata.items() if key not in _NOT_COPIED}
+            target.metadata.update(kept)
+        for _, packet in heapq.merge(*packets, key=itemgetter(0)):
+            _mux(target, packet, is_sound=packet.stream is not pictures)
+    _check(out, clock, tracks)
+    with out.open("rb") as written:
+        os.fsync(written.fileno())
+    seldom = sound.seldom_played(tracks) if kind == "mp4" else []
+    said = [f"Many players do not play {codec} sound in MP4; it was copied as it is." for codec in seldom]
+    return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*warnings, *said))
+
+
+def _iter_pictures(
+    segments: Sequence[Path], clock: _Clock, target: VideoStream
+) -> Iterator[tuple[float, "Packet[Stream]"]]:
+    """(Seconds, packet) of each frame. Raises EncoderDied where the segments do not hold just these frames."""
+    index, extradata = clock.frames.start, target.codec_context.extradata
+    for path in segments:
+        with open_input(path) as container:
+            stream = container.streams.video[0]
+            if stream.codec_context.extradata != extradata:
+                raise _mismatch(f"{path} was encoded with other settings than the segment before it")
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                if index >= clock.frames.stop:
+                    raise _mismatch(f"the segments hold more than {len(clock.frames)} frames")
+                packet.pts = packet.dts = clock.stamp(index)
+                packet.duration = clock.duration(index)
+                packet.time_base = Fraction(1, clock.scale)
+                packet.stream = target
+                yield float(clock.seconds(index)), cast("Packet[Stream]", packet)
+                index += 1
+    if index != clock.frames.stop:
+        raise _mismatch(f"the segments hold {index - clock.frames.start} of {len(clock.frames)} frames")
+
+
+def _mismatch(what: str) -> EncoderDied:
+    return EncoderDied(f"The segments do not fit together: {what}.", "Compute the job anew with --force.")
+
+
+def _mux(target: OutputContainer, packet: "Packet[Stream]", *, is_sound: bool) -> None:
+    try:
+        target.mux_one(packet)
+    except av.error.FFmpegError as error:
+        if is_sound and error.errno != errno.ENOSPC:
+            raise SoundRefused(error.strerror) from error
+        raise
+
+
+@contextmanager
+def _mapped_errors(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except (av.error.FFmpegError, OSError) as error:
+        if error.errno == errno.ENOSPC:
+            raise NotEnoughDisk(
+                f"The disk is full: {out} cannot be written.", "Free some space, then resume the job."
+            ) from error
+        raise EncoderDied(
+            f"{out} cannot be written ({error.strerror}).", "Resume the job to go on."
+        ) from error
+
+
+def _check(out: Path, clock: _Clock, tracks: Sequence[Track]) -> None:
+    """Read the joined file's packets again: each frame at its time, and the sound that was handed over.
+
+    Raises EncoderDied for pictures, SoundRefused for sound.
+    """
+    index, begin = clock.frames.start, Fraction(0)
+    packets, sizes = Counter[int](), Counter[int]()
+    with open_input(out) as container:
+        for packet in container.demux(container.streams.video[0], *container.streams.audio):
+            if not packet.size or packet.pts is None:
+                continue
+            packets[packet.stream_index] += 1
+            sizes[packet.stream_index] += packet.size
+            if packet.stream_index > 0:
+                continue
+            shown = packet.pts * packet.time_base
+            if index == clock.frames.start and ffmpeg.muxer(out) == "matroska":
+                begin = shown - clock.seconds(
+                    index
+                )  # Matroska has no time before 0: it moves all tracks alike.
+            late = shown - begin - clock.seconds(index) if index < clock.frames.stop else Fraction(1)
+            if abs(late) > _TOLERANCE_SECONDS:
+                raise _mismatch(f"frame {index} is shown {float(late):+.4f} s off its time")
+            index += 1
+    if index != clock.frames.stop:
+        raise _mismatch(f"{index - clock.frames.start} of {len(clock.frames)} frames are in {out}")
+    for track in tracks:
+        wanted, found = track.packets, packets[track.target.index]
+        if track.codec.startswith("pcm_"):  # Samples without packets: containers group them as they like.
+            wanted, found = track.size_bytes, sizes[track.target.index]
+        if wanted != found:
+            raise SoundRefused(f"{found} of {wanted} packets arrived")

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from typing import Generic, TypeVar
 
@@ -47,7 +47,7 @@ class _Channel(Generic[Item]):
             self._changed.notify_all()
 
 
-def read_ahead(items: Generator[Item, None, None], size: int) -> Iterator[Item]:
+def read_ahead(items: Generator[Item, None, None], size: int) -> Generator[Item, None, None]:
     """The same items, made by a thread of their own, at most `size` of them waiting (and one in the making).
 
     An error of `items` is raised here, after the items before it. The thread has ended and `items` is closed

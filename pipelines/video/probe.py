@@ -4,14 +4,15 @@ Reads each packet of the file and decodes the first frame. Where packets do not 
 or where the clip is short, all frames are decoded once, which also finds damage that only a decoder sees.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from struct import unpack
+from typing import cast
 
 import av.error
 from av.container import InputContainer
-from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -67,7 +68,10 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     count, damage = _count(info, packets, thorough=salvage) if damage is None else (packets, damage)
     if damage is None:
         return replace(
-            info, timeline=clock.timeline(count), stamped=count.stamps is not None, hidden_frames=packets.hidden
+            info,
+            timeline=clock.timeline(count),
+            stamped=count.stamps is not None,
+            hidden_frames=packets.hidden,
         )
     if not salvage:
         raise damaged(info, damage)
@@ -84,9 +88,7 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     )
 
 
-def _count(
-    info: VideoInfo, packets: counting.Count, *, thorough: bool
-) -> tuple[counting.Count, str | None]:
+def _count(info: VideoInfo, packets: counting.Count, *, thorough: bool) -> tuple[counting.Count, str | None]:
     """The true count, and what is wrong with the frames where all were decoded: always if `thorough`."""
     tell = counting.packets_tell(info, packets)
     long = packets.frames * info.width * info.height * 3 > _SHORT_CLIP_BYTES
@@ -169,7 +171,13 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
 def _find_stream(path: Path, container: InputContainer) -> VideoStream:
     streams = video_streams(container)
     if not streams:
-        has = "a cover picture" if container.streams.video else "sound" if container.streams.audio else "no stream"
+        has = (
+            "a cover picture"
+            if container.streams.video
+            else "sound"
+            if container.streams.audio
+            else "no stream"
+        )
         raise NoVideoStream(f"{path} holds {has}, but no moving picture.", "Give a file with a video in it.")
     return streams[0]
 
@@ -192,13 +200,15 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
         ) from error
     except av.error.FFmpegError as error:
         broken = error
-    raise DamagedVideo(f"Not one frame of {path} can be decoded.", "Get another copy of the file.") from broken
+    raise DamagedVideo(
+        f"Not one frame of {path} can be decoded.", "Get another copy of the file."
+    ) from broken
 
 
 def _orientation(path: Path, frame: VideoFrame) -> tuple[int, bool]:
     """Quarter turns counterclockwise that make the frame upright, and whether it is mirrored as well."""
     try:
-        matrix = unpack("=9i", bytes(frame.side_data[SideData.DISPLAYMATRIX]))
+        matrix = unpack("=9i", bytes(cast(Mapping[str, bytes], frame.side_data)["DISPLAYMATRIX"]))
     except KeyError:
         return 0, False
     if frame.rotation % 90:

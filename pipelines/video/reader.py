@@ -6,6 +6,7 @@ ffmpeg reads what these two cannot: mirrored pictures, and what is left of a dam
 """
 
 from collections.abc import Generator, Iterator
+from contextlib import closing
 from functools import partial
 from importlib.util import find_spec
 from typing import Literal
@@ -61,12 +62,10 @@ def read_frames(
         raise damaged(info, info.damage or "frames are missing")
     if start == stop:
         return
-    numbered = read_ahead(_iter_pictures(info, start, stop, decoder, luma_only), READ_AHEAD_FRAMES)
-    try:
+    pictures = _iter_pictures(info, start, stop, decoder, luma_only)
+    with closing(read_ahead(pictures, READ_AHEAD_FRAMES)) as numbered:
         for index, picture in numbered:
             yield Frame(index, info.timeline.time(index), picture)
-    finally:
-        numbered.close()
 
 
 def choose_decoder(info: VideoInfo, *, luma_only: bool = False) -> Decoder:
@@ -142,7 +141,9 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool) -> Num
     if asked == "decord" and (reason := why_not_decord(info)):
         raise UnsupportedVideo(f"decord {reason} ({info.path}).", "Use --decoder auto.")
     if asked == "pyav" and (info.mirrored or info.salvaged):
-        raise UnsupportedVideo(f"PyAV does not read this file as it should ({info.path}).", "Use --decoder auto.")
+        raise UnsupportedVideo(
+            f"PyAV does not read this file as it should ({info.path}).", "Use --decoder auto."
+        )
     if decoder == "decord":
         try:
             return open_decord(info, start)

@@ -81,7 +81,7 @@ def _frames(
     for index in count():
         pixels = np.empty((info.height, info.width, 3), np.uint8)
         with guard:
-            filled = _fill(child.pipe, memoryview(pixels).cast("B"))
+            filled = _fill(child.pipe, pixels.data.cast("B"))
         if guard.stalled:
             raise ReaderStalled(
                 f"ffmpeg gave no frame of {info.path} for {STALL_SECONDS:g} s after frame {index}.",

@@ -9,7 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import IO, Self
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,7 +37,7 @@ class VideoWriter:
         frame_rate: Fraction,
         *,
         colour: ColourTags = ColourTags(),  # noqa: B008
-        sample_aspect_ratio: Fraction = Fraction(1),  # noqa: B008
+        sample_aspect_ratio: Fraction = Fraction(1),
         crf: int = 18,
         preset: str = "veryfast",
     ) -> None:
@@ -75,11 +74,10 @@ class VideoWriter:
         if frame.shape != self._shape or frame.dtype != np.uint8:
             raise ValueError(f"a frame is {self._shape} uint8, not {frame.shape} {frame.dtype}")
         if any(self._pad):
-            bottom, right = self._pad
-            frame = cv2.copyMakeBorder(frame, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
+            frame = np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
         try:
-            _send(self._child.pipe, memoryview(np.ascontiguousarray(frame)).cast("B"))
-        except (BrokenPipeError, OSError) as error:
+            _send(self._child.pipe, np.ascontiguousarray(frame).data.cast("B"))
+        except OSError as error:
             raise self._died() from error
         self._frames += 1
 
@@ -94,7 +92,9 @@ class VideoWriter:
             raise _reason(self._path, status, errors)
         packets = count_packets(self._path)
         if packets != self._frames:
-            raise EncoderDied(f"{packets} of {self._frames} frames arrived in {self._path}.", "Start the job again.")
+            raise EncoderDied(
+                f"{packets} of {self._frames} frames arrived in {self._path}.", "Start the job again."
+            )
         with self._path.open("rb") as written:
             os.fsync(written.fileno())
 
@@ -145,6 +145,8 @@ def _ratio(value: Fraction) -> str:
 
 def _reason(path: Path, status: int, errors: list[str]) -> EncoderDied | NotEnoughDisk:
     if any(_DISK_FULL in line for line in errors):
-        return NotEnoughDisk(f"The disk is full: {path} cannot be written.", "Free some space, then resume the job.")
+        return NotEnoughDisk(
+            f"The disk is full: {path} cannot be written.", "Free some space, then resume the job."
+        )
     said = " | ".join(errors) or "it said nothing"
     return EncoderDied(f"ffmpeg ended with {status} while writing {path}: {said}", "Resume the job to go on.")

@@ -16,6 +16,7 @@ from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant
+from presets.choose import Choice
 
 
 class TextSink:
@@ -40,7 +41,6 @@ class Numbers:
     name: str = "numbers"
     folder: str = "segments"
     suffix: str = ".txt"
-    span_frames: int = 10
     before: Callable[[int], None] = lambda frame: None
     computed: list[int] = field(default_factory=list)
     chains: list[tuple[int, int]] = field(default_factory=list)
@@ -72,9 +72,14 @@ class NumbersPipeline:
     stages: tuple[Numbers, ...]
     task: str = "score"
     engine: str = "builtin"
-    windows: tuple[int, ...] = (8, 4, 2, 1)
-    batches: tuple[int, ...] = (1,)
+    sizes: tuple[int, ...] = (8, 4, 2, 1)
     load: Load = Load()
+
+    def windows(self, choice: Any) -> tuple[int, ...]:
+        return self.sizes
+
+    def batches(self, choice: Any) -> tuple[int, ...]:
+        return (1,)
 
     def cost(self, video: Any, settings: Any) -> Cost:
         return Cost(host=self.load)
@@ -110,6 +115,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     pipeline = NumbersPipeline((stage,))
     timeline = constant(35, 25)
     info = VideoInfo(clip, "mp4", "h264", 64, 48, timeline)
+    monkeypatch.setattr(planning, "choose", lambda *a, **k: Choice("none", {"span_frames": 10}, "As drawn."))
     monkeypatch.setattr(planning, "probe", lambda path, *, salvage: info)
     monkeypatch.setattr(planning, "pipeline_for", lambda task, settings: pipeline)
     return Bench(Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(), 1), stage, pipeline, clip)

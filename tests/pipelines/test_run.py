@@ -149,7 +149,7 @@ def test_a_disk_that_fills_up_ends_the_job_in_plain_words(bench: Bench) -> None:
 def test_the_plan_is_kept_with_the_job_and_used_again(bench: Bench) -> None:
     bench.stage.before = at(5, raising(RuntimeError("a fault")))
     run(bench)
-    bench.pipeline.windows = (99,)
+    bench.pipeline.sizes = (99,)
     run(bench)
     assert [window for _, window in bench.stage.chains] == [8, 8]
 

@@ -1,9 +1,12 @@
 """A page over a job queue whose runner is a script of events: quick, and without a decoder."""
 
+import copy
+import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import imageio_ffmpeg
@@ -15,6 +18,20 @@ from pipelines.jobs import Job
 from pipelines.queue import JobQueue
 
 Script = Callable[[Job], Iterator[Event]]
+
+
+REPORT: dict[str, Any] = {
+    "summary": {
+        "frames": 40,
+        "mean_sharpness": 0.7,
+        "blurred": {"frames": 0, "ratio": 0.0, "interval_count": 0, "intervals": []},
+        "frozen": {"frames": 0, "ratio": 0.0, "run_count": 0, "runs": []},
+        "cuts": {"count": 0, "frames": []},
+        "motion": {"mean": 0.1, "jerkiness": 0.2},
+        "exposure": {"under": 0.0, "over": 0.0},
+        "smoothness": {"score": 1.0, "threshold": 0.1, "artifact_frames": 0},
+    }
+}
 
 
 class ScriptedRunner:
@@ -109,7 +126,7 @@ def good_run(job: Job) -> Iterator[Event]:
         yield progress(job.id, done, value=0.5 + done / 100)
         yield memory(job.id, done * 2**20, done * 2**20)
     report, scores = job.folder / "report.json", job.folder / "scores.csv"
-    report.write_text("{}")
+    report.write_text(json.dumps(REPORT))
     scores.write_text("frame,sharpness\n0,0.5\n")
     yield events.Done(job=job.id, outputs=Outputs(report=report, scores=scores))
 
@@ -154,3 +171,13 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     yield launch
     for page in served:
         page.close(verbose=False)
+
+
+@pytest.fixture
+def plan() -> Planned:
+    return planned()
+
+
+@pytest.fixture
+def report() -> dict[str, Any]:
+    return copy.deepcopy(REPORT)

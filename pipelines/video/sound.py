@@ -1,0 +1,113 @@
+"""The sound of a source, packet by packet, as a joined file takes it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av.error
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from pipelines.video import ffmpeg
+
+_SELDOM_PLAYED = ("pcm_", "vorbis")
+_ENCODE_SECONDS = 3600.0
+
+
+class SoundRefused(Exception):
+    """The container does not take the sound as it is."""
+
+
+@dataclass
+class Track:
+    """A sound track of the source, its copy, and what was handed over so far."""
+
+    source: AudioStream
+    target: AudioStream
+    packets: int = 0
+    size_bytes: int = 0
+
+    @property
+    def codec(self) -> str:
+        """The codec's plain name."""
+        return self.source.codec.canonical_name
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which sound is kept, in seconds of the source's clock, and how far it is moved to an earlier time."""
+
+    start: Fraction | None
+    stop: Fraction | None
+    shift: Fraction
+
+    def keeps(self, begin: Fraction, end: Fraction) -> bool:
+        """Whether a packet that sounds from `begin` to `end` is heard."""
+        return (self.start is None or end > self.start) and (self.stop is None or begin < self.stop)
+
+
+def add_tracks(source: InputContainer, target: OutputContainer) -> list[Track]:
+    """Add a copy of each sound track of `source`. Raises SoundRefused."""
+    try:
+        return [
+            Track(stream, target.add_stream_from_template(stream, opaque=True))
+            for stream in source.streams.audio
+        ]
+    except ValueError as error:
+        raise SoundRefused(str(error)) from error
+
+
+def iter_packets(
+    source: InputContainer, tracks: list[Track], cut: Cut
+) -> Iterator[tuple[float, "Packet[Stream]"]]:
+    """(Seconds in the joined file, packet) of all tracks, as they are stored.
+
+    Raises SoundRefused where a packet has no time or cannot be read.
+    """
+    by_stream = {track.source.index: track for track in tracks}
+    try:
+        for packet in source.demux(*(track.source for track in tracks)):
+            if not packet.size:
+                continue
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if stamp is None:
+                raise SoundRefused("its packets have no times")
+            begin = stamp * packet.time_base
+            if not cut.keeps(begin, begin + (packet.duration or 0) * packet.time_base):
+                continue
+            _move(packet, round(cut.shift / packet.time_base), stamp)
+            track = by_stream[packet.stream_index]
+            track.packets += 1
+            track.size_bytes += packet.size
+            packet.stream = track.target
+            yield float(begin - cut.shift), packet
+    except av.error.FFmpegError as error:
+        raise SoundRefused(f"it is damaged ({error.strerror})") from error
+
+
+def _move(packet: "Packet[Stream]", ticks: int, stamp: int) -> None:
+    packet.pts = (stamp if packet.pts is None else packet.pts) - ticks
+    packet.dts = stamp - ticks
+
+
+def encode_to_aac(source: Path, out: Path) -> None:
+    """Encode all sound tracks of `source` into `out` (MP4), at their times. Raises SoundRefused."""
+    done = ffmpeg.run(
+        [
+            *("-copyts", *ffmpeg.source(source), "-map", "0:a", "-c:a", "aac", "-b:a", "192k"),
+            *("-f", "mp4", "-y", ffmpeg.address(out)),
+        ],
+        timeout_seconds=_ENCODE_SECONDS,
+    )
+    if done.returncode:
+        raise SoundRefused(
+            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no decoder for it"
+        )
+
+
+def seldom_played(tracks: list[Track]) -> list[str]:
+    """Codecs that MP4 takes and many players do not."""
+    return sorted({track.codec for track in tracks if track.codec.startswith(_SELDOM_PLAYED)})

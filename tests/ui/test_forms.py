@@ -1,0 +1,82 @@
+"""The form is the model: nothing is repeated, nothing is forgotten."""
+
+from typing import Any, Literal, get_args, get_origin
+
+import gradio as gr
+import pytest
+
+from pipelines.errors import BadInput
+from pipelines.settings import ScoreSettings, Settings
+from ui import forms
+from ui.page import I18N
+from ui.texts import FIELDS_ZH
+
+NAMES = forms.field_names(ScoreSettings)
+
+
+@pytest.fixture(scope="module")
+def components() -> dict[str, Any]:
+    with gr.Blocks():
+        return {name: forms.make_component(ScoreSettings, name, I18N) for name in NAMES}
+
+
+def test_every_setting_is_on_the_form_except_those_of_the_server() -> None:
+    assert set(NAMES) == set(ScoreSettings.model_fields) - forms.SERVER_SIDE
+    assert forms.SERVER_SIDE <= set(Settings.model_fields)
+    assert NAMES[0] == "window", "a task's own settings come first"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_component_has_the_models_default_choices_and_range(name: str, components: dict[str, Any]) -> None:
+    field, component = ScoreSettings.model_fields[name], components[name]
+    assert component.value == field.default
+    kind = field.annotation
+    if get_origin(kind) is Literal:
+        assert [value for _, value in component.choices] == list(get_args(kind))
+    if kind is bool:
+        assert isinstance(component, gr.Checkbox)
+    if name == "window":
+        assert (component.minimum, component.maximum, component.step) == (1, 99, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_label_and_sentence_come_from_the_model_and_exist_in_chinese(name: str) -> None:
+    english, chinese = I18N.translations["en"], I18N.translations["zh-CN"]
+    field = ScoreSettings.model_fields[name]
+    assert english[f"longtake_info_{name}"] == field.description
+    assert chinese[f"longtake_info_{name}"] == FIELDS_ZH[name][1]
+    extra = field.json_schema_extra
+    assert isinstance(extra, dict)
+    unit = f"({extra['unit']})" if extra["unit"] else ""
+    assert english[f"longtake_label_{name}"].endswith(unit)
+    assert chinese[f"longtake_label_{name}"].endswith(unit)
+
+
+def test_an_untouched_form_is_the_models_defaults(components: dict[str, Any]) -> None:
+    sent = {name: component.preprocess(component.value) for name, component in components.items()}
+    assert forms.read(ScoreSettings, sent) == ScoreSettings()
+
+
+def test_an_empty_number_is_one_that_was_left_out_and_a_typed_one_is_read() -> None:
+    assert forms.read(ScoreSettings, {"start": "", "end": "2.5"}) == ScoreSettings(end=2.5)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"window": 0}, "Window: "),
+        ({"end": "soon"}, "End: "),
+        ({"start": 3, "end": 2}, "end (2 s) must come after start (3 s)"),
+        ({"device": "rm -rf"}, "Device: "),
+        ({"ram_limit_gb": 0}, "RAM limit: "),
+    ],
+)
+def test_a_value_that_the_model_refuses_is_bad_input_in_words(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(BadInput) as told:
+        forms.read(ScoreSettings, values)
+    assert words in told.value.message
+    assert told.value.hint
+
+
+def test_the_signature_names_the_first_parameter_and_then_the_settings() -> None:
+    assert list(forms.signature(ScoreSettings, "file").parameters) == ["file", *NAMES]

@@ -1,0 +1,117 @@
+"""What a view looks like: text from outside stays text, numbers stay bounded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import events
+from pipelines.errors import NotAVideo
+from pipelines.events import Planned
+from ui import render
+from ui.reading import describe, read_report
+from ui.texts import LIVE
+from ui.view import Status, View
+
+EVIL = '<img src=x onerror="alert(1)">${alert(2)}{{value}}`.mp4'
+
+
+def test_a_file_name_with_html_in_it_is_shown_as_text(plan: Planned) -> None:
+    named = plan.model_copy(update={"facts": plan.facts.model_copy(update={"name": EVIL, "codec": EVIL})})
+    for html in (
+        render.card(named, "/cache/" + EVIL),
+        render.strip(View(Status(name=EVIL, messages=(EVIL,), stage=EVIL, state="running"))),
+        render.strip(View(Status(name=EVIL, state="failed", message=EVIL, code="bad_input"))),
+        render.refusal(NotAVideo(EVIL)),
+    ):
+        assert "<img" not in html
+        assert 'onerror="alert' not in html
+
+
+def test_the_templates_are_given_numbers_only(plan: Planned) -> None:
+    view = View().after(plan).after(events.Queued(job="a", task="score", name=EVIL))
+    assert EVIL not in json.dumps([render.gauge(view), render.curve(view)])
+    assert "{{" not in render.GAUGE + render.CURVE, "Gradio would put a value there before it is read as code"
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "done", "failed", "paused", "cancelled"])
+def test_every_state_is_told_in_both_languages(state: Any) -> None:
+    html = render.strip(View(Status(state=state)))
+    assert all(text in html for text in LIVE[f"state.{state}"])
+
+
+@pytest.mark.parametrize("risk", ["low", "medium", "high", "cannot"])
+def test_every_risk_is_told_in_both_languages(risk: Any, plan: Planned) -> None:
+    html = render.card(plan.model_copy(update={"risk": risk}), "/cache/clip.mp4")
+    assert all(text in html for text in LIVE[f"risk.{risk}"])
+
+
+def test_the_strip_tells_stage_frames_pace_and_time() -> None:
+    status = Status(state="running", stage="score", done=1200, total=5000, fps=98.4, eta_seconds=3725)
+    html = render.strip(View(status))
+    assert 'max="5000" value="1200"' in html
+    assert "1,200 / 5,000" in html and "98.4 fps" in html and "1:02:05" in html
+
+
+def test_the_gauge_has_a_bar_for_the_device_only_where_the_plan_uses_one(plan: Planned) -> None:
+    assert len(render.gauge(View().after(plan))["bars"]) == 1
+    both = render.gauge(View().after(plan.model_copy(update={"predicted_device_bytes": 5})))
+    assert [bar["device"] for bar in both["bars"]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("now", "peak", "predicted", "limit", "scale"),
+    [
+        (0, 0, 0, 0, 1),
+        (1, 2, 3, 1000, 6),
+        (1, 400, 300, 500, 500),
+        (1, 700, 300, 500, 700),
+    ],
+)
+def test_nothing_on_the_gauge_lies_outside_it(
+    now: int, peak: int, predicted: int, limit: int, scale: int
+) -> None:
+    status = Status(
+        host_bytes=now, host_peak_bytes=peak, host_predicted_bytes=predicted, host_limit_bytes=limit
+    )
+    (bar,) = render.gauge(View(status))["bars"]
+    assert bar["scale"] == scale
+
+
+def test_a_preview_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    view = View(preview=events.Preview(job="a", frame=3, path=tmp_path / "none.jpg"))
+    assert render.latest(view) == ""
+    (tmp_path / "none.jpg").write_bytes(b"picture")
+    assert "data:image/jpeg;base64,cGljdHVyZQ==" in render.latest(view)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(3.21, "3.2 s"), (9.96, "0:10"), (59.6, "1:00"), (750, "12:30"), (3723, "1:02:03")]
+)
+def test_clock(seconds: float, shown: str) -> None:
+    assert render.clock(seconds) == shown
+
+
+def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> None:
+    html = describe(report["summary"])
+    assert "None of the 40 frames is blurred or frozen." in html
+    interval = {
+        "start": 10,
+        "stop": 15,
+        "start_seconds": 0.4,
+        "stop_seconds": 0.6,
+        "severity": "severe",
+        "drop": 0.5,
+    }
+    report["summary"]["blurred"] = {"frames": 5, "ratio": 0.125, "interval_count": 1, "intervals": [interval]}
+    html = describe(report["summary"])
+    assert "Of 40 frames 5 are blurred, in 1 place, and 0 are frozen." in html
+    assert "12.5 %" in html and "0.4 s – 0.6 s" in html and "severe" in html and "严重" in html
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert read_report(tmp_path / "report.json") == html
+
+
+def test_figures_that_were_not_computed_are_dashes(report: dict[str, Any]) -> None:
+    report["summary"]["motion"]["jerkiness"] = None
+    assert "<dd>–</dd>" in describe(report["summary"])

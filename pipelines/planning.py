@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from memory.plan import Budget, Cost, Plan, make_plan
+from memory.plan import Budget, Cost, Plan, correct, make_plan
 from memory.probe import probe_disk, probe_hardware
 from pipelines.errors import BadInput
 from pipelines.events import Facts, Planned
@@ -32,7 +32,31 @@ class Preparation:
     choice: Choice
     cost: Cost
     plan: Plan
-    disk_free_bytes: int
+    budget: Budget
+
+    def corrected(self, measured_host_bytes: int, measured_device_bytes: int) -> "Preparation":
+        """The same decision, its prediction corrected by what the first windows held.
+
+        Where that does not fit the budget, the risk and the reason say so; window and batch stay as they are.
+        """
+        plan, pixels = self.plan, self.video.width * self.video.height
+        cost = correct(
+            self.cost,
+            plan,
+            pixels=pixels,
+            measured_host_bytes=measured_host_bytes,
+            measured_device_bytes=measured_device_bytes,
+        )
+        again = make_plan(
+            cost,
+            pixels=pixels,
+            frames=len(self.frames),
+            budget=self.budget,
+            window=(plan.window_frames,),
+            batch=(plan.batch_frames,),
+            disk_bytes=plan.disk_bytes,
+        )
+        return replace(self, cost=cost, plan=again)
 
     @property
     def decision(self) -> Decision:
@@ -42,7 +66,7 @@ class Preparation:
     @property
     def lacks_disk(self) -> bool:
         """Whether it is the disk that is too small."""
-        return self.plan.disk_bytes > self.disk_free_bytes
+        return self.budget.disk_bytes is not None and self.plan.disk_bytes > self.budget.disk_bytes
 
     def planned(self, job: str, frames_kept: int) -> Planned:
         """The preparation as the event that tells it."""
@@ -106,23 +130,24 @@ def prepare(
         windows, batches = (plan.window_frames,), (plan.batch_frames,)
     vram_limits = [gb for gb in (settings.vram_limit_gb, choice.vram_limit_gb) if gb is not None]
     cost = pipeline.cost(video, settings)
+    budget = Budget.of(
+        hardware,
+        disk,
+        device_index=device_index,
+        ram_limit_gb=settings.ram_limit_gb,
+        vram_limit_gb=min(vram_limits, default=None),
+        held_bytes=held_bytes,
+    )
     plan = make_plan(
         cost,
         pixels=pixels,
         frames=len(frames),
-        budget=Budget.of(
-            hardware,
-            disk,
-            device_index=device_index,
-            ram_limit_gb=settings.ram_limit_gb,
-            vram_limit_gb=min(vram_limits, default=None),
-            held_bytes=held_bytes,
-        ),
+        budget=budget,
         window=windows,
         batch=batches,
         disk_bytes=pipeline.disk_bytes(video, frames),
     )
-    return Preparation(pipeline, video, frames, settings, choice, cost, plan, disk.free_bytes)
+    return Preparation(pipeline, video, frames, settings, choice, cost, plan, budget)
 
 
 def estimate(task: str, path: Path, settings: Settings, jobs_dir: Path) -> Planned:

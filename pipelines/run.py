@@ -33,6 +33,7 @@ from pipelines.watching import Watcher
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
+_NOTABLE = 1.1
 
 
 class _Stopped(Exception):
@@ -105,7 +106,7 @@ class _Run:
     def _go(self) -> Event:
         prepared, assignment = self._prepare()
         for stage in prepared.pipeline.stages:
-            self._run_stage(stage, assignment)
+            self._run_stage(stage, assignment, prepared)
         self._keep_memory(assignment)
         last = prepared.pipeline.stages[-1]
         segments = [self._path(last, span) for span in assignment.spans]
@@ -146,11 +147,11 @@ class _Run:
 
     # -- the frames ------------------------------------------------------------------------------------------
 
-    def _run_stage(self, stage: Stage, assignment: Assignment) -> None:
+    def _run_stage(self, stage: Stage, assignment: Assignment, prepared: Preparation) -> None:
         """Compute the spans of `stage` that are missing; neighbours as one chain, so the halo is paid once."""
         grid = assignment.spans
         kept = self._job.finished(stage.folder, stage.suffix, grid)
-        done = sum(map(len, kept))
+        done = kept_frames = sum(map(len, kept))
         pace = Pace(total=len(assignment.frames), done=done)
         supply = Supply(stage, assignment, check=self._look, on_step=self._degraded)
         for group in runs(span for span in grid if span not in kept):
@@ -159,6 +160,8 @@ class _Run:
                     shown = self._shown(stage, islice(items, len(span)), span.start, done, pace)
                     self._write(stage, assignment, span, shown)
                     done += len(span)
+                    if done == kept_frames + len(span):
+                        self._correct(prepared, done)
 
     def _write(self, stage: Stage, assignment: Assignment, span: Span, items: Iterator[Any]) -> None:
         """Keep a span: under another name until it is whole."""
@@ -213,6 +216,16 @@ class _Run:
             raise _Stopped(events.CancelledEvent(job=self._job.id))
         if request == "pause":
             raise _Stopped(events.Paused(job=self._job.id, message="As asked."))
+
+    def _correct(self, prepared: Preparation, done: int) -> None:
+        """Hold the prediction against what the first span really held; tell it anew where that was notably more."""
+        watcher = self._watcher
+        corrected = prepared.corrected(watcher.peak_host_bytes, watcher.peak_device_bytes)
+        if corrected.plan.risk == "cannot":
+            watcher.need_less()
+        before, after = prepared.plan.predicted_host_bytes, corrected.plan.predicted_host_bytes
+        if after > _NOTABLE * before:
+            self._tell(corrected.planned(self._job.id, done))
 
     def _degraded(self, frame: int, step: Step) -> None:
         self._tell(

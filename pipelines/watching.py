@@ -59,6 +59,15 @@ class Watcher:
         """The most that the tree held so far."""
         return self._meter.peak.host_bytes if self._meter.peak else 0
 
+    @property
+    def peak_device_bytes(self) -> int:
+        """The most that the tree held on devices so far."""
+        return self._meter.peak.device_bytes if self._meter.peak else 0
+
+    def need_less(self) -> None:
+        """Let the next `check` move the ladder."""
+        self._pressed = True
+
     def keep_below(self, limit_gb: float | None) -> None:
         """Watch over the user's limit from now on."""
         if limit_gb is not None:

@@ -43,7 +43,8 @@ def make_component(model: type[Settings], name: str, i18n: gr.I18n) -> Component
     """The component for one setting, ready to be placed where it is made."""
     field = model.model_fields[name]
     common: dict[str, Any] = {
-        "value": field.default,
+        # Empty text, not None: Gradio takes a parameter without a value for one that must be given.
+        "value": "" if field.default is None else field.default,
         "label": i18n(field_key(name, "label")),
         "info": i18n(field_key(name, "info")),
         "elem_id": f"setting-{name}",

@@ -238,9 +238,9 @@ class _ScorePage:
         return self._queue.submit("score", kept, self._settings(values))
 
     def _settings(self, values: tuple[Any, ...]) -> ScoreSettings:
-        asked = dict(zip(self._names, values, strict=True))
-        limits = [limit for limit in (asked["ram_limit_gb"], self._ram_limit_gb) if limit is not None]
-        return forms.read(ScoreSettings, asked | {"ram_limit_gb": min(limits, default=None)})
+        asked = forms.read(ScoreSettings, dict(zip(self._names, values, strict=True)))
+        limits = [limit for limit in (asked.ram_limit_gb, self._ram_limit_gb) if limit is not None]
+        return asked.model_copy(update={"ram_limit_gb": min(limits, default=None)})
 
     def _cancel(self, status: dict[str, Any] | None) -> None:
         if status and status["job"]:

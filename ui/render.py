@@ -219,7 +219,7 @@ def _read(path: Path) -> bytes | None:
 
 def clock(seconds: float) -> str:
     """Seconds for people: `0:07`, `12:30`, `1:02:03`; below ten seconds with tenths: `3.2 s`."""
-    if seconds < 10:
+    if round(seconds, 1) < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

@@ -76,6 +76,7 @@ async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Pat
         # Also where the visitor left meanwhile.
         if process.returncode is None:
             process.kill()
+            await process.wait()
     log.info(
         "looking at %s ended with %s: %s", path, process.returncode, words.decode(errors="replace").strip()
     )

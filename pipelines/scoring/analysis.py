@@ -37,7 +37,7 @@ _SMALL_WIDTH = 160
 _LEAST_SIDE = 32
 _BLACK, _BURNT = 8, 250
 _CELLS = 64
-_STEP = 3
+_STEP = 5
 _CROSS = np.ones((3, 3), np.uint8)
 
 

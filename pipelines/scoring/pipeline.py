@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,13 +26,9 @@ from pipelines.video.reader import Frame, held_bytes, read_frames
 from presets.choose import Choice
 
 _PREVIEW_WIDTH = 640
-_THREADS = 2
 _MIB = 2**20
 _PROCESS_BYTES = 260 * _MIB
 """Interpreter, libraries, the command line and the chart."""
-
-
-_Analysis = Future[tuple[Look, Records]]
 
 
 class Scored(NamedTuple):
@@ -80,34 +77,29 @@ def analysis_width(job: Assignment) -> int:
 
 
 def _analysed(frames: Iterator[Frame], source: int, width: int, held: int) -> Iterator[Scored]:
-    """Records in order, of frames analysed by two threads at once; the frame before the first is unknown.
+    """Records in order; the frame before the first is unknown. Another thread looks at the frames ahead.
 
-    A frame waits for the look of the one before, so what is computed does not depend on the threads.
+    One thread: its pictures are so small that two would mostly wait for the interpreter.
     """
     taken = _halved(source, width)
-    waiting: deque[tuple[Frame, _Analysis]] = deque()
-    before: _Analysis | None = None
-    with ThreadPoolExecutor(_THREADS, "score") as pool:
+    waiting: deque[tuple[Frame, Future[Look]]] = deque()
+    before: Look | None = None
+    with ThreadPoolExecutor(1, "look") as pool:
         try:
-            for frame in frames:
-                before = pool.submit(_analyse, frame, taken, width, before)
-                waiting.append((frame, before))
-                if len(waiting) >= held:
-                    yield _taken(waiting)
-            while waiting:
-                yield _taken(waiting)
+            for frame in chain(frames, repeat(None, held)):
+                if frame is not None:
+                    waiting.append((frame, pool.submit(_look, frame, taken, width)))
+                if waiting and (frame is None or len(waiting) >= held):
+                    first, future = waiting.popleft()
+                    now = future.result()
+                    yield Scored(compare(before, now), first)
+                    before = now
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _taken(waiting: deque[tuple[Frame, _Analysis]]) -> Scored:
-    frame, future = waiting.popleft()
-    return Scored(future.result()[1], frame)
-
-
-def _analyse(frame: Frame, taken: int, width: int, before: _Analysis | None) -> tuple[Look, Records]:
-    now = look(shrink(frame.luma(taken), width))
-    return now, compare(before.result()[0] if before else None, now)
+def _look(frame: Frame, taken: int, width: int) -> Look:
+    return look(shrink(frame.luma(taken), width))
 
 
 def _halved(source: int, width: int) -> int:

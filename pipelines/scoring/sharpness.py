@@ -17,6 +17,7 @@ BLOCK_ROWS = 8
 """Blocks are squares of an eighth of the height, so that the picture's size does not matter."""
 VOTING_SHARE = 0.4
 """This share of the blocks votes, those that span most."""
+_CURVATURE_STEP = 8  # a byte then holds the strongest
 _CURVATURE_GAIN = 80**0.5  # of white noise, through the Laplacian of aperture 3
 _NOISE_PEAK = 3.3  # the most of a block's noise, in deviations
 _NOISE_KERNEL = np.array([1, -2, 1], np.float32)  # applied both ways: blind to edges and slopes
@@ -33,8 +34,8 @@ def sharpness(luma: Luma, noise: float) -> float:
         noise: deviation of the noise, grey levels.
     """
     block = max(4, min(luma.shape) // BLOCK_ROWS)
-    curvature = cv2.Laplacian(luma, cv2.CV_16S, ksize=3)
-    peak = np.maximum(_block_max(curvature, block), -_block_min(curvature, block))
+    curvature = cv2.convertScaleAbs(cv2.Laplacian(luma, cv2.CV_16S, ksize=3), alpha=1 / _CURVATURE_STEP)
+    peak = _block_max(curvature, block) * _CURVATURE_STEP
     peak = np.sqrt(np.maximum(peak**2 - (_NOISE_PEAK * _CURVATURE_GAIN * noise) ** 2, 0)) / 4
     span = _block_max(luma, block) - _block_min(luma, block)
     gradient = _block_mean(_gradient(luma), block)

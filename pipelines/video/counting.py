@@ -43,7 +43,9 @@ def complaints(info: VideoInfo) -> str | None:
     """What ffmpeg says when it copies the packets to nowhere: any line means damage. None for a whole file."""
     copy = [*ffmpeg.source(info.path), "-map", f"0:{info.stream_index}", "-c", "copy", "-f", "null", "-"]
     said = ffmpeg.run(copy, timeout_seconds=_patience(info)).stderr
-    lines = [_ADDRESS.sub("", line).strip() for line in said.splitlines() if not line.startswith(_OF_NO_MATTER)]
+    lines = [
+        _ADDRESS.sub("", line).strip() for line in said.splitlines() if not line.startswith(_OF_NO_MATTER)
+    ]
     return "; ".join(lines[:_MOST_COMPLAINTS]) or None
 
 
@@ -92,8 +94,6 @@ def by_salvaging(info: VideoInfo) -> Count:
     listing = ffmpeg.run(
         [
             *ffmpeg.decode(info.path, info.stream_index, salvage=True),
-            "-enc_time_base",
-            "demux",
             "-c:v",
             "wrapped_avframe",
             "-f",

@@ -43,7 +43,8 @@ def decode(path: Path, stream_index: int, *, salvage: bool) -> list[str]:
     then depends on the file alone.
     """
     how = ["-threads", "1"] if salvage else ["-xerror"]
-    return [*how, "-copyts", *source(path), "-map", f"0:{stream_index}", "-fps_mode", "passthrough"]
+    times = ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
+    return [*how, "-copyts", *source(path), "-map", f"0:{stream_index}", *times]
 
 
 def muxer(path: Path) -> str:

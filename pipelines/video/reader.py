@@ -117,8 +117,8 @@ def _iter_pictures(
     for index, picture in _open(info, start, decoder, luma_only):
         if index >= info.frames:
             raise damaged(info, f"it has more than the {info.frames} frames that were counted")
-        if index >= stop:
-            return
+        if index != due:
+            raise damaged(info, f"it gives frame {index} instead of {due}")
         yield index, picture
         due = index + 1
         if due == stop < info.frames:

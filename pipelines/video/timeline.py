@@ -58,7 +58,7 @@ class Timeline:
         near = 0 <= index < self.frames and abs(seconds - self.time(index)) <= self.time_base
         return index if near else None
 
-    def first_at(self, seconds: float | Fraction) -> int:
+    def first_at(self, seconds: Fraction) -> int:
         """The first frame shown `seconds` after frame 0 or later; `frames` where there is none."""
         low, high = 0, self.frames
         while low < high:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memory.plan import Cost, Load
+from memory.plan import GIB, Cost, Load
 from pipelines import planning
 from pipelines.events import Outputs
 from pipelines.jobs import Job
@@ -73,7 +73,7 @@ class NumbersPipeline:
     task: str = "score"
     engine: str = "builtin"
     sizes: tuple[int, ...] = (8, 4, 2, 1)
-    load: Load = Load()
+    load: Load = Load(fixed=2 * GIB)
 
     def windows(self, choice: Any) -> tuple[int, ...]:
         return self.sizes

@@ -1,6 +1,7 @@
 """The loop's promises, on a pipeline without pixels: nothing twice, nothing lost, always one ending."""
 
 import errno
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pipelines import events, planning
 from pipelines.errors import DamagedVideo
 from pipelines.events import Event
 from pipelines.run import run_job
+from pipelines.watching import Watcher
 
 from .conftest import Bench, Numbers
 
@@ -152,6 +154,60 @@ def test_the_plan_is_kept_with_the_job_and_used_again(bench: Bench) -> None:
     bench.pipeline.sizes = (99,)
     run(bench)
     assert [window for _, window in bench.stage.chains] == [8, 8]
+
+
+def test_the_first_span_corrects_a_prediction_that_was_too_low(bench: Bench) -> None:
+    bench.pipeline.load = Load(fixed=1, per_window_pixel=1)
+    first, second = only(run(bench), events.Planned)
+    assert first.predicted_host_bytes < 2**20
+    assert second.predicted_host_bytes >= 2**24 and second.frames_kept == 10
+
+
+def test_what_turns_out_not_to_fit_goes_on_with_less(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.watching.Watcher.peak_host_bytes", 10**16)
+    heard = run(bench)
+    assert only(heard, events.Planned)[1].risk == "cannot"
+    assert [(s.frame, s.rung) for s in only(heard, events.Degraded)] == [(10, "retry")]
+    assert bench.result() == SQUARES
+
+
+def with_limit(bench: Bench, limit_gb: float) -> None:
+    record = bench.job.record()
+    bench.job.save(record.model_copy(update={"asked": {**record.asked, "ram_limit_gb": limit_gb}}))
+
+
+def test_a_limit_that_is_about_to_be_passed_ends_the_job_before(bench: Bench, monkeypatch) -> None:
+    bench.pipeline.load = Load(fixed=1)
+    with_limit(bench, 0.01)
+    bench.stage.before = at(5, lambda: bench.stage.sampled.wait(20))
+    listen_to_readings(bench, monkeypatch)
+    failed = run(bench)[-1]
+    assert (failed.code, failed.exit_code) == ("not_enough_memory", 3)
+    assert "limit of 0.01 GiB" in failed.message and "--ram-limit-gb" in failed.hint
+
+
+def test_a_worker_leaves_at_once_and_its_last_word_is_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.pipeline.load = Load(fixed=1)
+    with_limit(bench, 0.01)
+    left = threading.Event()
+    bench.stage.before = at(5, lambda: left.wait(20))
+    heard: list[Event] = []
+    run(bench, leave=left.set, echo=heard.append)
+    assert left.is_set()
+    assert next(e for e in heard if e.type == "failed").code == "not_enough_memory"
+
+
+def listen_to_readings(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the stage wait for the reading that finds the limit passed."""
+    bench.stage.sampled = threading.Event()
+    on_level = Watcher._on_level
+
+    def heard(self: Watcher, level: str, reading: object) -> None:
+        on_level(self, level, reading)
+        if level == "hard":
+            bench.stage.sampled.set()
+
+    monkeypatch.setattr(Watcher, "_on_level", heard)
 
 
 def test_a_known_error_keeps_its_code_and_hint(bench: Bench) -> None:

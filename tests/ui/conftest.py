@@ -58,7 +58,7 @@ class ScriptedRunner:
         self._closed.set()
 
 
-def planned(job: str = "", **changes: object) -> Planned:
+def _planned(job: str = "", **changes: object) -> Planned:
     facts = Facts(
         name="clip.mp4",
         container="mp4",
@@ -94,7 +94,7 @@ def planned(job: str = "", **changes: object) -> Planned:
     return plan.model_copy(update=changes)
 
 
-def progress(job: str, done: int, total: int = 40, value: float | None = None) -> events.Progress:
+def _progress(job: str, done: int, total: int = 40, value: float | None = None) -> events.Progress:
     return events.Progress(
         job=job,
         stage="score",
@@ -107,7 +107,7 @@ def progress(job: str, done: int, total: int = 40, value: float | None = None) -
     )
 
 
-def memory(job: str, now: int, peak: int) -> events.Memory:
+def _memory(job: str, now: int, peak: int) -> events.Memory:
     return events.Memory(
         job=job,
         host_bytes=now,
@@ -118,13 +118,13 @@ def memory(job: str, now: int, peak: int) -> events.Memory:
     )
 
 
-def good_run(job: Job) -> Iterator[Event]:
+def _good_run(job: Job) -> Iterator[Event]:
     """A short run that goes well and leaves its files."""
     yield events.Started(job=job.id, worker_pid=1)
-    yield planned(job.id)
+    yield _planned(job.id)
     for done in range(1, 41):
-        yield progress(job.id, done, value=0.5 + done / 100)
-        yield memory(job.id, done * 2**20, done * 2**20)
+        yield _progress(job.id, done, value=0.5 + done / 100)
+        yield _memory(job.id, done * 2**20, done * 2**20)
     report, scores = job.folder / "report.json", job.folder / "scores.csv"
     report.write_text(json.dumps(REPORT))
     scores.write_text("frame,sharpness\n0,0.5\n")
@@ -157,15 +157,17 @@ def make_queue(tmp_path: Path) -> Iterator[Callable[[Script], JobQueue]]:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[gr.Blocks], str]]:
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
     """Serves a page in this process and returns its address; closed at the end."""
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "jobs" / "cache"))
     monkeypatch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
     served: list[gr.Blocks] = []
 
-    def launch(page: gr.Blocks) -> str:
+    def launch(page: gr.Blocks, **options: Any) -> str:
         served.append(page)
-        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, show_error=False)
+        _, url, _ = page.launch(
+            prevent_thread_lock=True, quiet=True, ssr_mode=False, show_error=False, **options
+        )
         return url
 
     yield launch
@@ -175,9 +177,33 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 
 @pytest.fixture
 def plan() -> Planned:
-    return planned()
+    return _planned()
 
 
 @pytest.fixture
 def report() -> dict[str, Any]:
     return copy.deepcopy(REPORT)
+
+
+@pytest.fixture
+def good_run() -> Script:
+    return _good_run
+
+
+@pytest.fixture
+def endless() -> Script:
+    """A run that goes on until it is asked to stop."""
+
+    def run(job: Job) -> Iterator[Event]:
+        yield events.Started(job=job.id, worker_pid=1)
+        yield _planned(job.id)
+        while job.requested() is None:
+            threading.Event().wait(0.05)
+        yield _progress(job.id, 1)
+
+    return run
+
+
+@pytest.fixture
+def progress() -> Callable[..., events.Progress]:
+    return _progress

@@ -2,6 +2,7 @@
 
 import json
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_the_curve_of_a_very_long_video_keeps_few_points_and_reaches_its_end(fir
     frames = [frame for frame, _ in curve.points]
     assert len(frames) > CURVE_POINTS // 3
     assert frames == sorted(set(frames)) and frames[0] == first
-    gaps = [b - a for a, b in zip(frames, frames[1:], strict=False)]
+    gaps = [b - a for a, b in pairwise(frames)]
     assert max(gaps) < 4 * min(gaps), "evenly thinned"
     assert first + 30_000 - frames[-1] <= 2 * max(gaps)
 

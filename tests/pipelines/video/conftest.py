@@ -29,7 +29,10 @@ def numbered(index: int, width: int = WIDTH, height: int = HEIGHT) -> NDArray[np
 
 def read_number(frame: NDArray[np.uint8]) -> int:
     """The number that a decoded frame carries."""
-    middles = [frame[BLOCK // 2 - 2 : BLOCK // 2 + 2, bit * BLOCK + 4 : bit * BLOCK + 8].mean() for bit in range(BITS)]
+    middles = [
+        frame[BLOCK // 2 - 2 : BLOCK // 2 + 2, bit * BLOCK + 4 : bit * BLOCK + 8].mean()
+        for bit in range(BITS)
+    ]
     return sum(1 << bit for bit, level in enumerate(middles) if level > 127)
 
 
@@ -88,18 +91,81 @@ ENCODED: dict[str, tuple[str, ...]] = {
     "closed.mkv": CLOSED,
     "fragmented.mp4": (*X264, "-g", "24", "-bf", "0", "-movflags", "frag_keyframe+empty_moov"),
     "vfr.mp4": (*CLOSED, "-vf", "select=not(eq(mod(n\\,7)\\,3))", "-fps_mode", "passthrough"),
-    "vfr.mkv": (*CLOSED, "-vf", "setpts=(N+0.4*mod(N\\,3))/25/TB", "-fps_mode", "passthrough"),
-    "hevc.mp4": ("-c:v", "libx265", "-crf", "12", "-x265-params", "log-level=error:keyint=250", "-tag:v", "hvc1"),
-    "hevc_open.mp4": ("-c:v", "libx265", "-crf", "12", "-x265-params", "log-level=error:keyint=24:min-keyint=24"),
-    "hevc_10bit.mp4": ("-c:v", "libx265", "-crf", "8", "-x265-params", "log-level=error", "-pix_fmt", "yuv420p10le"),
-    "hevc_pq.mp4": ("-c:v", "libx265", "-x265-params", "log-level=error", *PQ.split(), "-pix_fmt", "yuv420p10le"),
+    "vfr.mkv": (
+        *CLOSED,
+        "-vf",
+        "settb=1/1000,setpts=N*40+mod(N\\,3)*13",
+        "-fps_mode",
+        "passthrough",
+        "-enc_time_base",
+        "1/1000",
+    ),
+    "hevc.mp4": (
+        "-c:v",
+        "libx265",
+        "-crf",
+        "12",
+        "-x265-params",
+        "log-level=error:keyint=250",
+        "-tag:v",
+        "hvc1",
+    ),
+    "hevc_open.mp4": (
+        "-c:v",
+        "libx265",
+        "-crf",
+        "12",
+        "-x265-params",
+        "log-level=error:keyint=24:min-keyint=24",
+    ),
+    "hevc_10bit.mp4": (
+        "-c:v",
+        "libx265",
+        "-crf",
+        "8",
+        "-x265-params",
+        "log-level=error",
+        "-pix_fmt",
+        "yuv420p10le",
+    ),
+    "hevc_pq.mp4": (
+        "-c:v",
+        "libx265",
+        "-x265-params",
+        "log-level=error",
+        *PQ.split(),
+        "-pix_fmt",
+        "yuv420p10le",
+    ),
     "open_gop.mp4": (*X264, "-x264-params", "open-gop=1:keyint=24:min-keyint=24:bframes=3:scenecut=0"),
     "intra_refresh.mp4": (*X264, "-x264-params", "intra-refresh=1:keyint=24:bframes=0"),
     "av1.mp4": ("-c:v", "libsvtav1", "-crf", "15", "-preset", "10", "-g", "24"),
     "vp8.webm": ("-c:v", "libvpx", "-b:v", "2M", "-auto-alt-ref", "1", "-lag-in-frames", "16", "-g", "48"),
     "vp9.webm": ("-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", "-g", "48", "-deadline", "realtime"),
-    "vp9_alpha.webm": ("-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", "-pix_fmt", "yuva420p", "-deadline", "realtime"),
-    "vp9_odd.webm": ("-c:v", "libvpx-vp9", "-crf", "15", "-b:v", "0", "-vf", "crop=159:95:0:0", "-deadline", "realtime"),
+    "vp9_alpha.webm": (
+        "-c:v",
+        "libvpx-vp9",
+        "-crf",
+        "15",
+        "-b:v",
+        "0",
+        "-pix_fmt",
+        "yuva420p",
+        "-deadline",
+        "realtime",
+    ),
+    "vp9_odd.webm": (
+        "-c:v",
+        "libvpx-vp9",
+        "-crf",
+        "15",
+        "-b:v",
+        "0",
+        "-vf",
+        "crop=159:95:0:0",
+        "-deadline",
+        "realtime",
+    ),
     "odd_444.mp4": (*CLOSED, "-vf", "crop=159:95:0:0", "-pix_fmt", "yuv444p"),
     "prores.mov": ("-c:v", "prores_ks"),
     "ffv1.mkv": ("-c:v", "ffv1", "-g", "12"),
@@ -155,6 +221,8 @@ def clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., bytes]
                 encode(path, *CLOSED, rate="30000/1001")
             case "with_sound.mp4":
                 ffmpeg("-i", closed, *TONE, "-c:v", "copy", "-c:a", "aac", path)
+            case "sound_first.mp4":
+                ffmpeg("-i", closed, *TONE, "-map", "1:a", "-map", "0:v", "-c:v", "copy", "-c:a", "aac", path)
             case "sound.m4a":
                 ffmpeg(*TONE, "-c:a", "aac", path)
             case "sound.mp3":
@@ -162,7 +230,18 @@ def clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., bytes]
             case "picture.png":
                 ffmpeg("-i", closed, "-frames:v", "1", path)
             case "cover.mp3":
-                cover = ("-i", clip("picture.png"), "-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic")
+                cover = (
+                    "-i",
+                    clip("picture.png"),
+                    "-map",
+                    "0:a",
+                    "-map",
+                    "1:v",
+                    "-c:v",
+                    "copy",
+                    "-disposition:v",
+                    "attached_pic",
+                )
                 ffmpeg(*TONE, *cover, path)
             case "cover_first.mp4":
                 cover = ("-map", "0:v", "-map", "1:v", "-c", "copy", "-disposition:v:0", "attached_pic")
@@ -201,7 +280,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., bytes]
             case "page.mp4":
                 path.write_text("<!DOCTYPE html><html><body>404</body></html>")
             case "playlist.mp4":
-                path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{clip('plain.ts')}\n#EXT-X-ENDLIST\n")
+                path.write_text(
+                    f"#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{clip('plain.ts')}\n#EXT-X-ENDLIST\n"
+                )
             case _:
                 raise KeyError(name)
 

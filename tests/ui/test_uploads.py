@@ -1,0 +1,117 @@
+"""Uploads outlive the page's cache; a hostile file hurts only the process that looks at it."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import LongtakeError, NotAVideo
+from pipelines.settings import ScoreSettings
+from ui import uploads
+from ui.uploads import Refused, inspect_video, keep
+
+
+def test_a_kept_upload_outlives_the_cache_and_costs_no_copy(tmp_path: Path) -> None:
+    upload = tmp_path / "my clip.mp4"
+    upload.write_bytes(b"video")
+    kept = keep(upload, tmp_path / "jobs")
+    assert kept.name == "my clip.mp4" and kept.is_relative_to(tmp_path / "jobs" / "uploads")
+    assert kept.stat().st_ino == upload.stat().st_ino
+    upload.unlink()
+    assert kept.read_bytes() == b"video"
+
+
+def test_where_there_can_be_no_link_the_upload_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    upload = tmp_path / "clip.mp4"
+    upload.write_bytes(b"video")
+    kept = keep(upload, tmp_path / "jobs")
+    assert kept.read_bytes() == b"video" and kept.stat().st_ino != upload.stat().st_ino
+    assert [path.name for path in kept.parent.iterdir()] == ["clip.mp4"]
+
+
+def test_the_same_contents_are_kept_once_and_others_apart(tmp_path: Path) -> None:
+    paths = []
+    for folder, data in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / folder).mkdir()
+        upload = tmp_path / folder / "clip.mp4"
+        upload.write_bytes(data)
+        paths.append(keep(upload, tmp_path / "jobs"))
+    assert paths[0] == paths[1] != paths[2]
+    assert [path.read_bytes() for path in paths] == [b"one", b"one", b"two"]
+
+
+def look(path: Path, jobs_dir: Path, settings: ScoreSettings | None = None) -> object:
+    return asyncio.run(inspect_video("score", path, settings or ScoreSettings(), jobs_dir))
+
+
+def instead(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `script` run in place of Python; its arguments are in `$@`."""
+    path = tmp_path / "python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+def test_an_ordinary_clip_is_understood(clip: Path, tmp_path: Path) -> None:
+    planned = asyncio.run(inspect_video("score", clip, ScoreSettings(end=1.0), tmp_path / "jobs"))
+    assert (planned.facts.frames, planned.facts.width, planned.facts.height) == (40, 160, 120)
+    assert planned.frames == 25, "the settings are part of the question"
+    assert planned.predicted_host_bytes > 0 and planned.preset_reason
+
+
+def test_a_text_renamed_to_mp4_is_refused_by_name_without_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "fake.mp4"
+    path.write_text("just words\n" * 100)
+    with pytest.raises(Refused) as told:
+        look(path, tmp_path / "jobs")
+    assert told.value.code == "not_a_video"
+    assert "fake.mp4" in told.value.message and str(tmp_path) not in told.value.message
+
+
+def test_settings_are_passed_on_as_the_flags_of_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instead(f'printf "%s\\n" "$@" > {tmp_path}/flags; exit 1', tmp_path, monkeypatch)
+    settings = ScoreSettings(end=2.5, quality="draft", salvage=True)
+    with pytest.raises(LongtakeError):
+        look(tmp_path / "-clip.mp4", tmp_path / "jobs", settings)
+    flags = (tmp_path / "flags").read_text().splitlines()
+    assert flags[:4] == ["-m", "pipelines", "estimate", "score"]
+    assert {"--end=2.5", "--quality=draft", "--salvage"} <= set(flags)
+    assert not any(flag.startswith("--window") for flag in flags), "defaults are not repeated"
+
+
+def test_a_file_that_kills_the_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("kill -SEGV $$", tmp_path, monkeypatch)
+    with pytest.raises(NotAVideo, match="exit status -11"):
+        look(tmp_path / "clip.mp4", tmp_path / "jobs")
+
+
+def test_a_fault_of_ours_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("echo Traceback >&2; exit 1", tmp_path, monkeypatch)
+    with pytest.raises(LongtakeError) as told:
+        look(tmp_path / "clip.mp4", tmp_path / "jobs")
+    assert told.value.code == "internal"
+
+
+def test_a_file_that_is_never_understood_is_given_up_and_its_process_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instead(f"echo $$ > {tmp_path}/pid; exec sleep 600", tmp_path, monkeypatch)
+    monkeypatch.setattr(uploads, "LOOK_SECONDS", 0.5)
+
+    async def look_and_see() -> None:
+        with pytest.raises(NotAVideo, match="could not be understood"):
+            await inspect_video("score", tmp_path / "clip.mp4", ScoreSettings(), tmp_path / "jobs")
+
+    asyncio.run(look_and_see())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

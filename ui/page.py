@@ -176,6 +176,7 @@ class _ScorePage:
             report = gr.HTML(elem_id="report")
             picture = gr.Image(
                 label=I18N("longtake_picture"),
+                show_label=False,
                 interactive=False,
                 elem_id="picture",
                 buttons=["download", "fullscreen"],

@@ -42,11 +42,15 @@ def _verdict(summary: dict[str, Any]) -> str:
             f"None of the {frames:,} frames is blurred or frozen.", f"共 {frames:,} 帧，没有模糊或卡顿的帧。"
         )
     return spans(
-        f"Of {frames:,} frames {blurred['frames']:,} are blurred, in {_places(blurred['interval_count'])}, "
-        f"and {frozen['frames']:,} are frozen.",
+        f"Of {frames:,} frames {_are(blurred['frames'])} blurred, in {_places(blurred['interval_count'])}, "
+        f"and {_are(frozen['frames'])} frozen.",
         f"共 {frames:,} 帧，其中 {blurred['frames']:,} 帧模糊（{blurred['interval_count']:,} 处），"
         f"{frozen['frames']:,} 帧卡顿。",
     )
+
+
+def _are(count: int) -> str:
+    return "1 is" if count == 1 else f"{count:,} are"
 
 
 def _places(count: int) -> str:

@@ -42,7 +42,8 @@ CURVE = f"""
 <section class="lt-curve">
   <h3>{both("curve")} <small>{both("curve_hint")}</small></h3>
   ${{value.points.length < 2 ? `<p class="lt-quiet">{both("curve_empty")}</p>` : (() => {{
-    const ys = value.points.map(p => p[1]), low = Math.min(...ys), high = Math.max(...ys);
+    const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
+    const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
     const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
     const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
     return `<div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
@@ -53,7 +54,10 @@ CURVE = f"""
   }})()}}
 </section>
 """
-"""A line through `value.points` (frame, score); the axis ends at frame `value.last`."""
+"""A line through `value.points` (frame, score); the axis ends at frame `value.last`.
+
+The height is at least a tenth of the highest score, so that noise does not look like news.
+"""
 
 
 def gauge(view: View) -> dict[str, list[dict[str, float | bool]]]:
@@ -115,10 +119,9 @@ def _details(s: Status) -> list[str]:
         return [escape(s.message), both("resumable")]
     if s.state == "running" and not s.stage:
         return [both("starting")]
-    shown = s.total if s.state == "done" else s.done
     return [
         _stage(s.stage) if s.state == "running" else "",
-        f"{shown:,} / {s.total:,} {both('frames')}" if s.total else "",
+        f"{s.done:,} / {s.total:,} {both('frames')}" if s.total else "",
         f"{s.fps:,.1f} fps" if s.fps and s.state == "running" else "",
         f"{clock(s.eta_seconds)} {both('left')}" if s.eta_seconds is not None else "",
     ]

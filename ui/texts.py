@@ -77,6 +77,7 @@ LIVE: dict[str, tuple[str, str]] = {
     "curve_hint": ("higher is sharper", "越高越清晰"),
     "curve_empty": ("The curve appears as frames are scored.", "评分开始后将显示曲线。"),
     "latest": ("Latest frame", "最新帧"),
+    "frame": ("Frame", "帧"),
     "report": ("Report", "报告"),
     "report.sharpness": ("Mean sharpness", "平均清晰度"),
     "report.blurred": ("Blurred frames", "模糊帧"),

@@ -102,7 +102,11 @@ class View:
                 return replace(self, preview=event)
             case events.Done(outputs=outputs):
                 names = tuple(path.name for path in outputs.paths())
-                return replace(self._with(state="done", outputs=names, eta_seconds=None), outputs=outputs)
+                # The last frames may have been too quick for an event of their own.
+                done = self.status.total
+                return replace(
+                    self._with(state="done", done=done, outputs=names, eta_seconds=None), outputs=outputs
+                )
             case _:
                 return self._with(**_changes(event, self))
 

@@ -55,7 +55,8 @@ _BETTER, _BEST, _WAVERING = 0.7, 0.9, 3.0
 _LAYOUT_CHANGE = 0.3
 _RESIDUAL_TIMES, _RESIDUAL_MORE = 2.5, 3.0
 _STILL_SHARE = 0.5
-_STILL_FLOOR, _STILL_NOISE = 1.0, 0.6
+_STILL_IN_MOTION = 0.065
+_STILL_FLOOR, _STILL_NOISE = 0.7, 0.5
 
 
 def verdicts(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
@@ -106,8 +107,7 @@ def _around(values: Floats, shot: NDArray[np.int64], *quantiles: float) -> list[
     for quantile in quantiles:
         below = np.floor(quantile * last).astype(np.int64)
         low, high = near[row, below], near[row, np.minimum(below + 1, last)]
-        # An infinite change (the first frame's) has nothing finite to be weighed with.
-        found.append(low + np.nan_to_num(high - low) * (quantile * last - below))
+        found.append(low + (high - low) * (quantile * last - below))
     return found
 
 
@@ -118,8 +118,10 @@ def _windows(values: NDArray[Any], outside: float) -> NDArray[Any]:
 
 def _frozen(records: Records, shot: NDArray[np.int64]) -> Flags:
     change = records["local_change"].astype(np.float64)
-    (usual,) = _around(np.nan_to_num(change, nan=np.inf), shot, 0.5)
-    floor = _STILL_FLOOR + _STILL_NOISE * records["noise"]
+    change[np.isnan(change)] = 255  # the first frame: nothing changes more
+    (usual,) = _around(change, shot, 0.5)
+    # A strongly compressed copy of a fast camera's frame changes by more than noise, and still by far less than usual.
+    floor = np.maximum(_STILL_FLOOR + _STILL_NOISE * records["noise"], _STILL_IN_MOTION * usual)
     still: Flags = (change < floor) & (change < _STILL_SHARE * usual)
     equal: Flags = records["difference"] == 0
     return still | equal

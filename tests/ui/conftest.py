@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import imageio_ffmpeg
 import pytest
+from PIL import Image
 
 from pipelines import events
 from pipelines.events import Event, Facts, Outputs, Planned
@@ -128,7 +129,11 @@ def _good_run(job: Job) -> Iterator[Event]:
     report, scores = job.folder / "report.json", job.folder / "scores.csv"
     report.write_text(json.dumps(REPORT))
     scores.write_text("frame,sharpness\n0,0.5\n")
-    yield events.Done(job=job.id, outputs=Outputs(report=report, scores=scores))
+    picture, worst = job.folder / "report.png", job.folder / "worst-00000007.jpg"
+    for path in (picture, worst):
+        Image.new("RGB", (8, 8)).save(path)
+    outputs = Outputs(report=report, scores=scores, picture=picture, worst=(worst,))
+    yield events.Done(job=job.id, outputs=outputs)
 
 
 @pytest.fixture

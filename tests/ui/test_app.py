@@ -79,7 +79,7 @@ def test_the_pages_process_is_light_and_has_no_torch_even_after_a_job(start: Sta
     out = Client(url, verbose=False).predict(file=handle_file(clip), api_name="/score")
     assert out[0]["state"] == "done"
     loaded = libraries(process.pid)
-    assert "/gradio/" not in loaded or "/numpy/" in loaded, "maps are those of the page"
+    assert "/numpy/" in loaded, "what is loaded can be seen"
     assert "/torch/" not in loaded and "/cv2/" not in loaded and "/av/" not in loaded
 
 

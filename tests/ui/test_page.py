@@ -77,10 +77,12 @@ def test_a_run_tells_full_statuses_and_ends_with_its_files(client: Client, clip:
     assert all(set(status) == set(Status.model_fields) for status in statuses)
     last = statuses[-1]
     assert (last["state"], last["done"], last["total"], last["name"]) == ("done", 40, 40, "clip.mp4")
-    assert last["outputs"] == ["report.json", "scores.csv"]
+    assert last["outputs"] == ["report.json", "scores.csv", "report.png", "worst-00000007.jpg"]
     assert last["host_peak_bytes"] == 40 * 2**20 and last["host_predicted_bytes"] == 200 * 2**20
-    assert sorted(Path(path).name for path in final[-1]) == ["report.json", "scores.csv"]
-    assert Path(final[-1][1]).read_text().startswith("frame,sharpness")
+    *_, picture, worst, files = final
+    assert [Path(path).name for path in files] == ["report.json", "scores.csv", "report.png"]
+    assert Path(picture).is_file() and [shown["caption"] for shown in worst] == ["Frame / 帧 7"]
+    assert Path(files[1]).read_text().startswith("frame,sharpness")
 
 
 def test_settings_reach_the_job(client: Client, clip: Path, tmp_path: Path) -> None:

@@ -90,6 +90,11 @@ def test_a_finished_job_tells_the_names_of_its_files_not_where_they_lie() -> Non
     assert view.outputs and view.outputs.report == Path("/jobs/a/report.json")
 
 
+def test_a_finished_job_has_done_all_its_frames_also_where_the_last_were_too_quick_to_be_told() -> None:
+    status = fold(progress(3), events.Done(job=JOB, outputs=Outputs())).status
+    assert (status.done, status.total) == (40, 40)
+
+
 def test_messages_name_the_file_and_not_the_servers_folders() -> None:
     view = View(folder="/srv/jobs/uploads/ab/")
     warned = events.Warned(job=JOB, code="vfr", message="/srv/jobs/uploads/ab/clip.mp4 has gaps.")

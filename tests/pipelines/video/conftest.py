@@ -77,7 +77,8 @@ X264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "12")
 CLOSED = (*X264, "-g", "24", "-bf", "2")
 MPEG4 = ("-c:v", "mpeg4", "-q:v", "2")
 TONE = ("-f", "lavfi", "-i", "sine=440:d=3.84")
-TAGS_709 = "-vf scale=out_color_matrix=bt709:out_range=tv,setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+SETPARAMS_709 = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
+TAGS_709 = f"-vf scale=out_color_matrix=bt709:out_range=tv,{SETPARAMS_709}"
 PQ = "-vf setparams=color_trc=smpte2084:color_primaries=bt2020:colorspace=bt2020nc"
 
 ENCODED: dict[str, tuple[str, ...]] = {

@@ -292,7 +292,7 @@ class TestErrors:
             "hevc_10bit.mp4",
         ]
         for name in wrong:
-            with pytest.raises(UnsupportedVideo, match="decord .* --decoder auto"):
+            with pytest.raises(UnsupportedVideo, match=r"decord .* --decoder auto"):
                 next(read_frames(probe(clips(name)), decoder="decord"))
 
     def test_auto_goes_on_without_decord(self, clips: Clips, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +311,7 @@ class TestErrors:
         info = probe(clips("closed.mp4"))
         more = replace(info, timeline=replace(info.timeline, frames=98))
         # decord is asked without its own count, which would refuse the clip before the first frame.
-        with pytest.raises((DamagedVideo, UnsupportedVideo), match="ends after 96 of 98 frames|counts 96"):
+        with pytest.raises((DamagedVideo, UnsupportedVideo), match=r"ends after 96 of 98 frames|counts 96"):
             list(read_frames(more, decoder=decoder))
 
     @pytest.mark.parametrize("decoder", ["pyav", "ffmpeg"])

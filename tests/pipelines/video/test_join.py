@@ -1,0 +1,315 @@
+"""Segments joined: every frame at the source's time, the source's sound packet by packet."""
+
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipelines.errors import EncoderDied, NotEnoughDisk
+from pipelines.spans import Span, split
+from pipelines.video import join as join_module
+from pipelines.video import sound
+from pipelines.video.info import VideoInfo
+from pipelines.video.join import JoinReport, join_segments
+from pipelines.video.probe import probe
+from pipelines.video.reader import read_frames
+from pipelines.video.writer import VideoWriter
+
+Clips = Callable[[str], Path]
+Sound = list[tuple[Fraction, int]]
+
+
+def segments_of(info: VideoInfo, frames: Span, folder: Path, length: int = 40) -> list[Path]:
+    paths = []
+    for span in split(frames, length):
+        paths.append(folder / f"{span.name}.mp4")
+        with VideoWriter(
+            paths[-1], info.width, info.height, info.frame_rate, colour=info.output_colour
+        ) as out:
+            for frame in read_frames(info, span.start, span.stop, salvage=info.salvaged):
+                out.write(frame.rgb())
+    return paths
+
+
+def copy(
+    source: Path, out: Path, frames: Span | None = None, *, salvage: bool = False
+) -> tuple[VideoInfo, JoinReport]:
+    info = probe(source, salvage=salvage)
+    frames = frames or Span(0, info.frames)
+    return info, join_segments(segments_of(info, frames, out.parent), info, frames, out)
+
+
+def sound_of(path: Path) -> Sound:
+    with av.open(f"file:{path}") as container:
+        stream = container.streams.audio[0]
+        return [
+            (packet.pts * packet.time_base, packet.size) for packet in container.demux(stream) if packet.size
+        ]
+
+
+def close(found: Sound, wanted: Sound, seconds: float = 0.001) -> bool:
+    """Whether packets are the same ones, at the same times up to a container's clock."""
+    if [size for _, size in found] != [size for _, size in wanted]:
+        return False
+    return all(abs(a - b) <= seconds for (a, _), (b, _) in zip(found, wanted, strict=True))
+
+
+@pytest.fixture(scope="module")
+def with_sound(clips: Clips, ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """The closed clip with a tone in any codec and container."""
+    folder = tmp_path_factory.mktemp("sound")
+
+    def make(codec: str, suffix: str = ".mkv", *options: str) -> Path:
+        path = folder / f"{codec}{len(options)}{suffix}"
+        tone = ("-f", "lavfi", "-i", "sine=440:d=3.84")
+        ffmpeg("-i", clips("closed.mp4"), *tone, "-c:v", "copy", "-c:a", codec, *options, path)
+        return path
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "closed.mp4",
+        "ntsc.mp4",
+        "ntsc.mkv",
+        "vfr.mp4",
+        "vfr.mkv",
+        "delayed.mp4",
+        "edit_list.mp4",
+        "bframes.avi",
+        "raw.h264",
+        "one.mp4",
+    ],
+)
+def test_each_frame_is_shown_at_its_time(name: str, clips: Clips, tmp_path: Path, number_of) -> None:
+    out = tmp_path / "result.part.mp4"
+    source, report = copy(clips(name), out)
+    joined = probe(out)
+    assert report.frames == joined.frames == source.frames
+    assert joined.timeline.vfr == source.timeline.vfr
+    assert joined.frame_rate == source.frame_rate
+    begin = max(Fraction(0), -source.timeline.start)
+    for before, after in zip(read_frames(source), read_frames(joined), strict=True):
+        assert before.time + begin == after.time
+        assert number_of(before.rgb()) == number_of(after.rgb())
+
+
+@pytest.mark.parametrize(("name", "turned"), [("rotated_90.mp4", (96, 160)), ("mirrored.mp4", (160, 96))])
+def test_frames_are_upright_and_stay_so(name, turned, clips: Clips, tmp_path: Path) -> None:
+    source, _ = copy(clips(name), tmp_path / "out.mp4")
+    joined = probe(tmp_path / "out.mp4")
+    assert (joined.rotation, joined.mirrored, (joined.width, joined.height)) == (0, False, turned)
+    first, copied = (next(read_frames(info)).rgb().astype(int) for info in (source, joined))
+    assert np.abs(first - copied).mean() < 3
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "libopus", "flac", "ac3"])
+def test_sound_is_copied_packet_by_packet(codec: str, with_sound, tmp_path: Path) -> None:
+    source = with_sound(codec)
+    _, report = copy(source, tmp_path / "out.mp4")
+    assert report.warnings == ()
+    assert close(sound_of(tmp_path / "out.mp4"), sound_of(source))
+    assert report.audio_packets == len(sound_of(source)) > 50
+
+
+def test_sound_of_mp4_keeps_its_very_times(with_sound, tmp_path: Path) -> None:
+    source = with_sound("aac", ".mp4")
+    copy(source, tmp_path / "out.mp4")
+    assert sound_of(tmp_path / "out.mp4") == sound_of(source)
+    assert sound_of(source)[0][0] < 0  # The encoder's run-in, which players skip.
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "libvorbis"])
+def test_sound_that_few_play_is_copied_and_named(codec: str, with_sound, tmp_path: Path) -> None:
+    source = with_sound(codec)
+    _, report = copy(source, tmp_path / "out.mp4")
+    assert sum(size for _, size in sound_of(tmp_path / "out.mp4")) == sum(
+        size for _, size in sound_of(source)
+    )
+    assert len(report.warnings) == 1 and codec.removeprefix("lib") in report.warnings[0]
+
+
+def test_sound_that_mp4_refuses_is_encoded_again(with_sound, tmp_path: Path) -> None:
+    source = with_sound("wmav2")
+    _, report = copy(source, tmp_path / "out.mp4")
+    assert len(report.warnings) == 1 and "wmav2" in report.warnings[0]
+    joined = probe(tmp_path / "out.mp4")
+    assert joined.audio is not None and joined.audio.codec == "aac"
+    packets = sound_of(tmp_path / "out.mp4")
+    assert abs(packets[-1][0] - sound_of(source)[-1][0]) < 0.1
+    assert not list(tmp_path.glob("*.m4a"))
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "libvorbis"])
+def test_matroska_takes_more_kinds_of_sound(codec: str, with_sound, tmp_path: Path) -> None:
+    source, out = with_sound(codec), tmp_path / "out.part.mkv"
+    _, report = copy(source, out)
+    assert report.warnings == ()
+    assert close(sound_of(out), sound_of(source))
+
+
+def test_sound_that_cannot_be_had_is_left_out_and_named(with_sound, tmp_path: Path, monkeypatch) -> None:
+    def refuses(*_: object) -> None:
+        raise sound.SoundRefused("no decoder for it")
+
+    monkeypatch.setattr(sound, "encode_to_aac", refuses)
+    _, report = copy(with_sound("wmav2"), tmp_path / "out.mp4")
+    assert report.audio_packets == 0 and "left out" in report.warnings[0]
+    assert probe(tmp_path / "out.mp4").frames == 96
+
+
+def test_lost_sound_packets_are_found(with_sound, tmp_path: Path, monkeypatch) -> None:
+    keeps = sound.iter_packets
+
+    def loses(*arguments):
+        for number, item in enumerate(keeps(*arguments)):
+            if number != 7:
+                yield item
+
+    monkeypatch.setattr(sound, "iter_packets", loses)
+    _, report = copy(with_sound("aac", ".mp4"), tmp_path / "out.mp4")
+    assert "packets arrived" in report.warnings[0]
+
+
+def test_two_sound_tracks(clips: Clips, ffmpeg, tmp_path: Path) -> None:
+    source, out = tmp_path / "two.mp4", tmp_path / "out.mp4"
+    tones = [part for tone in (440, 880) for part in ("-f", "lavfi", "-i", f"sine={tone}:d=3.84")]
+    ffmpeg(
+        "-i",
+        clips("closed.mp4"),
+        *tones,
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-map",
+        "2",
+        "-c:v",
+        "copy",
+        "-c:a",
+        "aac",
+        source,
+    )
+    copy(source, out)
+    with av.open(str(out)) as joined:
+        assert len(joined.streams.audio) == 2
+
+
+def test_a_broadcast_stream_keeps_its_sound_in_step(with_sound, tmp_path: Path) -> None:
+    source = with_sound("aac", ".ts")
+    info, report = copy(source, tmp_path / "out.mp4")
+    clock = info.timeline.origin
+    found, wanted = sound_of(tmp_path / "out.mp4"), sound_of(source)
+    assert len(found) == len(wanted) == report.audio_packets
+    assert all(abs(a - (b - clock)) < 0.001 for (a, _), (b, _) in zip(found, wanted, strict=True))
+
+
+def test_a_part_begins_at_zero_with_its_sound(with_sound, tmp_path: Path, number_of) -> None:
+    source, out = with_sound("aac", ".mp4"), tmp_path / "out.mp4"
+    _, report = copy(source, out, Span(30, 70))
+    joined = probe(out)
+    assert report.frames == joined.frames == 40
+    frames = list(read_frames(joined))
+    assert [frame.time for frame in frames] == [Fraction(index, 25) for index in range(40)]
+    assert [number_of(frame.rgb()) for frame in frames] == list(range(30, 70))
+    packet = Fraction(1024, 44100)
+    heard = [(time - Fraction(30, 25), size) for time, size in sound_of(source)]
+    heard = [(time, size) for time, size in heard if -packet < time < Fraction(40, 25)]
+    assert close(sound_of(out), heard)
+    assert report.audio_packets == len(heard) == 70
+
+
+def test_a_part_of_a_variable_rate(clips: Clips, tmp_path: Path) -> None:
+    source, _ = copy(clips("vfr.mkv"), tmp_path / "out.mp4", Span(20, 61))
+    joined, line = probe(tmp_path / "out.mp4"), source.timeline
+    assert [joined.timeline.time(i) for i in range(41)] == [
+        line.time(20 + i) - line.time(20) for i in range(41)
+    ]
+
+
+def test_images_have_no_sound(tmp_path: Path, picture) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(10):
+        Image.fromarray(picture(index)).save(folder / f"{index}.png")
+    _, report = copy(folder, tmp_path / "out.mp4")
+    assert report == JoinReport(10, 0)
+    assert probe(tmp_path / "out.mp4").colour.matrix == "bt709"
+
+
+def test_what_was_salvaged_keeps_its_times(clips: Clips, tmp_path: Path) -> None:
+    source, report = copy(clips("middle_overwritten.mp4"), tmp_path / "out.mp4", salvage=True)
+    joined = probe(tmp_path / "out.mp4")
+    assert report.frames == joined.frames < 97
+    assert [joined.timeline.time(i) for i in range(joined.frames)] == [
+        source.timeline.time(i) for i in range(source.frames)
+    ]
+
+
+def test_the_index_lies_in_front(clips: Clips, tmp_path: Path) -> None:
+    copy(clips("closed.mp4"), tmp_path / "out.mp4")
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_titles_are_kept(clips: Clips, ffmpeg, tmp_path: Path) -> None:
+    named = tmp_path / "named.mp4"
+    ffmpeg("-i", clips("closed.mp4"), "-c", "copy", "-metadata", "title=A long take", named)
+    copy(named, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as joined:
+        assert joined.metadata["title"] == "A long take"
+
+
+@pytest.mark.parametrize(
+    ("given", "claimed", "says"), [((0, 60), (0, 96), "60 of 96"), ((0, 96), (0, 60), "more than 60")]
+)
+def test_segments_that_do_not_fit_are_refused(given, claimed, says, clips: Clips, tmp_path: Path) -> None:
+    info = probe(clips("closed.mp4"))
+    segments = segments_of(info, Span(*given), tmp_path)
+    with pytest.raises(EncoderDied, match=says):
+        join_segments(segments, info, Span(*claimed), tmp_path / "out.mp4")
+
+
+def test_segments_of_another_encoder_are_refused(clips: Clips, tmp_path: Path) -> None:
+    info = probe(clips("closed.mp4"))
+    segments = segments_of(info, Span(0, 80), tmp_path)
+    with VideoWriter(segments[1], info.width, info.height, info.frame_rate, preset="ultrafast") as out:
+        for frame in read_frames(info, 40, 80):
+            out.write(frame.rgb())
+    with pytest.raises(EncoderDied, match="other settings"):
+        join_segments(segments, info, Span(0, 80), tmp_path / "out.mp4")
+
+
+def test_a_frame_off_its_time_is_found(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stamp = join_module._Clock.stamp
+    monkeypatch.setattr(
+        join_module._Clock,
+        "stamp",
+        lambda clock, index: stamp(clock, index) + (clock.scale // 1000 + 1) * (index > 50),
+    )
+    with pytest.raises(EncoderDied, match="frame 51 is shown"):
+        copy(clips("closed.mp4"), tmp_path / "out.mp4")
+
+
+def test_a_full_disk_is_named(clips: Clips, tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("there is no /dev/full")
+    info = probe(clips("closed.mp4"))
+    segments = segments_of(info, Span(0, 96), tmp_path)
+    with pytest.raises(NotEnoughDisk, match="disk is full"):
+        join_segments(segments, info, Span(0, 96), full)
+
+
+def test_leaves_no_thread(clips: Clips, tmp_path: Path) -> None:
+    threads = threading.active_count()
+    copy(clips("closed.mp4"), tmp_path / "out.mp4")
+    assert threading.active_count() == threads

@@ -91,6 +91,9 @@ def main(arguments: list[str]) -> int:
     except cyclopts.CycloptsError as error:
         sys.stderr.write(f"{str(error).splitlines()[0]} `--help` lists what there is.\n")
         return BadInput.exit_code
+    except OSError as error:
+        sys.stderr.write(f"{error}\n")
+        return BadInput.exit_code
     return 0
 
 

@@ -10,10 +10,10 @@ VIDEO_SUFFIXES = frozenset(
 )
 
 
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """A sort key in which `frame2` comes before `frame10`."""
+def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
+    """A sort key in which `frame2` comes before `frame10`; equal names but for case stay in one order."""
     parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in parts]
+    return [(int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in parts], name
 
 
 def videos_in(folder: Path) -> list[Path]:

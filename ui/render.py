@@ -86,12 +86,12 @@ def _bar(device: bool, now: int, peak: int, predicted: int, limit: int) -> dict[
 
 def curve(view: View) -> dict[str, object]:
     """The value of `CURVE`."""
-    points = view.curve.points
-    end = points[-1][0] if points else 0
-    return {
-        "points": [list(p) for p in points],
-        "last": max(end, view.status.total - 1 if view.status.stage else 0),
-    }
+    points, s = view.curve.points, view.status
+    last = points[-1][0] if points else 0
+    if s.frame is not None:
+        # A job may begin anywhere in the video: the last frame is as far away as frames are left.
+        last = max(last, s.frame + s.total - s.done)
+    return {"points": [list(point) for point in points], "last": last}
 
 
 def strip(view: View) -> str:

@@ -6,12 +6,14 @@ same bytes. Everything later (cuts, frozen frames, verdicts) is told from record
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.scoring.sharpness import Luma, noise_deviation, sharpness
+from pipelines.video.frame import shrink
 
 Flow = NDArray[np.float32]
 
@@ -54,35 +56,27 @@ class Look:
     over: float
 
 
-def shrink(luma: Luma, width: int) -> Luma:
-    """`luma` at `width` where it is wider: halved as often as that goes, then resampled. No side below 32."""
-    while luma.shape[1] >= 2 * width and min(luma.shape) >= 2 * _LEAST_SIDE:
-        rows, columns = luma.shape[0] // 2, luma.shape[1] // 2
-        luma = _resized(luma[: 2 * rows, : 2 * columns], columns, rows, cv2.INTER_AREA)
-    if luma.shape[1] > width:
-        rows = max(_LEAST_SIDE, round(luma.shape[0] * width / luma.shape[1]))
-        luma = _resized(luma, width, rows, cv2.INTER_LINEAR)
-    return luma
-
-
-def _resized(luma: Luma, columns: int, rows: int, how: int) -> Luma:
-    return cv2.resize(luma, (columns, rows), interpolation=how).astype(np.uint8, copy=False)
-
-
 def look(luma: Luma) -> Look:
     """Measure one frame, full-range luma `(H, W)` uint8."""
     luma = _roomy(luma)
     noise = noise_deviation(luma)
-    half = shrink(luma, max(_LEAST_SIDE, luma.shape[1] // 2))
+    half = _narrowed(luma, luma.shape[1] // 2)
     return Look(
         luma=luma,
         half=half,
-        small=shrink(half, _SMALL_WIDTH),
+        small=_narrowed(half, _SMALL_WIDTH),
         sharpness=sharpness(luma, noise),
         noise=noise,
         under=_share(luma, _BLACK, cv2.THRESH_BINARY_INV),
         over=_share(luma, _BURNT - 1, cv2.THRESH_BINARY),
     )
+
+
+def _narrowed(luma: Luma, width: int) -> Luma:
+    """`luma` at `width` where it is wider; no side below 32."""
+    rows, columns = luma.shape
+    width = min(columns, max(_LEAST_SIDE, width))
+    return cast(Luma, shrink(luma, width, min(rows, max(_LEAST_SIDE, round(rows * width / columns)))))
 
 
 def _roomy(luma: Luma) -> Luma:

@@ -14,7 +14,7 @@ import numpy as np
 from memory.plan import Cost, Load
 from pipelines.events import Outputs
 from pipelines.scoring import chart, report
-from pipelines.scoring.analysis import RECORD, Look, compare, look, shrink
+from pipelines.scoring.analysis import RECORD, Look, compare, look
 from pipelines.scoring.smoothness import blur_record
 from pipelines.scoring.summary import Seconds, Summary
 from pipelines.scoring.verdict import Records, verdicts
@@ -53,7 +53,7 @@ class ScoreStage:
             job.video, first, stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
         )
         with closing(frames), _one_thread_each():
-            for scored in _analysed(frames, job.video.width, analysis_width(job), job.plan.window_frames):
+            for scored in _analysed(frames, analysis_width(job), job.plan.window_frames):
                 if scored.frame.index >= start:
                     yield scored
 
@@ -76,19 +76,18 @@ def analysis_width(job: Assignment) -> int:
     return min(job.video.width, int(job.choice.values["analysis_width"]))
 
 
-def _analysed(frames: Iterator[Frame], source: int, width: int, held: int) -> Iterator[Scored]:
+def _analysed(frames: Iterator[Frame], width: int, held: int) -> Iterator[Scored]:
     """Records in order; the frame before the first is unknown. Another thread looks at the frames ahead.
 
     One thread: its pictures are so small that two would mostly wait for the interpreter.
     """
-    taken = _halved(source, width)
     waiting: deque[tuple[Frame, Future[Look]]] = deque()
     before: Look | None = None
     with ThreadPoolExecutor(1, "look") as pool:
         try:
             for frame in chain(frames, repeat(None, held)):
                 if frame is not None:
-                    waiting.append((frame, pool.submit(_look, frame, taken, width)))
+                    waiting.append((frame, pool.submit(_look, frame, width)))
                 if waiting and (frame is None or len(waiting) >= held):
                     first, future = waiting.popleft()
                     now = future.result()
@@ -98,15 +97,8 @@ def _analysed(frames: Iterator[Frame], source: int, width: int, held: int) -> It
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _look(frame: Frame, taken: int, width: int) -> Look:
-    return look(shrink(frame.luma(taken), width))
-
-
-def _halved(source: int, width: int) -> int:
-    """`source` pixels halved while they stay `width` or more: the decoder's pixels shrink fastest by halves."""
-    while source >= 2 * width:
-        source //= 2
-    return source
+def _look(frame: Frame, width: int) -> Look:
+    return look(frame.luma(width))
 
 
 @contextmanager

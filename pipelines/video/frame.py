@@ -123,26 +123,34 @@ def _luma_plane(frame: VideoFrame) -> Plane:
 
 
 def _shrink(pixels: Plane, width: int | None, *, across: bool = False) -> Plane:
-    """Average down to `width`, which is the height of a picture that is yet to be turned `across`."""
+    """Narrow to `width`, which is the height of a picture that is yet to be turned `across`."""
     rows, columns = pixels.shape[:2]
     upright_width, upright_height = (rows, columns) if across else (columns, rows)
     if width is None or width >= upright_width:
         return pixels
     height = max(1, round(upright_height * width / upright_width))
-    size = (height, width) if across else (width, height)
-    return cast(Plane, cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+    return shrink(pixels, *((height, width) if across else (width, height)))
+
+
+def shrink(pixels: Plane, width: int, height: int) -> Plane:
+    """`pixels` (H, W) or (H, W, C) at a smaller size: halved as often as that goes, then interpolated.
+
+    Averaging pairs is several times faster than averaging over any other area, and nothing is left out.
+    """
+    while pixels.shape[1] >= 2 * width and pixels.shape[0] >= 2 * height:
+        rows, columns = pixels.shape[0] // 2, pixels.shape[1] // 2
+        even = pixels[: 2 * rows, : 2 * columns]
+        pixels = cast(Plane, cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA))
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    return cast(Plane, cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _full_range(plane: Plane, frame: VideoFrame) -> Pixels:
     bits = frame.format.components[0].bits
     full = frame.color_range == _JPEG_RANGE or frame.format.name.startswith(("yuvj", "gray"))
-    if bits == 8:
-        return cast(Pixels, plane.copy() if full else cv2.LUT(plane, _EXPAND))
     if full:
         return cast(Pixels, cv2.convertScaleAbs(plane, alpha=255 / (2**bits - 1)))
+    # Limited range: 16 is black, 235 white. Subtracting stops at 0, so what is blacker than black is black.
     step = 2 ** (bits - 8)
     return cast(Pixels, cv2.convertScaleAbs(cv2.subtract(plane, 16.0 * step), alpha=255 / (219 * step)))
-
-
-_EXPAND = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
-"""Limited range, 16 black to 235 white, to full."""

@@ -1,6 +1,5 @@
 """A folder of images is a video: natural order, 25 frames per second."""
 
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
+from pipelines.folders import natural_key
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant
 
@@ -20,16 +20,10 @@ _EXIF_ORIENTATION = 0x0112
 _TURNED_ORIENTATIONS = (5, 6, 7, 8)
 
 
-def natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Sorts `frame2` before `frame10`."""
-    parts = re.split(r"(\d+)", path.name.casefold())
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], path.name
-
-
 def list_images(folder: Path) -> list[Path]:
     """The images of `folder` in natural order; hidden files are not looked at."""
     found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-    return sorted(found, key=natural_key)
+    return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:

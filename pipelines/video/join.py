@@ -117,7 +117,9 @@ def _join(
 ) -> JoinReport:
     with ExitStack() as stack, _mapped_errors(out):
         first = stack.enter_context(open_input(segments[0]))
-        options = {"movflags": "+faststart", "video_track_timescale": str(clock.scale)}
+        # The movie's scale too: a delayed beginning is stored in it, by default to a thousandth of a second.
+        scales = dict.fromkeys(("video_track_timescale", "movie_timescale"), str(clock.scale))
+        options = {"movflags": "+faststart", **scales}
         kind = ffmpeg.muxer(out)
         target = stack.enter_context(
             av.open(ffmpeg.address(out), "w", format=kind, container_options=options if kind == "mp4" else {})

@@ -114,3 +114,18 @@ def test_a_flag_that_does_not_exist_is_one_line_and_exit_2() -> None:
     )
     assert run.returncode == 2
     assert run.stderr.count(b"\n") == 1 and b"--colour" in run.stderr
+
+
+def test_a_port_that_is_taken_is_exit_2_and_says_which(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        run = subprocess.run(
+            [sys.executable, "app.py", f"--server-port={port}", f"--jobs-dir={tmp_path}"],
+            cwd=ROOT,
+            capture_output=True,
+            timeout=PATIENCE_SECONDS,
+        )
+    assert run.returncode == 2
+    assert str(port).encode() in run.stderr and b"Traceback" not in run.stderr

@@ -79,6 +79,13 @@ def test_nothing_on_the_gauge_lies_outside_it(
     assert bar["scale"] == scale
 
 
+@pytest.mark.parametrize(("frame", "done", "last"), [(None, 0, 0), (9, 10, 39), (109, 10, 139), (39, 40, 39)])
+def test_the_curve_ends_at_the_last_frame_wherever_the_job_begins(
+    frame: int | None, done: int, last: int
+) -> None:
+    assert render.curve(View(Status(frame=frame, done=done, total=40)))["last"] == last
+
+
 def test_a_preview_that_is_gone_is_no_error(tmp_path: Path) -> None:
     view = View(preview=events.Preview(job="a", frame=3, path=tmp_path / "none.jpg"))
     assert render.latest(view) == ""

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.scoring.analysis import compare, look, shrink
+from pipelines.scoring.analysis import compare, look
 from pipelines.scoring.sharpness import noise_deviation, sharpness
 
 
@@ -80,13 +80,7 @@ def test_exposure_is_the_share_of_black_and_burnt_pixels():
 @pytest.mark.parametrize("shape", [(1, 1), (2, 300), (5, 400), (16, 16), (400, 6), (33, 31), (50, 4000)])
 def test_pictures_of_any_shape_have_a_record(shape):
     lumas = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
-    record = compare(*(look(shrink(luma, 640)) for luma in lumas))
+    record = compare(*(look(luma) for luma in lumas))
     assert np.isfinite(
         [record[name][0] for name in ("sharpness", "difference", "motion_x", "residual")]
     ).all()
-
-
-def test_shrinking_keeps_the_shape_and_never_enlarges():
-    assert shrink(np.zeros((1080, 1920), np.uint8), 640).shape == (360, 640)
-    assert shrink(np.zeros((480, 854), np.uint8), 640).shape == (360, 640)
-    assert shrink(np.zeros((240, 432), np.uint8), 640).shape == (240, 432)

@@ -107,14 +107,15 @@ class _Run:
         prepared, assignment = self._prepare()
         for stage in prepared.pipeline.stages:
             self._run_stage(stage, assignment, prepared)
-        self._keep_memory(assignment)
+        table = self._job.folder / "memory.csv"
+        self._watcher.write(table)
         last = prepared.pipeline.stages[-1]
         segments = [self._path(last, span) for span in assignment.spans]
         outputs = prepared.pipeline.join(assignment, segments, self._warn)
-        self._keep_memory(assignment)
+        self._watcher.write(table)
+        self._draw_memory(table, assignment)
         if self._warm and (leak := self._watcher.leak()):
             self._warn("memory_not_returned", leak)
-        table = self._job.folder / "memory.csv"
         return events.Done(job=self._job.id, outputs=outputs.model_copy(update={"memory": table}))
 
     def _prepare(self) -> tuple[Preparation, Assignment]:
@@ -242,9 +243,7 @@ class _Run:
     def _warn(self, code: str, message: str) -> None:
         self._tell(events.Warned(job=self._job.id, code=code, message=message))
 
-    def _keep_memory(self, assignment: Assignment) -> None:
-        table = self._job.folder / "memory.csv"
-        self._watcher.write(table)
+    def _draw_memory(self, table: Path, assignment: Assignment) -> None:
         limit = assignment.settings.ram_limit_gb
         draw_memory(
             table,

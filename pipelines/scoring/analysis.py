@@ -35,7 +35,7 @@ RECORD = np.dtype(
     ]
 )
 
-_SMALL_WIDTH = 160
+_SMALL_WIDTH = 128
 _LEAST_SIDE = 32
 _BLACK, _BURNT = 8, 250
 _CELLS = 64
@@ -67,8 +67,8 @@ def look(luma: Luma) -> Look:
         small=_narrowed(half, _SMALL_WIDTH),
         sharpness=sharpness(luma, noise),
         noise=noise,
-        under=_share(luma, _BLACK, cv2.THRESH_BINARY_INV),
-        over=_share(luma, _BURNT - 1, cv2.THRESH_BINARY),
+        under=_share(half, _BLACK, cv2.THRESH_BINARY_INV),
+        over=_share(half, _BURNT - 1, cv2.THRESH_BINARY),
     )
 
 
@@ -124,9 +124,8 @@ def _local_change(now: Luma, before: Luma) -> float:
 
 
 def _residual(now: Luma, before: Luma, flow: Flow) -> float:
-    places = _places(*now.shape) + flow
-    across, down = places[..., 0], places[..., 1]
-    moved = cv2.remap(before, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    places = cv2.add(_places(*now.shape), flow)
+    moved = cv2.remap(before, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return cv2.norm(now, moved, cv2.NORM_L1) / now.size
 
 

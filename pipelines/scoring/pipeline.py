@@ -1,10 +1,7 @@
 """Scoring a video with the built-in engine: one pass of records, then verdicts and the report."""
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
-from itertools import chain, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +19,7 @@ from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span
 from pipelines.stages import Assignment, Pixels, Sink, Stage
 from pipelines.video.info import VideoInfo
+from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from presets.choose import Choice
 
@@ -52,8 +50,8 @@ class ScoreStage:
         frames = read_frames(
             job.video, first, stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
         )
-        with closing(frames), _one_thread_each():
-            for scored in _analysed(frames, analysis_width(job), job.plan.window_frames):
+        with _one_thread_each(), closing(_analysed(frames, analysis_width(job), job.plan.window_frames)) as records:
+            for scored in records:
                 if scored.frame.index >= start:
                     yield scored
 
@@ -76,29 +74,19 @@ def analysis_width(job: Assignment) -> int:
     return min(job.video.width, int(job.choice.values["analysis_width"]))
 
 
-def _analysed(frames: Iterator[Frame], width: int, held: int) -> Iterator[Scored]:
-    """Records in order; the frame before the first is unknown. Another thread looks at the frames ahead.
-
-    One thread: its pictures are so small that two would mostly wait for the interpreter.
-    """
-    waiting: deque[tuple[Frame, Future[Look]]] = deque()
+def _analysed(frames: Generator[Frame], width: int, held: int) -> Generator[Scored]:
+    """Records in order; the frame before the first is unknown. A thread of its own looks `held` frames ahead."""
     before: Look | None = None
-    with ThreadPoolExecutor(1, "look") as pool:
-        try:
-            for frame in chain(frames, repeat(None, held)):
-                if frame is not None:
-                    waiting.append((frame, pool.submit(_look, frame, width)))
-                if waiting and (frame is None or len(waiting) >= held):
-                    first, future = waiting.popleft()
-                    now = future.result()
-                    yield Scored(compare(before, now), first)
-                    before = now
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    with closing(read_ahead(_looks(frames, width), held)) as looks:
+        for frame, now in looks:
+            yield Scored(compare(before, now), frame)
+            before = now
 
 
-def _look(frame: Frame, width: int) -> Look:
-    return look(frame.luma(width))
+def _looks(frames: Generator[Frame], width: int) -> Generator[tuple[Frame, Look]]:
+    with closing(frames):
+        for frame in frames:
+            yield frame, look(frame.luma(width))
 
 
 @contextmanager

@@ -60,7 +60,9 @@ class CopyPipeline:
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
         """Segments and the joined file, each about as long as the source's share of these frames."""
-        size = video.path.stat().st_size if video.path.is_file() else sum(p.stat().st_size for p in video.images)
+        size = (
+            video.path.stat().st_size if video.path.is_file() else sum(p.stat().st_size for p in video.images)
+        )
         return int(3 * size * len(frames) / video.frames)
 
     def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:

@@ -71,7 +71,8 @@ def _devices(hardware: Hardware) -> Iterator[Finding]:
         others = f", {device.others_bytes / GIB:.1f} GiB held by others" if device.others_bytes else ""
         yield Finding(
             what=f"gpu {device.index}",
-            found=f"{device.name}: {device.free_bytes / GIB:.1f} GiB free of {device.total_bytes / GIB:.1f} GiB{others}",
+            found=f"{device.name}: {device.free_bytes / GIB:.1f} GiB free of "
+            f"{device.total_bytes / GIB:.1f} GiB{others}",
             ok=True,
         )
     if not hardware.devices:

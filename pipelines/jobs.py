@@ -290,8 +290,8 @@ class Job:
         """
         last: Event | None = None
         while True:
-            for event, offset in self.events(offset):  # noqa: B007  the next look begins there
-                last = event
+            for event, behind in self.events(offset):
+                last, offset = event, behind
                 yield event
             if isinstance(last, events.ENDINGS) or given_up():
                 return

@@ -171,13 +171,13 @@ class JobQueue:
         A job that another process ran, and that was left unfinished by it, is taken over.
         """
 
-        def orphaned_or_given_up() -> bool:
-            if not self._closed and not self.holds(job) and not job.is_running():
-                if not isinstance(job.last_event(), events.ENDINGS):
-                    self.start(job)
+        def left_or_given_up() -> bool:
+            nobody_runs_it = not self._closed and not self.holds(job) and not job.is_running()
+            if nobody_runs_it and not isinstance(job.last_event(), events.ENDINGS):
+                self.start(job)
             return given_up()
 
-        yield from job.follow(job.last_start(), given_up=orphaned_or_given_up)
+        yield from job.follow(job.last_start(), given_up=left_or_given_up)
 
     def holds(self, job: Job) -> bool:
         """Whether `job` waits or runs here."""

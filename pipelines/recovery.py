@@ -16,8 +16,9 @@ _END = object()
 class Supply:
     """The items of `stage`, one a frame, as an unbroken chain where memory allows.
 
-    When memory ends, the chain is dropped and a smaller one is opened at the frame that failed: any span can be computed
-    on its own, so nothing finished is repeated. `check` is called before every item and may raise MemoryError.
+    When memory ends, the chain is dropped and a smaller one is opened at the frame that failed: any span can be
+    computed on its own, so nothing finished is repeated. `check` is called before every item and may raise
+    MemoryError. Holds what the chain holds.
     Raises the first out-of-memory error where nothing smaller is left.
     """
 

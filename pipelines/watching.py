@@ -117,7 +117,8 @@ class Watcher:
             self._pressed = True
             return
         self._over = error = NotEnoughMemory(
-            f"The job held {reading.host_bytes / GIB:.2f} GiB and would have passed the limit of {self._limit_gb:g} GiB.",
+            f"The job held {reading.host_bytes / GIB:.2f} GiB and would have passed "
+            f"the limit of {self._limit_gb:g} GiB.",
             f"Finished spans are kept; resume with --ram-limit-gb {reading.host_bytes * 1.25 / GIB:.1f} or more.",
         )
         if self._leave:

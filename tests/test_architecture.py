@@ -11,7 +11,13 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[set[str]] = [
     {"memory"},
     {"presets", "pipelines.errors", "pipelines.spans"},
-    {"pipelines.settings", "pipelines.events", "pipelines.preview", "pipelines.memory_chart", "pipelines.folders"},
+    {
+        "pipelines.settings",
+        "pipelines.events",
+        "pipelines.preview",
+        "pipelines.memory_chart",
+        "pipelines.folders",
+    },
     {"pipelines.jobs", "pipelines.video", "pipelines.nets"},
     {"pipelines.stages", "pipelines.telling"},
     {"pipelines.scoring", "pipelines.inpainting", "pipelines.animation", "pipelines.copying"},

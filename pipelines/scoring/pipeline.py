@@ -50,7 +50,10 @@ class ScoreStage:
         frames = read_frames(
             job.video, first, stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
         )
-        with _one_thread_each(), closing(_analysed(frames, analysis_width(job), job.plan.window_frames)) as records:
+        with (
+            _one_thread_each(),
+            closing(_analysed(frames, analysis_width(job), job.plan.window_frames)) as records,
+        ):
             for scored in records:
                 if scored.frame.index >= start:
                     yield scored

@@ -64,7 +64,7 @@ def noise_deviation(luma: Luma) -> float:
     # The first and last row of a band saw the band beside it.
     inner = response.reshape(_NOISE_BANDS, band, width)[:, 1:-1].reshape(-1, width)
     counts = cv2.calcHist([cv2.convertScaleAbs(inner)], [0], None, [256], [0, 256]).ravel()
-    return _median(counts) / _NOISE_GAIN
+    return _median(counts.astype(np.float64)) / _NOISE_GAIN
 
 
 def _median(counts: NDArray[np.float64]) -> float:

@@ -28,12 +28,11 @@ MIB = 2**20
 
 def make_clip(path: Path, size: str, frames: int) -> None:
     """A moving test picture with noise, so that decoding costs what a real clip costs."""
-    subprocess.run(
-        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30"]
-        + ["-vf", "noise=alls=6:allf=t", "-frames:v", str(frames), "-c:v", "libx264", "-preset", "veryfast"]
-        + ["-crf", "23", "-pix_fmt", "yuv420p", str(path)],
-        check=True,
-    )
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    source = ("-f", "lavfi", "-i", f"testsrc2=size={size}:rate=30", "-vf", "noise=alls=6:allf=t")
+    coding = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "23", "-pix_fmt", "yuv420p")
+    command = [ffmpeg, "-v", "error", "-y", *source, "-frames:v", str(frames), *coding, str(path)]
+    subprocess.run(command, check=True)
 
 
 def bare_decode_fps(path: Path) -> float:
@@ -51,12 +50,24 @@ def bare_decode_fps(path: Path) -> float:
 def score(path: Path, folder: Path) -> tuple[float, float, float, int]:
     """Frames per second from plan to result, seconds to the first segment and in all, peak bytes of the tree."""
     begin = time.time()
-    command = [sys.executable, "-m", "pipelines", "score", str(path), "--jobs-dir", str(folder), "--force", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines",
+        "score",
+        str(path),
+        "--jobs-dir",
+        str(folder),
+        "--force",
+        "--json",
+    ]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     with Meter(process.pid, interval_seconds=0.05) as meter:
         events = [json.loads(line) for line in process.stdout or ()]
         process.wait()
-    times = {kind: next(e["time"] for e in events if e["type"] == kind) for kind in ("planned", "segment", "done")}
+    times = {
+        kind: next(e["time"] for e in events if e["type"] == kind) for kind in ("planned", "segment", "done")
+    }
     frames = next(e["frames"] for e in events if e["type"] == "planned")
     fps = frames / (times["done"] - times["planned"])
     return fps, times["segment"] - begin, times["done"] - begin, meter.peak.host_bytes if meter.peak else 0
@@ -68,8 +79,12 @@ def main() -> None:
     parser.add_argument("--long", type=int, default=6000)
     parser.add_argument("--sizes", nargs="+", default=["854x480", "1920x1080"])
     chosen = parser.parse_args()
-    lines = [f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, PyAV {av.__version__}"]
-    lines.append("| size | frames | bare decode fps | score fps | ratio | first span s | whole s | peak MiB |")
+    lines = [
+        f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, PyAV {av.__version__}"
+    ]
+    lines.append(
+        "| size | frames | bare decode fps | score fps | ratio | first span s | whole s | peak MiB |"
+    )
     lines.append("|---|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -73,7 +73,7 @@ class NumbersPipeline:
     task: str = "score"
     engine: str = "builtin"
     sizes: tuple[int, ...] = (8, 4, 2, 1)
-    load: Load = Load(fixed=2 * GIB)
+    load: Load = field(default_factory=lambda: Load(fixed=2 * GIB))
 
     def windows(self, choice: Any) -> tuple[int, ...]:
         return self.sizes

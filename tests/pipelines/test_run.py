@@ -186,7 +186,9 @@ def test_a_limit_that_is_about_to_be_passed_ends_the_job_before(bench: Bench, mo
     assert "limit of 0.01 GiB" in failed.message and "--ram-limit-gb" in failed.hint
 
 
-def test_a_worker_leaves_at_once_and_its_last_word_is_why(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_leaves_at_once_and_its_last_word_is_why(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.pipeline.load = Load(fixed=1)
     with_limit(bench, 0.01)
     left = threading.Event()
@@ -275,7 +277,13 @@ def test_often_is_not_too_often(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("start", "end", "frames"),
-    [(None, None, (0, 35)), (0.2, None, (5, 35)), (None, 0.21, (0, 6)), (0.04, 0.08, (1, 2)), (1.36, 9.0, (34, 35))],
+    [
+        (None, None, (0, 35)),
+        (0.2, None, (5, 35)),
+        (None, 0.21, (0, 6)),
+        (0.04, 0.08, (1, 2)),
+        (1.36, 9.0, (34, 35)),
+    ],
 )
 def test_a_range_of_time_is_a_range_of_frames(bench: Bench, start, end, frames) -> None:
     settings = bench.job.record().settings.model_copy(update={"start": start, "end": end})

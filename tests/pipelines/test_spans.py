@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,8 +29,8 @@ def test_runs_keep_all_missing_spans_and_join_only_neighbours(
     missing = [s for i, s in enumerate(split(whole, length)) if i not in kept]
     groups = list(runs(missing))
     assert [s for g in groups for s in g] == missing
-    assert all(a.stop == b.start for g in groups for a, b in zip(g, g[1:], strict=False))
-    assert all(a[-1].stop < b[0].start for a, b in zip(groups, groups[1:], strict=False))
+    assert all(a.stop == b.start for g in groups for a, b in pairwise(g))
+    assert all(a[-1].stop < b[0].start for a, b in pairwise(groups))
 
 
 @given(spans)

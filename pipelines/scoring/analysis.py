@@ -35,12 +35,11 @@ RECORD = np.dtype(
     ]
 )
 
-_SMALL_WIDTH = 160
+_SMALL_WIDTH = 128
 _LEAST_SIDE = 32
 _BLACK, _BURNT = 8, 250
 _CELLS = 64
 _STEP = 5
-_NO_MAP = np.zeros(0, np.float32)
 _CROSS = np.ones((3, 3), np.uint8)
 
 
@@ -126,7 +125,8 @@ def _local_change(now: Luma, before: Luma) -> float:
 
 def _residual(now: Luma, before: Luma, flow: Flow) -> float:
     places = cv2.add(_places(*now.shape), flow)
-    moved = cv2.remap(before, places, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # One map of two channels, so there is no second one; the stubs do not know that.
+    moved = cv2.remap(before, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
     return cv2.norm(now, moved, cv2.NORM_L1) / now.size
 
 

@@ -90,7 +90,7 @@ class Console:
 
     def error(self, error: LongtakeError, name: str = "") -> None:
         """One line on stderr: what happened and what to do; an event too where stdout is for events."""
-        if self._json and not isinstance(error, _Told):
+        if self._json and not error.told:
             self._line(events.Failed.of("", error))
         self._err.print(f"{name}: {_plain(str(error))}" if name else _plain(str(error)))
 
@@ -116,25 +116,21 @@ class Console:
         sys.stdout.flush()
 
 
-class _Told(LongtakeError):
-    """An error that listeners have had as an event already."""
-
-    def __init__(self, event: events.Failed) -> None:
-        super().__init__(event.message, event.hint)
-        self.code = event.code
-        self.exit_code = event.exit_code
-
-
 def _outcome(event: Event) -> Outputs:
+    """What a job's ending amounts to: its files, or the error that ended it."""
+    if isinstance(event, events.Done):
+        return event.outputs
+    error: LongtakeError
     match event:
-        case events.Done():
-            return event.outputs
         case events.Failed():
-            raise _Told(event)
+            error = LongtakeError(event.message, event.hint)
+            error.code, error.exit_code = event.code, event.exit_code
         case events.Paused():
-            raise Cancelled(f"Paused. {event.message}".strip(), f"`resume {event.job}` goes on.")
+            error = Cancelled(f"Paused. {event.message}".strip(), f"`resume {event.job}` goes on.")
         case _:
-            raise Cancelled("Cancelled; finished spans are kept.", f"`resume {event.job}` goes on.")
+            error = Cancelled("Cancelled; finished spans are kept.", f"`resume {event.job}` goes on.")
+    error.told = True
+    raise error
 
 
 def _plain(text: str) -> str:

@@ -11,6 +11,8 @@ class LongtakeError(Exception):
 
     code = "internal"
     exit_code = 1
+    told = False
+    """Whether listeners have had it as an event already."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -160,9 +160,13 @@ class Job:
 
     @classmethod
     def all(cls, jobs_dir: Path) -> list["Job"]:
-        """The jobs that are kept in `jobs_dir`, oldest first."""
-        jobs = [cls(p.parent) for p in jobs_dir.absolute().glob("*/job.json")]
-        return sorted(jobs, key=lambda job: job.record().created)
+        """The jobs that are kept in `jobs_dir`, oldest first; folders that are no jobs are left out."""
+        found = []
+        for path in jobs_dir.absolute().glob("*/job.json"):
+            with suppress(BadInput):
+                job = cls(path.parent)
+                found.append((job.record().created, job.id, job))
+        return [job for *_, job in sorted(found, key=lambda entry: entry[:2])]
 
     # -- the record ------------------------------------------------------------------------------------------
 

@@ -105,7 +105,7 @@ class TestChoice:
         assert make_plan(cost, budget=Budget(GIB, 100_000_000), **question).window_frames == 10
         plan = make_plan(cost, budget=Budget(GIB, 0), **question)
         assert plan.risk == "cannot"
-        assert "0.05 GiB of device memory, and 0.00 GiB can be used" in plan.reason
+        assert "0.05 GiB of device memory, and 0 MiB can be used" in plan.reason
 
     def test_unified_memory_is_spent_once(self):
         cost = Cost(host=Load(fixed=600), device=Load(fixed=600))

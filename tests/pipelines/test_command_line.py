@@ -290,8 +290,9 @@ def test_ctrl_c_cancels_and_keeps_what_is_finished(started, long_clip: Path, tmp
     process = started("score", long_clip, "--jobs-dir", tmp_path)
     read_until(process, "segment")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 130
+    assert json.loads(out.splitlines()[-1])["type"] == "cancelled", "and no failure besides"
     assert "resume" in err and "Traceback" not in err
     assert spans_computed(tmp_path)
 

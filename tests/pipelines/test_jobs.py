@@ -183,6 +183,14 @@ def test_forget_work_leaves_the_question_alone(tmp_path: Path, clip: Path) -> No
     assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock"}
 
 
+def test_jobs_are_listed_oldest_first_without_what_cannot_be_read(tmp_path: Path, clip: Path) -> None:
+    first, second = make(tmp_path, clip), make(tmp_path, clip, ScoreSettings(window=5))
+    broken = make(tmp_path, clip, ScoreSettings(window=7))
+    (broken.folder / "job.json").write_text("{")
+    assert Job.all(tmp_path / "jobs") == [first, second]
+    assert Job.all(tmp_path / "none") == []
+
+
 def test_a_folder_that_is_no_job_is_refused(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     (job.folder / "job.json").write_text("{")

@@ -78,7 +78,7 @@ def test_each_tier_of_animation(hardware, tier, window, batch):
 
 @pytest.mark.parametrize(
     "host_gib, ahead",
-    [(4, 4), (7.6, 4), (13.9, 4), (15.5, 8), (16, 8), (31.2, 16), (62.7, 32), (1007, 32)],
+    [(4, 2), (7.6, 2), (13.9, 2), (15.5, 4), (16, 4), (31.2, 4), (62.7, 8), (1007, 8)],
 )
 def test_each_host_has_its_read_ahead(hardware, host_gib, ahead):
     assert choose(hardware(host_gib), VIDEO, "score", "balanced").values["read_ahead_frames"] == ahead
@@ -86,11 +86,11 @@ def test_each_host_has_its_read_ahead(hardware, host_gib, ahead):
 
 @pytest.mark.parametrize(
     "width, height, ahead",
-    [(640, 360, 16), (1920, 1080, 16), (1080, 1920, 16), (3840, 2160, 4), (7680, 4320, 2)],
+    [(640, 360, 8), (1920, 1080, 8), (1080, 1920, 8), (2560, 1440, 4), (7680, 4320, 2)],
 )
 def test_large_frames_wait_in_smaller_number(hardware, width, height, ahead):
     video = replace(VIDEO, width=width, height=height)
-    assert choose(hardware(32), video, "score", "balanced").values["read_ahead_frames"] == ahead
+    assert choose(hardware(64), video, "score", "balanced").values["read_ahead_frames"] == ahead
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_spans_follow_the_length_of_the_video(hardware, seconds, length, span):
 def test_the_reason_is_a_sentence_with_the_facts(hardware):
     assert choose(hardware(16), VIDEO, "score", "balanced").reason == (
         "No GPU, 16 GiB host, 1080p, 42 s (medium), quality balanced: "
-        "analyse at 640 px width, spans of 240 frames, read 8 frames ahead."
+        "analyse at 640 px width, spans of 240 frames, read 4 frames ahead."
     )
     assert choose(hardware(64, 11.6), VIDEO, "inpaint", "high").reason == (
         "Test Card with 11.6 GiB (tier 12gb), 64 GiB host, 1080p, 42 s (medium), quality high: compute at up to "

@@ -219,4 +219,6 @@ def _missing(need: int, have: int, kind: str, flag: str, limit_bytes: int | None
 
 
 def _gib(size_bytes: float) -> str:
-    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 100 else f"{math.ceil(size_bytes / 2**20)} MiB"
+    return (
+        f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 100 else f"{math.ceil(size_bytes / 2**20)} MiB"
+    )

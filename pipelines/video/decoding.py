@@ -14,8 +14,13 @@ from pipelines.video.demuxing import open_input, video_stream
 from pipelines.video.info import VideoInfo
 from pipelines.video.seeking import Packets, enter
 
-MOST_THREADS = 8
+_MOST_THREADS = 8
 """Each decoder thread holds a frame, so they are not as many as a big machine has cores."""
+
+
+def threads() -> int:
+    """How many frames PyAV decodes at once here."""
+    return min(os.cpu_count() or 1, _MOST_THREADS)
 
 
 def iter_decoded(info: VideoInfo, start: int = 0) -> Iterator[tuple[int, VideoFrame]]:
@@ -41,7 +46,7 @@ def iter_decoded(info: VideoInfo, start: int = 0) -> Iterator[tuple[int, VideoFr
 def _threaded(container: InputContainer, info: VideoInfo) -> VideoStream:
     stream = video_stream(container, info.stream_index)
     stream.codec_context.thread_type = "AUTO"
-    stream.codec_context.thread_count = min(os.cpu_count() or 1, MOST_THREADS)
+    stream.codec_context.thread_count = threads()
     return stream
 
 

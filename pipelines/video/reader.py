@@ -12,9 +12,10 @@ from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
+from av.video.format import VideoFormat
 
 from pipelines.errors import UnsupportedVideo
-from pipelines.video.decoding import MOST_THREADS, damaged, iter_decoded
+from pipelines.video.decoding import damaged, iter_decoded, threads
 from pipelines.video.frame import Frame, Picture, RgbPicture, YuvPicture, luma_weights
 from pipelines.video.images import iter_images
 from pipelines.video.info import VideoInfo
@@ -80,16 +81,21 @@ def choose_decoder(info: VideoInfo, *, luma_only: bool = False) -> Decoder:
 
 
 def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = False) -> int:
-    """An upper estimate of what reading holds, the consumer's frames aside."""
-    frame = info.width * info.height * 3
+    """An upper estimate of what reading holds, frames that the consumer keeps or converts aside.
+
+    A decoder may hold as many reference frames as its standard allows; most clips ask for a few.
+    """
+    pixels = info.width * info.height
     decoder = choose_decoder(info, luma_only=luma_only) if decoder == "auto" else decoder
+    waiting = READ_AHEAD_FRAMES + 2
     if info.images:
-        return (READ_AHEAD_FRAMES + 2) * frame
+        return waiting * 3 * pixels
     if decoder == "decord":
-        return (info.frames + _REFERENCE_FRAMES) * frame
-    wide = 2 if info.bit_depth > 8 else 1
-    decoding = (_REFERENCE_FRAMES + MOST_THREADS) * frame * wide
-    return decoding + (READ_AHEAD_FRAMES + 2) * frame * wide
+        return (info.frames + _REFERENCE_FRAMES) * 3 * pixels
+    bits: int = VideoFormat(info.pixel_format, 0, 0).padded_bits_per_pixel
+    as_stored = pixels * bits // 8
+    decoding = (_REFERENCE_FRAMES + threads()) * as_stored
+    return decoding + waiting * (as_stored if decoder == "pyav" else 3 * pixels)
 
 
 def why_not_decord(info: VideoInfo) -> str | None:

@@ -30,8 +30,8 @@ from presets.choose import Choice
 
 _PROCESS_BYTES = 190 * 2**20
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
-_ENCODER_PIXEL_BYTES = 150
-"""What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 150."""
+_ENCODER_PIXEL_BYTES = 170
+"""What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
 
 
 class CopyPipeline:

@@ -148,7 +148,9 @@ class JobQueue:
     def start(self, job: Job, *, force: bool = False) -> Job:
         """Queue `job`, new or kept, unless it is finished, waiting or running already."""
         with self._changed:
-            if job in self._mine() or job.is_running():
+            # One that has told its end and is about to leave may be queued behind itself.
+            ended = isinstance(job.last_event(), events.ENDINGS)
+            if job in self._waiting or (not ended and (job == self._running or job.is_running())):
                 return job
             if force:
                 job.forget_work()

@@ -164,20 +164,40 @@ def test_a_waiting_job_is_cancelled_without_being_run(open_queue, clips) -> None
 
 
 def test_a_running_job_is_asked_to_stop_and_a_new_start_forgets_it(open_queue, clips) -> None:
+    runs, leave = threading.Event(), threading.Event()
+
     def until_asked(job: Job) -> None:
+        runs.set()
         while job.requested() is None:
-            threading.Event().wait(0.01)
+            leave.wait(0.01)
         job.append(events.Paused(job=job.id))
 
     queue = open_queue(Script(until_asked))
     job = queue.submit("score", clips[0], ScoreSettings())
     listening = queue.listen(job)
-    next(listening)
+    runs.wait(20)
     queue.stop(job, "pause")
     assert [e.type for e in listening][-1] == "paused"
     queue.start(job)
     assert job.requested() is None
     assert types(queue, job)[-1] == "done"
+
+
+def test_a_start_while_the_last_run_is_leaving_is_not_lost(open_queue, clips) -> None:
+    told, leave = threading.Event(), threading.Event()
+
+    def slow_to_leave(job: Job) -> None:
+        job.append(events.Paused(job=job.id))
+        told.set()
+        leave.wait(20)
+
+    queue = open_queue(Script(slow_to_leave))
+    job = queue.submit("score", clips[0], ScoreSettings())
+    told.wait(20)
+    queue.start(job)
+    leave.set()
+    heard = types(queue, job)
+    assert "paused" not in heard and heard[-1] == "done"
 
 
 def test_a_job_that_another_process_runs_is_attached_to(open_queue, clips) -> None:

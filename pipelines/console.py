@@ -16,6 +16,7 @@ from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.events import Event, Outputs
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
+from pipelines.whole import whole
 
 _GIB = 2**30
 
@@ -98,10 +99,8 @@ class Console:
         """Put the output whose kind `target`'s suffix names at `target`. Raises BadInput where there is none."""
         for path in outputs.paths():
             if path.suffix == target.suffix.lower():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                part = target.with_name(f".{target.name}.part")
-                shutil.copyfile(path, part)
-                part.replace(target)
+                with whole(target) as part:
+                    shutil.copyfile(path, part)
                 self.say(f"{'copied':>8}  {target}")
                 return
         kinds = ", ".join(sorted({path.suffix for path in outputs.paths()}))

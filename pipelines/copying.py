@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from memory.plan import Cost, Load
 from pipelines.errors import LongtakeError
 from pipelines.events import Outputs
-from pipelines.jobs import write_whole
 from pipelines.settings import Settings
 from pipelines.spans import Span
 from pipelines.stages import Assignment, Pixels
@@ -26,6 +25,7 @@ from pipelines.video.info import VideoInfo
 from pipelines.video.join import join_segments
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from pipelines.video.writer import VideoWriter
+from pipelines.whole import whole, write_whole
 from presets.choose import Choice
 
 _PROCESS_BYTES = 190 * 2**20
@@ -67,11 +67,11 @@ class CopyPipeline:
 
     def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """One file from the segments, with the source's times and sound."""
-        result, part = job.folder / "result.mp4", job.folder / "part-result.mp4"
-        report = join_segments(segments, job.video, job.frames, part)
+        result = job.folder / "result.mp4"
+        with whole(result) as part:
+            report = join_segments(segments, job.video, job.frames, part)
         for sentence in report.warnings:
             warn("sound", sentence)
-        part.replace(result)
         facts = {
             "task": self.task,
             "engine": self.engine,

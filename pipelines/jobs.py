@@ -1,4 +1,4 @@
-"""What is asked and what is kept: the job folder, its stable id, its events, its one runner.
+"""What is asked and what is kept: the job folder, its stable id, its one runner.
 
 The folder is the only truth about a job. Files in it are complete or absent: everything is written under
 another name and renamed. An id says what is computed from what (contents, settings that change the result,
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -20,15 +20,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines import events
 from pipelines.errors import BadInput, InputChanged, NotAVideo
-from pipelines.events import Event
+from pipelines.journal import Journal
 from pipelines.settings import MODELS, Settings
 from pipelines.spans import Span
+from pipelines.whole import write_whole
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
 
 _MIB = 2**20
-_POLL_SECONDS = 0.1
 
 
 class Input(BaseModel):
@@ -112,6 +112,7 @@ class Job:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.journal = Journal(folder / "events.jsonl")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.folder == self.folder
@@ -229,77 +230,16 @@ class Job:
         """Begin anew: whatever was requested of an earlier run is over."""
         (self.folder / "request").unlink(missing_ok=True)
 
-    # -- events ----------------------------------------------------------------------------------------------
-
-    @property
-    def _journal(self) -> Path:
-        return self.folder / "events.jsonl"
-
-    def append(self, event: Event) -> None:
-        """Add an event to `events.jsonl`; starts a fresh line where a killed writer left half a one."""
-        with self._journal.open("ab+") as file:
-            torn = False
-            if file.seek(0, os.SEEK_END):
-                file.seek(-1, os.SEEK_END)
-                torn = file.read(1) != b"\n"
-            file.write(b"\n" * torn + event.model_dump_json().encode() + b"\n")
-
-    def events(self, offset: int = 0) -> Iterator[tuple[Event, int]]:
-        """Events from byte `offset` on, each with the offset behind it. Lines that are no event are passed over."""
-        if not self._journal.exists():
-            return
-        with self._journal.open("rb") as file:
-            file.seek(offset)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                offset += len(line)
-                try:
-                    event = events.parse(line)
-                except ValidationError:
-                    continue
-                yield event, offset
-
-    def last_start(self) -> int:
-        """The byte offset in the journal at which the newest start of the job begins."""
-        start = before = 0
-        previous: Event | None = None
-        for event, offset in self.events():
-            if isinstance(event, events.Queued) and not isinstance(previous, events.Queued):
-                start = before
-            before, previous = offset, event
-        return start
-
-    def last_event(self) -> Event | None:
-        """The newest event that changes the job's state, or None."""
-        newest: Event | None = None
-        for event, _ in self.events():
-            if isinstance(event, (events.Queued, events.Started, *events.ENDINGS)):
-                newest = event
-        return newest
+    # -- how it went -----------------------------------------------------------------------------------------
 
     def state(self) -> State:
         """What the job is doing. `interrupted`: its runner is gone and it had not ended."""
-        last = self.last_event()
+        last = self.journal.last_state()
         if isinstance(last, events.ENDINGS):
             return last.type
         if self.is_running():
             return "running"
         return "queued" if isinstance(last, events.Queued) else "interrupted"
-
-    def follow(self, offset: int = 0, *, given_up: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Events from `offset` on, then new ones as they come, until the job ends or `given_up()` says so.
-
-        Closing the generator stops nothing but the listening.
-        """
-        last: Event | None = None
-        while True:
-            for event, behind in self.events(offset):
-                last, offset = event, behind
-                yield event
-            if isinstance(last, events.ENDINGS) or given_up():
-                return
-            time.sleep(_POLL_SECONDS)
 
     # -- finished work ---------------------------------------------------------------------------------------
 
@@ -327,7 +267,7 @@ class Job:
 
     def has_result(self) -> bool:
         """Whether the job is done and its files are still there."""
-        last = self.last_event()
+        last = self.journal.last_state()
         return isinstance(last, events.Done) and all(path.exists() for path in last.outputs.paths())
 
     def forget_work(self) -> None:
@@ -338,14 +278,3 @@ class Job:
             elif path.name not in ("job.json", "lock"):
                 path.unlink()
         self.save(self.record().model_copy(update={"decision": None}))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is complete or absent, also after a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

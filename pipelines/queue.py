@@ -149,7 +149,7 @@ class JobQueue:
         """Queue `job`, new or kept, unless it is finished, waiting or running already."""
         with self._changed:
             # One that has told its end and is about to leave may be queued behind itself.
-            ended = isinstance(job.last_event(), events.ENDINGS)
+            ended = isinstance(job.journal.last_state(), events.ENDINGS)
             if job in self._waiting or (not ended and (job == self._running or job.is_running())):
                 return job
             if force:
@@ -158,7 +158,7 @@ class JobQueue:
                 return job
             job.forget_request()
             record = job.record()
-            job.append(
+            job.journal.append(
                 events.Queued(
                     job=job.id, task=record.task, name=record.inputs[0].path.name, position=len(self._waiting)
                 )
@@ -175,11 +175,11 @@ class JobQueue:
 
         def left_or_given_up() -> bool:
             nobody_runs_it = not self._closed and not self.holds(job) and not job.is_running()
-            if nobody_runs_it and not isinstance(job.last_event(), events.ENDINGS):
+            if nobody_runs_it and not isinstance(job.journal.last_state(), events.ENDINGS):
                 self.start(job)
             return given_up()
 
-        yield from job.follow(job.last_start(), given_up=left_or_given_up)
+        yield from job.journal.follow(job.journal.last_start(), given_up=left_or_given_up)
 
     def holds(self, job: Job) -> bool:
         """Whether `job` waits or runs here."""
@@ -191,7 +191,7 @@ class JobQueue:
         with self._changed:
             if job in self._waiting:
                 self._waiting.remove(job)
-                job.append(
+                job.journal.append(
                     events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id)
                 )
                 self._tell_positions()
@@ -234,7 +234,7 @@ class JobQueue:
     def _tell_positions(self) -> None:
         for position, job in enumerate(self._waiting):
             record = job.record()
-            job.append(
+            job.journal.append(
                 events.Queued(
                     job=job.id, task=record.task, name=record.inputs[0].path.name, position=position
                 )
@@ -245,7 +245,7 @@ class JobQueue:
         tries, finished = 0, -1
         while not self._closed:
             death = self.runner.run(job)
-            if death is None or self._closed or isinstance(job.last_event(), events.ENDINGS):
+            if death is None or self._closed or isinstance(job.journal.last_state(), events.ENDINGS):
                 return
             done = job.count_finished()
             tries, finished = (tries + 1, finished) if done == finished else (1, done)
@@ -258,7 +258,7 @@ class JobQueue:
                     ),
                 )
                 return
-            job.append(
+            job.journal.append(
                 events.Warned(
                     job=job.id,
                     code="worker_died",
@@ -269,4 +269,4 @@ class JobQueue:
 
 def _fail(job: Job, error: Exception) -> None:
     known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
-    job.append(events.Failed.of(job.id, known))
+    job.journal.append(events.Failed.of(job.id, known))

@@ -22,17 +22,19 @@ from pipelines.errors import LongtakeError, NotEnoughDisk, NotEnoughMemory
 from pipelines.events import Event
 from pipelines.jobs import Job
 from pipelines.memory_chart import draw_memory
+from pipelines.pictures import save_picture
 from pipelines.planning import Preparation, prepare
-from pipelines.preview import save_preview
 from pipelines.recovery import Supply
 from pipelines.spans import Span, runs
 from pipelines.stages import Assignment, Stage
 from pipelines.telling import Pace, Teller
 from pipelines.watching import Watcher
+from pipelines.whole import whole
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
+_PREVIEW_PX = 640
 _NOTABLE = 1.1
 
 
@@ -63,7 +65,7 @@ def run_job(
     while not closing():
         with job.runner() as free:
             if free:
-                last = job.last_event()
+                last = job.journal.last_state()
                 if not isinstance(last, events.ENDINGS):
                     teller = Teller(job, echo)
                     watcher = Watcher(job, teller, tree_root or os.getpid(), leave)
@@ -167,17 +169,15 @@ class _Run:
     def _write(self, stage: Stage, assignment: Assignment, span: Span, items: Iterator[Any]) -> None:
         """Keep a span: under another name until it is whole."""
         path = self._path(stage, span)
-        part = path.with_name(f"part-{path.name}")
-        sink = stage.sink(assignment, part)
-        try:
-            for item in items:
-                sink.write(item)
-            sink.close()
-        except BaseException:
-            sink.abandon()
-            part.unlink(missing_ok=True)
-            raise
-        part.replace(path)
+        with whole(path) as part:
+            sink = stage.sink(assignment, part)
+            try:
+                for item in items:
+                    sink.write(item)
+                sink.close()
+            except BaseException:
+                sink.abandon()
+                raise
         self._tell(events.Segment(job=self._job.id, start=span.start, stop=span.stop, path=path))
 
     def _shown(self, stage: Stage, items: Iterator[Any], start: int, done: int, pace: Pace) -> Iterator[Any]:
@@ -200,7 +200,7 @@ class _Run:
                     )
                 )
             if self._is_due("preview") and (picture := stage.preview(item)) is not None:
-                path = save_preview(picture, self._job.folder / "preview.jpg")
+                path = save_picture(picture, self._job.folder / "preview.jpg", most_width_px=_PREVIEW_PX)
                 self._tell(events.Preview(job=self._job.id, frame=frame, path=path))
 
     def _look(self) -> None:

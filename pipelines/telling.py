@@ -23,7 +23,7 @@ class Teller:
     def tell(self, event: Event) -> None:
         """Tell `event` now."""
         with self._lock:
-            self._job.append(event)
+            self._job.journal.append(event)
             if self._echo:
                 self._echo(event)
 

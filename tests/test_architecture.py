@@ -10,14 +10,15 @@ ROOT = Path(__file__).parents[1]
 
 FLOORS: list[set[str]] = [
     {"memory"},
-    {"presets", "pipelines.errors", "pipelines.spans"},
+    {"presets", "pipelines.errors", "pipelines.spans", "pipelines.whole"},
     {
         "pipelines.settings",
         "pipelines.events",
-        "pipelines.preview",
+        "pipelines.pictures",
         "pipelines.memory_chart",
         "pipelines.folders",
     },
+    {"pipelines.journal"},
     {"pipelines.jobs", "pipelines.video", "pipelines.nets"},
     {"pipelines.stages", "pipelines.telling"},
     {"pipelines.scoring", "pipelines.inpainting", "pipelines.animation", "pipelines.copying"},

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import os
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from pipelines.errors import LongtakeError, NotAVideo
 from pipelines.events import Event, Planned
 from pipelines.jobs import Input
 from pipelines.settings import Settings
+from pipelines.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +39,11 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     target = jobs_dir.absolute() / "uploads" / Input.of(path).content[:16] / path.name
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.unlink(missing_ok=True)
-    try:
-        part.hardlink_to(path)
-    except OSError:
-        shutil.copyfile(path, part)
-    part.replace(target)
+    with whole(target) as part:
+        try:
+            part.hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, part)
     return target
 
 

@@ -23,7 +23,6 @@ from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from presets.choose import Choice
 
-_PREVIEW_WIDTH = 640
 _MIB = 2**20
 _PROCESS_BYTES = 190 * _MIB
 """Interpreter, libraries, the command line and the chart: measured at 160 to 175 MiB."""
@@ -63,9 +62,8 @@ class ScoreStage:
         return _RecordSink(path)
 
     def preview(self, item: Scored) -> Pixels | None:
-        """The frame, at most 640 pixels wide."""
-        picture: Pixels = report.narrowed(item.frame.rgb(), _PREVIEW_WIDTH)
-        return picture
+        """The frame."""
+        return item.frame.rgb()
 
     def value(self, item: Scored) -> float | None:
         """Sharpness."""

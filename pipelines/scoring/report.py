@@ -3,21 +3,20 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-import cv2
-
+from pipelines.pictures import save_picture
 from pipelines.scoring.summary import Seconds
 from pipelines.scoring.verdict import Verdicts
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import Decoder, read_frames
+from pipelines.whole import whole
 
 COLUMNS = ("frame", "time_seconds", "sharpness", "blurred", "frozen", "cut", "motion", "window_score")
 
-_PICTURE_WIDTH = 1280
-_JPEG_QUALITY = 90
+_PICTURE_PX = 1280
 
 
 def write_scores(path: Path, blocks: Iterable[Verdicts], start: int, seconds: Seconds) -> None:
@@ -25,7 +24,7 @@ def write_scores(path: Path, blocks: Iterable[Verdicts], start: int, seconds: Se
 
     Decimals are fixed, so that equal verdicts are equal bytes; a figure that was not computed is left empty.
     """
-    with _whole(path) as table:
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as table:
         table.write(",".join(COLUMNS) + "\n")
         frame = start
         for block in blocks:
@@ -42,7 +41,7 @@ def _rows(block: Verdicts, frame: int, seconds: Seconds) -> Iterator[str]:
 
 def write_report(path: Path, report: dict[str, Any]) -> None:
     """Write `report` as JSON. Raises ValueError where a number is not finite."""
-    with _whole(path) as file:
+    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         json.dump(report, file, ensure_ascii=False, indent=2, allow_nan=False)
         file.write("\n")
 
@@ -72,28 +71,5 @@ def write_worst(
         with closing(read_frames(info, index, index + 1, decoder=decoder, salvage=salvage)) as found:
             picture = next(found).rgb()
         path = folder / f"worst-{index:08d}.jpg"
-        shown = cv2.cvtColor(narrowed(picture, _PICTURE_WIDTH), cv2.COLOR_RGB2BGR)
-        path.write_bytes(cv2.imencode(".jpg", shown, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1].tobytes())
-        paths.append(path)
+        paths.append(save_picture(picture, path, most_width_px=_PICTURE_PX))
     return tuple(paths)
-
-
-def narrowed(picture: Any, width: int) -> Any:
-    """`picture` `(H, W, 3)` uint8 averaged down to `width` where it is wider."""
-    rows, columns = picture.shape[:2]
-    if columns <= width:
-        return picture
-    return cv2.resize(picture, (width, max(1, round(rows * width / columns))), interpolation=cv2.INTER_AREA)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[TextIO]:
-    """A text file that is complete or absent: written beside `path`, then renamed."""
-    part = path.with_name(f"part-{path.name}")
-    try:
-        with part.open("w", encoding="utf-8", newline="") as file:
-            yield file
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    part.replace(path)

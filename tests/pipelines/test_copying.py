@@ -61,9 +61,9 @@ def packets(path: Path, kind: str) -> list[tuple[Fraction, int]]:
 
 def step(job: Job, **more: object) -> events.Event:
     job.forget_request()
-    job.append(events.Queued(job=job.id, task="copy", name="clip"))
+    job.journal.append(events.Queued(job=job.id, task="copy", name="clip"))
     run_job(job, **more)
-    return [event for event, _ in job.events()][-1]
+    return [event for event, _ in job.journal.read()][-1]
 
 
 @pytest.mark.parametrize("make", [plain, turned, variable, delayed, silent])

@@ -97,55 +97,55 @@ def warn(job: Job, text: str) -> events.Warned:
 
 def test_events_survive_a_line_that_a_killed_writer_left_half(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
-    job.append(warn(job, "one"))
+    job.journal.append(warn(job, "one"))
     with (job.folder / "events.jsonl").open("ab") as file:
         file.write(b'{"type":"warning","jo')
-    job.append(warn(job, "two"))
-    assert [e.message for e, _ in job.events() if isinstance(e, events.Warned)] == ["one", "two"]
+    job.journal.append(warn(job, "two"))
+    assert [e.message for e, _ in job.journal.read() if isinstance(e, events.Warned)] == ["one", "two"]
 
 
 def test_an_unfinished_line_is_not_read_yet(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
-    job.append(warn(job, "one"))
+    job.journal.append(warn(job, "one"))
     with (job.folder / "events.jsonl").open("ab") as file:
         file.write(warn(job, "two").model_dump_json().encode())
-    assert len(list(job.events())) == 1
+    assert len(list(job.journal.read())) == 1
 
 
 def test_a_late_listener_reads_from_the_start_and_then_live(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
-    job.append(warn(job, "early"))
+    job.journal.append(warn(job, "early"))
     heard: list[str] = []
-    thread = threading.Thread(target=lambda: heard.extend(e.type for e in job.follow()))
+    thread = threading.Thread(target=lambda: heard.extend(e.type for e in job.journal.follow()))
     thread.start()
-    job.append(warn(job, "late"))
-    job.append(events.CancelledEvent(job=job.id))
+    job.journal.append(warn(job, "late"))
+    job.journal.append(events.CancelledEvent(job=job.id))
     thread.join(20)
     assert heard == ["warning", "warning", "cancelled"]
 
 
 def test_a_listener_may_give_up_and_the_job_does_not_notice(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
-    assert list(job.follow(given_up=lambda: True)) == []
+    assert list(job.journal.follow(given_up=lambda: True)) == []
 
 
 def test_a_new_start_is_told_apart_from_the_one_before(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     queued = events.Queued(job=job.id, task="score", name="clip")
     for event in (queued, events.Paused(job=job.id), queued, queued, warn(job, "second")):
-        job.append(event)
-    assert [e.type for e, _ in job.events(job.last_start())] == ["queued", "queued", "warning"]
+        job.journal.append(event)
+    assert [e.type for e, _ in job.journal.read(job.journal.last_start())] == ["queued", "queued", "warning"]
 
 
 def test_state_follows_the_events_and_the_runner(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
-    job.append(events.Queued(job=job.id, task="score", name="clip"))
+    job.journal.append(events.Queued(job=job.id, task="score", name="clip"))
     assert job.state() == "queued"
     with job.runner():
-        job.append(events.Started(job=job.id, worker_pid=1))
+        job.journal.append(events.Started(job=job.id, worker_pid=1))
         assert job.state() == "running"
     assert job.state() == "interrupted"
-    job.append(events.Paused(job=job.id))
+    job.journal.append(events.Paused(job=job.id))
     assert job.state() == "paused"
 
 
@@ -168,7 +168,7 @@ def test_only_whole_spans_of_the_grid_are_kept(tmp_path: Path, clip: Path) -> No
 def test_a_result_whose_files_are_gone_is_none(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     report = job.folder / "report.json"
-    job.append(events.Done(job=job.id, outputs=events.Outputs(report=report)))
+    job.journal.append(events.Done(job=job.id, outputs=events.Outputs(report=report)))
     assert not job.has_result()
     report.touch()
     assert job.has_result()
@@ -178,7 +178,7 @@ def test_forget_work_leaves_the_question_alone(tmp_path: Path, clip: Path) -> No
     job = make(tmp_path, clip)
     (job.folder / "segments").mkdir()
     (job.folder / "report.json").touch()
-    job.append(warn(job, "x"))
+    job.journal.append(warn(job, "x"))
     job.forget_work()
     assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock"}
 

@@ -38,7 +38,7 @@ class Script:
 def finish(job: Job) -> None:
     report = job.folder / "report.json"
     report.touch()
-    job.append(events.Done(job=job.id, outputs=events.Outputs(report=report)))
+    job.journal.append(events.Done(job=job.id, outputs=events.Outputs(report=report)))
 
 
 def die(job: Job) -> str:
@@ -170,7 +170,7 @@ def test_a_running_job_is_asked_to_stop_and_a_new_start_forgets_it(open_queue, c
         runs.set()
         while job.requested() is None:
             leave.wait(0.01)
-        job.append(events.Paused(job=job.id))
+        job.journal.append(events.Paused(job=job.id))
 
     queue = open_queue(Script(until_asked))
     job = queue.submit("score", clips[0], ScoreSettings())
@@ -187,7 +187,7 @@ def test_a_start_while_the_last_run_is_leaving_is_not_lost(open_queue, clips) ->
     told, leave = threading.Event(), threading.Event()
 
     def slow_to_leave(job: Job) -> None:
-        job.append(events.Paused(job=job.id))
+        job.journal.append(events.Paused(job=job.id))
         told.set()
         leave.wait(20)
 
@@ -205,7 +205,7 @@ def test_a_job_that_another_process_runs_is_attached_to(open_queue, clips) -> No
     queue = open_queue(runner)
     job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(), 1)
     with job.runner():
-        job.append(events.Started(job=job.id, worker_pid=1))
+        job.journal.append(events.Started(job=job.id, worker_pid=1))
         assert queue.submit("score", clips[0], ScoreSettings()) == job
         listening = queue.listen(job)
         assert next(listening).type == "started"
@@ -219,7 +219,7 @@ def test_a_job_that_another_process_left_unfinished_is_taken_over(open_queue, cl
     queue = open_queue(runner)
     job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(), 1)
     with job.runner():
-        job.append(events.Started(job=job.id, worker_pid=1))
+        job.journal.append(events.Started(job=job.id, worker_pid=1))
         listening = queue.listen(job)
         assert next(listening).type == "started"
     assert [e.type for e in listening] == ["queued", "done"]

@@ -21,10 +21,10 @@ SQUARES = [i * i for i in range(35)]
 
 def run(bench: Bench, **more: object) -> list[Event]:
     """Queue and run the job; the events of this run."""
-    before = len(list(bench.job.events()))
-    bench.job.append(events.Queued(job=bench.job.id, task="score", name="clip"))
+    before = len(list(bench.job.journal.read()))
+    bench.job.journal.append(events.Queued(job=bench.job.id, task="score", name="clip"))
     run_job(bench.job, **more)
-    return [event for event, _ in bench.job.events()][before + 1 :]
+    return [event for event, _ in bench.job.journal.read()][before + 1 :]
 
 
 def only(heard: list[Event], kind: type) -> list:

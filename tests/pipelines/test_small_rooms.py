@@ -12,8 +12,9 @@ from pipelines import events
 from pipelines.doctor import examine
 from pipelines.errors import BadInput, NotEnoughMemory
 from pipelines.folders import is_video_folder, natural_key, videos_in
-from pipelines.preview import save_preview
+from pipelines.pictures import save_picture
 from pipelines.telling import Pace
+from pipelines.whole import whole
 
 
 class Clock:
@@ -65,11 +66,24 @@ def test_a_folder_of_pictures_is_no_folder_of_videos(tmp_path: Path) -> None:
 def test_a_preview_is_small_and_keeps_its_colours(tmp_path: Path) -> None:
     frame = np.zeros((1080, 1920, 3), np.uint8)
     frame[..., 0] = 200
-    path = save_preview(frame, tmp_path / "preview.jpg")
+    path = save_picture(frame, tmp_path / "preview.jpg", most_width_px=640)
     shown = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
     assert shown.shape == (360, 640, 3)
     assert abs(int(shown[180, 320, 0]) - 200) < 4 and shown[180, 320, 2] < 4
     assert [p.name for p in tmp_path.iterdir()] == ["preview.jpg"]
+
+
+def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    with pytest.raises(ZeroDivisionError), whole(path) as part:
+        part.write_text("half")
+        1 / 0  # noqa: B018
+    assert list(path.parent.iterdir()) == []
+    with whole(path) as part:
+        part.write_text("all")
+        assert not path.exists() and part.suffix == ".txt"
+    assert path.read_text() == "all"
+    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
 
 
 def test_events_survive_json_and_a_line_of_another_kind_is_refused() -> None:

@@ -50,9 +50,9 @@ class ScriptedRunner:
                 if self._closed.is_set():
                     return None
                 if job.requested():
-                    job.append(events.CancelledEvent(job=job.id))
+                    job.journal.append(events.CancelledEvent(job=job.id))
                     return None
-                job.append(event)
+                job.journal.append(event)
         return None
 
     def let_go(self) -> None:

@@ -115,13 +115,14 @@ class Preview(_Event):
 
 
 class Segment(_Event):
-    """A finished span, kept at `path`."""
+    """A finished span, kept at `path`; `curve` has a few points (frame, mean value) of it, where the task has one."""
 
     type: Literal["segment"] = "segment"
     job: str
     start: int
     stop: int
     path: Path
+    curve: tuple[tuple[int, float], ...] = ()
 
 
 class Degraded(_Event):

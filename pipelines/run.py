@@ -8,10 +8,11 @@ import errno
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing as closed_after
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from memory.ladder import Step
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
 _PREVIEW_PX = 640
+_CURVE_POINTS = 24
 _NOTABLE = 1.1
 
 
@@ -169,16 +171,20 @@ class _Run:
     def _write(self, stage: Stage, assignment: Assignment, span: Span, items: Iterator[Any]) -> None:
         """Keep a span: under another name until it is whole."""
         path = self._path(stage, span)
+        values: list[float] = []  # bounded by the span
         with whole(path) as part:
             sink = stage.sink(assignment, part)
             try:
                 for item in items:
                     sink.write(item)
+                    if (value := stage.value(item)) is not None:
+                        values.append(value)
                 sink.close()
             except BaseException:
                 sink.abandon()
                 raise
-        self._tell(events.Segment(job=self._job.id, start=span.start, stop=span.stop, path=path))
+        curve = _thinned(span.start, values)
+        self._tell(events.Segment(job=self._job.id, start=span.start, stop=span.stop, path=path, curve=curve))
 
     def _shown(self, stage: Stage, items: Iterator[Any], start: int, done: int, pace: Pace) -> Iterator[Any]:
         """Pass items through, telling progress and a picture now and then."""
@@ -252,6 +258,13 @@ class _Run:
             limit_bytes=int(limit * GIB) if limit else None,
             title=f"Memory of {assignment.video.path.name}",
         )
+
+
+def _thinned(start: int, values: Sequence[float]) -> tuple[tuple[int, float], ...]:
+    """Means of neighbouring values, each at its middle frame; the first value is that of frame `start`."""
+    step = max(1, -(-len(values) // _CURVE_POINTS))
+    parts = [(i, values[i : i + step]) for i in range(0, len(values), step)]
+    return tuple((start + i + len(part) // 2, round(fmean(part), 4)) for i, part in parts)
 
 
 def _known(error: Exception) -> LongtakeError:

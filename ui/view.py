@@ -98,6 +98,12 @@ class View:
                     eta_seconds=event.eta_seconds,
                 )
                 return view if value is None else replace(view, curve=self.curve.add(event.frame, value))
+            case events.Segment(curve=points):
+                # Means over the whole span take the place of the single values that ran ahead.
+                curve = self.curve
+                for frame, value in points:
+                    curve = curve.add(frame, value)
+                return replace(self, curve=curve)
             case events.Preview():
                 return replace(self, preview=event)
             case events.Done(outputs=outputs):

@@ -9,6 +9,7 @@ import pytest
 
 from memory.plan import GIB, Load
 from pipelines import events, planning
+from pipelines import run as run_module
 from pipelines.errors import DamagedVideo
 from pipelines.events import Event
 from pipelines.run import run_job
@@ -57,6 +58,19 @@ def test_a_run_tells_its_story_in_order_and_ends_once(bench: Bench) -> None:
     assert bench.result() == SQUARES
     assert only(heard, events.Progress) and only(heard, events.Preview) and only(heard, events.Memory)
     assert heard[-1].outputs.memory.is_file() and (bench.job.folder / "memory.png").is_file()
+
+
+def test_a_finished_span_tells_its_curve(bench: Bench) -> None:
+    curves = [event.curve for event in only(run(bench), events.Segment)]
+    assert curves[0] == tuple((frame, float(frame * frame)) for frame in range(10))
+    assert curves[3][-1] == (34, 34.0**2)
+
+
+def test_a_long_span_tells_a_few_means(bench: Bench) -> None:
+    points = run_module._thinned(1000, [float(i) for i in range(240)])
+    assert len(points) == 24
+    assert points[0] == (1005, 4.5) and points[-1] == (1235, 234.5)
+    assert run_module._thinned(0, []) == ()
 
 
 def test_neighbouring_spans_are_one_chain(bench: Bench) -> None:

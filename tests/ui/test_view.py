@@ -145,3 +145,9 @@ def test_frames_that_are_computed_again_take_the_place_of_the_first_ones() -> No
 
 def test_progress_without_a_value_leaves_the_curve_alone() -> None:
     assert fold(progress(1, value=0.5), progress(2)).curve.points == ((0, 0.5),)
+
+
+def test_a_spans_means_take_the_place_of_the_values_that_ran_ahead() -> None:
+    view = fold(progress(4, 12, 100.0), progress(10, 12, 100.0))
+    segment = events.Segment(job="j", start=0, stop=12, path=Path("x"), curve=((2, 1.0), (6, 2.0), (10, 3.0)))
+    assert view.after(segment).curve.points == ((2, 1.0), (6, 2.0), (10, 3.0))

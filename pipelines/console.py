@@ -4,6 +4,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -35,17 +36,17 @@ class Console:
     def follow(self, queue: JobQueue, job: Job) -> Outputs:
         """Tell a job's events until it ends; Ctrl-C cancels it. Raises what the job failed with."""
         bar = nullcontext(_NoBar()) if self._json or not self._err.is_terminal else _Bar(self._err)
-        listening = queue.listen(job)
+        told = 0
         with bar as moving:
             while True:
                 try:
-                    for event in listening:
+                    for event in islice(queue.listen(job), told, None):
+                        told += 1
                         self._tell(event, moving)
                         if isinstance(event, events.ENDINGS):
                             return _outcome(event)
                 except KeyboardInterrupt:
                     queue.stop(job, "cancel")
-                    listening = queue.listen(job)
 
     def _tell(self, event: Event, bar: "_Bar | _NoBar") -> None:
         if self._json:

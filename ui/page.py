@@ -184,7 +184,8 @@ class _ScorePage:
             worst = gr.Gallery(
                 label=I18N("longtake_worst"),
                 columns=4,
-                height="auto",
+                height=280,
+                object_fit="contain",
                 interactive=False,
                 elem_id="worst",
                 buttons=[],

@@ -225,7 +225,15 @@ def read_until(process: subprocess.Popen[str], kind: str, times: int = 1) -> lis
 
 @pytest.fixture(scope="session")
 def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return draw(tmp_path_factory.mktemp("long") / "long.mp4", 2400, "320x180", "-preset", "ultrafast")
+    """Seconds of work: long enough to be killed in the middle of."""
+    folder = tmp_path_factory.mktemp("long")
+    return repeat(draw(folder / "once.mp4", 600, "320x180", "-preset", "ultrafast"), 8)
+
+
+def repeat(clip: Path, times: int) -> Path:
+    path = clip.with_name(f"{times}-times-{clip.name}")
+    ffmpeg("-stream_loop", times - 1, "-i", clip, "-c", "copy", path)
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -283,16 +291,18 @@ def test_when_the_command_line_is_killed_its_worker_leaves(started, long_clip: P
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
     assert run("resume", "--jobs-dir", tmp_path)[0] == 0
-    assert len(scores(tmp_path).splitlines()) == 2401
+    assert len(scores(tmp_path).splitlines()) == 4801
 
 
 def test_ctrl_c_cancels_and_keeps_what_is_finished(started, long_clip: Path, tmp_path: Path) -> None:
-    process = started("score", long_clip, "--jobs-dir", tmp_path)
+    process = started("score", repeat(long_clip, 5), "--jobs-dir", tmp_path)
     read_until(process, "segment")
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert json.loads(out.splitlines()[-1])["type"] == "cancelled", "and no failure besides"
+    lines = out.splitlines()
+    assert json.loads(lines[-1])["type"] == "cancelled", "and no failure besides"
+    assert len(lines) == len(set(lines)), "no event is told twice"
     assert "resume" in err and "Traceback" not in err
     assert spans_computed(tmp_path)
 

@@ -13,6 +13,9 @@ from cyclopts import App, Parameter
 
 from pipelines.errors import BadInput
 
+_IDLE_SECONDS = 300.0
+"""How long a worker is kept warm for the next job."""
+
 app = App(name="python app.py", help="Longtake in a browser.")
 
 
@@ -48,7 +51,7 @@ def serve(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    queue = JobQueue(jobs_dir)
+    queue = JobQueue(jobs_dir, idle_seconds=_IDLE_SECONDS)
     page = build(queue, ram_limit_gb=ram_limit_gb)
     try:
         _, url, shared = page.launch(

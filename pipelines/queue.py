@@ -89,6 +89,8 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=Path(__file__).parents[1],
+                # The driver and CUDA must count cards alike.
+                env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
                 # Its own session: Ctrl-C in a terminal is for the command line, which then asks the job to stop.
                 start_new_session=True,
             )

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from memory.devices import limit_device
 from memory.ladder import Step
 from memory.oom import is_out_of_memory
 from memory.plan import GIB
@@ -147,6 +148,8 @@ class _Run:
         if prepared.video.damage:
             self._warn("damaged", f"The file is damaged ({prepared.video.damage}); what can be read is used.")
         watcher.keep_below(record.settings.ram_limit_gb)
+        if prepared.budget.vram_limit_bytes:
+            limit_device(prepared.budget.vram_limit_bytes)
         job.save(record.model_copy(update={"decision": prepared.decision}))
         return prepared, assignment
 

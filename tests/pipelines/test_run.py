@@ -200,6 +200,17 @@ def test_a_limit_that_is_about_to_be_passed_ends_the_job_before(bench: Bench, mo
     assert "limit of 0.01 GiB" in failed.message and "--ram-limit-gb" in failed.hint
 
 
+def test_a_device_limit_is_given_to_the_allocator(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(run_module, "limit_device", limits.append)
+    run(bench)
+    assert limits == [], "no limit, no call"
+    record = bench.job.record()
+    bench.job.save(record.model_copy(update={"asked": {**record.asked, "vram_limit_gb": 3}}))
+    run(bench)
+    assert limits == [3 * GIB]
+
+
 def test_a_worker_leaves_at_once_and_its_last_word_is_why(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from pipelines.folders import is_video_folder, videos_in
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
 from pipelines.settings import CopySettings, ScoreSettings, Settings
+from pipelines.tasks import RESULT_SUFFIXES
 
 app = App(name="python -m pipelines", help="Run videos of any length on whatever memory is there.")
 
@@ -111,6 +112,9 @@ def doctor(*, options: Place = _PLACE) -> None:
 
 
 def _run(task: str, path: Path, settings: Settings, options: Options, console: Console) -> None:
+    if options.output and options.output.suffix.lower() not in RESULT_SUFFIXES[task]:
+        kinds = ", ".join(RESULT_SUFFIXES[task])
+        raise BadInput(f"{options.output.name} is no name for a result of {task}.", f"It may end in {kinds}.")
     with _queue(options.jobs_dir) as queue:
         job = queue.submit(task, path, settings, force=options.force)
         outputs = console.follow(queue, job)

@@ -13,7 +13,7 @@ from rich.console import Console as Rich
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pipelines import events
-from pipelines.errors import BadInput, Cancelled, LongtakeError
+from pipelines.errors import Cancelled, LongtakeError
 from pipelines.events import Event, Outputs
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
@@ -97,15 +97,11 @@ class Console:
         self._err.print(f"{name}: {_plain(str(error))}" if name else _plain(str(error)))
 
     def put(self, outputs: Outputs, target: Path) -> None:
-        """Put the output whose kind `target`'s suffix names at `target`. Raises BadInput where there is none."""
-        for path in outputs.paths():
-            if path.suffix == target.suffix.lower():
-                with whole(target) as part:
-                    shutil.copyfile(path, part)
-                self.say(f"{'copied':>8}  {target}")
-                return
-        kinds = ", ".join(sorted({path.suffix for path in outputs.paths()}))
-        raise BadInput(f"This job makes no {target.suffix or 'file without a suffix'}.", f"It makes {kinds}.")
+        """Put the output whose kind `target`'s suffix names at `target`; there must be one."""
+        found = next(path for path in outputs.paths() if path.suffix == target.suffix.lower())
+        with whole(target) as part:
+            shutil.copyfile(found, part)
+        self.say(f"{'copied':>8}  {target}")
 
     def table(self, folder: Path) -> None:
         """Where the table of a folder was written."""

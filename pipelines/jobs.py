@@ -131,11 +131,11 @@ class Job:
     ) -> "Job":
         """The job for this question, new or found again; a found one takes today's paths and ways of running.
 
-        Raises NotAVideo where an input cannot be read.
+        Raises NotAVideo where an input cannot be read, BadInput where `jobs_dir` cannot be written to.
         """
         inputs = tuple(Input.of(p) for p in paths)
         job = cls(jobs_dir.absolute() / job_id(task, inputs, settings, result_version))
-        with job.runner() as free:
+        with _writable(jobs_dir), job.runner() as free:
             if free:
                 old = job.record() if (job.folder / "job.json").exists() else None
                 job.save(
@@ -278,3 +278,13 @@ class Job:
             elif path.name not in ("job.json", "lock"):
                 path.unlink()
         self.save(self.record().model_copy(update={"decision": None}))
+
+
+@contextmanager
+def _writable(jobs_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(
+            f"Jobs cannot be kept in {jobs_dir}: {error.strerror or error}.", "Choose another --jobs-dir."
+        ) from error

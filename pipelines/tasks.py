@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 _RESULT_VERSIONS = {"score": 1, "copy": 1}
 """Raised when a task's result changes for the same question: older results are then computed anew."""
 
+RESULT_SUFFIXES = {"score": (".csv", ".json", ".png"), "copy": (".mp4", ".json")}
+"""What each task can put where the user wants its result."""
+
 
 def result_version(task: str) -> int:
     """The version of what `task` computes; part of a job's id."""

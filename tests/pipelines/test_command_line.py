@@ -130,6 +130,7 @@ def test_a_damaged_file_is_used_as_far_as_it_goes_with_salvage(clips: Path, tmp_
         (["score", "x.mp4", "--window", "500"], "--window"),
         (["score", "x.mp4", "--windw", "5"], "--window"),
         (["score", "x.mp4", "--start", "3", "--end", "2"], "must come after"),
+        (["score", "x.mp4", "-o", "x.mp4"], "x.mp4 is no name for a result of score"),
         (["paint", "x.mp4"], "paint"),
         (["estimate", "paint", "x.mp4"], "paint"),
         (["resume", "nothing"], "no job"),
@@ -139,6 +140,20 @@ def test_a_wrong_flag_is_one_line_that_names_it(arguments: list[str], says: str,
     code, _, err = run(*arguments, "--jobs-dir", tmp_path)
     assert code == 2
     assert len(err.splitlines()) == 1 and says in err and "Traceback" not in err
+
+
+def test_a_place_that_cannot_be_written_to_is_named(clips: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    code, _, err = run("score", clips / "good.mp4", "--jobs-dir", tmp_path / "file" / "jobs")
+    assert code == 2
+    assert len(err.splitlines()) == 1 and "--jobs-dir" in err
+
+
+def test_a_result_is_put_where_the_user_wants_it(clips: Path, tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "mine.CSV"
+    code, events, _ = run("score", clips / "good.mp4", "--jobs-dir", tmp_path / "jobs", "-o", target)
+    assert code == 0
+    assert target.read_bytes() == Path(events[-1]["outputs"]["scores"]).read_bytes()
 
 
 def test_a_limit_that_cannot_be_kept_is_refused_with_the_number_that_is_needed(

@@ -151,7 +151,7 @@ class JobQueue:
         """Queue `job`, new or kept, unless it is finished, waiting or running already."""
         with self._changed:
             # One that has told its end and is about to leave may be queued behind itself.
-            ended = isinstance(job.journal.last_state(), events.ENDINGS)
+            ended = job.journal.has_ended()
             if job in self._waiting or (not ended and (job == self._running or job.is_running())):
                 return job
             if force:
@@ -177,7 +177,7 @@ class JobQueue:
 
         def left_or_given_up() -> bool:
             nobody_runs_it = not self._closed and not self.holds(job) and not job.is_running()
-            if nobody_runs_it and not isinstance(job.journal.last_state(), events.ENDINGS):
+            if nobody_runs_it and not job.journal.has_ended():
                 self.start(job)
             return given_up()
 
@@ -247,7 +247,7 @@ class JobQueue:
         tries, finished = 0, -1
         while not self._closed:
             death = self.runner.run(job)
-            if death is None or self._closed or isinstance(job.journal.last_state(), events.ENDINGS):
+            if death is None or self._closed or job.journal.has_ended():
                 return
             done = job.count_finished()
             tries, finished = (tries + 1, finished) if done == finished else (1, done)

@@ -146,7 +146,10 @@ class _Run:
             no_room = NotEnoughDisk if prepared.lacks_disk else NotEnoughMemory
             raise no_room(prepared.plan.reason, "Finished spans are kept; give it more, then resume.")
         if prepared.video.damage:
-            self._warn("damaged", f"The file is damaged ({prepared.video.damage}); what can be read is used.")
+            words, missing = prepared.video.damage.splitlines()[0], prepared.video.missing_frames
+            self._warn(
+                "damaged", f"The file is damaged ({words}): {missing} frames cannot be read and are left out."
+            )
         watcher.keep_below(record.settings.ram_limit_gb)
         if prepared.budget.vram_limit_bytes:
             limit_device(prepared.budget.vram_limit_bytes)

@@ -16,7 +16,7 @@ from pipelines.scoring.smoothness import blur_record
 from pipelines.scoring.summary import Seconds, Summary
 from pipelines.scoring.verdict import Records, verdicts
 from pipelines.settings import ScoreSettings, Settings
-from pipelines.spans import Span
+from pipelines.spans import Span, widen
 from pipelines.stages import Assignment, Pixels, Sink, Stage
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
@@ -44,7 +44,7 @@ class ScoreStage:
 
     def compute(self, job: Assignment, start: int, stop: int) -> Generator[Scored]:
         """Records of frames `[start, stop)`; reads one frame before. Holds `job.plan.window_frames` frames."""
-        first = max(job.frames.start, start - 1)
+        first = widen(Span(start, stop), 1, 0, job.frames).start
         settings = job.settings
         frames = read_frames(
             job.video, first, stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True

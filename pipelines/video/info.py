@@ -81,11 +81,6 @@ class VideoInfo:
         return float(self.timeline.seconds)
 
     @property
-    def hdr(self) -> bool:
-        """Whether the numbers are those of a brighter display (PQ or HLG)."""
-        return self.colour.transfer in ("smpte2084", "arib-std-b67")
-
-    @property
     def output_colour(self) -> ColourTags:
         """The tags that a written copy of these frames should carry.
 

@@ -119,13 +119,7 @@ def test_an_odd_angle_is_refused(clips: Clips, ffmpeg, tmp_path: Path) -> None:
 
 def test_facts_of_an_ordinary_clip(clips: Clips) -> None:
     info = probe(clips("with_sound.mp4"))
-    assert (info.codec, info.pixel_format, info.bit_depth, info.interlaced, info.hdr) == (
-        "h264",
-        "yuv420p",
-        8,
-        False,
-        False,
-    )
+    assert (info.codec, info.pixel_format, info.bit_depth, info.interlaced) == ("h264", "yuv420p", 8, False)
     assert (info.frames, info.frame_rate, info.seconds) == (96, 25, 3.84)
     assert info.audio == Audio("aac", 1, 44100)
     assert info.colour == info.output_colour == ColourTags()

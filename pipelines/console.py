@@ -10,7 +10,7 @@ from types import TracebackType
 
 from pydantic import BaseModel
 from rich.console import Console as Rich
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from pipelines import events
 from pipelines.errors import Cancelled, LongtakeError
@@ -151,7 +151,7 @@ class _Bar:
             TimeRemainingColumn(),
             console=console,
         )
-        self._tasks: dict[str, int] = {}
+        self._tasks: dict[str, TaskID] = {}
         self._memory = ""
 
     def __enter__(self) -> "_Bar":
@@ -171,7 +171,7 @@ class _Bar:
             if event.stage not in self._tasks:
                 self._tasks[event.stage] = self._progress.add_task(event.stage, detail="")
             self._progress.update(
-                self._progress.task_ids[self._tasks[event.stage]],
+                self._tasks[event.stage],
                 completed=event.done,
                 total=event.total,
                 detail=f"{event.frames_per_second:.0f} fps  {self._memory}",

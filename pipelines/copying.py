@@ -7,7 +7,7 @@ span starts, and refuses one whose checksum differs. So a copy proves that decod
 import json
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import cast
@@ -20,13 +20,12 @@ from pipelines.errors import LongtakeError
 from pipelines.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span
-from pipelines.stages import Assignment, Pixels
+from pipelines.stages import Assignment, FrameByFrame, Pixels
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import join_segments
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from pipelines.video.writer import VideoWriter
 from pipelines.whole import whole, write_whole
-from presets.choose import Choice
 
 _PROCESS_BYTES = 190 * 2**20
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
@@ -34,19 +33,11 @@ _ENCODER_PIXEL_BYTES = 170
 """What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
 
 
-class CopyPipeline:
+class CopyPipeline(FrameByFrame):
     """Every frame as it was, encoded anew; sound, times and shape kept."""
 
     task = "copy"
     engine = "builtin"
-
-    def windows(self, choice: Choice) -> Sequence[int]:
-        """Frames decoded ahead."""
-        return range(1, choice.number("read_ahead_frames") + 1)
-
-    def batches(self, choice: Choice) -> Sequence[int]:
-        """One frame is encoded at a time."""
-        return (1,)
 
     @property
     def stages(self) -> "tuple[_Checksums, _Frames]":
@@ -56,7 +47,7 @@ class CopyPipeline:
     def cost(self, video: VideoInfo, settings: Settings) -> Cost:
         """The decoder's frames and the encoder's."""
         per_pixel = held_bytes(video, settings.decoder) / (video.width * video.height) + _ENCODER_PIXEL_BYTES
-        return Cost(host=Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel))
+        return Cost(host=Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=3))
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
         """Segments and the joined file, each about as long as the source's share of these frames."""
@@ -85,7 +76,10 @@ class CopyPipeline:
 
 def _read(job: Assignment, start: int, stop: int) -> Generator[Frame]:
     settings = job.settings
-    return read_frames(job.video, start, stop, decoder=settings.decoder, salvage=settings.salvage)
+    ahead = job.plan.window_frames
+    return read_frames(
+        job.video, start, stop, decoder=settings.decoder, salvage=settings.salvage, ahead=ahead
+    )
 
 
 class _Checksums:

@@ -110,3 +110,15 @@ class Pipeline(Protocol):
     def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` tells the user."""
         ...
+
+
+class FrameByFrame:
+    """Sizes of a pipeline that computes one frame at a time: its window is the frames that wait, decoded."""
+
+    def windows(self, choice: Choice) -> Sequence[int]:
+        """As many as the preset reads ahead, or fewer."""
+        return range(1, choice.number("read_ahead_frames") + 1)
+
+    def batches(self, choice: Choice) -> Sequence[int]:
+        """One frame at a time."""
+        return (1,)

@@ -1,6 +1,6 @@
 """Scoring a video with the built-in engine: one pass of records, then verdicts and the report."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +17,10 @@ from pipelines.scoring.summary import Seconds, Summary
 from pipelines.scoring.verdict import Records, verdicts
 from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span, widen
-from pipelines.stages import Assignment, Pixels, Sink, Stage
+from pipelines.stages import Assignment, FrameByFrame, Pixels, Sink, Stage
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
-from presets.choose import Choice
 
 _MIB = 2**20
 _PROCESS_BYTES = 190 * _MIB
@@ -119,19 +118,11 @@ class _RecordSink:
         self._records.clear()
 
 
-class ScorePipeline:
+class ScorePipeline(FrameByFrame):
     """The task `score` with the built-in engine."""
 
     task = "score"
     engine = "builtin"
-
-    def windows(self, choice: Choice) -> Sequence[int]:
-        """Frames that wait or are analysed at the same time."""
-        return range(1, choice.number("read_ahead_frames") + 1)
-
-    def batches(self, choice: Choice) -> Sequence[int]:
-        """Frames are analysed one by one."""
-        return (1,)
 
     @property
     def stages(self) -> tuple[Stage, ...]:

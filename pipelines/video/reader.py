@@ -44,10 +44,11 @@ def read_frames(
     decoder: Decoder = "auto",
     salvage: bool = False,
     luma_only: bool = False,
+    ahead: int = READ_AHEAD_FRAMES,
 ) -> Generator[Frame, None, None]:
     """Frames `[start, stop)`, the same pixels and times whatever `start` is; close it when you leave early.
 
-    A thread decodes READ_AHEAD_FRAMES ahead of the consumer. Holds `held_bytes`. A damaged file is read where
+    A thread decodes `ahead` frames ahead of the consumer. Holds `held_bytes`. A damaged file is read where
     `info` was probed with `salvage`; then `info.frames` is what can be read and `info.missing_frames` the rest.
     Say `luma_only` if colours are hardly asked for: then `auto` prefers a decoder that has brightness at hand.
 
@@ -64,7 +65,7 @@ def read_frames(
     if start == stop:
         return
     pictures = _iter_pictures(info, start, stop, decoder, luma_only)
-    with closing(read_ahead(pictures, READ_AHEAD_FRAMES)) as numbered:
+    with closing(read_ahead(pictures, ahead)) as numbered:
         for index, picture in numbered:
             yield Frame(index, info.timeline.time(index), picture)
 

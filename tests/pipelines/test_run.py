@@ -200,6 +200,25 @@ def test_a_limit_that_is_about_to_be_passed_ends_the_job_before(bench: Bench, mo
     assert "limit of 0.01 GiB" in failed.message and "--ram-limit-gb" in failed.hint
 
 
+def test_a_machine_that_runs_low_is_told_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.watching._PRESSURE_BYTES", 10**18)
+    monkeypatch.setattr("pipelines.watching._PRESSURE_FRACTION", 10)
+    warned = only(run(bench), events.Warned)
+    assert [w.code for w in warned] == ["memory_pressure"]
+
+
+@pytest.mark.parametrize(("warm", "codes"), [(True, ["memory_not_returned"]), (False, [])])
+def test_a_leak_is_told_by_a_worker_that_ran_a_job_before(bench: Bench, monkeypatch, warm, codes) -> None:
+    monkeypatch.setattr(Watcher, "leak", lambda self: "something leaks")
+    assert [w.code for w in only(run(bench, warm=warm), events.Warned)] == codes
+
+
+def test_an_input_that_changed_since_is_refused(bench: Bench) -> None:
+    bench.clip.write_bytes(b"another film")
+    failed = run(bench)[-1]
+    assert (failed.code, failed.exit_code) == ("input_changed", 2)
+
+
 def test_a_device_limit_is_given_to_the_allocator(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[int] = []
     monkeypatch.setattr(run_module, "limit_device", limits.append)

@@ -234,7 +234,8 @@ class TestSeeking:
 
 
 class TestHoldsLittle:
-    def test_reads_no_more_than_its_queue_ahead_of_a_slow_consumer(self, clips, monkeypatch) -> None:
+    @pytest.mark.parametrize("ahead", [1, reader.READ_AHEAD_FRAMES, 8])
+    def test_reads_no_more_ahead_of_a_slow_consumer_than_was_asked(self, clips, monkeypatch, ahead) -> None:
         info = probe(clips("closed.mp4"))
         made = 0
         full = threading.Event()
@@ -244,15 +245,15 @@ class TestHoldsLittle:
             nonlocal made
             for item in frames(info, start):
                 made += 1
-                if made > reader.READ_AHEAD_FRAMES:
+                if made > ahead:
                     full.set()
                 yield item
 
         monkeypatch.setattr(reader, "iter_decoded", counting)
-        with closing(read_frames(info, decoder="pyav")) as read:
+        with closing(read_frames(info, decoder="pyav", ahead=ahead)) as read:
             for taken in range(1, 20):
                 next(read)
-                assert made <= taken + reader.READ_AHEAD_FRAMES + 1
+                assert made <= taken + ahead + 1
             assert full.wait(10)
 
     def test_decord_is_not_asked_where_it_could_hold_too_much(self, clips: Clips) -> None:

@@ -171,9 +171,10 @@ def test_a_client_that_leaves_stops_no_job_and_no_listener_is_left(
     queue = make_queue(held)
     client = Client(serve(build(queue)), verbose=False)
     call = client.submit(file=handle_file(clip), api_name="/score")
-    assert held.told.wait(PATIENCE_SECONDS)
+    next(iter(call))  # a first view: somebody listens
     (job,) = Job.all(queue.jobs_dir)
     (listener,) = listeners(job)
+    assert held.told.wait(PATIENCE_SECONDS)
     call.cancel()
     listener.join(PATIENCE_SECONDS)
     assert not listener.is_alive()

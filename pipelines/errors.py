@@ -60,6 +60,25 @@ class InputChanged(BadInput):
     code = "input_changed"
 
 
+class OverLimit(BadInput):
+    """The request is larger than whoever serves the page allows: file, picture, duration, disk."""
+
+    code = "over_limit"
+
+
+class NoSuchJob(BadInput):
+    """There is no job with this id, or it is not for this visitor to see."""
+
+    code = "no_such_job"
+
+
+class QueueFull(LongtakeError):
+    """As many jobs wait as may, of all visitors together or of this one."""
+
+    code = "queue_full"
+    exit_code = 3
+
+
 class NotEnoughMemory(LongtakeError):
     """The job does not fit the memory or the limit that was given."""
 

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from pipelines.errors import LongtakeError
 from pipelines.events import Planned
-from ui.texts import ERRORS_ZH, LIVE, both, label
+from ui.texts import both, label
+from ui.words import ERRORS_ZH, LIVE
 from ui.view import Status, View
 
 GIB = 2**30

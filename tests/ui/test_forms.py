@@ -9,7 +9,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import ScoreSettings, Settings
 from ui import forms
 from ui.page import I18N
-from ui.texts import FIELDS_ZH
+from ui.words import FIELDS_ZH
 
 NAMES = forms.field_names(ScoreSettings)
 

@@ -11,7 +11,7 @@ from pipelines.errors import NotAVideo
 from pipelines.events import Planned
 from ui import render
 from ui.reading import describe, read_report
-from ui.texts import LIVE
+from ui.words import LIVE
 from ui.view import Status, View
 
 EVIL = '<img src=x onerror="alert(1)">${alert(2)}{{value}}`.mp4'

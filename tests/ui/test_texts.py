@@ -4,7 +4,8 @@ import pytest
 
 from pipelines import errors
 from pipelines.errors import LongtakeError, NotAVideo
-from ui.texts import ERRORS_ZH, LIVE, STATIC, error_text
+from ui.texts import error_text
+from ui.words import ERRORS_ZH, LIVE, STATIC
 
 
 def kinds() -> list[type[LongtakeError]]:

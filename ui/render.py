@@ -12,8 +12,8 @@ from urllib.parse import quote
 from pipelines.errors import LongtakeError
 from pipelines.events import Planned
 from ui.texts import both, label
-from ui.words import ERRORS_ZH, LIVE
 from ui.view import Status, View
+from ui.words import ERRORS_ZH, LIVE
 
 GIB = 2**30
 

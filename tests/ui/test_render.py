@@ -11,8 +11,8 @@ from pipelines.errors import NotAVideo
 from pipelines.events import Planned
 from ui import render
 from ui.reading import describe, read_report
-from ui.words import LIVE
 from ui.view import Status, View
+from ui.words import LIVE
 
 EVIL = '<img src=x onerror="alert(1)">${alert(2)}{{value}}`.mp4'
 

@@ -6,12 +6,18 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import App, Parameter
 
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, Cancelled, LongtakeError
+from ui import passwords
+from ui.passwords import Passwords
+from ui.policy import Policy, gib, is_loopback, sentence
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 _IDLE_SECONDS = 300.0
 """How long a worker is kept warm for the next job."""
@@ -19,70 +25,144 @@ _IDLE_SECONDS = 300.0
 app = App(name="python app.py", help="Longtake in a browser.")
 
 
+def _rule(name: str) -> Parameter:
+    return Parameter(help=sentence(name), show_default=False)
+
+
 @app.default
-def serve(
+def serve(  # noqa: D417  the rules bring their own sentences
     *,
-    server_name: str = "127.0.0.1",
-    server_port: int = 7860,
+    server_name: Annotated[str | None, Parameter(env_var="GRADIO_SERVER_NAME")] = None,
+    server_port: Annotated[int, Parameter(env_var="GRADIO_SERVER_PORT")] = 7860,
+    root_path: Annotated[str | None, Parameter(env_var="GRADIO_ROOT_PATH")] = None,
     share: Annotated[bool, Parameter(negative="")] = False,
+    auth: Annotated[list[str] | None, Parameter(negative="")] = None,
+    auth_file: Path | None = None,
     jobs_dir: Path = Path("jobs"),
-    ram_limit_gb: float | None = None,
-    max_upload_gb: float = 64.0,
+    max_file_size: Annotated[str | None, _rule("max_file_gb")] = None,
+    on_disconnect: Annotated[Literal["continue", "pause"] | None, _rule("on_disconnect")] = None,
+    jobs_max_gb: Annotated[float | None, _rule("jobs_max_gb")] = None,
+    ram_limit_gb: Annotated[float | None, _rule("ram_limit_gb")] = None,
+    max_waiting: Annotated[int | None, _rule("max_waiting")] = None,
+    max_jobs_per_visitor: Annotated[int | None, _rule("max_jobs_per_visitor")] = None,
+    max_megapixels: Annotated[float | None, _rule("max_megapixels")] = None,
+    max_minutes: Annotated[float | None, _rule("max_minutes")] = None,
 ) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; a job that runs then stops at the next frame and can be resumed.
+    """Serve the page until Ctrl-C or SIGTERM; jobs that run or wait then can be resumed.
+
+    What a visitor may do follows from who can reach the page: this machine alone, others (another address, --share,
+    --auth or --root-path), or everybody on a Hugging Face Space. Each rule has a flag, and a flag wins.
 
     Args:
-        server_name: Address to listen on; 0.0.0.0 lets others in.
+        server_name: Address to listen on; 0.0.0.0 lets others in. Default: 127.0.0.1; 0.0.0.0 on a Space.
         server_port: Port to listen on.
-        share: Also open a public link, for anyone who knows it.
+        root_path: Path under which a proxy shows the page, such as /longtake. Default: none.
+        share: Also open a public link through Gradio's servers, for anyone who knows it.
+        auth: USER:PASS of somebody who may use the page; may be repeated. Other users of this machine can see it in
+            the list of processes: better is --auth-file. Default: nobody has to log in.
+        auth_file: File of those who may use the page, `user:hash` lines as `python app.py password USER` or
+            `htpasswd -B` print them. It is read again when it has changed. Default: none.
         jobs_dir: Where jobs and uploads are kept.
-        ram_limit_gb: No job may hold more host memory than this, GiB.
-        max_upload_gb: Largest file that is taken, GiB.
     """
+    on_space = "SPACE_ID" in os.environ
+    name = server_name or ("0.0.0.0" if on_space else "127.0.0.1")
+    users = Passwords(auth or (), auth_file) if auth or auth_file else None
+    alone = is_loopback(name) and not (share or users or root_path)
+    policy = (Policy.space() if on_space else Policy() if alone else Policy.public()).changed(
+        max_file_gb=gib(max_file_size) if max_file_size else None,
+        on_disconnect=on_disconnect,
+        jobs_max_gb=jobs_max_gb,
+        ram_limit_gb=ram_limit_gb,
+        max_waiting=max_waiting,
+        max_jobs_per_visitor=max_jobs_per_visitor,
+        max_megapixels=max_megapixels,
+        max_minutes=max_minutes,
+    )
     jobs_dir = jobs_dir.absolute()
     jobs_dir.mkdir(parents=True, exist_ok=True)
-    # Gradio reads these on import.
+    _set_environment(jobs_dir)
+    address = {"server_name": name, "server_port": server_port, "root_path": root_path}
+    _serve(jobs_dir, policy, users, address, share=share and not on_space)
+
+
+@app.command
+def password(user: str, /) -> None:
+    """Print a line for --auth-file; the password is asked for twice, or is the one line of stdin.
+
+    Args:
+        user: Name to log in with.
+    """
+    sys.stdout.write(passwords.make_line(user, passwords.ask()) + "\n")
+
+
+def _set_environment(jobs_dir: Path) -> None:
+    """What Gradio and httpx read on import and at launch."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(jobs_dir / "cache")
-    from pipelines.queue import JobQueue
-    from ui import look
-    from ui.page import I18N, build
+    # Gradio asks its own address whether it answers; a proxy knows nothing of that.
+    for key in ("no_proxy", "NO_PROXY"):
+        os.environ[key] = ",".join(filter(None, [os.environ.get(key), "localhost,127.0.0.1,::1"]))
 
-    stop = threading.Event()
+
+def _serve(
+    jobs_dir: Path, policy: Policy, users: Passwords | None, address: dict[str, Any], *, share: bool
+) -> None:
+    # Only now: Gradio reads the environment on import, and `password` needs none of it.
+    from pipelines.janitor import Janitor
+    from pipelines.queue import JobQueue
+    from ui import metrics, serving
+    from ui.desk import Desk
+    from ui.monitor import Monitor
+    from ui.page import build
+
+    stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    queue = JobQueue(jobs_dir, idle_seconds=_IDLE_SECONDS)
-    page = build(queue, ram_limit_gb=ram_limit_gb)
+        signal.signal(number, lambda *_: stopping.set())
+    queue = JobQueue(jobs_dir, idle_seconds=_IDLE_SECONDS, max_waiting=policy.max_waiting)
+    janitor = Janitor(queue, int(policy.jobs_max_gb * 2**30) if policy.jobs_max_gb else None)
+    monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
+    desk = Desk(queue, policy)
+    monitor.start()
+    page = build(desk, monitor, lambda: janitor.notices)
+    counts = metrics.JobCounts(jobs_dir)
     try:
-        _, url, shared = page.launch(
-            server_name=server_name,
-            server_port=server_port,
-            share=share,
-            prevent_thread_lock=True,
-            quiet=True,
-            ssr_mode=False,
-            show_error=False,
-            enable_monitoring=False,
-            run_history=False,
-            footer_links=["api", "settings"],
-            max_file_size=int(max_upload_gb * 2**30),
-            theme=look.theme(),
-            css_paths=look.CSS_PATH,
-            head=look.HEAD,
-            i18n=I18N,
+        url = serving.launch(
+            page,
+            policy,
+            users,
+            address,
+            is_stopping=stopping.is_set,
+            metrics=lambda: metrics.render(monitor, counts()),
         )
-        say = sys.stderr.write
-        say(f"Longtake is at {url}\n")
+        janitor.start()
+        _say(f"Longtake is at {url}")
         if share:
-            say(
-                f"Shared at {shared}: anyone with the link can use it.\n"
-                if shared
-                else "No share link: no tunnel.\n"
-            )
-        stop.wait()
+            threading.Thread(target=_share, args=(page, users), daemon=True).start()
+        stopping.wait()
     finally:
-        queue.close()
-        page.close(verbose=False)
+        stopping.set()
+        serving.stop(queue, page, desk.presence.close, monitor.close, janitor.close)
+
+
+def _share(page: "gr.Blocks", users: Passwords | None) -> None:
+    from ui import serving
+
+    try:
+        link = serving.open_tunnel(page)
+    except serving.NoTunnel as error:
+        _say(str(error))
+    else:
+        who = (
+            "those who can log in"
+            if users
+            else "anyone with the link can use it (--auth asks for a password)"
+        )
+        _say(f"Shared at {link}: {who}")
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(sentence + "\n")
+    sys.stderr.flush()
 
 
 def main(arguments: list[str]) -> int:
@@ -92,11 +172,16 @@ def main(arguments: list[str]) -> int:
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
-        sys.stderr.write(f"{str(error).splitlines()[0]} `--help` lists what there is.\n")
+        _say(f"{str(error).splitlines()[0]} `--help` lists what there is.")
         return BadInput.exit_code
+    except LongtakeError as error:
+        _say(str(error))
+        return error.exit_code
     except OSError as error:
-        sys.stderr.write(f"{error}\n")
+        _say(str(error))
         return BadInput.exit_code
+    except KeyboardInterrupt:
+        return Cancelled.exit_code
     return 0
 
 

@@ -20,7 +20,7 @@ from pipelines.errors import LongtakeError
 from pipelines.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span
-from pipelines.stages import Assignment, FrameByFrame, Pixels
+from pipelines.stages import Assignment, FrameByFrame, OneFile, Pixels
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import join_segments
 from pipelines.video.reader import Frame, held_bytes, read_frames
@@ -82,7 +82,7 @@ def _read(job: Assignment, start: int, stop: int) -> Generator[Frame]:
     )
 
 
-class _Checksums:
+class _Checksums(OneFile):
     """Prepass: four bytes a frame."""
 
     name = "look"
@@ -126,7 +126,7 @@ class _ChecksumSink:
         self._path.unlink(missing_ok=True)
 
 
-class _Frames:
+class _Frames(OneFile):
     """The frames themselves, in playable segments."""
 
     name = "copy"

@@ -19,13 +19,14 @@ class _Event(BaseModel):
 
 
 class Queued(_Event):
-    """The job waits; `position` 0 is next."""
+    """The job waits; `position` 0 is next. `queue_pid` is the process whose queue it waits in."""
 
     type: Literal["queued"] = "queued"
     job: str
     task: str
     name: str
     position: int = 0
+    queue_pid: int | None = None
 
 
 class Started(_Event):
@@ -154,11 +155,12 @@ class Outputs(BaseModel):
     scores: Path | None = None
     picture: Path | None = None
     memory: Path | None = None
+    mask: Path | None = None
     worst: tuple[Path, ...] = ()
 
     def paths(self) -> list[Path]:
         """All files that there are."""
-        one = (self.result, self.report, self.scores, self.picture, self.memory)
+        one = (self.result, self.report, self.scores, self.picture, self.memory, self.mask)
         return [path for path in one if path is not None] + list(self.worst)
 
 

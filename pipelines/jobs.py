@@ -5,22 +5,25 @@ another name and renamed. An id says what is computed from what (contents, setti
 version), never where or when; so the same question finds the same folder, and goes on where it was.
 """
 
-import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines import events
-from pipelines.errors import BadInput, InputChanged, NotAVideo
+from pipelines.errors import BadInput, InputChanged, NoSuchJob
+from pipelines.inputs import Input as Input
 from pipelines.journal import Journal
+from pipelines.locking import is_locked, lock
 from pipelines.settings import MODELS, Settings
 from pipelines.spans import Span
 from pipelines.whole import write_whole
@@ -28,46 +31,9 @@ from pipelines.whole import write_whole
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
 
-_MIB = 2**20
-
-
-class Input(BaseModel):
-    """A file or folder of images that a job reads, and what was in it.
-
-    `content` hashes size, first and last MiB; of a folder all names and sizes, and its first and last file.
-    """
-
-    model_config = ConfigDict(frozen=True)
-    path: Path
-    size_bytes: int
-    content: str
-
-    @classmethod
-    def of(cls, path: Path) -> "Input":
-        """Look at `path`. Raises NotAVideo where it cannot be read."""
-        path = path.expanduser().absolute()
-        try:
-            files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-            digest = hashlib.sha256()
-            if path.is_dir():
-                digest.update("".join(f"{f.name}/{f.stat().st_size}/" for f in files).encode())
-            for file in files[:: max(1, len(files) - 1)]:
-                _hash_ends(file, digest)
-            return cls(path=path, size_bytes=sum(f.stat().st_size for f in files), content=digest.hexdigest())
-        except OSError as error:
-            raise NotAVideo(
-                f"{path} cannot be read: {error.strerror or error}.", "Check the path and its permissions."
-            ) from error
-
-
-def _hash_ends(path: Path, digest: "hashlib._Hash") -> None:
-    size = path.stat().st_size
-    digest.update(size.to_bytes(8, "big"))
-    with path.open("rb") as file:
-        digest.update(file.read(_MIB))
-        if size > 2 * _MIB:
-            file.seek(-_MIB, os.SEEK_END)
-        digest.update(file.read(_MIB))
+_KEPT = ("job.json", "lock", "visitors")
+"""What is left of a job whose work is forgotten; `visitors` is the page's list of who may see it."""
+_ASKING_TRIES, _ASKING_SECONDS = 100, 0.01
 
 
 class Decision(BaseModel):
@@ -135,29 +101,39 @@ class Job:
         """
         inputs = tuple(Input.of(p) for p in paths)
         job = cls(jobs_dir.absolute() / job_id(task, inputs, settings, result_version))
-        with _writable(jobs_dir), job.runner() as free:
-            if free:
-                old = job.record() if (job.folder / "job.json").exists() else None
-                job.save(
-                    Record(
-                        id=job.id,
-                        task=task,
-                        result_version=result_version,
-                        created=old.created if old else time.time(),
-                        inputs=inputs,
-                        asked=settings.model_dump(mode="json"),
-                        decision=old.decision if old else None,
-                    )
-                )
+        asked = settings.model_dump(mode="json")
+        record = Record(
+            id=job.id,
+            task=task,
+            result_version=result_version,
+            created=time.time(),
+            inputs=inputs,
+            asked=asked,
+        )
+        with _writable(jobs_dir):
+            for _ in range(_ASKING_TRIES):
+                if job._ask(record):
+                    break
+                # Somebody else makes, or deletes, this very job at the moment.
+                time.sleep(_ASKING_SECONDS)
         return job
+
+    def _ask(self, record: Record) -> bool:
+        """Keep `record`, unless the job is running; returns whether there is a record now."""
+        with self.runner() as free:
+            if free:
+                if self.exists():
+                    old = self.record()
+                    record = record.model_copy(update={"created": old.created, "decision": old.decision})
+                self.save(record)
+            return self.exists()
 
     @classmethod
     def find(cls, jobs_dir: Path, id: str) -> "Job":
-        """The job with this id. Raises BadInput where there is none; an id is a name, never a path."""
-        folder = jobs_dir.absolute() / id
-        if not id.isalnum() or not (folder / "job.json").is_file():
-            raise BadInput(f"There is no job {id!r} in {jobs_dir}.", "`--jobs-dir` says where jobs are kept.")
-        return cls(folder)
+        """The job with this id. Raises NoSuchJob where there is none; an id is a name, never a path."""
+        if re.fullmatch("[0-9A-Za-z]{1,64}", id) and (job := cls(jobs_dir.absolute() / id)).exists():
+            return job
+        raise NoSuchJob(f"There is no job {id!r} in {jobs_dir}.", "`--jobs-dir` says where jobs are kept.")
 
     @classmethod
     def all(cls, jobs_dir: Path) -> list["Job"]:
@@ -170,6 +146,10 @@ class Job:
         return [job for *_, job in sorted(found, key=lambda entry: entry[:2])]
 
     # -- the record ------------------------------------------------------------------------------------------
+
+    def exists(self) -> bool:
+        """Whether there is a record of the job; a job that was deleted has none."""
+        return (self.folder / "job.json").is_file()
 
     def record(self) -> Record:
         """Read `job.json`. Raises BadInput where it is missing or not ours."""
@@ -200,23 +180,18 @@ class Job:
 
         The kernel lets go of the lock when its process ends, however it ends.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                yield False
-            else:
-                yield True
+        file = lock(self.folder)
+        with file or nullcontext():
+            yield file is not None
 
     def is_running(self) -> bool:
         """Whether some process runs the job now."""
-        with self.runner() as free:
-            return not free
+        return is_locked(self.folder)
 
     def request(self, what: Request) -> None:
-        """Ask the job's runner, whichever process it is, to stop."""
-        write_whole(self.folder / "request", what.encode())
+        """Ask the job's runner, whichever process it is, to stop. A job that was deleted has none."""
+        if self.exists():
+            write_whole(self.folder / "request", what.encode())
 
     def requested(self) -> Request | None:
         """What the runner is asked to do, if anything."""
@@ -232,14 +207,20 @@ class Job:
 
     # -- how it went -----------------------------------------------------------------------------------------
 
-    def state(self) -> State:
-        """What the job is doing. `interrupted`: its runner is gone and it had not ended."""
+    def state(self, *, held: bool | None = None) -> State:
+        """What the job is doing. `interrupted`: its runner, or the queue it waited in, is gone and it had not ended.
+
+        `held` says whether it waits or runs in the job queue of this process, where the caller knows that.
+        """
         last = self.journal.last_state()
         if isinstance(last, events.ENDINGS):
             return last.type
         if self.is_running():
             return "running"
-        return "queued" if isinstance(last, events.Queued) else "interrupted"
+        if isinstance(last, events.Queued):
+            return "queued" if _is_held(last, held) else "interrupted"
+        # A worker that died is being replaced.
+        return "running" if held else "interrupted"
 
     # -- finished work ---------------------------------------------------------------------------------------
 
@@ -266,18 +247,33 @@ class Job:
         )
 
     def has_result(self) -> bool:
-        """Whether the job is done and its files are still there."""
+        """Whether the job is done and its files are still there; of wanted pictures only a run can tell."""
         last = self.journal.last_state()
+        if self.record().asked.get("frames_out"):
+            return False
         return isinstance(last, events.Done) and all(path.exists() for path in last.outputs.paths())
 
     def forget_work(self) -> None:
         """Remove everything that was computed; only the question stays. Only the job's runner may."""
         for path in self.folder.iterdir():
-            if path.is_dir():
+            if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.name not in ("job.json", "lock"):
+            elif path.name not in _KEPT:
                 path.unlink()
         self.save(self.record().model_copy(update={"decision": None}))
+
+
+def _is_held(queued: events.Queued, held_here: bool | None) -> bool:
+    """Whether the queue that a job waits in is still there, as far as can be known."""
+    if held_here is not None and queued.queue_pid in (None, os.getpid()):
+        return held_here
+    if queued.queue_pid is None:
+        return True
+    try:
+        # A process that is younger than the event only has the same number.
+        return psutil.Process(queued.queue_pid).create_time() <= queued.time
+    except psutil.Error:
+        return False
 
 
 @contextmanager

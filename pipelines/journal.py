@@ -1,9 +1,13 @@
 """A job's events on disk, one JSON object a line: written by its runner, read by any number of listeners."""
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -11,6 +15,15 @@ from pipelines import events
 from pipelines.events import Event
 
 _POLL_SECONDS = 0.1
+_BLOCK_BYTES = 2**16
+
+_STATES = (events.Queued, events.Started, *events.ENDINGS)
+"""Events that change a job's state."""
+
+_MAY_BE_STATE = re.compile(
+    rb'"type":\s*"(?:' + b"|".join(s.model_fields["type"].default.encode() for s in _STATES) + rb')"'
+)
+"""Told from the bytes alone: a run tells thousands of other events, and parsing them takes most of the time."""
 
 
 class Journal:
@@ -55,12 +68,18 @@ class Journal:
         return start
 
     def last_state(self) -> Event | None:
-        """The newest event that changes the job's state, or None."""
-        newest: Event | None = None
-        for event, _ in self.read():
-            if isinstance(event, (events.Queued, events.Started, *events.ENDINGS)):
-                newest = event
-        return newest
+        """The newest event that changes the job's state, or None. Reads from the end, a block at a time."""
+        if not self._path.exists():
+            return None
+        with self._path.open("rb") as file:
+            # The last piece is empty, or what a writer has not finished.
+            for line in islice(_lines_backwards(file), 1, None):
+                if _MAY_BE_STATE.search(line):
+                    with suppress(ValidationError):
+                        event = events.parse(line)
+                        if isinstance(event, _STATES):
+                            return event
+        return None
 
     def has_ended(self) -> bool:
         """Whether the job's newest run is over."""
@@ -79,3 +98,16 @@ class Journal:
             if isinstance(last, events.ENDINGS) or given_up():
                 return
             time.sleep(_POLL_SECONDS)
+
+
+def _lines_backwards(file: BinaryIO) -> Iterator[bytes]:
+    """The pieces of `file` between line ends, the last first. Holds a block and a line."""
+    position = file.seek(0, os.SEEK_END)
+    begun = b""
+    while position:
+        size = min(_BLOCK_BYTES, position)
+        position -= size
+        file.seek(position)
+        begun, *lines = (file.read(size) + begun).split(b"\n")
+        yield from reversed(lines)
+    yield begun

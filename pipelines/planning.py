@@ -121,6 +121,7 @@ def prepare(
         settings.quality,
         settings.preset,
         device_index=device_index,
+        network=pipeline.network,
     )
     if kept:
         choice = replace(choice, values=kept.preset)

@@ -1,274 +1,278 @@
 """The job queue: it alone starts jobs, one at a time, first come first served; everyone else listens.
 
-Heavy work runs in a worker process: started on demand, kept warm, let go when idle. A worker that dies costs
-the span at hand: the job goes on in a new one. This module stays light; a page imports it.
+This module stays light; a page imports it.
 """
 
-import contextlib
 import logging
-import os
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
 
-from pydantic import ValidationError
-
-from pipelines import events
-from pipelines.errors import LongtakeError, WorkerDied
+from pipelines import disposal, events
+from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull
 from pipelines.events import Event
-from pipelines.jobs import Job
+from pipelines.jobs import Job, State
+from pipelines.ledger import Counters, Ledger
+from pipelines.retrying import run_through
 from pipelines.settings import Settings
 from pipelines.tasks import result_version
+from pipelines.ticket import Ticket
+from pipelines.worker_process import STOP_SECONDS, Runner, WorkerProcess, WorkerState
 
 log = logging.getLogger(__name__)
 
-_TRIES_PER_SPAN = 3
-_STOP_SECONDS = 20.0
-
-
-class Runner(Protocol):
-    """Where a job runs."""
-
-    def run(self, job: Job) -> str | None:
-        """Run `job` until it ends. Returns None, or how the runner died before the job ended."""
-        ...
-
-    def let_go(self) -> None:
-        """Free what is kept warm."""
-        ...
-
-
-class WorkerProcess:
-    """A worker process: started at the first job, kept warm for the next ones."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._last_words: deque[str] = deque(maxlen=20)
-
-    @property
-    def pid(self) -> int | None:
-        """The worker's process id, or None while there is none."""
-        return self._process.pid if self._process and self._process.poll() is None else None
-
-    def run(self, job: Job) -> str | None:
-        """Feed `job` to the worker and wait for its end."""
-        process = self._started()
-        assert process.stdin and process.stdout
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(os.fsencode(job.folder) + b"\n")
-            process.stdin.flush()
-        for line in process.stdout:
-            if (event := _parsed(line)) and event.job == job.id and isinstance(event, events.ENDINGS):
-                return None
-        return self._how_it_died(process)
-
-    def let_go(self) -> None:
-        """Close the worker's stdin and wait: it stops at the next frame. Kill it if it does not."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with contextlib.suppress(OSError):
-            if process.stdin:
-                process.stdin.close()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def _started(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._process.poll() is not None:
-            self.let_go()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines.worker", str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd=Path(__file__).parents[1],
-                # The driver and CUDA must count cards alike.
-                env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
-                # Its own session: Ctrl-C in a terminal is for the command line, which then asks the job to stop.
-                start_new_session=True,
-            )
-            threading.Thread(target=self._listen_to_stderr, args=(self._process,), daemon=True).start()
-        return self._process
-
-    def _listen_to_stderr(self, process: subprocess.Popen[bytes]) -> None:
-        for line in process.stderr or ():
-            text = line.decode(errors="replace").rstrip()
-            self._last_words.append(text)
-            log.info("worker: %s", text)
-
-    def _how_it_died(self, process: subprocess.Popen[bytes]) -> str:
-        code = process.wait()
-        self.let_go()
-        if code < 0:
-            reason = f"was killed by signal {-code}"
-            return reason + (" (the system may have run out of memory)" if code == -9 else "")
-        return f"ended with exit status {code}" + (f": {self._last_words[-1]}" if self._last_words else "")
-
-
-def _parsed(line: bytes) -> Event | None:
-    try:
-        return events.parse(line)
-    except ValidationError:
-        return None
+_CLOSING_SECONDS = 1.0
 
 
 class JobQueue:
     """Starts the jobs of one device, first come first served, in a thread of its own.
 
-    Holds one small object per waiting job. `runner` says where they run; an idle runner is let go after
-    `idle_seconds`.
+    Holds one small object per waiting job, at most `max_waiting` of them. `runner` says where they run; an idle
+    runner is let go after `idle_seconds`.
     """
 
     def __init__(
-        self, jobs_dir: Path, *, runner: Runner | None = None, idle_seconds: float | None = None
+        self,
+        jobs_dir: Path,
+        *,
+        runner: Runner | None = None,
+        idle_seconds: float | None = None,
+        max_waiting: int | None = None,
     ) -> None:
         self.jobs_dir = jobs_dir
         self.runner = runner or WorkerProcess()
         self._idle_seconds = idle_seconds
-        self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
+        self._max_waiting = max_waiting
+        self._ledger = Ledger()
+        self._waiting: deque[Ticket] = deque()
+        self._running: Ticket | None = None
+        self._after_each: list[Callable[[Job], None]] = []
+        # Held from the making of a folder until it waits, and while one is deleted; taken before `_changed`.
+        self._folders = threading.Lock()
         self._changed = threading.Condition()
+        self._freeing = False
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="job queue", daemon=True)
         self._thread.start()
 
-    def submit(self, task: str, path: Path, settings: Settings, *, force: bool = False) -> Job:
+    # -- what is asked of it ---------------------------------------------------------------------------------
+
+    def submit(self, task: str, path: Path, settings: Settings, *others: Path, force: bool = False) -> Job:
         """Queue the job for this question; a finished one is not computed again unless `force`.
 
-        A job that another process runs is attached to. Raises NotAVideo where the input cannot be read.
+        `others` are what the task reads besides the video at `path`: the masks of inpainting. A job that another
+        process runs is attached to. Raises NotAVideo where an input cannot be read, QueueFull where too many jobs
+        wait; nothing is left of a new question then.
         """
-        job = Job.create(self.jobs_dir, task, (path,), settings, result_version(task))
-        return self.start(job, force=force)
+        with self._folders:
+            job = Job.create(self.jobs_dir, task, (path, *others), settings, result_version(task))
+            try:
+                return self.start(job, force=force)
+            except QueueFull:
+                if job.journal.last_state() is None:
+                    with suppress(BadInput):
+                        disposal.erase([disposal.bin_job(job)])
+                raise
 
     def start(self, job: Job, *, force: bool = False) -> Job:
-        """Queue `job`, new or kept, unless it is finished, waiting or running already."""
+        """Queue `job`, new or kept, unless it is finished, waiting or running already. Raises QueueFull."""
         with self._changed:
             # One that has told its end and is about to leave may be queued behind itself.
             ended = job.journal.has_ended()
-            if job in self._waiting or (not ended and (job == self._running or job.is_running())):
+            if job in self.waiting or (not ended and (job == self.running or job.is_running())):
                 return job
+            if not force and job.has_result():
+                return job
+            self._check_room()
             if force:
                 job.forget_work()
-            elif job.has_result():
-                return job
             job.forget_request()
-            record = job.record()
-            job.journal.append(
-                events.Queued(
-                    job=job.id, task=record.task, name=record.inputs[0].path.name, position=len(self._waiting)
-                )
-            )
-            self._waiting.append(job)
+            ticket = Ticket.of(job)
+            ticket.tell(len(self._waiting))
+            self._waiting.append(ticket)
             self._changed.notify_all()
         return job
 
     def listen(self, job: Job, *, given_up: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """The events of the newest start of `job`, from its first. Closing it never stops the job.
 
-        A job that another process ran, and that was left unfinished by it, is taken over.
+        A job that another process ran, and that was left unfinished by it, is taken over. One that is deleted
+        meanwhile has nothing more to tell.
         """
 
         def left_or_given_up() -> bool:
             nobody_runs_it = not self._closed and not self.holds(job) and not job.is_running()
             if nobody_runs_it and not job.journal.has_ended():
+                if not job.exists():
+                    return True
                 self.start(job)
             return given_up()
 
         yield from job.journal.follow(job.journal.last_start(), given_up=left_or_given_up)
 
-    def holds(self, job: Job) -> bool:
-        """Whether `job` waits or runs here."""
-        with self._changed:
-            return job in self._mine()
-
     def stop(self, job: Job, what: str = "cancel") -> None:
         """Cancel or pause `job`, waiting or running, here or in another process."""
         with self._changed:
-            if job in self._waiting:
-                self._waiting.remove(job)
-                job.journal.append(
-                    events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id)
-                )
-                self._tell_positions()
-                return
+            for ticket in self._waiting:
+                if ticket.job == job:
+                    self._waiting.remove(ticket)
+                    self._tell(
+                        events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id),
+                        job,
+                    )
+                    self._tell_positions()
+                    return
         job.request("cancel" if what == "cancel" else "pause")
+
+    def delete(self, job: Job) -> int:
+        """Remove everything of `job`, and uploads that only it reads; returns how many bytes of disk that freed.
+
+        Raises BadInput where it waits or runs, here or in another process, NoSuchJob where it is gone.
+        """
+        jobs_dir = job.folder.parent
+        with self._folders:
+            with self._changed:
+                if not job.exists():
+                    raise NoSuchJob(f"There is no job {job.id} any more.", "It was deleted.")
+                if self.state(job) in ("queued", "running"):
+                    raise BadInput(f"The job {job.id} waits or runs.", "Cancel it first, then delete it.")
+                uploads = disposal.uploads_of(job)
+                folder = disposal.bin_job(job)
+            copies = disposal.bin_copies(jobs_dir, folder)
+            unread = disposal.bin_unread(jobs_dir, uploads).values()
+        return disposal.erase([folder, *copies, *unread])
+
+    def free_worker(self) -> None:
+        """Let an idle runner go now, and wait until it has gone. Raises BadInput where a job runs or waits."""
+        with self._changed:
+            if self._running or self._waiting:
+                raise BadInput("The worker is busy.", "Try again when no job runs.")
+            self._freeing = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._closed or not self._freeing)
 
     def close(self) -> None:
         """Stop at the next frame, free the runner and end the thread. Unfinished jobs can be resumed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        self.runner.let_go()
-        self._thread.join(_STOP_SECONDS)
+        for _ in range(int(STOP_SECONDS / _CLOSING_SECONDS)):
+            # More than once: it may just be starting.
+            self.runner.let_go()
+            self._thread.join(_CLOSING_SECONDS)
+            if not self._thread.is_alive():
+                return
 
-    def _mine(self) -> list[Job]:
-        return [*self._waiting, *([self._running] if self._running else [])]
+    def after_each(self, call: Callable[[Job], None]) -> None:
+        """From now on, `call` with every job that has run, in the queue's thread: it should be quick."""
+        self._after_each.append(call)
+
+    # -- what it tells ---------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> Job | None:
+        """The job that runs now."""
+        running = self._running
+        return running.job if running else None
+
+    @property
+    def waiting(self) -> list[Job]:
+        """The jobs that wait, the next one first."""
+        with self._changed:
+            return [ticket.job for ticket in self._waiting]
+
+    @property
+    def worker(self) -> WorkerState:
+        """Where jobs run, as it is now."""
+        return self.runner.worker
+
+    @property
+    def counters(self) -> Counters:
+        """What was counted since the queue was made."""
+        return self._ledger.counters
+
+    def holds(self, job: Job) -> bool:
+        """Whether `job` waits or runs here."""
+        with self._changed:
+            return job == self.running or job in self.waiting
+
+    def state(self, job: Job) -> State:
+        """What `job` is doing; one that waited in a page that is gone is `interrupted`."""
+        with self._changed:
+            return job.state(held=self.holds(job))
+
+    def ahead(self, job: Job) -> int | None:
+        """How many waiting jobs come before `job`; None where it does not wait here."""
+        waiting = self.waiting
+        return waiting.index(job) if job in waiting else None
+
+    def expected_wait(self, job: Job) -> float | None:
+        """Seconds until `job` should start, 0 where it runs; None where it is not here or nothing is known yet.
+
+        What the running one says of its time, and for those ahead the pace of recent runs here.
+        """
+        with self._changed:
+            place = self.ahead(job)
+            if place is None:
+                return 0.0 if job == self.running else None
+            return self._ledger.expected_wait(list(self._waiting)[:place])
+
+    # -- its thread ------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        while (job := self._next()) is not None:
+        while (ticket := self._next()) is not None:
+            job = ticket.job
+            self._ledger.begin(ticket)
             try:
-                self._run(job)
+                run_through(job, self.runner, self._ledger.hear, closed=lambda: self._closed)
             except (LongtakeError, OSError) as error:
                 log.exception("the job %s could not be run", job.id)
-                _fail(job, error)
+                known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
+                self._tell(events.Failed.of(job.id, known), job)
             finally:
                 with self._changed:
                     self._running = None
+                    self._ledger.leave()
                     self._tell_positions()
+            for call in self._after_each:
+                call(job)
 
-    def _next(self) -> Job | None:
-        with self._changed:
-            while not self._waiting and not self._closed:
-                if not self._changed.wait(self._idle_seconds):
-                    self.runner.let_go()
-            if self._closed:
-                return None
-            self._running = self._waiting.popleft()
-            return self._running
+    def _next(self) -> Ticket | None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._closed or self._freeing or self._waiting, self._idle_seconds
+                )
+                if self._closed:
+                    return None
+                if self._waiting and not self._freeing:
+                    self._running = self._waiting.popleft()
+                    return self._running
+            # Idle for long, or asked to. A worker may take a while to leave; nobody else waits for that.
+            self.runner.let_go()
+            with self._changed:
+                self._freeing = False
+                self._changed.notify_all()
+
+    def _check_room(self) -> None:
+        # One of them runs, or is about to.
+        held = len(self._waiting) + (self._running is not None)
+        if self._max_waiting is not None and held > self._max_waiting:
+            raise QueueFull(
+                f"{self._max_waiting} jobs wait already, as many as may.", "Try again when some are done."
+            )
 
     def _tell_positions(self) -> None:
-        for position, job in enumerate(self._waiting):
-            record = job.record()
-            job.journal.append(
-                events.Queued(
-                    job=job.id, task=record.task, name=record.inputs[0].path.name, position=position
-                )
-            )
+        for position, ticket in enumerate(self._waiting):
+            # One whose folder was removed by hand fails when it is its turn.
+            with suppress(OSError):
+                ticket.tell(position)
 
-    def _run(self, job: Job) -> None:
-        """Run `job` to its end, in a new worker where one dies: at most three tries at the same span."""
-        tries, finished = 0, -1
-        while not self._closed:
-            death = self.runner.run(job)
-            if death is None or self._closed or job.journal.has_ended():
-                return
-            done = job.count_finished()
-            tries, finished = (tries + 1, finished) if done == finished else (1, done)
-            if tries >= _TRIES_PER_SPAN:
-                _fail(
-                    job,
-                    WorkerDied(
-                        f"The worker {death}, {tries} times at the same place.",
-                        "Finished spans are kept. Try a lower --quality or --ram-limit-gb, then resume.",
-                    ),
-                )
-                return
-            job.journal.append(
-                events.Warned(
-                    job=job.id,
-                    code="worker_died",
-                    message=f"The worker {death}; the job goes on from the last finished span.",
-                )
-            )
-
-
-def _fail(job: Job, error: Exception) -> None:
-    known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
-    job.journal.append(events.Failed.of(job.id, known))
+    def _tell(self, event: Event, job: Job) -> None:
+        self._ledger.hear(event)
+        try:
+            job.journal.append(event)
+        except OSError as error:
+            log.warning("the job %s could not be told that it is %s: %s", job.id, event.type, error)

@@ -137,10 +137,16 @@ class _Run:
             kept=record.decision,
         )
         assignment = Assignment(
-            job.folder, prepared.video, prepared.frames, record.settings, prepared.choice, prepared.plan
+            job.folder,
+            prepared.video,
+            prepared.frames,
+            record.settings,
+            prepared.choice,
+            prepared.plan,
+            tuple(given.path for given in record.inputs),
         )
-        last = prepared.pipeline.stages[-1]
-        kept = job.finished(last.folder, last.suffix, assignment.spans)
+        prepared.pipeline.check(assignment)
+        kept = self._kept(prepared.pipeline.stages[-1], assignment)
         self._tell(prepared.planned(job.id, sum(map(len, kept))))
         if prepared.plan.risk == "cannot":
             no_room = NotEnoughDisk if prepared.lacks_disk else NotEnoughMemory
@@ -161,7 +167,7 @@ class _Run:
     def _run_stage(self, stage: Stage, assignment: Assignment, prepared: Preparation) -> None:
         """Compute the spans of `stage` that are missing; neighbours as one chain, so the halo is paid once."""
         grid = assignment.spans
-        kept = self._job.finished(stage.folder, stage.suffix, grid)
+        kept = self._kept(stage, assignment)
         done = kept_frames = sum(map(len, kept))
         pace = Pace(total=len(assignment.frames), done=done)
         supply = Supply(stage, assignment, check=self._look, on_step=self._degraded)
@@ -248,6 +254,11 @@ class _Run:
         )
 
     # -- around the frames -----------------------------------------------------------------------------------
+
+    def _kept(self, stage: Stage, assignment: Assignment) -> set[Span]:
+        """The spans of `stage` that need not be computed."""
+        finished = self._job.finished(stage.folder, stage.suffix, assignment.spans)
+        return {span for span in finished if stage.has_all(assignment, span)}
 
     def _path(self, stage: Stage, span: Span) -> Path:
         return self._job.folder / stage.folder / f"{span.name}{stage.suffix}"

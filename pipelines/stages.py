@@ -34,6 +34,8 @@ class Assignment:
     settings: Settings
     choice: Choice
     plan: Plan
+    inputs: tuple[Path, ...] = ()
+    """All that the job reads; the first is the video itself."""
 
     @property
     def spans(self) -> list[Span]:
@@ -71,6 +73,10 @@ class Stage(Protocol):
         """A writer of one span's file at `path` (a temporary name; the loop renames it)."""
         ...
 
+    def has_all(self, job: Assignment, span: Span) -> bool:
+        """Whether what a finished span keeps beside its file is there too; where it is not, it is computed again."""
+        ...
+
     def preview(self, item: Any) -> Pixels | None:
         """A picture of `item` `(H, W, 3)` uint8 RGB, or None where there is nothing to show."""
         ...
@@ -85,6 +91,8 @@ class Pipeline(Protocol):
 
     task: str
     engine: str
+    network: bool
+    """Whether the engine is a network, which computes on a card where there is one."""
 
     def windows(self, choice: Choice) -> Sequence[int]:
         """The window lengths, in frames, that the planner may choose from; a window is what is held at once."""
@@ -97,6 +105,10 @@ class Pipeline(Protocol):
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The prepasses, then the stage that makes the segments."""
+        ...
+
+    def check(self, job: Assignment) -> None:
+        """Look at what only this task needs; called before the first frame, at every start. Raises LongtakeError."""
         ...
 
     def cost(self, video: VideoInfo, settings: Settings) -> Cost:
@@ -115,6 +127,8 @@ class Pipeline(Protocol):
 class FrameByFrame:
     """Sizes of a pipeline that computes one frame at a time: its window is the frames that wait, decoded."""
 
+    network = False
+
     def windows(self, choice: Choice) -> Sequence[int]:
         """As many as the preset reads ahead, or fewer."""
         return range(1, choice.number("read_ahead_frames") + 1)
@@ -122,3 +136,14 @@ class FrameByFrame:
     def batches(self, choice: Choice) -> Sequence[int]:
         """One frame at a time."""
         return (1,)
+
+    def check(self, job: Assignment) -> None:
+        """Nothing but the video is needed."""
+
+
+class OneFile:
+    """A stage that keeps nothing of a span but its file."""
+
+    def has_all(self, job: Assignment, span: Span) -> bool:
+        """The file is all."""
+        return True

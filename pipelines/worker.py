@@ -15,6 +15,7 @@ from pathlib import Path
 from pipelines.events import Event
 from pipelines.jobs import Job
 from pipelines.run import run_job
+from pipelines.worker_process import WorkerState
 
 
 class InProcess:
@@ -23,9 +24,14 @@ class InProcess:
     def __init__(self) -> None:
         self._closing = threading.Event()
 
-    def run(self, job: Job) -> str | None:
+    @property
+    def worker(self) -> WorkerState:
+        """None: there is no process that could be let go."""
+        return WorkerState()
+
+    def run(self, job: Job, hear: Callable[[Event], None]) -> str | None:
         """Run `job` here. A crash takes this process with it."""
-        run_job(job, closing=self._closing.is_set)
+        run_job(job, closing=self._closing.is_set, echo=hear)
         return None
 
     def let_go(self) -> None:

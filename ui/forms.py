@@ -4,7 +4,7 @@ Nothing here repeats what the model says; a field added to a model appears on th
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -41,15 +41,19 @@ def field_texts(model: type[Settings]) -> dict[str, tuple[str, str]]:
 
 def make_component(model: type[Settings], name: str, i18n: gr.I18n) -> Component:
     """The component for one setting, ready to be placed where it is made."""
+    texts = {"label": i18n(field_key(name, "label")), "info": i18n(field_key(name, "info"))}
+    return _component(model.model_fields[name], **texts, elem_id=f"setting-{name}", min_width=120)
+
+
+def make_parameter(model: type[Settings], name: str) -> Component:
+    """The same for the API alone: never shown, and labelled with what the API's description says of it."""
     field = model.model_fields[name]
-    common: dict[str, Any] = {
-        # Empty text, not None: Gradio takes a parameter without a value for one that must be given.
-        "value": "" if field.default is None else field.default,
-        "label": i18n(field_key(name, "label")),
-        "info": i18n(field_key(name, "info")),
-        "elem_id": f"setting-{name}",
-        "min_width": 120,
-    }
+    return _component(field, label=f"{label_en(name, _unit(field))}: {field.description}", visible=False)
+
+
+def _component(field: FieldInfo, **common: Any) -> Component:
+    # Empty text, not None: Gradio takes a parameter without a value for one that must be given.
+    common["value"] = "" if field.default is None else field.default
     kind = _kind(field)
     if get_origin(kind) is Literal:
         choices = [str(choice) for choice in get_args(kind)]
@@ -76,13 +80,16 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
         raise BadInput(f"{where}{message}.", "Change the setting and run again.") from error
 
 
-def signature(model: type[Settings], first: str) -> inspect.Signature:
-    """The signature of a handler that takes `first` and then a form's values, by name.
+def named(handler: Callable[..., Any], model: type[Settings], *first: str) -> Callable[..., Any]:
+    """`handler`, which takes `first`, a form's values and the request in this order, with these as its names.
 
-    Gradio names an API's parameters after it.
+    Gradio names an API's parameters after a handler's signature, and finds the request by its annotation.
     """
-    names = [first, *field_names(model)]
-    return inspect.Signature([inspect.Parameter(n, inspect.Parameter.POSITIONAL_OR_KEYWORD) for n in names])
+    by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    names = (*first, *field_names(model), "request")
+    handler.__signature__ = inspect.Signature([inspect.Parameter(n, by_name) for n in names])  # type: ignore[attr-defined]
+    handler.__annotations__ = {"request": gr.Request}
+    return handler
 
 
 def _kind(field: FieldInfo) -> Any:

@@ -14,15 +14,16 @@ _LOOK_SECONDS = 0.25
 async def views(queue: JobQueue, job: Job) -> AsyncGenerator[View, None]:
     """The newest view of `job` whenever there is a newer one, at most four a second, until the job ends.
 
-    Closing it, at any moment, stops the listening and nothing else. Views that nobody had time for are skipped, so a
-    slow reader holds one view, not a backlog.
+    While the job waits, the view tells its place and when it is expected to start, as the queue knows it now. Closing
+    it, at any moment, stops the listening and nothing else. Views that nobody had time for are skipped, so a slow
+    reader holds one view, not a backlog.
     """
     listener = _Listener(queue, job)
     shown: View | None = None
     try:
         while True:
             ended = listener.ended  # before the view: the last view is then the last
-            if (view := listener.view) is not None and view is not shown:
+            if (told := listener.view) is not None and (view := _placed(queue, job, told)) != shown:
                 shown = view
                 yield view
             if ended:
@@ -32,6 +33,16 @@ async def views(queue: JobQueue, job: Job) -> AsyncGenerator[View, None]:
     finally:
         # May run on the event loop: only a flag is set here.
         listener.close()
+
+
+def _placed(queue: JobQueue, job: Job, view: View) -> View:
+    if view.status.state != "queued":
+        return view
+    ahead, wait = queue.ahead(job), queue.expected_wait(job)
+    return view.having(
+        position=view.status.position if ahead is None else ahead,
+        starts_in_seconds=None if wait is None else float(round(wait)),
+    )
 
 
 class _Listener:

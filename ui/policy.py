@@ -1,8 +1,12 @@
 """What a served page allows: whose jobs a visitor sees, how much one may ask for, what is kept and how long."""
 
+import ipaddress
+import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipelines.errors import BadInput
 
 
 class Policy(BaseModel):
@@ -53,3 +57,61 @@ class Policy(BaseModel):
             max_waiting=12,
             max_jobs_per_visitor=2,
         )
+
+    def changed(self, **given: object) -> Self:
+        """These rules, where `given` says nothing else (None). Raises BadInput where a value cannot be used."""
+        told = {name: value for name, value in given.items() if value is not None}
+        try:
+            return self.model_validate({**self.model_dump(), **told})
+        except ValidationError as error:
+            first = error.errors()[0]
+            flag = _flag(str(first["loc"][0]))
+            raise BadInput(
+                f"{flag}: {first['msg']}, not {first['input']!r}.", "`--help` says more."
+            ) from error
+
+
+def is_loopback(server_name: str) -> bool:
+    """Whether only programs of this machine reach what listens on `server_name`."""
+    try:
+        return ipaddress.ip_address(server_name.strip("[]")).is_loopback
+    except ValueError:
+        return server_name == "localhost"
+
+
+def gib(size: str) -> float:
+    """A size as people write it, `500mb` or `4gb`, in GiB; a gb is 1024 mb. Raises BadInput."""
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])b\s*", size, re.IGNORECASE)
+    if not found:
+        raise BadInput(f"{size!r} is no size.", "Write it as 500mb or 4gb.")
+    return float(found[1]) * 1024.0 ** ("kmgt".index(found[2].lower()) - 2)
+
+
+def sentence(name: str) -> str:
+    """A rule in a sentence, and its value on each kind of server: the help of its flag."""
+    kinds = (Policy(), "for this machine"), (Policy.public(), "for others"), (Policy.space(), "on a Space")
+    values = ", ".join(f"{_shown(name, getattr(policy, name))} {where}" for policy, where in kinds)
+    return f"{Policy.model_fields[name].description} Default: {values}."
+
+
+_UNITS = {
+    "ram_limit_gb": " GiB",
+    "jobs_max_gb": " GiB",
+    "max_file_gb": "gb",
+    "max_megapixels": " megapixels",
+    "max_minutes": " minutes",
+}
+
+
+def _shown(name: str, value: object) -> str:
+    return (
+        "none"
+        if value is None
+        else f"{value:g}{_UNITS[name]}"
+        if isinstance(value, (int, float)) and name in _UNITS
+        else str(value)
+    )
+
+
+def _flag(name: str) -> str:
+    return "--max-file-size" if name == "max_file_gb" else f"--{name.replace('_', '-')}"

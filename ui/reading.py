@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ui.render import clock
+from ui.render import moment
 from ui.texts import both, spans
 
 _INTERVALS = 5
@@ -61,7 +61,7 @@ def _stretches(intervals: list[dict[str, Any]]) -> str:
     """The blurred stretches that lose most sharpness, in the order of the video."""
     worst = sorted(intervals, key=lambda i: i["drop"] * (i["stop"] - i["start"]))[-_INTERVALS:]
     rows = "".join(
-        f"<li>{clock(i['start_seconds'])} – {clock(i['stop_seconds'])} · {both('severity.' + i['severity'])} · "
+        f"<li>{moment(i['start_seconds'])} – {moment(i['stop_seconds'])} · {both('severity.' + i['severity'])} · "
         f"−{_percent(i['drop'])}</li>"
         for i in sorted(worst, key=lambda i: int(i["start"]))
     )

@@ -5,17 +5,23 @@ fills in; they are given numbers only, so nothing from outside is ever part of o
 """
 
 import base64
+import time
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.errors import LongtakeError
 from pipelines.events import Planned
-from ui.texts import both, label
+from pipelines.example.faults import FAULTS
+from ui.texts import both, label, spans
 from ui.view import Status, View
 from ui.words import ERRORS_ZH, LIVE
 
 GIB = 2**30
+_CAN = {"queued": "stop", "running": "stop", "done": ""}
+"""What can be asked of a job, by its state; the style sheet shows buttons by it."""
+EXAMPLE_NAME = "longtake-example.mp4"
 
 GAUGE = f"""
 ${{value.bars.map(bar => `
@@ -62,8 +68,10 @@ The height is at least a tenth of the highest score, so that noise does not look
 
 
 def gauge(view: View) -> dict[str, list[dict[str, float | bool]]]:
-    """The value of `GAUGE`. The device has a bar only where the plan uses it."""
+    """The value of `GAUGE`: nothing before there is a plan; the device has a bar only where the plan uses it."""
     s = view.status
+    if not s.host_limit_bytes:
+        return {"bars": []}
     bars = [_bar(False, s.host_bytes, s.host_peak_bytes, s.host_predicted_bytes, s.host_limit_bytes)]
     if s.device_predicted_bytes:
         bars.append(
@@ -95,8 +103,8 @@ def curve(view: View) -> dict[str, object]:
     return {"points": [list(point) for point in points], "last": last}
 
 
-def strip(view: View) -> str:
-    """What the job is doing, how far it is and how long it will take."""
+def strip(view: View, link: str = "") -> str:
+    """What the job is doing, how far it is and how long it will take; `link` leads back to it."""
     s = view.status
     share = f'<progress max="{s.total}" value="{s.done}"></progress>' if s.total else "<progress></progress>"
     if s.state not in ("queued", "running"):
@@ -104,19 +112,26 @@ def strip(view: View) -> str:
     details = " · ".join(part for part in _details(s) if part)
     notes = "".join(f'<p class="lt-note">{escape(message)}</p>' for message in s.messages)
     return (
-        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}">'
-        f'<p><strong role="status">{both(f"state.{s.state}")}</strong> '
-        f'<span class="lt-name">{escape(s.name)}</span></p>'
+        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_CAN.get(s.state, "go-on")}">'
+        f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
+        f'<span class="lt-name">{escape(s.name)}</span></span>{_way_back(link)}</p>'
         f'{share}<p class="lt-figures">{details}</p>{notes}</section>'
     )
 
 
+def _way_back(link: str) -> str:
+    return f'<a class="lt-link" href="{escape(link, quote=True)}">{both("link")}</a>' if link else ""
+
+
 def _details(s: Status) -> list[str]:
     if s.state == "queued":
-        return [f"{s.position} {both('ahead')}" if s.position else ""]
+        return [
+            f"{s.position} {both('ahead')}" if s.position else both("next"),
+            f"{both('starts_in')} {clock(s.starts_in_seconds)}" if s.starts_in_seconds else "",
+        ]
     if s.state == "failed":
         return [failure(s.code, f"{s.message} {s.hint}")]
-    if s.state in ("paused", "cancelled"):
+    if s.state in ("paused", "cancelled", "interrupted"):
         return [escape(s.message), both("resumable")]
     if s.state == "running" and not s.stage:
         return [both("starting")]
@@ -136,6 +151,15 @@ def failure(code: str, message: str) -> str:
     """An error as HTML: what happened in Chinese where the reader is, and the words with the numbers for everyone."""
     chinese = ERRORS_ZH.get(code, ERRORS_ZH["internal"])
     return f'<span lang="zh">{escape(chinese)} </span>{escape(message.strip())} <code>{escape(code)}</code>'
+
+
+def log_lines(view: View) -> str:
+    """What happened when, the newest first."""
+    rows = "".join(
+        f"<li><time>{time.strftime('%H:%M:%S', time.localtime(at))}</time> {escape(line)}</li>"
+        for at, line in reversed(view.log)
+    )
+    return f'<ol class="lt-log">{rows}</ol>'
 
 
 def refusal(error: LongtakeError) -> str:
@@ -174,13 +198,23 @@ def card(plan: Planned, video_path: str) -> str:
     listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)
     # A browser that cannot play the file hides the player; nothing is converted for it.
     player = (
-        f'<video src="{escape(quote(f"gradio_api/file={video_path}", safe="/="))}" controls muted playsinline '
+        f'<video src="{_address(video_path)}" controls muted playsinline '
         f'preload="metadata" onerror="this.hidden=true" aria-label="{escape(facts.name)}"></video>'
     )
     return (
         f'<section class="lt-card"><h3 class="lt-name">{escape(facts.name)}</h3><div class="lt-split">{player}'
-        f"<dl>{listed}</dl></div><p>{escape(plan.preset_reason)}</p><p>{escape(plan.reason)}</p></section>"
+        f"<dl>{listed}</dl></div><p>{escape(plan.preset_reason)}</p><p>{escape(plan.reason)}</p>"
+        f"{_faults() if facts.name == EXAMPLE_NAME else ''}</section>"
     )
+
+
+def _faults() -> str:
+    rows = "".join(
+        f"<li><time>{moment(start)} – {moment(stop)}</time>{spans(fault.english, fault.chinese)}</li>"
+        for fault in FAULTS
+        for start, stop in [fault.seconds]
+    )
+    return f'<h3>{both("faults")}</h3><ul class="lt-faults">{rows}</ul>'
 
 
 def _variable(variable: bool) -> str:
@@ -214,6 +248,33 @@ def latest(view: View) -> str:
     )
 
 
+def pictures(paths: Sequence[str]) -> str:
+    """Pictures of a result, each a link to itself in full size: the chart, and frames named by their numbers."""
+    frames = [path for path in paths if "worst-" in Path(path).name]
+    charts = [path for path in paths if path not in frames]
+    shown = "".join(
+        f'<a class="lt-chart" href="{_address(path)}" target="_blank"><img src="{_address(path)}" '
+        f'alt="{label("chart")}"></a>'
+        for path in charts
+    )
+    return shown + (_worst(frames) if frames else "")
+
+
+def _worst(paths: Sequence[str]) -> str:
+    rows = "".join(
+        f'<a href="{_address(path)}" target="_blank"><figure><img src="{_address(path)}" loading="lazy" '
+        f'alt="{label("frame")} {number}"><figcaption>{both("frame")} {number}</figcaption></figure></a>'
+        for path in paths
+        for number in [f"{int(Path(path).stem.split('-')[-1]):,}"]
+    )
+    return f'<section class="lt-card lt-worst"><h3>{both("worst")}</h3><div>{rows}</div></section>'
+
+
+def _address(path: str) -> str:
+    """Where the browser fetches a file that lies in the page's cache."""
+    return escape(quote(f"gradio_api/file={path}", safe="/="))
+
+
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
@@ -228,3 +289,13 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def moment(seconds: float) -> str:
+    """A place in a video for people, with tenths: `1.8 s`, `1:02.4`, `1:02:03.0`."""
+    tenths = round(10 * seconds)
+    if tenths < 600:
+        return f"{tenths / 10:.1f} s"
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest / 10:04.1f}" if hours else f"{minutes}:{rest / 10:04.1f}"

@@ -37,6 +37,12 @@ def spans(english: str, chinese: str) -> str:
     return f'<span lang="en">{escape(english)}</span><span lang="zh">{escape(chinese)}</span>'
 
 
+def filled(key: str, **values: str) -> str:
+    """The live text `key` with values in it, as HTML in both languages; escapes."""
+    english, chinese = LIVE[key]
+    return spans(english.format(**values), chinese.format(**values))
+
+
 def label(key: str) -> str:
     """The live text `key` for an attribute, where only one text fits: `Memory / 内存`."""
     return escape(" / ".join(LIVE[key]), quote=True)

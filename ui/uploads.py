@@ -1,4 +1,4 @@
-"""Files that visitors bring: kept for their jobs, and looked at where a hostile one can do no harm."""
+"""Files that come and go: uploads, kept and looked at where a hostile one can do no harm, and results, handed out."""
 
 import asyncio
 import logging
@@ -6,18 +6,22 @@ import shutil
 import sys
 from pathlib import Path
 
+import gradio as gr
 from pydantic import ValidationError
 
 from pipelines import events
-from pipelines.errors import LongtakeError, NotAVideo
+from pipelines.errors import BadInput, LongtakeError, NotAVideo
 from pipelines.events import Event, Planned
 from pipelines.jobs import Input
 from pipelines.settings import Settings
 from pipelines.whole import whole
+from ui.render import EXAMPLE_NAME
+from ui.texts import error_text
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 120.0
+_ROOT = Path(__file__).parents[1]
 
 
 class Refused(LongtakeError):
@@ -36,15 +40,57 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     The page's cache is cleaned by age, also under a running job. A hard link costs nothing and survives that; where
     there can be none (another disk) the file is copied. The same contents are kept once.
     """
-    target = jobs_dir.absolute() / "uploads" / Input.of(path).content[:16] / path.name
-    if target.exists():
-        return target
-    with whole(target) as part:
-        try:
-            part.hardlink_to(path)
-        except OSError:
-            shutil.copyfile(path, part)
+    return _linked(path, jobs_dir.absolute() / "uploads" / Input.of(path).content[:16] / path.name)
+
+
+def hand_out(path: Path, cache: Path, key: str) -> str:
+    """The result at `path`, put where the page serves files from; returns where. Raises OSError where it is gone.
+
+    No part of the jobs' folder is ever served. The place is named after the job's `key`, which nobody guesses.
+    """
+    return str(_linked(path, cache / f"{key}-{path.stat().st_mtime_ns:x}" / path.name))
+
+
+def _linked(path: Path, target: Path) -> Path:
+    if not target.exists():
+        with whole(target) as part:
+            try:
+                part.hardlink_to(path)
+            except OSError:
+                shutil.copyfile(path, part)
     return target
+
+
+def take_uploads_alone(file: gr.File) -> gr.File:
+    """`file`, refusing addresses: Gradio would fetch them from here, and nothing leaves this machine."""
+    into_cache = file.async_move_resource_to_block_cache
+
+    async def refuse_addresses(path: str | Path | None) -> str | None:
+        if "://" in str(path):
+            raise gr.Error(
+                error_text(BadInput(f"{path} is an address.", "Download it, then upload the file."))
+            )
+        return await into_cache(path)
+
+    file.async_move_resource_to_block_cache = refuse_addresses  # type: ignore[assignment, method-assign]
+    return file
+
+
+async def example_clip(jobs_dir: Path) -> Path:
+    """The example clip, drawn at the first call by a process of its own. Raises LongtakeError where that fails."""
+    path = jobs_dir.absolute() / "example" / EXAMPLE_NAME
+    if not path.exists():
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "pipelines", "example", "-o", str(path)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=_ROOT,
+        )
+        _, words = await process.communicate()
+        if process.returncode:
+            raise LongtakeError("The example could not be drawn.", words.decode(errors="replace").strip())
+    return path
 
 
 async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Path) -> Planned:
@@ -60,7 +106,7 @@ async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Pat
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parents[1],
+        cwd=_ROOT,
         start_new_session=True,
     )
     try:

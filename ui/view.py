@@ -14,6 +14,7 @@ from pipelines.events import Event, Outputs, Planned
 
 CURVE_POINTS = 200
 _WARNINGS = 5
+_LOG_LINES = 60
 
 
 class Status(BaseModel):
@@ -21,10 +22,15 @@ class Status(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     job: str = Field(default="", description="The job's id: the same question has the same id.")
+    key: str = Field(default="", description="Shows the job to whoever has it, besides those who started it.")
     name: str = Field(default="", description="Name of the input.")
     task: str = ""
-    state: Literal["queued", "running", "done", "failed", "paused", "cancelled"] = "queued"
+    state: Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"] = "queued"
     position: int = Field(default=0, description="Jobs ahead while it is queued.")
+    starts_in_seconds: float | None = Field(default=None, description="Expected, while it is queued.")
+    started: float | None = Field(
+        default=None, description="When it was started last, seconds since the epoch."
+    )
     stage: str = ""
     frame: int | None = Field(default=None, description="The newest frame that was computed.")
     done: int = Field(default=0, description="Frames of the stage that are done.")
@@ -80,16 +86,23 @@ class View:
     planned: Planned | None = None
     preview: events.Preview | None = None
     outputs: Outputs | None = None
+    log: tuple[tuple[float, str], ...] = ()
+    """What happened when: seconds since the epoch and a line, the newest last, at most `_LOG_LINES`."""
     folder: str = ""
     """Where the input lies on the server: left out of messages, for visitors know their file by its name."""
 
     def after(self, event: Event) -> "View":
         """The view after one more event."""
+        if (line := _line(event)) is not None:
+            return replace(self, log=(*self.log, (event.time, self.named(line)))[-_LOG_LINES:])._after(event)
+        return self._after(event)
+
+    def _after(self, event: Event) -> "View":
         match event:
             case events.Planned():
-                return replace(self._with(**_plan(event)), planned=event)
+                return replace(self.having(**_plan(event)), planned=event)
             case events.Progress(value=value):
-                view = self._with(
+                view = self.having(
                     stage=event.stage,
                     frame=event.frame,
                     done=event.done,
@@ -111,12 +124,13 @@ class View:
                 # The last frames may have been too quick for an event of their own.
                 done = self.status.total
                 return replace(
-                    self._with(state="done", done=done, outputs=names, eta_seconds=None), outputs=outputs
+                    self.having(state="done", done=done, outputs=names, eta_seconds=None), outputs=outputs
                 )
             case _:
-                return self._with(**_changes(event, self))
+                return self.having(**_changes(event, self))
 
-    def _with(self, **changes: object) -> "View":
+    def having(self, **changes: object) -> "View":
+        """The view with these fields of its status changed: what only a server knows is told so."""
         return replace(self, status=self.status.model_copy(update=changes))
 
     def named(self, message: str) -> str:
@@ -145,7 +159,8 @@ def _changes(event: Event, view: View) -> dict[str, object]:
             place = {"job": event.job, "name": event.name, "task": event.task}
             return {**place, "state": "queued", "position": event.position}
         case events.Started():
-            return {"job": event.job, "state": "running", "position": 0}
+            begun: dict[str, object] = {"position": 0, "starts_in_seconds": None, "started": event.time}
+            return {**begun, "job": event.job, "state": "running", "code": "", "message": "", "hint": ""}
         case events.Memory():
             return {
                 "host_bytes": event.host_bytes,
@@ -164,3 +179,26 @@ def _changes(event: Event, view: View) -> dict[str, object]:
             return {"state": "cancelled", "eta_seconds": None}
         case _:
             return {}
+
+
+def _line(event: Event) -> str | None:
+    """An event as a line of the log; None for those that come many times a second."""
+    match event:
+        case events.Queued():
+            return f"queued, {event.position} ahead"
+        case events.Started():
+            return "started"
+        case events.Planned():
+            return f"planned: {event.preset_reason} {event.reason}"
+        case events.Segment():
+            return f"frames {event.start} to {event.stop - 1} are on disk"
+        case events.Degraded():
+            return f"frame {event.frame}: {event.rung} ({event.change}): {event.message}"
+        case events.Warned():
+            return f"{event.code}: {event.message}"
+        case events.Failed():
+            return f"failed: {event.message} {event.hint} [{event.code}]"
+        case events.Done() | events.Paused() | events.CancelledEvent():
+            return event.type
+        case _:
+            return None

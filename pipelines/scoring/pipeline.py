@@ -10,6 +10,7 @@ import numpy as np
 
 from memory.plan import Cost, Load
 from pipelines.events import Outputs
+from pipelines.report_file import video_facts, write_report
 from pipelines.scoring import chart, report
 from pipelines.scoring.analysis import RECORD, Look, compare, look
 from pipelines.scoring.smoothness import blur_record
@@ -17,7 +18,7 @@ from pipelines.scoring.summary import Seconds, Summary
 from pipelines.scoring.verdict import Records, verdicts
 from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span, widen
-from pipelines.stages import Assignment, FrameByFrame, Pixels, Sink, Stage
+from pipelines.stages import Assignment, FrameByFrame, OneFile, Pixels, Sink, Stage
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
@@ -34,7 +35,7 @@ class Scored(NamedTuple):
     frame: Frame
 
 
-class ScoreStage:
+class ScoreStage(OneFile):
     """Records of all frames, kept as arrays."""
 
     name = "score"
@@ -147,12 +148,12 @@ class ScorePipeline(FrameByFrame):
         blocks = summary.watch(verdicts(map(read_records, segments), window))
         report.write_scores(scores, blocks, job.frames.start, seconds)
         smoothness = summary.smoothness
-        report.write_report(
+        write_report(
             facts,
             {
                 "task": self.task,
                 "engine": self.engine,
-                "video": report.video_facts(job.video),
+                "video": video_facts(job.video),
                 "settings": settings.identity(),
                 "analysis_width": analysis_width(job),
                 "summary": summary.describe(seconds),

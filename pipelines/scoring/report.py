@@ -1,11 +1,9 @@
 """The files of a scored video: `scores.csv`, `report.json` and the worst frames as pictures."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from pipelines.pictures import save_picture
 from pipelines.scoring.summary import Seconds
@@ -37,26 +35,6 @@ def _rows(block: Verdicts, frame: int, seconds: Seconds) -> Iterator[str]:
     for i, (sharpness, blurred, frozen, cut, motion, score) in enumerate(columns, frame):
         moved = "" if math.isnan(motion) else f"{motion:.3f}"
         yield f"{i},{seconds(i):.6f},{sharpness:.6f},{blurred:d},{frozen:d},{cut:d},{moved},{score:.6f}\n"
-
-
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write `report` as JSON. Raises ValueError where a number is not finite."""
-    with whole(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-        json.dump(report, file, ensure_ascii=False, indent=2, allow_nan=False)
-        file.write("\n")
-
-
-def video_facts(info: VideoInfo) -> dict[str, Any]:
-    """What a report says of the video itself."""
-    return {
-        "name": info.path.name,
-        "codec": info.codec,
-        "width": info.width,
-        "height": info.height,
-        "frames": info.frames,
-        "frame_rate": str(info.frame_rate),
-        "seconds": round(float(info.seconds), 6),
-    }
 
 
 def write_worst(

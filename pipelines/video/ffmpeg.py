@@ -18,6 +18,7 @@ LOCAL_FILES_ONLY = {"protocol_whitelist": "file"}
 """Options for opening an input: a playlist in disguise must not reach the network."""
 
 _LAST_LINES = 20
+_MUXERS = {".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
 _QUIET = ("-hide_banner", "-nostdin", "-v", "error")
 
 
@@ -48,8 +49,8 @@ def decode(path: Path, stream_index: int, *, salvage: bool) -> list[str]:
 
 
 def muxer(path: Path) -> str:
-    """The container that a result's name asks for, also where `.part` follows it."""
-    return "matroska" if ".mkv" in path.suffixes else "mp4"
+    """The container that a result's name asks for, also where `.part` follows it; MP4 for a name that asks for none."""
+    return next((kind for suffix, kind in _MUXERS.items() if suffix in path.suffixes), "mp4")
 
 
 def run(arguments: list[str], *, timeout_seconds: float) -> subprocess.CompletedProcess[str]:

@@ -29,10 +29,13 @@ from pipelines.spans import Span
 from pipelines.video import ffmpeg, sound
 from pipelines.video.demuxing import open_input
 from pipelines.video.info import VideoInfo
-from pipelines.video.sound import Cut, SoundRefused, Track
+from pipelines.video.sound import Cut, SoundCodec, SoundRefused, Track
 
 _FINEST_TIMESCALE = 10_000_000
 _TOLERANCE_SECONDS = 0.000_501
+_NAMES: dict[SoundCodec, str] = {"aac": "AAC", "opus": "Opus"}
+_OF_TIMESCALES = ("mp4", "mov")
+_OF_MILLISECONDS = ("matroska", "webm")
 _NOT_COPIED = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 
 
@@ -45,12 +48,15 @@ class JoinReport:
     warnings: tuple[str, ...] = ()
 
 
-def join_segments(segments: Sequence[Path], info: VideoInfo, frames: Span, out: Path) -> JoinReport:
-    """Join the segments of `frames` into `out` (MP4, or Matroska where the name has `.mkv`), and check it.
+def join_segments(
+    segments: Sequence[Path], info: VideoInfo, frames: Span, out: Path, *, silent: bool = False
+) -> JoinReport:
+    """Join the segments of `frames` into `out` (MP4, or what else its name says), and check it.
 
     The whole video keeps the source's times, a delayed beginning included; a part of it begins at 0, with its
-    sound cut to it by whole packets. Sound that the container refuses is encoded to AAC, with a warning.
-    Holds a few packets. Writes to `out` itself, a temporary name; encoded sound lies beside it meanwhile.
+    sound cut to it by whole packets. Sound that the container refuses is encoded to AAC (WebM: Opus), with a warning;
+    a `silent` file has none. Holds a few packets. Writes to `out` itself, a temporary name; encoded sound lies
+    beside it meanwhile.
 
     Raises:
         NotEnoughDisk: the disk is full.
@@ -60,11 +66,12 @@ def join_segments(segments: Sequence[Path], info: VideoInfo, frames: Span, out: 
     encoded = out.with_name(f"{out.name}.sound.m4a")
     try:
         try:
-            return _join(segments, clock, out, None if info.images else info.path)
+            return _join(segments, clock, out, None if info.images or silent else info.path)
         except SoundRefused as refused:
-            why = f"The sound was encoded again to AAC: it cannot be copied ({refused})."
+            codec: SoundCodec = "opus" if ffmpeg.muxer(out) == "webm" else "aac"
+            why = f"The sound was encoded again to {_NAMES[codec]}: it cannot be copied ({refused})."
         try:
-            sound.encode_to_aac(info.path, encoded)
+            sound.encode(info.path, encoded, codec)
             return _join(segments, clock, out, encoded, why)
         except SoundRefused as refused:
             why = f"The sound was left out: it can be neither copied nor encoded again ({refused})."
@@ -122,9 +129,14 @@ def _join(
         options = {"movflags": "+faststart", **scales}
         kind = ffmpeg.muxer(out)
         target = stack.enter_context(
-            av.open(ffmpeg.address(out), "w", format=kind, container_options=options if kind == "mp4" else {})
+            av.open(
+                ffmpeg.address(out),
+                "w",
+                format=kind,
+                container_options=options if kind in _OF_TIMESCALES else {},
+            )
         )
-        pictures = target.add_stream_from_template(first.streams.video[0], opaque=True)
+        pictures = _add_pictures(target, first.streams.video[0])
         tracks: list[Track] = []
         packets = [_iter_pictures(segments, clock, pictures)]
         if sound_path is not None:
@@ -139,9 +151,20 @@ def _join(
     _check(out, clock, tracks)
     with out.open("rb") as written:
         os.fsync(written.fileno())
-    seldom = sound.seldom_played(tracks) if kind == "mp4" else []
+    seldom = sound.seldom_played(tracks) if kind in _OF_TIMESCALES else []
     said = [f"Many players do not play {codec} sound in MP4; it was copied as it is." for codec in seldom]
+    if kind == "webm" and clock.info.sample_aspect_ratio != 1:
+        said.append("The source's pixels are not square. The WebM does not say so: it is shown out of shape.")
     return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*warnings, *said))
+
+
+def _add_pictures(target: OutputContainer, segment: VideoStream) -> VideoStream:
+    """A track like the segments'. What some codecs leave to their container is not in the template."""
+    pictures = target.add_stream_from_template(segment, opaque=True)
+    pictures.codec_context.sample_aspect_ratio = segment.sample_aspect_ratio or Fraction(1)
+    if "alpha_mode" in segment.metadata:
+        pictures.metadata["alpha_mode"] = segment.metadata["alpha_mode"]
+    return pictures
 
 
 def _iter_pictures(
@@ -212,7 +235,7 @@ def _check(out: Path, clock: _Clock, tracks: Sequence[Track]) -> None:
             if packet.stream_index > 0:
                 continue
             shown = packet.pts * packet.time_base
-            if index == clock.frames.start and ffmpeg.muxer(out) == "matroska":
+            if index == clock.frames.start and ffmpeg.muxer(out) in _OF_MILLISECONDS:
                 begin = shown - clock.seconds(
                     index
                 )  # Matroska has no time before 0: it moves all tracks alike.

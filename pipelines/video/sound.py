@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av.error
 from av.audio.stream import AudioStream
@@ -13,8 +14,14 @@ from av.stream import Stream
 
 from pipelines.video import ffmpeg
 
+SoundCodec = Literal["aac", "opus"]
+
 _SELDOM_PLAYED = ("pcm_", "vorbis")
 _ENCODE_SECONDS = 3600.0
+_ENCODERS: dict[SoundCodec, tuple[str, ...]] = {
+    "aac": ("aac", "-b:a", "192k"),
+    "opus": ("libopus", "-b:a", "160k"),
+}
 
 
 class SoundRefused(Exception):
@@ -93,11 +100,12 @@ def _move(packet: "Packet[Stream]", ticks: int, stamp: int) -> None:
     packet.dts = stamp - ticks
 
 
-def encode_to_aac(source: Path, out: Path) -> None:
+def encode(source: Path, out: Path, codec: SoundCodec) -> None:
     """Encode all sound tracks of `source` into `out` (MP4), at their times. Raises SoundRefused."""
+    how = _ENCODERS[codec]
     done = ffmpeg.run(
         [
-            *("-copyts", *ffmpeg.source(source), "-map", "0:a", "-c:a", "aac", "-b:a", "192k"),
+            *("-copyts", *ffmpeg.source(source), "-map", "0:a", "-c:a", *how),
             *("-f", "mp4", "-y", ffmpeg.address(out)),
         ],
         timeout_seconds=_ENCODE_SECONDS,

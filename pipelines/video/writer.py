@@ -1,4 +1,4 @@
-"""Frames into an H.264 file, by an ffmpeg process of our own.
+"""Frames into a video file, by an ffmpeg process of our own.
 
 The file is whole only after `close`: an encoder whose parent dies finishes a short file that looks complete. So
 write to a temporary name, close, then rename.
@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
+from pipelines.settings import Codec
 from pipelines.video import ffmpeg
 from pipelines.video.demuxing import count_packets
+from pipelines.video.encodings import encoding
 from pipelines.video.info import ColourTags
 
 _FINISH_SECONDS = 600.0
@@ -23,10 +25,11 @@ _LARGEST_TIMESCALE = 2**31 - 1
 
 
 class VideoWriter:
-    """Writes frames (height, width, 3) uint8 RGB to `path`: MP4, or Matroska where the name has `.mkv`.
+    """Writes frames (height, width, 3) uint8 RGB to `path`: MP4, or what else the name says (see `ffmpeg.muxer`).
 
-    Odd sizes are padded to even ones by repeating the last row and column. Holds one frame when it pads; the
-    encoder's look-ahead (about 300 MB at 1080p) is in its own process, which ends when this one does.
+    Frames are RGBA, with 4 channels, for an encoding that keeps transparency. Where it needs them even, odd sizes
+    are padded by repeating the last row and column. Holds one frame when it pads; the encoder's look-ahead (about
+    300 MB at 1080p) is in its own process, which ends when this one does.
     """
 
     def __init__(
@@ -38,21 +41,22 @@ class VideoWriter:
         *,
         colour: ColourTags = ColourTags(),  # noqa: B008
         sample_aspect_ratio: Fraction = Fraction(1),
+        codec: Codec = "h264",
         crf: int = 18,
         preset: str = "veryfast",
     ) -> None:
+        how = encoding(codec, crf, preset)
         self._path = path
-        self._shape = (height, width, 3)
-        self._pad = (height % 2, width % 2)
+        self._shape = (height, width, 4 if how.alpha else 3)
+        self._pad = (height % 2, width % 2) if how.even else (0, 0)
         self._frames = 0
         size = f"{width + self._pad[1]}x{height + self._pad[0]}"
         rate = f"{frame_rate.numerator}/{frame_rate.denominator}"
         filters = ",".join([*_colour_filters(colour), f"setsar={_ratio(sample_aspect_ratio)}"])
         self._child = ffmpeg.Child(
             [
-                *("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", size, "-r", rate, "-i", "-", "-an"),
-                *("-vf", filters, "-fps_mode", "passthrough"),
-                *("-c:v", "libx264", "-preset", preset, "-crf", str(crf), "-pix_fmt", "yuv420p", "-bf", "0"),
+                *("-f", "rawvideo", "-pix_fmt", "rgba" if how.alpha else "rgb24", "-s", size, "-r", rate),
+                *("-i", "-", "-an", "-vf", filters, "-fps_mode", "passthrough", *how.arguments),
                 *("-video_track_timescale", str(min(frame_rate.numerator, _LARGEST_TIMESCALE))),
                 *("-f", ffmpeg.muxer(path), "-y", ffmpeg.address(path)),
             ],

@@ -45,6 +45,7 @@ class Numbers:
     computed: list[int] = field(default_factory=list)
     chains: list[tuple[int, int]] = field(default_factory=list)
     open_chains: int = 0
+    is_there: Callable[[Span], bool] = lambda span: True
 
     def compute(self, job: Any, start: int, stop: int) -> Generator[int]:
         self.chains.append((start, job.plan.window_frames))
@@ -60,6 +61,9 @@ class Numbers:
     def sink(self, job: Any, path: Path) -> TextSink:
         return TextSink(path)
 
+    def has_all(self, job: Any, span: Span) -> bool:
+        return self.is_there(span)
+
     def preview(self, item: int) -> Any:
         return np.full((4, 6, 3), item % 255, np.uint8)
 
@@ -72,14 +76,19 @@ class NumbersPipeline:
     stages: tuple[Numbers, ...]
     task: str = "score"
     engine: str = "builtin"
+    network: bool = False
     sizes: tuple[int, ...] = (8, 4, 2, 1)
     load: Load = field(default_factory=lambda: Load(fixed=2 * GIB))
+    checked: Callable[[Any], None] = lambda job: None
 
     def windows(self, choice: Any) -> tuple[int, ...]:
         return self.sizes
 
     def batches(self, choice: Any) -> tuple[int, ...]:
         return (1,)
+
+    def check(self, job: Any) -> None:
+        self.checked(job)
 
     def cost(self, video: Any, settings: Any) -> Cost:
         return Cost(host=self.load)

@@ -1,10 +1,13 @@
+import os
+import shutil
+import subprocess
 import threading
 from pathlib import Path
 
 import pytest
 
 from pipelines import events
-from pipelines.errors import BadInput, InputChanged, NotAVideo
+from pipelines.errors import BadInput, InputChanged, NoSuchJob, NotAVideo
 from pipelines.jobs import Input, Job
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span, split
@@ -68,10 +71,31 @@ def test_a_changed_input_is_noticed(tmp_path: Path, clip: Path) -> None:
         job.check_inputs()
 
 
-@pytest.mark.parametrize("id", ["", "nothere", "../jobs", "..", "/etc"])
+@pytest.mark.parametrize(
+    "id",
+    [
+        "",
+        ".",
+        "..",
+        "nothere",
+        "../x",
+        "../jobs",
+        "/etc",
+        "a/b",
+        "a\\b",
+        "\u0661\u0662",
+        "a\n",
+        "a\0",
+        "a" * 5000,
+    ],
+)
 def test_an_id_is_a_name_and_never_a_path(tmp_path: Path, clip: Path, id: str) -> None:
-    make(tmp_path, clip)
-    with pytest.raises(BadInput, match="no job"):
+    job = make(tmp_path, clip)
+    assert Job.find(tmp_path / "jobs", job.id) == job
+    for folder in (tmp_path, tmp_path / "jobs" / "\u0661\u0662"):
+        folder.mkdir(exist_ok=True)
+        (folder / "job.json").touch()
+    with pytest.raises(NoSuchJob, match="no job"):
         Job.find(tmp_path / "jobs", id)
 
 
@@ -149,6 +173,51 @@ def test_state_follows_the_events_and_the_runner(tmp_path: Path, clip: Path) -> 
     assert job.state() == "paused"
 
 
+def test_a_job_waits_as_long_as_the_process_whose_queue_it_is_in(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as other:
+        waits = events.Queued(job=job.id, task="score", name="clip", queue_pid=other.pid)
+        job.journal.append(waits)
+        assert job.state() == "queued"
+        assert job.state(held=False) == "queued", "in another process"
+        job.journal.append(waits.model_copy(update={"time": waits.time - 3600}))
+        assert job.state() == "interrupted", "another process had that number"
+        job.journal.append(waits)
+    assert job.state() == "interrupted"
+
+
+@pytest.mark.parametrize("pid", [None, os.getpid()])
+def test_whether_a_job_waits_here_is_known_here(tmp_path: Path, clip: Path, pid: int | None) -> None:
+    job = make(tmp_path, clip)
+    job.journal.append(events.Queued(job=job.id, task="score", name="clip", queue_pid=pid))
+    assert job.state(held=True) == job.state() == "queued"
+    assert job.state(held=False) == "interrupted"
+    job.journal.append(events.Started(job=job.id, worker_pid=1))
+    assert job.state(held=True) == "running", "between two workers"
+
+
+def test_a_question_that_somebody_else_asks_just_now_is_waited_for(tmp_path: Path, clip: Path) -> None:
+    known = make(tmp_path, clip)
+    record = known.record()
+    (known.folder / "job.json").unlink()
+    with known.runner():
+        asked: list[Job] = []
+        thread = threading.Thread(target=lambda: asked.append(make(tmp_path, clip)))
+        thread.start()
+        known.save(record)
+        thread.join(20)
+        assert asked == [known] and known.record() == record
+
+
+def test_nothing_of_a_deleted_job_comes_back_by_looking_or_stopping(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    shutil.rmtree(job.folder)
+    assert not job.is_running() and not job.exists() and job.requested() is None
+    job.request("cancel")
+    assert job.state() == "interrupted"
+    assert not job.folder.exists()
+
+
 def test_only_whole_spans_of_the_grid_are_kept(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     folder = job.folder / "segments"
@@ -179,8 +248,11 @@ def test_forget_work_leaves_the_question_alone(tmp_path: Path, clip: Path) -> No
     (job.folder / "segments").mkdir()
     (job.folder / "report.json").touch()
     job.journal.append(warn(job, "x"))
+    (job.folder / "visitors").touch()
+    (job.folder / "state").symlink_to(clip.parent)
     job.forget_work()
-    assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock"}
+    assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock", "visitors"}
+    assert clip.exists()
 
 
 def test_jobs_are_listed_oldest_first_without_what_cannot_be_read(tmp_path: Path, clip: Path) -> None:

@@ -1,5 +1,6 @@
 """The queue with a runner that the tests script: who runs when, what a death costs, who may stop what."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from pipelines import events
-from pipelines.errors import NotAVideo
+from pipelines.errors import BadInput, NoSuchJob, NotAVideo, QueueFull
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
 from pipelines.settings import ScoreSettings
+from pipelines.worker_process import WorkerState
 
 
 class Script:
@@ -22,7 +24,17 @@ class Script:
         self.let_go_count = 0
         self.at_once = 0
 
-    def run(self, job: Job) -> str | None:
+    @property
+    def worker(self) -> WorkerState:
+        return WorkerState()
+
+    def tell(self, job: Job, *told: events.Event) -> None:
+        for event in told:
+            job.journal.append(event)
+            self.hear(event)
+
+    def run(self, job: Job, hear: Callable[[events.Event], None]) -> str | None:
+        self.hear = hear
         self.at_once += 1
         assert self.at_once == 1, "two jobs at once"
         self.ran.append(job.id)
@@ -250,3 +262,404 @@ def test_a_missing_file_never_becomes_a_job(open_queue, tmp_path: Path) -> None:
     with pytest.raises(NotAVideo):
         queue.submit("score", tmp_path / "missing.mp4", ScoreSettings())
     assert Job.all(queue.jobs_dir) == []
+
+
+class Gate:
+    """A line of the script that waits until the test opens it; `reached` says that a job is there."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, job: Job) -> None:
+        self.reached.set()
+        assert self.opened.wait(60)
+        finish(job)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    gate = Gate()
+    yield gate
+    gate.opened.set()
+
+
+def asks(queue: JobQueue, clip: Path, **settings: int) -> Job:
+    return queue.submit("score", clip, ScoreSettings(**settings))
+
+
+def test_ten_visitors_at_once_and_never_two_on_the_device(open_queue, tmp_path: Path) -> None:
+    def works(job: Job) -> None:
+        job.journal.append(events.Started(job=job.id, worker_pid=1))
+        threading.Event().wait(0.002)
+        finish(job)
+
+    runner = Script(*[works] * 10)
+    queue = open_queue(runner)
+    together, jobs = threading.Barrier(10), []
+
+    def visitor(number: int) -> None:
+        clip = tmp_path / f"{number}.mp4"
+        clip.write_bytes(bytes([number]))
+        together.wait(60)
+        job = asks(queue, clip)
+        assert types(queue, job)[-1] == "done"
+        jobs.append(job)
+
+    threads = [threading.Thread(target=visitor, args=(number,)) for number in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(set(jobs)) == len(runner.ran) == 10
+    told = [event for job in jobs for event, _ in job.journal.read()]
+    ran = sorted((e for e in told if isinstance(e, (events.Started, events.Done))), key=lambda e: e.time)
+    assert [event.type for event in ran] == ["started", "done"] * 10
+    assert all(start.job == end.job for start, end in zip(ran[::2], ran[1::2], strict=True))
+
+
+def test_ten_who_ask_the_same_get_the_same_run(open_queue, clips) -> None:
+    runner = Script()
+    queue = open_queue(runner)
+    together, heard = threading.Barrier(10), []
+
+    def visitor() -> None:
+        together.wait(60)
+        heard.append(types(queue, asks(queue, clips[0]))[-1])
+
+    threads = [threading.Thread(target=visitor) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert heard == ["done"] * 10 and len(runner.ran) == 1
+
+
+# -- a queue has an end --------------------------------------------------------------------------------------
+
+
+def test_a_full_queue_says_so_and_keeps_nothing(open_queue, clips, gate) -> None:
+    queue = open_queue(Script(gate), max_waiting=1)
+    runs, waits = asks(queue, clips[0]), asks(queue, clips[1])
+    with pytest.raises(QueueFull, match=r"1 jobs wait already.*Try again") as full:
+        asks(queue, clips[2])
+    assert full.value.code == "queue_full"
+    assert Job.all(queue.jobs_dir) == [runs, waits]
+    assert {path.name for path in queue.jobs_dir.iterdir()} == {runs.id, waits.id, ".trash"}
+    assert asks(queue, clips[1]) == waits and asks(queue, clips[0]) == runs, "they are in already"
+
+
+def test_a_full_queue_still_shows_results_and_loses_none(open_queue, clips, gate) -> None:
+    queue = open_queue(Script(finish, gate), max_waiting=0)
+    done = asks(queue, clips[0])
+    assert types(queue, done)[-1] == "done"
+    asks(queue, clips[1])
+    assert asks(queue, clips[0]) == done
+    with pytest.raises(QueueFull):
+        queue.submit("score", clips[0], ScoreSettings(), force=True)
+    assert done.has_result()
+
+
+def test_a_full_queue_leaves_an_interrupted_job_to_be_resumed_later(open_queue, clips, gate) -> None:
+    queue = open_queue(Script(gate), max_waiting=0)
+    old = Job.create(queue.jobs_dir, "score", (clips[1],), ScoreSettings(), 1)
+    old.journal.append(events.Started(job=old.id, worker_pid=1))
+    asks(queue, clips[0])
+    with pytest.raises(QueueFull):
+        asks(queue, clips[1])
+    assert queue.state(old) == "interrupted"
+
+
+# -- who waits, and how long ---------------------------------------------------------------------------------
+
+
+def test_places_and_expected_starts(open_queue, clips, gate) -> None:
+    queue = open_queue(runner := Script(gate))
+    first, second, third = (asks(queue, clip) for clip in clips)
+    assert gate.reached.wait(60)
+    assert (queue.running, queue.waiting) == (first, [second, third])
+    assert [queue.ahead(job) for job in (first, second, third)] == [None, 0, 1]
+    assert [queue.expected_wait(job) for job in (first, second, third)] == [0.0, None, None]
+    runner.tell(first, progress(first, eta_seconds=1e6))
+    assert queue.expected_wait(second) == pytest.approx(1e6, rel=1e-3)
+    assert queue.expected_wait(third) is None, "no run of this task has ended here yet"
+    queue.stop(second)
+    assert queue.ahead(second) is None and queue.ahead(third) == 0
+    assert queue.expected_wait(second) is None
+
+
+def progress(job: Job, eta_seconds: float) -> events.Progress:
+    return events.Progress(
+        job=job.id, stage="s", done=1, total=2, frames_per_second=8.0, eta_seconds=eta_seconds, frame=0
+    )
+
+
+def test_the_queue_counts(open_queue, clips, gate) -> None:
+    queue = open_queue(runner := Script(die, gate))
+    first, second = asks(queue, clips[0]), asks(queue, clips[1])
+    assert gate.reached.wait(60)
+    runner.tell(first, progress(first, eta_seconds=1.0))
+    queue.stop(second)
+    counted = queue.counters
+    assert (counted.frames_per_second, counted.restarts) == (8.0, 1)
+    assert counted.finished == {"cancelled": 1}
+
+
+def test_an_ending_that_only_the_journal_heard_of_counts(open_queue, clips) -> None:
+    def tells_and_dies(job: Job) -> str:
+        finish(job)
+        return "was killed by signal 9"
+
+    queue = open_queue(runner := Script(tells_and_dies))
+    after = threading.Event()
+    queue.after_each(lambda job: after.set())
+    assert types(queue, asks(queue, clips[0])) == ["queued", "done"]
+    assert after.wait(60)
+    assert queue.counters.finished == {"done": 1} and queue.counters.restarts == 0 and len(runner.ran) == 1
+
+
+# -- what becomes of jobs that nobody holds ------------------------------------------------------------------
+
+
+def test_a_job_that_waited_in_a_page_that_is_gone_can_be_resumed(open_queue, clips, gate) -> None:
+    runner = Script(gate)
+    runner.let_go = gate.opened.set
+    queue = open_queue(runner)
+    asks(queue, clips[0])
+    waits = asks(queue, clips[1])
+    assert gate.reached.wait(60) and queue.state(waits) == "queued"
+    queue.close()
+    later = open_queue(Script())
+    assert later.state(waits) == "interrupted"
+    later.start(waits)
+    assert types(later, waits)[-1] == "done"
+    assert later.state(waits) == "done"
+
+
+def test_a_job_between_two_workers_runs(open_queue, clips) -> None:
+    queue, states = None, []
+
+    def starts_and_dies(job: Job) -> str:
+        job.journal.append(events.Started(job=job.id, worker_pid=1))
+        states.append(queue.state(job))
+        return die(job)
+
+    queue = open_queue(Script(starts_and_dies))
+    types(queue, asks(queue, clips[0]))
+    assert states == ["running"]
+
+
+def test_a_folder_removed_by_hand_does_not_end_the_queue(open_queue, clips, gate) -> None:
+    def finds_nothing(job: Job) -> None:
+        raise BadInput("no folder")
+
+    queue = open_queue(Script(gate, finds_nothing))
+    first, second, third = (asks(queue, clip) for clip in clips)
+    assert gate.reached.wait(60)
+    shutil.rmtree(second.folder)
+    gate.opened.set()
+    assert types(queue, third)[-1] == "done"
+    assert queue.state(first) == "done"
+
+
+# -- the worker ----------------------------------------------------------------------------------------------
+
+
+def test_a_warm_worker_is_freed_when_asked_and_never_under_a_job(open_queue, clips, gate) -> None:
+    runner = Script(gate)
+    queue = open_queue(runner)
+    job = asks(queue, clips[0])
+    assert gate.reached.wait(60)
+    with pytest.raises(BadInput, match="busy"):
+        queue.free_worker()
+    assert runner.let_go_count == 0
+    after = threading.Event()
+    queue.after_each(lambda job: after.set())
+    gate.opened.set()
+    assert types(queue, job)[-1] == "done" and after.wait(60)
+    queue.free_worker()
+    assert runner.let_go_count == 1
+    assert types(queue, asks(queue, clips[1]))[-1] == "done", "and the next job starts another"
+
+
+def test_a_job_that_comes_while_the_worker_leaves_waits_for_that(open_queue, clips, gate) -> None:
+    runner = Script()
+    leaving, gone = threading.Event(), threading.Event()
+
+    def leaves_slowly() -> None:
+        leaving.set()
+        assert gone.wait(60)
+
+    runner.let_go = leaves_slowly
+    queue = open_queue(runner)
+    freeing = threading.Thread(target=queue.free_worker)
+    freeing.start()
+    assert leaving.wait(60)
+    job = asks(queue, clips[0])
+    assert queue.waiting == [job] and runner.ran == [], "asking does not wait for the worker"
+    gone.set()
+    freeing.join(60)
+    assert types(queue, job)[-1] == "done"
+
+
+def test_a_job_that_comes_in_the_same_moment_finds_the_worker_freed(open_queue, clips) -> None:
+    runner = Script()
+    seen: list[int] = []
+    runner.let_go = lambda: seen.append(len(runner.ran))
+    queue = open_queue(runner)
+    with queue._changed:
+        queue._freeing = True
+        job = asks(queue, clips[0])
+    assert types(queue, job)[-1] == "done"
+    assert seen == [0]
+
+
+def test_a_worker_that_was_just_starting_is_stopped_all_the_same(open_queue, clips, monkeypatch) -> None:
+    monkeypatch.setattr("pipelines.queue._CLOSING_SECONDS", 0.05)
+    starting, heard_twice = threading.Event(), threading.Event()
+    runner = Script(lambda job: (starting.set(), heard_twice.wait(60))[0])
+
+    def let_go() -> None:
+        runner.let_go_count += 1
+        if runner.let_go_count == 2:
+            heard_twice.set()
+
+    runner.let_go = let_go
+    queue = open_queue(runner)
+    asks(queue, clips[0])
+    assert starting.wait(60)
+    queue.close()
+    assert runner.let_go_count == 2 and not queue._thread.is_alive()
+
+
+# -- deleting ------------------------------------------------------------------------------------------------
+
+
+def keep(jobs_dir: Path, clip: Path) -> Path:
+    kept = jobs_dir / "uploads" / f"0123{clip.stem}" / clip.name
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_bytes(clip.read_bytes())
+    return kept
+
+
+def test_a_deleted_job_is_gone_with_its_upload_and_what_was_served_of_it(open_queue, clips, tmp_path) -> None:
+    queue = open_queue(Script())
+    job = asks(queue, keep(queue.jobs_dir, clips[0]))
+    types(queue, job)
+    served = queue.jobs_dir / "cache" / "key" / "report.json"
+    served.parent.mkdir(parents=True)
+    served.hardlink_to(job.folder / "report.json")
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "film").touch()
+    (job.folder / "link").symlink_to(outside)
+    assert queue.delete(job) > 0
+    assert Job.all(queue.jobs_dir) == []
+    left = {path.relative_to(queue.jobs_dir).as_posix() for path in queue.jobs_dir.rglob("*")}
+    assert left == {".trash", "cache", "cache/key", "uploads", "uploads/0123a"}
+    assert (outside / "film").exists()
+    with pytest.raises(NoSuchJob):
+        queue.delete(job)
+    assert types(queue, asks(queue, clips[0])) == ["queued", "done"], "asked again, it is computed again"
+
+
+def test_an_upload_that_another_job_reads_stays(open_queue, clips) -> None:
+    queue = open_queue(Script())
+    kept = keep(queue.jobs_dir, clips[0])
+    first, second = asks(queue, kept), asks(queue, kept, window=5)
+    types(queue, first), types(queue, second)
+    queue.delete(first)
+    assert kept.exists()
+    queue.delete(second)
+    assert not kept.exists()
+
+
+def test_files_that_are_no_uploads_are_never_deleted(open_queue, clips, tmp_path) -> None:
+    queue = open_queue(Script())
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    theirs = elsewhere / "film.mp4"
+    theirs.write_bytes(b"theirs")
+    (queue.jobs_dir / "uploads").mkdir(parents=True)
+    (queue.jobs_dir / "uploads" / "linked").symlink_to(elsewhere)
+    (queue.jobs_dir / "film.mp4").write_bytes(b"beside")
+    paths = [
+        theirs,
+        queue.jobs_dir / "uploads" / "linked" / "film.mp4",
+        queue.jobs_dir / "uploads" / ".." / "film.mp4",
+    ]
+    for number, path in enumerate(paths):
+        job = asks(queue, path, window=3 + number)
+        types(queue, job)
+        queue.delete(job)
+        assert path.exists(), path
+
+
+def test_a_job_that_waits_or_runs_cannot_be_deleted(open_queue, clips, gate) -> None:
+    queue = open_queue(Script(gate))
+    jobs = [asks(queue, clip) for clip in clips[:2]]
+    assert gate.reached.wait(60)
+    jobs[0].journal.append(events.Started(job=jobs[0].id, worker_pid=1))
+    for job in jobs:
+        with pytest.raises(BadInput, match="waits or runs"):
+            queue.delete(job)
+    gate.opened.set()
+    assert [types(queue, job)[-1] for job in jobs] == ["done", "done"]
+
+
+def test_a_job_that_runs_in_another_process_cannot_be_deleted(open_queue, clips) -> None:
+    queue = open_queue(Script())
+    job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(), 1)
+    with job.runner():
+        with pytest.raises(BadInput, match="waits or runs"):
+            queue.delete(job)
+        finish(job)
+        with pytest.raises(BadInput, match="is running"):
+            queue.delete(job)
+    assert job.exists()
+    queue.delete(job)
+    assert not job.folder.exists()
+
+
+def test_a_job_that_is_asked_for_again_is_not_deleted_meanwhile(open_queue, clips, gate, monkeypatch) -> None:
+    queue = open_queue(Script(finish, gate))
+    job = asks(queue, clips[0])
+    types(queue, job)
+    (job.folder / "report.json").unlink()
+    create, refused = Job.create, []
+
+    def deletes() -> None:
+        with pytest.raises(BadInput, match="waits or runs"):
+            queue.delete(job)
+        refused.append(job)
+
+    deleting = threading.Thread(target=deletes)
+
+    def created(*question) -> Job:
+        made = create(*question)
+        deleting.start()
+        deleting.join(0.2)
+        return made
+
+    monkeypatch.setattr(Job, "create", created)
+    assert asks(queue, clips[0]) == job
+    deleting.join(60)
+    assert refused == [job] and job.exists()
+
+
+def test_a_job_whose_record_is_broken_can_be_deleted(open_queue, clips) -> None:
+    queue = open_queue(Script())
+    job = asks(queue, keep(queue.jobs_dir, clips[0]))
+    types(queue, job)
+    (job.folder / "job.json").write_text("{")
+    queue.delete(job)
+    assert not job.folder.exists()
+
+
+def test_who_listens_to_a_job_that_is_deleted_hears_no_more(open_queue, clips) -> None:
+    queue = open_queue(Script())
+    job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(), 1)
+    job.journal.append(events.Started(job=job.id, worker_pid=1))
+    listening = queue.listen(job)
+    assert next(listening).type == "started"
+    queue.delete(job)
+    assert list(listening) == []
+    assert not job.folder.exists()

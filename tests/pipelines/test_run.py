@@ -99,6 +99,23 @@ def test_a_hole_in_the_middle_is_filled_alone(bench: Bench) -> None:
     assert bench.result() == SQUARES
 
 
+def test_a_span_whose_companions_are_missing_is_computed_again(bench: Bench) -> None:
+    run(bench)
+    bench.stage.computed.clear()
+    bench.stage.is_there = lambda span: span.start != 20
+    assert only(run(bench), events.Planned)[0].frames_kept == 25
+    assert bench.stage.computed == list(range(20, 30))
+    assert bench.result() == SQUARES
+
+
+def test_a_pipeline_looks_at_what_it_needs_before_the_first_frame(bench: Bench) -> None:
+    seen = []
+    bench.pipeline.checked = lambda job: (seen.append(job.inputs), raising(DamagedVideo("No.", "Yes."))())
+    heard = run(bench)
+    assert heard[-1].code == "damaged_video" and not only(heard, events.Planned)
+    assert seen == [(bench.clip,)] and bench.stage.computed == []
+
+
 def test_a_prepass_is_kept_and_resumed_like_a_span(bench: Bench) -> None:
     prepass = Numbers(name="look", folder="state/look")
     prepass.before = at(15, raising(RuntimeError("a fault")))

@@ -127,7 +127,16 @@ def test_the_reason_is_a_sentence_with_the_facts(hardware):
     )
     assert choose(hardware(64, 11.6), VIDEO, "inpaint", "high").reason == (
         "Test Card with 11.6 GiB (tier 12gb), 64 GiB host, 1080p, 42 s (medium), quality high: compute at up to "
-        "1280 px, spans of 480 frames, windows of 50 frames, batches of 4, float16 numbers, read 16 frames ahead."
+        "1280 px, encode at CRF 15, spans of 480 frames, windows of 50 frames, batches of 4, float16 "
+        "numbers, read 16 frames ahead."
+    )
+
+
+def test_an_engine_that_is_no_network_is_not_planned_by_the_card(hardware):
+    choice = choose(hardware(64, 11.6), VIDEO, "inpaint", "high", network=False)
+    assert not {"window_frames", "batch_frames", "precision"} & set(choice.values)
+    assert choice.reason.endswith(
+        "compute at up to 1280 px, encode at CRF 15, spans of 480 frames, read 16 frames ahead."
     )
 
 

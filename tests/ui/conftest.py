@@ -2,23 +2,39 @@
 
 import copy
 import json
+import os
+import socket
 import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import httpx
 import imageio_ffmpeg
+import psutil
 import pytest
 from PIL import Image
+from starlette.middleware import Middleware
 
 from pipelines import events
 from pipelines.events import Event, Facts, Outputs, Planned
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
+from pipelines.worker_process import WorkerState
+from ui.desk import Desk
+from ui.monitor import Monitor
+from ui.page import build
+from ui.policy import Policy
+from ui.visitors import GiveCookie
 
 Script = Callable[[Job], Iterator[Event]]
+ROOT = Path(__file__).parents[2]
 
 
 REPORT: dict[str, Any] = {
@@ -41,22 +57,31 @@ class ScriptedRunner:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.ran: list[str] = []
+        self.worker = WorkerState()
         self._closed = threading.Event()
 
-    def run(self, job: Job) -> str | None:
+    def run(self, job: Job, hear: Callable[[Event], None]) -> str | None:
         self.ran.append(job.id)
+        self.worker = WorkerState("busy", os.getpid(), "builtin", len(self.ran), time.time())
+        self._tell(job, hear)
+        self.worker = replace(self.worker, state="warm")
+        return None
+
+    def _tell(self, job: Job, hear: Callable[[Event], None]) -> None:
         with job.runner():
             for event in self.script(job):
                 if self._closed.is_set():
-                    return None
-                if job.requested():
-                    job.journal.append(events.CancelledEvent(job=job.id))
-                    return None
-                job.journal.append(event)
-        return None
+                    return
+                told = events.CancelledEvent(job=job.id) if job.requested() else event
+                job.journal.append(told)
+                hear(told)
+                if told is not event:
+                    return
 
     def let_go(self) -> None:
-        self._closed.set()
+        if self.worker.state == "busy":
+            self._closed.set()
+        self.worker = WorkerState()
 
 
 def _planned(job: str = "", **changes: object) -> Planned:
@@ -171,13 +196,33 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     def launch(page: gr.Blocks, **options: Any) -> str:
         served.append(page)
         _, url, _ = page.launch(
-            prevent_thread_lock=True, quiet=True, ssr_mode=False, show_error=False, **options
+            prevent_thread_lock=True,
+            quiet=True,
+            ssr_mode=False,
+            show_error=False,
+            _frontend=False,  # a busy machine is taken for one without an address otherwise
+            app_kwargs={"middleware": [Middleware(GiveCookie)]},
+            **options,
         )
         return url
 
     yield launch
     for page in served:
         page.close(verbose=False)
+
+
+@pytest.fixture
+def page_over() -> Iterator[Callable[..., gr.Blocks]]:
+    """Builds the page over a queue, under a policy; nobody is waited for after they left."""
+    desks: list[Desk] = []
+
+    def make(queue: JobQueue, policy: Policy | None = None, **options: Any) -> gr.Blocks:
+        desks.append(Desk(queue, policy or Policy()))
+        return build(desks[-1], Monitor(queue), **options)
+
+    yield make
+    for desk in desks:
+        desk.presence.close()
 
 
 @pytest.fixture
@@ -212,3 +257,116 @@ def endless() -> Script:
 @pytest.fixture
 def progress() -> Callable[..., events.Progress]:
     return _progress
+
+
+PATIENCE_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Served:
+    """`python app.py` as a process that answers at `url` and writes its stderr to `log`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def family(self) -> list[psutil.Process]:
+        """The process and all its children."""
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+
+@contextmanager
+def _starter(folder: Path) -> Iterator[Callable[..., Served]]:
+    """Starts `python app.py` with its jobs in `folder/jobs` and waits until it answers."""
+    started: list[Served] = []
+
+    def answers(served: Served) -> bool:
+        try:
+            return httpx.get(f"{served.url}healthz", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def start(*flags: str, env: dict[str, str] | None = None) -> Served:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        command = [sys.executable, "app.py", f"--server-port={port}", f"--jobs-dir={folder / 'jobs'}"]
+        log = folder / f"app-{port}.log"
+        with log.open("wb") as words:
+            process = subprocess.Popen(
+                [*command, *flags], cwd=ROOT, stderr=words, env={**os.environ, **(env or {})}
+            )
+        served = Served(process, f"http://127.0.0.1:{port}/", log)
+        started.append(served)
+        _until(lambda: process.poll() is not None or answers(served))
+        assert process.poll() is None, log.read_text()
+        return served
+
+    try:
+        yield start
+    finally:
+        for served in started:
+            served.process.kill()
+            served.process.wait()
+
+
+def _until(condition: Callable[[], Any]) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], Any]], None]:
+    """Waits until something is so."""
+    return _until
+
+
+@pytest.fixture
+def start_app(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts `python app.py`, with its jobs in `tmp_path/jobs`."""
+    with _starter(tmp_path) as start:
+        yield start
+
+
+_TRAP = """
+import os, sys
+_log = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+_here = ("127.", "::1", "localhost", "0.0.0.0")
+def _look(event, args):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+        host = args[1][0] if isinstance(args[1], tuple) else None
+    elif event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
+        host = args[0]
+    else:
+        return
+    if host and not str(host).startswith(_here):
+        os.write(_log, f"{{event}} {{host}}\\n".encode())
+sys.addaudithook(_look)
+"""
+
+
+@dataclass(frozen=True)
+class Trap:
+    """An environment in which Python programs write down whom they ask on other machines."""
+
+    env: dict[str, str]
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def trap(tmp_path_factory: pytest.TempPathFactory) -> Trap:
+    """The trap; there is a proxy in it, which is no way out, and none to this machine either."""
+    folder = tmp_path_factory.mktemp("trap")
+    (folder / "sitecustomize.py").write_text(_TRAP.format(log=str(folder / "log")))
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    return Trap({"PYTHONPATH": str(folder), **dict.fromkeys(names, "http://192.0.2.1:9")}, folder / "log")
+
+
+@pytest.fixture(scope="module")
+def trapped_app(trap: Trap, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One `python app.py` for a module, in a trap."""
+    with _starter(tmp_path_factory.mktemp("trapped")) as start:
+        yield start(env=trap.env)

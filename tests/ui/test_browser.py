@@ -8,15 +8,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import imageio_ffmpeg
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
+from pipelines import events
 from pipelines.events import Event
+from pipelines.example.faults import FAULTS
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
+from pipelines.settings import ScoreSettings
 from ui import look
-from ui.page import I18N, build
+from ui.page import I18N
+from ui.policy import Policy
 
 pytestmark = pytest.mark.browser
 
@@ -48,12 +53,13 @@ def queue(tmp_path: Path) -> Iterator[JobQueue]:
 
 
 @pytest.fixture
-def visit(chromium: Any, serve: Callable[..., str]) -> Iterator[Visit]:
-    """Opens a page over a queue; fails at the end if the page asked anybody else for anything."""
-    contexts, outside = [], []
+def visit(chromium: Any, serve: Callable[..., str], page_over: Callable[..., gr.Blocks]) -> Iterator[Visit]:
+    """Opens a page over a queue; fails at the end if it asked anybody else for anything, or complained."""
+    contexts, outside, errors = [], [], []
 
-    def open_page(queue: JobQueue, **options: Any) -> Page:
-        url = serve(build(queue), theme=look.theme(), css_paths=look.CSS_PATH, head=look.HEAD, i18n=I18N)
+    def open_page(queue: JobQueue, policy: Policy | None = None, *, query: str = "", **options: Any) -> Page:
+        look_of_it = {"theme": look.theme(), "css_paths": look.CSS_PATH, "head": look.HEAD, "i18n": I18N}
+        url = serve(page_over(queue, policy), **look_of_it)
         context = chromium.new_context(**options)
         context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
@@ -62,13 +68,16 @@ def visit(chromium: Any, serve: Callable[..., str]) -> Iterator[Visit]:
             "request",
             lambda r: outside.append(r.url) if not r.url.startswith((url, "data:", "blob:")) else None,
         )
-        page.goto(url)
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url + query)
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert not outside
+    assert not errors
 
 
 @pytest.fixture
@@ -99,16 +108,21 @@ def test_a_video_is_looked_at_scored_and_reported(visit: Visit, queue: JobQueue,
     for fact in ("a & b.mp4", "320 × 240", "25 fps", "300 frames", "GiB", "low risk"):
         expect(card).to_contain_text(fact)
     page.locator("#run").click()
-    page.locator("#curve polyline").wait_for()
-    meter = page.get_by_role("meter")
+    page.locator(".lt-run polyline").wait_for()
+    meter = page.locator(".lt-run").get_by_role("meter")
     expect(meter).to_have_attribute("aria-valuenow", MOVED, timeout=PATIENCE_MS)
-    page.locator("#latest img").wait_for()
-    page.locator("#strip [data-state=done]").wait_for()
-    expect(page.locator("#report")).to_contain_text("Mean sharpness")
-    expect(page.locator("#files a[href$='/scores.csv']")).to_be_visible()
-    page.locator("#picture img").wait_for()
-    page.locator("#worst img").first.wait_for()
-    expect(page.locator("#cancel")).to_be_hidden()
+    page.locator(".lt-latest img").wait_for()
+    page.locator(".lt-run [data-state=done]").wait_for()
+    expect(page.locator(".lt-report")).to_contain_text("Mean sharpness")
+    expect(page.locator(".lt-files a[href$='/scores.csv']")).to_be_visible()
+    page.locator(".lt-chart img").wait_for()
+    page.locator(".lt-worst img").first.wait_for()
+    for shown in page.locator(".lt-chart img, .lt-worst img").all():
+        shown.scroll_into_view_if_needed()
+        expect(shown).to_have_js_property("complete", True)
+        assert shown.evaluate("picture => picture.naturalWidth") > 0, "it was served"
+    expect(page.locator(".lt-cancel")).to_be_hidden()
+    expect(page.locator(".lt-delete")).to_be_visible()
     be_enabled(page)
 
 
@@ -141,7 +155,7 @@ def test_a_setting_that_changes_is_looked_at_again(visit: Visit, queue: JobQueue
     be_enabled(page)
 
 
-def test_cancel_stops_the_job_and_leaving_does_not(
+def test_a_tab_is_closed_and_its_job_is_found_again_by_link_live(
     visit: Visit, make_queue: Callable[..., JobQueue], endless: Callable[[Job], Iterator[Event]], clip: Path
 ) -> None:
     queue = make_queue(endless)
@@ -149,18 +163,78 @@ def test_cancel_stops_the_job_and_leaving_does_not(
     choose(page, clip)
     be_enabled(page)
     page.locator("#run").click()
-    page.locator("#strip [data-state=running]").wait_for()
-    page.reload()
+    page.locator(".lt-run [data-state=running]").wait_for()
+    expect(page).to_have_url(re.compile(r"\?job=\w+&key=\w+$"))
+    link = page.url
+    context = page.context
+    page.close()
     (job,) = Job.all(queue.jobs_dir)
-    choose(page, clip)
-    be_enabled(page)
     assert queue.holds(job) and job.requested() is None
-    page.locator("#run").click()
-    page.locator("#strip [data-state=running]").wait_for()
-    page.locator("#cancel").click()
-    page.locator("#strip [data-state=cancelled]").wait_for()
-    be_enabled(page)
+    page = context.new_page()
+    page.goto(link)
+    page.locator(".lt-run [data-state=running]").wait_for()
+    page.locator(".lt-cancel").click()
+    page.locator(".lt-run [data-state=cancelled]").wait_for()
     assert job.state() == "cancelled"
+    page.locator(".lt-resume").click()
+    page.locator(".lt-run [data-state=running]").wait_for()
+    page.locator(".lt-pause").click()
+    page.locator(".lt-run [data-state=cancelled], .lt-run [data-state=paused]").wait_for()
+
+
+def test_a_job_of_an_earlier_server_is_resumed_from_the_list(
+    visit: Visit, make_queue: Callable[..., JobQueue], good_run: Callable[[Job], Iterator[Event]], clip: Path
+) -> None:
+    queue = make_queue(good_run)
+    job = Job.create(queue.jobs_dir, "score", (clip,), ScoreSettings(), 1)
+    job.journal.append(events.Queued(job=job.id, task="score", name="clip.mp4"))
+    job.journal.append(events.Started(job=job.id, worker_pid=1))
+    page = visit(queue)
+    page.get_by_role("tab", name="Jobs").click()
+    page.locator("#jobs [data-state=interrupted] a").click()
+    page.locator(".lt-run [data-state=interrupted]").wait_for()
+    page.locator(".lt-resume").click()
+    page.locator(".lt-run [data-state=done]").wait_for()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.locator(".lt-delete").click()
+    expect(page.locator(".lt-run [data-state]")).to_be_hidden()
+    assert Job.all(queue.jobs_dir) == []
+    page.get_by_role("tab", name="Jobs").click()
+    expect(page.locator("#jobs")).to_contain_text("No jobs yet")
+
+
+def test_a_link_of_somebody_else_leads_nowhere(
+    visit: Visit, make_queue: Callable[..., JobQueue], good_run: Callable[[Job], Iterator[Event]], clip: Path
+) -> None:
+    queue = make_queue(good_run)
+    job = Job.create(queue.jobs_dir, "score", (clip,), ScoreSettings(), 1)
+    page = visit(queue, Policy(local=False), query=f"?job={job.id}&key=wrong")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("no_such_job")
+    expect(page.locator(".lt-run [data-state]")).to_be_hidden()
+
+
+def test_the_example_shows_what_is_wrong_with_it(visit: Visit, queue: JobQueue) -> None:
+    page = visit(queue)
+    page.locator("#example").click()
+    be_enabled(page)
+    expect(page.locator("#card .lt-faults li")).to_have_count(len(FAULTS))
+
+
+def test_the_machine_is_shown_and_examined(visit: Visit, queue: JobQueue) -> None:
+    page = visit(queue)
+    expect(page.locator("#hardware")).to_contain_text("GiB free")
+    page.get_by_role("tab", name="System").click()
+    expect(page.locator("#system")).to_contain_text("The last hour")
+    page.get_by_role("button", name="Look at everything").click()
+    expect(page.locator("#doctor")).to_contain_text("ffmpeg", timeout=PATIENCE_MS)
+
+
+def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQueue) -> None:
+    page = visit(queue, Policy(local=False))
+    page.get_by_role("tab", name="System").click()
+    expect(page.locator("#system")).to_contain_text("The last hour")
+    expect(page.get_by_role("button", name="Free the worker")).to_be_hidden()
+    expect(page.locator("#system")).not_to_contain_text(str(queue.jobs_dir))
 
 
 def test_a_chinese_browser_gets_chinese(visit: Visit, queue: JobQueue, clip: Path) -> None:
@@ -193,4 +267,4 @@ def test_a_job_can_be_started_by_keyboard(
         if page.evaluate("document.activeElement.id") == "run":
             break
     page.keyboard.press("Enter")
-    page.locator("#strip [data-state=done]").wait_for()
+    page.locator(".lt-run [data-state=done]").wait_for()

@@ -1,9 +1,11 @@
 """The form is the model: nothing is repeated, nothing is forgotten."""
 
+import inspect
 from typing import Any, Literal, get_args, get_origin
 
 import gradio as gr
 import pytest
+from gradio.helpers import special_args
 
 from pipelines.errors import BadInput
 from pipelines.settings import ScoreSettings, Settings
@@ -78,5 +80,19 @@ def test_a_value_that_the_model_refuses_is_bad_input_in_words(values: dict[str, 
     assert told.value.hint
 
 
-def test_the_signature_names_the_first_parameter_and_then_the_settings() -> None:
-    assert list(forms.signature(ScoreSettings, "file").parameters) == ["file", *NAMES]
+def test_a_handler_is_named_after_the_settings_and_gets_the_request() -> None:
+    def handler(*values: object) -> tuple[object, ...]:
+        return values
+
+    named = forms.named(handler, ScoreSettings, "file")
+    assert list(inspect.signature(named).parameters) == ["file", *NAMES, "request"]
+    asked = gr.Request()
+    given, *_ = special_args(named, ["clip.mp4", *NAMES], request=asked)
+    assert given == ["clip.mp4", *NAMES, asked]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_api_explains_each_parameter(name: str) -> None:
+    parameter = forms.make_parameter(ScoreSettings, name)
+    assert (ScoreSettings.model_fields[name].description or "?") in str(parameter.label)
+    assert not parameter.visible

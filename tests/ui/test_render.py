@@ -63,7 +63,7 @@ def test_the_gauge_has_a_bar_for_the_device_only_where_the_plan_uses_one(plan: P
 @pytest.mark.parametrize(
     ("now", "peak", "predicted", "limit", "scale"),
     [
-        (0, 0, 0, 0, 1),
+        (0, 0, 0, 1, 1),
         (1, 2, 3, 1000, 6),
         (1, 400, 300, 500, 500),
         (1, 700, 300, 500, 700),
@@ -77,6 +77,10 @@ def test_nothing_on_the_gauge_lies_outside_it(
     )
     (bar,) = render.gauge(View(status))["bars"]
     assert bar["scale"] == scale
+
+
+def test_there_is_no_gauge_before_there_is_a_plan() -> None:
+    assert render.gauge(View()) == {"bars": []}
 
 
 @pytest.mark.parametrize(("frame", "done", "last"), [(None, 0, 0), (9, 10, 39), (109, 10, 139), (39, 40, 39)])
@@ -122,3 +126,11 @@ def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> No
 def test_figures_that_were_not_computed_are_dashes(report: dict[str, Any]) -> None:
     report["summary"]["motion"]["jerkiness"] = None
     assert "<dd>–</dd>" in describe(report["summary"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(1.76, "1.8 s"), (10.56, "10.6 s"), (59.96, "1:00.0"), (62.4, "1:02.4"), (3723, "1:02:03.0")],
+)
+def test_a_moment_has_tenths(seconds: float, shown: str) -> None:
+    assert render.moment(seconds) == shown

@@ -158,7 +158,7 @@ def test_sound_that_cannot_be_had_is_left_out_and_named(with_sound, tmp_path: Pa
     def refuses(*_: object) -> None:
         raise sound.SoundRefused("no decoder for it")
 
-    monkeypatch.setattr(sound, "encode_to_aac", refuses)
+    monkeypatch.setattr(sound, "encode", refuses)
     _, report = copy(with_sound("wmav2"), tmp_path / "out.mp4")
     assert report.audio_packets == 0 and "left out" in report.warnings[0]
     assert probe(tmp_path / "out.mp4").frames == 96

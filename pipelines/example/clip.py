@@ -1,0 +1,105 @@
+"""The example clip as a file: drawn when it is asked for, frame by frame, and complete or absent."""
+
+import errno
+import tempfile
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from pipelines.errors import BadInput, EncoderDied, NotEnoughDisk
+from pipelines.example import camera
+from pipelines.example.faults import FAULTS, FRAME_RATE, FRAMES, HEIGHT, WIDTH, Fault
+from pipelines.example.sound import write_sound
+from pipelines.video import ffmpeg
+from pipelines.video.info import ColourTags
+from pipelines.video.writer import VideoWriter
+from pipelines.whole import whole
+
+SUFFIX = ".mp4"
+
+_MARK = "longtake example clip"
+_VERSION = "1"
+"""Raised when the clip changes: an older one is then drawn anew."""
+_HEAD_BYTES = 2**16
+_COLOUR = ColourTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709")
+_CRF, _PRESET = 23, "veryfast"
+_JOIN_SECONDS = 60.0
+
+
+class Example(BaseModel):
+    """The clip at `path`, and what is wrong with it; `drawn` says whether it was not there yet."""
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["example"] = "example"
+    path: Path
+    drawn: bool
+    frames: int = FRAMES
+    frame_rate: str = str(FRAME_RATE)
+    faults: tuple[Fault, ...] = FAULTS
+
+
+def write_example(path: Path) -> Example:
+    """Draw the clip to `path`, an MP4 that plays while it loads; one that is there already stays as it is.
+
+    Two at once draw twice, and each puts a whole file there. Holds what `camera.frames` holds, beside the encoder's
+    process.
+
+    Raises:
+        BadInput: the name does not end in `.mp4`, something else has it, or nothing can be written there.
+        NotEnoughDisk, EncoderDied: writing failed.
+    """
+    if path.suffix.lower() != SUFFIX:
+        raise BadInput(f"{path.name} is no name for the example.", f"It is an MP4: let it end in {SUFFIX}.")
+    try:
+        drawn = not (path.exists() and _is_current(path))
+        if drawn:
+            with whole(path) as part:
+                part.touch()  # Before the work: it may be that nothing can be written there.
+                _write(part)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise NotEnoughDisk("The disk is full.", "Free some space, then try again.") from error
+        why = error.strerror or "it is no place for a file"
+        raise BadInput(f"{path} cannot be written ({why}).", "Name another place with -o.") from error
+    return Example(path=path.absolute(), drawn=drawn)
+
+
+def _is_current(path: Path) -> bool:
+    """Whether the file at `path` is this version's clip. Raises BadInput where it is no example at all."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if _MARK.encode() not in head:
+        raise BadInput(f"{path} is there, and it is not the example.", "Name another place with -o.")
+    return _comment().encode() in head
+
+
+def _comment() -> str:
+    return f"{_MARK} {_VERSION}."
+
+
+def _write(path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="longtake-") as folder:
+        silent, sound = Path(folder) / "silent.mp4", Path(folder) / "sound.wav"
+        write_sound(sound)
+        pictures = VideoWriter(silent, WIDTH, HEIGHT, FRAME_RATE, colour=_COLOUR, crf=_CRF, preset=_PRESET)
+        with pictures, closing(camera.frames()) as frames:
+            for frame in frames:
+                pictures.write(frame)
+        _join(silent, sound, path)
+
+
+def _join(silent: Path, sound: Path, path: Path) -> None:
+    done = ffmpeg.run(
+        [
+            *(*ffmpeg.source(silent), *ffmpeg.source(sound)),
+            *("-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", "-b:a", "64k"),
+            *("-metadata", f"comment={_comment()}", "-movflags", "+faststart"),
+            *("-f", "mp4", "-y", ffmpeg.address(path)),
+        ],
+        timeout_seconds=_JOIN_SECONDS,
+    )
+    if done.returncode:
+        said = " | ".join(done.stderr.split("\n")[:3]) or f"ffmpeg ended with {done.returncode}"
+        raise EncoderDied(f"The example could not be joined with its sound: {said}.", "Draw it again.")

@@ -1,0 +1,199 @@
+"""What serving costs: cold start, first paint, memory at rest and under uploads, beside a bare Gradio page.
+
+    python tests/bench/bench_serve.py [--uploads 50] [--visits 7]
+
+The bare page is a line of Markdown and a button, served by the same Gradio beside ours, visited in turn with it by the
+same Chromium. Machines are noisy: read the ratios. Results are printed and kept in tests/bench/results/serve.md.
+"""
+
+import argparse
+import contextlib
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+import psutil
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+MIB = 2**20
+UPLOAD_MIB = 20
+PATIENCE_SECONDS = 120.0
+
+BARE = """
+import sys
+import gradio as gr
+with gr.Blocks(analytics_enabled=False) as page:
+    gr.Markdown("# Bare")
+    gr.Button("Run", elem_id="run")
+page.launch(server_port=int(sys.argv[1]), quiet=True, ssr_mode=False, run_history=False, enable_monitoring=False)
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers, and how long it took to."""
+
+    url: str
+    process: psutil.Process
+    cold_start_seconds: float
+
+    @property
+    def rss_mib(self) -> float:
+        """What its process holds now."""
+        return self.process.memory_info().rss / MIB
+
+
+@contextlib.contextmanager
+def serving(command: Callable[[int], list[str]], ready: str) -> Iterator[Server]:
+    """Start a server and wait until `ready` answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    begin = time.perf_counter()
+    env = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
+    process = subprocess.Popen(command(port), cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        while not answers(url + ready):
+            if process.poll() is not None or time.perf_counter() - begin > PATIENCE_SECONDS:
+                sys.exit(f"{command(port)} does not answer")
+            time.sleep(0.02)
+        yield Server(url, psutil.Process(process.pid), time.perf_counter() - begin)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(url: str) -> bool:
+    """Whether `url` answers with 200."""
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def ours(jobs_dir: str) -> Callable[[int], list[str]]:
+    """The command line of our page."""
+    return lambda port: [sys.executable, "app.py", f"--server-port={port}", f"--jobs-dir={jobs_dir}"]
+
+
+def bare(port: int) -> list[str]:
+    """The command line of the bare page."""
+    return [sys.executable, "-c", BARE, str(port)]
+
+
+def visit(browser: Browser, url: str) -> tuple[float, float]:
+    """Milliseconds to the first paint with content, and until the main button is seen, in a fresh browser."""
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(url)
+        page.wait_for_selector("#run", state="visible", timeout=PATIENCE_SECONDS * 1000)
+        seen = page.evaluate("performance.now()")
+        paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        return paint, seen
+    finally:
+        context.close()
+
+
+def upload(url: str, look: Callable[[], None]) -> None:
+    """Upload UPLOAD_MIB of noise, a MiB at a time, with a look after each."""
+
+    def body() -> Iterator[bytes]:
+        yield b'--cut\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+        for _ in range(UPLOAD_MIB):
+            yield os.urandom(MIB)
+            look()
+        yield b"\r\n--cut--\r\n"
+
+    headers = {"Content-Type": "multipart/form-data; boundary=cut"}
+    answer = httpx.post(f"{url}gradio_api/upload", content=body(), headers=headers, timeout=PATIENCE_SECONDS)
+    answer.raise_for_status()
+    # The disk is not what is measured.
+    Path(answer.json()[0]).unlink()
+
+
+def paints(page: Server, other: Server, visits: int) -> tuple[list[float], list[float]] | None:
+    """Medians (first paint, button seen) of both pages, visited in turn; None without Chromium."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        return None
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        seen: dict[str, list[tuple[float, float]]] = {page.url: [], other.url: []}
+        for turn in range(visits + 1):
+            for url, times in seen.items():
+                found = visit(browser, url)
+                if turn:  # the first visit warms the server's caches
+                    times.append(found)
+        browser.close()
+    medians = [[statistics.median(one) for one in zip(*times, strict=True)] for times in seen.values()]
+    return medians[0], medians[1]
+
+
+def measure(uploads: int, visits: int) -> list[tuple[str, float, float | None]]:
+    """What was measured: name, ours, the bare page's."""
+    with serving(bare, "config"):
+        pass  # what both load is in the disk's cache now
+    with (
+        tempfile.TemporaryDirectory() as jobs,
+        serving(bare, "config") as other,
+        serving(ours(jobs), "healthz") as page,
+    ):
+        rows: list[tuple[str, float, float | None]] = [
+            ("cold start, s", page.cold_start_seconds, other.cold_start_seconds),
+            ("memory at rest, MiB", page.rss_mib, other.rss_mib),
+        ]
+        if found := paints(page, other, visits):
+            rows.append(("first contentful paint, ms", found[0][0], found[1][0]))
+            rows.append(("main button visible, ms", found[0][1], found[1][1]))
+        rows.append(("memory after the visits, MiB", page.rss_mib, other.rss_mib))
+        held = [page.rss_mib]
+        for _ in range(uploads):
+            upload(page.url, lambda: held.append(page.rss_mib))
+        rows.append((f"most memory in {uploads} uploads of {UPLOAD_MIB} MiB, MiB", max(held), None))
+        rows.append(("growth from before to after them, MiB", page.rss_mib - held[0], None))
+    return rows
+
+
+def table(rows: list[tuple[str, float, float | None]]) -> str:
+    """The rows as Markdown."""
+    head = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    lines = [
+        f"{head}, Gradio {version('gradio')}",
+        "",
+        "| | ours | a bare page | ratio |",
+        "|---|---|---|---|",
+    ]
+    for name, mine, other in rows:
+        beside = f"{other:.1f} | {mine / other:.2f}" if other is not None else "|"
+        lines.append(f"| {name} | {mine:.1f} | {beside} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--uploads", type=int, default=50)
+    parser.add_argument("--visits", type=int, default=7)
+    asked = parser.parse_args()
+    text = table(measure(asked.uploads, asked.visits))
+    print(text)
+    results = ROOT / "tests" / "bench" / "results"
+    results.mkdir(exist_ok=True)
+    (results / "serve.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

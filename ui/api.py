@@ -1,0 +1,244 @@
+"""The API: what programs ask, by name. The page shows nothing of it; both talk to the same desk.
+
+A task's endpoint (`/score`), and `/job` with `follow`, are streams of full statuses, each the whole truth; the last one
+comes with the files. All others answer once. Parameters are those of the settings models. Errors are messages in both
+languages that end with a code in brackets. Who may see which job is the desk's matter: a status carries a `key` that
+opens its job to programs without cookies.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from pipelines.errors import BadInput, LongtakeError
+from pipelines.jobs import Job
+from pipelines.settings import ScoreSettings, Settings
+from ui import forms
+from ui.desk import Desk
+from ui.run_view import shown
+from ui.uploads import hand_out, take_uploads_alone
+from ui.view import Status, View
+from ui.visitors import Visitor
+
+TASKS: dict[str, type[Settings]] = {"score": ScoreSettings}
+"""The tasks that the API offers."""
+
+Answer = dict[str, Any]
+
+
+class Api:
+    """Publishes the endpoints where it is made. `system` answers for the machine."""
+
+    def __init__(self, desk: Desk, system: Callable[[], Answer]) -> None:
+        self._desk = desk
+        self._system = system
+        # What is never shown costs the page nothing but its description.
+        self._door = gr.Button(visible=False)
+        self._file = take_uploads_alone(gr.File(label="The video: an upload.", visible=False))
+        self._job = gr.Textbox(label="A job's id, as its status tells it.", visible=False)
+        self._key = gr.Textbox(
+            "", label="The job's key: needed where the job is not the caller's.", visible=False
+        )
+        self._follow = gr.Checkbox(False, label="Stream statuses until the job ends.", visible=False)
+        self._status = gr.JSON(label="Status", visible=False)
+        self._files = gr.File(label="The files of a finished job.", file_count="multiple", visible=False)
+        for task, model in TASKS.items():
+            self._publish_task(task, model)
+        self._publish_jobs()
+
+    def _publish_task(self, task: str, model: type[Settings]) -> None:
+        """`/score`: run and stream. `/submit`, `/estimate` take the same settings and the task's name."""
+        settings = [forms.make_parameter(model, name) for name in forms.field_names(model)]
+        which = gr.Dropdown(list(TASKS), value=task, label="The task.", visible=False)
+        asked: list[Component] = [self._file, *settings]
+        told = [self._status, self._files]
+        publish, named = self._publish, forms.named
+        publish(named(self._runner(task, model), model, "file"), asked, told, task, _first_sentence(model))
+        publish(
+            named(self._submitter(model), model, "file", "task"),
+            [self._file, which, *settings],
+            [self._status],
+            "submit",
+            "Queue a job and answer with its status at once; /job tells how it goes.",
+        )
+        publish(
+            named(self._estimator(model), model, "file", "task"),
+            [self._file, which, *settings],
+            [self._status],
+            "estimate",
+            "What a run would do and hold, and why, without running it.",
+        )
+        publish(
+            self._inspect,
+            [self._file],
+            [self._status],
+            "inspect",
+            "What a video is: size, length, rate, sound.",
+        )
+
+    def _publish_jobs(self) -> None:
+        job, publish = [self._job, self._key], self._publish
+        publish(
+            self._watch,
+            [*job, self._follow],
+            [self._status, self._files],
+            "job",
+            "A job's full status and, when it is done, its files; as a stream with follow.",
+        )
+        publish(self._list, [], [self._status], "jobs", "The caller's jobs, the newest first (at most 100).")
+        for what, words in {
+            "cancel": "Stop a job; finished spans are kept.",
+            "pause": "Stop a job for now; finished spans are kept.",
+            "resume": "Go on with a job that was interrupted, paused, cancelled or failed.",
+            "delete": "Remove a job that is not waiting or running, and its files.",
+        }.items():
+            publish(self._asker(what), job, [self._status], what, words)
+        publish(
+            self._machine, [], [self._status], "system", "The machine, its memory, the worker and the queue."
+        )
+
+    def _publish(
+        self, handler: Any, inputs: list[Any], outputs: list[Any], name: str, description: str
+    ) -> None:
+        self._door.click(
+            handler,
+            inputs,
+            outputs,
+            api_name=name,
+            api_description=description,
+            concurrency_limit=None,
+            show_progress="hidden",
+        )
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    def _runner(self, task: str, model: type[Settings]) -> Any:
+        async def run(file: str | None, *values: Any) -> AsyncIterator[tuple[Any, Any]]:
+            *given, request = values
+            with told_to_visitors():
+                job = await self._desk.submit(Visitor.of(request), task, file, _settings(model, given))
+                async for answer in self._answers(job, request):
+                    yield answer
+
+        return run
+
+    def _submitter(self, model: type[Settings]) -> Any:
+        async def submit(file: str | None, task: str, *values: Any) -> Answer:
+            *given, request = values
+            with told_to_visitors():
+                job = await self._desk.submit(
+                    Visitor.of(request), _known(task), file, _settings(model, given)
+                )
+                return _json((await asyncio.to_thread(self._desk.snapshot, job)).status)
+
+        return submit
+
+    def _estimator(self, model: type[Settings]) -> Any:
+        async def estimate(file: str | None, task: str, *values: Any) -> Answer:
+            *given, _ = values
+            with told_to_visitors():
+                plan = await self._desk.inspect(_known(task), file, _settings(model, given))
+            return plan.model_dump(mode="json", exclude={"job", "type", "time", "frames_kept"})
+
+        return estimate
+
+    async def _inspect(self, file: str | None) -> Answer:
+        with told_to_visitors():
+            plan = await self._desk.inspect("score", file, ScoreSettings())
+        return plan.facts.model_dump(mode="json")
+
+    # -- jobs ------------------------------------------------------------------------------------------------
+
+    async def _watch(
+        self, job: str, key: str, follow: bool, request: gr.Request
+    ) -> AsyncIterator[tuple[Any, Any]]:
+        with told_to_visitors():
+            found = self._desk.find(Visitor.of(request), job, key)
+            if follow:
+                async for answer in self._answers(found, request):
+                    yield answer
+            else:
+                yield await asyncio.to_thread(
+                    self._answer, await asyncio.to_thread(self._desk.snapshot, found)
+                )
+
+    async def _list(self, request: gr.Request) -> list[Answer]:
+        entries = await asyncio.to_thread(self._desk.jobs, Visitor.of(request))
+        return [entry.model_dump(mode="json") for entry in entries]
+
+    def _asker(self, what: str) -> Any:
+        def ask(job: str, key: str, request: gr.Request) -> Answer:
+            with told_to_visitors():
+                visitor = Visitor.of(request)
+                found = self._desk.find(visitor, job, key)
+                if what == "delete":
+                    status = self._desk.snapshot(found).status
+                    self._desk.delete(visitor, found)
+                    return _json(status)
+                if what == "resume":
+                    self._desk.resume(visitor, found)
+                else:
+                    self._desk.queue.stop(found, what)
+                return _json(self._desk.snapshot(found).status)
+
+        return ask
+
+    async def _machine(self) -> Answer:
+        return await asyncio.to_thread(self._system)
+
+    async def _answers(self, job: Job, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
+        """Full statuses until the job ends, the last one with its files. Raises what a failed job failed with."""
+        session, last = str(request.session_hash), View()
+        self._desk.presence.arrive(session, Visitor.of(request).name)
+        try:
+            async with aclosing(self._desk.watch(job)) as listening:
+                async for last in listening:
+                    yield await asyncio.to_thread(self._answer, last)
+        finally:
+            self._desk.presence.leave(session)
+        if last.status.state == "failed":
+            raise _told(last.status)
+
+    def _answer(self, view: View) -> tuple[Any, Any]:
+        if view.outputs is None:
+            return _json(view.status), None
+        cache = Path(self._files.GRADIO_CACHE)
+        return _json(view.status), [hand_out(path, cache, view.status.key) for path in view.outputs.paths()]
+
+
+@contextmanager
+def told_to_visitors() -> Iterator[None]:
+    """Turns what goes wrong inside into what a visitor is told."""
+    try:
+        yield
+    except (LongtakeError, OSError) as error:
+        raise shown(error) from error
+
+
+def _settings(model: type[Settings], values: Sequence[Any]) -> Settings:
+    return forms.read(model, dict(zip(forms.field_names(model), values, strict=True)))
+
+
+def _known(task: str) -> str:
+    if task not in TASKS:
+        raise BadInput(f"There is no task {task!r}.", f"There are: {', '.join(TASKS)}.")
+    return task
+
+
+def _first_sentence(model: type[Settings]) -> str:
+    return (model.__doc__ or "").split("\n")[0]
+
+
+def _json(status: Status) -> Answer:
+    return status.model_dump(mode="json")
+
+
+def _told(status: Status) -> LongtakeError:
+    error = LongtakeError(status.message, status.hint)
+    error.code = status.code
+    return error

@@ -1,0 +1,198 @@
+"""What a job at work looks like; each task's tab has one, and a job's link leads to it.
+
+A run view only listens. Its buttons ask the desk; closing the page asks nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs
+
+import gradio as gr
+from gradio.components import Component
+
+from pipelines.errors import LongtakeError
+from pipelines.events import Outputs
+from ui import render
+from ui.desk import Desk
+from ui.reading import read_report
+from ui.texts import error_text
+from ui.uploads import hand_out
+from ui.view import View
+from ui.visitors import Visitor
+
+log = logging.getLogger(__name__)
+
+_ACTIONS = ("cancel", "pause", "resume", "delete")
+_VARIANTS: dict[str, Literal["primary", "stop"]] = {"resume": "primary", "delete": "stop"}
+_KEEP_LINK = "(link) => { if (link) history.replaceState(null, '', link); }"
+_FORGET_LINK = "() => { history.replaceState(null, '', location.pathname); }"
+_ASK_FIRST = """(link) => {
+  const words = navigator.language.startsWith('zh') ? '删除任务及其文件？' : 'Delete the job and its files?';
+  return [confirm(words) ? link : ''];
+}"""
+PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+class RunView:
+    """Lays out the view where it is made. `link` names the job that is shown: the query of the page's address."""
+
+    def __init__(self, desk: Desk, texts: gr.I18n) -> None:
+        self._desk = desk
+        self._texts = texts
+        self.link = gr.Textbox(visible=False)
+        with gr.Column(visible=False, elem_classes="lt-run") as self._whole:
+            self._strip = gr.HTML(elem_classes="lt-strip-block")
+            with gr.Row(elem_classes="lt-actions"):
+                self._buttons = {name: self._button(name) for name in _ACTIONS}
+            with gr.Row(equal_height=False):
+                with gr.Column(scale=3, min_width=300):
+                    self._gauge = gr.HTML(
+                        render.gauge(View()), html_template=render.GAUGE, elem_classes="lt-gauge-block"
+                    )
+                    self._curve = gr.HTML(
+                        render.curve(View()), html_template=render.CURVE, elem_classes="lt-curve-block"
+                    )
+                with gr.Column(scale=2, min_width=240):
+                    self._latest = gr.HTML()
+            self._lay_out_results()
+            with gr.Accordion(texts("longtake_log"), open=False):
+                self._log = gr.HTML(elem_classes="lt-log-block")
+        self._live: list[Component] = [self._strip, self._gauge, self._curve, self._latest, self._log]
+
+    def listen(self, *starts: Any) -> None:
+        """Follow the job named by `link` after each of these events, and let the buttons act on it."""
+        shown = [self._whole, *self._live, self._finished, *self._results]
+        following = [
+            start.success(self._follow, [self.link], shown, **PRIVATE, concurrency_limit=None)
+            for start in starts
+        ]
+        for start in starts:
+            # Another job takes the view: what was listened to before goes on unseen.
+            start.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
+        for name in ("cancel", "pause"):
+            self._buttons[name].click(self._asker(name), [self.link], None, **PRIVATE, queue=False)
+        resumed = self._buttons["resume"].click(
+            self._asker("resume"), [self.link], None, **PRIVATE, queue=False
+        )
+        resumed.success(self._follow, [self.link], shown, **PRIVATE, concurrency_limit=None)
+        deleted = self._buttons["delete"].click(
+            self._remover(),
+            [self.link],
+            [self.link, self._whole],
+            js=_ASK_FIRST,
+            **PRIVATE,
+            queue=False,
+            cancels=following,
+        )
+        deleted.success(None, None, None, js=_FORGET_LINK, **PRIVATE)
+
+    # -- layout ----------------------------------------------------------------------------------------------
+
+    def _button(self, name: str) -> gr.Button:
+        # Which of them can be pressed follows from the state that the strip tells: the style sheet hides the others.
+        return gr.Button(
+            self._texts(f"longtake_{name}"),
+            size="sm",
+            variant=_VARIANTS.get(name, "secondary"),
+            elem_classes=f"lt-{name}",
+            min_width=100,
+            scale=0,
+        )
+
+    def _lay_out_results(self) -> None:
+        with gr.Column(visible=False) as self._finished:
+            report = gr.HTML()
+            # Not an image and a gallery: with those the browser would load half a megabyte before it shows the page.
+            pictures = gr.HTML()
+            files = gr.File(
+                label=self._texts("longtake_files"),
+                file_count="multiple",
+                interactive=False,
+                elem_classes="lt-files",
+            )
+        self._results: list[Component] = [report, pictures, files]
+
+    # -- handlers --------------------------------------------------------------------------------------------
+
+    async def _follow(self, link: str, request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
+        if not link:
+            return
+        last, state = View(), ""
+        try:
+            job = self._find(link, request)
+            async with aclosing(self._desk.watch(job)) as listening:
+                async for view in listening:
+                    yield await asyncio.to_thread(self._values, view, last, state, link)
+                    last, state = view, view.status.state
+        except (LongtakeError, OSError) as error:
+            raise shown(error) from error
+
+    def _values(self, view: View, last: View, last_state: str, link: str) -> tuple[Any, ...]:
+        state = view.status.state
+        changed = state != last_state
+        pictured = view.preview is not None and view.preview is not last.preview
+        return (
+            gr.update(visible=True) if not last_state else gr.skip(),
+            render.strip(view, link),
+            render.gauge(view),
+            render.curve(view),
+            render.latest(view) if pictured else gr.update(value="") if not last_state else gr.skip(),
+            render.log_lines(view) if view.log != last.log else gr.skip(),
+            gr.update(visible=view.outputs is not None) if changed else gr.skip(),
+            *(self._outcome(view) if view.outputs else (gr.skip(),) * len(self._results)),
+        )
+
+    def _outcome(self, view: View) -> tuple[Any, ...]:
+        outputs, key = view.outputs or Outputs(), view.status.key
+        cache = Path(self._results[-1].GRADIO_CACHE)
+        pictures = [outputs.picture, *outputs.worst] if outputs.picture else [*outputs.worst]
+        return (
+            read_report(outputs.report) if outputs.report else "",
+            render.pictures([hand_out(path, cache, key) for path in pictures]),
+            [hand_out(path, cache, key) for path in outputs.paths() if path not in outputs.worst],
+        )
+
+    def _asker(self, what: str) -> Any:
+        def ask(link: str, request: gr.Request) -> None:
+            try:
+                job = self._find(link, request)
+                if what == "resume":
+                    self._desk.resume(Visitor.of(request), job)
+                else:
+                    self._desk.queue.stop(job, what)
+            except (LongtakeError, OSError) as error:
+                raise shown(error) from error
+
+        return ask
+
+    def _remover(self) -> Any:
+        def remove(link: str, request: gr.Request) -> tuple[Any, Any]:
+            if not link:  # thought better of it
+                return gr.skip(), gr.skip()
+            try:
+                self._desk.delete(Visitor.of(request), self._find(link, request))
+            except (LongtakeError, OSError) as error:
+                raise shown(error) from error
+            return "", gr.update(visible=False)
+
+        return remove
+
+    def _find(self, link: str, request: gr.Request) -> Any:
+        return self._desk.find(Visitor.of(request), *named_in(link))
+
+
+def named_in(link: str) -> tuple[str, str]:
+    """Job id and key in a link's query; empty where it names none."""
+    query = parse_qs(link.removeprefix("?"))
+    return query.get("job", [""])[0], query.get("key", [""])[0]
+
+
+def shown(error: Exception) -> gr.Error:
+    """`error` as a visitor is told it: in both languages, with its code."""
+    known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
+    log.warning("a visitor was told: %s", known)
+    return gr.Error(error_text(known), print_exception=False)

@@ -21,8 +21,8 @@ from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.folders import is_video_folder, videos_in
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
-from pipelines.settings import CopySettings, ScoreSettings, Settings
-from pipelines.tasks import RESULT_SUFFIXES
+from pipelines.settings import CopySettings, InpaintSettings, ScoreSettings, Settings
+from pipelines.tasks import result_suffixes
 
 app = App(name="python -m pipelines", help="Run videos of any length on whatever memory is there.")
 
@@ -54,6 +54,11 @@ class Place:
 
 
 _OPTIONS, _PLACE, _SCORE, _COPY = Options(), Place(), ScoreSettings(), CopySettings()
+_INPAINT = InpaintSettings()
+_MASK_HELP = (
+    "What to remove, white on black: one picture for all frames; a folder or a zip of pictures, one a frame; a mask "
+    "video or GIF. For a folder of videos a folder with a mask for each, of the same name."
+)
 _Flat = Parameter(name="*")
 
 
@@ -67,6 +72,28 @@ def score(
         _score_folder(path, settings, options, console)
     else:
         _run("score", path, settings, options, console)
+
+
+@app.command
+def inpaint(
+    path: Path,
+    /,
+    *,
+    mask: Annotated[Path | None, Parameter(help=_MASK_HELP)] = None,
+    settings: Annotated[InpaintSettings, _Flat] = _INPAINT,
+    options: Options = _OPTIONS,
+) -> None:
+    """Remove an object from a video, or from each video of a folder: what a mask marks is filled from other frames."""
+    console = Console(json=options.json)
+    if mask is None and not settings.follows:
+        raise BadInput(
+            "Nothing says what to remove.",
+            "Give --mask, or say where the object is with --box x,y,width,height@frame.",
+        )
+    if path.is_dir() and is_video_folder(path):
+        _inpaint_folder(path, mask, settings, options, console)
+    else:
+        _run("inpaint", path, settings, options, console, *([mask] if mask else []))
 
 
 @app.command
@@ -111,12 +138,39 @@ def doctor(*, options: Place = _PLACE) -> None:
     Console(json=options.json).checkup(examine(options.jobs_dir))
 
 
-def _run(task: str, path: Path, settings: Settings, options: Options, console: Console) -> None:
-    if options.output and options.output.suffix.lower() not in RESULT_SUFFIXES[task]:
-        kinds = ", ".join(RESULT_SUFFIXES[task])
+@app.command
+def example(
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("longtake-example.mp4"),
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Draw a clip of 12 s with known faults in it: something to try scoring on.
+
+    Args:
+        output: Where to put it, an MP4. One that is there already stays.
+        json: What was drawn as one JSON object on stdout, and nothing else.
+    """
+    from pipelines.example.clip import write_example  # here: it loads what draws
+
+    console = Console(json=json)
+    clip = write_example(output)
+    if json:
+        console.show(clip)
+    console.say(f"{'clip':>8}  {clip.path}")
+    for fault in clip.faults:
+        begin, end = fault.seconds
+        console.say(f"{begin:8.2f} – {end:.2f} s  {fault.english}")
+
+
+def _run(
+    task: str, path: Path, settings: Settings, options: Options, console: Console, *others: Path
+) -> None:
+    suffixes = result_suffixes(task, settings)
+    if options.output and options.output.suffix.lower() not in suffixes:
+        kinds = ", ".join(suffixes)
         raise BadInput(f"{options.output.name} is no name for a result of {task}.", f"It may end in {kinds}.")
     with _queue(options.jobs_dir) as queue:
-        job = queue.submit(task, path, settings, force=options.force)
+        job = queue.submit(task, path, settings, *others, force=options.force)
         outputs = console.follow(queue, job)
     if options.output:
         console.put(outputs, options.output)
@@ -143,6 +197,38 @@ def _score_folder(folder: Path, settings: Settings, options: Options, console: C
         raise SomeFailed(f"{bad} of {len(results)} files failed.", "The table says why for each.")
 
 
+def _inpaint_folder(
+    folder: Path, masks: Path | None, settings: InpaintSettings, options: Options, console: Console
+) -> None:
+    from pipelines.inpainting import batch
+
+    if masks is None:
+        raise BadInput(
+            "Boxes and points are for one video.", "For a folder of videos give --mask a folder of masks."
+        )
+    target = options.output or options.jobs_dir / f"{folder.resolve().name}-inpainted"
+    videos, results = videos_in(folder), []
+    batch.check_names(videos)
+    with _queue(options.jobs_dir) as queue:
+        for path in videos:
+            try:
+                asked = batch.settings_for(path, settings)
+                job = queue.submit("inpaint", path, asked, batch.mask_for(path, masks), force=options.force)
+                outputs = console.follow(queue, job)
+                results.append(batch.read_result(path.name, outputs))
+                if outputs.result:
+                    console.put(outputs, target / f"{path.stem}{outputs.result.suffix}")
+            except Cancelled:
+                raise
+            except LongtakeError as error:
+                console.error(error, path.name)
+                results.append(batch.failed_result(path.name, error))
+    console.table(batch.write_table(results, target))
+    bad = sum(result.error is not None for result in results)
+    if bad:
+        raise SomeFailed(f"{bad} of {len(results)} files failed.", "The table says why for each.")
+
+
 @contextlib.contextmanager
 def _queue(jobs_dir: Path) -> Iterator[JobQueue]:
     queue = JobQueue(jobs_dir)
@@ -157,7 +243,7 @@ def _one_line(error: cyclopts.CycloptsError) -> str:
     if not isinstance(cause, ValidationError):
         return str(error).splitlines()[0]
     first = cause.errors()[0]
-    where = "".join(f"--{str(part).replace('_', '-')} " for part in first["loc"])
+    where = "".join(f"--{str(part).replace('_', '-')} " for part in first["loc"] if isinstance(part, str))
     got = f" (not {first['input']!r})" if first["loc"] else ""
     return f"{where}{first['msg'].removeprefix('Value error, ')}{got}."
 

@@ -5,10 +5,18 @@ nothing repeats a default. A field says in `json_schema_extra` its `unit` and wh
 those that do are part of a job's id, the others say only how it is run.
 """
 
+import re
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+Codec = Literal["h264", "h265", "prores4444", "vp9", "h264_nvenc", "h265_nvenc"]
+VIDEO_SUFFIXES: dict[Codec, str] = {
+    **{"h264": ".mp4", "h265": ".mp4", "h264_nvenc": ".mp4", "h265_nvenc": ".mp4"},
+    **{"prores4444": ".mov", "vp9": ".webm"},
+}
+"""What a video of each codec is kept in."""
 
 
 def _setting(sentence: str, *, changes_result: bool, unit: str = "", **limits: Any) -> Any:
@@ -16,8 +24,16 @@ def _setting(sentence: str, *, changes_result: bool, unit: str = "", **limits: A
     return Field(description=sentence, json_schema_extra=extra, **limits)
 
 
+def _engine_setting() -> Any:
+    return _setting(
+        "Which engine computes; auto takes the built-in one where weights are missing.",
+        changes_result=True,
+        default="auto",
+    )
+
+
 class Settings(BaseModel):
-    """What every task is asked with."""
+    """What every task is asked with; each task says which engines it has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -49,11 +65,7 @@ class Settings(BaseModel):
     end: float | None = _setting(
         "Stop before this time of the video.", changes_result=True, unit="s", default=None, gt=0
     )
-    engine: Literal["auto", "builtin"] = _setting(
-        "Which engine computes; auto takes the built-in one where weights are missing.",
-        changes_result=True,
-        default="auto",
-    )
+    engine: str = _engine_setting()
     weights: Path | None = _setting("Folder with published weights.", changes_result=False, default=None)
     decoder: Literal["auto", "decord", "pyav", "ffmpeg"] = _setting(
         "Which library decodes; auto takes the fastest that is exact for the file.",
@@ -87,6 +99,7 @@ def _changes_result(model: type[BaseModel], name: str) -> bool:
 class ScoreSettings(Settings):
     """Sharpness, blur, frozen frames and smoothness of a video, frame by frame."""
 
+    engine: Literal["auto", "builtin"] = _engine_setting()
     window: int = _setting(
         "Frames that a window score looks at.", changes_result=True, unit="frames", default=3, ge=1, le=99
     )
@@ -95,6 +108,118 @@ class ScoreSettings(Settings):
 class CopySettings(Settings):
     """Decode and encode again, sound kept: the machinery without a task, to try it on a file."""
 
+    engine: Literal["auto", "builtin"] = _engine_setting()
 
-MODELS: dict[str, type[Settings]] = {"score": ScoreSettings, "copy": CopySettings}
+
+_NUMBER = r"\d+(\.\d+)?"
+
+
+def _written_as(pattern: str, sentence: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(sentence)
+        return text
+
+    return AfterValidator(check)
+
+
+Box = Annotated[
+    str,
+    _written_as(
+        rf"{_NUMBER}(,{_NUMBER}){{3}}@\d+", "Write x,y,width,height@frame, for example 120,80,60,140@0"
+    ),
+]
+Point = Annotated[
+    str, _written_as(rf"!?{_NUMBER},{_NUMBER}@\d+", "Write x,y@frame or !x,y@frame, for example 120,80@0")
+]
+Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""A path that means the same wherever a job is run."""
+
+
+class InpaintSettings(Settings):
+    """Remove an object from a video: what a mask marks is filled with what other frames show there."""
+
+    engine: Literal["auto", "flow"] = _engine_setting()
+    mask_dilation: int = _setting(
+        "Grow the mask by so many steps in each direction, so that no edge of the object stays.",
+        changes_result=True,
+        unit="px",
+        default=4,
+        ge=0,
+        le=64,
+    )
+    invert: bool = _setting(
+        "Remove what the mask leaves black instead of what it marks.", changes_result=True, default=False
+    )
+    track: bool = _setting(
+        "Follow what the mask's pictures mark: each is a hint, for the frame that its name ends with.",
+        changes_result=True,
+        default=False,
+    )
+    box: tuple[Box, ...] = _setting(
+        "A box around the object to follow, as x,y,width,height@frame in pixels; several help.",
+        changes_result=True,
+        default=(),
+    )
+    point: tuple[Point, ...] = _setting(
+        "A point on the object to follow, as x,y@frame; one that is not on it begins with an exclamation mark.",
+        changes_result=True,
+        default=(),
+    )
+    resize_ratio: float | None = _setting(
+        "Compute at this share of the width and height; only what is filled loses sharpness.",
+        changes_result=True,
+        default=None,
+        gt=0,
+        le=1,
+    )
+    width: int | None = _setting(
+        "Compute at this width; the height follows unless it is given too.",
+        changes_result=True,
+        unit="px",
+        default=None,
+        ge=64,
+    )
+    height: int | None = _setting(
+        "Compute at this height; the width follows unless it is given too.",
+        changes_result=True,
+        unit="px",
+        default=None,
+        ge=64,
+    )
+    codec: Codec = _setting(
+        "How the result is encoded; prores4444 and vp9 are transparent where nothing was filled.",
+        changes_result=True,
+        default="h264",
+    )
+    crf: int | None = _setting(
+        "The encoder's rate factor: lower is better and larger; by default it follows the quality.",
+        changes_result=True,
+        default=None,
+        ge=0,
+        le=51,
+    )
+    frames_out: Place | None = _setting(
+        "Also write each frame of the result into this folder, as 00000.png and so on.",
+        changes_result=False,
+        default=None,
+    )
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Self:
+        if self.resize_ratio is not None and (self.width or self.height):
+            raise ValueError("resize_ratio and width or height are two ways to say one thing: give one")
+        return self
+
+    @property
+    def follows(self) -> bool:
+        """Whether the object is followed from hints."""
+        return self.track or bool(self.box or self.point)
+
+
+MODELS: dict[str, type[Settings]] = {
+    "score": ScoreSettings,
+    "copy": CopySettings,
+    "inpaint": InpaintSettings,
+}
 """The settings model of each task, by the task's name."""

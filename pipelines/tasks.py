@@ -2,16 +2,26 @@
 
 from typing import TYPE_CHECKING
 
-from pipelines.settings import Settings
+from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, Settings
 
 if TYPE_CHECKING:
     from pipelines.stages import Pipeline
 
-_RESULT_VERSIONS = {"score": 1, "copy": 1}
+_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 1}
 """Raised when a task's result changes for the same question: older results are then computed anew."""
 
-RESULT_SUFFIXES = {"score": (".csv", ".json", ".png"), "copy": (".mp4", ".json")}
-"""What each task can put where the user wants its result."""
+_SUFFIXES = {
+    "score": (".csv", ".json", ".png"),
+    "copy": (".mp4", ".json"),
+    "inpaint": (".json", ".csv", ".png"),
+}
+
+
+def result_suffixes(task: str, settings: Settings) -> tuple[str, ...]:
+    """What `task`, asked with `settings`, can put where the user wants its result."""
+    if isinstance(settings, InpaintSettings):
+        return (VIDEO_SUFFIXES[settings.codec], *_SUFFIXES[task])
+    return _SUFFIXES[task]
 
 
 def result_version(task: str) -> int:
@@ -25,6 +35,11 @@ def pipeline_for(task: str, settings: Settings) -> "Pipeline":
         from pipelines.scoring.pipeline import ScorePipeline
 
         return ScorePipeline()
+    if isinstance(settings, InpaintSettings):
+        from pipelines.inpainting.flowfill import FlowFill
+        from pipelines.inpainting.pipeline import InpaintPipeline
+
+        return InpaintPipeline(settings, FlowFill(settings.quality))
     from pipelines.copying import CopyPipeline
 
     return CopyPipeline()

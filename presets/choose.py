@@ -65,12 +65,13 @@ def choose(
     preset: str = "auto",
     *,
     device_index: int | None = 0,
+    network: bool = True,
     tiers: Tiers | None = None,
 ) -> Choice:
     """The settings for a video on this hardware, or as on a card that `preset` names.
 
-    `device_index` None computes on the CPU. Raises ValueError, with the choices, for a task, quality or
-    preset that is not known.
+    `device_index` None computes on the CPU; without a `network` what the card decides is left out. Raises
+    ValueError, with the choices, for a task, quality or preset that is not known.
     """
     table = tiers or own_tiers()
     settings = table.task(task)
@@ -83,7 +84,7 @@ def choose(
     length = length_of(video.seconds)
 
     rows: list[BaseModel] = [settings.quality[quality], settings.length[length]]
-    if isinstance(settings, NetworkTask):
+    if network and isinstance(settings, NetworkTask):
         rows.append(settings.vram[vram])
     values: dict[str, Value] = {key: value for row in rows for key, value in row.model_dump().items()}
     values["read_ahead_frames"] = _read_ahead(settings.host[host].read_ahead_frames, video)

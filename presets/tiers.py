@@ -51,6 +51,10 @@ class EncodingQuality(_Row):
     crf: Annotated[int, Field(ge=0, le=51)]
 
 
+class FillQuality(EncodingQuality, MaxSide):
+    """The size at which holes are filled, and how the result is encoded."""
+
+
 class SpanLength(_Row):
     """Frames in a span."""
 
@@ -108,8 +112,22 @@ class CopyTask(Task):
 class NetworkTask(Task):
     """A task whose window and batch depend on the card."""
 
-    quality: Annotated[dict[str, MaxSide], _all_of(Quality)]
     vram: Annotated[dict[str, Shape], _all_of(VramTier)]
+
+
+class InpaintTask(NetworkTask):
+    """Inpainting also says how its result is encoded."""
+
+    quality: Annotated[dict[str, FillQuality], _all_of(Quality)]
+
+
+class AnimateTask(NetworkTask):
+    """Animation says at which size it computes."""
+
+    quality: Annotated[dict[str, MaxSide], _all_of(Quality)]
+
+
+AnyTask = ScoreTask | CopyTask | InpaintTask | AnimateTask
 
 
 class Tiers(_Row):
@@ -119,8 +137,8 @@ class Tiers(_Row):
     host: Annotated[dict[str, float], _all_of(HostTier)]
     score: ScoreTask
     copy_: Annotated[CopyTask, Field(alias="copy")]
-    inpaint: NetworkTask
-    animate: NetworkTask
+    inpaint: InpaintTask
+    animate: AnimateTask
 
     @model_validator(mode="after")
     def _boundaries_rise(self) -> Self:
@@ -130,9 +148,9 @@ class Tiers(_Row):
                 raise ValueError(f"the boundaries of {name} must begin at 0 and rise, not {bounds}")
         return self
 
-    def task(self, name: str) -> ScoreTask | CopyTask | NetworkTask:
+    def task(self, name: str) -> AnyTask:
         """The settings of one task. Raises ValueError for a name that is none."""
-        tasks: Mapping[str, ScoreTask | CopyTask | NetworkTask] = {
+        tasks: Mapping[str, AnyTask] = {
             "score": self.score,
             "copy": self.copy_,
             "inpaint": self.inpaint,

@@ -25,7 +25,7 @@ FLOORS: list[set[str]] = [
     {"pipelines.scoring", "pipelines.inpainting", "pipelines.animation", "pipelines.copying", "pipelines.example"},
     {"pipelines.tasks", "pipelines.watching", "pipelines.recovery"},
     {"pipelines.planning", "pipelines.doctor"},
-    {"pipelines.run"},
+    {"pipelines.run", "pipelines.looking"},
     {"pipelines.disposal", "pipelines.ticket", "pipelines.worker_process"},
     {"pipelines.worker", "pipelines.retrying", "pipelines.ledger"},
     {"pipelines.queue"},
@@ -36,10 +36,6 @@ FLOORS: list[set[str]] = [
     {"app"},
 ]
 """Lowest first. A room may import from its own floor only within the same package, and from any floor below."""
-
-LIGHT = ["ui", "pipelines.queue", "pipelines.jobs", "presets", "memory"]
-"""What the page's process imports; torch must not come with it."""
-
 
 def modules() -> dict[str, Path]:
     found = [ROOT / "app.py"]

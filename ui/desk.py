@@ -5,7 +5,7 @@ The page and the API both ask here; nothing here knows Gradio's components.
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import reduce
 from pathlib import Path
@@ -65,25 +65,34 @@ class Desk:
         self._check(plan)
         return plan
 
-    async def submit(self, visitor: Visitor, task: str, file: str | None, settings: Settings) -> Job:
+    async def submit(
+        self,
+        visitor: Visitor,
+        task: str,
+        file: str | None,
+        settings: Settings,
+        others: Sequence[str] = (),
+    ) -> Job:
         """Queue a job for `visitor`; the same question finds the same job, finished or not.
 
+        `others` are the uploads that the task reads besides the video.
         Raises OverLimit, QueueFull, NotAVideo, and what `inspect_video` raises.
         """
-        policy, path = self.policy, self._checked(file)
+        policy, paths = self.policy, [self._checked(each) for each in (file, *others)]
         if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
             await self.inspect(task, file, settings)
-        return await asyncio.to_thread(self._submit, visitor, task, path, self.limited(settings))
+        return await asyncio.to_thread(self._submit, visitor, task, paths, self.limited(settings))
 
     def limited(self, settings: _S) -> _S:
         """`settings` within the server's memory limit."""
         limits = [gb for gb in (settings.ram_limit_gb, self.policy.ram_limit_gb) if gb is not None]
         return settings.model_copy(update={"ram_limit_gb": min(limits, default=None)})
 
-    def _submit(self, visitor: Visitor, task: str, path: Path, settings: Settings) -> Job:
+    def _submit(self, visitor: Visitor, task: str, paths: list[Path], settings: Settings) -> Job:
         with self._lock:
             self._check_share(visitor)
-            job = self.queue.submit(task, keep(path, self.queue.jobs_dir), settings)
+            video, *others = (keep(path, self.queue.jobs_dir) for path in paths)
+            job = self.queue.submit(task, video, settings, *others)
             self._asked_by[job.id] = visitor.counted_as
             add_owner(job, visitor)
             return job

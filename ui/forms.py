@@ -19,7 +19,7 @@ from ui.texts import field_key, label_en
 
 SettingsModel = TypeVar("SettingsModel", bound=Settings)
 
-SERVER_SIDE = frozenset({"weights"})
+SERVER_SIDE = frozenset({"weights", "frames_out"})
 """Settings that name a place on the server: whoever started it chooses them, not its visitors."""
 
 _FEW = 3
@@ -39,10 +39,10 @@ def field_texts(model: type[Settings]) -> dict[str, tuple[str, str]]:
     }
 
 
-def make_component(model: type[Settings], name: str, i18n: gr.I18n) -> Component:
+def make_component(model: type[Settings], name: str, i18n: gr.I18n, elem_id: str) -> Component:
     """The component for one setting, ready to be placed where it is made."""
     texts = {"label": i18n(field_key(name, "label")), "info": i18n(field_key(name, "info"))}
-    return _component(model.model_fields[name], **texts, elem_id=f"setting-{name}", min_width=120)
+    return _component(model.model_fields[name], **texts, elem_id=elem_id, min_width=120)
 
 
 def make_parameter(model: type[Settings], name: str) -> Component:
@@ -53,7 +53,7 @@ def make_parameter(model: type[Settings], name: str) -> Component:
 
 def _component(field: FieldInfo, **common: Any) -> Component:
     # Empty text, not None: Gradio takes a parameter without a value for one that must be given.
-    common["value"] = "" if field.default is None else field.default
+    common["value"] = "" if field.default in (None, ()) else field.default
     kind = _kind(field)
     if get_origin(kind) is Literal:
         choices = [str(choice) for choice in get_args(kind)]
@@ -62,7 +62,8 @@ def _component(field: FieldInfo, **common: Any) -> Component:
         return gr.Checkbox(**common)
     if kind in (int, float):
         return _number(field, kind, common)
-    return gr.Textbox(max_lines=1, max_length=64, **common)
+    several = get_origin(kind) is tuple
+    return gr.Textbox(max_lines=4 if several else 1, max_length=4096 if several else 64, **common)
 
 
 def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel:
@@ -70,7 +71,7 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
 
     Raises BadInput for those that the model refuses.
     """
-    given = {name: None if value == "" else value for name, value in values.items()}
+    given = {name: _given(model.model_fields[name], value) for name, value in values.items()}
     try:
         return model.model_validate(given)
     except ValidationError as error:
@@ -78,6 +79,13 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
         where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
         raise BadInput(f"{where}{message}.", "Change the setting and run again.") from error
+
+
+def _given(field: FieldInfo, value: Any) -> Any:
+    """What was written, of several values those between spaces; an empty field was left out."""
+    if get_origin(_kind(field)) is tuple:
+        return value.split() if isinstance(value, str) else value
+    return None if value == "" else value
 
 
 def named(handler: Callable[..., Any], model: type[Settings], *first: str) -> Callable[..., Any]:

@@ -48,11 +48,10 @@ def build(desk: Desk, monitor: Monitor, removed: Callable[[], Sequence[Removed]]
         kept.show_on(jobs, score, system)
         machine.show_on(system, score, jobs)
         _be_kept_fresh(strip, desk, monitor)
-        arrived = page.load(
-            _Arrival(desk).greet, None, [tabs, scoring.card, scoring.run_view.link], **PRIVATE
-        )
-        scoring.run_view.listen(arrived, scoring.started)
-        page.unload(_Arrival(desk).part)
+        door = _Door(desk)
+        arrived = page.load(door.greet, None, [tabs, scoring.card, scoring.run_view.link], **PRIVATE)
+        scoring.run_view.listen(arrived, scoring.asking)
+        page.unload(door.part)
         Api(desk, lambda: monitor.system(private=desk.policy.local).model_dump(mode="json"))
     # Listeners are light and many; what is heavy waits in the job queue.
     page.queue(default_concurrency_limit=None, max_size=256)
@@ -69,7 +68,7 @@ def _be_kept_fresh(strip: gr.HTML, desk: Desk, monitor: Monitor) -> None:
     )
 
 
-class _Arrival:
+class _Door:
     """Visitors who come and go."""
 
     def __init__(self, desk: Desk) -> None:

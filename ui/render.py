@@ -4,16 +4,13 @@ Text that comes from outside (file names, messages) is escaped here. The two tem
 fills in; they are given numbers only, so nothing from outside is ever part of one.
 """
 
-import base64
 import time
-from collections.abc import Sequence
 from html import escape
-from pathlib import Path
-from urllib.parse import quote
 
 from pipelines.errors import LongtakeError
 from pipelines.events import Planned
 from pipelines.example.faults import FAULTS
+from ui.render_pictures import address
 from ui.texts import both, label, spans
 from ui.view import Status, View
 from ui.words import ERRORS_ZH, LIVE
@@ -169,9 +166,10 @@ def refusal(error: LongtakeError) -> str:
     )
 
 
-def welcome() -> str:
+def welcome(task: str) -> str:
     """The card before a file is chosen."""
-    return f'<section class="lt-card lt-quiet"><p>{both("empty")}</p><p>{both("kept")}</p></section>'
+    how = "".join(f"<p>{both(key)}</p>" for key in (f"empty.{task}", "kept"))
+    return f'<section class="lt-card lt-quiet">{how}</section>'
 
 
 def looking() -> str:
@@ -198,7 +196,7 @@ def card(plan: Planned, video_path: str) -> str:
     listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)
     # A browser that cannot play the file hides the player; nothing is converted for it.
     player = (
-        f'<video src="{_address(video_path)}" controls muted playsinline '
+        f'<video src="{address(video_path)}" controls muted playsinline '
         f'preload="metadata" onerror="this.hidden=true" aria-label="{escape(facts.name)}"></video>'
     )
     return (
@@ -234,52 +232,6 @@ def _memory(plan: Planned) -> str:
 
 def _size(size_bytes: int) -> str:
     return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / 2**20:.1f} MiB"
-
-
-def latest(view: View) -> str:
-    """The latest frame, inside the page: a picture a second over hours would fill the cache with files."""
-    if view.preview is None or (data := _read(view.preview.path)) is None:
-        return ""
-    source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
-    number = f"{view.preview.frame:,}"
-    return (
-        f'<figure class="lt-latest"><img src="{source}" alt="{label("latest")} {number}">'
-        f"<figcaption>{both('latest')} · {number}</figcaption></figure>"
-    )
-
-
-def pictures(paths: Sequence[str]) -> str:
-    """Pictures of a result, each a link to itself in full size: the chart, and frames named by their numbers."""
-    frames = [path for path in paths if "worst-" in Path(path).name]
-    charts = [path for path in paths if path not in frames]
-    shown = "".join(
-        f'<a class="lt-chart" href="{_address(path)}" target="_blank"><img src="{_address(path)}" '
-        f'alt="{label("chart")}"></a>'
-        for path in charts
-    )
-    return shown + (_worst(frames) if frames else "")
-
-
-def _worst(paths: Sequence[str]) -> str:
-    rows = "".join(
-        f'<a href="{_address(path)}" target="_blank"><figure><img src="{_address(path)}" loading="lazy" '
-        f'alt="{label("frame")} {number}"><figcaption>{both("frame")} {number}</figcaption></figure></a>'
-        for path in paths
-        for number in [f"{int(Path(path).stem.split('-')[-1]):,}"]
-    )
-    return f'<section class="lt-card lt-worst"><h3>{both("worst")}</h3><div>{rows}</div></section>'
-
-
-def _address(path: str) -> str:
-    """Where the browser fetches a file that lies in the page's cache."""
-    return escape(quote(f"gradio_api/file={path}", safe="/="))
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None
 
 
 def clock(seconds: float) -> str:

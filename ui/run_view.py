@@ -5,7 +5,7 @@ A run view only listens. Its buttons ask the desk; closing the page asks nothing
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from gradio.components import Component
 
 from pipelines.errors import LongtakeError
 from pipelines.events import Outputs
-from ui import render
+from ui import render, render_pictures
 from ui.desk import Desk
 from ui.reading import read_report
 from ui.texts import error_text
@@ -27,6 +27,7 @@ from ui.visitors import Visitor
 log = logging.getLogger(__name__)
 
 _ACTIONS = ("cancel", "pause", "resume", "delete")
+_FILMS = (".mp4", ".webm", ".mov")
 _VARIANTS: dict[str, Literal["primary", "stop"]] = {"resume": "primary", "delete": "stop"}
 _KEEP_LINK = "(link) => { if (link) history.replaceState(null, '', link); }"
 _FORGET_LINK = "() => { history.replaceState(null, '', location.pathname); }"
@@ -58,27 +59,34 @@ class RunView:
                     )
                 with gr.Column(scale=2, min_width=240):
                     self._latest = gr.HTML()
+                    self._segment = gr.HTML()
             self._lay_out_results()
             with gr.Accordion(texts("longtake_log"), open=False):
                 self._log = gr.HTML(elem_classes="lt-log-block")
-        self._live: list[Component] = [self._strip, self._gauge, self._curve, self._latest, self._log]
+        self._live: list[Component] = [
+            self._strip,
+            self._gauge,
+            self._curve,
+            self._latest,
+            self._segment,
+            self._log,
+        ]
 
-    def listen(self, *starts: Any) -> None:
-        """Follow the job named by `link` after each of these events, and let the buttons act on it."""
+    def listen(self, arrived: Any, asking: Sequence[tuple[gr.Button, Any]]) -> None:
+        """Follow the job that `link` names once a visitor has `arrived`, or has asked for one with a button."""
         shown = [self._whole, *self._live, self._finished, *self._results]
+        buttons = {
+            name: self._buttons[name].click(self._asker(name), [self.link], None, **PRIVATE, queue=False)
+            for name in ("cancel", "pause", "resume")
+        }
         following = [
             start.success(self._follow, [self.link], shown, **PRIVATE, concurrency_limit=None)
-            for start in starts
+            for start in (arrived, *(asked for _, asked in asking), buttons["resume"])
         ]
-        for start in starts:
-            # Another job takes the view: what was listened to before goes on unseen.
-            start.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
-        for name in ("cancel", "pause"):
-            self._buttons[name].click(self._asker(name), [self.link], None, **PRIVATE, queue=False)
-        resumed = self._buttons["resume"].click(
-            self._asker("resume"), [self.link], None, **PRIVATE, queue=False
-        )
-        resumed.success(self._follow, [self.link], shown, **PRIVATE, concurrency_limit=None)
+        for button, asked in asking:
+            asked.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
+            # Another job takes the view: what was followed before goes on unseen.
+            button.click(None, None, None, cancels=following)
         deleted = self._buttons["delete"].click(
             self._remover(),
             [self.link],
@@ -140,21 +148,41 @@ class RunView:
             render.strip(view, link),
             render.gauge(view),
             render.curve(view),
-            render.latest(view) if pictured else gr.update(value="") if not last_state else gr.skip(),
+            render_pictures.latest(view)
+            if pictured
+            else gr.update(value="")
+            if not last_state
+            else gr.skip(),
+            self._newest(view) if view.segment is not last.segment else gr.skip(),
             render.log_lines(view) if view.log != last.log else gr.skip(),
             gr.update(visible=view.outputs is not None) if changed else gr.skip(),
             *(self._outcome(view) if view.outputs else (gr.skip(),) * len(self._results)),
         )
 
+    def _newest(self, view: View) -> str:
+        part = view.segment
+        # The whole result says more than its last part.
+        if part is None or view.outputs or part.path.suffix not in _FILMS or not part.path.exists():
+            return ""
+        return render_pictures.segment(
+            hand_out(part.path, self._cache, view.status.key), part.start, part.stop
+        )
+
     def _outcome(self, view: View) -> tuple[Any, ...]:
         outputs, key = view.outputs or Outputs(), view.status.key
-        cache = Path(self._results[-1].GRADIO_CACHE)
+        cache = self._cache
+        film = outputs.result if outputs.result and outputs.result.suffix in _FILMS else None
         pictures = [outputs.picture, *outputs.worst] if outputs.picture else [*outputs.worst]
         return (
             read_report(outputs.report) if outputs.report else "",
-            render.pictures([hand_out(path, cache, key) for path in pictures]),
+            (render_pictures.film(hand_out(film, cache, key)) if film else "")
+            + render_pictures.pictures([hand_out(path, cache, key) for path in pictures]),
             [hand_out(path, cache, key) for path in outputs.paths() if path not in outputs.worst],
         )
+
+    @property
+    def _cache(self) -> Path:
+        return Path(self._strip.GRADIO_CACHE)
 
     def _asker(self, what: str) -> Any:
         def ask(link: str, request: gr.Request) -> None:

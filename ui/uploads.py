@@ -13,6 +13,7 @@ from pipelines import events
 from pipelines.errors import BadInput, LongtakeError, NotAVideo
 from pipelines.events import Event, Planned
 from pipelines.jobs import Input
+from pipelines.looking import PlanQuestion, StillQuestion
 from pipelines.settings import Settings
 from pipelines.whole import whole
 from ui.render import EXAMPLE_NAME
@@ -52,12 +53,14 @@ def hand_out(path: Path, cache: Path, key: str) -> str:
 
 
 def _linked(path: Path, target: Path) -> Path:
-    if not target.exists():
-        with whole(target) as part:
-            try:
-                part.hardlink_to(path)
-            except OSError:
-                shutil.copyfile(path, part)
+    if target.exists():
+        target.touch()  # asked for again: as young as a new one to whoever tidies up
+        return target
+    with whole(target) as part:
+        try:
+            part.hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, part)
     return target
 
 
@@ -99,18 +102,34 @@ async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Pat
     Raises Refused with what that process says, NotAVideo where it crashes or says nothing in time, LongtakeError
     where it fails for a reason of its own.
     """
+    asked = settings.model_dump(mode="json")
+    question = PlanQuestion(task=task, path=path, asked=asked, jobs_dir=jobs_dir.absolute())
+    told = await _ask(question)
+    assert isinstance(told, Planned)
+    return told
+
+
+async def still(path: Path, frame: int, cache: Path) -> Path:
+    """A frame of a video as a JPEG in the page's `cache`, made by a process of its own. Raises as `inspect_video`."""
+    picture = cache / "stills" / Input.of(path).content[:16] / f"{frame:08d}.jpg"
+    if not picture.exists():
+        await _ask(StillQuestion(path=path, frame=frame, picture=picture))
+    return picture
+
+
+async def _ask(question: PlanQuestion | StillQuestion) -> Event:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "pipelines", "estimate", task, str(path), "--json"),
-        *("--jobs-dir", str(jobs_dir.absolute())),
-        *_flags(settings),
-        stdin=asyncio.subprocess.DEVNULL,
+        *(sys.executable, "-m", "pipelines.looking"),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=_ROOT,
         start_new_session=True,
     )
+    path = question.path
     try:
-        out, words = await asyncio.wait_for(process.communicate(), LOOK_SECONDS)
+        told = process.communicate(question.model_dump_json().encode())
+        out, words = await asyncio.wait_for(told, LOOK_SECONDS)
     except TimeoutError as error:
         raise NotAVideo(
             f"{path.name} could not be understood within {LOOK_SECONDS:.0f} s.", "Convert it and try again."
@@ -126,20 +145,11 @@ async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Pat
     return _answer(out, path, process.returncode)
 
 
-def _flags(settings: Settings) -> list[str]:
-    """The settings as flags of the command line, those that differ from their defaults."""
-    flags = []
-    for name, value in settings.model_dump(mode="json", exclude_defaults=True).items():
-        flag = f"--{name.replace('_', '-')}"
-        flags.append(flag if value is True else f"{flag}={value}")
-    return flags
-
-
-def _answer(out: bytes, path: Path, code: int | None) -> Planned:
+def _answer(out: bytes, path: Path, code: int | None) -> Event:
     for line in reversed(out.splitlines()):
         match _parsed(line):
-            case events.Planned() as planned:
-                return planned
+            case events.Planned() | events.Preview() as told:
+                return told
             case events.Failed() as failed:
                 raise Refused(failed, path)
             case _:

@@ -85,6 +85,7 @@ class View:
     curve: Curve = field(default_factory=Curve)
     planned: Planned | None = None
     preview: events.Preview | None = None
+    segment: events.Segment | None = None
     outputs: Outputs | None = None
     log: tuple[tuple[float, str], ...] = ()
     """What happened when: seconds since the epoch and a line, the newest last, at most `_LOG_LINES`."""
@@ -116,7 +117,7 @@ class View:
                 curve = self.curve
                 for frame, value in points:
                     curve = curve.add(frame, value)
-                return replace(self, curve=curve)
+                return replace(self, curve=curve, segment=event)
             case events.Preview():
                 return replace(self, preview=event)
             case events.Done(outputs=outputs):

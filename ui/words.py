@@ -11,7 +11,9 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_jobs": ("Jobs", "任务"),
     "longtake_system": ("System", "系统"),
     "longtake_example": ("No video at hand? Take the example", "手边没有视频？试试示例"),
-    "longtake_run": ("Score this video", "开始评分"),
+    "longtake_run_score": ("Score this video", "开始评分"),
+    "longtake_run_inpaint": ("Remove it", "开始移除"),
+    "longtake_inpaint": ("Remove object", "移除物体"),
     "longtake_cancel": ("Cancel", "取消"),
     "longtake_pause": ("Pause", "暂停"),
     "longtake_resume": ("Resume", "继续"),
@@ -24,7 +26,13 @@ STATIC: dict[str, tuple[str, str]] = {
 """Texts that stand on the page from the start: key -> (English, Chinese). Gradio has a `file` of its own."""
 
 LIVE: dict[str, tuple[str, str]] = {
-    "empty": (
+    "empty.inpaint": (
+        "Choose a video, then paint over what is to go, on any frame. It is followed through the video and filled with "
+        "what other frames show there; what no frame shows is invented, and you are told where.",
+        "请选择视频，然后在任意一帧上涂抹要移除的物体。程序会在视频中跟踪它，并用其他帧中的内容填补；"
+        "任何帧都没有显示的部分由程序生成，并会告诉您位置。",
+    ),
+    "empty.score": (
         "Choose a video. It is looked at first: what it is, which preset fits, how much memory it will take.",
         "请选择一个视频。首先会检查：它是什么、适合哪种预设、需要多少内存。",
     ),
@@ -81,6 +89,12 @@ LIVE: dict[str, tuple[str, str]] = {
     ),
     "left": ("left", "剩余"),
     "stage.score": ("scoring", "评分"),
+    "stage.fill": ("filling", "填补"),
+    "stage.walk back": ("following backwards", "向后跟踪"),
+    "stage.walk on": ("following", "跟踪"),
+    "stage.mask": ("making masks", "生成蒙版"),
+    "inpaint": ("Remove object", "移除物体"),
+    "track": ("Check the mask", "检查蒙版"),
     "now": ("Now", "当前"),
     "peak": ("Peak", "峰值"),
     "predicted": ("Predicted", "预测"),
@@ -88,6 +102,9 @@ LIVE: dict[str, tuple[str, str]] = {
     "curve": ("Sharpness so far", "目前的清晰度"),
     "curve_hint": ("higher is sharper", "越高越清晰"),
     "curve_empty": ("The curve appears as frames are scored.", "评分开始后将显示曲线。"),
+    "compare": ("Before and after", "前后对比"),
+    "segment": ("Newest finished part", "最新完成的片段"),
+    "result": ("Result", "结果"),
     "latest": ("Latest frame", "最新帧"),
     "frame": ("Frame", "帧"),
     "chart": ("Scores over time", "评分随时间的变化"),

@@ -100,7 +100,7 @@ def visit(browser: Browser, url: str) -> tuple[float, float]:
     try:
         page = context.new_page()
         page.goto(url)
-        page.wait_for_selector("#run", state="visible", timeout=PATIENCE_SECONDS * 1000)
+        page.wait_for_selector("#score-run", state="visible", timeout=PATIENCE_SECONDS * 1000)
         seen = page.evaluate("performance.now()")
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         return paint, seen

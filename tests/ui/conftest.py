@@ -1,8 +1,10 @@
 """A page over a job queue whose runner is a script of events: quick, and without a decoder."""
 
 import copy
+import functools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import gradio as gr
 import httpx
@@ -20,6 +22,7 @@ import imageio_ffmpeg
 import psutil
 import pytest
 from PIL import Image
+from playwright.sync_api import Page, sync_playwright
 from starlette.middleware import Middleware
 
 from pipelines import events
@@ -27,9 +30,10 @@ from pipelines.events import Event, Facts, Outputs, Planned
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
 from pipelines.worker_process import WorkerState
+from ui import look
 from ui.desk import Desk
 from ui.monitor import Monitor
-from ui.page import build
+from ui.page import I18N, build
 from ui.policy import Policy
 from ui.visitors import GiveCookie
 
@@ -173,12 +177,12 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_queue(tmp_path: Path) -> Iterator[Callable[[Script], JobQueue]]:
+def make_queue(tmp_path: Path) -> Iterator[Callable[..., JobQueue]]:
     """Makes a queue whose jobs follow a script; closed at the end."""
     made: list[JobQueue] = []
 
-    def make(script: Script) -> JobQueue:
-        made.append(JobQueue(tmp_path / "jobs", runner=ScriptedRunner(script)))
+    def make(script: Script, **options: Any) -> JobQueue:
+        made.append(JobQueue(tmp_path / "jobs", runner=ScriptedRunner(script), **options))
         return made[-1]
 
     yield make
@@ -329,6 +333,74 @@ def start_app(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Starts `python app.py`, with its jobs in `tmp_path/jobs`."""
     with _starter(tmp_path) as start:
         yield start
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Headless Chromium. Closed before other modules: an open Playwright holds the thread's event loop."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        _go_without("there is no chromium on PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(
+    chromium: Any, serve: Callable[..., str], page_over: Callable[..., gr.Blocks]
+) -> Iterator[Callable[..., Page]]:
+    """Opens a page over a queue; fails at the end if it asked anybody else for anything, or complained."""
+    contexts, outside, errors = [], [], []
+
+    def open_page(queue: JobQueue, policy: Policy | None = None, *, query: str = "", **options: Any) -> Page:
+        look_of_it = {"theme": look.theme(), "css_paths": look.CSS_PATH, "head": look.HEAD, "i18n": I18N}
+        url = serve(page_over(queue, policy), **look_of_it)
+        context = chromium.new_context(**options)
+        context.set_default_timeout(1000 * PATIENCE_SECONDS)
+        contexts.append(context)
+        page: Page = context.new_page()
+        page.on(
+            "request",
+            lambda r: outside.append(r.url) if not r.url.startswith((url, "data:", "blob:")) else None,
+        )
+        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(url + query)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not outside
+    assert not errors
+
+
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Installs a package (`name@version`) from npm's registry, once; returns the `node_modules` that has it."""
+
+    @functools.cache
+    def install(package: str) -> Path:
+        npm = shutil.which("npm")
+        if npm is None or shutil.which("node") is None:
+            pytest.skip("there is no node with npm on PATH")
+        folder = tmp_path_factory.mktemp("node")
+        quick = ["--prefer-offline", "--fetch-retries=0", "--fetch-timeout=20000"]
+        command = [npm, "install", "--prefix", str(folder), "--no-audit", "--no-fund", *quick, package]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        if run.returncode:
+            _go_without(f"{package} could not be installed: {run.stderr.strip()[-300:]}")
+        return folder / "node_modules"
+
+    return install
+
+
+def _go_without(reason: str) -> NoReturn:
+    if os.environ.get("LONGTAKE_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"LONGTAKE_REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(reason)
 
 
 _TRAP = """

@@ -1,17 +1,13 @@
 """The page as people use it, in headless Chromium."""
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
-import gradio as gr
 import imageio_ffmpeg
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from pipelines import events
 from pipelines.events import Event
@@ -19,8 +15,6 @@ from pipelines.example.faults import FAULTS
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
 from pipelines.settings import ScoreSettings
-from ui import look
-from ui.page import I18N
 from ui.policy import Policy
 
 pytestmark = pytest.mark.browser
@@ -30,54 +24,11 @@ MOVED = re.compile("[1-9]")
 Visit = Callable[..., Page]
 
 
-@pytest.fixture(
-    scope="module"
-)  # closed before other modules: an open Playwright holds the thread's event loop
-def chromium() -> Iterator[Any]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        if os.environ.get("LONGTAKE_REQUIRE_BROWSER") == "1":
-            pytest.fail("LONGTAKE_REQUIRE_BROWSER=1 and there is no chromium")
-        pytest.skip("there is no chromium on PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[JobQueue]:
     real = JobQueue(tmp_path / "jobs")
     yield real
     real.close()
-
-
-@pytest.fixture
-def visit(chromium: Any, serve: Callable[..., str], page_over: Callable[..., gr.Blocks]) -> Iterator[Visit]:
-    """Opens a page over a queue; fails at the end if it asked anybody else for anything, or complained."""
-    contexts, outside, errors = [], [], []
-
-    def open_page(queue: JobQueue, policy: Policy | None = None, *, query: str = "", **options: Any) -> Page:
-        look_of_it = {"theme": look.theme(), "css_paths": look.CSS_PATH, "head": look.HEAD, "i18n": I18N}
-        url = serve(page_over(queue, policy), **look_of_it)
-        context = chromium.new_context(**options)
-        context.set_default_timeout(PATIENCE_MS)
-        contexts.append(context)
-        page: Page = context.new_page()
-        page.on(
-            "request",
-            lambda r: outside.append(r.url) if not r.url.startswith((url, "data:", "blob:")) else None,
-        )
-        page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(url + query)
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not outside
-    assert not errors
 
 
 @pytest.fixture
@@ -92,22 +43,22 @@ def long_clip(tmp_path: Path) -> Path:
 
 
 def choose(page: Page, path: Path) -> None:
-    page.locator("#file input[type=file]").set_input_files(path)
+    page.locator("#score-file input[type=file]").set_input_files(path)
 
 
 def be_enabled(page: Page) -> None:
-    expect(page.locator("#run")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.locator("#score-run")).to_be_enabled(timeout=PATIENCE_MS)
 
 
 def test_a_video_is_looked_at_scored_and_reported(visit: Visit, queue: JobQueue, long_clip: Path) -> None:
     page = visit(queue)
-    expect(page.locator("#run")).to_be_disabled()
+    expect(page.locator("#score-run")).to_be_disabled()
     choose(page, long_clip)
     be_enabled(page)
-    card = page.locator("#card")
+    card = page.locator("#score-card")
     for fact in ("a & b.mp4", "320 × 240", "25 fps", "300 frames", "GiB", "low risk"):
         expect(card).to_contain_text(fact)
-    page.locator("#run").click()
+    page.locator("#score-run").click()
     page.locator(".lt-run polyline").wait_for()
     meter = page.locator(".lt-run").get_by_role("meter")
     expect(meter).to_have_attribute("aria-valuenow", MOVED, timeout=PATIENCE_MS)
@@ -133,25 +84,25 @@ def test_a_bad_file_shows_why_and_the_page_lives(
     bad.write_text("no video\n" * 50)
     page = visit(queue)
     choose(page, bad)
-    alert = page.locator("#card [role=alert]")
+    alert = page.locator("#score-card [role=alert]")
     expect(alert).to_contain_text("words.mp4")
     expect(alert).to_contain_text("not_a_video")
     expect(page.get_by_test_id("toast-body")).to_contain_text("不是可读的视频")
-    expect(page.locator("#run")).to_be_disabled()
-    page.locator("#file").get_by_label("Clear").click()
+    expect(page.locator("#score-run")).to_be_disabled()
+    page.locator("#score-file").get_by_label("Clear").click()
     choose(page, clip)
     be_enabled(page)
-    expect(page.locator("#card")).to_contain_text("160 × 120")
+    expect(page.locator("#score-card")).to_contain_text("160 × 120")
 
 
 def test_a_setting_that_changes_is_looked_at_again(visit: Visit, queue: JobQueue, clip: Path) -> None:
     page = visit(queue)
     choose(page, clip)
     be_enabled(page)
-    page.locator("#setting-end input, #setting-end textarea").fill("nonsense")
-    expect(page.locator("#card [role=alert]")).to_contain_text("End")
-    expect(page.locator("#run")).to_be_disabled()
-    page.locator("#setting-end input, #setting-end textarea").fill("")
+    page.locator("#score-setting-end input, #score-setting-end textarea").fill("nonsense")
+    expect(page.locator("#score-card [role=alert]")).to_contain_text("End")
+    expect(page.locator("#score-run")).to_be_disabled()
+    page.locator("#score-setting-end input, #score-setting-end textarea").fill("")
     be_enabled(page)
 
 
@@ -162,7 +113,7 @@ def test_a_tab_is_closed_and_its_job_is_found_again_by_link_live(
     page = visit(queue)
     choose(page, clip)
     be_enabled(page)
-    page.locator("#run").click()
+    page.locator("#score-run").click()
     page.locator(".lt-run [data-state=running]").wait_for()
     expect(page).to_have_url(re.compile(r"\?job=\w+&key=\w+$"))
     link = page.url
@@ -215,9 +166,9 @@ def test_a_link_of_somebody_else_leads_nowhere(
 
 def test_the_example_shows_what_is_wrong_with_it(visit: Visit, queue: JobQueue) -> None:
     page = visit(queue)
-    page.locator("#example").click()
+    page.locator("#score-example").click()
     be_enabled(page)
-    expect(page.locator("#card .lt-faults li")).to_have_count(len(FAULTS))
+    expect(page.locator("#score-card .lt-faults li")).to_have_count(len(FAULTS))
 
 
 def test_the_machine_is_shown_and_examined(visit: Visit, queue: JobQueue) -> None:
@@ -239,11 +190,11 @@ def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQue
 
 def test_a_chinese_browser_gets_chinese(visit: Visit, queue: JobQueue, clip: Path) -> None:
     page = visit(queue, locale="zh-CN")
-    expect(page.locator("#run")).to_have_text("开始评分")
-    expect(page.locator("#setting-quality")).to_contain_text("质量")
+    expect(page.locator("#score-run")).to_have_text("开始评分")
+    expect(page.locator("#score-setting-quality")).to_contain_text("质量")
     choose(page, clip)
     be_enabled(page)
-    risk = page.locator("#card .lt-risk")
+    risk = page.locator("#score-card .lt-risk")
     assert risk.inner_text() == "风险低"
 
 
@@ -261,10 +212,10 @@ def test_a_job_can_be_started_by_keyboard(
     page = visit(make_queue(good_run))
     choose(page, clip)
     be_enabled(page)
-    page.locator("#setting-quality input").focus()
+    page.locator("#score-setting-quality input").focus()
     for _ in range(12):
         page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "run":
+        if page.evaluate("document.activeElement.id") == "score-run":
             break
     page.keyboard.press("Enter")
     page.locator(".lt-run [data-state=done]").wait_for()

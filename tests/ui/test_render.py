@@ -9,7 +9,7 @@ import pytest
 from pipelines import events
 from pipelines.errors import NotAVideo
 from pipelines.events import Planned
-from ui import render
+from ui import render, render_pictures
 from ui.reading import describe, read_report
 from ui.view import Status, View
 from ui.words import LIVE
@@ -92,9 +92,9 @@ def test_the_curve_ends_at_the_last_frame_wherever_the_job_begins(
 
 def test_a_preview_that_is_gone_is_no_error(tmp_path: Path) -> None:
     view = View(preview=events.Preview(job="a", frame=3, path=tmp_path / "none.jpg"))
-    assert render.latest(view) == ""
+    assert render_pictures.latest(view) == ""
     (tmp_path / "none.jpg").write_bytes(b"picture")
-    assert "data:image/jpeg;base64,cGljdHVyZQ==" in render.latest(view)
+    assert "data:image/jpeg;base64,cGljdHVyZQ==" in render_pictures.latest(view)
 
 
 @pytest.mark.parametrize(

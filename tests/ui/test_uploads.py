@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipelines.errors import LongtakeError, NotAVideo
+from pipelines.looking import PlanQuestion
 from pipelines.settings import ScoreSettings
 from ui import uploads
-from ui.uploads import Refused, inspect_video, keep
+from ui.uploads import Refused, example_clip, hand_out, inspect_video, keep, still
 
 
 def test_a_kept_upload_outlives_the_cache_and_costs_no_copy(tmp_path: Path) -> None:
@@ -76,17 +78,14 @@ def test_a_text_renamed_to_mp4_is_refused_by_name_without_its_folder(tmp_path: P
     assert "fake.mp4" in told.value.message and str(tmp_path) not in told.value.message
 
 
-def test_settings_are_passed_on_as_the_flags_of_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    instead(f'printf "%s\\n" "$@" > {tmp_path}/flags; exit 1', tmp_path, monkeypatch)
+def test_the_whole_question_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead(f"cat > {tmp_path}/question; exit 1", tmp_path, monkeypatch)
     settings = ScoreSettings(end=2.5, quality="draft", salvage=True)
     with pytest.raises(LongtakeError):
         look(tmp_path / "-clip.mp4", tmp_path / "jobs", settings)
-    flags = (tmp_path / "flags").read_text().splitlines()
-    assert flags[:4] == ["-m", "pipelines", "estimate", "score"]
-    assert {"--end=2.5", "--quality=draft", "--salvage"} <= set(flags)
-    assert not any(flag.startswith("--window") for flag in flags), "defaults are not repeated"
+    asked = PlanQuestion.model_validate_json((tmp_path / "question").read_text())
+    assert (asked.task, asked.path, asked.jobs_dir) == ("score", tmp_path / "-clip.mp4", tmp_path / "jobs")
+    assert ScoreSettings.model_validate(asked.asked) == settings
 
 
 def test_a_file_that_kills_the_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,3 +114,54 @@ def test_a_file_that_is_never_understood_is_given_up_and_its_process_ended(
     asyncio.run(look_and_see())
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_an_upload_that_is_asked_for_again_is_young_again(tmp_path: Path) -> None:
+    upload = tmp_path / "clip.mp4"
+    upload.write_bytes(b"one")
+    kept = keep(upload, tmp_path / "jobs")
+    os.utime(kept, (1, 1))
+    assert keep(upload, tmp_path / "jobs") == kept and kept.stat().st_mtime > 1
+
+
+def test_a_result_is_handed_out_once_and_anew_when_it_has_changed(tmp_path: Path) -> None:
+    result = tmp_path / "report.json"
+    result.write_text("one")
+    first = hand_out(result, tmp_path / "cache", "key")
+    assert hand_out(result, tmp_path / "cache", "key") == first
+    assert hand_out(result, tmp_path / "cache", "another") != first, (
+        "the place is not guessed without the key"
+    )
+    result.unlink()
+    result.write_text("two")
+    os.utime(result, (1, 1))
+    second = hand_out(result, tmp_path / "cache", "key")
+    assert (Path(first).read_text(), Path(second).read_text()) == ("one", "two")
+    with pytest.raises(FileNotFoundError):
+        hand_out(tmp_path / "gone", tmp_path / "cache", "key")
+
+
+def test_the_example_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = f'echo drawn >> {tmp_path}/log; mkdir -p {tmp_path}/jobs/example; echo clip > "$5"'
+    instead(draw, tmp_path, monkeypatch)
+    first = asyncio.run(example_clip(tmp_path / "jobs"))
+    assert asyncio.run(example_clip(tmp_path / "jobs")) == first and first.read_text() == "clip\n"
+    assert (tmp_path / "log").read_text() == "drawn\n"
+
+
+def test_an_example_that_cannot_be_drawn_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("echo no ink >&2; exit 3", tmp_path, monkeypatch)
+    with pytest.raises(LongtakeError, match="no ink"):
+        asyncio.run(example_clip(tmp_path / "jobs"))
+
+
+def test_a_frame_is_shown_as_a_picture_once_made(clip: Path, tmp_path: Path) -> None:
+    picture = asyncio.run(still(clip, 7, tmp_path / "cache"))
+    assert Image.open(picture).size == (160, 120)
+    made = picture.stat().st_mtime_ns
+    assert asyncio.run(still(clip, 7, tmp_path / "cache")) == picture and picture.stat().st_mtime_ns == made
+
+
+def test_a_frame_that_is_not_there_is_refused_with_both_numbers(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no frame 40: the video has 40"):
+        asyncio.run(still(clip, 40, tmp_path / "cache"))

@@ -55,7 +55,9 @@ def test_segments_of_each_codec_join(codec: Codec, tmp_path: Path, picture, numb
 
 def test_a_webm_takes_its_sound_as_opus_and_says_so(tmp_path: Path, picture, ffmpeg) -> None:
     clip = tmp_path / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=r=25:d=0.32", "-f", "lavfi", "-i", "sine=d=0.32", "-c:a", "aac", clip)
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=r=25:d=0.32", "-f", "lavfi", "-i", "sine=d=0.32", "-c:a", "aac", clip
+    )
     part = segment(tmp_path / "0.webm", "vp9", 0, picture)
     joined = join_segments([part], probe(clip), Span(0, FRAMES), tmp_path / "out.webm")
     sound = probe(tmp_path / "out.webm").audio
@@ -73,7 +75,9 @@ def test_pixels_that_are_not_square_are_told_where_webm_cannot(tmp_path: Path, p
 
 def test_a_silent_join_leaves_the_sound_out(tmp_path: Path, picture, ffmpeg) -> None:
     clip = tmp_path / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=r=25:d=0.32", "-f", "lavfi", "-i", "sine=d=0.32", "-c:a", "aac", clip)
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=r=25:d=0.32", "-f", "lavfi", "-i", "sine=d=0.32", "-c:a", "aac", clip
+    )
     part = segment(tmp_path / "0.mp4", "h264", 0, picture)
     join_segments([part], probe(clip), Span(0, FRAMES), tmp_path / "out.mp4", silent=True)
     assert probe(tmp_path / "out.mp4").audio is None

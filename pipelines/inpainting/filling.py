@@ -1,0 +1,150 @@
+"""The stage that removes the object: frames span by span, and beside each span what of it was invented."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from pipelines.frame_folder import FrameFolder
+from pipelines.inpainting import invention
+from pipelines.inpainting.given import read_given, read_masks, read_pixels, settings_of
+from pipelines.inpainting.masks import Mask
+from pipelines.inpainting.scale import Pixels, large_mask, put_back
+from pipelines.spans import Span
+from pipelines.stages import Assignment, Sink
+from pipelines.video.encodings import encoding
+from pipelines.video.writer import VideoWriter
+
+Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
+"""Frames and masks of a range, from any frame on."""
+
+
+class Fill(NamedTuple):
+    """A frame `(h, w, 3)` uint8 RGB with its hole filled, and which pixels `(h, w)` of that no frame shows."""
+
+    pixels: Pixels
+    invented: Mask
+
+
+class Engine(Protocol):
+    """Fills holes from other frames."""
+
+    name: str
+
+    def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
+        """Frames `[start, stop)`, filled; looks at others within `frames` by `read`. The same whatever `start` is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Filled:
+    """One frame of the result, as it was and as it is, what was filled, and what of that was invented."""
+
+    index: int
+    before: Pixels
+    after: Pixels
+    mask: Mask
+    invented: Mask
+
+
+class FillStage:
+    """Makes the segments."""
+
+    name = "fill"
+    folder = "segments"
+
+    def __init__(self, engine: Engine, suffix: str) -> None:
+        self.suffix = suffix
+        self._engine = engine
+
+    def compute(self, job: Assignment, start: int, stop: int) -> Generator[Filled]:
+        """Frames `[start, stop)` at the video's size; outside the masks they are what was decoded, to the bit.
+
+        The engine reads on its own, at its own size and ahead; frames and masks are read a second time here, which
+        holds less than keeping them until they are filled.
+        """
+        size = (job.video.width, job.video.height)
+        with (
+            closing(self._engine.fill(partial(read_given, job), job.frames, start, stop)) as fills,
+            closing(read_pixels(job, start, stop)) as frames,
+            closing(read_masks(job, start, stop)) as masks,
+        ):
+            for index, (fill, frame, mask) in enumerate(zip(fills, frames, masks, strict=True), start):
+                after = put_back(frame, fill.pixels, mask)
+                yield Filled(index, frame, after, mask, large_mask(fill.invented, size) & mask)
+
+    def sink(self, job: Assignment, path: Path) -> Sink:
+        """A segment, the span's records and, where they are wanted, its pictures."""
+        return _FillSink(job, path)
+
+    def has_all(self, job: Assignment, span: Span) -> bool:
+        """Whether records and pictures are there."""
+        folder = frame_folder(job)
+        records = invention.record_path(job.folder, span.name)
+        return records.is_file() and (folder is None or folder.has(span))
+
+    def preview(self, item: Filled) -> Pixels:
+        """Before and after, side by side."""
+        return np.hstack([item.before, item.after])
+
+    def value(self, item: Filled) -> float:
+        """Which share of what was filled was invented."""
+        return int(np.count_nonzero(item.invented)) / max(1, int(np.count_nonzero(item.mask)))
+
+
+class _FillSink:
+    """One span's files. Holds the encoder, and 16 bytes a frame."""
+
+    def __init__(self, job: Assignment, path: Path) -> None:
+        video, settings = job.video, settings_of(job)
+        crf = job.choice.number("crf") if settings.crf is None else settings.crf
+        self._job = job
+        self._transparent = encoding(settings.codec, crf).alpha
+        self._pictures = frame_folder(job)
+        self._recorder = invention.Recorder(video.width, video.height)
+        self._first: int | None = None
+        self._stop = 0
+        self._writer = VideoWriter(
+            path,
+            video.width,
+            video.height,
+            video.frame_rate,
+            colour=video.output_colour,
+            sample_aspect_ratio=video.sample_aspect_ratio,
+            codec=settings.codec,
+            crf=crf,
+        )
+
+    def write(self, item: Filled) -> None:
+        """Encode the frame; keep its record, and its picture where one is wanted."""
+        self._writer.write(_with_alpha(item) if self._transparent else item.after)
+        self._recorder.add(item.mask, item.invented)
+        if self._pictures:
+            self._pictures.write(item.index, item.after)
+        if self._first is None:
+            self._first = item.index
+        self._stop = item.index + 1
+
+    def close(self) -> None:
+        """The records come before the segment has its name: a span without them is not finished."""
+        self._writer.close()
+        span = Span(self._first or 0, self._stop)
+        self._recorder.save(invention.record_path(self._job.folder, span.name))
+
+    def abandon(self) -> None:
+        self._writer.abandon()
+
+
+def frame_folder(job: Assignment) -> FrameFolder | None:
+    """Where the job's frames are wanted as pictures, if they are."""
+    folder = settings_of(job).frames_out
+    return FrameFolder(folder, job.folder.name, job.frames) if folder else None
+
+
+def _with_alpha(item: Filled) -> Pixels:
+    """RGBA: opaque where something was filled."""
+    return np.dstack([item.after, item.mask.view(np.uint8) * np.uint8(255)])

@@ -1,0 +1,128 @@
+"""What a user says about where the object is: a box, clicked points or a painted mask, on some frame."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.errors import BadInput
+from pipelines.spans import Span
+
+Mask = NDArray[np.bool_]
+
+_NUMBER = r"\s*(-?\d+(?:\.\d+)?)\s*"
+_BOX = re.compile(",".join([_NUMBER] * 4) + r"@\s*(\d+)\s*")
+_LEAST_SIDE_PX = 4
+
+
+class Point(NamedTuple):
+    """A click, in pixels of the video; `on_object` is false where the user says: not this."""
+
+    x: float
+    y: float
+    on_object: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Hint:
+    """Where the object is on a frame: a box `(x, y, width, height)`, points, a mask `(H, W)`, or several of these.
+
+    All in pixels of the video. A mask is taken as it is; a box or points are a place to look.
+    """
+
+    frame: int
+    box: tuple[float, float, float, float] | None = None
+    points: tuple[Point, ...] = ()
+    mask: Mask | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Hint":
+        """A box as the command line has it: `x,y,width,height@frame`.
+
+        Raises:
+            BadInput: `text` is no such thing.
+        """
+        match = _BOX.fullmatch(text)
+        if not match:
+            raise BadInput(
+                f"{text!r} is no box.", "Write x,y,width,height@frame, for example 120,80,60,140@0."
+            )
+        x, y, width, height = (float(match[k]) for k in range(1, 5))
+        return cls(int(match[5]), box=(x, y, width, height))
+
+
+def checked(hints: Sequence[Hint], size: tuple[int, int], frames: Span) -> list[Hint]:
+    """The hints in order, one a frame, checked against a video of `size` (width, height) of which `frames` are used.
+
+    Raises:
+        BadInput: there is none, or one is empty, outside the picture or outside the frames.
+    """
+    if not hints:
+        raise BadInput(
+            "Nothing says where the object is.",
+            "Give a mask, or mark it on a frame with a box, points or paint.",
+        )
+    found: dict[int, Hint] = {}
+    for hint in hints:
+        _check(hint, size, frames)
+        found[hint.frame] = _joined(found[hint.frame], hint) if hint.frame in found else hint
+    for hint in found.values():
+        if hint.box is None and hint.mask is None and not any(p.on_object for p in hint.points):
+            raise BadInput(
+                f"The hint at frame {hint.frame} marks nothing.",
+                "Draw a box, paint, or click on the object itself.",
+            )
+    return [found[frame] for frame in sorted(found)]
+
+
+def _check(hint: Hint, size: tuple[int, int], frames: Span) -> None:
+    width, height = size
+    if not frames.start <= hint.frame < frames.stop:
+        raise BadInput(
+            f"The hint at frame {hint.frame} is outside the frames {frames.start} to {frames.stop - 1}.",
+            "Mark a frame that is processed, or change --start and --end.",
+        )
+    picture = f"the picture of {width}x{height} pixels"
+    if hint.box is not None:
+        x, y, w, h = hint.box
+        if w < _LEAST_SIDE_PX or h < _LEAST_SIDE_PX:
+            raise BadInput(
+                f"The box at frame {hint.frame} is {w:g}x{h:g} pixels.", "Draw it around the object."
+            )
+        if x < 0 or y < 0 or x + w > width or y + h > height:
+            raise BadInput(
+                f"The box {x:g},{y:g},{w:g},{h:g} at frame {hint.frame} is not inside {picture}.",
+                "A box is x,y,width,height in pixels of the upright picture, from its upper left corner.",
+            )
+    for x, y, _ in hint.points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise BadInput(
+                f"The point {x:g},{y:g} at frame {hint.frame} is not inside {picture}.",
+                "Click on the picture.",
+            )
+    if hint.mask is not None:
+        rows, columns = hint.mask.shape
+        if (columns, rows) != size:
+            raise BadInput(
+                f"The mask at frame {hint.frame} has {columns}x{rows} pixels, and the video {width}x{height}.",
+                "Paint on the frame itself.",
+            )
+        if not hint.mask.any():
+            raise BadInput(f"The mask at frame {hint.frame} is empty.", "Paint over the object.")
+
+
+def _joined(first: Hint, second: Hint) -> Hint:
+    """Two hints at one frame: both masks, all points, and a box around both boxes."""
+    boxes = [hint.box for hint in (first, second) if hint.box is not None]
+    masks = [hint.mask for hint in (first, second) if hint.mask is not None]
+    left, top = (min((b[k] for b in boxes), default=0.0) for k in (0, 1))
+    right, bottom = (max((b[k] + b[k + 2] for b in boxes), default=0.0) for k in (0, 1))
+    return Hint(
+        first.frame,
+        (left, top, right - left, bottom - top) if boxes else None,
+        (*first.points, *second.points),
+        np.logical_or.reduce(masks) if masks else None,
+    )

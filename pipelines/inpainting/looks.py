@@ -1,0 +1,197 @@
+"""Small looks at frames, and what a pair of neighbours tells: how the camera moved, what moved otherwise, a cut.
+
+A pair is told from its two frames alone, so any stretch of a video gives the same records on its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.inpainting.holes import Flags, dilated
+from pipelines.video.frame import shrink
+
+Pixels = NDArray[np.uint8]
+Homography = NDArray[np.float64]
+
+WORK_PX = 320
+"""Longest side of a look; the rest of the precision comes from registering at full size."""
+
+_CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX = 250, 0.01, 4
+_FEWEST = 12
+_TOLERANCE_PX = 0.75
+_WINDOW_PX = 15
+_HOLE_MARGIN_PX = 3
+_MOVED_PX, _DIFFERENT, _EXPLAINED = 0.8, 6, 0.7
+_CHANGED, _ONE_MAY_FAIL = 10, 3
+_CUT_LAYOUT, _CUT_CHANGE = 0.3, 12.0
+_LAYOUT = (8, 6)
+_SLACK = np.ones((3, 3), np.uint8)
+_CLOSING = np.ones((7, 7), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """A frame at work size: luma `(h, w)` uint8, and its hole {0, 1}."""
+
+    gray: Pixels
+    hole: Flags
+
+    def without(self, margin_px: int) -> Flags:
+        """255 where the frame shows something for certain, else 0."""
+        return cast(Flags, (1 - dilated(self.hole, margin_px)) * np.uint8(255))
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """What one frame and the next tell.
+
+    `camera` takes places of the first to places of the next, in pixels of the work size; `cut` says that it is another
+    shot; `flowing`, of the first and of the next, marks what flow finds to move against the camera {0, 1}.
+    """
+
+    camera: Homography
+    cut: bool
+    flowing: tuple[Flags, Flags]
+
+
+def look(frame: Pixels, mask: Flags) -> Look:
+    """A look at `frame` (H, W, 3) uint8 RGB with its `mask` (H, W) {0, 1}."""
+    height, width = mask.shape
+    scale = min(0.5, WORK_PX / max(height, width))
+    size = max(16, round(width * scale)), max(16, round(height * scale))
+    gray = cast(Pixels, cv2.cvtColor(shrink(frame, *size), cv2.COLOR_RGB2GRAY))
+    covered = cv2.resize(mask * np.uint8(255), size, interpolation=cv2.INTER_AREA)
+    return Look(gray, np.uint8(covered > 0))
+
+
+def compare(first: Look, then: Look) -> Pair:
+    """What `first` and `then`, the next frame, tell."""
+    camera = camera_between(first, then)
+    there, compared = _moved(first, then, camera)
+    here, again = _moved(then, first, np.linalg.inv(camera))
+    return Pair(
+        camera=camera,
+        cut=_is_cut(first, then, _difference(first.gray, there), compared),
+        flowing=(_flowing(first, there, compared), _flowing(then, here, again)),
+    )
+
+
+def moving(now: Look, flowing: Sequence[Flags], others: Iterable[tuple[Look, Homography]]) -> Flags:
+    """What of a frame moves on its own {0, 1}.
+
+    That is what flow finds to do so (`flowing`), and what differs from nearly all of the `others` that show its place,
+    each with the motion that takes places of `now` to its own: a thing too quick for flow does.
+    """
+    shown, differs = np.zeros_like(now.gray), np.zeros_like(now.gray)
+    for other, motion in others:
+        there, compared = _moved(now, other, motion)
+        shown += compared
+        differs += (_difference(now.gray, there) > _CHANGED) & (compared > 0)
+    found = (shown >= 2) & (differs + (shown > _ONE_MAY_FAIL) >= shown)
+    for flags in flowing:
+        found |= flags > 0
+    closed = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, _CLOSING)
+    return cast(Flags, cv2.morphologyEx(closed, cv2.MORPH_OPEN, _SLACK) & (now.hole == 0))
+
+
+def camera_between(first: Look, then: Look) -> Homography:
+    """The homography that most corners outside the holes follow; the identity where there are too few.
+
+    RANSAC of OpenCV starts from the same random state at each call.
+    """
+    corners = cv2.goodFeaturesToTrack(
+        first.gray,
+        _CORNERS,
+        _CORNER_QUALITY,
+        _CORNER_DISTANCE_PX,
+        mask=first.without(_HOLE_MARGIN_PX),
+    )
+    if corners is None or len(corners) < _FEWEST:
+        return np.eye(3)
+    gone, found = follow(first.gray, then.gray, corners.reshape(-1, 2))
+    found &= inside(gone, then.without(_HOLE_MARGIN_PX))
+    if found.sum() < _FEWEST:
+        return np.eye(3)
+    motion, _ = cv2.findHomography(corners.reshape(-1, 2)[found], gone[found], cv2.RANSAC, _TOLERANCE_PX)
+    if motion is None or not 0.25 < np.linalg.det(motion[:2, :2]) < 4:
+        return np.eye(3)
+    return cast(Homography, motion)
+
+
+def follow(first: Pixels, then: Pixels, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal)."""
+    gone, found, _ = cv2.calcOpticalFlowPyrLK(
+        first,
+        then,
+        points[:, None],
+        np.empty_like(points[:, None]),
+        winSize=(_WINDOW_PX, _WINDOW_PX),
+        maxLevel=3,
+        criteria=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 12, 0.03),
+    )
+    return gone[:, 0], found.ravel() > 0
+
+
+def inside(points: NDArray[np.float32], shown: Flags) -> NDArray[np.bool_]:
+    """Whether each of `points` (N, 2) lies where `shown` is not 0."""
+    height, width = shown.shape
+    column, row = np.rint(np.nan_to_num(points, nan=-1.0, posinf=-1.0, neginf=-1.0)).astype(np.int64).T
+    within = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    return within & (shown[row.clip(0, height - 1), column.clip(0, width - 1)] > 0)
+
+
+def _flowing(now: Look, there: Pixels, compared: Flags) -> Flags:
+    """What of `now` flow finds to move {0, 1} against `there`, the other frame as seen from where `now` is."""
+    # Where only one is seen, both are made equal: flow finds rest there, and is not led astray nearby.
+    empty = now.hole > 0
+    here, there = np.where(empty, there, now.gray), np.where((compared == 0) & ~empty, now.gray, there)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(here, there, None)  # type: ignore[call-overload]
+    rows, columns = np.mgrid[: here.shape[0], : here.shape[1]].astype(np.float32)
+    followed = cv2.remap(
+        there, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    off = cv2.blur(cv2.absdiff(here, there), (5, 5))
+    left = cv2.blur(cv2.absdiff(here, followed), (5, 5))
+    speed = cv2.magnitude(flow[..., 0], flow[..., 1])
+    found = (speed > _MOVED_PX) & (off > _DIFFERENT) & (left < _EXPLAINED * off) & (compared > 0)
+    return found.astype(np.uint8)
+
+
+def _moved(now: Look, other: Look, motion: Homography) -> tuple[Pixels, Flags]:
+    """`other` as seen from where `now` is, and where both show something."""
+    size = now.gray.shape[1::-1]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    gray = cv2.warpPerspective(other.gray, motion, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    hidden = cv2.warpPerspective(
+        other.hole * np.uint8(255), motion, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=255
+    )
+    return cast(Pixels, gray), ((hidden == 0) & (now.hole == 0)).astype(np.uint8)
+
+
+def _difference(here: Pixels, there: Pixels) -> Pixels:
+    """By how many grey levels each pixel is off all those near it: a motion is right to a pixel or so."""
+    above = cv2.subtract(here, cv2.dilate(there, _SLACK))
+    below = cv2.subtract(cv2.erode(there, _SLACK), here)
+    return cast(Pixels, cv2.blur(cv2.max(above, below), (3, 3)))
+
+
+def _is_cut(first: Look, then: Look, changed: Pixels, compared: Flags) -> bool:
+    """Another shot: motion explains little, and the layout is another one."""
+    if cv2.mean(changed, compared)[0] < _CUT_CHANGE:
+        return False
+    known = np.float32((first.hole == 0) & (then.hole == 0))
+    weight = cv2.resize(known, _LAYOUT, interpolation=cv2.INTER_AREA)
+    one, other = (_layout(gaze.gray, known, weight) for gaze in (first, then))
+    return float(((one - other) ** 2).sum() / max(1e-6, 2 * weight.sum())) > _CUT_LAYOUT
+
+
+def _layout(gray: Pixels, known: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Light and dark in broad strokes, mean 0 and deviation 1 over what is known."""
+    means = cv2.resize(gray * known, _LAYOUT, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)
+    total = max(1e-6, float(weight.sum()))
+    means = (means - (means * weight).sum() / total).astype(np.float64)
+    return cast(NDArray[np.float64], means / np.sqrt((means**2 * weight).sum() / total + 16) * np.sqrt(weight))

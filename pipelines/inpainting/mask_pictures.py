@@ -1,0 +1,128 @@
+"""Pictures that mark pixels: which of a picture's numbers mean "masked", decided once for a sequence.
+
+Masks come as black and white, as 0 and 1, as palette indices, as painted transparency, in 1, 8 or 16 bits. What
+one picture means is told by its own numbers; what a sequence means, by its first picture that marks anything.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from pipelines.errors import BadInput, DamagedVideo, OverLimit
+
+Mask = NDArray[np.bool_]
+"""(H, W): True where a pixel is to be removed."""
+
+Channel = Literal["index", "alpha", "brightness"]
+
+FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
+_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+"""What Pillow raises for files that are broken, each format in its own way."""
+
+_WHITES = (1, 255, 65535)
+_LOSSY = ("JPEG", "WEBP")
+_LOSSY_NOISE = 127
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A pixel is masked where its `channel` is more than half of `white`."""
+
+    channel: Channel
+    white: float
+
+
+def open_picture(file: Path | IO[bytes], name: str, most_pixels: int) -> Image.Image:
+    """The picture in `file`, decoded, upright as its EXIF says; `name` is how errors call it. Holds it.
+
+    Raises:
+        DamagedVideo: it cannot be read.
+        OverLimit: it has more than `most_pixels`; its pixels are not decoded then.
+        BadInput: it holds several pictures.
+    """
+    try:
+        image = Image.open(file, formats=FORMATS)
+        if image.width * image.height > most_pixels:
+            raise _too_large(name, f"{image.width}x{image.height} pixels", most_pixels)
+        pictures = getattr(image, "n_frames", 1)
+        if pictures > 1:
+            raise BadInput(
+                f"The mask {name} holds {pictures} pictures in one file.",
+                "Give a folder or a zip of pictures, a GIF or a video instead.",
+            )
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, "far more pixels", most_pixels) from error
+    except _UNREADABLE as error:
+        raise DamagedVideo(
+            f"The mask {name} is damaged or no picture.", "Make it again, as PNG if possible."
+        ) from error
+    return image
+
+
+def find_rule(image: Image.Image) -> Rule | None:
+    """What marks pixels in `image`; None where nothing is marked.
+
+    Transparency where it varies, else the palette index where there is one that is not a plain scale of grays, else
+    the brightest of red, green and blue: above one half of white, or above 0 where nothing is above 1.
+    """
+    alpha = _channel(image, "alpha")
+    if alpha is not None:
+        low, high = float(alpha.min()), float(alpha.max())
+        if low < high:
+            return Rule("alpha", high)
+        if high == 0:
+            return None
+    if image.mode == "P" and not _is_gray_scale(image):
+        return Rule("index", 1) if image.getextrema() != (0, 0) else None
+    top = float(_brightness(image).max())
+    if top <= (_LOSSY_NOISE if image.format in _LOSSY else 0):
+        return None
+    return Rule("brightness", next((white for white in _WHITES if top <= white), top))
+
+
+def marked(image: Image.Image, rule: Rule) -> Mask:
+    """The mask `(H, W)` that `image` is under `rule`; a picture without the rule's channel goes by its own."""
+    values = _channel(image, rule.channel)
+    if values is None:
+        rule = find_rule(image) or Rule("brightness", 255)
+        values = _channel(image, rule.channel)
+    return np.asarray(values) > rule.white / 2
+
+
+def _channel(image: Image.Image, channel: Channel) -> NDArray[Any] | None:
+    if channel == "brightness":
+        return _brightness(image)
+    if channel == "index":
+        return np.asarray(image) if image.mode == "P" else None
+    if not image.has_transparency_data:
+        return None
+    return np.asarray(image.convert("RGBA").getchannel("A"))
+
+
+def _brightness(image: Image.Image) -> NDArray[Any]:
+    if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
+        # As stored: `convert("L")` would clip 16 bits.
+        return np.asarray(image)
+    return cast(NDArray[Any], np.asarray(image.convert("RGB")).max(axis=2))
+
+
+def _is_gray_scale(image: Image.Image) -> bool:
+    """Whether the colours in use are grays that reach white: then they are shades, not names of objects."""
+    used = [colour for _, colour in image.convert("RGB").getcolors(256) or ()]
+    grays = [colour for colour in used if isinstance(colour, tuple) and len(set(colour)) == 1]
+    return len(grays) == len(used) > 0 and max(max(colour) for colour in grays) > _LOSSY_NOISE
+
+
+def _too_large(name: str, size: str, most_pixels: int) -> OverLimit:
+    return OverLimit(
+        f"The mask {name} has {size}; up to {most_pixels} are read beside this video.",
+        "Give masks of the video's own size.",
+    )

@@ -1,0 +1,67 @@
+"""Values drawn over a gap like a soap film over its frame: the smoothest that meet what is known around it.
+
+A pyramid is filled from its coarsest level down (Gortler et al. 1996, pull-push), and each level is relaxed towards
+Laplace's equation, which removes the blocks that pull-push alone leaves.
+"""
+
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Flags = NDArray[np.uint8]
+
+_COARSEST = 3
+_LEAST_WEIGHT = 1e-6
+_SURE = 0.5
+"""Share of a coarse pixel that must be known for its value to be taken as it is."""
+
+
+def membrane(values: Floats, known: Floats, rounds: int = 4) -> Floats:
+    """`values` `(H, W, C)` float32, C of 1 to 4, with what is not known drawn from what is.
+
+    `known` `(H, W)` float32 is 0 to 1, a weight. All 0 gives all 0. Holds about 3 copies of `values`.
+    """
+    levels = [(values, known)]
+    while min(levels[-1][1].shape) > _COARSEST:
+        levels.append(_halved(*levels[-1]))
+    coarse, weight = levels[-1]
+    mean = (coarse * weight[..., None]).sum(axis=(0, 1)) / max(_LEAST_WEIGHT, float(weight.sum()))
+    drawn: Floats = np.empty_like(coarse)
+    drawn[:] = mean
+    for level, weight in reversed(levels):
+        drawn = _relaxed(_resized(drawn, weight.shape), level, weight, rounds)
+    return drawn
+
+
+def coarse_membrane(values: Floats, known: Floats) -> Floats:
+    """The same at half size, for what varies slowly: flows, differences of light. About four times faster."""
+    half, weight = _halved(values, known)
+    return _resized(membrane(half, weight), known.shape)
+
+
+def _halved(values: Floats, known: Floats) -> tuple[Floats, Floats]:
+    """Weighted means of 2 x 2 pixels, and how well each is known."""
+    size = (known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2
+    weighted = cv2.resize(values * known[..., None], size, interpolation=cv2.INTER_AREA)
+    weight = cast(Floats, cv2.resize(known, size, interpolation=cv2.INTER_AREA))
+    means = weighted.reshape(*weight.shape, -1) / np.maximum(weight, _LEAST_WEIGHT)[..., None]
+    return cast(Floats, means), np.minimum(weight / _SURE, 1)
+
+
+def _relaxed(drawn: Floats, level: Floats, weight: Floats, rounds: int) -> Floats:
+    """`drawn` with what is known put in, and the rest made smoother."""
+    share = weight[..., None]
+    fixed, free = level * share, 1 - share
+    drawn = fixed + drawn * free
+    for _ in range(rounds):
+        smooth = cv2.blur(drawn, (3, 3), borderType=cv2.BORDER_REPLICATE).reshape(level.shape)
+        drawn = fixed + smooth * free
+    return drawn
+
+
+def _resized(values: Floats, shape: tuple[int, ...]) -> Floats:
+    larger = cv2.resize(values, shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return cast(Floats, larger.reshape(*shape[:2], -1))

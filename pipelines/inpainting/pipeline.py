@@ -1,0 +1,146 @@
+"""Removing an object from a video: masks, then the fill, then one file with the source's sound and times."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from memory.plan import Cost, Load
+from pipelines.events import Outputs
+from pipelines.inpainting import invention
+from pipelines.inpainting.chart import draw_invention
+from pipelines.inpainting.filling import Engine, FillStage, frame_folder
+from pipelines.inpainting.given import masks_given, read_pixels, settings_of, size_of
+from pipelines.inpainting.hinted import hints_of
+from pipelines.inpainting.mask_films import SUFFIX
+from pipelines.inpainting.masks import refuse_useless
+from pipelines.inpainting.scale import work_size
+from pipelines.inpainting.tracks import MaskStage, WalkStage, lost_frames
+from pipelines.report_file import video_facts, write_report
+from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, Settings
+from pipelines.spans import Span, runs
+from pipelines.stages import Assignment, FrameByFrame, Stage
+from pipelines.video.encodings import check_available
+from pipelines.video.info import VideoInfo
+from pipelines.video.join import join_segments
+from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.whole import whole
+from presets.tiers import own_tiers
+
+_MIB = 2**20
+_PROCESS_BYTES = 220 * _MIB
+_ENCODER_PIXEL_BYTES = 170
+"""What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
+_READERS = 3
+"""The engine reads frames twice, and each is read once more when it is filled."""
+_ENGINE_PIXEL_BYTES = 750
+"""Of a frame as it is computed: measured at 550 to 710 for `flow`."""
+_PNG_PIXEL_BYTES = 2
+_LOST_NAMED = 5
+
+
+class InpaintPipeline(FrameByFrame):
+    """The task `inpaint` with one engine."""
+
+    task = "inpaint"
+
+    def __init__(self, settings: InpaintSettings, engine: Engine) -> None:
+        self.engine = engine.name
+        self._settings = settings
+        self._fill = FillStage(engine, VIDEO_SUFFIXES[settings.codec])
+        back, on = WalkStage(backward=True), WalkStage(backward=False)
+        self._tracking: tuple[Stage, ...] = (back, on, MaskStage(on, back)) if settings.follows else ()
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The object is followed, where that is asked for; then the frames are filled."""
+        return (*self._tracking, self._fill)
+
+    def check(self, job: Assignment) -> None:
+        """Masks that mark something, hints within the picture, an encoder that answers, a folder that is free.
+
+        Raises BadInput, and what `open_masks` raises.
+        """
+        settings = settings_of(job)
+        check_available(settings.codec)
+        if settings.follows:
+            hints_of(job)
+        if not settings.track and (len(job.inputs) > 1 or not settings.follows):
+            refuse_useless(masks_given(job), job.frames)
+        if folder := frame_folder(job):
+            folder.claim()
+
+    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
+        """Decoders, the encoder, and what the engine holds of the size at which it computes."""
+        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
+        most = own_tiers().inpaint.quality[settings.quality].max_side_px
+        width, height = work_size((video.width, video.height), self._settings, most)
+        held = _READERS * held_bytes(video, decoder) + _ENGINE_PIXEL_BYTES * width * height
+        per_pixel = held / (video.width * video.height) + _ENCODER_PIXEL_BYTES
+        return Cost(host=Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
+
+    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
+        """Segments and the joined file, each about as long as the source's share of these frames, and pictures."""
+        files = video.images or (video.path,)
+        size = sum(path.stat().st_size for path in files)
+        pictures = _PNG_PIXEL_BYTES * video.width * video.height if self._settings.frames_out else 0
+        return int(3 * size * len(frames) / video.frames) + pictures * len(frames)
+
+    def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
+        """The video, the table, the report and its picture. Holds one span's records."""
+        result = job.folder / f"result{self._fill.suffix}"
+        with whole(result) as part:
+            joined = join_segments(segments, job.video, job.frames, part)
+        for sentence in joined.warnings:
+            warn("sound", sentence)
+        lost = list(_stretches(lost_frames(job))) if self._tracking else []
+        if lost:
+            warn("object_lost", _lost_words(lost))
+        video, seconds = job.video, _clock(job.video)
+        pixels, start = video.width * video.height, job.frames.start
+        found = invention.Invention(len(job.frames), pixels)
+        records = (invention.record_path(job.folder, span.name) for span in job.spans)
+        table, report, picture = (job.folder / name for name in ("invented.csv", "report.json", "report.png"))
+        invention.write_table(table, found.watch(records), start, pixels, seconds)
+        write_report(
+            report,
+            {
+                "task": self.task,
+                "engine": self.engine,
+                "video": video_facts(video),
+                "settings": job.settings.identity(),
+                "work_size": list(size_of(job)),
+                "audio_packets": joined.audio_packets,
+                "warnings": list(joined.warnings),
+                "lost": [[span.start, span.stop] for span in lost],
+                "summary": found.describe(start, seconds),
+            },
+        )
+        with closing(read_pixels(job, start, start + 1)) as frames, whole(picture) as part:
+            draw_invention(part, video.path.name, next(frames), found, start, seconds)
+        return Outputs(result=result, report=report, scores=table, picture=picture, mask=self._mask_film(job))
+
+    def _mask_film(self, job: Assignment) -> Path | None:
+        """The masks that were made, as one film of the video's times."""
+        if not self._tracking:
+            return None
+        film, stage = job.folder / f"mask{SUFFIX}", self._tracking[-1]
+        kept = [job.folder / stage.folder / f"{span.name}{stage.suffix}" for span in job.spans]
+        with whole(film) as part:
+            join_segments(kept, job.video, job.frames, part, silent=True)
+        return film
+
+
+def _stretches(frames: Iterable[int]) -> Iterator[Span]:
+    """Frames that follow each other, as spans."""
+    for group in runs(Span(frame, frame + 1) for frame in frames):
+        yield Span(group[0].start, group[-1].stop)
+
+
+def _lost_words(lost: list[Span]) -> str:
+    named = ", ".join(f"{span.start} to {span.stop - 1}" for span in lost[:_LOST_NAMED])
+    more = f" and {len(lost) - _LOST_NAMED} more times" if len(lost) > _LOST_NAMED else ""
+    return f"The object was lost on frames {named}{more}: mark it there with one more --box, then run again."
+
+
+def _clock(video: VideoInfo) -> Callable[[int], float]:
+    return lambda frame: float(video.timeline.time(frame))

@@ -1,0 +1,75 @@
+"""A look at a video in a process of its own: a question on stdin, its answer as an event on stdout.
+
+A hostile file may crash a decoder or keep it busy for ever; whoever asks in this way loses neither.
+"""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from pipelines import events
+from pipelines.errors import BadInput, LongtakeError
+from pipelines.events import Event
+from pipelines.settings import MODELS
+
+
+class PlanQuestion(BaseModel):
+    """What would `task`, asked with these settings, do with a video and hold? Answered by `planned`."""
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["plan"] = "plan"
+    task: str
+    path: Path
+    asked: dict[str, Any]
+    jobs_dir: Path
+
+
+class StillQuestion(BaseModel):
+    """What does frame `frame` look like? Answered by `preview`, a JPEG at `picture` at most `most_width_px` wide."""
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["still"] = "still"
+    path: Path
+    frame: int = Field(ge=0)
+    picture: Path
+    most_width_px: int = 1280
+
+
+Question = Annotated[PlanQuestion | StillQuestion, Field(discriminator="type")]
+_QUESTION: TypeAdapter[PlanQuestion | StillQuestion] = TypeAdapter(Question)
+
+
+def answer(question: PlanQuestion | StillQuestion) -> Event:
+    """The answer, or `failed` with what stands against it."""
+    try:
+        return _plan(question) if isinstance(question, PlanQuestion) else _still(question)
+    except LongtakeError as error:
+        return events.Failed.of("", error)
+
+
+def _plan(question: PlanQuestion) -> Event:
+    from pipelines.planning import estimate  # here: it loads the decoders
+
+    settings = MODELS[question.task].model_validate(question.asked)
+    return estimate(question.task, question.path, settings, question.jobs_dir)
+
+
+def _still(question: StillQuestion) -> Event:
+    from pipelines.pictures import save_picture
+    from pipelines.video.probe import probe
+    from pipelines.video.reader import read_frames
+
+    video, frame = probe(question.path, salvage=True), question.frame
+    if frame >= video.frames:
+        raise BadInput(f"There is no frame {frame}: the video has {video.frames}.", "Frames count from 0.")
+    with closing(read_frames(video, frame, frame + 1, salvage=True)) as frames:
+        picture = save_picture(next(frames).rgb(), question.picture, most_width_px=question.most_width_px)
+    return events.Preview(job="", frame=frame, path=picture)
+
+
+if __name__ == "__main__":
+    told = answer(_QUESTION.validate_json(sys.stdin.buffer.read()))
+    sys.stdout.write(told.model_dump_json() + "\n")

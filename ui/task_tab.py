@@ -1,0 +1,195 @@
+"""What the tab of a task is: choose a video, see what it is and what a run would hold, run it, watch it."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gradio as gr
+from gradio.components import Component
+
+from pipelines.errors import LongtakeError
+from pipelines.folders import VIDEO_SUFFIXES
+from pipelines.settings import Settings
+from ui import forms, render
+from ui.desk import Desk
+from ui.run_view import PRIVATE, RunView, shown
+from ui.uploads import example_clip, take_uploads_alone
+from ui.visitors import Visitor
+
+_LOOKS_AT_ONCE = 2
+
+
+def _as_it_is(settings: Settings) -> Settings:
+    return settings
+
+
+@dataclass(frozen=True)
+class Action:
+    """A button that asks for a job: which task, and what it changes in the settings of the form."""
+
+    name: str
+    task: str
+    variant: Literal["primary", "secondary"] = "primary"
+    changed: Callable[[Settings], Settings] = _as_it_is
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question: a video, what else the task reads, and settings."""
+
+    video: str | None
+    others: tuple[str, ...]
+    settings: Settings
+
+
+class TaskTab:
+    """Lays out the tab of `task` where it is made; a task says what else it asks for.
+
+    `main` are the settings that are seen at once, a row each.
+    """
+
+    def __init__(
+        self, desk: Desk, texts: gr.I18n, task: str, model: type[Settings], main: Sequence[Sequence[str]]
+    ) -> None:
+        self.desk = desk
+        self.texts = texts
+        self.task = task
+        self._model = model
+        self._names = forms.field_names(model)
+        with gr.Row(equal_height=False, elem_classes="lt-task"):
+            with gr.Column(scale=4, min_width=300, elem_classes="lt-question"):
+                self._lay_out_question(main)
+            with gr.Column(scale=9, min_width=320):
+                self.lay_out_middle()
+                self.card = gr.HTML(render.welcome(task), elem_id=self.id("card"))
+                self.run_view = RunView(desk, texts)
+        self._tie_together()
+
+    # -- what a task adds ------------------------------------------------------------------------------------
+
+    def lay_out_more(self) -> None:
+        """Place what the task asks for between the video and the settings."""
+
+    def lay_out_middle(self) -> None:
+        """Place what the task shows above the card."""
+
+    @property
+    def more(self) -> list[Component]:
+        """The components that hold it."""
+        return []
+
+    @property
+    def actions(self) -> list[Action]:
+        """What can be asked for, the main thing last."""
+        return [Action("run", self.task)]
+
+    def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> Asked:
+        """The question that the form's values stand for."""
+        return Asked(video, (), settings)
+
+    # -- layout ----------------------------------------------------------------------------------------------
+
+    def id(self, name: str) -> str:
+        """The id of one of the tab's elements."""
+        return f"{self.task}-{name}"
+
+    def _lay_out_question(self, main: Sequence[Sequence[str]]) -> None:
+        texts = self.texts
+        self.file = take_uploads_alone(
+            gr.File(
+                label=texts("longtake_file"),
+                file_types=sorted(VIDEO_SUFFIXES),
+                elem_id=self.id("file"),
+                height=150,
+                scale=0,
+            )
+        )
+        self._example = gr.Button(texts("longtake_example"), size="sm", elem_id=self.id("example"))
+        self.lay_out_more()
+        fields: dict[str, Any] = {}
+        for row in main:
+            with gr.Row():
+                for name in row:
+                    fields[name] = self._field(name)
+        with gr.Accordion(texts("longtake_more"), open=False):
+            for name in self._names:
+                if name not in fields:
+                    fields[name] = self._field(name)
+        self._settings = [fields[name] for name in self._names]
+        self._buttons = [self._button(action) for action in self.actions]
+
+    def _button(self, action: Action) -> gr.Button:
+        return gr.Button(
+            self.texts(f"longtake_{action.name}_{self.task}"),
+            variant=action.variant,
+            interactive=False,
+            elem_id=self.id(action.name),
+        )
+
+    def _field(self, name: str) -> Any:
+        return forms.make_component(self._model, name, self.texts, self.id(f"setting-{name}"))
+
+    def _tie_together(self) -> None:
+        self._example.click(self._give_example, None, [self.file], **PRIVATE, concurrency_limit=1)
+        looked_at = [self.file, *self._settings]
+        gr.on(
+            [component.change for component in looked_at],
+            self._inspect,
+            looked_at,
+            [self.card, *self._buttons],
+            trigger_mode="always_last",
+            concurrency_limit=_LOOKS_AT_ONCE,
+            **PRIVATE,
+        )
+        self.asking = [
+            (
+                button,
+                button.click(
+                    self._starter(action),
+                    [self.file, *self.more, *self._settings],
+                    [self.run_view.link, self.card],
+                    **PRIVATE,
+                    concurrency_limit=None,
+                ),
+            )
+            for button, action in zip(self._buttons, self.actions, strict=True)
+        ]
+
+    # -- handlers --------------------------------------------------------------------------------------------
+
+    async def _give_example(self) -> str:
+        try:
+            return str(await example_clip(self.desk.queue.jobs_dir))
+        except LongtakeError as error:
+            raise shown(error) from error
+
+    async def _inspect(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        wait = [gr.update(interactive=False)] * len(self._buttons)
+        if video is None:
+            yield gr.update(value=render.welcome(self.task), visible=True), *wait
+            return
+        yield gr.update(value=render.looking(), visible=True), *wait
+        try:
+            plan = await self.desk.inspect(self.task, video, self._read(values))
+        except LongtakeError as error:
+            # The card stays when the message has gone.
+            yield render.refusal(error), *wait
+            raise shown(error) from error
+        go = [gr.update(interactive=plan.risk != "cannot")] * len(self._buttons)
+        yield render.card(plan, video), *go
+
+    def _starter(self, action: Action) -> Any:
+        async def start(request: gr.Request, video: str | None, *values: Any) -> tuple[Any, Any]:
+            count = len(self.more)
+            try:
+                asked = self.ask(video, values[:count], self._read(values[count:]))
+                settings, visitor = action.changed(asked.settings), Visitor.of(request)
+                job = await self.desk.submit(visitor, action.task, asked.video, settings, asked.others)
+            except (LongtakeError, OSError) as error:
+                raise shown(error) from error
+            return self.desk.query(job), gr.update(visible=False)
+
+        return start
+
+    def _read(self, values: Sequence[Any]) -> Settings:
+        return forms.read(self._model, dict(zip(self._names, values, strict=True)))

@@ -21,7 +21,14 @@ from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.folders import is_video_folder, videos_in
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
-from pipelines.settings import CopySettings, InpaintSettings, ScoreSettings, Settings
+from pipelines.settings import (
+    CopySettings,
+    InpaintSettings,
+    MaskSettings,
+    ScoreSettings,
+    Settings,
+    TrackSettings,
+)
 from pipelines.tasks import result_suffixes
 
 app = App(name="python -m pipelines", help="Run videos of any length on whatever memory is there.")
@@ -54,11 +61,12 @@ class Place:
 
 
 _OPTIONS, _PLACE, _SCORE, _COPY = Options(), Place(), ScoreSettings(), CopySettings()
-_INPAINT = InpaintSettings()
-_MASK_HELP = (
+_INPAINT, _TRACK = InpaintSettings(), TrackSettings()
+_ONE_MASK_HELP = (
     "What to remove, white on black: one picture for all frames; a folder or a zip of pictures, one a frame; a mask "
-    "video or GIF. For a folder of videos a folder with a mask for each, of the same name."
+    "video or GIF."
 )
+_MASK_HELP = f"{_ONE_MASK_HELP} For a folder of videos a folder with a mask for each, of the same name."
 _Flat = Parameter(name="*")
 
 
@@ -85,15 +93,38 @@ def inpaint(
 ) -> None:
     """Remove an object from a video, or from each video of a folder: what a mask marks is filled from other frames."""
     console = Console(json=options.json)
+    _check_said(mask, settings)
+    if path.is_dir() and is_video_folder(path):
+        _inpaint_folder(path, mask, settings, options, console)
+    else:
+        _run("inpaint", path, settings, options, console, *([mask] if mask else []))
+
+
+@app.command
+def track(
+    path: Path,
+    /,
+    *,
+    mask: Annotated[Path | None, Parameter(help=_ONE_MASK_HELP)] = None,
+    settings: Annotated[TrackSettings, _Flat] = _TRACK,
+    options: Options = _OPTIONS,
+) -> None:
+    """Show what `inpaint` would remove from a video, and keep it as a film of masks to correct and give back.
+
+    The film (`-o FILE.mkv`) is lossless, white on black, one mask a frame, before they are dilated: with the same
+    --start, --end and --mask-dilation `inpaint --mask FILE.mkv` removes the same. `-o FILE.mp4` is the video with the
+    masks laid over it.
+    """
+    _check_said(mask, settings)
+    _run("track", path, settings, options, Console(json=options.json), *([mask] if mask else []))
+
+
+def _check_said(mask: Path | None, settings: MaskSettings) -> None:
     if mask is None and not settings.follows:
         raise BadInput(
             "Nothing says what to remove.",
             "Give --mask, or say where the object is with --box x,y,width,height@frame.",
         )
-    if path.is_dir() and is_video_folder(path):
-        _inpaint_folder(path, mask, settings, options, console)
-    else:
-        _run("inpaint", path, settings, options, console, *([mask] if mask else []))
 
 
 @app.command

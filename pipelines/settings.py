@@ -136,10 +136,9 @@ Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute()
 """A path that means the same wherever a job is run."""
 
 
-class InpaintSettings(Settings):
-    """Remove an object from a video: what a mask marks is filled with what other frames show there."""
+class MaskSettings(Settings):
+    """What is to be removed: masks as they are given, or an object that is followed from hints."""
 
-    engine: Literal["auto", "flow"] = _engine_setting()
     mask_dilation: int = _setting(
         "Grow the mask by so many steps in each direction, so that no edge of the object stays.",
         changes_result=True,
@@ -166,6 +165,23 @@ class InpaintSettings(Settings):
         changes_result=True,
         default=(),
     )
+
+    @property
+    def follows(self) -> bool:
+        """Whether the object is followed from hints."""
+        return self.track or bool(self.box or self.point)
+
+
+class TrackSettings(MaskSettings):
+    """Show what would be removed from a video, and keep it as a film of masks, one a frame."""
+
+    engine: Literal["auto", "builtin"] = _engine_setting()
+
+
+class InpaintSettings(MaskSettings):
+    """Remove an object from a video: what a mask marks is filled with what other frames show there."""
+
+    engine: Literal["auto", "flow"] = _engine_setting()
     resize_ratio: float | None = _setting(
         "Compute at this share of the width and height; only what is filled loses sharpness.",
         changes_result=True,
@@ -211,15 +227,11 @@ class InpaintSettings(Settings):
             raise ValueError("resize_ratio and width or height are two ways to say one thing: give one")
         return self
 
-    @property
-    def follows(self) -> bool:
-        """Whether the object is followed from hints."""
-        return self.track or bool(self.box or self.point)
-
 
 MODELS: dict[str, type[Settings]] = {
     "score": ScoreSettings,
     "copy": CopySettings,
     "inpaint": InpaintSettings,
+    "track": TrackSettings,
 }
 """The settings model of each task, by the task's name."""

@@ -2,18 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, Settings
+from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, Settings, TrackSettings
 
 if TYPE_CHECKING:
     from pipelines.stages import Pipeline
 
-_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 1}
+_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 1, "track": 1}
 """Raised when a task's result changes for the same question: older results are then computed anew."""
 
 _SUFFIXES = {
     "score": (".csv", ".json", ".png"),
     "copy": (".mp4", ".json"),
     "inpaint": (".json", ".csv", ".png"),
+    "track": (".mkv", ".mp4", ".csv", ".json"),
 }
 
 
@@ -40,6 +41,10 @@ def pipeline_for(task: str, settings: Settings) -> "Pipeline":
         from pipelines.inpainting.pipeline import InpaintPipeline
 
         return InpaintPipeline(settings, FlowFill(settings.quality))
+    if isinstance(settings, TrackSettings):
+        from pipelines.inpainting.checking import TrackPipeline
+
+        return TrackPipeline(settings)
     from pipelines.copying import CopyPipeline
 
     return CopyPipeline()

@@ -109,6 +109,12 @@ class CopyTask(Task):
     quality: Annotated[dict[str, EncodingQuality], _all_of(Quality)]
 
 
+class TrackTask(Task):
+    """Following computes on the CPU, and what it found is encoded to be looked at."""
+
+    quality: Annotated[dict[str, EncodingQuality], _all_of(Quality)]
+
+
 class NetworkTask(Task):
     """A task whose window and batch depend on the card."""
 
@@ -127,7 +133,7 @@ class AnimateTask(NetworkTask):
     quality: Annotated[dict[str, MaxSide], _all_of(Quality)]
 
 
-AnyTask = ScoreTask | CopyTask | InpaintTask | AnimateTask
+AnyTask = ScoreTask | CopyTask | TrackTask | InpaintTask | AnimateTask
 
 
 class Tiers(_Row):
@@ -138,6 +144,7 @@ class Tiers(_Row):
     score: ScoreTask
     copy_: Annotated[CopyTask, Field(alias="copy")]
     inpaint: InpaintTask
+    track: TrackTask
     animate: AnimateTask
 
     @model_validator(mode="after")
@@ -154,6 +161,7 @@ class Tiers(_Row):
             "score": self.score,
             "copy": self.copy_,
             "inpaint": self.inpaint,
+            "track": self.track,
             "animate": self.animate,
         }
         if name not in tasks:

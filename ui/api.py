@@ -7,17 +7,16 @@ opens its job to programs without cookies.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.components import Component
 
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs import Job
-from pipelines.settings import ScoreSettings, Settings
+from pipelines.settings import InpaintSettings, ScoreSettings, Settings
 from ui import forms
 from ui.desk import Desk
 from ui.run_view import shown
@@ -25,8 +24,18 @@ from ui.uploads import hand_out, take_uploads_alone
 from ui.view import Status, View
 from ui.visitors import Visitor
 
-TASKS: dict[str, type[Settings]] = {"score": ScoreSettings}
+TASKS: dict[str, type[Settings]] = {"score": ScoreSettings, "inpaint": InpaintSettings}
 """The tasks that the API offers."""
+_MASKED = frozenset({"inpaint", "track"})
+"""Those that take a mask beside the video."""
+
+_ALL = {
+    # Each engine's name is checked by its task.
+    name: Settings if name in Settings.model_fields else model
+    for model in TASKS.values()
+    for name in forms.field_names(model)
+}
+"""Each setting of any task, and the model that explains it."""
 
 Answer = dict[str, Any]
 
@@ -40,6 +49,12 @@ class Api:
         # What is never shown costs the page nothing but its description.
         self._door = gr.Button(visible=False)
         self._file = take_uploads_alone(gr.File(label="The video: an upload.", visible=False))
+        self._mask = take_uploads_alone(
+            gr.File(
+                None, label="The mask, white on black: a picture, a zip of pictures, a film.", visible=False
+            )
+        )
+        self._task = gr.Dropdown(list(TASKS), value="score", label="The task.", visible=False)
         self._job = gr.Textbox(label="A job's id, as its status tells it.", visible=False)
         self._key = gr.Textbox(
             "", label="The job's key: needed where the job is not the caller's.", visible=False
@@ -47,39 +62,39 @@ class Api:
         self._follow = gr.Checkbox(False, label="Stream statuses until the job ends.", visible=False)
         self._status = gr.JSON(label="Status", visible=False)
         self._files = gr.File(label="The files of a finished job.", file_count="multiple", visible=False)
+        self._settings = {name: forms.make_parameter(model, name) for name, model in _ALL.items()}
         for task, model in TASKS.items():
             self._publish_task(task, model)
+        self._publish_questions()
         self._publish_jobs()
 
     def _publish_task(self, task: str, model: type[Settings]) -> None:
-        """`/score`: run and stream. `/submit`, `/estimate` take the same settings and the task's name."""
-        settings = [forms.make_parameter(model, name) for name in forms.field_names(model)]
-        which = gr.Dropdown(list(TASKS), value=task, label="The task.", visible=False)
-        asked: list[Component] = [self._file, *settings]
-        told = [self._status, self._files]
-        publish, named = self._publish, forms.named
-        publish(named(self._runner(task, model), model, "file"), asked, told, task, _first_sentence(model))
-        publish(
-            named(self._submitter(model), model, "file", "task"),
-            [self._file, which, *settings],
-            [self._status],
-            "submit",
-            "Queue a job and answer with its status at once; /job tells how it goes.",
+        """`/score` and its like: run and stream."""
+        files = {"file": self._file, **({"mask": self._mask} if task in _MASKED else {})}
+        names = forms.field_names(model)
+        self._publish(
+            forms.named(self._runner(task), *files, *names),
+            [*files.values(), *(self._settings[name] for name in names)],
+            [self._status, self._files],
+            task,
+            (model.__doc__ or "").split("\n")[0],
         )
-        publish(
-            named(self._estimator(model), model, "file", "task"),
-            [self._file, which, *settings],
-            [self._status],
-            "estimate",
-            "What a run would do and hold, and why, without running it.",
-        )
-        publish(
-            self._inspect,
-            [self._file],
-            [self._status],
-            "inspect",
-            "What a video is: size, length, rate, sound.",
-        )
+
+    def _publish_questions(self) -> None:
+        """`/submit` and `/estimate` take the settings of all tasks, and each task its own."""
+        inputs = [self._file, self._mask, self._task, *self._settings.values()]
+        for name, handler, words in (
+            (
+                "submit",
+                self._submitter(),
+                "Queue a job and answer at once with its status; /job tells how it goes.",
+            ),
+            ("estimate", self._estimator(), "What a run would do and hold, and why, without running it."),
+        ):
+            asked = forms.named(handler, "file", "mask", "task", *self._settings)
+            self._publish(asked, inputs, [self._status], name, words)
+        words = "What a video is: size, length, rate, sound."
+        self._publish(self._inspect, [self._file], [self._status], "inspect", words)
 
     def _publish_jobs(self) -> None:
         job, publish = [self._job, self._key], self._publish
@@ -117,32 +132,39 @@ class Api:
 
     # -- asking ----------------------------------------------------------------------------------------------
 
-    def _runner(self, task: str, model: type[Settings]) -> Any:
-        async def run(file: str | None, *values: Any) -> AsyncIterator[tuple[Any, Any]]:
-            *given, request = values
+    def _runner(self, task: str) -> Any:
+        names = forms.field_names(TASKS[task])
+        masked = task in _MASKED
+
+        async def run(*values: Any) -> AsyncIterator[tuple[Any, Any]]:
+            file, *rest, request = values
+            mask, given = (rest[0], rest[1:]) if masked else (None, rest)
             with told_to_visitors():
-                job = await self._desk.submit(Visitor.of(request), task, file, _settings(model, given))
+                settings = forms.read(TASKS[task], dict(zip(names, given, strict=True)))
+                job = await self._desk.submit(Visitor.of(request), task, file, settings, _some(mask))
                 async for answer in self._answers(job, request):
                     yield answer
 
         return run
 
-    def _submitter(self, model: type[Settings]) -> Any:
-        async def submit(file: str | None, task: str, *values: Any) -> Answer:
+    def _submitter(self) -> Any:
+        async def submit(file: str | None, mask: str | None, task: str, *values: Any) -> Answer:
             *given, request = values
             with told_to_visitors():
-                job = await self._desk.submit(
-                    Visitor.of(request), _known(task), file, _settings(model, given)
-                )
+                settings = _settings_of(task, dict(zip(_ALL, given, strict=True)))
+                if mask and task not in _MASKED:
+                    raise BadInput(f"The task {task} takes no mask.", "Leave it out.")
+                job = await self._desk.submit(Visitor.of(request), task, file, settings, _some(mask))
                 return _json((await asyncio.to_thread(self._desk.snapshot, job)).status)
 
         return submit
 
-    def _estimator(self, model: type[Settings]) -> Any:
-        async def estimate(file: str | None, task: str, *values: Any) -> Answer:
+    def _estimator(self) -> Any:
+        async def estimate(file: str | None, mask: str | None, task: str, *values: Any) -> Answer:
             *given, _ = values
             with told_to_visitors():
-                plan = await self._desk.inspect(_known(task), file, _settings(model, given))
+                settings = _settings_of(task, dict(zip(_ALL, given, strict=True)))
+                plan = await self._desk.inspect(task, file, settings)
             return plan.model_dump(mode="json", exclude={"job", "type", "time", "frames_kept"})
 
         return estimate
@@ -220,18 +242,20 @@ def told_to_visitors() -> Iterator[None]:
         raise shown(error) from error
 
 
-def _settings(model: type[Settings], values: Sequence[Any]) -> Settings:
-    return forms.read(model, dict(zip(forms.field_names(model), values, strict=True)))
-
-
-def _known(task: str) -> str:
+def _settings_of(task: str, given: dict[str, Any]) -> Settings:
+    """The settings of `task` out of those of all tasks. Raises BadInput for one of another task that was given."""
     if task not in TASKS:
         raise BadInput(f"There is no task {task!r}.", f"There are: {', '.join(TASKS)}.")
-    return task
+    model = TASKS[task]
+    names = forms.field_names(model)
+    for name in given.keys() - set(names):
+        if given[name] != forms.default(_ALL[name], name):
+            raise BadInput(f"{name} is no setting of {task}.", "Leave it out.")
+    return forms.read(model, {name: given[name] for name in names})
 
 
-def _first_sentence(model: type[Settings]) -> str:
-    return (model.__doc__ or "").split("\n")[0]
+def _some(file: str | None) -> tuple[str, ...]:
+    return (file,) if file else ()
 
 
 def _json(status: Status) -> Answer:

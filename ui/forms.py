@@ -42,18 +42,18 @@ def field_texts(model: type[Settings]) -> dict[str, tuple[str, str]]:
 def make_component(model: type[Settings], name: str, i18n: gr.I18n, elem_id: str) -> Component:
     """The component for one setting, ready to be placed where it is made."""
     texts = {"label": i18n(field_key(name, "label")), "info": i18n(field_key(name, "info"))}
-    return _component(model.model_fields[name], **texts, elem_id=elem_id, min_width=120)
+    return _component(model, name, **texts, elem_id=elem_id, min_width=120)
 
 
 def make_parameter(model: type[Settings], name: str) -> Component:
     """The same for the API alone: never shown, and labelled with what the API's description says of it."""
     field = model.model_fields[name]
-    return _component(field, label=f"{label_en(name, _unit(field))}: {field.description}", visible=False)
+    words = f"{label_en(name, _unit(field))}: {field.description}"
+    return _component(model, name, label=words, visible=False)
 
 
-def _component(field: FieldInfo, **common: Any) -> Component:
-    # Empty text, not None: Gradio takes a parameter without a value for one that must be given.
-    common["value"] = "" if field.default in (None, ()) else field.default
+def _component(model: type[Settings], name: str, **common: Any) -> Component:
+    field, common["value"] = model.model_fields[name], default(model, name)
     kind = _kind(field)
     if get_origin(kind) is Literal:
         choices = [str(choice) for choice in get_args(kind)]
@@ -88,14 +88,26 @@ def _given(field: FieldInfo, value: Any) -> Any:
     return None if value == "" else value
 
 
-def named(handler: Callable[..., Any], model: type[Settings], *first: str) -> Callable[..., Any]:
-    """`handler`, which takes `first`, a form's values and the request in this order, with these as its names.
+def default(model: type[Settings], name: str) -> Any:
+    """A setting's default as a form shows it: empty text where there is none."""
+    value = model.model_fields[name].default
+    # Gradio takes a parameter without a value for one that must be given.
+    return "" if value in (None, ()) else value
 
-    Gradio names an API's parameters after a handler's signature, and finds the request by its annotation.
+
+def named(handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """`handler`, which takes values and then the request, with `names` as the values' names.
+
+    Gradio names an API's parameters after a handler's signature, and finds the request by its annotation. Whatever
+    has no default of its own can be left out all the same, except the first.
     """
     by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    names = (*first, *field_names(model), "request")
-    handler.__signature__ = inspect.Signature([inspect.Parameter(n, by_name) for n in names])  # type: ignore[attr-defined]
+    first, *others = (*names, "request")
+    parameters = [
+        inspect.Parameter(first, by_name),
+        *(inspect.Parameter(name, by_name, default=None) for name in others),
+    ]
+    handler.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     handler.__annotations__ = {"request": gr.Request}
     return handler
 
@@ -114,7 +126,7 @@ def _unit(field: FieldInfo) -> str:
 
 def _number(field: FieldInfo, kind: type, common: dict[str, Any]) -> Component:
     lower, upper = _limit(field, "ge"), _limit(field, "le")
-    if lower is not None and upper is not None:
+    if lower is not None and upper is not None and field.default is not None:
         return gr.Slider(lower, upper, step=1 if kind is int else None, **common)
     # Gradio's own number field turns an empty value into 0 in the browser; here empty is not 0.
     return gr.Textbox(max_lines=1, max_length=16, placeholder="–", **common)

@@ -8,20 +8,17 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import BadInput, LongtakeError
-from pipelines.events import Planned
 from pipelines.settings import InpaintSettings, Settings
-from ui import render
+from ui import render_pictures
 from ui.desk import Desk
-from ui.marks import Mark, painted, save_marks
+from ui.marks import RED, Sheet, save_marks
 from ui.run_view import PRIVATE, shown
 from ui.task_tab import Action, Asked, TaskTab
 from ui.uploads import still, take_uploads_alone
 
 _TRIAL_SECONDS = 2.0
 _MASKS = [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".zip", ".mp4", ".mkv", ".mov", ".webm", ".avi"]
-_RED = "#ff2d2d"
-
-Marks = Mapping[int, Mark]
+_BRUSH = "#{:02x}{:02x}{:02x}".format(*RED)
 
 
 def _trial(settings: Settings) -> Settings:
@@ -47,8 +44,8 @@ class InpaintTab(TaskTab):
 
     @property
     def more(self) -> list[Component]:
-        """Mask file, whether to follow, what is painted on which frame, and what was painted on others."""
-        return [self._mask, self._follow, self._editor, self._frame, self._marks]
+        """A mask that is there already, whether to follow, what is painted on this frame and on others."""
+        return [self._mask, self._follow, self._editor, self._sheet]
 
     def lay_out_middle(self) -> None:
         """The frame to paint on."""
@@ -61,7 +58,7 @@ class InpaintTab(TaskTab):
                 layers=False,
                 transforms=(),
                 sources=(),
-                brush=gr.Brush(default_size=24, colors=[_RED], color_mode="fixed"),
+                brush=gr.Brush(default_size=24, colors=[_BRUSH], color_mode="fixed"),
                 elem_id=self.id("editor"),
                 height=460,
             )
@@ -71,13 +68,16 @@ class InpaintTab(TaskTab):
                 )
                 self._clear = gr.Button(texts("longtake_clear"), size="sm", scale=0, min_width=140)
             self._marked = gr.HTML(elem_id=self.id("marked"))
-        self._marks = gr.State({})
+        self._sheet = gr.State(Sheet())
 
     def lay_out_more(self) -> None:
         """Follow or not, and the other way: a mask that is there already."""
         texts = self.texts
         self._follow = gr.Checkbox(
-            True, label=texts("longtake_follow"), info=texts("longtake_follow_info"), elem_id=self.id("follow")
+            True,
+            label=texts("longtake_follow"),
+            info=texts("longtake_follow_info"),
+            elem_id=self.id("follow"),
         )
         with gr.Accordion(texts("longtake_mask_file"), open=False):
             self._mask = take_uploads_alone(
@@ -85,23 +85,55 @@ class InpaintTab(TaskTab):
             )
 
     def _tie_marks_together(self) -> None:
-        place = [self._editor, self._frame, self._marks, self._marked]
-        quiet = {**PRIVATE, "concurrency_limit": 2}
-        self.file.change(self._begin, [self.file], [self._marking, *place], **quiet)
-        self._frame.release(
-            self._turn_to, [self.file, self._frame, self._editor, self._marks, self._shown], place, **quiet
+        page = [self._editor, self._sheet, self._marked]
+        quiet: dict[str, Any] = {**PRIVATE, "concurrency_limit": 2}
+        gr.on(
+            [self.file.change, self._clear.click],
+            self._begin,
+            [self.file],
+            [self._marking, self._frame, *page],
+            **quiet,
         )
-        self._clear.click(self._begin, [self.file], [self._marking, *place], **quiet)
+        self._frame.release(self._turn_to, [self.file, self._frame, self._editor, self._sheet], page, **quiet)
 
-    # -- marks -----------------------------------------------------------------------------------------------
+    def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> Asked:
+        """A mask that was given, else what was painted; hints that are written out may do alone."""
+        mask, follow, editor, sheet = more
+        if mask:
+            return Asked(video, (mask,), settings)
+        marks = sheet.with_painted(editor).marks
+        if marks:
+            path = save_marks(marks, Path(self.file.GRADIO_CACHE) / "marks", follow=follow)
+            return Asked(video, (str(path),), settings.model_copy(update={"track": bool(follow)}))
+        if isinstance(settings, InpaintSettings) and settings.follows:
+            return Asked(video, (), settings)
+        raise BadInput("Nothing says what to remove.", "Paint over it on a frame, or give a mask.")
 
     async def _begin(self, video: str | None) -> tuple[Any, ...]:
         """A new video, or all marks taken away: its first frame to paint on."""
+        nothing = gr.update(visible=False), gr.skip(), None, Sheet(), ""
         if video is None:
-            return gr.update(visible=False), None, 0, {}, ""
+            return nothing
         try:
-            plan = await self.desk.inspect("inpaint", video, InpaintSettings())
-            return gr.update(visible=True), *await self._page(video, 0, {}, plan)
+            plan = await self.desk.inspect(self.task, video, InpaintSettings())
+            sheet, paper = Sheet().turned_to(0, await self._picture(video, 0))
         except (LongtakeError, OSError):
-            return gr.update(visible=False), None, 0, {}, ""  # the card says why
-'''
+            return nothing  # the card says why
+        frames = gr.update(value=0, maximum=max(1, plan.facts.frames - 1))
+        return gr.update(visible=True), frames, paper, sheet, render_pictures.marked(())
+
+    async def _turn_to(
+        self, video: str | None, frame: float, editor: Mapping[str, Any] | None, sheet: Sheet
+    ) -> tuple[Any, ...]:
+        """Another frame to paint on; what was painted is kept, and shown again where it was painted."""
+        if video is None:
+            return None, sheet, ""
+        try:
+            picture = await self._picture(video, int(frame))
+        except (LongtakeError, OSError) as error:
+            raise shown(error) from error
+        sheet, paper = sheet.with_painted(editor).turned_to(int(frame), picture)
+        return paper, sheet, render_pictures.marked(sorted(sheet.marks))
+
+    async def _picture(self, video: str, frame: int) -> Path:
+        return await still(Path(video), frame, Path(self.file.GRADIO_CACHE))

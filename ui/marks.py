@@ -4,6 +4,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pipelines.whole import write_whole
 Mark = NDArray[np.bool_]
 """`(H, W)`, true where something was painted, at the size of the picture that was painted on."""
 
+RED = (255, 45, 45)
+"""What marks are painted with; only where there is paint counts."""
 _ALWAYS = (1980, 1, 1, 0, 0, 0)
 
 
@@ -28,11 +31,37 @@ def painted(editor: Mapping[str, Any] | None) -> Mark | None:
     return mark if mark.any() else None
 
 
+@dataclass(frozen=True)
+class Sheet:
+    """What a visitor has painted: `marks` by frame, and the frame `at` that lies on the desk now."""
+
+    at: int = 0
+    marks: Mapping[int, Mark] = field(default_factory=dict)
+
+    def with_painted(self, editor: Mapping[str, Any] | None) -> "Sheet":
+        """The sheet with what the editor shows now; where everything was wiped off, the frame's mark goes."""
+        others = {frame: mark for frame, mark in self.marks.items() if frame != self.at}
+        mark = painted(editor)
+        return replace(self, marks=others if mark is None else {**others, self.at: mark})
+
+    def turned_to(self, frame: int, picture: Path) -> tuple["Sheet", dict[str, Any]]:
+        """The sheet with another frame on the desk, and what the editor then shows: `picture`, and its mark."""
+        mark = self.marks.get(frame)
+        layers = [] if mark is None else [_layer(mark)]
+        return replace(self, at=frame), {"background": str(picture), "layers": layers, "composite": None}
+
+
+def _layer(mark: Mark) -> NDArray[np.uint8]:
+    layer = np.zeros((*mark.shape, 4), np.uint8)
+    layer[mark] = (*RED, 255)
+    return layer
+
+
 def save_marks(marks: Mapping[int, Mark], folder: Path, *, follow: bool) -> Path:
     """Masks as a file below `folder`; the same marks give the same bytes, and so the same job. Returns where.
 
-    `follow`: a zip of pictures, each named by the number of its frame, a hint for that frame. Otherwise one picture of all
-    that was painted, for every frame; the marks then have one size.
+    `follow`: a zip of pictures, each named by the number of its frame, a hint for that frame. Otherwise one picture of
+    all that was painted, for every frame; the marks then have one size.
     """
     if follow:
         pictures = {f"{frame:08d}.png": _png(mark) for frame, mark in sorted(marks.items())}

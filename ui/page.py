@@ -10,20 +10,24 @@ from typing import Any
 import gradio as gr
 
 from pipelines.errors import LongtakeError
-from pipelines.settings import ScoreSettings
+from pipelines.settings import InpaintSettings, ScoreSettings
 from ui import forms, render_system
 from ui.api import Api
 from ui.desk import Desk
+from ui.inpaint_tab import InpaintTab
 from ui.jobs_tab import JobsTab
 from ui.monitor import Monitor
 from ui.render_jobs import Removed
 from ui.run_view import PRIVATE
 from ui.score_tab import ScoreTab
 from ui.system_tab import SystemTab
+from ui.task_tab import TaskTab
 from ui.texts import error_text, i18n
 from ui.visitors import Visitor
 
-I18N = i18n(forms.field_texts(ScoreSettings))
+I18N = i18n(forms.field_texts(ScoreSettings) | forms.field_texts(InpaintSettings))
+_TAB_OF = {"score": "score", "inpaint": "inpaint", "track": "inpaint"}
+"""The tab that shows the jobs of a task."""
 _CACHE_AGE_SECONDS = 6 * 3600
 _STRIP_SECONDS = 10.0
 
@@ -41,16 +45,21 @@ def build(desk: Desk, monitor: Monitor, removed: Callable[[], Sequence[Removed]]
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab(I18N("longtake_score"), id="score", render_children=True) as score:
                 scoring = ScoreTab(desk, I18N)
+            with gr.Tab(I18N("longtake_inpaint"), id="inpaint") as inpaint:
+                removing = InpaintTab(desk, I18N)
             with gr.Tab(I18N("longtake_jobs"), id="jobs") as jobs:
                 kept = JobsTab(desk, removed)
             with gr.Tab(I18N("longtake_system"), id="system") as system:
                 machine = SystemTab(desk, monitor, I18N)
-        kept.show_on(jobs, score, system)
-        machine.show_on(system, score, jobs)
+        kept.show_on(jobs, score, inpaint, system)
+        machine.show_on(system, score, inpaint, jobs)
         _be_kept_fresh(strip, desk, monitor)
-        door = _Door(desk)
-        arrived = page.load(door.greet, None, [tabs, scoring.card, scoring.run_view.link], **PRIVATE)
-        scoring.run_view.listen(arrived, scoring.asking)
+        tasks: dict[str, TaskTab] = {"score": scoring, "inpaint": removing}
+        cards, links = [t.card for t in tasks.values()], [t.run_view.link for t in tasks.values()]
+        door = _Door(desk, list(tasks))
+        arrived = page.load(door.greet, None, [tabs, *cards, *links], **PRIVATE)
+        for tab in tasks.values():
+            tab.run_view.listen(arrived, tab.asking)
         page.unload(door.part)
         Api(desk, lambda: monitor.system(private=desk.policy.local).model_dump(mode="json"))
     # Listeners are light and many; what is heavy waits in the job queue.
@@ -69,25 +78,29 @@ def _be_kept_fresh(strip: gr.HTML, desk: Desk, monitor: Monitor) -> None:
 
 
 class _Door:
-    """Visitors who come and go."""
+    """Visitors who come and go. `tabs` are those that show jobs, in the order in which they are answered."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, tabs: Sequence[str]) -> None:
         self._desk = desk
+        self._tabs = tabs
 
-    def greet(self, request: gr.Request) -> tuple[Any, Any, str]:
-        """Count the visitor in; the tab and the job that their link names, if any, in place of the empty card."""
+    def greet(self, request: gr.Request) -> tuple[Any, ...]:
+        """Count the visitor in. The tab of the job that their link names, if any: it takes the place of the card."""
         visitor = Visitor.of(request)
         self._desk.presence.arrive(str(request.session_hash), visitor.name)
         asked = dict(request.query_params)
-        id, key = asked.get("job", ""), asked.get("key", "")
-        if not id:
-            return gr.skip(), gr.skip(), ""
-        try:
-            job = self._desk.find(visitor, id, key)
-            return gr.Tabs(selected=job.record().task), gr.update(visible=False), self._desk.query(job)
-        except LongtakeError as error:
-            gr.Warning(error_text(error))
-            return gr.skip(), gr.skip(), ""
+        tab, link = "", ""
+        if id := asked.get("job", ""):
+            try:
+                job = self._desk.find(visitor, id, asked.get("key", ""))
+                tab, link = _TAB_OF.get(job.record().task, ""), self._desk.query(job)
+            except LongtakeError as error:
+                gr.Warning(error_text(error))
+        return (
+            gr.Tabs(selected=tab) if tab else gr.skip(),
+            *(gr.update(visible=False) if name == tab else gr.skip() for name in self._tabs),
+            *(link if name == tab else "" for name in self._tabs),
+        )
 
     def part(self, request: gr.Request) -> None:
         """Count the visitor out."""

@@ -1,4 +1,4 @@
-"""A score's report in plain words: the summary of `report.json` as HTML."""
+"""A job's report in plain words: the summary of `report.json` as HTML."""
 
 import json
 from pathlib import Path
@@ -12,10 +12,25 @@ _INTERVALS = 5
 
 def read_report(path: Path) -> str:
     """The report at `path` as HTML. Raises OSError where it is gone."""
-    return describe(json.loads(path.read_text(encoding="utf-8"))["summary"])
+    report = json.loads(path.read_text(encoding="utf-8"))
+    if report["task"] == "inpaint":
+        return describe_fill(report["summary"], report["lost"])
+    return describe_score(report["summary"])
 
 
-def describe(summary: dict[str, Any]) -> str:
+def describe_fill(summary: dict[str, Any], lost: list[list[int]]) -> str:
+    """How much was filled, how much of that was invented, and where the object was lost."""
+    frames = sum(stop - start for start, stop in lost)
+    figures = [
+        ("report.frames_filled", f"{summary['frames_filled']:,} <small>/ {summary['frames']:,}</small>"),
+        ("report.filled", _percent(summary["mean_hole_share"])),
+        ("report.invented", _percent(summary["mean_invented_share"])),
+        ("report.lost", f"{frames:,}"),
+    ]
+    return f'<section class="lt-report"><h3>{both("report")}</h3>{_listed(figures)}</section>'
+
+
+def describe_score(summary: dict[str, Any]) -> str:
     """A verdict in a sentence, the numbers, and the blurred stretches that lose most."""
     blurred, frozen = summary["blurred"], summary["frozen"]
     figures = [
@@ -28,11 +43,15 @@ def describe(summary: dict[str, Any]) -> str:
         ("report.dark", _percent(summary["exposure"]["under"])),
         ("report.bright", _percent(summary["exposure"]["over"])),
     ]
-    listed = "".join(f"<div><dt>{both(key)}</dt><dd>{value}</dd></div>" for key, value in figures)
     return (
         f'<section class="lt-report"><h3>{both("report")}</h3><p>{_verdict(summary)}</p>'
-        f"<dl>{listed}</dl>{_stretches(blurred['intervals'])}</section>"
+        f"{_listed(figures)}{_stretches(blurred['intervals'])}</section>"
     )
+
+
+def _listed(figures: list[tuple[str, str]]) -> str:
+    rows = "".join(f"<div><dt>{both(key)}</dt><dd>{value}</dd></div>" for key, value in figures)
+    return f"<dl>{rows}</dl>"
 
 
 def _verdict(summary: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ fills in; they are given numbers only, so nothing from outside is ever part of o
 """
 
 import time
+from collections.abc import Callable
 from html import escape
 
 from pipelines.errors import LongtakeError
@@ -42,16 +43,24 @@ ${{value.bars.map(bar => `
 """
 """A bar of memory for each of `value.bars`: bytes now, peak, predicted, limit; `scale` is the bar's length."""
 
+CURVES = ("score", "inpaint", "track")
+"""What a curve shows, by task."""
+
+
+def _by_kind(text: Callable[[str], str]) -> str:
+    return "[" + ", ".join("`" + text(f"curve.{task}") + "`" for task in CURVES) + "][value.kind]"
+
+
 CURVE = f"""
 <section class="lt-curve">
-  <h3>{both("curve")} <small>{both("curve_hint")}</small></h3>
+  <h3>${{{_by_kind(both)}}}</h3>
   ${{value.points.length < 2 ? `<p class="lt-quiet">{both("curve_empty")}</p>` : (() => {{
     const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
     const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
     const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
     const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
     return `<div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
-      aria-label="{label("curve")}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
+      aria-label="${{{_by_kind(label)}}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
       <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
       <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
       <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p>`;
@@ -97,7 +106,8 @@ def curve(view: View) -> dict[str, object]:
     if s.frame is not None:
         # A job may begin anywhere in the video: the last frame is as far away as frames are left.
         last = max(last, s.frame + s.total - s.done)
-    return {"points": [list(point) for point in points], "last": last}
+    kind = CURVES.index(s.task) if s.task in CURVES else 0
+    return {"points": [list(point) for point in points], "last": last, "kind": kind}
 
 
 def strip(view: View, link: str = "") -> str:

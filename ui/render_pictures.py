@@ -53,6 +53,14 @@ def film(path: str) -> str:
     )
 
 
+def marked(frames: Sequence[int]) -> str:
+    """On which frames something was painted."""
+    words = (
+        f"{both('marked')}: {', '.join(f'{frame:,}' for frame in frames)}" if frames else both("paint_here")
+    )
+    return f'<p class="lt-quiet">{words}</p>'
+
+
 def pictures(paths: Sequence[str]) -> str:
     """Pictures of a result, each a link to itself in full size: the chart, and frames named by their numbers."""
     frames = [path for path in paths if "worst-" in Path(path).name]

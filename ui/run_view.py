@@ -153,7 +153,7 @@ class RunView:
             else gr.update(value="")
             if not last_state
             else gr.skip(),
-            self._newest(view) if view.segment is not last.segment else gr.skip(),
+            self._newest(view) if changed or view.segment is not last.segment else gr.skip(),
             render.log_lines(view) if view.log != last.log else gr.skip(),
             gr.update(visible=view.outputs is not None) if changed else gr.skip(),
             *(self._outcome(view) if view.outputs else (gr.skip(),) * len(self._results)),

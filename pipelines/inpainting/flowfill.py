@@ -25,11 +25,12 @@ from pipelines.inpainting.merging import Mean, candidate
 from pipelines.inpainting.views import Pixels, View, sampled
 from pipelines.spans import Span
 
+_THING_OFFSETS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20)
 EFFORTS = {
-    "draft": Effort((1, 4, 12), cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.1),
-    "balanced": Effort((1, 3, 6, 12, 20), cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.125),
-    "high": Effort((1, 3, 6, 12, 20), cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.2),
-    "ultimate": Effort((1, 2, 3, 6, 9, 12, 16, 20), cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25),
+    "draft": Effort((1, 4, 12), (1, 2, 4, 8, 12), cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.1),
+    "balanced": Effort((1, 3, 6, 12, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.125),
+    "high": Effort((1, 3, 6, 12, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.2),
+    "ultimate": Effort((1, 2, 3, 6, 9, 12, 16, 20), tuple(range(1, 21)), cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25),
 }
 """By quality."""
 
@@ -125,7 +126,7 @@ class _Anchored:
     def _drawn(self, index: int) -> Pixels:
         """A frame with its holes filled, and what no frame shows of them drawn from what is around it."""
         of = self._footage.view(index)
-        return _put(of, (replace(p, colours=spatial(_known(of, p), ~p.missing)) for p in self._patches[index]))
+        return _put(of, (_with_drawn(p, _known(of, p), ~p.missing) for p in self._patches[index]))
 
     def _completed(self, index: int, anchors: tuple[int, ...]) -> list[Patch]:
         """The patches of a frame, with what they lack carried over from its anchors."""
@@ -133,7 +134,7 @@ class _Anchored:
 
     def _carried(self, index: int, patch: Patch, anchors: tuple[int, ...]) -> Patch:
         missing = patch.missing
-        beside = (dilated(missing.astype(np.uint8), SEAM_PX) > 0) & ~missing
+        beside = (dilated(missing.astype(np.uint8), SEAM_PX) > 0) & ~missing & ~patch.in_front
         mean = Mean(missing.shape)
         known = _known(self._footage.view(index), patch)
         for anchor in anchors:
@@ -147,8 +148,14 @@ class _Anchored:
             if found is not None:
                 nearness = ANCHOR_EVERY - abs(anchor - index) + 0.5
                 mean.add(found, found.real * np.float32(nearness * found.weight))
-        drawn = spatial(np.where(mean.seen[..., None] & missing[..., None], mean.colours, known), ~missing | mean.seen)
-        return Patch(patch.hole, drawn, missing)
+        carried = missing & mean.seen
+        return _with_drawn(patch, np.where(carried[..., None], mean.colours, known), ~missing | carried)
+
+
+def _with_drawn(patch: Patch, colours: Floats, known: Mask) -> Patch:
+    """What is not known is drawn from the background around it: a thing before it would bleed into it."""
+    drawn = spatial(colours, known & ~patch.in_front)
+    return replace(patch, colours=np.where(known[..., None], colours, drawn))
 
 
 def _known(of: View, patch: Patch) -> Floats:

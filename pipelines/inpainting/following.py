@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.inpainting.background import Scene, View
 from pipelines.inpainting.boxes import Box, Crop, Outline, about, around, crop_of, grown, middle, overlap
-from pipelines.inpainting.camera import Homography, move_box
+from pipelines.inpainting.camera import move_box
 from pipelines.inpainting.seeds import Seed
 from pipelines.inpainting.silhouette import colours_of, form_in, likeness, moved_in, parts_moved
 
@@ -113,7 +113,7 @@ class Follower:
         motion = scene.view.back if scene.view.index > before.index else before.motion
         carried = state.box if motion is None else move_box(state.box, motion)
         expected = about(middle(carried) + state.speed, carried[2:])
-        found = self._held(scene, tracker, motion) if tracker else self._found_again(scene, expected)
+        found = self._held(scene, tracker) if tracker else self._found_again(scene, expected)
         if found is None:
             self._tracker = None
             lost = min(255, state.lost + 1)
@@ -127,10 +127,10 @@ class Follower:
         if tracker is None or overlap(tracker.box, found.box) < _APART:
             self._tracker = _Tracker.on(scene.view, self._state)
 
-    def _held(self, scene: Scene, tracker: "_Tracker", motion: Homography | None) -> _Found | None:
+    def _held(self, scene: Scene, tracker: "_Tracker") -> _Found | None:
         """Where the tracker sees the object; None where it does not, or where what it sees is something else."""
         size = tracker.update(scene.view)
-        if size is None or motion is None:
+        if size is None:
             return None
         box = about(middle(tracker.box), self._state.box[2:] * np.clip(size, _SHRINK, _GROW))
         pixels, seed = scene.view.pixels, self._seed

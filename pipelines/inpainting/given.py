@@ -3,20 +3,28 @@
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines.errors import BadInput
 from pipelines.inpainting.mask_films import read_tracked
 from pipelines.inpainting.masks import Mask, Masks, dilate, open_masks
 from pipelines.inpainting.scale import Pixels, Size, small_frame, small_mask, work_size
-from pipelines.settings import InpaintSettings
+from pipelines.settings import InpaintSettings, MaskSettings
 from pipelines.stages import Assignment
 from pipelines.video.reader import choose_decoder, read_frames
 
 
 def settings_of(job: Assignment) -> InpaintSettings:
-    """The job's settings as those of this task."""
+    """The job's settings as those of filling."""
     if not isinstance(job.settings, InpaintSettings):
         raise TypeError(f"inpainting is asked with InpaintSettings, not with {type(job.settings).__name__}")
+    return job.settings
+
+
+def mask_settings_of(job: Assignment) -> MaskSettings:
+    """The job's settings as those that say what to remove."""
+    if not isinstance(job.settings, MaskSettings):
+        raise TypeError(f"masks are asked for with MaskSettings, not with {type(job.settings).__name__}")
     return job.settings
 
 
@@ -32,7 +40,7 @@ def mask_path(job: Assignment) -> Path:
 
 def masks_given(job: Assignment) -> Masks:
     """The masks of a job whose mask is no hint. Raises as `open_masks` does."""
-    return open_masks(mask_path(job), job.video, invert=settings_of(job).invert)
+    return open_masks(mask_path(job), job.video, frames=job.frames, invert=mask_settings_of(job).invert)
 
 
 def size_of(job: Assignment) -> Size:
@@ -57,22 +65,36 @@ def read_pixels(job: Assignment, start: int, stop: int) -> Generator[Pixels]:
             yield frame.rgb()
 
 
-def read_masks(job: Assignment, start: int, stop: int) -> Generator[Mask]:
-    """The masks of frames `[start, stop)` as they are filled: dilated, at the video's size. Holds one.
+class Hole(NamedTuple):
+    """A frame's mask as it was marked, and dilated, as it is filled; both `(H, W)` at the video's size."""
+
+    marked: Mask
+    filled: Mask
+
+
+def read_holes(job: Assignment, start: int, stop: int) -> Generator[Hole]:
+    """The masks of frames `[start, stop)`. Holds one.
 
     What is followed and what a mask marks besides are both removed.
     """
-    steps = settings_of(job).mask_dilation
-    before = grown = None
-    with closing(_undilated(job, start, stop)) as masks:
+    steps = mask_settings_of(job).mask_dilation
+    hole = None
+    with closing(_marked(job, start, stop)) as masks:
         for mask in masks:
-            if grown is None or mask is not before:  # A still mask is one array for all frames.
-                before, grown = mask, dilate(mask, steps)
-            yield grown
+            if hole is None or mask is not hole.marked:  # A still mask is one array for all frames.
+                hole = Hole(mask, dilate(mask, steps))
+            yield hole
 
 
-def _undilated(job: Assignment, start: int, stop: int) -> Generator[Mask]:
-    settings = settings_of(job)
+def read_masks(job: Assignment, start: int, stop: int) -> Generator[Mask]:
+    """The masks of frames `[start, stop)` as they are filled: dilated, at the video's size. Holds one."""
+    with closing(read_holes(job, start, stop)) as holes:
+        for hole in holes:
+            yield hole.filled
+
+
+def _marked(job: Assignment, start: int, stop: int) -> Generator[Mask]:
+    settings = mask_settings_of(job)
     if not settings.follows:
         yield from masks_given(job).read(start, stop)
         return

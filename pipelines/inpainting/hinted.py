@@ -3,7 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
-from pipelines.inpainting.given import mask_path, read_pixels, settings_of
+from pipelines.inpainting.given import mask_path, mask_settings_of, read_pixels
 from pipelines.inpainting.hints import Hint, Point, checked
 from pipelines.inpainting.masks import read_marks
 from pipelines.inpainting.tracking import Footage, seeds_from
@@ -18,7 +18,7 @@ def hints_of(job: Assignment) -> list[Hint]:
 
     Raises BadInput where one is empty or lies outside the picture or the frames, and as `read_marks` does.
     """
-    settings, video = settings_of(job), job.video
+    settings, video = mask_settings_of(job), job.video
     hints = [Hint.parse(box) for box in settings.box]
     hints += [_point(text) for text in settings.point]
     if settings.track:

@@ -14,16 +14,13 @@ from pipelines.inpainting.membrane import Floats, membrane
 from pipelines.inpainting.merging import Candidate, Mean, candidate
 from pipelines.inpainting.registration import Target, background_places, target
 from pipelines.inpainting.plate import Plate
-from pipelines.inpainting.things import Track, near_things, thing_places, tracks
+from pipelines.inpainting.things import Move, moves, near_things, thing_places
 from pipelines.inpainting.views import Places, View, grid, sampled
 
 _MOVING_WEIGHT = np.float32(0.05)
 """What moves in another frame is hardly background there."""
 _MAJORITY = 0.5
 _LIKELY = 0.25
-import os
-THING_STEPS=eval(os.environ.get('TS','(1,3,6,12,20)'))
-TP=float(os.environ.get('TP','0'))
 _MEDIAN_PX = 5
 _MOST_KEYS = 4
 _TRUSTED = 0.97
@@ -34,11 +31,13 @@ _SPATIAL_ROUNDS = 6
 class Effort:
     """How hard the engine tries.
 
-    `offsets` are the reference frames before and after, in frames; `preset` is one of DIS's; `pad_share` is what is
+    `offsets` are the reference frames before and after, `thing_offsets` those for things that move, in frames; neither
+    reaches farther than the last of `offsets`. `preset` is one of DIS's; `pad_share` is what is
     looked at around a hole, as a share of the frame's shorter side.
     """
 
     offsets: tuple[int, ...]
+    thing_offsets: tuple[int, ...]
     preset: int
     pad_share: float
 
@@ -50,11 +49,14 @@ class Effort:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A hole's crop `hole.tight`: `colours` `(h, w, 3)` float32, and the pixels of the hole that no frame shows."""
+    """A hole's crop `hole.tight`: `colours` `(h, w, 3)` float32, the pixels of the hole that no frame shows, and those
+    where a thing stands before the background.
+    """
 
     hole: Hole
     colours: Floats
     missing: Mask
+    in_front: Mask
 
 
 class Painter:
@@ -79,7 +81,7 @@ class Painter:
                 break
             if abs(key.index - self._index) > self._effort.reach:
                 self._add_background(key)
-        return Patch(self._aim.hole, self._merged(), self._missing)
+        return Patch(self._aim.hole, self._merged(), self._missing, self._in_front | self._aim.thing[self._aim.hole.inner])
 
     @property
     def _missing(self) -> Mask:
@@ -113,35 +115,35 @@ class Painter:
             return
         plate = self._plate()
         for sign, end in ((1, stop - 1), (-1, start)):
-            for step, track in self._tracks(seeds, sign, end).items():
-                self._add_thing(seeds, track, self._footage.view(self._index + sign * step), plate)
+            for step, move in self._moves(seeds, sign, end).items():
+                self._add_thing(seeds, move, self._footage.view(self._index + sign * step), plate)
 
     def _plate(self) -> Plate:
         hole = self._aim.hole
         box = hole.wide.padded(max(hole.wide.size), self._of.covered.shape)
         return Plate.of(self._of, box, self._moving(self._index, _places(box)) > _MAJORITY, hole, self._back)
 
-    def _tracks(self, seeds: Mask, sign: int, end: int) -> dict[int, Track]:
+    def _moves(self, seeds: Mask, sign: int, end: int) -> dict[int, Move]:
         frames = range(self._index, end + sign, sign)
         wide = self._aim.hole.wide
-        return tracks(
+        return moves(
             seeds,
             (wide.left, wide.top),
             self._footage.scale(self._index),
             [self._footage.look(i) for i in frames],
             lambda number: self._footage.moving(frames[number]),
-            THING_STEPS,
+            self._effort.thing_offsets,
         )
 
-    def _add_thing(self, seeds: Mask, track: Track, reference: View, plate: Plate) -> None:
-        places = thing_places(self._aim, seeds, track, reference, self._effort.preset)
+    def _add_thing(self, seeds: Mask, move: Move, reference: View, plate: Plate) -> None:
+        places = thing_places(self._aim, seeds, move, reference, self._effort.preset)
         colours, real = sampled(reference, places)
         found = candidate(self._aim.pixels, colours, real, seeds, relight=False)
         if found is None:
             return
         inner = self._aim.hole.inner
         found = Candidate(colours[inner], real[inner], found.error)
-        weight = self._weight(found, reference) * np.float32(abs(reference.index-self._index)**-TP)
+        weight = found.real * np.float32(found.weight)
         self._asked += weight
         back = self._footage.camera(reference.index, self._index)
         same = np.zeros_like(found.real) if back is None else plate.shows(found.colours, places[inner], back)

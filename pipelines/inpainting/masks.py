@@ -41,10 +41,13 @@ class _Source(Protocol):
 class Masks:
     """The masks of a video: `open_masks` makes one. Holds no open file; iterators hold one mask and its decoder."""
 
-    def __init__(self, source: _Source, path: Path, video: VideoInfo, *, invert: bool) -> None:
+    def __init__(
+        self, source: _Source, path: Path, video: VideoInfo, *, first: int = 0, invert: bool
+    ) -> None:
         self.path = path
         self._source = source
         self._video = video
+        self._first = first
         self._invert = invert
 
     @property
@@ -59,8 +62,8 @@ class Masks:
         Raises DamagedVideo where a mask cannot be read, BadInput where it has another shape than the video,
         OverLimit where it is far too large.
         """
-        first = (0, 1) if self.still else (start, stop)
-        with closing(self._source.read(*first)) as stored:
+        members = (0, 1) if self.still else (start - self._first, stop - self._first)
+        with closing(self._source.read(*members)) as stored:
             for mask in stored:
                 fitted = self._fitted(mask)
                 yield from [fitted] * (stop - start if self.still else 1)
@@ -86,8 +89,10 @@ class Masks:
             )
 
 
-def open_masks(path: Path, video: VideoInfo, *, invert: bool = False) -> Masks:
+def open_masks(path: Path, video: VideoInfo, *, frames: Span | None = None, invert: bool = False) -> Masks:
     """The masks at `path` for `video`; looks at as many of them as are empty before the first that is not.
+
+    Where only `frames` of the video are used, there may be one mask for each of these.
 
     Raises:
         BadInput: nothing that holds masks; or as many as neither one for all frames nor one a frame; a zip that is
@@ -96,12 +101,13 @@ def open_masks(path: Path, video: VideoInfo, *, invert: bool = False) -> Masks:
         OverLimit: pictures or zip members far larger than the video, or far too many.
     """
     source = _open(path.expanduser(), video)
-    if source.frames not in (1, video.frames):
+    part = frames if frames and source.frames == len(frames) < video.frames else None
+    if source.frames not in (1, video.frames) and part is None:
         raise BadInput(
             f"There are {source.frames} masks in {path} for {video.frames} frames of {video.path.name}.",
             "Give one mask for all frames, or one for each.",
         )
-    return Masks(source, path, video, invert=invert)
+    return Masks(source, path, video, first=part.start if part else 0, invert=invert)
 
 
 def read_marks(path: Path, video: VideoInfo) -> Generator[tuple[str, Mask]]:

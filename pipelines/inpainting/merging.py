@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from pipelines.inpainting.holes import Mask
@@ -34,10 +35,11 @@ def candidate(known: Floats, colours: Floats, real: Mask, beside: Mask, *, relig
     With `relight` the difference there is spread over the hole and added, so that no seam shows.
     """
     shared = beside & real
-    if shared.sum() < _FEWEST:
+    if np.count_nonzero(shared) < _FEWEST:
         return None
     difference = known - colours
-    largest = np.abs(difference).max(axis=2)
+    red, green, blue = cv2.split(np.abs(difference))
+    largest = cv2.max(cv2.max(red, green), blue)
     error = float(np.minimum(largest[shared], _ERROR_LIMIT).mean(dtype=np.float64))
     if relight:
         colours = colours + coarse_membrane(difference, (shared & (largest < _SEAM_LIMIT)).astype(np.float32))

@@ -1,6 +1,6 @@
 """Removing an object from a video: masks, then the fill, then one file with the source's sound and times."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -9,15 +9,13 @@ from pipelines.events import Outputs
 from pipelines.inpainting import invention
 from pipelines.inpainting.chart import draw_invention
 from pipelines.inpainting.filling import Engine, FillStage, frame_folder
-from pipelines.inpainting.given import masks_given, read_pixels, settings_of, size_of
-from pipelines.inpainting.hinted import hints_of
+from pipelines.inpainting.given import read_pixels, settings_of, size_of
+from pipelines.inpainting.marking import check_marks, lost_stretches, tracking_stages
 from pipelines.inpainting.mask_films import SUFFIX
-from pipelines.inpainting.masks import refuse_useless
 from pipelines.inpainting.scale import work_size
-from pipelines.inpainting.tracks import MaskStage, WalkStage, lost_frames
 from pipelines.report_file import video_facts, write_report
 from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, Settings
-from pipelines.spans import Span, runs
+from pipelines.spans import Span
 from pipelines.stages import Assignment, FrameByFrame, Stage
 from pipelines.video.encodings import check_available
 from pipelines.video.info import VideoInfo
@@ -35,7 +33,6 @@ _READERS = 3
 _ENGINE_PIXEL_BYTES = 750
 """Of a frame as it is computed: measured at 550 to 710 for `flow`."""
 _PNG_PIXEL_BYTES = 2
-_LOST_NAMED = 5
 
 
 class InpaintPipeline(FrameByFrame):
@@ -47,8 +44,7 @@ class InpaintPipeline(FrameByFrame):
         self.engine = engine.name
         self._settings = settings
         self._fill = FillStage(engine, VIDEO_SUFFIXES[settings.codec])
-        back, on = WalkStage(backward=True), WalkStage(backward=False)
-        self._tracking: tuple[Stage, ...] = (back, on, MaskStage(on, back)) if settings.follows else ()
+        self._tracking = tracking_stages(settings)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -60,12 +56,8 @@ class InpaintPipeline(FrameByFrame):
 
         Raises BadInput, and what `open_masks` raises.
         """
-        settings = settings_of(job)
-        check_available(settings.codec)
-        if settings.follows:
-            hints_of(job)
-        if not settings.track and (len(job.inputs) > 1 or not settings.follows):
-            refuse_useless(masks_given(job), job.frames)
+        check_available(settings_of(job).codec)
+        check_marks(job)
         if folder := frame_folder(job):
             folder.claim()
 
@@ -92,9 +84,7 @@ class InpaintPipeline(FrameByFrame):
             joined = join_segments(segments, job.video, job.frames, part)
         for sentence in joined.warnings:
             warn("sound", sentence)
-        lost = list(_stretches(lost_frames(job))) if self._tracking else []
-        if lost:
-            warn("object_lost", _lost_words(lost))
+        lost = lost_stretches(job, warn)
         video, seconds = job.video, _clock(job.video)
         pixels, start = video.width * video.height, job.frames.start
         found = invention.Invention(len(job.frames), pixels)
@@ -128,18 +118,6 @@ class InpaintPipeline(FrameByFrame):
         with whole(film) as part:
             join_segments(kept, job.video, job.frames, part, silent=True)
         return film
-
-
-def _stretches(frames: Iterable[int]) -> Iterator[Span]:
-    """Frames that follow each other, as spans."""
-    for group in runs(Span(frame, frame + 1) for frame in frames):
-        yield Span(group[0].start, group[-1].stop)
-
-
-def _lost_words(lost: list[Span]) -> str:
-    named = ", ".join(f"{span.start} to {span.stop - 1}" for span in lost[:_LOST_NAMED])
-    more = f" and {len(lost) - _LOST_NAMED} more times" if len(lost) > _LOST_NAMED else ""
-    return f"The object was lost on frames {named}{more}: mark it there with one more --box, then run again."
 
 
 def _clock(video: VideoInfo) -> Callable[[int], float]:

@@ -54,5 +54,6 @@ class Plate:
             cv2.remap(plane, here, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)
         )
-        off = np.maximum(colours - high, low - colours).max(axis=2)
+        red, green, blue = cv2.split(np.maximum(colours - high, low - colours))
+        off = cv2.max(cv2.max(red, green), blue)
         return cast(Mask, (off < _LIKE) & (known > 0))

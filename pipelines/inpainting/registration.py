@@ -11,11 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.holes import Box, Flags, Hole, Mask
+from pipelines.inpainting.holes import Box, Hole, Mask
 from pipelines.inpainting.looks import Homography
 from pipelines.inpainting.membrane import Floats, coarse_membrane
-from pipelines.inpainting.views import Pixels, Places, View, covered_at, grid, sampled
+from pipelines.inpainting.views import Pixels, Places, View, covered_at, grid
 
+_ALL_MOVES = 0.75
 _STRIDE = 3
 _FEWEST = 24
 _ROUNDS = 5
@@ -48,8 +49,9 @@ def target(of: View, hole: Hole, moving: Mask) -> Target:
     known = hole.mask == 0
     thing = moving & known
     # Where all that is known around a hole moves, that is its background.
-    steady = known & ~thing if 4 * (hole.rim & thing).sum() < 3 * hole.rim.sum() else known
-    return Target(hole, pixels.astype(np.float32), _gray(pixels), steady, thing)
+    moving_share = np.count_nonzero(hole.rim & thing) / max(1, np.count_nonzero(hole.rim))
+    steady = known & ~thing if moving_share < _ALL_MOVES else known
+    return Target(hole, pixels.astype(np.float32), gray_of(pixels), steady, thing)
 
 
 def background_places(aim: Target, reference: View, camera: Homography, preset: int) -> Places | None:
@@ -61,14 +63,14 @@ def background_places(aim: Target, reference: View, camera: Homography, preset: 
     wide = aim.hole.wide
     to_reference = camera @ _shift(wide)
     roughly = cv2.perspectiveTransform(grid(*wide.size), to_reference)
-    there, hidden = _gray(_warped(reference.pixels, roughly)), covered_at(reference.covered, roughly) > 0
+    there, hidden = gray_of(_warped(reference.pixels, roughly)), covered_at(reference.covered, roughly) > 0
     flow = residual_flow(aim, there, hidden, preset)
     usable = aim.steady & ~hidden
     common = _affine(flow, usable & aim.hole.rim)
     if common is None:
         return None
     rest = flow - common
-    far = (rest**2).sum(axis=2) / np.float32(_FOLLOWS_PX**2)
+    far = (rest[..., 0] ** 2 + rest[..., 1] ** 2) / np.float32(_FOLLOWS_PX**2)
     smooth = coarse_membrane(rest, usable / (1 + far) ** 2)
     inner = aim.hole.inner
     own = usable[inner][..., None]
@@ -119,7 +121,8 @@ def _warped(pixels: Pixels, places: Places) -> Pixels:
     return cast(Pixels, cv2.remap(pixels, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
 
 
-def _gray(pixels: Pixels) -> Pixels:
+def gray_of(pixels: Pixels) -> Pixels:
+    """Luma `(h, w)` uint8 of RGB."""
     return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
 
 

@@ -2,10 +2,14 @@
 
 import functools
 from dataclasses import dataclass
+from typing import Literal
 
 from pipelines.errors import BadInput
 from pipelines.settings import Codec
 from pipelines.video import ffmpeg
+
+AnyCodec = Codec | Literal["ffv1"]
+"""What a result may be encoded with, and what loses nothing: brightness alone, at any size."""
 
 _TRIAL_SECONDS = 20.0
 
@@ -22,7 +26,7 @@ class Encoding:
     even: bool = True
 
 
-def encoding(codec: Codec, crf: int, preset: str = "veryfast") -> Encoding:
+def encoding(codec: AnyCodec, crf: int, preset: str = "veryfast") -> Encoding:
     """How `codec` encodes at the quality `crf` (lower is better and larger; ProRes has one quality).
 
     Nothing is reordered and no frame is hidden, so that packets can be counted and given times. x265 would write a
@@ -48,6 +52,9 @@ def encoding(codec: Codec, crf: int, preset: str = "veryfast") -> Encoding:
             speed = ("-deadline", "good", "-cpu-used", "5", "-row-mt", "1", "-auto-alt-ref", "0")
             by_quality = ("-crf", str(crf), "-b:v", "0", "-pix_fmt", "yuva420p")
             return Encoding(("-c:v", "libvpx-vp9", *by_quality, *speed), alpha=True, even=False)
+        case "ffv1":
+            each_alone = ("-level", "3", "-g", "1", "-slices", "4")
+            return Encoding(("-c:v", "ffv1", *each_alone, "-pix_fmt", "gray"), even=False)
 
 
 def check_available(codec: Codec) -> None:

@@ -133,7 +133,8 @@ def _join(
                 ffmpeg.address(out),
                 "w",
                 format=kind,
-                container_options=options if kind in _OF_TIMESCALES else {},
+                # Matroska would name each file by chance.
+                container_options=options if kind in _OF_TIMESCALES else {"fflags": "bitexact"},
             )
         )
         pictures = _add_pictures(target, first.streams.video[0])

@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
-from pipelines.settings import Codec
 from pipelines.video import ffmpeg
 from pipelines.video.demuxing import count_packets
-from pipelines.video.encodings import encoding
+from pipelines.video.encodings import AnyCodec, encoding
 from pipelines.video.info import ColourTags
 
 _FINISH_SECONDS = 600.0
@@ -41,7 +40,7 @@ class VideoWriter:
         *,
         colour: ColourTags = ColourTags(),  # noqa: B008
         sample_aspect_ratio: Fraction = Fraction(1),
-        codec: Codec = "h264",
+        codec: AnyCodec = "h264",
         crf: int = 18,
         preset: str = "veryfast",
     ) -> None:

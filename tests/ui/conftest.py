@@ -42,6 +42,7 @@ ROOT = Path(__file__).parents[2]
 
 
 REPORT: dict[str, Any] = {
+    "task": "score",
     "summary": {
         "frames": 40,
         "mean_sharpness": 0.7,
@@ -51,7 +52,7 @@ REPORT: dict[str, Any] = {
         "motion": {"mean": 0.1, "jerkiness": 0.2},
         "exposure": {"under": 0.0, "over": 0.0},
         "smoothness": {"score": 1.0, "threshold": 0.1, "artifact_frames": 0},
-    }
+    },
 }
 
 

@@ -18,7 +18,7 @@ from pipelines import events
 from pipelines.events import Event
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
-from pipelines.settings import ScoreSettings
+from pipelines.settings import InpaintSettings, ScoreSettings
 from ui import forms
 from ui.desk import Desk
 from ui.listening import views
@@ -70,7 +70,7 @@ def held() -> Held:
 
 
 ENDPOINTS = {
-    "/score", "/submit", "/estimate", "/inspect",
+    "/score", "/inpaint", "/submit", "/estimate", "/inspect",
     "/job", "/jobs", "/cancel", "/pause", "/resume", "/delete", "/system",
 }  # fmt: skip
 
@@ -81,7 +81,9 @@ def test_the_endpoints_are_published_with_the_settings_as_named_parameters(clien
     names = forms.field_names(ScoreSettings)
     asked = {name: [p["parameter_name"] for p in endpoints[name]["parameters"]] for name in ENDPOINTS}
     assert asked["/score"] == ["file", *names]
-    assert asked["/submit"] == asked["/estimate"] == ["file", "task", *names]
+    assert asked["/inpaint"] == ["file", "mask", *forms.field_names(InpaintSettings)]
+    assert asked["/submit"] == asked["/estimate"]
+    assert asked["/submit"][:3] == ["file", "mask", "task"] and set(names) < set(asked["/submit"])
     assert asked["/job"] == ["job", "key", "follow"]
     assert asked["/cancel"] == asked["/resume"] == ["job", "key"]
     assert asked["/jobs"] == asked["/system"] == []
@@ -349,6 +351,28 @@ def test_a_video_is_inspected_and_a_run_estimated(client: Client, clip: Path) ->
 def test_a_task_that_is_not_there_is_an_error(client: Client, clip: Path, name: str) -> None:
     with pytest.raises((AppError, ValueError), match="levitate"):
         client.predict(file=handle_file(clip), task="levitate", api_name=f"/{name}")
+
+
+def test_a_setting_or_a_mask_of_another_task_is_refused(client: Client, clip: Path) -> None:
+    with pytest.raises(AppError, match=r"box is no setting of score.*bad_input"):
+        client.predict(file=handle_file(clip), task="score", box="1,2,3,4@0", api_name="/submit")
+    with pytest.raises(AppError, match=r"window is no setting of inpaint.*bad_input"):
+        client.predict(file=handle_file(clip), task="inpaint", window=5, api_name="/estimate")
+    with pytest.raises(AppError, match=r"takes no mask.*bad_input"):
+        client.predict(file=handle_file(clip), mask=handle_file(clip), task="score", api_name="/submit")
+
+
+def test_a_removal_is_asked_for_by_name(client: Client, clip: Path, tmp_path: Path) -> None:
+    hints = {"box": "10,10,40,40@0 12,10,40,40@20", "point": "30,30@0 !5,5@0"}
+    status, _ = client.predict(file=handle_file(clip), **hints, mask_dilation=6, api_name="/inpaint")
+    asked = Job.find(tmp_path / "jobs", status["job"]).record().settings
+    assert isinstance(asked, InpaintSettings) and status["task"] == "inpaint"
+    assert asked.box == ("10,10,40,40@0", "12,10,40,40@20") and asked.point == ("30,30@0", "!5,5@0")
+    masked, _ = client.predict(file=handle_file(clip), mask=handle_file(clip), api_name="/inpaint")
+    inputs = Job.find(tmp_path / "jobs", masked["job"]).record().inputs
+    assert len(inputs) == 2 and masked["job"] != status["job"]
+    with pytest.raises(AppError, match="bad_input"):
+        client.predict(file=handle_file(clip), box="over there", api_name="/inpaint")
 
 
 def test_the_machine_is_told(client: Client) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pipelines.events import Event
 from pipelines.example.faults import FAULTS
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
-from pipelines.settings import ScoreSettings
+from pipelines.settings import InpaintSettings, ScoreSettings
 from ui.policy import Policy
 
 pytestmark = pytest.mark.browser
@@ -178,6 +179,73 @@ def test_the_machine_is_shown_and_examined(visit: Visit, queue: JobQueue) -> Non
     expect(page.locator("#system")).to_contain_text("The last hour")
     page.get_by_role("button", name="Look at everything").click()
     expect(page.locator("#doctor")).to_contain_text("ffmpeg", timeout=PATIENCE_MS)
+
+
+def open_removal(page: Page, clip: Path) -> None:
+    page.get_by_role("tab", name="Remove object").click()
+    page.locator("#inpaint-file input[type=file]").set_input_files(clip)
+    expect(page.locator("#inpaint-run")).to_be_enabled(timeout=PATIENCE_MS)
+
+
+def paint(page: Page) -> None:
+    """A stroke with the mouse, in the middle of the frame."""
+    canvas = page.locator("#inpaint-editor canvas").first
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    with page.expect_response(lambda response: "upload" in response.url):
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 20, y + 20, steps=4)
+        page.mouse.up()
+
+
+def test_what_is_painted_over_is_removed(visit: Visit, queue: JobQueue, clip: Path) -> None:
+    page = visit(queue, viewport={"width": 1280, "height": 1600})
+    open_removal(page, clip)
+    paint(page)
+    page.locator("#inpaint-follow input").uncheck()
+    page.locator("#inpaint-run").click()
+    page.locator(".lt-run [data-state=done]").wait_for()
+    expect(page.locator(".lt-report")).to_contain_text("Frames filled")
+    film = page.locator(".lt-film video")
+    expect(film).to_have_js_property("videoWidth", 160)
+    expect(page.locator(".lt-files a[href$='/result.mp4']")).to_be_visible()
+    (job,) = Job.all(queue.jobs_dir)
+    settings = job.record().settings
+    assert isinstance(settings, InpaintSettings) and not settings.track
+
+
+def test_marks_on_several_frames_are_hints(
+    visit: Visit, make_queue: Callable[..., JobQueue], good_run: Callable[[Job], Iterator[Event]], clip: Path
+) -> None:
+    queue = make_queue(good_run)
+    page = visit(queue, viewport={"width": 1280, "height": 1600})
+    open_removal(page, clip)
+    paint(page)
+    slider = page.locator("#inpaint-frame input[type=range]")
+    slider.focus()
+    slider.press("End")
+    slider.dispatch_event("pointerup")
+    page.locator("#inpaint-marked [data-frames='0']").wait_for()
+    paint(page)
+    page.locator("#inpaint-try").click()
+    page.locator(".lt-run [data-state=done]").wait_for()
+    (job,) = Job.all(queue.jobs_dir)
+    record = job.record()
+    assert isinstance(record.settings, InpaintSettings) and record.settings.track
+    assert record.settings.end == 2.0, "a trial"
+    with zipfile.ZipFile(record.inputs[1].path) as bundle:
+        assert bundle.namelist() == ["00000000.png", "00000039.png"]
+
+
+def test_nothing_painted_is_told_before_a_job_is_made(visit: Visit, queue: JobQueue, clip: Path) -> None:
+    page = visit(queue)
+    open_removal(page, clip)
+    page.locator("#inpaint-run").click()
+    expect(page.get_by_test_id("toast-body")).to_contain_text("Nothing says what to remove")
+    assert Job.all(queue.jobs_dir) == []
 
 
 def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQueue) -> None:

@@ -10,7 +10,7 @@ from pipelines import events
 from pipelines.errors import NotAVideo
 from pipelines.events import Planned
 from ui import render, render_pictures
-from ui.reading import describe, read_report
+from ui.reading import describe_score, read_report
 from ui.view import Status, View
 from ui.words import LIVE
 
@@ -105,7 +105,7 @@ def test_clock(seconds: float, shown: str) -> None:
 
 
 def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> None:
-    html = describe(report["summary"])
+    html = describe_score(report["summary"])
     assert "None of the 40 frames is blurred or frozen." in html
     interval = {
         "start": 10,
@@ -116,7 +116,7 @@ def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> No
         "drop": 0.5,
     }
     report["summary"]["blurred"] = {"frames": 5, "ratio": 0.125, "interval_count": 1, "intervals": [interval]}
-    html = describe(report["summary"])
+    html = describe_score(report["summary"])
     assert "Of 40 frames 5 are blurred, in 1 place, and 0 are frozen." in html
     assert "12.5 %" in html and "0.4 s – 0.6 s" in html and "severe" in html and "严重" in html
     (tmp_path / "report.json").write_text(json.dumps(report))
@@ -125,7 +125,7 @@ def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> No
 
 def test_figures_that_were_not_computed_are_dashes(report: dict[str, Any]) -> None:
     report["summary"]["motion"]["jerkiness"] = None
-    assert "<dd>–</dd>" in describe(report["summary"])
+    assert "<dd>–</dd>" in describe_score(report["summary"])
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,11 @@ class InpaintTab(TaskTab):
         frames = gr.update(value=0, maximum=max(1, plan.facts.frames - 1))
         return gr.update(visible=True), frames, paper, sheet, render_pictures.marked(())
 
+    def _keep(self, editor: Mapping[str, Any] | None, sheet: Sheet) -> tuple[Sheet, str]:
+        """A stroke has arrived, and the visitor sees so."""
+        sheet = sheet.with_painted(editor)
+        return sheet, render_pictures.marked(sorted(sheet.marks))
+
     async def _turn_to(
         self, video: str | None, frame: float, editor: Mapping[str, Any] | None, sheet: Sheet
     ) -> tuple[Any, ...]:

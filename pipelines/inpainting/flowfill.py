@@ -9,6 +9,7 @@ threads. Anchors and key frames lie on grids that start at frame 0.
 """
 
 import os
+from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,30 +17,36 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
+from memory.plan import Load
 from pipelines.inpainting.filling import Fill, Read
-from pipelines.inpainting.footage import MARGIN, Footage
+from pipelines.inpainting.footage import KEY_EVERY, MARGIN, Footage
 from pipelines.inpainting.holefill import Effort, Painter, Patch, moved_places, spatial
 from pipelines.inpainting.holes import SEAM_PX, Hole, Mask, dilated, holes
 from pipelines.inpainting.membrane import Floats
 from pipelines.inpainting.merging import Mean, candidate
 from pipelines.inpainting.views import Pixels, View, sampled
-from pipelines.spans import Span
+from pipelines.spans import Span, widen
 
 _THING_OFFSETS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20)
 EFFORTS = {
     "draft": Effort((1, 4, 12), (1, 2, 4, 8, 12), cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.1),
     "balanced": Effort((1, 3, 6, 12, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.125),
     "high": Effort((1, 3, 6, 12, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.2),
-    "ultimate": Effort((1, 2, 3, 6, 9, 12, 16, 20), tuple(range(1, 21)), cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25),
+    "ultimate": Effort(
+        (1, 2, 3, 6, 9, 12, 16, 20), tuple(range(1, 21)), cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25
+    ),
 }
 """By quality."""
 
+PIXEL_BYTES = 4
+"""A view's."""
 ANCHOR_EVERY = 10
 FAR = 90
 HALO = FAR + ANCHOR_EVERY + MARGIN
 """Frames before and after that a frame's fill may depend on."""
 
 _LEAST_PAD_PX = 16
+_LOOK_BYTES, _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 320_000, 17, 260
 
 
 class FlowFill:
@@ -54,7 +61,7 @@ class FlowFill:
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
         """Frames `[start, stop)`, filled; outside the masks they are what was read, to the bit.
 
-        Reads up to `HALO` frames more on either side, within `frames`, twice. Holds what `held_bytes` says.
+        Reads up to `HALO` frames more on either side, within `frames`, twice. Holds what `load` says.
         """
         first = max(frames.start, start // ANCHOR_EVERY * ANCHOR_EVERY)
         last = min(frames.stop, (stop - 1) // ANCHOR_EVERY * ANCHOR_EVERY + ANCHOR_EVERY + 1)
@@ -70,6 +77,20 @@ class FlowFill:
                 yield from shots.fills(Span(max(begin, start), min(begin + ANCHOR_EVERY, stop)))
 
 
+def load(quality: str, workers: int) -> Load:
+    """What filling holds beside its readers, for the planner; pixels are those of the size that is worked at.
+
+    Views of a window and of key frames, and a group's anchors and results; looks, whose size is fixed; and for each
+    worker the crops of one hole, as if it were as large as the frame.
+    """
+    views = 2 * EFFORTS[quality].reach + ANCHOR_EVERY + 1 + 2 * FAR // KEY_EVERY + 1
+    results = _RESULT_PIXEL_BYTES * (ANCHOR_EVERY + 1)
+    return Load(
+        fixed=_LOOK_BYTES * (2 * HALO + ANCHOR_EVERY),
+        per_pixel=PIXEL_BYTES * views + results + _WORKER_PIXEL_BYTES * workers,
+    )
+
+
 class _Anchored:
     """Fills frames group by group; holds the patches and anchors of one group."""
 
@@ -82,7 +103,7 @@ class _Anchored:
         """The fills of `group`, which lies between two places of the anchors' grid."""
         for held in (self._patches, self._anchors):
             for index in [i for i in held if i < group.start - ANCHOR_EVERY]:
-                del held[index]  # type: ignore[attr-defined]
+                del held[index]
         indices = range(group.start, group.stop)
         self._paint(indices)
         anchors = {i: self._around(i) for i in indices if self._lacks(i)}
@@ -101,10 +122,14 @@ class _Anchored:
         views = {i: self._footage.view(i) for i in wanted}
         parts = [(views[i], hole) for i in wanted if views[i].has_hole for hole in self._holes(views[i])]
         if parts:
-            reach = self._effort.reach
-            list(self._pool.map(self._footage.moving, range(
-                max(self._footage.whole.start, wanted[0] - reach), min(self._footage.whole.stop, wanted[-1] + reach + 1))))
-        patches = self._pool.map(lambda part: Painter(self._footage, *part, self._effort).paint(), parts)
+            # Found side by side and in advance: each of these is asked for by many frames.
+            near = widen(
+                Span(wanted[0], wanted[-1] + 1), self._effort.reach, self._effort.reach, self._footage.whole
+            )
+            deque(self._pool.map(self._footage.moving, range(near.start, near.stop)), maxlen=0)
+        patches = self._pool.map(
+            lambda part: Painter(self._footage, part[0], part[1], self._effort).paint(), parts
+        )
         self._patches.update((i, []) for i in wanted)
         for (of, _), patch in zip(parts, patches, strict=True):
             self._patches[of.index].append(patch)
@@ -130,7 +155,10 @@ class _Anchored:
 
     def _completed(self, index: int, anchors: tuple[int, ...]) -> list[Patch]:
         """The patches of a frame, with what they lack carried over from its anchors."""
-        return [self._carried(index, patch, anchors) if patch.missing.any() else patch for patch in self._patches[index]]
+        return [
+            self._carried(index, patch, anchors) if patch.missing.any() else patch
+            for patch in self._patches[index]
+        ]
 
     def _carried(self, index: int, patch: Patch, anchors: tuple[int, ...]) -> Patch:
         missing = patch.missing

@@ -5,7 +5,7 @@ Two readers go over the same frames: one ahead, of which only looks and key fram
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
-from typing import Self
+from typing import Self, cast
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Footage:
     """Frames `whole` of a video, as far as `reach` and `far` frames around those that were advanced to.
 
     What it says of a frame does not depend on where reading started. Holds 4 bytes a pixel for each of
-    `advanced + 2 reach` frames and `2 far / KEY_EVERY` key frames, and about 0.9 MB for each of `2 far` looks and pairs.
+    `advanced + 2 reach` frames and of `2 far / KEY_EVERY` key frames, and about 0.3 MB for each of `2 far` looks.
     """
 
     def __init__(self, read: Read, whole: Span, needed: Span, reach: int, far: int) -> None:
@@ -66,7 +66,7 @@ class Footage:
             (self._moving, wide.start),
         ):
             for index in [i for i in held if i < oldest]:
-                del held[index]  # type: ignore[attr-defined]
+                del held[index]
         while self._viewed < near.stop:
             self._views[self._viewed] = view(self._viewed, *next(self._window))
             self._viewed += 1
@@ -112,7 +112,10 @@ class Footage:
     def _around(self, index: int) -> Generator[tuple[Look, Homography]]:
         """Looks at frames of the same shot, each with the motion that takes places of this frame's look to its own."""
         for other in (index + offset for offset in MOVING_OFFSETS):
-            if self.whole.start <= other < self.whole.stop and (motion := self._motion(index, other)) is not None:
+            if (
+                self.whole.start <= other < self.whole.stop
+                and (motion := self._motion(index, other)) is not None
+            ):
                 yield self._looks[other], motion
 
     def shot(self, index: int, reach: int) -> Span:
@@ -130,8 +133,8 @@ class Footage:
         if motion is None:
             return None
         scale = self.to_full(start)
-        full: Homography = scale @ motion @ np.linalg.inv(scale)
-        return full / full[2, 2]
+        full = scale @ motion @ np.linalg.inv(scale)
+        return cast(Homography, full / full[2, 2])
 
     def _motion(self, start: int, stop: int) -> Homography | None:
         """The same in pixels of the looks."""

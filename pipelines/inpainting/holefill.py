@@ -5,17 +5,16 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.inpainting.footage import Footage
 from pipelines.inpainting.holes import Box, Hole, Mask
 from pipelines.inpainting.looks import Homography
 from pipelines.inpainting.membrane import Floats, membrane
 from pipelines.inpainting.merging import Candidate, Mean, candidate
-from pipelines.inpainting.registration import Target, background_places, target
 from pipelines.inpainting.plate import Plate
+from pipelines.inpainting.registration import background_places, target
 from pipelines.inpainting.things import Move, moves, near_things, thing_places
-from pipelines.inpainting.views import Places, View, grid, sampled
+from pipelines.inpainting.views import Places, View, grid, place, sampled
 
 _MOVING_WEIGHT = np.float32(0.05)
 """What moves in another frame is hardly background there."""
@@ -49,8 +48,9 @@ class Effort:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """A hole's crop `hole.tight`: `colours` `(h, w, 3)` float32, the pixels of the hole that no frame shows, and those
-    where a thing stands before the background.
+    """A hole's crop `hole.tight`: its `colours` `(h, w, 3)` float32, and two masks `(h, w)`.
+
+    `missing` are the pixels of the hole that no frame shows, `in_front` those where a thing hides the background.
     """
 
     hole: Hole
@@ -81,7 +81,12 @@ class Painter:
                 break
             if abs(key.index - self._index) > self._effort.reach:
                 self._add_background(key)
-        return Patch(self._aim.hole, self._merged(), self._missing, self._in_front | self._aim.thing[self._aim.hole.inner])
+        return Patch(
+            self._aim.hole,
+            self._merged(),
+            self._missing,
+            self._in_front | self._aim.thing[self._aim.hole.inner],
+        )
 
     @property
     def _missing(self) -> Mask:
@@ -157,8 +162,10 @@ class Painter:
         """How much the frame moves on its own at `places`, 0 to 1."""
         flags = self._footage.moving(index)
         x, y = self._footage.scale(index)
-        small = (places + np.float32(0.5)) / np.float32((x, y)) - np.float32(0.5)
-        found = cv2.remap(flags * np.uint8(255), small, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+        small = (places + np.float32(0.5)) / place(x, y) - np.float32(0.5)
+        found = cv2.remap(
+            flags * np.uint8(255), small, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )  # type: ignore[call-overload]
         return cast(Floats, found.astype(np.float32) / 255)
 
     def _merged(self) -> Floats:
@@ -188,7 +195,7 @@ def spatial(colours: Floats, known: Mask) -> Floats:
 
 
 def _places(box: Box) -> Places:
-    return grid(*box.size) + np.float32((box.left, box.top))
+    return grid(*box.size) + place(box.left, box.top)
 
 
 def moved_places(hole: Hole, camera: Homography) -> Places:

@@ -12,7 +12,7 @@ Mask = NDArray[np.bool_]
 Flags = NDArray[np.uint8]
 
 RIM_PX = 12
-"""What is known around a hole and compared: wide enough to tell a texture, near enough to say something about the hole."""
+"""What is known around a hole and compared: wide enough to tell a texture, near enough to bear on the hole."""
 SEAM_PX = 3
 
 
@@ -89,7 +89,7 @@ class Hole:
     @cached_property
     def rim(self) -> Mask:
         """What is known near the hole, in `wide`."""
-        return (dilated(self.mask, RIM_PX) > 0) & (self.mask == 0)
+        return cast(Mask, (dilated(self.mask, RIM_PX) > 0) & (self.mask == 0))
 
     @cached_property
     def seam(self) -> Mask:

@@ -16,6 +16,7 @@ from pipelines.video.frame import shrink
 
 Pixels = NDArray[np.uint8]
 Homography = NDArray[np.float64]
+Points = NDArray[np.float32]
 
 WORK_PX = 320
 """Longest side of a look; the rest of the precision comes from registering at full size."""
@@ -65,14 +66,14 @@ def look(frame: Pixels, mask: Flags) -> Look:
     size = max(16, round(width * scale)), max(16, round(height * scale))
     gray = cast(Pixels, cv2.cvtColor(shrink(frame, *size), cv2.COLOR_RGB2GRAY))
     covered = cv2.resize(mask * np.uint8(255), size, interpolation=cv2.INTER_AREA)
-    return Look(gray, np.uint8(covered > 0))
+    return Look(gray, cast(Flags, (covered > 0).astype(np.uint8)))
 
 
 def compare(first: Look, then: Look) -> Pair:
     """What `first` and `then`, the next frame, tell."""
     camera = camera_between(first, then)
     there, compared = _moved(first, then, camera)
-    here, again = _moved(then, first, np.linalg.inv(camera))
+    here, again = _moved(then, first, cast(Homography, np.linalg.inv(camera)))
     return Pair(
         camera=camera,
         cut=_is_cut(first, then, _difference(first.gray, there), compared),
@@ -112,17 +113,18 @@ def camera_between(first: Look, then: Look) -> Homography:
     )
     if corners is None or len(corners) < _FEWEST:
         return np.eye(3)
-    gone, found = follow(first.gray, then.gray, corners.reshape(-1, 2))
+    corners = cast(Points, corners.reshape(-1, 2))
+    gone, found = follow(first.gray, then.gray, corners)
     found &= inside(gone, then.without(_HOLE_MARGIN_PX))
     if found.sum() < _FEWEST:
         return np.eye(3)
-    motion, _ = cv2.findHomography(corners.reshape(-1, 2)[found], gone[found], cv2.RANSAC, _TOLERANCE_PX)
+    motion, _ = cv2.findHomography(corners[found], gone[found], cv2.RANSAC, _TOLERANCE_PX)
     if motion is None or not 0.25 < np.linalg.det(motion[:2, :2]) < 4:
         return np.eye(3)
     return cast(Homography, motion)
 
 
-def follow(first: Pixels, then: Pixels, points: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+def follow(first: Pixels, then: Pixels, points: Points) -> tuple[Points, NDArray[np.bool_]]:
     """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal)."""
     gone, found, _ = cv2.calcOpticalFlowPyrLK(
         first,
@@ -133,15 +135,15 @@ def follow(first: Pixels, then: Pixels, points: NDArray[np.float32]) -> tuple[ND
         maxLevel=3,
         criteria=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 12, 0.03),
     )
-    return gone[:, 0], found.ravel() > 0
+    return cast(Points, gone[:, 0]), found.ravel() > 0
 
 
-def inside(points: NDArray[np.float32], shown: Flags) -> NDArray[np.bool_]:
+def inside(points: Points, shown: Flags) -> NDArray[np.bool_]:
     """Whether each of `points` (N, 2) lies where `shown` is not 0."""
     height, width = shown.shape
-    column, row = np.rint(np.nan_to_num(points, nan=-1.0, posinf=-1.0, neginf=-1.0)).astype(np.int64).T
+    column, row = np.rint(np.nan_to_num(points, nan=-1.0).clip(-1, 1e6)).astype(np.int64).T
     within = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-    return within & (shown[row.clip(0, height - 1), column.clip(0, width - 1)] > 0)
+    return cast(NDArray[np.bool_], within & (shown[row.clip(0, height - 1), column.clip(0, width - 1)] > 0))
 
 
 def _flowing(now: Look, there: Pixels, compared: Flags) -> Flags:
@@ -158,7 +160,7 @@ def _flowing(now: Look, there: Pixels, compared: Flags) -> Flags:
     left = cv2.blur(cv2.absdiff(here, followed), (5, 5))
     speed = cv2.magnitude(flow[..., 0], flow[..., 1])
     found = (speed > _MOVED_PX) & (off > _DIFFERENT) & (left < _EXPLAINED * off) & (compared > 0)
-    return found.astype(np.uint8)
+    return cast(Flags, found.astype(np.uint8))
 
 
 def _moved(now: Look, other: Look, motion: Homography) -> tuple[Pixels, Flags]:
@@ -183,8 +185,8 @@ def _is_cut(first: Look, then: Look, changed: Pixels, compared: Flags) -> bool:
     """Another shot: motion explains little, and the layout is another one."""
     if cv2.mean(changed, compared)[0] < _CUT_CHANGE:
         return False
-    known = np.float32((first.hole == 0) & (then.hole == 0))
-    weight = cv2.resize(known, _LAYOUT, interpolation=cv2.INTER_AREA)
+    known = ((first.hole == 0) & (then.hole == 0)).astype(np.float32)
+    weight = cast(NDArray[np.float32], cv2.resize(known, _LAYOUT, interpolation=cv2.INTER_AREA))
     one, other = (_layout(gaze.gray, known, weight) for gaze in (first, then))
     return float(((one - other) ** 2).sum() / max(1e-6, 2 * weight.sum())) > _CUT_LAYOUT
 
@@ -194,4 +196,6 @@ def _layout(gray: Pixels, known: NDArray[np.float32], weight: NDArray[np.float32
     means = cv2.resize(gray * known, _LAYOUT, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)
     total = max(1e-6, float(weight.sum()))
     means = (means - (means * weight).sum() / total).astype(np.float64)
-    return cast(NDArray[np.float64], means / np.sqrt((means**2 * weight).sum() / total + 16) * np.sqrt(weight))
+    return cast(
+        NDArray[np.float64], means / np.sqrt((means**2 * weight).sum() / total + 16) * np.sqrt(weight)
+    )

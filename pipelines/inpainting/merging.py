@@ -1,6 +1,7 @@
 """Candidates for the pixels of a hole, weighed by how well each meets what is known around it."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import numpy as np
@@ -29,7 +30,9 @@ class Candidate:
         return float((self.error + _ERROR_FLOOR) ** -4)
 
 
-def candidate(known: Floats, colours: Floats, real: Mask, beside: Mask, *, relight: bool = True) -> Candidate | None:
+def candidate(
+    known: Floats, colours: Floats, real: Mask, beside: Mask, *, relight: bool = True
+) -> Candidate | None:
     """Compare `colours` with what is `known` on the pixels `beside`; None where too few of those are real.
 
     With `relight` the difference there is spread over the hole and added, so that no seam shows.
@@ -68,9 +71,9 @@ class Mean:
     @property
     def colours(self) -> Floats:
         """The mean; 0 where there is none."""
-        return self._sum / np.maximum(self.weight, _TINY)[..., None]
+        return cast(Floats, self._sum / np.maximum(self.weight, _TINY)[..., None])
 
     @property
     def error(self) -> Floats:
         """The mean error of the candidates; 0 where there is none."""
-        return self._errors / np.maximum(self.weight, _TINY)
+        return cast(Floats, self._errors / np.maximum(self.weight, _TINY))

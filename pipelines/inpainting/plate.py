@@ -8,9 +8,9 @@ import numpy as np
 
 from pipelines.inpainting.holes import Box, Flags, Hole, Mask
 from pipelines.inpainting.looks import Homography
-from pipelines.inpainting.merging import Mean
 from pipelines.inpainting.membrane import Floats
-from pipelines.inpainting.views import Pixels, Places, View
+from pipelines.inpainting.merging import Mean
+from pipelines.inpainting.views import Pixels, Places, View, place
 
 _SLACK = np.ones((3, 3), np.uint8)
 """A chain of motions is right to a pixel or two."""
@@ -49,7 +49,7 @@ class Plate:
 
         `camera` takes places of that frame to places of this one.
         """
-        here = cv2.perspectiveTransform(places, camera) - np.float32((self.box.left, self.box.top))
+        here = cast(Places, cv2.perspectiveTransform(places, camera)) - place(self.box.left, self.box.top)
         low, high, known = (
             cv2.remap(plane, here, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)

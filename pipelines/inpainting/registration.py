@@ -17,6 +17,7 @@ from pipelines.inpainting.membrane import Floats, coarse_membrane
 from pipelines.inpainting.views import Pixels, Places, View, covered_at, grid
 
 _ALL_MOVES = 0.75
+_FLOW_LEAST_PX = 16
 _STRIDE = 3
 _FEWEST = 24
 _ROUNDS = 5
@@ -49,7 +50,7 @@ def target(of: View, hole: Hole, moving: Mask) -> Target:
     known = hole.mask == 0
     thing = moving & known
     # Where all that is known around a hole moves, that is its background.
-    moving_share = np.count_nonzero(hole.rim & thing) / max(1, np.count_nonzero(hole.rim))
+    moving_share = int(np.count_nonzero(hole.rim & thing)) / max(1, int(np.count_nonzero(hole.rim)))
     steady = known & ~thing if moving_share < _ALL_MOVES else known
     return Target(hole, pixels.astype(np.float32), gray_of(pixels), steady, thing)
 
@@ -62,7 +63,7 @@ def background_places(aim: Target, reference: View, camera: Homography, preset: 
     """
     wide = aim.hole.wide
     to_reference = camera @ _shift(wide)
-    roughly = cv2.perspectiveTransform(grid(*wide.size), to_reference)
+    roughly = cast(Places, cv2.perspectiveTransform(grid(*wide.size), to_reference))
     there, hidden = gray_of(_warped(reference.pixels, roughly)), covered_at(reference.covered, roughly) > 0
     flow = residual_flow(aim, there, hidden, preset)
     usable = aim.steady & ~hidden
@@ -71,7 +72,7 @@ def background_places(aim: Target, reference: View, camera: Homography, preset: 
         return None
     rest = flow - common
     far = (rest[..., 0] ** 2 + rest[..., 1] ** 2) / np.float32(_FOLLOWS_PX**2)
-    smooth = coarse_membrane(rest, usable / (1 + far) ** 2)
+    smooth = coarse_membrane(rest, cast(Floats, usable / (1 + far) ** 2))
     inner = aim.hole.inner
     own = usable[inner][..., None]
     total = grid(*wide.size)[inner] + np.where(own, flow[inner], (common + smooth)[inner])
@@ -83,6 +84,8 @@ def residual_flow(aim: Target, there: Pixels, hidden: Mask, preset: int) -> Floa
 
     Where only one of them shows something, both are made equal: flow finds rest there and is not led astray nearby.
     """
+    if max(there.shape) < _FLOW_LEAST_PX or min(there.shape) < _FLOW_LEAST_PX // 2:
+        return np.zeros((*there.shape, 2), np.float32)
     empty = aim.hole.mask > 0
     here = np.where(empty, there, aim.gray)
     flow = cv2.DISOpticalFlow.create(preset).calc(here, np.where(hidden & ~empty, aim.gray, there), None)  # type: ignore[call-overload]

@@ -5,6 +5,7 @@ common is made exact by optical flow.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -14,7 +15,7 @@ from pipelines.inpainting.holes import Flags, Mask, dilated
 from pipelines.inpainting.looks import Look, follow, inside
 from pipelines.inpainting.membrane import coarse_membrane
 from pipelines.inpainting.registration import Target, gray_of, residual_flow
-from pipelines.inpainting.views import Places, View, grid, sampled
+from pipelines.inpainting.views import Places, View, grid, place, sampled
 
 NEAR_PX = 30
 _LEAST_PIXELS = 40
@@ -32,7 +33,10 @@ def near_things(aim: Target) -> Mask:
     """What is seen of moving things near the hole, in the wide crop; empty where it is too little to follow."""
     near = dilated(aim.hole.mask, NEAR_PX) > 0
     found = aim.thing & near
-    enough = np.count_nonzero(found) >= _LEAST_PIXELS and np.count_nonzero(found & aim.hole.rim) >= _LEAST_PIXELS // 2
+    enough = (
+        np.count_nonzero(found) >= _LEAST_PIXELS
+        and np.count_nonzero(found & aim.hole.rim) >= _LEAST_PIXELS // 2
+    )
     return found if enough else np.zeros_like(found)
 
 
@@ -47,7 +51,8 @@ def moves(
     """The motion of `seeds` to each of the `wanted` steps, as far as they can be followed.
 
     Args:
-        seeds: pixels of the crop whose `corner` is left, top of the frame.
+        seeds: pixels of a crop.
+        corner: the crop's left and top in the frame.
         scale: pixels of the frame per pixel of a look, across and down.
         looks: the frame's look, then those of the frames one after the other, in either direction of time.
         moving: what moves in the n-th of them.
@@ -60,7 +65,7 @@ def moves(
     start = ((points + np.array(corner) + 0.5) / ratio - 0.5).astype(np.float32)
     here, kept = start, np.ones(len(start), np.bool_)
     found: dict[int, Move] = {}
-    for number, (before, now) in enumerate(zip(looks, looks[1:], strict=False), 1):
+    for number, (before, now) in enumerate(pairwise(looks), 1):
         gone, seen = follow(before.gray, now.gray, here)
         kept &= seen & inside(gone, _followable(now, moving(number)))
         if kept.sum() < _FEWEST:
@@ -81,7 +86,7 @@ def thing_places(aim: Target, seeds: Mask, move: Move, reference: View, preset: 
     One motion for the whole thing, then what flow finds on the `seeds`: legs pedal, and the rider above them does not.
     """
     wide = aim.hole.wide
-    places: Places = grid(*wide.size) + np.float32((wide.left, wide.top)) + move
+    places: Places = grid(*wide.size) + place(wide.left, wide.top) + move
     colours, shown = sampled(reference, places)
     flow = residual_flow(aim, gray_of(colours.astype(np.uint8)), ~shown, preset)
     return places + coarse_membrane(flow, (seeds & shown).astype(np.float32))

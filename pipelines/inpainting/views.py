@@ -33,7 +33,7 @@ class View:
     @property
     def hole(self) -> Flags:
         """{0, 1}."""
-        return np.uint8(self.covered == _HOLE) if self.has_hole else np.zeros_like(self.covered)
+        return cast(Flags, (self.covered == _HOLE).astype(np.uint8))
 
     @property
     def has_hole(self) -> bool:
@@ -59,9 +59,19 @@ def sampled(of: View, places: Places) -> tuple[Floats, Mask]:
 def covered_at(flags: Flags, places: Places) -> Flags:
     """`flags` at `places`, 255 outside the frame; more than 0 wherever a pixel that bears on it is."""
     found = cv2.remap(
-        flags, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255  # type: ignore[call-overload]
+        flags,
+        places,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=255,  # type: ignore[call-overload]
     )
     return cast(Flags, found)
+
+
+def place(x: float, y: float) -> Places:
+    """One place, `(2,)`."""
+    return np.array((x, y), np.float32)
 
 
 def grid(width: int, height: int) -> Places:

@@ -187,24 +187,24 @@ def open_removal(page: Page, clip: Path) -> None:
     expect(page.locator("#inpaint-run")).to_be_enabled(timeout=PATIENCE_MS)
 
 
-def paint(page: Page) -> None:
-    """A stroke with the mouse, in the middle of the frame."""
+def paint(page: Page, marked: str) -> None:
+    """A stroke with the mouse, in the middle of the frame; afterwards these frames are marked."""
     canvas = page.locator("#inpaint-editor canvas").first
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    with page.expect_response(lambda response: "upload" in response.url):
-        page.mouse.move(x, y)
-        page.mouse.down()
-        page.mouse.move(x + 20, y + 20, steps=4)
-        page.mouse.up()
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 20, y + 20, steps=4)
+    page.mouse.up()
+    page.locator(f"#inpaint-marked [data-frames='{marked}']").wait_for()
 
 
 def test_what_is_painted_over_is_removed(visit: Visit, queue: JobQueue, clip: Path) -> None:
     page = visit(queue, viewport={"width": 1280, "height": 1600})
     open_removal(page, clip)
-    paint(page)
+    paint(page, "0")
     page.locator("#inpaint-follow input").uncheck()
     page.locator("#inpaint-run").click()
     page.locator(".lt-run [data-state=done]").wait_for()
@@ -223,13 +223,12 @@ def test_marks_on_several_frames_are_hints(
     queue = make_queue(good_run)
     page = visit(queue, viewport={"width": 1280, "height": 1600})
     open_removal(page, clip)
-    paint(page)
+    paint(page, "0")
     slider = page.locator("#inpaint-frame input[type=range]")
     slider.focus()
     slider.press("End")
     slider.dispatch_event("pointerup")
-    page.locator("#inpaint-marked [data-frames='0']").wait_for()
-    paint(page)
+    paint(page, "0, 39")
     page.locator("#inpaint-try").click()
     page.locator(".lt-run [data-state=done]").wait_for()
     (job,) = Job.all(queue.jobs_dir)

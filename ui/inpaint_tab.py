@@ -94,6 +94,13 @@ class InpaintTab(TaskTab):
             [self._marking, self._frame, *page],
             **quiet,
         )
+        self._editor.input(
+            self._keep,
+            [self._editor, self._sheet],
+            [self._sheet, self._marked],
+            trigger_mode="always_last",
+            **quiet,
+        )
         self._frame.release(self._turn_to, [self.file, self._frame, self._editor, self._sheet], page, **quiet)
 
     def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> Asked:

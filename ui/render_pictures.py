@@ -55,10 +55,9 @@ def film(path: str) -> str:
 
 def marked(frames: Sequence[int]) -> str:
     """On which frames something was painted."""
-    words = (
-        f"{both('marked')}: {', '.join(f'{frame:,}' for frame in frames)}" if frames else both("paint_here")
-    )
-    return f'<p class="lt-quiet">{words}</p>'
+    listed = ", ".join(f"{frame:,}" for frame in frames)
+    words = f"{both('marked')}: {listed}" if frames else both("paint_here")
+    return f'<p class="lt-quiet" data-frames="{listed}">{words}</p>'
 
 
 def pictures(paths: Sequence[str]) -> str:

@@ -20,7 +20,8 @@ _MOVING_WEIGHT = np.float32(0.05)
 """What moves in another frame is hardly background there."""
 _MAJORITY = 0.5
 _LIKELY = 0.25
-_MEDIAN_PX = 5
+_SOFT_PX = 3
+_TINY = 1e-30
 _MOST_KEYS = 4
 _TRUSTED = 0.97
 _SPATIAL_ROUNDS = 6
@@ -93,11 +94,14 @@ class Painter:
         return self._aim.hole.inside & ~self._back.seen & ~self._in_front
 
     @property
+    def _cover(self) -> Floats:
+        """How much a thing hides the background, 0 to 1: the share of references that show it there, were it there."""
+        share = self._front.weight / np.maximum(self._asked, _TINY)
+        return cast(Floats, cv2.blur(share, (_SOFT_PX, _SOFT_PX))) * self._front.seen
+
+    @property
     def _in_front(self) -> Mask:
-        """Where most references show the thing, were it there."""
-        share = self._front.weight > _MAJORITY * self._asked
-        smooth = cv2.medianBlur(share.astype(np.uint8), _MEDIAN_PX) > 0
-        return smooth & self._front.seen
+        return self._cover > _MAJORITY
 
     def _add_background(self, reference: View) -> None:
         camera = self._footage.camera(self._index, reference.index)
@@ -171,7 +175,9 @@ class Painter:
     def _merged(self) -> Floats:
         hole, known = self._aim.hole, self._aim.inner
         mean = trusted(self._back.colours, self._back.error, self._back.seen, known, hole)
-        return np.where(self._in_front[..., None], self._front.colours, mean)
+        # Where nothing is known of the background, half a thing is none.
+        cover = np.where(self._back.seen, self._cover, self._in_front.astype(np.float32))[..., None]
+        return mean + (self._front.colours - mean) * cover
 
 
 def trusted(colours: Floats, error: Floats, seen: Mask, known: Floats, hole: Hole) -> Floats:

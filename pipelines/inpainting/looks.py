@@ -21,7 +21,7 @@ Points = NDArray[np.float32]
 WORK_PX = 320
 """Longest side of a look; the rest of the precision comes from registering at full size."""
 
-_CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX = 250, 0.01, 4
+_CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX = 200, 0.01, 4
 _FEWEST = 12
 _TOLERANCE_PX = 0.75
 _WINDOW_PX = 15

@@ -18,7 +18,7 @@ from pipelines.inpainting.views import Pixels, Places, View, covered_at, grid
 
 _ALL_MOVES = 0.75
 _FLOW_LEAST_PX = 16
-_STRIDE = 3
+_STRIDE = 4
 _FEWEST = 24
 _ROUNDS = 5
 _FOLLOWS_PX = 3.0
@@ -56,7 +56,7 @@ def target(of: View, hole: Hole, moving: Mask) -> Target:
 
 
 def background_places(aim: Target, reference: View, camera: Homography, preset: int) -> Places | None:
-    """Where each pixel of `aim.hole.tight` lies in `reference`, or None where that cannot be told.
+    """Where each pixel of `aim.hole.tight` lies in `reference`; None where nothing of it is seen or that cannot be told.
 
     `camera` takes places of the frame to places of the reference, `preset` is one of DIS's. Holds a few float32
     copies of the crop.
@@ -64,7 +64,10 @@ def background_places(aim: Target, reference: View, camera: Homography, preset: 
     wide = aim.hole.wide
     to_reference = camera @ _shift(wide)
     roughly = cast(Places, cv2.perspectiveTransform(grid(*wide.size), to_reference))
-    there, hidden = gray_of(_warped(reference.pixels, roughly)), covered_at(reference.covered, roughly) > 0
+    hidden = covered_at(reference.covered, roughly) > 0
+    if hidden[aim.hole.mask > 0].all():
+        return None
+    there = gray_of(_warped(reference.pixels, roughly))
     flow = residual_flow(aim, there, hidden, preset)
     usable = aim.steady & ~hidden
     common = _affine(flow, usable & aim.hole.rim)

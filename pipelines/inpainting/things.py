@@ -19,7 +19,7 @@ from pipelines.inpainting.views import Places, View, grid, place, sampled
 
 NEAR_PX = 30
 _LEAST_PIXELS = 40
-_POINTS = 150
+_POINTS = 100
 _FEWEST = 8
 _APART_PX = 6.0
 """Points that leave the others by this much in one step, at the looks' size, were lost."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
 from pipelines import events
 from pipelines.events import Event
@@ -188,17 +188,28 @@ def open_removal(page: Page, clip: Path) -> None:
 
 
 def paint(page: Page, marked: str) -> None:
-    """A stroke with the mouse, in the middle of the frame; afterwards these frames are marked."""
+    """Strokes with the mouse, in the middle of the frame, until these frames are marked.
+
+    An editor that is still drawing its background takes no stroke.
+    """
+    page.locator("#inpaint-marked [data-frames]").wait_for()
     canvas = page.locator("#inpaint-editor canvas").first
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     assert box
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + 20, y + 20, steps=4)
-    page.mouse.up()
-    page.locator(f"#inpaint-marked [data-frames='{marked}']").wait_for()
+    seen = page.locator(f"#inpaint-marked [data-frames='{marked}']")
+    for _ in range(12):
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 20, y + 20, steps=2)
+        page.mouse.up()
+        try:
+            seen.wait_for(timeout=PATIENCE_MS / 12)
+        except TimeoutError:
+            continue
+        return
+    expect(seen).to_be_visible()
 
 
 def test_what_is_painted_over_is_removed(visit: Visit, queue: JobQueue, clip: Path) -> None:

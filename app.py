@@ -70,6 +70,7 @@ def serve(  # noqa: D417  the rules bring their own sentences
     alone = is_loopback(name) and not (share or users or root_path)
     policy = (Policy.space() if on_space else Policy() if alone else Policy.public()).changed(
         max_file_gb=gib(max_file_size) if max_file_size else None,
+        behind_proxy=True if root_path else None,
         on_disconnect=on_disconnect,
         jobs_max_gb=jobs_max_gb,
         ram_limit_gb=ram_limit_gb,

@@ -53,6 +53,8 @@ def answer(question: PlanQuestion | StillQuestion) -> Event:
 def _plan(question: PlanQuestion) -> Event:
     from pipelines.planning import estimate  # here: it loads the decoders
 
+    if question.task not in MODELS:
+        raise BadInput(f"There is no task {question.task!r}.", f"There are {', '.join(sorted(MODELS))}.")
     settings = MODELS[question.task].model_validate(question.asked)
     return estimate(question.task, question.path, settings, question.jobs_dir)
 

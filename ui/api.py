@@ -16,15 +16,18 @@ import gradio as gr
 
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs import Job
-from pipelines.settings import InpaintSettings, ScoreSettings, Settings
+from pipelines.settings import InpaintSettings, ScoreSettings, Settings, TrackSettings
 from ui import forms
 from ui.desk import Desk
 from ui.run_view import shown
 from ui.uploads import hand_out, take_uploads_alone
 from ui.view import Status, View
-from ui.visitors import Visitor
 
-TASKS: dict[str, type[Settings]] = {"score": ScoreSettings, "inpaint": InpaintSettings}
+TASKS: dict[str, type[Settings]] = {
+    "score": ScoreSettings,
+    "inpaint": InpaintSettings,
+    "track": TrackSettings,
+}
 """The tasks that the API offers."""
 _MASKED = frozenset({"inpaint", "track"})
 """Those that take a mask beside the video."""
@@ -141,7 +144,7 @@ class Api:
             mask, given = (rest[0], rest[1:]) if masked else (None, rest)
             with told_to_visitors():
                 settings = forms.read(TASKS[task], dict(zip(names, given, strict=True)))
-                job = await self._desk.submit(Visitor.of(request), task, file, settings, _some(mask))
+                job = await self._desk.submit(self._desk.visitor(request), task, file, settings, _some(mask))
                 async for answer in self._answers(job, request):
                     yield answer
 
@@ -154,7 +157,7 @@ class Api:
                 settings = _settings_of(task, dict(zip(_ALL, given, strict=True)))
                 if mask and task not in _MASKED:
                     raise BadInput(f"The task {task} takes no mask.", "Leave it out.")
-                job = await self._desk.submit(Visitor.of(request), task, file, settings, _some(mask))
+                job = await self._desk.submit(self._desk.visitor(request), task, file, settings, _some(mask))
                 return _json((await asyncio.to_thread(self._desk.snapshot, job)).status)
 
         return submit
@@ -180,7 +183,7 @@ class Api:
         self, job: str, key: str, follow: bool, request: gr.Request
     ) -> AsyncIterator[tuple[Any, Any]]:
         with told_to_visitors():
-            found = self._desk.find(Visitor.of(request), job, key)
+            found = self._desk.find(self._desk.visitor(request), job, key)
             if follow:
                 async for answer in self._answers(found, request):
                     yield answer
@@ -190,13 +193,13 @@ class Api:
                 )
 
     async def _list(self, request: gr.Request) -> list[Answer]:
-        entries = await asyncio.to_thread(self._desk.jobs, Visitor.of(request))
+        entries = await asyncio.to_thread(self._desk.jobs, self._desk.visitor(request))
         return [entry.model_dump(mode="json") for entry in entries]
 
     def _asker(self, what: str) -> Any:
         def ask(job: str, key: str, request: gr.Request) -> Answer:
             with told_to_visitors():
-                visitor = Visitor.of(request)
+                visitor = self._desk.visitor(request)
                 found = self._desk.find(visitor, job, key)
                 if what == "delete":
                     status = self._desk.snapshot(found).status
@@ -216,7 +219,7 @@ class Api:
     async def _answers(self, job: Job, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
         """Full statuses until the job ends, the last one with its files. Raises what a failed job failed with."""
         session, last = str(request.session_hash), View()
-        self._desk.presence.arrive(session, Visitor.of(request).name)
+        self._desk.presence.arrive(session, self._desk.visitor(request).name)
         try:
             async with aclosing(self._desk.watch(job)) as listening:
                 async for last in listening:

@@ -1,6 +1,6 @@
 """The front desk: what visitors may ask of the job queue, within the policy, and which jobs they get to see.
 
-The page and the API both ask here; nothing here knows Gradio's components.
+The page and the API both ask here; of Gradio it knows the request alone.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TypeVar
 
+import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import BadInput, NoSuchJob, OverLimit, QueueFull
@@ -55,6 +56,10 @@ class Desk:
         self._keys = Keys(queue.jobs_dir)
         self._asked_by: dict[str, str] = {}
         self._lock = threading.Lock()
+
+    def visitor(self, request: gr.Request) -> Visitor:
+        """Who sent `request`."""
+        return Visitor.of(request, behind_proxy=self.policy.behind_proxy)
 
     # -- asking ----------------------------------------------------------------------------------------------
 
@@ -160,13 +165,15 @@ class Desk:
     def delete(self, visitor: Visitor, job: Job) -> None:
         """Take a job out of `visitor`'s sight, and its files off the disk where nobody else asked for it.
 
-        Raises BadInput where it waits or runs.
+        Raises BadInput where it waits or runs, and where several asked for it and `visitor` only has its link.
         """
-        others = owners(job) - {visitor.name}
-        if others and not self.policy.local and visitor.name in owners(job):
+        asked = owners(job)
+        if self.policy.local or len(asked) < 2:
+            self.queue.delete(job)
+        elif visitor.name in asked:
             drop_owner(job, visitor)
         else:
-            self.queue.delete(job)
+            raise BadInput("Several visitors asked for this job.", "Only they can delete it.")
 
     def snapshot(self, job: Job) -> View:
         """The job as it is now. Reads its whole newest start."""

@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import BadInput, LongtakeError
-from pipelines.settings import InpaintSettings, Settings
+from pipelines.settings import InpaintSettings, Settings, TrackSettings
 from ui import render_pictures
 from ui.desk import Desk
 from ui.marks import RED, Sheet, save_marks
@@ -27,6 +27,11 @@ def _trial(settings: Settings) -> Settings:
     return settings.model_copy(update={"end": end if settings.end is None else min(end, settings.end)})
 
 
+def _check(settings: Settings) -> Settings:
+    shared = set(TrackSettings.model_fields) - {"engine"}
+    return TrackSettings.model_validate(settings.model_dump(include=shared))
+
+
 class InpaintTab(TaskTab):
     """Lays out the tab where it is made."""
 
@@ -38,6 +43,7 @@ class InpaintTab(TaskTab):
     def actions(self) -> list[Action]:
         """Check the mask, try, run."""
         return [
+            Action("check", "track", "secondary", lambda settings: _check(_trial(settings))),
             Action("try", "inpaint", "secondary", _trial),
             Action("run", "inpaint"),
         ]
@@ -108,7 +114,7 @@ class InpaintTab(TaskTab):
         mask, follow, editor, sheet = more
         if mask:
             return Asked(video, (mask,), settings)
-        marks = sheet.with_painted(editor).marks
+        marks = sheet.with_newest(editor).marks
         if marks:
             path = save_marks(marks, Path(self.file.GRADIO_CACHE) / "marks", follow=follow)
             return Asked(video, (str(path),), settings.model_copy(update={"track": bool(follow)}))
@@ -144,7 +150,7 @@ class InpaintTab(TaskTab):
             picture = await self._picture(video, int(frame))
         except (LongtakeError, OSError) as error:
             raise shown(error) from error
-        sheet, paper = sheet.with_painted(editor).turned_to(int(frame), picture)
+        sheet, paper = sheet.with_newest(editor).turned_to(int(frame), picture)
         return paper, sheet, render_pictures.marked(sorted(sheet.marks))
 
     async def _picture(self, video: str, frame: int) -> Path:

@@ -7,7 +7,6 @@ import gradio as gr
 from ui import render_jobs
 from ui.desk import Desk
 from ui.run_view import PRIVATE
-from ui.visitors import Visitor
 
 _REFRESH_SECONDS = 2.0
 
@@ -28,7 +27,9 @@ class JobsTab:
         watch_while_open(self._timer, tab, *others)
 
     def _refresh(self, request: gr.Request) -> str:
-        return render_jobs.jobs(self._desk.jobs(Visitor.of(request)), self._notices())
+        return render_jobs.jobs(
+            self._desk.jobs(self._desk.visitor(request)), self._notices(), named=self._desk.policy.local
+        )
 
 
 def watch_while_open(timer: gr.Timer, tab: gr.Tab, *others: gr.Tab) -> None:

@@ -8,7 +8,16 @@ CSS_PATH = Path(__file__).with_name("page.css")
 
 HEAD = """
 <meta name="color-scheme" content="light dark">
-<script>document.documentElement.lang = navigator.language || navigator.languages[0] || "en";</script>
+<script>document.documentElement.lang = navigator.language || navigator.languages[0] || "en";
+document.addEventListener("click", (event) => {
+  const link = event.target.closest(".lt-jobs a"), wanted = document.querySelector("#wanted textarea, #wanted input");
+  if (!link || !wanted || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  history.replaceState(null, "", link.getAttribute("href"));
+  wanted.value = link.getAttribute("href") + "&at=" + Date.now();
+  wanted.dispatchEvent(new Event("input", { bubbles: true }));
+});
+</script>
 """
 """The page's language, by the rule that Gradio uses for its own texts; the style sheet shows texts by it."""
 

@@ -44,6 +44,10 @@ class Sheet:
         mark = painted(editor)
         return replace(self, marks=others if mark is None else {**others, self.at: mark})
 
+    def with_newest(self, editor: Mapping[str, Any] | None) -> "Sheet":
+        """The same, where an editor that shows no paint may only be late: what was kept of its frame stays."""
+        return self if painted(editor) is None else self.with_painted(editor)
+
     def turned_to(self, frame: int, picture: Path) -> tuple["Sheet", dict[str, Any]]:
         """The sheet with another frame on the desk, and what the editor then shows: `picture`, and its mark."""
         mark = self.marks.get(frame)

@@ -18,12 +18,11 @@ from ui.inpaint_tab import InpaintTab
 from ui.jobs_tab import JobsTab
 from ui.monitor import Monitor
 from ui.render_jobs import Removed
-from ui.run_view import PRIVATE
+from ui.run_view import PRIVATE, named_in
 from ui.score_tab import ScoreTab
 from ui.system_tab import SystemTab
 from ui.task_tab import TaskTab
 from ui.texts import error_text, i18n
-from ui.visitors import Visitor
 
 I18N = i18n(forms.field_texts(ScoreSettings) | forms.field_texts(InpaintSettings))
 _TAB_OF = {"score": "score", "inpaint": "inpaint", "track": "inpaint"}
@@ -57,9 +56,13 @@ def build(desk: Desk, monitor: Monitor, removed: Callable[[], Sequence[Removed]]
         tasks: dict[str, TaskTab] = {"score": scoring, "inpaint": removing}
         cards, links = [t.card for t in tasks.values()], [t.run_view.link for t in tasks.values()]
         door = _Door(desk, list(tasks))
-        arrived = page.load(door.greet, None, [tabs, *cards, *links], **PRIVATE)
+        shown = [tabs, *cards, *links]
+        arrived = page.load(door.greet, None, shown, **PRIVATE)
+        # A link on the page names its job here; loading the page anew would cut off what is being followed.
+        wanted = gr.Textbox(visible="hidden", elem_id="wanted")
+        led = wanted.change(door.lead, [wanted], shown, **PRIVATE, queue=False)
         for tab in tasks.values():
-            tab.run_view.listen(arrived, tab.asking)
+            tab.run_view.listen((arrived, led), tab.asking)
         page.unload(door.part)
         Api(desk, lambda: monitor.system(private=desk.policy.local).model_dump(mode="json"))
     # Listeners are light and many; what is heavy waits in the job queue.
@@ -85,14 +88,21 @@ class _Door:
         self._tabs = tabs
 
     def greet(self, request: gr.Request) -> tuple[Any, ...]:
-        """Count the visitor in. The tab of the job that their link names, if any: it takes the place of the card."""
-        visitor = Visitor.of(request)
-        self._desk.presence.arrive(str(request.session_hash), visitor.name)
+        """Count the visitor in, and show the job that their link names, if any."""
+        self._desk.presence.arrive(str(request.session_hash), self._desk.visitor(request).name)
         asked = dict(request.query_params)
+        return self._show(asked.get("job", ""), asked.get("key", ""), request)
+
+    def lead(self, link: str, request: gr.Request) -> tuple[Any, ...]:
+        """Show the job of a link on the page."""
+        return self._show(*named_in(link), request)
+
+    def _show(self, id: str, key: str, request: gr.Request) -> tuple[Any, ...]:
+        """The tab of a job, its card hidden, and its link; of no job, everything as it is."""
         tab, link = "", ""
-        if id := asked.get("job", ""):
+        if id:
             try:
-                job = self._desk.find(visitor, id, asked.get("key", ""))
+                job = self._desk.find(self._desk.visitor(request), id, key)
                 tab, link = _TAB_OF.get(job.record().task, ""), self._desk.query(job)
             except LongtakeError as error:
                 gr.Warning(error_text(error))

@@ -15,6 +15,9 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     local: bool = Field(default=True, description="One person at this machine: sees every job.")
+    behind_proxy: bool = Field(
+        default=False, description="A proxy stands before the page and tells where a visitor comes from."
+    )
     on_disconnect: Literal["continue", "pause"] = Field(
         default="continue", description="What becomes of a visitor's jobs when their last tab has closed."
     )
@@ -48,6 +51,7 @@ class Policy(BaseModel):
         """For a Hugging Face Space on free hardware: 2 cores, 16 GB of memory, 50 GB of disk."""
         return cls(
             local=False,
+            behind_proxy=True,
             on_disconnect="pause",
             ram_limit_gb=12,
             jobs_max_gb=20,

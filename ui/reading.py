@@ -15,7 +15,19 @@ def read_report(path: Path) -> str:
     report = json.loads(path.read_text(encoding="utf-8"))
     if report["task"] == "inpaint":
         return describe_fill(report["summary"], report["lost"])
+    if report["task"] == "track":
+        return describe_masks(report["summary"])
     return describe_score(report["summary"])
+
+
+def describe_masks(summary: dict[str, Any]) -> str:
+    """How much is masked, and where the object was lost."""
+    figures = [
+        ("report.frames_marked", f"{summary['frames_marked']:,} <small>/ {summary['frames']:,}</small>"),
+        ("report.masked", _percent(summary["mean_area_share"])),
+        ("report.lost", f"{summary['frames_lost']:,}"),
+    ]
+    return f'<section class="lt-report"><h3>{both("report")}</h3>{_listed(figures)}</section>'
 
 
 def describe_fill(summary: dict[str, Any], lost: list[list[int]]) -> str:

@@ -29,9 +29,9 @@ def no_jobs() -> str:
     return f'<section class="lt-card lt-quiet"><p>{both("jobs.none")}</p></section>'
 
 
-def jobs(entries: Sequence[Entry], removed: Sequence[Removed]) -> str:
-    """A row for each job, a link to it, and what was removed to make room."""
-    said = _tidied(removed)
+def jobs(entries: Sequence[Entry], removed: Sequence[Removed], *, named: bool) -> str:
+    """A row for each job, a link to it, and what was removed to make room, by name where all are `named`."""
+    said = _tidied(removed, named)
     if not entries:
         return no_jobs() + said
     return f'<section class="lt-card lt-jobs"><ul>{"".join(map(_row, entries))}</ul></section>{said}'
@@ -52,9 +52,13 @@ def _row(entry: Entry) -> str:
     )
 
 
-def _tidied(removed: Sequence[Removed]) -> str:
+def _tidied(removed: Sequence[Removed], named: bool) -> str:
     if not removed:
         return ""
+    if not named:  # names are those of other visitors' files
+        freed = sum(r.freed_bytes for r in removed) / GIB
+        words = f"{both('jobs.tidied')} {len(removed)} · {freed:.2f} GiB"
+        return f'<section class="lt-card lt-quiet"><p>{words}</p></section>'
     rows = "".join(
         f"<li>{time.strftime('%H:%M', time.localtime(r.time))} · {escape(r.name)} · {r.freed_bytes / GIB:.2f} GiB</li>"
         for r in removed

@@ -22,7 +22,6 @@ from ui.reading import read_report
 from ui.texts import error_text
 from ui.uploads import hand_out
 from ui.view import View
-from ui.visitors import Visitor
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +43,8 @@ class RunView:
     def __init__(self, desk: Desk, texts: gr.I18n) -> None:
         self._desk = desk
         self._texts = texts
+        # What each session follows now: when it turns to another job, the one before goes on unseen.
+        self._followed: dict[str, object] = {}
         self.link = gr.Textbox(visible=False)
         with gr.Column(visible=False, elem_classes="lt-run") as self._whole:
             self._strip = gr.HTML(elem_classes="lt-strip-block")
@@ -72,29 +73,27 @@ class RunView:
             self._log,
         ]
 
-    def listen(self, arrived: Any, asking: Sequence[tuple[gr.Button, Any]]) -> None:
-        """Follow the job that `link` names once a visitor has `arrived`, or has asked for one with a button."""
+    def listen(self, arrivals: Sequence[Any], asking: Sequence[Any]) -> None:
+        """Follow the job that `link` names after `arrivals` at it, and after those events that asked for one."""
         shown = [self._whole, *self._live, self._finished, *self._results]
         buttons = {
             name: self._buttons[name].click(self._asker(name), [self.link], None, **PRIVATE, queue=False)
             for name in ("cancel", "pause", "resume")
         }
-        following = [
-            start.success(self._follow, [self.link], shown, **PRIVATE, concurrency_limit=None)
-            for start in (arrived, *(asked for _, asked in asking), buttons["resume"])
-        ]
-        for button, asked in asking:
+        for start in (*arrivals, *asking, buttons["resume"]):
+            # Multiple: another job may be asked for while one is followed.
+            start.success(
+                self._follow,
+                [self.link],
+                shown,
+                trigger_mode="multiple",
+                concurrency_limit=None,
+                **PRIVATE,
+            )
+        for asked in asking:
             asked.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
-            # Another job takes the view: what was followed before goes on unseen.
-            button.click(None, None, None, cancels=following)
         deleted = self._buttons["delete"].click(
-            self._remover(),
-            [self.link],
-            [self.link, self._whole],
-            js=_ASK_FIRST,
-            **PRIVATE,
-            queue=False,
-            cancels=following,
+            self._remover(), [self.link], [self.link, self._whole], js=_ASK_FIRST, **PRIVATE, queue=False
         )
         deleted.success(None, None, None, js=_FORGET_LINK, **PRIVATE)
 
@@ -130,14 +129,21 @@ class RunView:
         if not link:
             return
         last, state = View(), ""
+        session, mine = str(request.session_hash), object()
+        self._followed[session] = mine
         try:
             job = self._find(link, request)
             async with aclosing(self._desk.watch(job)) as listening:
                 async for view in listening:
+                    if self._followed.get(session) is not mine:
+                        return
                     yield await asyncio.to_thread(self._values, view, last, state, link)
                     last, state = view, view.status.state
         except (LongtakeError, OSError) as error:
             raise shown(error) from error
+        finally:
+            if self._followed.get(session) is mine:
+                del self._followed[session]
 
     def _values(self, view: View, last: View, last_state: str, link: str) -> tuple[Any, ...]:
         state = view.status.state
@@ -189,7 +195,7 @@ class RunView:
             try:
                 job = self._find(link, request)
                 if what == "resume":
-                    self._desk.resume(Visitor.of(request), job)
+                    self._desk.resume(self._desk.visitor(request), job)
                 else:
                     self._desk.queue.stop(job, what)
             except (LongtakeError, OSError) as error:
@@ -202,7 +208,8 @@ class RunView:
             if not link:  # thought better of it
                 return gr.skip(), gr.skip()
             try:
-                self._desk.delete(Visitor.of(request), self._find(link, request))
+                self._followed.pop(str(request.session_hash), None)
+                self._desk.delete(self._desk.visitor(request), self._find(link, request))
             except (LongtakeError, OSError) as error:
                 raise shown(error) from error
             return "", gr.update(visible=False)
@@ -210,7 +217,7 @@ class RunView:
         return remove
 
     def _find(self, link: str, request: gr.Request) -> Any:
-        return self._desk.find(Visitor.of(request), *named_in(link))
+        return self._desk.find(self._desk.visitor(request), *named_in(link))
 
 
 def named_in(link: str) -> tuple[str, str]:

@@ -14,7 +14,6 @@ from ui import forms, render
 from ui.desk import Desk
 from ui.run_view import PRIVATE, RunView, shown
 from ui.uploads import example_clip, take_uploads_alone
-from ui.visitors import Visitor
 
 _LOOKS_AT_ONCE = 2
 
@@ -142,15 +141,12 @@ class TaskTab:
             **PRIVATE,
         )
         self.asking = [
-            (
-                button,
-                button.click(
-                    self._starter(action),
-                    [self.file, *self.more, *self._settings],
-                    [self.run_view.link, self.card],
-                    **PRIVATE,
-                    concurrency_limit=None,
-                ),
+            button.click(
+                self._starter(action),
+                [self.file, *self.more, *self._settings],
+                [self.run_view.link, self.card],
+                **PRIVATE,
+                concurrency_limit=None,
             )
             for button, action in zip(self._buttons, self.actions, strict=True)
         ]
@@ -183,7 +179,7 @@ class TaskTab:
             count = len(self.more)
             try:
                 asked = self.ask(video, values[:count], self._read(values[count:]))
-                settings, visitor = action.changed(asked.settings), Visitor.of(request)
+                settings, visitor = action.changed(asked.settings), self.desk.visitor(request)
                 job = await self.desk.submit(visitor, action.task, asked.video, settings, asked.others)
             except (LongtakeError, OSError) as error:
                 raise shown(error) from error

@@ -31,13 +31,15 @@ class Visitor:
     counted_as: str
 
     @classmethod
-    def of(cls, request: gr.Request | None) -> "Visitor":
-        """Who sent `request`; None is the server itself."""
-        if request is None:
-            return cls("", "")
+    def of(cls, request: gr.Request, *, behind_proxy: bool = False) -> "Visitor":
+        """Who sent `request`. `behind_proxy`: a proxy of ours says from where, for everybody comes from it."""
+        headers = _headers(request)
         user = request.username or ""
         host = getattr(request.client, "host", "") or ""
-        cookie = _cookie(str(_headers(request).get("cookie", "")))
+        if behind_proxy:
+            # The last entry is the proxy's own; those before it are what the visitor says.
+            host = str(headers.get("x-forwarded-for", host)).split(",")[-1].strip()
+        cookie = _cookie(str(headers.get("cookie", "")))
         known_by = (
             f"user {user}" if user else f"cookie {cookie}" if cookie else f"session {request.session_hash}"
         )

@@ -124,6 +124,8 @@ LIVE: dict[str, tuple[str, str]] = {
     "report.filled": ("Of the picture filled", "填补的画面比例"),
     "report.invented": ("Of that invented", "其中由程序生成"),
     "report.frames_filled": ("Frames filled", "填补的帧"),
+    "report.frames_marked": ("Frames with a mask", "有蒙版的帧"),
+    "report.masked": ("Of the picture masked", "被蒙版覆盖的画面比例"),
     "report.lost": ("Frames where it was lost", "跟踪丢失的帧"),
     "compare": ("Before and after", "前后对比"),
     "segment": ("Newest finished part", "最新完成的片段"),

@@ -30,8 +30,8 @@ from pipelines.spans import Span, widen
 _THING_OFFSETS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20)
 EFFORTS = {
     "draft": Effort((1, 4, 12), (1, 2, 4, 8, 12), cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.1),
-    "balanced": Effort((1, 3, 6, 12, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.125),
-    "high": Effort((1, 3, 6, 12, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.2),
+    "balanced": Effort((1, 3, 6, 10, 15, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.125),
+    "high": Effort((1, 3, 6, 10, 15, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.2),
     "ultimate": Effort(
         (1, 2, 3, 6, 9, 12, 16, 20), tuple(range(1, 21)), cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25
     ),

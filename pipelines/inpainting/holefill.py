@@ -20,7 +20,7 @@ _MOVING_WEIGHT = np.float32(0.05)
 """What moves in another frame is hardly background there."""
 _MAJORITY = 0.5
 _LIKELY = 0.25
-_SOFT_PX = 3
+_SOFT_PX = 5
 _TINY = 1e-30
 _MOST_KEYS = 4
 _TRUSTED = 0.97

@@ -56,7 +56,7 @@ def target(of: View, hole: Hole, moving: Mask) -> Target:
 
 
 def background_places(aim: Target, reference: View, camera: Homography, preset: int) -> Places | None:
-    """Where each pixel of `aim.hole.tight` lies in `reference`; None where nothing of it is seen or that cannot be told.
+    """Where each pixel of `aim.hole.tight` lies in `reference`; None where that cannot be told or none of it is seen.
 
     `camera` takes places of the frame to places of the reference, `preset` is one of DIS's. Holds a few float32
     copies of the crop.

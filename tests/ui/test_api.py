@@ -70,7 +70,7 @@ def held() -> Held:
 
 
 ENDPOINTS = {
-    "/score", "/inpaint", "/submit", "/estimate", "/inspect",
+    "/score", "/inpaint", "/track", "/submit", "/estimate", "/inspect",
     "/job", "/jobs", "/cancel", "/pause", "/resume", "/delete", "/system",
 }  # fmt: skip
 
@@ -329,6 +329,8 @@ def test_a_job_that_two_asked_for_stays_when_one_deletes_it(
     ann, bob = Client(url, verbose=False), Client(url, verbose=False)
     for client in (ann, bob):
         asked = client.predict(file=handle_file(clip), api_name="/score")[0]
+    with pytest.raises(AppError, match=r"Several visitors.*bad_input"):
+        Client(url, verbose=False).predict(job=asked["job"], key=asked["key"], api_name="/delete")
     ann.predict(job=asked["job"], key="", api_name="/delete")
     assert ann.predict(api_name="/jobs") == [] and len(bob.predict(api_name="/jobs")) == 1
     bob.predict(job=asked["job"], key="", api_name="/delete")

@@ -108,12 +108,15 @@ def test_whoever_serves_themselves_has_few_rules(launched: Any, name: str) -> No
         ["--server-name=192.168.0.7"],
         ["--server-name=example.org"],
         ["--share"],
-        ["--root-path=/longtake"],
         ["--auth=ann:x"],
     ],
 )
 def test_where_others_come_in_the_rules_are_those_for_others(launched: Any, flags: list[str]) -> None:
     assert launched(*flags)[0] == Policy.public()
+
+
+def test_behind_a_proxy_visitors_are_told_apart_by_what_it_says(launched: Any) -> None:
+    assert launched("--root-path=/longtake")[0] == Policy.public().changed(behind_proxy=True)
 
 
 def test_a_space_has_its_rules_and_its_address(launched: Any) -> None:
@@ -127,7 +130,7 @@ def test_a_space_has_its_rules_and_its_address(launched: Any) -> None:
 def test_gradios_environment_is_honoured_and_a_flag_wins(launched: Any) -> None:
     env = {"GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "8123", "GRADIO_ROOT_PATH": "/lt"}
     policy, address = launched(**env)
-    assert policy == Policy.public()
+    assert not policy.local
     assert (address["server_name"], address["server_port"], address["root_path"]) == ("0.0.0.0", 8123, "/lt")
     _, address = launched("--server-name=127.0.0.1", "--server-port=9000", "--root-path=/x", **env)
     assert (address["server_name"], address["server_port"], address["root_path"]) == ("127.0.0.1", 9000, "/x")

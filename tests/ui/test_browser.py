@@ -155,6 +155,27 @@ def test_a_job_of_an_earlier_server_is_resumed_from_the_list(
     expect(page.locator("#jobs")).to_contain_text("No jobs yet")
 
 
+def test_another_job_takes_the_view_while_one_runs(
+    visit: Visit, make_queue: Callable[..., JobQueue], endless: Callable[[Job], Iterator[Event]], clip: Path
+) -> None:
+    queue = make_queue(endless)
+    other = Job.create(queue.jobs_dir, "score", (clip,), ScoreSettings(window=9), 1)
+    other.journal.append(events.Queued(job=other.id, task="score", name="clip.mp4"))
+    other.journal.append(events.Started(job=other.id, worker_pid=1))
+    page = visit(queue)
+    choose(page, clip)
+    be_enabled(page)
+    page.locator("#score-run").click()
+    page.locator(".lt-run [data-state=running]").wait_for()
+    (running,) = {job.id for job in Job.all(queue.jobs_dir)} - {other.id}
+    for job, state in ((other.id, "interrupted"), (running, "running"), (other.id, "interrupted")):
+        page.get_by_role("tab", name="Jobs").click()
+        page.locator(f"#jobs [data-job='{job}'] a").click()
+        page.locator(f".lt-run [data-state={state}]").wait_for()
+        expect(page).to_have_url(re.compile(f"job={job}"))
+    assert queue.holds(Job(queue.jobs_dir / running)), "turning away stops no job"
+
+
 def test_a_link_of_somebody_else_leads_nowhere(
     visit: Visit, make_queue: Callable[..., JobQueue], good_run: Callable[[Job], Iterator[Event]], clip: Path
 ) -> None:

@@ -51,6 +51,9 @@ def test_marks_are_kept_by_frame_and_shown_again(tmp_path: Path) -> None:
     again = painted(shown)
     assert again is not None and np.array_equal(again, mark(LEFT))
     assert sorted(sheet.with_painted(editor()).marks) == [20], "what was wiped off is gone"
+    assert sheet.with_newest(editor()) == sheet, "an editor that is late wipes nothing off"
+    both = sheet.with_newest(editor(LEFT, RIGHT)).marks
+    assert np.array_equal(both[0], mark(LEFT, RIGHT)) and sorted(both) == [0, 20]
 
 
 def test_marks_to_follow_are_named_by_their_frames(tmp_path: Path) -> None:

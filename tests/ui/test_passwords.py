@@ -119,6 +119,7 @@ def test_an_unchanged_file_is_not_read_again(file: Path) -> None:
         ("ann:{SHA}topsecret\n", 1),
         ("ann:\x00\xff\n", 1),
     ],
+    ids=["no hash", "plain", "no name", "twice", "three parts", "too costly", "another kind", "binary"],
 )
 def test_a_malformed_file_is_one_line_that_names_the_line_and_never_its_content(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, line: int

@@ -9,7 +9,9 @@ import pytest
 from pipelines import events
 from pipelines.errors import NotAVideo
 from pipelines.events import Planned
-from ui import render, render_pictures
+from pipelines.janitor import Notice
+from ui import render, render_jobs, render_pictures
+from ui.desk import Entry
 from ui.reading import describe_score, read_report
 from ui.view import Status, View
 from ui.words import LIVE
@@ -134,3 +136,39 @@ def test_figures_that_were_not_computed_are_dashes(report: dict[str, Any]) -> No
 )
 def test_a_moment_has_tenths(seconds: float, shown: str) -> None:
     assert render.moment(seconds) == shown
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_was_removed_is_told_to_others_without_names(named: bool) -> None:
+    gone = [Notice(time=0.0, job="a", name=EVIL, freed_bytes=2**30)] * 2
+    html = render_jobs.jobs([], gone, named=named)
+    assert ("onerror=" in html) is named and "<img" not in html
+    assert "GiB" in html and (named or "2 · 2.00 GiB" in html)
+
+
+def test_a_row_leads_to_its_job_and_says_what_can_be_done() -> None:
+    entry = Entry(job="a1", key="k", name=EVIL, task="score", state="paused", position=None, created=0.0)
+    html = render_jobs.jobs([entry], [], named=True)
+    assert 'href="?job=a1&amp;key=k"' in html and "<img" not in html and LIVE["jobs.resume"][0] in html
+    assert LIVE["jobs.none"][0] in render_jobs.jobs([], [], named=True)
+
+
+def test_a_removal_and_a_check_are_told_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    fill = {"frames": 40, "frames_filled": 30, "mean_hole_share": 0.05, "mean_invented_share": 0.015}
+    path.write_text(json.dumps({"task": "inpaint", "summary": fill, "lost": [[3, 5], [9, 10]]}))
+    for part in ("30 <small>/ 40", "5.0 %", "1.5 %", "<dd>3</dd>"):
+        assert part in read_report(path)
+    masks = {"frames": 40, "frames_marked": 39, "frames_lost": 2, "mean_area_share": 0.07}
+    path.write_text(json.dumps({"task": "track", "summary": masks, "lost": []}))
+    for part in ("39 <small>/ 40", "7.0 %", "<dd>2</dd>"):
+        assert part in read_report(path)
+
+
+def test_films_and_pictures_are_addressed_in_the_cache() -> None:
+    path = '/cache/k/a "b".mp4'
+    for html in (render_pictures.film(path), render_pictures.segment(path, 0, 240)):
+        assert "gradio_api/file=/cache/k/a%20%22b%22.mp4" in html
+    html = render_pictures.pictures(["/c/report.png", "/c/worst-00000007.jpg"])
+    assert html.count("<img") == 2 and "Frame" in html and " 7<" in html
+    assert "lt-worst" not in render_pictures.pictures(["/c/report.png"])

@@ -45,6 +45,15 @@ def test_limits_count_by_address_where_there_is_no_login() -> None:
     assert Visitor.of(request(username="ann")).counted_as != first.counted_as
 
 
+def test_behind_a_proxy_the_proxy_says_where_a_visitor_comes_from() -> None:
+    def counted(forwarded: str, **how: bool) -> str:
+        return Visitor.of(request(headers={"x-forwarded-for": forwarded}), **how).counted_as
+
+    assert counted("10.1.1.1", behind_proxy=True) != counted("10.1.1.2", behind_proxy=True)
+    assert counted("made up, 10.1.1.1", behind_proxy=True) == counted("10.1.1.1", behind_proxy=True)
+    assert counted("10.1.1.1") == counted("10.1.1.2"), "without a proxy anybody may write anything there"
+
+
 @pytest.mark.parametrize("header", ["", "nonsense", f"{COOKIE}", "a\x00b=;;;", f"{COOKIE}x=abc"])
 def test_a_cookie_that_is_none_of_ours_is_none(header: str) -> None:
     assert Visitor.of(request(headers={"cookie": header})) == Visitor.of(request())

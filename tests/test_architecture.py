@@ -22,7 +22,13 @@ FLOORS: list[set[str]] = [
     {"pipelines.journal", "pipelines.locking", "pipelines.inputs"},
     {"pipelines.jobs", "pipelines.video", "pipelines.nets"},
     {"pipelines.stages", "pipelines.telling", "pipelines.report_file"},
-    {"pipelines.scoring", "pipelines.inpainting", "pipelines.animation", "pipelines.copying", "pipelines.example"},
+    {
+        "pipelines.scoring",
+        "pipelines.inpainting",
+        "pipelines.animation",
+        "pipelines.copying",
+        "pipelines.example",
+    },
     {"pipelines.tasks", "pipelines.watching", "pipelines.recovery"},
     {"pipelines.planning", "pipelines.doctor"},
     {"pipelines.run", "pipelines.looking"},
@@ -36,6 +42,7 @@ FLOORS: list[set[str]] = [
     {"app"},
 ]
 """Lowest first. A room may import from its own floor only within the same package, and from any floor below."""
+
 
 def modules() -> dict[str, Path]:
     found = [ROOT / "app.py"]

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from memory.plan import Load
 from pipelines.frame_folder import FrameFolder
 from pipelines.inpainting import invention
 from pipelines.inpainting.given import read_given, read_masks, read_pixels, settings_of
@@ -34,6 +35,11 @@ class Engine(Protocol):
     """Fills holes from other frames."""
 
     name: str
+
+    @property
+    def load(self) -> Load:
+        """What it holds beside its readers; pixels are those of the size at which it computes."""
+        ...
 
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
         """Frames `[start, stop)`, filled; looks at others within `frames` by `read`. The same whatever `start` is."""

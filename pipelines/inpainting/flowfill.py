@@ -55,8 +55,14 @@ class FlowFill:
     name = "flow"
 
     def __init__(self, quality: str = "balanced", workers: int | None = None) -> None:
+        self._quality = quality
         self._effort = EFFORTS[quality]
         self._workers = workers or len(os.sched_getaffinity(0))
+
+    @property
+    def load(self) -> Load:
+        """What filling holds beside its readers."""
+        return load(self._quality, self._workers)
 
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
         """Frames `[start, stop)`, filled; outside the masks they are what was read, to the bit.

@@ -30,8 +30,6 @@ _ENCODER_PIXEL_BYTES = 170
 """What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
 _READERS = 3
 """The engine reads frames twice, and each is read once more when it is filled."""
-_ENGINE_PIXEL_BYTES = 750
-"""Of a frame as it is computed: measured at 550 to 710 for `flow`."""
 _PNG_PIXEL_BYTES = 2
 
 
@@ -42,6 +40,7 @@ class InpaintPipeline(FrameByFrame):
 
     def __init__(self, settings: InpaintSettings, engine: Engine) -> None:
         self.engine = engine.name
+        self._engine_load = engine.load
         self._settings = settings
         self._fill = FillStage(engine, VIDEO_SUFFIXES[settings.codec])
         self._tracking = tracking_stages(settings)
@@ -66,9 +65,11 @@ class InpaintPipeline(FrameByFrame):
         decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
         most = own_tiers().inpaint.quality[settings.quality].max_side_px
         width, height = work_size((video.width, video.height), self._settings, most)
-        held = _READERS * held_bytes(video, decoder) + _ENGINE_PIXEL_BYTES * width * height
+        engine = self._engine_load
+        held = _READERS * held_bytes(video, decoder) + engine.per_pixel * width * height
         per_pixel = held / (video.width * video.height) + _ENCODER_PIXEL_BYTES
-        return Cost(host=Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
+        fixed = _PROCESS_BYTES + engine.fixed
+        return Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
         """Segments and the joined file, each about as long as the source's share of these frames, and pictures."""

@@ -71,6 +71,12 @@ def form_in(form: Outline, box: Box, crop: Crop) -> Outline:
     return np.asarray(drawn > 127, np.uint8)
 
 
+def without_gaps(outline: Outline) -> Outline:
+    """An outline with all that lies within it."""
+    rims, _ = cv2.findContours(outline, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return np.asarray(cv2.drawContours(np.zeros_like(outline), rims, -1, 1, cv2.FILLED), np.uint8)
+
+
 def grab_cut(pixels: Pixels, labels: Outline, rounds: int = 3) -> Outline:
     """The foreground of a crop by its colours (GrabCut, Rother et al. 2004), the same each time.
 

@@ -17,7 +17,7 @@ from pipelines.inpainting.boxes import Box, Crop, Outline, crop_of, grown, overl
 from pipelines.inpainting.following import RECORD
 from pipelines.inpainting.hints import Hint, Mask, checked
 from pipelines.inpainting.seeds import Seed, seeds_from
-from pipelines.inpainting.silhouette import form_in, grab_cut, moved_in
+from pipelines.inpainting.silhouette import form_in, grab_cut, moved_in, without_gaps
 from pipelines.inpainting.walks import Seeds, follow, hint_behind
 from pipelines.spans import Span
 
@@ -143,7 +143,18 @@ def _mask(scene: Scene, footage: Footage, seed: Seed, place: _Place) -> Mask:
 
 
 def _outline(scene: Scene, seed: Seed, box: Box, crop: Crop) -> Outline:
-    """The object in `crop`: what moves about its box; where little does, its form and what GrabCut finds."""
+    """The object in `crop`, without gaps: what moves about its box, and the form that somebody painted.
+
+    Where little moves: its form, and what GrabCut finds.
+    """
+    form = form_in(seed.form, box, crop)
+    found = _seen(scene, seed, box, crop, form)
+    # A slow thing moves at its rim alone, and a mask with gaps leaves pieces of it.
+    return without_gaps(found | form if seed.given is not None else found)
+
+
+def _seen(scene: Scene, seed: Seed, box: Box, crop: Crop, form: Outline) -> Outline:
+    """What the frame itself shows of the object."""
     pixels = scene.view.pixels
     core, inner = crop_of(grown(box, _FAT), pixels.shape), crop_of(box, pixels.shape)
     whole = seed.filling * box[2] * box[3]
@@ -152,7 +163,6 @@ def _outline(scene: Scene, seed: Seed, box: Box, crop: Crop) -> Outline:
         moved = moved_in(scene, crop, core, seed.colours)
     if moved.sum() >= _WHOLE * whole:
         return moved
-    form = form_in(seed.form, box, crop)
     if moved.sum() >= _FEWEST_MOVED * whole:
         return moved | form
     labels = np.full(form.shape, cv2.GC_BGD, np.uint8)

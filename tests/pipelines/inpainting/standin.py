@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from memory.plan import Load
 from pipelines import planning
 from pipelines.inpainting.filling import Fill, Read
 from pipelines.inpainting.pipeline import InpaintPipeline
@@ -29,6 +30,7 @@ class StandIn:
     """Looks at two frames before and after; what is in the left half of a hole counts as invented."""
 
     name = "stand-in"
+    load = Load(per_pixel=750)
 
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []

@@ -12,7 +12,7 @@ from pipelines.inpainting import walks
 from pipelines.inpainting.background import CHUNK_FRAMES, HALO
 from pipelines.inpainting.hints import Hint, Point
 from pipelines.inpainting.seeds import seeds_from
-from pipelines.inpainting.silhouette import grab_cut
+from pipelines.inpainting.silhouette import grab_cut, without_gaps
 from pipelines.inpainting.tracking import RECORD, Footage, Tracked, follow, masks, track
 from pipelines.spans import Span
 from pipelines.video.probe import probe
@@ -318,3 +318,12 @@ def test_the_first_frame_of_a_rider_is_cut_out(shared: Path) -> None:
     (seed,) = seeds_from([Hint(0, box=clip.box(0))], Footage.of(clip.frames_from, Span(0, 80))).values()
     outline, truth = seed.outline > 0, clip.truth[0]
     assert (outline & truth).sum() / (outline | truth).sum() >= 0.65
+
+
+def test_an_outline_has_no_gaps_and_parts_stay_apart() -> None:
+    ring = np.zeros((20, 30), np.uint8)
+    ring[2:12, 2:12] = 1
+    ring[5:9, 5:9] = 0
+    ring[15:18, 20:25] = 1
+    whole = without_gaps(ring)
+    assert whole[2:12, 2:12].all() and whole.sum() == 100 + 15

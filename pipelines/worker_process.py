@@ -119,8 +119,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=Path(__file__).parents[1],
-                # The driver and CUDA must count cards alike.
-                env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+                env=_environment(),
                 # Its own session: Ctrl-C in a terminal is for the command line, which then asks the job to stop.
                 start_new_session=True,
             )
@@ -141,6 +140,12 @@ class WorkerProcess:
             reason = f"was killed by signal {-code}"
             return reason + (" (the system may have run out of memory)" if code == -9 else "")
         return f"ended with exit status {code}" + (f": {self._last_words[-1]}" if self._last_words else "")
+
+
+def _environment() -> dict[str, str]:
+    # By default every thread gets a heap of its own: with many frames and threads those grow and give nothing back.
+    # And the driver and CUDA must count cards alike.
+    return {"MALLOC_ARENA_MAX": "2", **os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def _parsed(line: bytes) -> Event | None:

@@ -186,7 +186,7 @@ def test_a_job_waits_as_long_as_the_process_whose_queue_it_is_in(tmp_path: Path,
     assert job.state() == "interrupted"
 
 
-@pytest.mark.parametrize("pid", [None, os.getpid()])
+@pytest.mark.parametrize("pid", [None, os.getpid()], ids=["nobody", "here"])
 def test_whether_a_job_waits_here_is_known_here(tmp_path: Path, clip: Path, pid: int | None) -> None:
     job = make(tmp_path, clip)
     job.journal.append(events.Queued(job=job.id, task="score", name="clip", queue_pid=pid))

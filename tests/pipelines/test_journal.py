@@ -51,7 +51,9 @@ def test_a_state_a_long_way_back_is_found(tmp_path: Path, told: Journal) -> None
 
 
 @pytest.mark.parametrize(
-    "torn", [b"", PAUSED.model_dump_json().encode(), b'{"type":"paused","jo', b"x" * 200_000]
+    "torn",
+    [b"", PAUSED.model_dump_json().encode(), b'{"type":"paused","jo', b"x" * 200_000],
+    ids=["empty", "whole", "half", "long"],
 )
 def test_a_line_that_is_not_finished_is_not_read_yet(tmp_path: Path, told: Journal, torn: bytes) -> None:
     write(tmp_path, QUEUED, STARTED, warned("x"), torn)

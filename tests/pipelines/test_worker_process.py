@@ -114,3 +114,16 @@ def planned() -> events.Planned:
         "job": "",
     }
     return events.Planned.model_validate({**sizes, **words, "preset_reason": ""})
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_threads_of_a_worker_share_two_heaps_unless_somebody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for asked, given in ((None, b"MALLOC_ARENA_MAX=2"), ("5", b"MALLOC_ARENA_MAX=5")):
+        if asked:
+            monkeypatch.setenv("MALLOC_ARENA_MAX", asked)
+        worker = WorkerProcess()
+        process = worker._started()
+        assert given in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        worker.let_go()

@@ -7,7 +7,7 @@ those that do are part of a job's id, the others say only how it is run.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
@@ -17,6 +17,9 @@ VIDEO_SUFFIXES: dict[Codec, str] = {
     **{"prores4444": ".mov", "vp9": ".webm"},
 }
 """What a video of each codec is kept in."""
+
+
+SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
 def _setting(sentence: str, *, changes_result: bool, unit: str = "", **limits: Any) -> Any:
@@ -103,6 +106,15 @@ class ScoreSettings(Settings):
     window: int = _setting(
         "Frames that a window score looks at.", changes_result=True, unit="frames", default=3, ge=1, le=99
     )
+
+
+TRIAL_SECONDS = 2.0
+
+
+def trial(settings: SettingsT) -> SettingsT:
+    """`settings` for the first two seconds of what they ask for."""
+    end = (settings.start or 0.0) + TRIAL_SECONDS
+    return settings.model_copy(update={"end": end if settings.end is None else min(end, settings.end)})
 
 
 class CopySettings(Settings):

@@ -16,7 +16,7 @@ import gradio as gr
 
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs import Job
-from pipelines.settings import InpaintSettings, ScoreSettings, Settings, TrackSettings
+from pipelines.settings import InpaintSettings, ScoreSettings, Settings, TrackSettings, trial
 from ui import forms
 from ui.desk import Desk
 from ui.run_view import shown
@@ -67,20 +67,23 @@ class Api:
         self._files = gr.File(label="The files of a finished job.", file_count="multiple", visible=False)
         self._settings = {name: forms.make_parameter(model, name) for name, model in _ALL.items()}
         for task, model in TASKS.items():
-            self._publish_task(task, model)
+            self._publish_task(task, task, (model.__doc__ or "").split("\n")[0])
+        self._publish_task("mask_preview", "track", "The same as /track, for the first two seconds.", trial)
         self._publish_questions()
         self._publish_jobs()
 
-    def _publish_task(self, task: str, model: type[Settings]) -> None:
+    def _publish_task(
+        self, name: str, task: str, words: str, changed: Callable[[Settings], Settings] = lambda s: s
+    ) -> None:
         """`/score` and its like: run and stream."""
         files = {"file": self._file, **({"mask": self._mask} if task in _MASKED else {})}
-        names = forms.field_names(model)
+        names = forms.field_names(TASKS[task])
         self._publish(
-            forms.named(self._runner(task), *files, *names),
+            forms.named(self._runner(task, changed), *files, *names),
             [*files.values(), *(self._settings[name] for name in names)],
             [self._status, self._files],
-            task,
-            (model.__doc__ or "").split("\n")[0],
+            name,
+            words,
         )
 
     def _publish_questions(self) -> None:
@@ -135,7 +138,7 @@ class Api:
 
     # -- asking ----------------------------------------------------------------------------------------------
 
-    def _runner(self, task: str) -> Any:
+    def _runner(self, task: str, changed: Callable[[Settings], Settings]) -> Any:
         names = forms.field_names(TASKS[task])
         masked = task in _MASKED
 
@@ -143,7 +146,7 @@ class Api:
             file, *rest, request = values
             mask, given = (rest[0], rest[1:]) if masked else (None, rest)
             with told_to_visitors():
-                settings = forms.read(TASKS[task], dict(zip(names, given, strict=True)))
+                settings = changed(forms.read(TASKS[task], dict(zip(names, given, strict=True))))
                 job = await self._desk.submit(self._desk.visitor(request), task, file, settings, _some(mask))
                 async for answer in self._answers(job, request):
                     yield answer

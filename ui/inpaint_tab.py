@@ -8,7 +8,7 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import BadInput, LongtakeError
-from pipelines.settings import InpaintSettings, Settings, TrackSettings
+from pipelines.settings import InpaintSettings, Settings, TrackSettings, trial
 from ui import render_pictures
 from ui.desk import Desk
 from ui.marks import RED, Sheet, save_marks
@@ -16,15 +16,8 @@ from ui.run_view import PRIVATE, shown
 from ui.task_tab import Action, Asked, TaskTab
 from ui.uploads import still, take_uploads_alone
 
-_TRIAL_SECONDS = 2.0
 _MASKS = [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".zip", ".mp4", ".mkv", ".mov", ".webm", ".avi"]
 _BRUSH = "#{:02x}{:02x}{:02x}".format(*RED)
-
-
-def _trial(settings: Settings) -> Settings:
-    start = settings.start or 0.0
-    end = start + _TRIAL_SECONDS
-    return settings.model_copy(update={"end": end if settings.end is None else min(end, settings.end)})
 
 
 def _check(settings: Settings) -> Settings:
@@ -43,8 +36,8 @@ class InpaintTab(TaskTab):
     def actions(self) -> list[Action]:
         """Check the mask, try, run."""
         return [
-            Action("check", "track", "secondary", lambda settings: _check(_trial(settings))),
-            Action("try", "inpaint", "secondary", _trial),
+            Action("check", "track", "secondary", lambda settings: _check(trial(settings))),
+            Action("try", "inpaint", "secondary", trial),
             Action("run", "inpaint"),
         ]
 

@@ -16,6 +16,7 @@ _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 def hints_of(job: Assignment) -> list[Hint]:
     """The job's hints, checked, one a frame. Holds a mask for each that was painted.
 
+    Of a part of the video, those of the other parts are left aside: what was marked for all is tried on two seconds.
     Raises BadInput where one is empty or lies outside the picture or the frames, and as `read_marks` does.
     """
     settings, video = mask_settings_of(job), job.video
@@ -24,7 +25,12 @@ def hints_of(job: Assignment) -> list[Hint]:
     if settings.track:
         marks = read_marks(mask_path(job), video)
         hints += [Hint(_frame(name, job.frames.start), mask=mask) for name, mask in marks]
-    return checked(hints, (video.width, video.height), job.frames)
+    mine = [
+        hint
+        for hint in hints
+        if job.frames.start <= hint.frame < job.frames.stop or hint.frame >= video.frames
+    ]
+    return checked(mine or hints, (video.width, video.height), job.frames)
 
 
 def followed(job: Assignment) -> tuple[Footage, Seeds]:

@@ -70,7 +70,7 @@ def held() -> Held:
 
 
 ENDPOINTS = {
-    "/score", "/inpaint", "/track", "/submit", "/estimate", "/inspect",
+    "/score", "/inpaint", "/track", "/mask_preview", "/submit", "/estimate", "/inspect",
     "/job", "/jobs", "/cancel", "/pause", "/resume", "/delete", "/system",
 }  # fmt: skip
 
@@ -370,6 +370,9 @@ def test_a_removal_is_asked_for_by_name(client: Client, clip: Path, tmp_path: Pa
     asked = Job.find(tmp_path / "jobs", status["job"]).record().settings
     assert isinstance(asked, InpaintSettings) and status["task"] == "inpaint"
     assert asked.box == ("10,10,40,40@0", "12,10,40,40@20") and asked.point == ("30,30@0", "!5,5@0")
+    looked, _ = client.predict(file=handle_file(clip), box="10,10,40,40@0", start=1, api_name="/mask_preview")
+    asked = Job.find(tmp_path / "jobs", looked["job"]).record().settings
+    assert looked["task"] == "track" and (asked.start, asked.end) == (1.0, 3.0)
     masked, _ = client.predict(file=handle_file(clip), mask=handle_file(clip), api_name="/inpaint")
     inputs = Job.find(tmp_path / "jobs", masked["job"]).record().inputs
     assert len(inputs) == 2 and masked["job"] != status["job"]

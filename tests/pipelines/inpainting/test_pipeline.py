@@ -406,6 +406,19 @@ def test_painted_hints_are_for_the_frames_of_their_names(engine, tmp_path) -> No
     assert min(covers(outputs.mask, places, range(5, FRAMES))) > 0.9
 
 
+def test_hints_for_all_of_a_video_do_for_a_part_that_holds_one_of_them(engine, tmp_path) -> None:
+    places = walker(tmp_path / "clip.mp4")
+    both = (around(places[5], 5), around(places[30], 30))
+    first, second = (
+        Job.create(
+            tmp_path / "jobs", "inpaint", (tmp_path / "clip.mp4",), InpaintSettings(box=boxes, end=0.8), 1
+        )
+        for boxes in (both, both[1:])
+    )
+    assert min(covers(result(first).mask, places, range(20))) > 0.7
+    assert "outside the frames 0 to 19" in step(second).message
+
+
 def test_what_is_followed_and_what_a_mask_marks_besides_are_both_removed(engine, tmp_path) -> None:
     places = walker(tmp_path / "clip.mp4")
     corner = np.zeros((192, 256), bool)

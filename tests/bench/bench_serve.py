@@ -36,7 +36,7 @@ import sys
 import gradio as gr
 with gr.Blocks(analytics_enabled=False) as page:
     gr.Markdown("# Bare")
-    gr.Button("Run", elem_id="run")
+    gr.Button("Run", elem_id="score-run")
 page.launch(server_port=int(sys.argv[1]), quiet=True, ssr_mode=False, run_history=False, enable_monitoring=False)
 """
 

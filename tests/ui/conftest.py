@@ -222,7 +222,7 @@ def page_over() -> Iterator[Callable[..., gr.Blocks]]:
     desks: list[Desk] = []
 
     def make(queue: JobQueue, policy: Policy | None = None, **options: Any) -> gr.Blocks:
-        desks.append(Desk(queue, policy or Policy()))
+        desks.append(Desk(queue, policy or Policy(), grace_seconds=0))
         return build(desks[-1], Monitor(queue), **options)
 
     yield make

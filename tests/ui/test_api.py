@@ -436,6 +436,18 @@ def test_one_visitor_may_not_fill_the_queue(
     client.predict(file=handle_file(clip), task="score", window=7, api_name="/submit")
 
 
+def test_one_visitor_may_not_fill_the_queue_by_resuming(
+    make_queue: MakeQueue, page_over: PageOver, serve: Serve, held: Held, clip: Path, tmp_path: Path
+) -> None:
+    left = Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(window=9), 1)
+    left.journal.append(events.Paused(job=left.id))
+    client = Client(serve(page_over(make_queue(held), Policy(max_jobs_per_visitor=1))), verbose=False)
+    client.predict(file=handle_file(clip), task="score", api_name="/submit")
+    with pytest.raises(AppError, match=r"1 jobs.*queue_full"):
+        client.predict(job=left.id, key="", api_name="/resume")
+    held.go.set()
+
+
 def test_a_waiting_job_is_told_its_place(
     make_queue: MakeQueue, page_over: PageOver, serve: Serve, held: Held, clip: Path
 ) -> None:

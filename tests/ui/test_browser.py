@@ -134,6 +134,25 @@ def test_a_tab_is_closed_and_its_job_is_found_again_by_link_live(
     page.locator(".lt-run [data-state=cancelled], .lt-run [data-state=paused]").wait_for()
 
 
+def test_the_last_tab_that_closes_pauses_the_job_where_that_is_the_rule(
+    visit: Visit,
+    make_queue: Callable[..., JobQueue],
+    endless: Callable[[Job], Iterator[Event]],
+    clip: Path,
+    until: Callable[[Callable[[], bool]], None],
+) -> None:
+    queue = make_queue(endless)
+    page = visit(queue, Policy(on_disconnect="pause"))
+    choose(page, clip)
+    be_enabled(page)
+    page.locator("#score-run").click()
+    page.locator(".lt-run [data-state=running]").wait_for()
+    (job,) = Job.all(queue.jobs_dir)
+    assert job.requested() is None
+    page.close()
+    until(lambda: job.requested() == "pause")
+
+
 def test_a_job_of_an_earlier_server_is_resumed_from_the_list(
     visit: Visit, make_queue: Callable[..., JobQueue], good_run: Callable[[Job], Iterator[Event]], clip: Path
 ) -> None:

@@ -158,7 +158,7 @@ def estimate(
     """Say what a run would do and hold, without running it: facts, preset, window, memory, disk, risk."""
     from pipelines.planning import estimate as estimated  # here: it loads the decoders
 
-    Console(json=options.json).show(estimated(task, path, settings, options.jobs_dir))
+    Console(json=options.json).show(estimated(task, (path,), settings, options.jobs_dir))
 
 
 @app.command

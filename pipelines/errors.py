@@ -100,6 +100,13 @@ class WeightsMissing(LongtakeError):
     exit_code = 4
 
 
+class WeightsBroken(LongtakeError):
+    """A weight file is truncated, renamed, or none of the published ones."""
+
+    code = "weights_broken"
+    exit_code = 4
+
+
 class EncoderDied(LongtakeError):
     """The encoder ended before the last frame was written."""
 

@@ -22,7 +22,7 @@ class PlanQuestion(BaseModel):
     model_config = ConfigDict(frozen=True)
     type: Literal["plan"] = "plan"
     task: str
-    path: Path
+    inputs: tuple[Path, ...]
     asked: dict[str, Any]
     jobs_dir: Path
 
@@ -56,7 +56,7 @@ def _plan(question: PlanQuestion) -> Event:
     if question.task not in MODELS:
         raise BadInput(f"There is no task {question.task!r}.", f"There are {', '.join(sorted(MODELS))}.")
     settings = MODELS[question.task].model_validate(question.asked)
-    return estimate(question.task, question.path, settings, question.jobs_dir)
+    return estimate(question.task, question.inputs, settings, question.jobs_dir)
 
 
 def _still(question: StillQuestion) -> Event:

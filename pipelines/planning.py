@@ -17,7 +17,6 @@ from pipelines.spans import Span
 from pipelines.stages import Pipeline
 from pipelines.tasks import pipeline_for
 from pipelines.video.info import VideoInfo
-from pipelines.video.probe import probe
 from presets.choose import Choice, VideoFacts, choose
 
 
@@ -93,23 +92,23 @@ class Preparation:
 
 def prepare(
     task: str,
-    path: Path,
+    inputs: tuple[Path, ...],
     settings: Settings,
     jobs_dir: Path,
     *,
     held_bytes: int = 0,
     kept: Decision | None = None,
 ) -> Preparation:
-    """Look, choose and plan. `held_bytes` is what our processes hold already.
+    """Look, choose and plan; the first of `inputs` is the video. `held_bytes` is what our processes hold already.
 
     What was decided before (`kept`) is not decided anew, only held against today's budget.
 
     Raises the errors of `probe` for a video that cannot be read, BadInput for an empty range of time. A plan that
     cannot be kept is returned as such, with the reason.
     """
-    video = probe(path, salvage=settings.salvage)
-    frames = range_of(video, settings)
     pipeline = pipeline_for(task, settings)
+    video = pipeline.footage(inputs, settings)
+    frames = pipeline.frames(inputs, video, range_of(video, settings))
     hardware, disk = probe_hardware(), probe_disk(jobs_dir)
     pixels = video.width * video.height
     facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
@@ -151,12 +150,12 @@ def prepare(
     return Preparation(pipeline, video, frames, settings, choice, cost, plan, budget)
 
 
-def estimate(task: str, path: Path, settings: Settings, jobs_dir: Path) -> Planned:
+def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: Path) -> Planned:
     """What a run would do and hold. Raises as `prepare` does, and BadInput for a task that does not exist."""
     if task not in MODELS:
         raise BadInput(f"There is no task {task!r}.", f"There are {', '.join(sorted(MODELS))}.")
     asked = MODELS[task].model_validate(settings.model_dump(include=set(MODELS[task].model_fields)))
-    return prepare(task, path, asked, jobs_dir).planned(job="", frames_kept=0)
+    return prepare(task, inputs, asked, jobs_dir).planned(job="", frames_kept=0)
 
 
 def range_of(video: VideoInfo, settings: Settings) -> Span:

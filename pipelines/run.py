@@ -128,9 +128,10 @@ class _Run:
         job, watcher = self._job, self._watcher
         record = job.record()
         job.check_inputs()
+        inputs = tuple(given.path for given in record.inputs)
         prepared = prepare(
             record.task,
-            record.inputs[0].path,
+            inputs,
             record.settings,
             job.folder,
             held_bytes=watcher.host_bytes,
@@ -143,7 +144,7 @@ class _Run:
             record.settings,
             prepared.choice,
             prepared.plan,
-            tuple(given.path for given in record.inputs),
+            inputs,
         )
         prepared.pipeline.check(assignment)
         kept = self._kept(prepared.pipeline.stages[-1], assignment)

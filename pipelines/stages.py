@@ -19,6 +19,7 @@ from pipelines.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
+from pipelines.video.probe import probe
 from presets.choose import Choice
 
 Pixels = NDArray[np.uint8]
@@ -94,6 +95,14 @@ class Pipeline(Protocol):
     network: bool
     """Whether the engine is a network, which computes on a card where there is one."""
 
+    def footage(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
+        """The video whose frames and times the result has. Raises the errors of `probe`."""
+        ...
+
+    def frames(self, inputs: tuple[Path, ...], video: VideoInfo, asked: Span) -> Span:
+        """Those of the frames that were asked for that can be made."""
+        ...
+
     def windows(self, choice: Choice) -> Sequence[int]:
         """The window lengths, in frames, that the planner may choose from; a window is what is held at once."""
         ...
@@ -125,9 +134,17 @@ class Pipeline(Protocol):
 
 
 class FrameByFrame:
-    """Sizes of a pipeline that computes one frame at a time: its window is the frames that wait, decoded."""
+    """A pipeline that computes one frame of its first input at a time: its window is the frames that wait, decoded."""
 
     network = False
+
+    def footage(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
+        """The first input."""
+        return probe(inputs[0], salvage=settings.salvage)
+
+    def frames(self, inputs: tuple[Path, ...], video: VideoInfo, asked: Span) -> Span:
+        """All that were asked for."""
+        return asked
 
     def windows(self, choice: Choice) -> Sequence[int]:
         """As many as the preset reads ahead, or fewer."""

@@ -103,7 +103,7 @@ async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Pat
     where it fails for a reason of its own.
     """
     asked = settings.model_dump(mode="json")
-    question = PlanQuestion(task=task, path=path, asked=asked, jobs_dir=jobs_dir.absolute())
+    question = PlanQuestion(task=task, inputs=(path,), asked=asked, jobs_dir=jobs_dir.absolute())
     told = await _ask(question)
     assert isinstance(told, Planned)
     return told
@@ -126,7 +126,7 @@ async def _ask(question: PlanQuestion | StillQuestion) -> Event:
         cwd=_ROOT,
         start_new_session=True,
     )
-    path = question.path
+    path = question.inputs[0] if isinstance(question, PlanQuestion) else question.path
     try:
         told = process.communicate(question.model_dump_json().encode())
         out, words = await asyncio.wait_for(told, LOOK_SECONDS)

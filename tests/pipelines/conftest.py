@@ -74,12 +74,19 @@ class Numbers:
 @dataclass
 class NumbersPipeline:
     stages: tuple[Numbers, ...]
+    video: VideoInfo
     task: str = "score"
     engine: str = "builtin"
     network: bool = False
     sizes: tuple[int, ...] = (8, 4, 2, 1)
     load: Load = field(default_factory=lambda: Load(fixed=2 * GIB))
     checked: Callable[[Any], None] = lambda job: None
+
+    def footage(self, inputs: Any, settings: Any) -> VideoInfo:
+        return self.video
+
+    def frames(self, inputs: Any, video: VideoInfo, asked: Span) -> Span:
+        return asked
 
     def windows(self, choice: Any) -> tuple[int, ...]:
         return self.sizes
@@ -121,10 +128,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"not looked at")
     stage = Numbers()
-    pipeline = NumbersPipeline((stage,))
-    timeline = constant(35, 25)
-    info = VideoInfo(clip, "mp4", "h264", 64, 48, timeline)
+    pipeline = NumbersPipeline((stage,), VideoInfo(clip, "mp4", "h264", 64, 48, constant(35, 25)))
     monkeypatch.setattr(planning, "choose", lambda *a, **k: Choice("none", {"span_frames": 10}, "As drawn."))
-    monkeypatch.setattr(planning, "probe", lambda path, *, salvage: info)
     monkeypatch.setattr(planning, "pipeline_for", lambda task, settings: pipeline)
     return Bench(Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(), 1), stage, pipeline, clip)

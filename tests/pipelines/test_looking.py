@@ -30,7 +30,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def plan(task: str, path: Path, **asked: object) -> events.Event:
-    return answer(PlanQuestion(task=task, path=path, asked=asked, jobs_dir=path.parent))
+    return answer(PlanQuestion(task=task, inputs=(path,), asked=asked, jobs_dir=path.parent))
 
 
 def still(path: Path, frame: int, **more: object) -> events.Event:
@@ -100,7 +100,7 @@ def test_what_lies_outside_the_video(clip: Path) -> None:
 
 def test_a_process_of_its_own_answers_in_one_line(clip: Path) -> None:
     for question in (
-        PlanQuestion(task="track", path=clip, asked={}, jobs_dir=clip.parent),
+        PlanQuestion(task="track", inputs=(clip,), asked={}, jobs_dir=clip.parent),
         StillQuestion(path=clip, frame=99, picture=clip.parent / "one.jpg"),
     ):
         done = subprocess.run(

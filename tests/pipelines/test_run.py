@@ -348,11 +348,11 @@ def test_often_is_not_too_often(bench: Bench) -> None:
 )
 def test_a_range_of_time_is_a_range_of_frames(bench: Bench, start, end, frames) -> None:
     settings = bench.job.record().settings.model_copy(update={"start": start, "end": end})
-    span = planning.range_of(planning.probe(bench.clip, salvage=False), settings)
+    span = planning.range_of(bench.pipeline.video, settings)
     assert (span.start, span.stop) == frames
 
 
 def test_a_range_without_frames_is_refused_with_both_numbers(bench: Bench) -> None:
     settings = bench.job.record().settings.model_copy(update={"start": 7.0})
     with pytest.raises(planning.BadInput, match=r"between 7 s and 1\.4 s"):
-        planning.range_of(planning.probe(bench.clip, salvage=False), settings)
+        planning.range_of(bench.pipeline.video, settings)

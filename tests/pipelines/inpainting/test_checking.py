@@ -94,7 +94,7 @@ def assigned(job: Job) -> Assignment:
     """The job as its pipeline sees it."""
     record = job.record()
     paths = tuple(given.path for given in record.inputs)
-    made = planning.prepare(record.task, paths[0], record.settings, job.folder)
+    made = planning.prepare(record.task, tuple(paths), record.settings, job.folder)
     return Assignment(
         job.folder, made.video, made.frames, record.settings, made.choice, made.plan, inputs=paths
     )

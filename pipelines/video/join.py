@@ -49,29 +49,37 @@ class JoinReport:
 
 
 def join_segments(
-    segments: Sequence[Path], info: VideoInfo, frames: Span, out: Path, *, silent: bool = False
+    segments: Sequence[Path],
+    info: VideoInfo,
+    frames: Span,
+    out: Path,
+    *,
+    heard: VideoInfo | None = None,
+    silent: bool = False,
 ) -> JoinReport:
     """Join the segments of `frames` into `out` (MP4, or what else its name says), and check it.
 
     The whole video keeps the source's times, a delayed beginning included; a part of it begins at 0, with its
     sound cut to it by whole packets. Sound that the container refuses is encoded to AAC (WebM: Opus), with a warning;
-    a `silent` file has none. Holds a few packets. Writes to `out` itself, a temporary name; encoded sound lies
+    a `silent` file has none. The sound of another video, `heard`, plays from that one's beginning and is cut where the
+    pictures end. Holds a few packets. Writes to `out` itself, a temporary name; encoded sound lies
     beside it meanwhile.
 
     Raises:
         NotEnoughDisk: the disk is full.
         EncoderDied: segments and frames do not match, or the file is not what it should be.
     """
-    clock = _Clock.of(info, frames)
+    heard = heard or info
+    clock = _Clock.of(info, frames, heard)
     encoded = out.with_name(f"{out.name}.sound.m4a")
     try:
         try:
-            return _join(segments, clock, out, None if info.images or silent else info.path)
+            return _join(segments, clock, out, None if heard.images or silent else heard.path)
         except SoundRefused as refused:
             codec: SoundCodec = "opus" if ffmpeg.muxer(out) == "webm" else "aac"
             why = f"The sound was encoded again to {_NAMES[codec]}: it cannot be copied ({refused})."
         try:
-            sound.encode(info.path, encoded, codec)
+            sound.encode(heard.path, encoded, codec)
             return _join(segments, clock, out, encoded, why)
         except SoundRefused as refused:
             why = f"The sound was left out: it can be neither copied nor encoded again ({refused})."
@@ -86,17 +94,18 @@ class _Clock:
 
     info: VideoInfo
     frames: Span
+    heard: VideoInfo
     shift: Fraction
     scale: int
 
     @classmethod
-    def of(cls, info: VideoInfo, frames: Span) -> "_Clock":
+    def of(cls, info: VideoInfo, frames: Span, heard: VideoInfo) -> "_Clock":
         timeline = info.timeline
         start = timeline.time(frames.start)
         shift = start if len(frames) < info.frames or start < 0 else Fraction(0)
         finest = timeline.time_base.denominator if timeline.vfr else timeline.rate.numerator
         scale = lcm(finest, (start - shift).denominator)
-        return cls(info, frames, shift, min(scale, _FINEST_TIMESCALE))
+        return cls(info, frames, heard, shift, min(scale, _FINEST_TIMESCALE))
 
     def seconds(self, index: int) -> Fraction:
         return self.info.timeline.time(index) - self.shift
@@ -111,8 +120,8 @@ class _Clock:
 
     def cut(self) -> Cut:
         """The sound that belongs to the frames: all of it for the whole video."""
-        origin = self.info.timeline.origin
-        if len(self.frames) == self.info.frames:
+        origin = self.heard.timeline.origin
+        if self.heard is self.info and len(self.frames) == self.info.frames:
             return Cut(None, None, self.shift + origin)
         last = self.frames.stop - 1
         stop = self.seconds(last) + Fraction(self.duration(last), self.scale)

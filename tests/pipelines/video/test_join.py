@@ -125,6 +125,19 @@ def test_sound_of_mp4_keeps_its_very_times(with_sound, tmp_path: Path) -> None:
     assert sound_of(source)[0][0] < 0  # The encoder's run-in, which players skip.
 
 
+@pytest.mark.parametrize("frames", [Span(0, 51), Span(10, 51)])
+def test_the_sound_of_another_video_ends_with_the_pictures(frames: Span, with_sound, clips, tmp_path) -> None:
+    info, heard = probe(clips("ntsc.mp4")), probe(with_sound("aac", ".mp4"))
+    out = tmp_path / "out.mp4"
+    join_segments(segments_of(info, frames, tmp_path), info, frames, out, heard=heard)
+    found = sound_of(out)
+    packet, late = Fraction(1024, 44100), frames.start / info.frame_rate
+    # Whole packets, from where the range begins to where its last frame ends.
+    assert found[-1][0] < len(frames) / info.frame_rate <= found[-1][0] + 2 * packet
+    wanted = [(time, size) for time, size in sound_of(heard.path) if time + packet > late]
+    assert close([(time + late, size) for time, size in found], wanted[: len(found)])
+
+
 @pytest.mark.parametrize("codec", ["pcm_s16le", "libvorbis"])
 def test_sound_that_few_play_is_copied_and_named(codec: str, with_sound, tmp_path: Path) -> None:
     source = with_sound(codec)

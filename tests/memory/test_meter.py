@@ -227,10 +227,11 @@ class TestWatch:
 
     def test_a_real_process_is_stopped_before_it_passes_its_limit(self):
         """A process grows by small steps without end; the handler ends it, and no reading is above the limit."""
-        script = "held = []\nwhile True: held.append(bytearray(b'x') * (1 << 20)); input()"
+        script = "print(flush=True); held = []\nwhile True: held.append(bytearray(b'x') * (1 << 20)); input()"
         process = subprocess.Popen(
-            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        process.stdout.readline()  # Before it is another program, it holds what this one holds.
         meter = Meter(process.pid, interval_seconds=0)
         limit = 64 * MIB
         meter.watch(limit, lambda level, reading: level == "hard" and process.kill())

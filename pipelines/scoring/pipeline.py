@@ -1,9 +1,9 @@
-"""Scoring a video with the built-in engine: one pass of records, then verdicts and the report."""
+"""Scoring a video: one pass of records, then verdicts and the report; with the built-in engine, or on top of it."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,7 +15,7 @@ from pipelines.scoring import chart, report
 from pipelines.scoring.analysis import RECORD, Look, compare, look
 from pipelines.scoring.smoothness import blur_record
 from pipelines.scoring.summary import Seconds, Summary
-from pipelines.scoring.verdict import Records, verdicts
+from pipelines.scoring.verdict import Records, Verdicts, verdicts
 from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span, widen
 from pipelines.stages import Assignment, FrameByFrame, OneFile, Pixels, Sink, Stage
@@ -50,7 +50,7 @@ class ScoreStage(OneFile):
             job.video, first, stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
         )
         with (
-            _one_thread_each(),
+            one_thread_each(),
             closing(_analysed(frames, analysis_width(job), job.plan.window_frames)) as records,
         ):
             for scored in records:
@@ -91,7 +91,7 @@ def _looks(frames: Generator[Frame], width: int) -> Generator[tuple[Frame, Look]
 
 
 @contextmanager
-def _one_thread_each() -> Iterator[None]:
+def one_thread_each() -> Iterator[None]:
     """OpenCV splits no picture: these are small, and the threads work on a frame each."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -124,6 +124,7 @@ class ScorePipeline(FrameByFrame):
 
     task = "score"
     engine = "builtin"
+    """An engine on top of this one keeps segments of its own, and says here how they are read."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -142,11 +143,12 @@ class ScorePipeline(FrameByFrame):
     def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """Go over the records once: table, report, chart, worst frames. Holds a block of verdicts and the summary."""
         settings = job.settings
-        window = settings.window if isinstance(settings, ScoreSettings) else 1
-        summary, seconds = Summary(job.frames.start, len(job.frames)), clock(job.video)
+        window = self.window(settings)
+        movement = self.movement(segments)
+        summary, seconds = Summary(job.frames.start, len(job.frames), movement), clock(job.video)
         scores, facts, picture = (job.folder / name for name in ("scores.csv", "report.json", "report.png"))
-        blocks = summary.watch(verdicts(map(read_records, segments), window))
-        report.write_scores(scores, blocks, job.frames.start, seconds)
+        blocks = self.judged(segments, window)
+        report.write_scores(scores, summary.watch(blocks), job.frames.start, seconds)
         smoothness = summary.smoothness
         write_report(
             facts,
@@ -158,6 +160,7 @@ class ScorePipeline(FrameByFrame):
                 "analysis_width": analysis_width(job),
                 "summary": summary.describe(seconds),
                 "blur_record": blur_record(job.video.path.name, smoothness, summary.movement, window),
+                **self.more(job, segments),
             },
         )
         chart.draw_report(picture, job.video.path.name, summary, seconds, job.folder / "memory.csv")
@@ -169,6 +172,22 @@ class ScorePipeline(FrameByFrame):
             salvage=settings.salvage,
         )
         return Outputs(report=facts, scores=scores, picture=picture, worst=worst)
+
+    def window(self, settings: Settings) -> int:
+        """Frames of a window score."""
+        return settings.window if isinstance(settings, ScoreSettings) else 1
+
+    def movement(self, segments: list[Path]) -> float | None:
+        """The measure of movement that the smoothness threshold follows; None: it is taken from the records."""
+        return None
+
+    def judged(self, segments: list[Path], window: int) -> Iterator[Verdicts]:
+        """Verdicts of all frames, in order, in blocks."""
+        return verdicts(map(read_records, segments), window)
+
+    def more(self, job: Assignment, segments: list[Path]) -> dict[str, Any]:
+        """What else the report says."""
+        return {}
 
 
 def read_records(path: Path) -> Records:

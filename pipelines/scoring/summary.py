@@ -105,7 +105,7 @@ class Runs:
 
 
 class Curve:
-    """A score over time in at most `CURVE_POINTS` buckets of equal length: lowest, mean, largest jump."""
+    """Scores over time in at most `CURVE_POINTS` buckets: lowest and mean; of windows mean and largest jump."""
 
     def __init__(self, frames: int) -> None:
         self.step = max(1, math.ceil(frames / CURVE_POINTS))
@@ -113,6 +113,7 @@ class Curve:
         self.lowest = np.full(points, np.inf)
         self.total = np.zeros(points)
         self.count = np.zeros(points, np.int64)
+        self.scored = np.zeros(points)
         self.jump = np.zeros(points)
         self._last: float | None = None
 
@@ -122,6 +123,7 @@ class Curve:
         np.minimum.at(self.lowest, place, values)
         np.add.at(self.total, place, values)
         np.add.at(self.count, place, 1)
+        np.add.at(self.scored, place, scores)
         before = scores[0] if self._last is None else self._last
         np.maximum.at(self.jump, place, np.abs(np.diff(scores, prepend=before)))
         self._last = float(scores[-1])
@@ -131,19 +133,28 @@ class Curve:
         """Mean of each bucket."""
         return self.total / np.maximum(1, self.count)
 
+    @property
+    def mean_score(self) -> NDArray[np.float64]:
+        """Mean window score of each bucket."""
+        return self.scored / np.maximum(1, self.count)
+
 
 class Summary:
-    """Counts, means, runs and the curve of `frames` frames, of which the first is number `start`."""
+    """Counts, means, runs and the curve of `frames` frames, of which the first is number `start`.
 
-    def __init__(self, start: int, frames: int) -> None:
+    `movement` is how much the picture moves at the start, 0 to 1; where it is None, it is taken from the verdicts.
+    """
+
+    def __init__(self, start: int, frames: int, movement: float | None = None) -> None:
         self.start = start
         self.curve = Curve(frames)
         self.blurred, self.frozen = Runs(), Runs()
         self.cuts: list[int] = []
         self.cut_count = 0
         self.frames = 0
-        self.movement = 0.0
-        self.smoothness = Smoothness(kept=KEPT)
+        self.movement = 0.0 if movement is None else movement
+        self._movement_known = movement is not None
+        self.smoothness = Smoothness(threshold_for(self.movement), KEPT)
         self.least_sharp = (math.inf, start)
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
@@ -157,7 +168,7 @@ class Summary:
             runs.close()
 
     def _add(self, block: Verdicts) -> None:
-        if self.frames == 0:
+        if self.frames == 0 and not self._movement_known:
             self.movement = mean_change(block["difference"][1:MOVEMENT_FRAMES])
             self.smoothness = Smoothness(threshold_for(self.movement), KEPT)
         first = self.start + self.frames
@@ -217,6 +228,7 @@ class Summary:
                 "frames_a_point": self.curve.step,
                 "mean": np.round(self.curve.mean, 4).tolist(),
                 "lowest": np.round(self.curve.lowest, 4).tolist(),
+                "window_score": np.round(self.curve.mean_score, 4).tolist(),
                 "jump": np.round(self.curve.jump, 4).tolist(),
             },
         }

@@ -12,6 +12,7 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from pipelines.errors import BadInput, Cancelled, LongtakeError
+from pipelines.nets.finding import anchor
 from ui import passwords
 from ui.passwords import Passwords
 from ui.policy import Policy, gib, is_loopback, sentence
@@ -81,6 +82,7 @@ def serve(  # noqa: D417  the rules bring their own sentences
     )
     jobs_dir = jobs_dir.absolute()
     jobs_dir.mkdir(parents=True, exist_ok=True)
+    anchor()
     _set_environment(jobs_dir)
     address = {"server_name": name, "server_port": server_port, "root_path": root_path}
     _serve(jobs_dir, policy, users, address, share=share and not on_space)

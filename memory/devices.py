@@ -94,22 +94,24 @@ def device_reader(nvml: Any = None) -> Callable[[Collection[int]], int]:
     return held_bytes
 
 
-def limit_device(limit_bytes: int, index: int = 0) -> bool:
-    """Keep torch's allocator below `limit_bytes` on device `index`; False where torch uses no device.
+def limit_device(limit_bytes: int, device: str) -> bool:
+    """Keep torch's allocator below `limit_bytes` on `device` (`cuda:1`, `mps`); False where there is none, as on `cpu`.
 
-    Beyond the limit torch raises its ordinary out-of-memory error. The driver's own context is not counted.
-    Raises ValueError where the limit is not positive.
+    Beyond the limit torch raises its ordinary out-of-memory error. The driver's own context is not counted. Loads torch
+    for a device, which will be needed. Raises ValueError where the limit is not positive.
     """
     if limit_bytes <= 0:
         raise ValueError(f"a device limit must be positive, not {limit_bytes} bytes")
-    torch: Any = sys.modules.get("torch")
-    if torch is None:
+    kind, _, number = device.partition(":")
+    if kind == "cpu":
         return False
-    if torch.cuda.is_available():
+    torch: Any = importlib.import_module("torch")
+    if kind == "cuda" and torch.cuda.is_available():
+        index = int(number or 0)
         total = torch.cuda.get_device_properties(index).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total), index)
         return True
-    if torch.backends.mps.is_available():
+    if kind == "mps" and torch.backends.mps.is_available():
         total = torch.mps.recommended_max_memory()
         torch.mps.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
         return True

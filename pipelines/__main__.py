@@ -8,7 +8,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +17,11 @@ from pydantic import ValidationError
 
 from pipelines.console import Console
 from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
+from pipelines.estimating import estimating
+from pipelines.flags import FLAT, Options, Place
 from pipelines.folders import is_video_folder, videos_in
 from pipelines.jobs import Job
+from pipelines.nets.finding import anchor
 from pipelines.queue import JobQueue
 from pipelines.settings import (
     CopySettings,
@@ -29,35 +31,10 @@ from pipelines.settings import (
     Settings,
     TrackSettings,
 )
+from pipelines.stocktaking import prepare_engine, weights
 from pipelines.tasks import result_suffixes
 
 app = App(name="python -m pipelines", help="Run videos of any length on whatever memory is there.")
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Options:
-    """How a command is run, as opposed to what it computes."""
-
-    jobs_dir: Path = Path("jobs")
-    "Where jobs are kept."
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
-    "Also put the result here; the suffix says which (.mp4, .mkv, .csv, .json, .png)."
-    force: Annotated[bool, Parameter(negative="")] = False
-    "Compute anew what is already finished."
-    json: Annotated[bool, Parameter(negative="")] = False
-    "Events on stdout, one JSON object a line, and nothing else."
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Place:
-    """Where jobs are, and how to speak."""
-
-    jobs_dir: Path = Path("jobs")
-    "Where jobs are kept."
-    json: Annotated[bool, Parameter(negative="")] = False
-    "Events on stdout, one JSON object a line, and nothing else."
 
 
 _OPTIONS, _PLACE, _SCORE, _COPY = Options(), Place(), ScoreSettings(), CopySettings()
@@ -67,12 +44,11 @@ _ONE_MASK_HELP = (
     "video or GIF."
 )
 _MASK_HELP = f"{_ONE_MASK_HELP} For a folder of videos a folder with a mask for each, of the same name."
-_Flat = Parameter(name="*")
 
 
 @app.command
 def score(
-    path: Path, /, *, settings: Annotated[ScoreSettings, _Flat] = _SCORE, options: Options = _OPTIONS
+    path: Path, /, *, settings: Annotated[ScoreSettings, FLAT] = _SCORE, options: Options = _OPTIONS
 ) -> None:
     """Score sharpness, blur, frozen frames, cuts and smoothness of a video, a folder of images or of videos."""
     console = Console(json=options.json)
@@ -88,12 +64,13 @@ def inpaint(
     /,
     *,
     mask: Annotated[Path | None, Parameter(help=_MASK_HELP)] = None,
-    settings: Annotated[InpaintSettings, _Flat] = _INPAINT,
+    settings: Annotated[InpaintSettings, FLAT] = _INPAINT,
     options: Options = _OPTIONS,
 ) -> None:
     """Remove an object from a video, or from each video of a folder: what a mask marks is filled from other frames."""
     console = Console(json=options.json)
-    _check_said(mask, settings)
+    if not settings.outpaints:
+        _check_said(mask, settings)
     if path.is_dir() and is_video_folder(path):
         _inpaint_folder(path, mask, settings, options, console)
     else:
@@ -106,7 +83,7 @@ def track(
     /,
     *,
     mask: Annotated[Path | None, Parameter(help=_ONE_MASK_HELP)] = None,
-    settings: Annotated[TrackSettings, _Flat] = _TRACK,
+    settings: Annotated[TrackSettings, FLAT] = _TRACK,
     options: Options = _OPTIONS,
 ) -> None:
     """Show what `inpaint` would remove from a video, and keep it as a film of masks to correct and give back.
@@ -129,7 +106,7 @@ def _check_said(mask: Path | None, settings: MaskSettings) -> None:
 
 @app.command
 def copy(
-    path: Path, /, *, settings: Annotated[CopySettings, _Flat] = _COPY, options: Options = _OPTIONS
+    path: Path, /, *, settings: Annotated[CopySettings, FLAT] = _COPY, options: Options = _OPTIONS
 ) -> None:
     """Decode and encode a video again, its sound and times kept: try the machinery on a file."""
     _run("copy", path, settings, options, Console(json=options.json))
@@ -151,14 +128,8 @@ def _unfinished(jobs_dir: Path) -> list[Job]:
     return [job for job in Job.all(jobs_dir) if job.state() in ("interrupted", "queued", "paused")]
 
 
-@app.command
-def estimate(
-    task: str, path: Path, /, *, settings: Annotated[ScoreSettings, _Flat] = _SCORE, options: Place = _PLACE
-) -> None:
-    """Say what a run would do and hold, without running it: facts, preset, window, memory, disk, risk."""
-    from pipelines.planning import estimate as estimated  # here: it loads the decoders
-
-    Console(json=options.json).show(estimated(task, (path,), settings, options.jobs_dir))
+app.command(estimating)
+app.command(weights)
 
 
 @app.command
@@ -200,6 +171,7 @@ def _run(
     if options.output and options.output.suffix.lower() not in suffixes:
         kinds = ", ".join(suffixes)
         raise BadInput(f"{options.output.name} is no name for a result of {task}.", f"It may end in {kinds}.")
+    prepare_engine(settings, console)
     with _queue(options.jobs_dir) as queue:
         job = queue.submit(task, path, settings, *others, force=options.force)
         outputs = console.follow(queue, job)
@@ -211,6 +183,7 @@ def _score_folder(folder: Path, settings: Settings, options: Options, console: C
     from pipelines.scoring import batch
 
     results = []
+    prepare_engine(settings, console)
     with _queue(options.jobs_dir) as queue:
         for path in videos_in(folder):
             try:
@@ -233,18 +206,20 @@ def _inpaint_folder(
 ) -> None:
     from pipelines.inpainting import batch
 
-    if masks is None:
+    if masks is None and not settings.outpaints:
         raise BadInput(
             "Boxes and points are for one video.", "For a folder of videos give --mask a folder of masks."
         )
     target = options.output or options.jobs_dir / f"{folder.resolve().name}-inpainted"
     videos, results = videos_in(folder), []
     batch.check_names(videos)
+    prepare_engine(settings, console)
     with _queue(options.jobs_dir) as queue:
         for path in videos:
             try:
                 asked = batch.settings_for(path, settings)
-                job = queue.submit("inpaint", path, asked, batch.mask_for(path, masks), force=options.force)
+                marks = [batch.mask_for(path, masks)] if masks else []
+                job = queue.submit("inpaint", path, asked, *marks, force=options.force)
                 outputs = console.follow(queue, job)
                 results.append(batch.read_result(path.name, outputs))
                 if outputs.result:
@@ -282,6 +257,7 @@ def _one_line(error: cyclopts.CycloptsError) -> str:
 def main(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Errors are one line on stderr, what and what to do."""
     console = Console(json="--json" in arguments)
+    anchor()
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:

@@ -2,15 +2,23 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
 from pydantic import BaseModel
 from rich.console import Console as Rich
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from pipelines import events
 from pipelines.errors import Cancelled, LongtakeError
@@ -86,9 +94,27 @@ class Console:
             else:
                 fields = finding.model_dump()
                 mark = "[green]ok[/green]" if fields["ok"] else "[yellow]!![/yellow]"
-                self._out.print(f"{mark}  {fields['what']:<10} {_plain(fields['found'])}")
+                self._out.print(f"{mark}  {fields['what']:<12} {_plain(fields['found'])}")
                 if fields["advice"]:
-                    self._out.print(f"               {_plain(fields['advice'])}")
+                    self._out.print(f"{'':<17}{_plain(fields['advice'])}")
+
+    def note(self, text: str) -> None:
+        """A line on stderr that is no error."""
+        self._err.print(_plain(text))
+
+    @contextmanager
+    def transfer(self) -> Iterator[Callable[[str, int, int | None], None]]:
+        """Shows on a terminal how far files are: is told a name, bytes that are there, bytes in all where known."""
+        columns = TextColumn("{task.description:>32}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        shown: dict[str, TaskID] = {}
+        with Progress(*columns, console=self._err, disable=self._json or not self._err.is_terminal) as bars:
+
+            def tell(name: str, done: int, total: int | None) -> None:
+                if name not in shown:
+                    shown[name] = bars.add_task(name)
+                bars.update(shown[name], completed=done, total=total)
+
+            yield tell
 
     def error(self, error: LongtakeError, name: str = "") -> None:
         """One line on stderr: what happened and what to do; an event too where stdout is for events."""

@@ -12,6 +12,10 @@ import imageio_ffmpeg
 from pydantic import BaseModel, ConfigDict
 
 from memory.probe import GIB, Hardware, probe_disk, probe_hardware
+from pipelines.errors import WeightsBroken, WeightsMissing
+from pipelines.nets.consent import is_accepted
+from pipelines.nets.finding import find, own_folder
+from pipelines.nets.published import PUBLISHED
 
 _LOW_DISK_BYTES = 5 * GIB
 _LOW_HOST_BYTES = 2 * GIB
@@ -46,7 +50,7 @@ def _findings(jobs_dir: Path, hardware: Hardware) -> Iterator[Finding]:
     yield _torch()
     yield _ffmpeg()
     yield _decoders()
-    yield _weights()
+    yield from _weights()
     yield _disk(jobs_dir)
 
 
@@ -121,22 +125,44 @@ def _decoders() -> Finding:
     )
 
 
-def _weights() -> Finding:
-    place = os.environ.get("LONGTAKE_WEIGHTS")
-    if not place:
-        return Finding(
-            what="weights",
-            found="none; the built-in engines need none",
-            ok=True,
-            advice="For network engines set LONGTAKE_WEIGHTS or --weights to a folder with published weights.",
-        )
-    there = Path(place).is_dir()
-    return Finding(
+def _weights() -> Iterator[Finding]:
+    named = os.environ.get("LONGTAKE_WEIGHTS")
+    lost = named is not None and not Path(named).expanduser().is_dir()
+    where = f"LONGTAKE_WEIGHTS is {named}" if named else "LONGTAKE_WEIGHTS is not set"
+    yield Finding(
         what="weights",
-        found=place if there else f"LONGTAKE_WEIGHTS is {place}, which is no folder",
-        ok=there,
-        advice="" if there else "Correct the path or unset it.",
+        found=f"{where}, which is no folder" if lost else f"{where}; ours are kept in {own_folder()}",
+        ok=not lost,
+        advice="Correct the path or unset it." if lost else "",
     )
+    for model in PUBLISHED:
+        yield weights_finding(model)
+
+
+def weights_finding(model: str, folder: Path | None = None, *, needed: bool = False) -> Finding:
+    """Whether the weights of `model` are there, where, and under which licence; the built-in engines need none."""
+    published = PUBLISHED[model]
+    title, licence = published.title, published.licence.sentence
+    try:
+        files = find(model, folder)
+    except WeightsMissing:
+        into = f" --weights {folder}" if folder else ""
+        return Finding(
+            what=model,
+            found=f"{title} is not there; {_size(published.about_bytes)}, {licence}",
+            ok=not needed,
+            advice=f"`python -m pipelines weights {model} --fetch{into}` downloads it from {published.origin}",
+        )
+    except WeightsBroken as error:
+        return Finding(what=model, found=error.message, ok=False, advice=error.hint)
+    accepted = "accepted" if is_accepted(model) else "not accepted yet"
+    place = next(iter(files.values())).parent
+    count = f"{len(files)} files" if len(files) > 1 else "1 file"
+    return Finding(what=model, found=f"{title}, {count} ({licence}: {accepted}) in {place}", ok=True)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.1f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
 
 
 def _disk(jobs_dir: Path) -> Finding:

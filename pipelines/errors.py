@@ -107,6 +107,13 @@ class WeightsBroken(LongtakeError):
     exit_code = 4
 
 
+class LicenceNotAccepted(LongtakeError):
+    """The licence of a network's weights has not been accepted by whoever it binds."""
+
+    code = "licence_not_accepted"
+    exit_code = 4
+
+
 class EncoderDied(LongtakeError):
     """The encoder ended before the last frame was written."""
 

@@ -59,6 +59,7 @@ class Planned(_Event):
     """What will be done and what it is expected to hold, before the first frame.
 
     `frames` of the video are asked for; `frames_kept` of them are finished already. `job` is empty in an estimate.
+    `predicted_seconds` is a rough guess from what was measured elsewhere, and None where nothing was.
     """
 
     type: Literal["planned"] = "planned"
@@ -74,6 +75,7 @@ class Planned(_Event):
     budget_host_bytes: int
     budget_device_bytes: int
     disk_bytes: int
+    predicted_seconds: float | None = None
     risk: Literal["low", "medium", "high", "cannot"]
     reason: str
     preset: str

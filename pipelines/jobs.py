@@ -53,6 +53,7 @@ class Record(BaseModel):
     result_version: int
     created: float
     inputs: tuple[Input, ...]
+    weights: tuple[Input, ...] = ()
     asked: dict[str, Any]
     decision: Decision | None = None
 
@@ -62,13 +63,20 @@ class Record(BaseModel):
         return MODELS[self.task].model_validate(self.asked)
 
 
-def job_id(task: str, inputs: tuple[Input, ...], settings: Settings, result_version: int) -> str:
-    """16 hex digits of what determines the result: contents, settings that change it, version."""
+def job_id(
+    task: str,
+    inputs: tuple[Input, ...],
+    settings: Settings,
+    result_version: int,
+    weights: tuple[Input, ...] = (),
+) -> str:
+    """16 hex digits of what determines the result: contents, settings that change it, weights, version."""
     identity = {
         "task": task,
         "inputs": [(i.size_bytes, i.content) for i in inputs],
         "settings": settings.identity(),
         "version": result_version,
+        "weights": [(w.path.name, w.size_bytes, w.content) for w in weights],
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -93,14 +101,20 @@ class Job:
 
     @classmethod
     def create(
-        cls, jobs_dir: Path, task: str, paths: tuple[Path, ...], settings: Settings, result_version: int
+        cls,
+        jobs_dir: Path,
+        task: str,
+        paths: tuple[Path, ...],
+        settings: Settings,
+        result_version: int,
+        weights: tuple[Input, ...] = (),
     ) -> "Job":
         """The job for this question, new or found again; a found one takes today's paths and ways of running.
 
         Raises NotAVideo where an input cannot be read, BadInput where `jobs_dir` cannot be written to.
         """
         inputs = tuple(Input.of(p) for p in paths)
-        job = cls(jobs_dir.absolute() / job_id(task, inputs, settings, result_version))
+        job = cls(jobs_dir.absolute() / job_id(task, inputs, settings, result_version, weights))
         asked = settings.model_dump(mode="json")
         record = Record(
             id=job.id,
@@ -108,6 +122,7 @@ class Job:
             result_version=result_version,
             created=time.time(),
             inputs=inputs,
+            weights=weights,
             asked=asked,
         )
         with _writable(jobs_dir):

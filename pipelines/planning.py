@@ -3,16 +3,20 @@
 Everything here happens before the first frame is computed; `estimate` stops there.
 """
 
+import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from memory.plan import Budget, Cost, Plan, correct, make_plan
 from memory.probe import probe_disk, probe_hardware
+from pipelines.engines import check_there, device_for, resolved
 from pipelines.errors import BadInput
 from pipelines.events import Facts, Planned
+from pipelines.inpainting.scale import work_size
 from pipelines.jobs import Decision
-from pipelines.settings import MODELS, Settings
+from pipelines.paces import expected_seconds
+from pipelines.settings import MODELS, InpaintSettings, Settings
 from pipelines.spans import Span
 from pipelines.stages import Pipeline
 from pipelines.tasks import pipeline_for
@@ -32,6 +36,8 @@ class Preparation:
     cost: Cost
     plan: Plan
     budget: Budget
+    device: str = "cpu"
+    """What the engine computes on, by torch's name."""
 
     def corrected(self, measured_host_bytes: int, measured_device_bytes: int) -> "Preparation":
         """The same decision, its prediction corrected by what the first windows held.
@@ -83,11 +89,22 @@ class Preparation:
             budget_host_bytes=plan.budget_host_bytes,
             budget_device_bytes=plan.budget_device_bytes,
             disk_bytes=plan.disk_bytes,
+            predicted_seconds=self._seconds(len(self.frames) - frames_kept),
             risk=plan.risk,
             reason=plan.reason,
             preset=choice.preset,
             preset_reason=choice.reason,
         )
+
+    def _seconds(self, frames: int) -> float | None:
+        values, width, height = self.choice.values, self.video.width, self.video.height
+        if "work_width" in values:
+            width, height = self.choice.number("work_width"), self.choice.number("work_height")
+        elif isinstance(self.settings, InpaintSettings):
+            width, height = work_size((width, height), self.settings, self.choice.number("max_side_px"))
+        pipeline, kind = self.pipeline, self.device.partition(":")[0]
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return expected_seconds(pipeline.task, pipeline.engine, kind, frames, width * height, cores)
 
 
 def prepare(
@@ -112,7 +129,9 @@ def prepare(
     hardware, disk = probe_hardware(), probe_disk(jobs_dir)
     pixels = video.width * video.height
     facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
-    device_index = _device_index(settings.device)
+    device = device_for(settings, hardware) if pipeline.network else None
+    # A built-in engine uses none; the preset only tells which one there is.
+    device_index = (device.index if device else None) if pipeline.network else _device_index(settings.device)
     choice = choose(
         hardware.limited(settings.ram_limit_gb, settings.vram_limit_gb),
         facts,
@@ -124,12 +143,7 @@ def prepare(
     )
     if kept:
         choice = replace(choice, values=kept.preset)
-    windows, batches = pipeline.windows(choice), pipeline.batches(choice)
-    if kept:
-        plan = Plan.from_json(kept.plan)
-        windows, batches = (plan.window_frames,), (plan.batch_frames,)
     vram_limits = [gb for gb in (settings.vram_limit_gb, choice.vram_limit_gb) if gb is not None]
-    cost = pipeline.cost(video, settings)
     budget = Budget.of(
         hardware,
         disk,
@@ -138,6 +152,11 @@ def prepare(
         vram_limit_gb=min(vram_limits, default=None),
         held_bytes=held_bytes,
     )
+    choice, cost = pipeline.fit(video, settings, choice, budget, device.kind if device else "cpu")
+    windows, batches = pipeline.windows(choice), pipeline.batches(choice)
+    if kept:
+        plan = Plan.from_json(kept.plan)
+        windows, batches = (plan.window_frames,), (plan.batch_frames,)
     plan = make_plan(
         cost,
         pixels=pixels,
@@ -147,14 +166,20 @@ def prepare(
         batch=batches,
         disk_bytes=pipeline.disk_bytes(video, frames),
     )
-    return Preparation(pipeline, video, frames, settings, choice, cost, plan, budget)
+    name = f"{device.kind}:{device.index}" if device else "cpu"
+    return Preparation(pipeline, video, frames, settings, choice, cost, plan, budget, name)
 
 
 def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: Path) -> Planned:
-    """What a run would do and hold. Raises as `prepare` does, and BadInput for a task that does not exist."""
+    """What a run would do and hold.
+
+    Raises as `prepare` does, BadInput for a task that does not exist, WeightsMissing, WeightsBroken.
+    """
     if task not in MODELS:
         raise BadInput(f"There is no task {task!r}.", f"There are {', '.join(sorted(MODELS))}.")
     asked = MODELS[task].model_validate(settings.model_dump(include=set(MODELS[task].model_fields)))
+    asked = resolved(task, asked)
+    check_there(asked)
     return prepare(task, inputs, asked, jobs_dir).planned(job="", frames_kept=0)
 
 

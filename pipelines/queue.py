@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipelines import disposal, events
+from pipelines.engines import resolved, weights_of
 from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull
 from pipelines.events import Event
 from pipelines.jobs import Job, State
@@ -62,12 +63,15 @@ class JobQueue:
     def submit(self, task: str, path: Path, settings: Settings, *others: Path, force: bool = False) -> Job:
         """Queue the job for this question; a finished one is not computed again unless `force`.
 
-        `others` are what the task reads besides the video at `path`: the masks of inpainting. A job that another
-        process runs is attached to. Raises NotAVideo where an input cannot be read, QueueFull where too many jobs
-        wait; nothing is left of a new question then.
+        `others` are what the task reads besides the video at `path`: the masks of inpainting. Which engine `auto`
+        stands for is decided here. A job that another process runs is attached to. Raises NotAVideo where an input
+        cannot be read, WeightsMissing and WeightsBroken for those of the engine, QueueFull where too many jobs wait;
+        nothing is left of a new question then.
         """
+        settings = resolved(task, settings)
+        weights = weights_of(settings)
         with self._folders:
-            job = Job.create(self.jobs_dir, task, (path, *others), settings, result_version(task))
+            job = Job.create(self.jobs_dir, task, (path, *others), settings, result_version(task), weights)
             try:
                 return self.start(job, force=force)
             except QueueFull:

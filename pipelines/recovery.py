@@ -1,10 +1,10 @@
 """Items of a stage, whatever memory does: when it ends, the same frame is computed again with less."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from memory.ladder import Effort, Ladder, Step, standard_rungs
+from memory.ladder import Effort, Ladder, Rung, Step
 from pipelines.errors import DamagedVideo
 from pipelines.spans import Span
 from pipelines.stages import Assignment, Stage
@@ -16,8 +16,8 @@ _END = object()
 class Supply:
     """The items of `stage`, one a frame, as an unbroken chain where memory allows.
 
-    When memory ends, the chain is dropped and a smaller one is opened at the frame that failed: any span can be
-    computed on its own, so nothing finished is repeated. `check` is called before every item and may raise
+    When memory ends, the chain is dropped and one that is a rung lower is opened at the frame that failed: any span can
+    be computed on its own, so nothing finished is repeated. `check` is called before every item and may raise
     MemoryError. Holds what the chain holds.
     Raises the first out-of-memory error where nothing smaller is left.
     """
@@ -26,6 +26,7 @@ class Supply:
         self,
         stage: Stage,
         job: Assignment,
+        rungs: Sequence[Rung],
         *,
         check: Callable[[], None],
         on_step: Callable[[int, Step], None],
@@ -36,10 +37,11 @@ class Supply:
         self._at = 0
         self._chain: Generator[Any] | None = None
         self._opened_with: Effort | None = None
+        self._on_step = lambda step: on_step(self._at, step)
         self._ladder = Ladder(
             Effort(window=job.plan.window_frames, batch=job.plan.batch_frames),
-            standard_rungs(network=False),
-            on_step=lambda step: on_step(self._at, step),
+            rungs,
+            on_step=self._on_step,
             quiet_windows=_QUIET_FRAMES,
         )
 
@@ -58,7 +60,8 @@ class Supply:
         if self._chain is None or effort != self._opened_with:
             self._drop()
             plan = replace(self._job.plan, window_frames=effort.window, batch_frames=effort.batch)
-            self._chain = self._stage.compute(replace(self._job, plan=plan), self._at, stop)
+            job = replace(self._job, plan=plan, effort=effort, on_step=self._on_step, look=self._check)
+            self._chain = self._stage.compute(job, self._at, stop)
             self._opened_with = effort
         try:
             self._check()

@@ -20,6 +20,7 @@ from memory.ladder import Step
 from memory.oom import is_out_of_memory
 from memory.plan import GIB
 from pipelines import events
+from pipelines.engines import check_weights
 from pipelines.errors import LongtakeError, NotEnoughDisk, NotEnoughMemory
 from pipelines.events import Event
 from pipelines.jobs import Job
@@ -128,6 +129,7 @@ class _Run:
         job, watcher = self._job, self._watcher
         record = job.record()
         job.check_inputs()
+        check_weights(record.settings, record.weights)
         inputs = tuple(given.path for given in record.inputs)
         prepared = prepare(
             record.task,
@@ -145,6 +147,7 @@ class _Run:
             prepared.choice,
             prepared.plan,
             inputs,
+            prepared.device,
         )
         prepared.pipeline.check(assignment)
         kept = self._kept(prepared.pipeline.stages[-1], assignment)
@@ -159,7 +162,7 @@ class _Run:
             )
         watcher.keep_below(record.settings.ram_limit_gb)
         if prepared.budget.vram_limit_bytes:
-            limit_device(prepared.budget.vram_limit_bytes)
+            limit_device(prepared.budget.vram_limit_bytes, prepared.device)
         job.save(record.model_copy(update={"decision": prepared.decision}))
         return prepared, assignment
 
@@ -171,7 +174,8 @@ class _Run:
         kept = self._kept(stage, assignment)
         done = kept_frames = sum(map(len, kept))
         pace = Pace(total=len(assignment.frames), done=done)
-        supply = Supply(stage, assignment, check=self._look, on_step=self._degraded)
+        rungs = prepared.pipeline.rungs(stage)
+        supply = Supply(stage, assignment, rungs, check=self._look, on_step=self._degraded)
         for group in runs(span for span in grid if span not in kept):
             with closed_after(supply.items(Span(group[0].start, group[-1].stop))) as items:
                 for span in group:

@@ -2,7 +2,8 @@
 
 The page's form, the flags of the command line and the parameters of the API are made from these models;
 nothing repeats a default. A field says in `json_schema_extra` its `unit` and whether it `changes_result`:
-those that do are part of a job's id, the others say only how it is run.
+those that do are part of a job's id, the others say only how it is run. One that a single engine knows says which
+(`engine`): to a job of another engine it means nothing.
 """
 
 import re
@@ -19,17 +20,21 @@ VIDEO_SUFFIXES: dict[Codec, str] = {
 """What a video of each codec is kept in."""
 
 
+Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+"""A path that means the same wherever a job is run."""
+
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
-def _setting(sentence: str, *, changes_result: bool, unit: str = "", **limits: Any) -> Any:
-    extra: dict[str, JsonValue] = {"unit": unit, "changes_result": changes_result}
+def _setting(sentence: str, *, changes_result: bool, unit: str = "", engine: str = "", **limits: Any) -> Any:
+    extra: dict[str, JsonValue] = {"unit": unit, "changes_result": changes_result, "engine": engine}
     return Field(description=sentence, json_schema_extra=extra, **limits)
 
 
 def _engine_setting() -> Any:
     return _setting(
-        "Which engine computes; auto takes the built-in one where weights are missing.",
+        "Which engine computes; auto takes the network where its weights, a card that holds it and consent to its "
+        "licence are there, and else the built-in one.",
         changes_result=True,
         default="auto",
     )
@@ -69,7 +74,11 @@ class Settings(BaseModel):
         "Stop before this time of the video.", changes_result=True, unit="s", default=None, gt=0
     )
     engine: str = _engine_setting()
-    weights: Path | None = _setting("Folder with published weights.", changes_result=False, default=None)
+    weights: Place | None = _setting(
+        "Folder with the engine's published weights; no other place is looked at then.",
+        changes_result=False,
+        default=None,
+    )
     decoder: Literal["auto", "decord", "pyav", "ffmpeg"] = _setting(
         "Which library decodes; auto takes the fastest that is exact for the file.",
         changes_result=True,
@@ -86,25 +95,56 @@ class Settings(BaseModel):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The settings that change the result, as plain JSON values: part of a job's id."""
+        """The settings that change the result of this engine, as plain JSON values: part of a job's id."""
         return {
             name: value
             for name, value in self.model_dump(mode="json").items()
-            if _changes_result(type(self), name)
+            if _told(type(self), name, "changes_result") and engine_of(type(self), name) in ("", self.engine)
         }
 
 
-def _changes_result(model: type[BaseModel], name: str) -> bool:
+def engine_of(model: type[BaseModel], name: str) -> str:
+    """The one engine that the setting `name` is for; empty where it is for all."""
+    return str(_told(model, name, "engine"))
+
+
+def _told(model: type[BaseModel], name: str, what: str) -> JsonValue:
     extra = model.model_fields[name].json_schema_extra
-    return isinstance(extra, dict) and bool(extra["changes_result"])
+    return extra[what] if isinstance(extra, dict) else ""
 
 
 class ScoreSettings(Settings):
     """Sharpness, blur, frozen frames and smoothness of a video, frame by frame."""
 
-    engine: Literal["auto", "builtin"] = _engine_setting()
+    engine: Literal["auto", "builtin", "qalign"] = _engine_setting()
     window: int = _setting(
         "Frames that a window score looks at.", changes_result=True, unit="frames", default=3, ge=1, le=99
+    )
+    score_task: Literal["video_quality", "image_quality", "image_aesthetics"] = _setting(
+        "What Q-Align rates: windows of the video, or each frame as a picture, for its quality or its looks.",
+        changes_result=True,
+        engine="qalign",
+        default="video_quality",
+    )
+    batch_size: int | None = _setting(
+        "Windows that Q-Align scores at once, at most; by default as many as memory allows.",
+        changes_result=False,
+        engine="qalign",
+        default=None,
+        ge=1,
+        le=256,
+    )
+    weight_bits: Literal["16", "8", "4"] = _setting(
+        "Bits of a weight in Q-Align's layers: fewer hold less and change scores a little; 16 are as published.",
+        changes_result=True,
+        engine="qalign",
+        default="16",
+    )
+    weights_place: Literal["auto", "device", "host", "disk"] = _setting(
+        "Where Q-Align's layers wait for their turn; auto takes the fastest place that holds them.",
+        changes_result=False,
+        engine="qalign",
+        default="auto",
     )
 
 
@@ -144,8 +184,6 @@ Box = Annotated[
 Point = Annotated[
     str, _written_as(rf"!?{_NUMBER},{_NUMBER}@\d+", "Write x,y@frame or !x,y@frame, for example 120,80@0")
 ]
-Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
-"""A path that means the same wherever a job is run."""
 
 
 class MaskSettings(Settings):
@@ -178,6 +216,12 @@ class MaskSettings(Settings):
         default=(),
     )
 
+    tracker: Literal["builtin", "sam2"] = _setting(
+        "What follows the object: the built-in tracker, or the network SAM 2, which needs its package and weights.",
+        changes_result=True,
+        default="builtin",
+    )
+
     @property
     def follows(self) -> bool:
         """Whether the object is followed from hints."""
@@ -190,10 +234,82 @@ class TrackSettings(MaskSettings):
     engine: Literal["auto", "builtin"] = _engine_setting()
 
 
-class InpaintSettings(MaskSettings):
+def _published_setting(sentence: str, **limits: Any) -> Any:
+    """A setting of the published system ProPainter, by its name there."""
+    return _setting(sentence, changes_result=True, engine="propainter", **limits)
+
+
+class ProPainterSettings(MaskSettings):
+    """What the engine propainter alone is asked with: the published options, names and defaults."""
+
+    mode: Literal["video_inpainting", "video_outpainting"] = _published_setting(
+        "Fill what a mask marks, or make the picture larger and paint what lies around it.",
+        default="video_inpainting",
+    )
+    scale_h: float = _published_setting(
+        "How many times as high the picture becomes when it is outpainted.", default=1.0, ge=1, le=3
+    )
+    scale_w: float = _published_setting(
+        "How many times as wide the picture becomes when it is outpainted.", default=1.2, ge=1, le=3
+    )
+    subvideo_length: int = _published_setting(
+        "Frames whose flows and known pixels are propagated together.",
+        unit="frames",
+        default=80,
+        ge=2,
+        le=400,
+    )
+    neighbor_length: int = _published_setting(
+        "Neighbouring frames that are painted together; half of it is the step to the next ones.",
+        unit="frames",
+        default=10,
+        ge=2,
+        le=40,
+    )
+    ref_stride: int = _published_setting(
+        "Step between the distant frames that are looked at besides.", unit="frames", default=10, ge=1, le=100
+    )
+    raft_iter: int = _published_setting(
+        "Rounds of refinement of the optical flow; fewer are faster and less exact.", default=20, ge=1, le=64
+    )
+    fp16: bool = _published_setting(
+        "Compute with half the digits on a card, in half the memory; a CPU computes with all of them.",
+        default=False,
+    )
+    save_fps: float = _published_setting(
+        "Frames per second of the result where the video is a folder of images.",
+        unit="fps",
+        default=24.0,
+        ge=1,
+        le=240,
+    )
+    reference_output: bool = _published_setting(
+        "Give exactly what the published system gives: anything that is not black is masked, at its size, with all "
+        "pixels resized.",
+        default=False,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_one_engine_can(cls, asked: Any) -> Any:
+        """What only one engine does asks for that engine."""
+        alone = isinstance(asked, dict) and (
+            asked.get("mode") == "video_outpainting" or asked.get("reference_output")
+        )
+        if alone and asked.get("engine", "auto") == "auto":
+            return {**asked, "engine": "propainter"}
+        return asked
+
+    @property
+    def outpaints(self) -> bool:
+        """Whether the picture becomes larger."""
+        return self.mode == "video_outpainting"
+
+
+class InpaintSettings(ProPainterSettings):
     """Remove an object from a video: what a mask marks is filled with what other frames show there."""
 
-    engine: Literal["auto", "flow"] = _engine_setting()
+    engine: Literal["auto", "flow", "propainter"] = _engine_setting()
     resize_ratio: float | None = _setting(
         "Compute at this share of the width and height; only what is filled loses sharpness.",
         changes_result=True,
@@ -237,6 +353,13 @@ class InpaintSettings(MaskSettings):
     def _one_size(self) -> Self:
         if self.resize_ratio is not None and (self.width or self.height):
             raise ValueError("resize_ratio and width or height are two ways to say one thing: give one")
+        return self
+
+    @model_validator(mode="after")
+    def _engine_can(self) -> Self:
+        if self.engine == "flow" and (self.outpaints or self.reference_output):
+            what = "outpaint" if self.outpaints else "give the published output"
+            raise ValueError(f"the engine flow cannot {what}: leave engine out, or say propainter")
         return self
 
 

@@ -7,13 +7,15 @@ the files that the user asked for.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.budget import Budget
+from memory.ladder import Effort, Rung, Step, standard_rungs
 from memory.plan import Cost, Plan
 from pipelines.events import Outputs
 from pipelines.settings import Settings
@@ -37,6 +39,14 @@ class Assignment:
     plan: Plan
     inputs: tuple[Path, ...] = ()
     """All that the job reads; the first is the video itself."""
+    device: str = "cpu"
+    """What networks compute on, by torch's name."""
+    effort: Effort | None = None
+    """What is left of the plan since memory ended; None where it never did."""
+    on_step: Callable[[Step], None] = field(default=lambda step: None, compare=False)
+    """To be told where a stage goes on with less of its own accord."""
+    look: Callable[[], None] = field(default=lambda: None, compare=False)
+    """To be called now and then by a stage that computes for long without an item; raises where it is to stop."""
 
     @property
     def spans(self) -> list[Span]:
@@ -120,8 +130,18 @@ class Pipeline(Protocol):
         """Look at what only this task needs; called before the first frame, at every start. Raises LongtakeError."""
         ...
 
-    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
-        """What a run holds, for the planner."""
+    def fit(
+        self, video: VideoInfo, settings: Settings, choice: Choice, budget: Budget, device: str
+    ) -> tuple[Choice, Cost]:
+        """`choice` with what the memory there is decides besides window and batch, and what a run then holds.
+
+        What an earlier start of the job decided is in `choice` already and stays. `device` is the kind of device that a
+        network computes on.
+        """
+        ...
+
+    def rungs(self, stage: Stage) -> tuple[Rung, ...]:
+        """What a chain of `stage` is opened with again, one after the other, when memory ended in it."""
         ...
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
@@ -130,6 +150,14 @@ class Pipeline(Protocol):
 
     def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` tells the user."""
+        ...
+
+
+class Costed(Protocol):
+    """A pipeline whose cost memory does not change."""
+
+    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
+        """What a run holds, for the planner."""
         ...
 
 
@@ -153,6 +181,16 @@ class FrameByFrame:
     def batches(self, choice: Choice) -> Sequence[int]:
         """One frame at a time."""
         return (1,)
+
+    def fit(
+        self: Costed, video: VideoInfo, settings: Settings, choice: Choice, budget: Budget, device: str
+    ) -> tuple[Choice, Cost]:
+        """Window and batch alone depend on memory."""
+        return choice, self.cost(video, settings)
+
+    def rungs(self, stage: Stage) -> tuple[Rung, ...]:
+        """Smaller windows; without a network they give the same bytes."""
+        return standard_rungs(network=False)
 
     def check(self, job: Assignment) -> None:
         """Nothing but the video is needed."""

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, Settings, TrackSettings
+from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, ScoreSettings, Settings, TrackSettings
 
 if TYPE_CHECKING:
     from pipelines.stages import Pipeline
 
-_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 1, "track": 1}
+_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 2, "track": 2}
 """Raised when a task's result changes for the same question: older results are then computed anew."""
 
 _SUFFIXES = {
@@ -32,10 +32,18 @@ def result_version(task: str) -> int:
 
 def pipeline_for(task: str, settings: Settings) -> "Pipeline":
     """The pipeline that does `task` with the engine that `settings` ask for."""
+    if isinstance(settings, ScoreSettings) and settings.engine == "qalign":
+        from pipelines.scoring.qalign import QAlignPipeline
+
+        return QAlignPipeline(settings)
     if task == "score":
         from pipelines.scoring.pipeline import ScorePipeline
 
         return ScorePipeline()
+    if isinstance(settings, InpaintSettings) and settings.engine == "propainter":
+        from pipelines.inpainting.propainter.pipeline import ProPainterPipeline
+
+        return ProPainterPipeline(settings)
     if isinstance(settings, InpaintSettings):
         from pipelines.inpainting.flowfill import FlowFill
         from pipelines.inpainting.pipeline import InpaintPipeline

@@ -11,7 +11,7 @@ from typing import get_args
 from pydantic import BaseModel
 
 from memory.probe import GIB, Device, Hardware
-from presets.tiers import Length, NetworkTask, Quality, Tiers, VramTier, own_tiers
+from presets.tiers import InpaintTask, Length, NetworkTask, Quality, Tiers, VramTier, own_tiers
 
 Value = int | str
 
@@ -22,6 +22,7 @@ _PHRASES = {
     "analysis_width": "analyse at {} px width",
     "crf": "encode at CRF {}",
     "max_side_px": "compute at up to {} px",
+    "most_pixels": "networks at up to {} pixels",
     "window_frames": "windows of {} frames",
     "batch_frames": "batches of {}",
     "precision": "{} numbers",
@@ -84,7 +85,7 @@ def choose(
     length = length_of(video.seconds)
 
     rows: list[BaseModel] = [settings.quality[quality], settings.length[length]]
-    if network and isinstance(settings, NetworkTask):
+    if network and isinstance(settings, NetworkTask | InpaintTask):
         rows.append(settings.vram[vram])
     values: dict[str, Value] = {key: value for row in rows for key, value in row.model_dump().items()}
     values["read_ahead_frames"] = _read_ahead(settings.host[host].read_ahead_frames, video)

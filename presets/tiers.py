@@ -121,9 +121,16 @@ class NetworkTask(Task):
     vram: Annotated[dict[str, Shape], _all_of(VramTier)]
 
 
-class InpaintTask(NetworkTask):
-    """Inpainting also says how its result is encoded."""
+class MostPixels(_Row):
+    """Up to how many pixels a network computes at; the rest is solved for each video."""
 
+    most_pixels: PositiveInt
+
+
+class InpaintTask(Task):
+    """Inpainting says how its result is encoded, and, where a network fills, at which size that computes."""
+
+    vram: Annotated[dict[str, MostPixels], _all_of(VramTier)]
     quality: Annotated[dict[str, FillQuality], _all_of(Quality)]
 
 

@@ -1,5 +1,7 @@
-"""What all tests share: where the shared data lies, if it is there."""
+"""What all tests share: where the shared data lies, if it is there, and a user who has no weights and no settings."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,3 +15,16 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the shared clips and goldens are not at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing of whoever runs the tests is read or written: their weights, their caches, what they have accepted."""
+    folder = tmp_path_factory.mktemp("nobody")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("LONGTAKE_WEIGHTS", raising=False)
+        patch.setenv("LONGTAKE_CACHE", os.fspath(folder / "cache"))
+        patch.setenv("LONGTAKE_CONFIG", os.fspath(folder / "config"))
+        patch.setenv("HF_HUB_CACHE", os.fspath(folder / "hub"))
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", os.fspath(folder / "hub"))
+        yield

@@ -19,6 +19,7 @@ from pipelines.events import Planned
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
 from pipelines.settings import Settings
+from ui.engine_rules import check_engine, take_note
 from ui.listening import views
 from ui.policy import Policy
 from ui.presence import GRACE_SECONDS, Presence
@@ -64,8 +65,9 @@ class Desk:
     # -- asking ----------------------------------------------------------------------------------------------
 
     async def inspect(self, task: str, file: str | None, settings: Settings) -> Planned:
-        """What `task` would do with an upload and hold. Raises OverLimit, and what `inspect_video` raises."""
+        """What `task` would do with an upload and hold. Raises OverLimit, WeightsMissing, and as `inspect_video`."""
         path = self._checked(file)
+        check_engine(settings, local=self.policy.local)
         plan = await inspect_video(task, path, self.limited(settings), self.queue.jobs_dir)
         self._check(plan)
         return plan
@@ -81,8 +83,10 @@ class Desk:
         """Queue a job for `visitor`; the same question finds the same job, finished or not.
 
         `others` are the uploads that the task reads besides the video.
-        Raises OverLimit, QueueFull, NotAVideo, and what `inspect_video` raises.
+        Raises OverLimit, QueueFull, NotAVideo, WeightsMissing, LicenceNotAccepted, and what `inspect_video` raises.
         """
+        check_engine(settings, local=self.policy.local)
+        take_note(settings, local=self.policy.local)
         policy, paths = self.policy, [self._checked(each) for each in (file, *others)]
         if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
             await self.inspect(task, file, settings)

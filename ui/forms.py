@@ -5,7 +5,7 @@ Nothing here repeats what the model says; a field added to a model appears on th
 
 import inspect
 from collections.abc import Callable, Mapping
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import gradio as gr
@@ -39,24 +39,30 @@ def field_texts(model: type[Settings]) -> dict[str, tuple[str, str]]:
     }
 
 
-def make_component(model: type[Settings], name: str, i18n: gr.I18n, elem_id: str) -> Component:
-    """The component for one setting, ready to be placed where it is made."""
+def make_component(
+    model: type[Settings],
+    name: str,
+    i18n: gr.I18n,
+    elem_id: str,
+    titles: Mapping[str, Any] = MappingProxyType({}),
+) -> Component:
+    """The component for one setting, ready to be placed where it is made; `titles` are what choices are called."""
     texts = {"label": i18n(field_key(name, "label")), "info": i18n(field_key(name, "info"))}
-    return _component(model, name, **texts, elem_id=elem_id, min_width=120)
+    return _component(model, name, titles, **texts, elem_id=elem_id, min_width=120)
 
 
 def make_parameter(model: type[Settings], name: str) -> Component:
     """The same for the API alone: never shown, and labelled with what the API's description says of it."""
     field = model.model_fields[name]
     words = f"{label_en(name, _unit(field))}: {field.description}"
-    return _component(model, name, label=words, visible=False)
+    return _component(model, name, {}, label=words, visible=False)
 
 
-def _component(model: type[Settings], name: str, **common: Any) -> Component:
+def _component(model: type[Settings], name: str, titles: Mapping[str, Any], **common: Any) -> Component:
     field, common["value"] = model.model_fields[name], default(model, name)
     kind = _kind(field)
     if get_origin(kind) is Literal:
-        choices = [str(choice) for choice in get_args(kind)]
+        choices = [(titles.get(choice, choice), choice) for choice in map(str, get_args(kind))]
         return gr.Radio(choices, **common) if len(choices) <= _FEW else gr.Dropdown(choices, **common)
     if kind is bool:
         return gr.Checkbox(**common)

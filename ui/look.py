@@ -4,6 +4,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from ui import pad
+
 CSS_PATH = Path(__file__).with_name("page.css")
 
 HEAD = """
@@ -19,6 +21,7 @@ document.addEventListener("click", (event) => {
 });
 </script>
 """
+HEAD += f"<script>{pad.SCRIPT}</script>\n"
 """The page's language, by the rule that Gradio uses for its own texts; the style sheet shows texts by it."""
 
 

@@ -41,7 +41,7 @@ def build(desk: Desk, monitor: Monitor, removed: Callable[[], Sequence[Removed]]
             gr.Markdown("# Longtake", container=False)
             gr.Markdown(I18N("longtake_tagline"), container=False)
         strip = gr.HTML(render_system.hardware_strip(monitor.system(), desk.policy), elem_id="hardware")
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             with gr.Tab(I18N("longtake_score"), id="score", render_children=True) as score:
                 scoring = ScoreTab(desk, I18N)
             with gr.Tab(I18N("longtake_inpaint"), id="inpaint") as inpaint:

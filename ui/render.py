@@ -11,6 +11,7 @@ from html import escape
 from pipelines.errors import LongtakeError
 from pipelines.events import Planned
 from pipelines.example.faults import FAULTS
+from ui.render_engines import expected
 from ui.render_pictures import address
 from ui.texts import both, label, spans
 from ui.view import Status, View
@@ -43,8 +44,8 @@ ${{value.bars.map(bar => `
 """
 """A bar of memory for each of `value.bars`: bytes now, peak, predicted, limit; `scale` is the bar's length."""
 
-CURVES = ("score", "inpaint", "track")
-"""What a curve shows, by task."""
+CURVES = ("score", "inpaint", "track", "qalign")
+"""What a curve shows, by task, or by engine where that shows something of its own."""
 
 
 def _by_kind(text: Callable[[str], str]) -> str:
@@ -106,7 +107,7 @@ def curve(view: View) -> dict[str, object]:
     if s.frame is not None:
         # A job may begin anywhere in the video: the last frame is as far away as frames are left.
         last = max(last, s.frame + s.total - s.done)
-    kind = CURVES.index(s.task) if s.task in CURVES else 0
+    kind = next((CURVES.index(name) for name in (s.engine, s.task) if name in CURVES), 0)
     return {"points": [list(point) for point in points], "last": last, "kind": kind}
 
 
@@ -201,6 +202,8 @@ def card(plan: Planned, video_path: str) -> str:
         ("memory", _memory(plan)),
         ("disk", f"{_size(plan.disk_bytes)}"),
     ]
+    if plan.predicted_seconds is not None:
+        rows.append(("time", expected(plan.predicted_seconds)))
     if facts.damage:
         rows.append(("damage", escape(facts.damage)))
     listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)

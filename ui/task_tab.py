@@ -1,5 +1,6 @@
 """What the tab of a task is: choose a video, see what it is and what a run would hold, run it, watch it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from pipelines.folders import VIDEO_SUFFIXES
 from pipelines.settings import Settings
 from ui import forms, render
 from ui.desk import Desk
+from ui.engine_choice import EngineChoice
 from ui.run_view import PRIVATE, RunView, shown
 from ui.uploads import example_clip, take_uploads_alone
 
@@ -47,6 +49,9 @@ class TaskTab:
     `main` are the settings that are seen at once, a row each.
     """
 
+    placed_later: tuple[str, ...] = ()
+    """Settings that a task places in `fields` itself, in the middle; they change nothing of what a look tells."""
+
     def __init__(
         self, desk: Desk, texts: gr.I18n, task: str, model: type[Settings], main: Sequence[Sequence[str]]
     ) -> None:
@@ -55,6 +60,7 @@ class TaskTab:
         self.task = task
         self._model = model
         self._names = forms.field_names(model)
+        self.fields: dict[str, Any] = {}
         with gr.Row(equal_height=False, elem_classes="lt-task"):
             with gr.Column(scale=4, min_width=300, elem_classes="lt-question"):
                 self._lay_out_question(main)
@@ -105,17 +111,18 @@ class TaskTab:
         )
         self._example = gr.Button(texts("longtake_example"), size="sm", elem_id=self.id("example"))
         self.lay_out_more()
-        fields: dict[str, Any] = {}
         for row in main:
             with gr.Row():
                 for name in row:
-                    fields[name] = self._field(name)
+                    self.fields[name] = self.field(name)
+        self.engines = EngineChoice(self.desk, texts, self.task, self._model, self.id)
+        self.fields |= self.engines.lay_out(self.field)
         with gr.Accordion(texts("longtake_more"), open=False):
             for name in self._names:
-                if name not in fields:
-                    fields[name] = self._field(name)
-        self._settings = [fields[name] for name in self._names]
-        self._buttons = [self._button(action) for action in self.actions]
+                if name not in self.fields and name not in self.placed_later:
+                    self.fields[name] = self.field(name)
+        with gr.Column(elem_classes="lt-ask"):
+            self._buttons = [self._button(action) for action in self.actions]
 
     def _button(self, action: Action) -> gr.Button:
         return gr.Button(
@@ -125,31 +132,47 @@ class TaskTab:
             elem_id=self.id(action.name),
         )
 
-    def _field(self, name: str) -> Any:
+    def field(self, name: str) -> Component:
+        """The component of a setting, placed where it is made."""
         return forms.make_component(self._model, name, self.texts, self.id(f"setting-{name}"))
 
     def _tie_together(self) -> None:
         self._example.click(self._give_example, None, [self.file], **PRIVATE, concurrency_limit=1)
-        looked_at = [self.file, *self._settings]
+        settings = [self.fields[name] for name in self._names]
+        watched = [self.fields[name] for name in self._names if name not in self.placed_later]
         gr.on(
-            [component.change for component in looked_at],
+            [component.change for component in (self.file, *watched)],
             self._inspect,
-            looked_at,
-            [self.card, *self._buttons],
+            [self.file, *settings],
+            [self.card, *self._buttons, *self.engines.shown],
             trigger_mode="always_last",
             concurrency_limit=_LOOKS_AT_ONCE,
             **PRIVATE,
         )
+        self.engines.accept.click(
+            self._accept,
+            [self.file, *settings],
+            [self.card, *self._buttons, *self.engines.shown],
+            **PRIVATE,
+            concurrency_limit=1,
+        )
         self.asking = [
             button.click(
                 self._starter(action),
-                [self.file, *self.more, *self._settings],
+                [self.file, *self.more, *settings],
                 [self.run_view.link, self.card],
                 **PRIVATE,
                 concurrency_limit=None,
             )
             for button, action in zip(self._buttons, self.actions, strict=True)
         ]
+        # A job that is gone leaves the card that it took the place of.
+        self.run_view.link.change(
+            lambda link: gr.skip() if link else gr.update(visible=True),
+            [self.run_view.link],
+            [self.card],
+            **PRIVATE,
+        )
 
     # -- handlers --------------------------------------------------------------------------------------------
 
@@ -160,25 +183,44 @@ class TaskTab:
             raise shown(error) from error
 
     async def _inspect(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        """A look at the engines and, where there is a video, at that: the card, the buttons, what the choice shows."""
         wait = [gr.update(interactive=False)] * len(self._buttons)
-        if video is None:
-            yield gr.update(value=render.welcome(self.task), visible=True), *wait
-            return
-        yield gr.update(value=render.looking(), visible=True), *wait
+        told = [gr.skip()] * len(self.engines.shown)
+        first = render.looking() if video else render.welcome(self.task)
+        yield gr.update(value=first, visible=True), *wait, *told
         try:
-            plan = await self.desk.inspect(self.task, video, self._read(values))
+            settings = self._read(values)
+            look = await self.engines.look(settings)
+            told = [*self.engines.updates(look)]
+            # Before the look at the video, which takes longer.
+            yield gr.skip(), *wait, *told
+            if video is None:
+                return
+            plan = await self.desk.inspect(self.task, video, settings)
         except LongtakeError as error:
+            if video is None:
+                return
             # The card stays when the message has gone.
-            yield render.refusal(error), *wait
+            yield render.refusal(error), *wait, *told
             raise shown(error) from error
-        go = [gr.update(interactive=plan.risk != "cannot")] * len(self._buttons)
-        yield render.card(plan, video), *go
+        go = [gr.update(interactive=plan.risk != "cannot" and look.accepted)] * len(self._buttons)
+        yield render.card(plan, video), *go, *self.engines.updates(look, plan)
+
+    async def _accept(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+        """The licence of the chosen engine is accepted; the look is taken anew."""
+        try:
+            self.engines.give_consent(self._read(values).engine)
+        except (LongtakeError, OSError) as error:
+            raise shown(error) from error
+        async for update in self._inspect(video, *values):
+            yield update
 
     def _starter(self, action: Action) -> Any:
         async def start(request: gr.Request, video: str | None, *values: Any) -> tuple[Any, Any]:
             count = len(self.more)
             try:
-                asked = self.ask(video, values[:count], self._read(values[count:]))
+                settings = self._read(values[count:])
+                asked = await asyncio.to_thread(self.ask, video, values[:count], settings)
                 settings, visitor = action.changed(asked.settings), self.desk.visitor(request)
                 job = await self.desk.submit(visitor, action.task, asked.video, settings, asked.others)
             except (LongtakeError, OSError) as error:

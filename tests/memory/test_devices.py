@@ -96,11 +96,11 @@ class TestWithoutTorch:
         monkeypatch.setattr(builtins, "__import__", watched)
         find(nvml(card("GPU-a")))
         device_reader(nvml(card("GPU-a")))([PID])
-        limit_device(GIB)
+        limit_device(GIB, "cpu")
         assert "torch" not in sys.modules
 
-    def test_no_torch_no_limit(self):
-        assert limit_device(GIB) is False
+    def test_the_cpu_has_no_limit(self):
+        assert limit_device(GIB, "cpu") is False
 
 
 def test_a_cpu_build_of_torch_uses_no_card(nvml, card, monkeypatch, without_torch):
@@ -169,27 +169,28 @@ class TestReader:
 class TestLimit:
     def test_is_a_fraction_of_the_card(self, load_torch):
         torch = load_torch(uuids=("a", "b"), total=16 * GIB)
-        assert limit_device(4 * GIB, index=1) is True
+        assert limit_device(4 * GIB, "cuda:1") is True
         assert torch.cuda.fractions == [(0.25, 1)]
 
     def test_larger_than_the_card_is_the_card(self, load_torch):
         torch = load_torch(uuids=("a",), total=16 * GIB)
-        limit_device(64 * GIB)
+        limit_device(64 * GIB, "cuda")
         assert torch.cuda.fractions == [(1.0, 0)]
 
     def test_apple(self, load_torch, mps):
         torch = load_torch(mps(available=True, total=16 * GIB))
-        assert limit_device(4 * GIB) is True
+        assert limit_device(4 * GIB, "mps:0") is True
         assert torch.mps.fractions == [0.25]
 
     def test_a_torch_without_devices(self, load_torch):
         load_torch()
-        assert limit_device(GIB) is False
+        assert limit_device(GIB, "cuda") is False
+        assert limit_device(GIB, "mps") is False
 
     @pytest.mark.parametrize("limit_bytes", [0, -1])
     def test_must_be_positive(self, limit_bytes):
         with pytest.raises(ValueError, match="positive"):
-            limit_device(limit_bytes)
+            limit_device(limit_bytes, "cuda")
 
     @pytest.mark.gpu
     def test_a_real_card_refuses_what_lies_beyond(self):
@@ -199,7 +200,7 @@ class TestLimit:
         from memory.oom import is_out_of_memory, release
 
         try:
-            limit_device(256 << 20)
+            limit_device(256 << 20, "cuda")
             inside = torch.empty(64 << 20, dtype=torch.uint8, device="cuda")
             with pytest.raises(torch.OutOfMemoryError) as caught:
                 torch.empty(512 << 20, dtype=torch.uint8, device="cuda")

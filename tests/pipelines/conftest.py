@@ -1,5 +1,7 @@
-"""A pipeline without pixels: items are numbers, files are text, memory ends where a test says so."""
+"""A pipeline without pixels: items are numbers, files are text, memory ends where a test says so; a tiny Q-Align."""
 
+import importlib.util
+import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from memory.ladder import Rung, standard_rungs
 from memory.plan import GIB, Cost, Load
 from pipelines import planning
 from pipelines.events import Outputs
@@ -97,8 +100,11 @@ class NumbersPipeline:
     def check(self, job: Any) -> None:
         self.checked(job)
 
-    def cost(self, video: Any, settings: Any) -> Cost:
-        return Cost(host=self.load)
+    def fit(self, video: Any, settings: Any, choice: Any, budget: Any, device: str) -> tuple[Any, Cost]:
+        return choice, Cost(host=self.load)
+
+    def rungs(self, stage: Any) -> tuple[Rung, ...]:
+        return standard_rungs(network=False)
 
     def disk_bytes(self, video: Any, frames: Span) -> int:
         return len(frames)
@@ -132,3 +138,55 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(planning, "choose", lambda *a, **k: Choice("none", {"span_frames": 10}, "As drawn."))
     monkeypatch.setattr(planning, "pipeline_for", lambda task, settings: pipeline)
     return Bench(Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(), 1), stage, pipeline, clip)
+
+
+@dataclass
+class TinyQAlign:
+    """Q-Align at a tiny size: stand-in weights by the published names, written in the published layout."""
+
+    manifest: dict[str, Any]
+    make_state_dict: Callable[..., dict[str, Any]]
+    root: Path
+    kept: dict[int, Path] = field(default_factory=dict)
+
+    def tensors(self, seed: int = 0) -> dict[str, Any]:
+        return self.make_state_dict(self.manifest, seed)
+
+    def folder(self, seed: int = 0) -> Path:
+        """The folder of these weights; leave it as it is."""
+        if seed not in self.kept:
+            self.kept[seed] = self.write(self.root / f"tiny{seed}", self.tensors(seed))
+        return self.kept[seed]
+
+    def write(self, folder: Path, tensors: dict[str, Any], *, shards: int = 2, kind: str = "bin") -> Path:
+        """`kind` is `bin` or `safetensors`; one shard has no index."""
+        from safetensors.torch import save_file
+        from torch import save
+
+        folder.mkdir()
+        sizes = self.manifest["config"]
+        nested = {"visual_model": sizes["vision"], "visual_abstractor": sizes["abstractor"]}
+        config = {**sizes["text"], "torch_dtype": "float32", "visual_config": nested}
+        (folder / "config.json").write_text(json.dumps(config))
+        tokens = {key: self.manifest["tokens"][key] for key in ("prefix", "suffix", "levels")}
+        (folder / "tokens.json").write_text(json.dumps(tokens))
+        stem, names = {"bin": "pytorch_model", "safetensors": "model"}[kind], list(tensors)
+        suffixes = [""] if shards == 1 else [f"-{i + 1:05d}-of-{shards:05d}" for i in range(shards)]
+        index = {name: f"{stem}{suffixes[i * shards // len(names)]}.{kind}" for i, name in enumerate(names)}
+        for file in set(index.values()):
+            part = {name: tensors[name].contiguous() for name in names if index[name] == file}
+            (save_file if kind == "safetensors" else save)(part, folder / file)
+        if shards > 1:
+            (folder / f"{stem}.{kind}.index.json").write_text(json.dumps({"weight_map": index}))
+        return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_qalign(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyQAlign:
+    where = shared / "parity"
+    spec = importlib.util.spec_from_file_location("stand_in_weights", where / "weights.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    manifest = json.loads((where / "qalign/tiny.manifest.json").read_text())
+    return TinyQAlign(manifest, module.make_state_dict, tmp_path_factory.mktemp("qalign"))

@@ -215,7 +215,7 @@ def test_a_start_while_the_last_run_is_leaving_is_not_lost(open_queue, clips) ->
 def test_a_job_that_another_process_runs_is_attached_to(open_queue, clips) -> None:
     runner = Script()
     queue = open_queue(runner)
-    job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(), 1)
+    job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(engine="builtin"), 1)
     with job.runner():
         job.journal.append(events.Started(job=job.id, worker_pid=1))
         assert queue.submit("score", clips[0], ScoreSettings()) == job

@@ -237,14 +237,14 @@ def test_an_input_that_changed_since_is_refused(bench: Bench) -> None:
 
 
 def test_a_device_limit_is_given_to_the_allocator(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: list[int] = []
-    monkeypatch.setattr(run_module, "limit_device", limits.append)
+    limits: list[tuple[int, str]] = []
+    monkeypatch.setattr(run_module, "limit_device", lambda *limit: limits.append(limit))
     run(bench)
     assert limits == [], "no limit, no call"
     record = bench.job.record()
     bench.job.save(record.model_copy(update={"asked": {**record.asked, "vram_limit_gb": 3}}))
     run(bench)
-    assert limits == [3 * GIB]
+    assert limits == [(3 * GIB, "cpu")]
 
 
 def test_a_worker_leaves_at_once_and_its_last_word_is_why(

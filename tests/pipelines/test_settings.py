@@ -13,7 +13,7 @@ def test_every_field_has_a_sentence_a_unit_and_says_whether_it_changes_the_resul
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra
         assert field.description and field.description.endswith("."), name
-        assert isinstance(extra, dict) and set(extra) == {"unit", "changes_result"}, name
+        assert isinstance(extra, dict) and set(extra) == {"unit", "changes_result", "engine"}, name
 
 
 @pytest.mark.parametrize(

@@ -117,13 +117,16 @@ def planned() -> events.Planned:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_threads_of_a_worker_share_two_heaps_unless_somebody_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "name, ours, asked", [("MALLOC_ARENA_MAX", "2", "5"), ("OMP_WAIT_POLICY", "PASSIVE", "ACTIVE")]
+)
+def test_threads_of_a_worker_share_heaps_and_wait_quietly_unless_somebody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, name: str, ours: str, asked: str
 ) -> None:
-    for asked, given in ((None, b"MALLOC_ARENA_MAX=2"), ("5", b"MALLOC_ARENA_MAX=5")):
-        if asked:
-            monkeypatch.setenv("MALLOC_ARENA_MAX", asked)
+    for value, given in ((None, ours), (asked, asked)):
+        if value:
+            monkeypatch.setenv(name, value)
         worker = WorkerProcess()
         process = worker._started()
-        assert given in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        assert f"{name}={given}".encode() in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
         worker.let_go()

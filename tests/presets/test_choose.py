@@ -36,25 +36,23 @@ def test_each_card_has_its_tier(hardware, card_gib, tier):
 
 
 @pytest.mark.parametrize(
-    "tier, window, batch, precision",
+    "tier, pixels",
     [
-        ("none", 12, 1, "float32"),
-        ("4gb", 12, 1, "float16"),
-        ("6gb", 20, 1, "float16"),
-        ("8gb", 30, 2, "float16"),
-        ("12gb", 50, 4, "float16"),
-        ("16gb", 70, 4, "float16"),
-        ("24gb", 80, 8, "float16"),
+        ("none", 230_400),
+        ("4gb", 921_600),
+        ("6gb", 1_300_000),
+        ("8gb", 1_850_000),
+        ("12gb", 2_850_000),
+        ("16gb", 3_900_000),
+        ("24gb", 6_000_000),
     ],
 )
-def test_each_tier_of_inpainting_and_how_it_is_emulated(hardware, tier, window, batch, precision):
+def test_each_tier_of_inpainting_and_how_it_is_emulated(hardware, tier, pixels):
     real = {"none": None, "4gb": 3.9, "6gb": 5.8, "8gb": 7.7, "12gb": 11.6, "16gb": 15.6, "24gb": 23.6}[tier]
     found = choose(hardware(card_gib=real), VIDEO, "inpaint", "high")
     emulated = choose(hardware(card_gib=48), VIDEO, "inpaint", "high", preset=tier)
     assert found.values == emulated.values
-    assert found.values["window_frames"] == window
-    assert found.values["batch_frames"] == batch
-    assert found.values["precision"] == precision
+    assert found.values["most_pixels"] == pixels
     assert found.preset == emulated.preset == tier
     assert emulated.vram_limit_gb == (None if tier == "none" else float(tier.removesuffix("gb")))
 
@@ -127,14 +125,14 @@ def test_the_reason_is_a_sentence_with_the_facts(hardware):
     )
     assert choose(hardware(64, 11.6), VIDEO, "inpaint", "high").reason == (
         "Test Card with 11.6 GiB (tier 12gb), 64 GiB host, 1080p, 42 s (medium), quality high: compute at up to "
-        "1280 px, encode at CRF 15, spans of 480 frames, windows of 50 frames, batches of 4, float16 "
-        "numbers, read 16 frames ahead."
+        "1280 px, encode at CRF 15, spans of 480 frames, networks at up to 2850000 pixels, read "
+        "16 frames ahead."
     )
 
 
 def test_an_engine_that_is_no_network_is_not_planned_by_the_card(hardware):
     choice = choose(hardware(64, 11.6), VIDEO, "inpaint", "high", network=False)
-    assert not {"window_frames", "batch_frames", "precision"} & set(choice.values)
+    assert "most_pixels" not in choice.values
     assert choice.reason.endswith(
         "compute at up to 1280 px, encode at CRF 15, spans of 480 frames, read 16 frames ahead."
     )

@@ -29,7 +29,7 @@ def test_the_programs_own_table_is_whole_and_read_once():
         ("{ analysis_width = 854 }", "{ }", "score.quality.high.analysis_width: Field required"),
         ("{ analysis_width = 854 }", "{ analysis_width = 0 }", "score.quality.high.analysis_width"),
         ("{ span_frames = 480 }", "{ span_frames = 1 }", "score.length.long.span_frames"),
-        ('precision = "float32"', 'precision = "float12"', "inpaint.vram.none.precision"),
+        ('precision = "float32"', 'precision = "float12"', "animate.vram.none.precision"),
         ("[animate.vram]", "[animate.cards]", "animate.vram: Field required"),
         ("[animate.vram]", "[animate.cards]", "animate.cards: Extra inputs"),
         ("[score.host]", "[score.host", "is no TOML"),

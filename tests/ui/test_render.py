@@ -92,6 +92,15 @@ def test_the_curve_ends_at_the_last_frame_wherever_the_job_begins(
     assert render.curve(View(Status(frame=frame, done=done, total=40)))["last"] == last
 
 
+@pytest.mark.parametrize(
+    ("task", "engine", "shown"),
+    [("score", "builtin", "score"), ("score", "qalign", "qalign"), ("inpaint", "propainter", "inpaint")],
+)
+def test_the_curve_says_what_it_shows(task: str, engine: str, shown: str) -> None:
+    kind = render.curve(View(Status(task=task, engine=engine)))["kind"]
+    assert kind == render.CURVES.index(shown)
+
+
 def test_a_preview_that_is_gone_is_no_error(tmp_path: Path) -> None:
     view = View(preview=events.Preview(job="a", frame=3, path=tmp_path / "none.jpg"))
     assert render_pictures.latest(view) == ""
@@ -154,15 +163,26 @@ def test_a_row_leads_to_its_job_and_says_what_can_be_done() -> None:
 
 
 def test_a_removal_and_a_check_are_told_in_words(tmp_path: Path) -> None:
-    path = tmp_path / "report.json"
+    path, video = tmp_path / "report.json", {"name": EVIL}
     fill = {"frames": 40, "frames_filled": 30, "mean_hole_share": 0.05, "mean_invented_share": 0.015}
-    path.write_text(json.dumps({"task": "inpaint", "summary": fill, "lost": [[3, 5], [9, 10]]}))
-    for part in ("30 <small>/ 40", "5.0 %", "1.5 %", "<dd>3</dd>"):
+    told = {"task": "inpaint", "summary": fill, "lost": [[3, 5], [9, 10]], "video": video}
+    path.write_text(json.dumps(told))
+    for part in (
+        "30 <small>/ 40",
+        "5.0 %",
+        "1.5 %",
+        "<dd>3</dd>",
+        'data-turn="3"',
+        "3 – 4<",
+        'data-turn="9"',
+    ):
         assert part in read_report(path)
+    assert "<img" not in read_report(path)
     masks = {"frames": 40, "frames_marked": 39, "frames_lost": 2, "mean_area_share": 0.07}
-    path.write_text(json.dumps({"task": "track", "summary": masks, "lost": []}))
+    path.write_text(json.dumps({"task": "track", "summary": masks, "lost": [], "video": video}))
     for part in ("39 <small>/ 40", "7.0 %", "<dd>2</dd>"):
         assert part in read_report(path)
+    assert "data-turn" not in read_report(path), "nothing was lost"
 
 
 def test_films_and_pictures_are_addressed_in_the_cache() -> None:

@@ -1,0 +1,164 @@
+"""Which engines a task has, what each of them needs, and which one `auto` stands for on this machine.
+
+A task's engines are those that its settings name: the first is built in and needs nothing. One that is called as
+published weights are is a network. Light: a page asks too, so nothing here loads torch.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, get_args
+
+from memory.devices import Device
+from memory.probe import GIB, Hardware, probe_hardware
+from pipelines.errors import BadInput, InputChanged, LongtakeError, NotAVideo, WeightsBroken, WeightsMissing
+from pipelines.inputs import Input
+from pipelines.nets import consent
+from pipelines.nets.finding import find
+from pipelines.nets.published import PUBLISHED, Published
+from pipelines.settings import MODELS, MaskSettings, Settings
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+_LEAST_GIB = {"propainter": 3.5, "liveportrait": 3.5, "qalign": 11.2}
+"""The card that `auto` wants for a network: smaller ones (and the CPU) compute it too, but only when they are asked."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """An engine as it could run here. `weights` is one of its files, `error` why there are none.
+
+    `device` is what it would compute on: None is the CPU. `fits` says whether that holds it comfortably.
+    """
+
+    engine: str
+    published: Published | None = None
+    weights: Path | None = None
+    error: LongtakeError | None = None
+    accepted: bool = True
+    device: Device | None = None
+    fits: bool = True
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return self.published.title if self.published else "built-in"
+
+    @property
+    def suits_auto(self) -> bool:
+        """Whether `auto` may take it."""
+        return self.error is None and self.accepted and self.fits
+
+
+def engines_of(task: str) -> tuple[str, ...]:
+    """The names of the engines of `task`, the built-in one first."""
+    names = get_args(MODELS[task].model_fields["engine"].annotation)
+    return tuple(name for name in names if name != "auto")
+
+
+def is_network(engine: str) -> bool:
+    """Whether the engine called so is a network, which needs published weights."""
+    return engine in PUBLISHED
+
+
+def offers(task: str, settings: Settings, hardware: Hardware | None = None) -> list[Offer]:
+    """The engines of `task`, the built-in one first, as they could run with `settings`. Looks; loads nothing."""
+    builtin, *networks = engines_of(task)
+    if not networks:
+        return [Offer(builtin)]
+    found = hardware or probe_hardware()
+    return [Offer(builtin), *(_offer(name, settings, found) for name in networks)]
+
+
+def _offer(engine: str, settings: Settings, hardware: Hardware) -> Offer:
+    path, device, error = None, None, None
+    try:
+        device = device_for(settings, hardware)
+        path = next(iter(find(engine, settings.weights).values()))
+    except (BadInput, WeightsMissing, WeightsBroken) as why:
+        error = why
+    least_bytes = _LEAST_GIB[engine] * GIB
+    return Offer(
+        engine,
+        PUBLISHED[engine],
+        path,
+        error,
+        consent.is_accepted(engine),
+        device,
+        device is not None and device.kind == "cuda" and device.total_bytes >= least_bytes,
+    )
+
+
+def device_for(settings: Settings, hardware: Hardware) -> Device | None:
+    """What a network computes on, with no more memory than limit and preset allow; None is the CPU.
+
+    Raises BadInput for a device that is asked for by name and is not there.
+    """
+    if settings.device == "cpu" or settings.preset == "none":
+        return None
+    preset = float(settings.preset.removesuffix("gb")) if settings.preset != "auto" else None
+    limits = [gb for gb in (settings.vram_limit_gb, preset) if gb is not None]
+    kind, _, index = settings.device.partition(":")
+    device = hardware.limited(None, min(limits, default=None)).device(int(index or 0))
+    if kind == "auto":
+        return device
+    if device is None or device.kind != kind:
+        names = ", ".join(f"{each.kind}:{each.index}" for each in hardware.devices)
+        there = f"There are: {names}." if names else hardware.no_device_reason
+        raise BadInput(
+            f"There is no device {settings.device}. {there}", "`--device auto` takes what is there."
+        )
+    return device
+
+
+def resolved(task: str, settings: SettingsT, hardware: Hardware | None = None) -> SettingsT:
+    """`settings` with the engine's name in place of `auto`: the network where nothing stands against it.
+
+    What a card has free at the moment makes no difference, so that the same question has the same answer.
+    """
+    if settings.engine != "auto":
+        return settings
+    builtin, *networks = offers(task, settings, hardware)
+    engine = next((offer.engine for offer in networks if offer.suits_auto), builtin.engine)
+    return settings.model_copy(update={"engine": engine})
+
+
+def networks_of(settings: Settings) -> tuple[str, ...]:
+    """The networks whose weights a run reads: its engine, and what follows the object to remove."""
+    names = [settings.engine]
+    if isinstance(settings, MaskSettings) and settings.follows:
+        names.append(settings.tracker)
+    return tuple(name for name in names if is_network(name))
+
+
+def check_there(settings: Settings) -> None:
+    """Raise WeightsMissing, or WeightsBroken, where a network of `settings` lacks what it reads."""
+    for name in networks_of(settings):
+        find(name, settings.weights)
+
+
+def weights_of(settings: Settings) -> tuple[Input, ...]:
+    """The weight files that the networks of `settings` read, known by their contents; none where all is built in.
+
+    Raises WeightsMissing, WeightsBroken.
+    """
+    found = [
+        path for name in networks_of(settings) for _, path in sorted(find(name, settings.weights).items())
+    ]
+    try:
+        return tuple(Input.of(path) for path in found)
+    except NotAVideo as error:
+        raise WeightsBroken(error.message, error.hint) from error
+
+
+def check_weights(settings: Settings, known: tuple[Input, ...]) -> None:
+    """Raise InputChanged where the weights are not those that a job was started with, wherever they lie now."""
+    contents = [(file.path.name, file.content) for file in known]
+    if [(file.path.name, file.content) for file in weights_of(settings)] != contents:
+        raise InputChanged(
+            f"The weights of {_titles(settings)} have changed since this job was started.",
+            "Start it again as a new job, or put the files back.",
+        )
+
+
+def _titles(settings: Settings) -> str:
+    return " and ".join(PUBLISHED[name].title for name in networks_of(settings))

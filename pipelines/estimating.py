@@ -1,0 +1,35 @@
+"""The command `estimate`: what a run would do and hold, for each task with the settings of that task."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App
+
+from pipelines.console import Console
+from pipelines.flags import FLAT, Place
+from pipelines.settings import MODELS, Settings
+
+_PLACE = Place()
+
+estimating = App(
+    name="estimate",
+    help="Say what a run would do and hold, without running it: facts, engine, preset, memory, time, disk, risk.",
+)
+
+
+def _estimator(task: str, model: type[Settings]) -> Callable[..., None]:
+    def estimate(path: Path, /, *, settings: Any, options: Place = _PLACE) -> None:
+        from pipelines.planning import estimate as estimated  # here: it loads the decoders
+
+        Console(json=options.json).show(estimated(task, (path,), settings, options.jobs_dir))
+
+    estimate.__doc__ = f"What `{task}` would do and hold. {model.__doc__}"
+    # Only now is it known whose settings they are; the flags and their sentences are made from this.
+    estimate.__annotations__["settings"] = Annotated[model, FLAT]
+    estimate.__kwdefaults__ = {"settings": model(), "options": _PLACE}
+    return estimate
+
+
+for _task, _model in MODELS.items():
+    estimating.command(_estimator(_task, _model), name=_task)

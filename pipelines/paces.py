@@ -1,0 +1,39 @@
+"""About how long a run takes: what was measured of each engine, so much a frame and so much a pixel. A table."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Seconds a frame, and seconds a pixel of the size at which the engine computes.
+
+    `shared`: seconds of one core, and all cores share them.
+    """
+
+    frame_seconds: float
+    pixel_seconds: float
+    shared: bool = False
+
+
+_START_SECONDS = 2.0
+
+PACES: dict[tuple[str, str, str], Pace] = {
+    # tests/bench/results/score.md: 655 frames a second at 854 x 480, 220 at 1920 x 1080, on two cores.
+    ("score", "builtin", "cpu"): Pace(0.8e-3, 1.8e-9),
+    # tests/bench/results/flowfill.md: about 17 frames a second at 432 x 240, 6.6 at 854 x 480, of one core.
+    ("inpaint", "flow", "cpu"): Pace(27e-3, 3.0e-7),
+    # tests/bench/results/propainter-432x240.txt: 6.4 seconds of a core for a frame of 432 x 240.
+    ("inpaint", "propainter", "cpu"): Pace(0.0, 6.2e-5, shared=True),
+}
+"""By task, engine and kind of device (`cpu`, `cuda`, `mps`): on other machines it takes longer, or less."""
+
+
+def expected_seconds(
+    task: str, engine: str, device: str, frames: int, pixels: int, cores: int = 1
+) -> float | None:
+    """How long `frames` take that are computed at a size of `pixels`, roughly; None where nobody has measured it."""
+    pace = PACES.get((task, engine, device))
+    if pace is None:
+        return None
+    seconds = frames * (pace.frame_seconds + pixels * pace.pixel_seconds)
+    return round(_START_SECONDS + (seconds / cores if pace.shared else seconds), 1)

@@ -1,0 +1,82 @@
+"""The command `weights`: which published weights are there, and how others come; and what naming a network means."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from pipelines.console import Console
+from pipelines.engines import check_there, is_network
+from pipelines.errors import BadInput, WeightsMissing
+from pipelines.nets.consent import accept, is_accepted, notice
+from pipelines.nets.finding import find, own_folder
+from pipelines.nets.published import PUBLISHED
+from pipelines.settings import Settings
+
+
+def weights(
+    model: str | None = None,
+    /,
+    *,
+    fetch: Annotated[bool, Parameter(negative="")] = False,
+    accept_licence: Annotated[bool, Parameter(negative="")] = False,
+    weights: Path | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Say which published weights are there, where, and under which licence; with --fetch download those of MODEL.
+
+    Args:
+        model: propainter, qalign, liveportrait or insightface; all of them where none is given.
+        fetch: Download what is missing; what was interrupted goes on where it was. Accepts the licence.
+        accept_licence: Accept the licence of MODEL; `auto` and visitors of a page may use it then.
+        weights: Look and keep there, and nowhere else.
+        json: One JSON object a line on stdout, and nothing else.
+    """
+    from pipelines.doctor import weights_finding  # here: it loads the decoders
+
+    console = Console(json=json)
+    if model and model not in PUBLISHED:
+        raise BadInput(f"There are no weights called {model!r}.", f"There are {', '.join(PUBLISHED)}.")
+    folder = weights.expanduser().absolute() if weights else None
+    if fetch or accept_licence:
+        if model is None:
+            raise BadInput("Nothing says which weights are meant.", f"Name one of {', '.join(PUBLISHED)}.")
+        _state_licence(model, console)
+    if fetch and model:
+        _fetch(model, folder, console)
+    names = [model] if model else list(PUBLISHED)
+    console.checkup([weights_finding(name, folder, needed=True) for name in names])
+
+
+def prepare_engine(settings: Settings, console: Console) -> None:
+    """A network that is asked for by name: are its weights there? Its licence is said. Raises WeightsMissing."""
+    check_there(settings)
+    if is_network(settings.engine):
+        _state_licence(settings.engine, console)
+
+
+def _fetch(model: str, folder: Path | None, console: Console) -> None:
+    from pipelines.nets.fetching import fetch
+
+    if folder is None and _is_elsewhere(model):
+        return
+    with console.transfer() as tell:
+        fetch(model, folder, tell, console.note)
+
+
+def _is_elsewhere(model: str) -> bool:
+    """Whether the weights are there in a place that others take care of."""
+    try:
+        return not all(path.is_relative_to(own_folder()) for path in find(model).values())
+    except WeightsMissing:
+        return False
+
+
+def _state_licence(model: str, console: Console) -> None:
+    """Say once under which licence weights are. Naming them is the user's act, so nobody is asked."""
+    if not is_accepted(model):
+        console.note(f"{notice(model)} (by naming them you accept that)")
+        # Where it cannot be kept it is said again.
+        with contextlib.suppress(OSError):
+            accept(model)

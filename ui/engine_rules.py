@@ -1,0 +1,40 @@
+"""Which networks a visitor may use, and what they are told where they may not: an owner's folders are not for all."""
+
+from contextlib import suppress
+
+from pipelines.engines import check_there, is_network
+from pipelines.errors import LicenceNotAccepted, WeightsBroken, WeightsMissing
+from pipelines.nets import consent
+from pipelines.nets.published import PUBLISHED
+from pipelines.settings import Settings
+
+
+def check_engine(settings: Settings, *, local: bool) -> None:
+    """Raise WeightsMissing or WeightsBroken where the engine lacks what it reads; `local`: its owner asks."""
+    try:
+        check_there(settings)
+    except (WeightsMissing, WeightsBroken) as error:
+        if local:
+            raise
+        title = PUBLISHED[settings.engine].title
+        raise WeightsMissing(
+            f"This server has no weights of {title} that can be used.",
+            "Choose another engine, or ask whoever runs the server.",
+        ) from error
+
+
+def take_note(settings: Settings, *, local: bool) -> None:
+    """Naming a network accepts its licence where whoever runs the server asks; visitors may use what that one accepted.
+
+    Raises LicenceNotAccepted.
+    """
+    engine = settings.engine
+    if not is_network(engine) or consent.is_accepted(engine):
+        return
+    if not local:
+        raise LicenceNotAccepted(
+            f"{consent.notice(engine)}; whoever runs this server has not accepted it.",
+            "Choose another engine, or ask them.",
+        )
+    with suppress(OSError):
+        consent.accept(engine)

@@ -12,9 +12,9 @@ import numpy as np
 from memory.plan import Load
 from pipelines.frame_folder import FrameFolder
 from pipelines.inpainting import invention
-from pipelines.inpainting.given import read_given, read_masks, read_pixels, settings_of
+from pipelines.inpainting.given import read_given, read_masks, read_pixels, settings_of, size_of
 from pipelines.inpainting.masks import Mask
-from pipelines.inpainting.scale import Pixels, large_mask, put_back
+from pipelines.inpainting.scale import Pixels, Size, large_mask, put_back
 from pipelines.spans import Span
 from pipelines.stages import Assignment, Sink
 from pipelines.video.encodings import encoding
@@ -57,23 +57,55 @@ class Filled:
     invented: Mask
 
 
-class FillStage:
-    """Makes the segments."""
+class Filler(Protocol):
+    """Makes the frames of the result."""
 
-    name = "fill"
-    folder = "segments"
+    name: str
 
-    def __init__(self, engine: Engine, suffix: str) -> None:
-        self.suffix = suffix
+    def work_size(self, job: Assignment) -> Size:
+        """Width and height at which it computes."""
+        ...
+
+    def size(self, job: Assignment) -> Size:
+        """Width and height of the result."""
+        ...
+
+    def picture(self, job: Assignment, index: int) -> Pixels:
+        """Frame `index` as it was, at the size of the result."""
+        ...
+
+    def filled(self, job: Assignment, start: int, stop: int) -> Generator[Filled]:
+        """Frames `[start, stop)` at the size of the result, the same whatever `start` is."""
+        ...
+
+
+class InPlace:
+    """Frames of the video's size; outside the masks they are what was decoded, to the bit."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
         self._engine = engine
 
-    def compute(self, job: Assignment, start: int, stop: int) -> Generator[Filled]:
-        """Frames `[start, stop)` at the video's size; outside the masks they are what was decoded, to the bit.
+    def work_size(self, job: Assignment) -> Size:
+        """As asked, or up to the preset's most."""
+        return size_of(job)
+
+    def size(self, job: Assignment) -> Size:
+        """The video's."""
+        return job.video.width, job.video.height
+
+    def picture(self, job: Assignment, index: int) -> Pixels:
+        """As it was decoded."""
+        with closing(read_pixels(job, index, index + 1)) as frames:
+            return next(frames)
+
+    def filled(self, job: Assignment, start: int, stop: int) -> Generator[Filled]:
+        """Frames `[start, stop)`, filled.
 
         The engine reads on its own, at its own size and ahead; frames and masks are read a second time here, which
         holds less than keeping them until they are filled.
         """
-        size = (job.video.width, job.video.height)
+        size = self.size(job)
         with (
             closing(self._engine.fill(partial(read_given, job), job.frames, start, stop)) as fills,
             closing(read_pixels(job, start, stop)) as frames,
@@ -83,9 +115,24 @@ class FillStage:
                 after = put_back(frame, fill.pixels, mask)
                 yield Filled(index, frame, after, mask, large_mask(fill.invented, size) & mask)
 
+
+class FillStage:
+    """Makes the segments."""
+
+    name = "fill"
+    folder = "segments"
+
+    def __init__(self, filler: Filler, suffix: str) -> None:
+        self.suffix = suffix
+        self._filler = filler
+
+    def compute(self, job: Assignment, start: int, stop: int) -> Generator[Filled]:
+        """Frames `[start, stop)` of the result."""
+        return self._filler.filled(job, start, stop)
+
     def sink(self, job: Assignment, path: Path) -> Sink:
         """A segment, the span's records and, where they are wanted, its pictures."""
-        return _FillSink(job, path)
+        return _FillSink(job, path, self._filler.size(job))
 
     def has_all(self, job: Assignment, span: Span) -> bool:
         """Whether records and pictures are there."""
@@ -105,19 +152,18 @@ class FillStage:
 class _FillSink:
     """One span's files. Holds the encoder, and 16 bytes a frame."""
 
-    def __init__(self, job: Assignment, path: Path) -> None:
+    def __init__(self, job: Assignment, path: Path, size: Size) -> None:
         video, settings = job.video, settings_of(job)
         crf = job.choice.number("crf") if settings.crf is None else settings.crf
         self._job = job
         self._transparent = encoding(settings.codec, crf).alpha
         self._pictures = frame_folder(job)
-        self._recorder = invention.Recorder(video.width, video.height)
+        self._recorder = invention.Recorder(*size)
         self._first: int | None = None
         self._stop = 0
         self._writer = VideoWriter(
             path,
-            video.width,
-            video.height,
+            *size,
             video.frame_rate,
             colour=video.output_colour,
             sample_aspect_ratio=video.sample_aspect_ratio,

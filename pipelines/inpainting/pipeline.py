@@ -1,20 +1,21 @@
 """Removing an object from a video: masks, then the fill, then one file with the source's sound and times."""
 
 from collections.abc import Callable
-from contextlib import closing
+from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 from memory.plan import Cost, Load
 from pipelines.events import Outputs
 from pipelines.inpainting import invention
 from pipelines.inpainting.chart import draw_invention
-from pipelines.inpainting.filling import Engine, FillStage, frame_folder
-from pipelines.inpainting.given import read_pixels, settings_of, size_of
-from pipelines.inpainting.marking import check_marks, lost_stretches, tracking_stages
+from pipelines.inpainting.filling import Engine, Filler, FillStage, InPlace, frame_folder
+from pipelines.inpainting.given import settings_of
+from pipelines.inpainting.marking import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.inpainting.mask_films import SUFFIX
 from pipelines.inpainting.scale import work_size
 from pipelines.report_file import video_facts, write_report
-from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, Settings
+from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, MaskSettings, Settings
 from pipelines.spans import Span
 from pipelines.stages import Assignment, FrameByFrame, Stage
 from pipelines.video.encodings import check_available
@@ -33,16 +34,16 @@ _READERS = 3
 _PNG_PIXEL_BYTES = 2
 
 
-class InpaintPipeline(FrameByFrame):
-    """The task `inpaint` with one engine."""
+class FillPipeline(FrameByFrame):
+    """The task `inpaint`, whatever makes its frames."""
 
     task = "inpaint"
 
-    def __init__(self, settings: InpaintSettings, engine: Engine) -> None:
-        self.engine = engine.name
-        self._engine_load = engine.load
+    def __init__(self, settings: InpaintSettings, filler: Filler) -> None:
+        self.engine = filler.name
         self._settings = settings
-        self._fill = FillStage(engine, VIDEO_SUFFIXES[settings.codec])
+        self._filler = filler
+        self._fill = FillStage(filler, VIDEO_SUFFIXES[settings.codec])
         self._tracking = tracking_stages(settings)
 
     @property
@@ -56,20 +57,13 @@ class InpaintPipeline(FrameByFrame):
         Raises BadInput, and what `open_masks` raises.
         """
         check_available(settings_of(job).codec)
-        check_marks(job)
+        self.check_masks(job)
         if folder := frame_folder(job):
             folder.claim()
 
-    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
-        """Decoders, the encoder, and what the engine holds of the size at which it computes."""
-        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
-        most = own_tiers().inpaint.quality[settings.quality].max_side_px
-        width, height = work_size((video.width, video.height), self._settings, most)
-        engine = self._engine_load
-        held = _READERS * held_bytes(video, decoder) + engine.per_pixel * width * height
-        per_pixel = held / (video.width * video.height) + _ENCODER_PIXEL_BYTES
-        fixed = _PROCESS_BYTES + engine.fixed
-        return Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
+    def check_masks(self, job: Assignment) -> None:
+        """Masks that mark something, and hints within the picture. Raises as `check_marks` does."""
+        check_marks(job)
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
         """Segments and the joined file, each about as long as the source's share of these frames, and pictures."""
@@ -87,7 +81,7 @@ class InpaintPipeline(FrameByFrame):
             warn("sound", sentence)
         lost = lost_stretches(job, warn)
         video, seconds = job.video, _clock(job.video)
-        pixels, start = video.width * video.height, job.frames.start
+        pixels, start = prod(self._filler.size(job)), job.frames.start
         found = invention.Invention(len(job.frames), pixels)
         records = (invention.record_path(job.folder, span.name) for span in job.spans)
         table, report, picture = (job.folder / name for name in ("invented.csv", "report.json", "report.png"))
@@ -99,15 +93,16 @@ class InpaintPipeline(FrameByFrame):
                 "engine": self.engine,
                 "video": video_facts(video),
                 "settings": job.settings.identity(),
-                "work_size": list(size_of(job)),
+                "work_size": list(self._filler.work_size(job)),
                 "audio_packets": joined.audio_packets,
                 "warnings": list(joined.warnings),
                 "lost": [[span.start, span.stop] for span in lost],
                 "summary": found.describe(start, seconds),
             },
         )
-        with closing(read_pixels(job, start, start + 1)) as frames, whole(picture) as part:
-            draw_invention(part, video.path.name, next(frames), found, start, seconds)
+        with whole(picture) as part:
+            before = self._filler.picture(job, start)
+            draw_invention(part, video.path.name, before, found, start, seconds)
         return Outputs(result=result, report=report, scores=table, picture=picture, mask=self._mask_film(job))
 
     def _mask_film(self, job: Assignment) -> Path | None:
@@ -119,6 +114,32 @@ class InpaintPipeline(FrameByFrame):
         with whole(film) as part:
             join_segments(kept, job.video, job.frames, part, silent=True)
         return film
+
+
+class InpaintPipeline(FillPipeline):
+    """The task with a built-in engine."""
+
+    def __init__(self, settings: InpaintSettings, engine: Engine) -> None:
+        super().__init__(settings, InPlace(engine))
+        self._load = engine.load
+
+    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
+        """Decoders, the encoder, and what the engine holds of the size at which it computes."""
+        most = own_tiers().inpaint.quality[settings.quality].max_side_px
+        width, height = work_size((video.width, video.height), self._settings, most)
+        around = around_the_engine(video, settings)
+        per_pixel = around.per_pixel + self._load.per_pixel * width * height / (video.width * video.height)
+        return Cost(host=replace(around, fixed=around.fixed + self._load.fixed, per_pixel=per_pixel))
+
+
+def around_the_engine(video: VideoInfo, settings: Settings) -> Load:
+    """What a run holds beside what its engine does: the process, decoders and the encoder."""
+    decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
+    decoders = _READERS * held_bytes(video, decoder) / (video.width * video.height)
+    fixed = _PROCESS_BYTES
+    if isinstance(settings, MaskSettings) and settings.tracker != "builtin":
+        fixed += int(tracking_load(settings).fixed)
+    return Load(fixed=fixed, per_pixel=decoders + _ENCODER_PIXEL_BYTES, per_window_pixel=3 * _READERS)
 
 
 def _clock(video: VideoInfo) -> Callable[[int], float]:

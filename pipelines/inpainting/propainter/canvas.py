@@ -1,0 +1,189 @@
+"""Where a video's frames lie: in the picture that is computed, and in the result.
+
+The computed picture is a frame at a size of multiples of 8, with room around it where it is outpainted. The result is
+as large as the source, so that what is not filled stays as it was; or, where the published output is asked for, all of
+it is resized to the size that was asked for.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipelines.inpainting.mask_pictures import Mask
+from pipelines.inpainting.propainter.chain import Painted
+from pipelines.inpainting.scale import Pixels, Size, large_mask, small_mask, work_size
+from pipelines.settings import InpaintSettings
+
+PictureT = TypeVar("PictureT", bound=NDArray[Any])
+
+_GRID_PX = 8
+LEAST_SIDE_PX = 128
+"""The flow network's least: below, its coarsest correlation would have a single row or column."""
+_RIM_PX = 4
+_LEAST_ROOM_PX = 10
+"""Flows near the border of a frame are not believed where more room than this is made beside it."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A picture of size `picture` in one of size `whole`, its upper left corner at (`left`, `top`)."""
+
+    picture: Size
+    whole: Size
+    left: int = 0
+    top: int = 0
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The picture's rows and columns in the whole."""
+        return self.shrunk(0, 0)
+
+    def shrunk(self, rows: int, columns: int) -> tuple[slice, slice]:
+        """The same, so much shorter at each end."""
+        (width, height), top, left = self.picture, self.top, self.left
+        return slice(top + rows, top + height - rows), slice(left + columns, left + width - columns)
+
+    def put(self, picture: Pixels) -> Pixels:
+        """`picture` (h, w, 3) with black around it."""
+        if self.picture == self.whole:
+            return picture
+        whole = np.zeros((self.whole[1], self.whole[0], 3), np.uint8)
+        whole[self.slices] = picture
+        return whole
+
+    def hole(self, mask: Mask | None) -> Mask:
+        """What is to be filled: all around the picture, and `mask` (h, w) in it."""
+        whole = np.ones((self.whole[1], self.whole[0]), np.bool_)
+        whole[self.slices] = False if mask is None else mask
+        return whole
+
+    def scaled(self, picture: Size) -> "Placement":
+        """The same for a picture of another size."""
+        across, down = picture[0] / self.picture[0], picture[1] / self.picture[1]
+        whole = (round(self.whole[0] * across), round(self.whole[1] * down))
+        return Placement(picture, whole, round(self.left * across), round(self.top * down))
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """`work` places frames in what is computed, `result` at the source's size, which `output` is in the end.
+
+    `published`: all that was computed is resized to `output`, by linear interpolation, instead of putting the fill into
+    the source.
+    """
+
+    work: Placement
+    result: Placement
+    output: Size
+    published: bool
+
+    @classmethod
+    def of(cls, source: Size, settings: InpaintSettings, size: Size) -> "Canvas":
+        """The canvas for frames of `source` size that are computed at `size`, or just below."""
+        picture = (_rounded(size[0]), _rounded(size[1]))
+        whole = picture
+        if settings.outpaints:
+            whole = (
+                _rounded(int(settings.scale_w * picture[0])),
+                _rounded(int(settings.scale_h * picture[1])),
+            )
+        work = Placement(picture, whole, (whole[0] - picture[0]) // 2, (whole[1] - picture[1]) // 2)
+        result = work.scaled(source)
+        return cls(
+            work, result, size if settings.reference_output else result.whole, settings.reference_output
+        )
+
+    @property
+    def computed(self) -> Size:
+        """Width and height of what the networks see: the work, and more where that would be too small for them."""
+        width, height = self.work.whole
+        return max(width, LEAST_SIDE_PX), max(height, LEAST_SIDE_PX)
+
+    def small_frame(self, frame: Pixels) -> Pixels:
+        """A frame of the source as it is computed (H, W, 3)."""
+        if frame.shape[1::-1] != self.work.picture:
+            frame = np.array(Image.fromarray(frame).resize(self.work.picture))
+        return _padded(self.work.put(frame), self.computed, "edge")
+
+    def small_hole(self, mask: Mask | None) -> Mask:
+        """What is to be filled (H, W), of a mask at the source's or at the work's size; None marks nothing."""
+        fitted = None if mask is None else small_mask(mask, self.work.picture)
+        return _padded(self.work.hole(fitted), self.computed, "constant")
+
+    @cached_property
+    def flow_mask(self) -> Mask | None:
+        """Where flows are not known (H, W), where that is more than what is filled: it is the same in all frames."""
+        if self.work.picture == self.work.whole:
+            return None
+        rows, columns = (_RIM_PX if room > _LEAST_ROOM_PX else 0 for room in (self.work.top, self.work.left))
+        unknown = np.ones((self.work.whole[1], self.work.whole[0]), np.bool_)
+        unknown[self.work.shrunk(rows, columns)] = False
+        return _padded(unknown, self.computed, "constant")
+
+    def cropped(self, painted: Painted) -> Painted:
+        """`painted` without what was added to make it large enough."""
+        width, height = self.work.whole
+        inside = slice(height), slice(width)
+        return Painted(
+            painted.before[inside], painted.after[inside], painted.mask[inside], painted.invented[inside]
+        )
+
+    def before(self, frame: Pixels) -> Pixels:
+        """A frame of the source as it lies in the output."""
+        if not self.published:
+            return self.result.put(frame)
+        width, height = self.work.whole
+        return self.resized(self.small_frame(frame)[:height, :width])
+
+    def resized(self, picture: Pixels) -> Pixels:
+        """What was computed (h, w, 3) at the size of the published output."""
+        if picture.shape[1::-1] == self.output:
+            return picture
+        return cast(Pixels, cv2.resize(picture, self.output, interpolation=cv2.INTER_LINEAR))
+
+    def large(self, mask: Mask) -> Mask:
+        """A mask of what was computed (h, w) at the size of the output, to the nearest pixel."""
+        return large_mask(mask, self.output)
+
+
+def asked_size(source: Size, settings: InpaintSettings, max_side_px: int, most_pixels: int) -> Size:
+    """Width and height to compute at: as asked, else up to these limits; never larger than the source.
+
+    The published output is computed at the source's size where no other was asked for, whatever the limits.
+    """
+    if settings.reference_output:
+        return _published_size(source, settings)
+    width, height = work_size(source, settings, max_side_px)
+    if settings.width or settings.height or settings.resize_ratio or width * height <= most_pixels:
+        return width, height
+    ratio = (most_pixels / (width * height)) ** 0.5
+    return int(width * ratio), int(height * ratio)
+
+
+def _published_size(source: Size, settings: InpaintSettings) -> Size:
+    width, height = settings.width, settings.height
+    if width or height:
+        across, down = (width or 0) / source[0], (height or 0) / source[1]
+        size = width or round(source[0] * down), height or round(source[1] * across)
+    else:
+        size = source
+    ratio = settings.resize_ratio or 1.0
+    return (int(size[0] * ratio), int(size[1] * ratio)) if ratio != 1 else size
+
+
+def _rounded(pixels: int) -> int:
+    return max(_GRID_PX, pixels // _GRID_PX * _GRID_PX)
+
+
+def _padded(picture: PictureT, size: Size, mode: Literal["edge", "constant"]) -> PictureT:
+    """`picture` (h, w) or (h, w, 3), to which rows below and columns on the right were added."""
+    height, width = picture.shape[:2]
+    if (width, height) == size:
+        return picture
+    room = [(0, size[1] - height), (0, size[0] - width), (0, 0)]
+    return cast(PictureT, np.pad(picture, room[: picture.ndim], mode=mode))

@@ -1,0 +1,122 @@
+"""Windows of frames, painted by the generator."""
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.ladder import Effort
+from pipelines.inpainting.propainter.flows import Completion
+from pipelines.inpainting.propainter.propagation import Propagation
+from pipelines.inpainting.propainter.schedule import Window
+from pipelines.inpainting.propainter.work import Work, computing
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pipelines.nets.image_propagation import Update
+
+Colours = NDArray[np.uint8]
+"""(k, 3): of the pixels of a hole."""
+
+
+class Painter:
+    """Paints the holes of windows. Holds the encoded frames that later windows use again, up to `capacity` of them."""
+
+    def __init__(self, work: Work, completion: Completion, propagation: Propagation, capacity: int) -> None:
+        self._work, self._completion, self._propagation = work, completion, propagation
+        self._capacity = capacity
+        self._encoded: dict[int, Tensor] = {}
+        self.encodings = 0
+        """How many frames were encoded so far."""
+
+    def __len__(self) -> int:
+        """How many encoded frames are held."""
+        return len(self._encoded)
+
+    def paint(self, middle: int) -> dict[int, Colours]:
+        """The holes of the local frames of the window around `middle`, by frame; nothing where there is no hole."""
+        schedule, footage = self._work.schedule, self._work.footage
+        window = schedule.window(middle)
+        self._propagation.advance(max(window.frames) + 1)
+        self._completion.advance(window.flows.stop)
+        local = range(window.local.start, window.local.stop)
+        painted: dict[int, Colours] = {}
+        if footage.any_masked(local):
+            self._work.look()
+            painted = self._work.ladder.run(lambda effort: self._painted(window, effort))
+        again = (index for index in schedule.uses_after(middle) if index in self._encoded)
+        self._encoded = {index: self._encoded[index] for index in islice(again, self._capacity)}
+        return painted
+
+    def _painted(self, window: Window, effort: Effort) -> dict[int, Colours]:
+        import torch
+
+        footage, device = self._work.footage, self._work.networks.device
+        local = range(window.local.start, window.local.stop)
+        with computing():
+            generator = self._work.networks.generator(effort.precision)
+            kind = getattr(torch, effort.precision)
+            encoded = torch.cat([self._encode(i, effort) for i in window.frames])
+            holes, unknown = (
+                torch.stack(each).to(device, kind) for each in zip(*map(self._masks, local), strict=True)
+            )
+            onward, back = self._quarters(window)
+            frames = generator.paint(
+                encoded, holes, unknown, onward.to(device, kind), back.to(device, kind), everywhere=False
+            )
+            return {
+                index: _colours(frame, torch.from_numpy(footage.places(index)))
+                for index, frame in zip(local, frames, strict=True)
+                if footage.is_masked(index)
+            }
+
+    def _encode(self, index: int, effort: Effort) -> "Tensor":
+        """Frame `index` (1, 128, H/4, W/4), encoded by itself, so that it is the same in whatever window."""
+        import torch
+
+        from pipelines.nets.image_propagation import codes_of, colours_of
+
+        kind, networks = getattr(torch, effort.precision), self._work.networks
+        if (found := self._encoded.get(index)) is not None:
+            return found.to(kind)
+        image = colours_of(codes_of(*self._known(index)))
+        holes, unknown = self._masks(index)
+        given = (each[None].to(networks.device, kind) for each in (image, holes, unknown))
+        self._encoded[index] = networks.generator(effort.precision).encode(*given)
+        self.encodings += 1
+        return self._encoded[index]
+
+    def _masks(self, index: int) -> "tuple[Tensor, Tensor]":
+        """The hole of a frame, and what of it is still unknown: each (1, H, W) float32."""
+        import torch
+
+        from pipelines.nets.image_propagation import unknown_of
+
+        hole = torch.from_numpy(self._work.footage.mask(index))[None].float()
+        return hole, unknown_of(*self._known(index))
+
+    def _known(self, index: int) -> "tuple[Tensor, Tensor | None, Update | None]":
+        """A frame (H, W, 3) uint8, where its hole is, and what is known of that."""
+        import torch
+
+        footage, update = self._work.footage, self._propagation.update(index)
+        places = None if update is None else torch.from_numpy(footage.places(index))
+        return torch.from_numpy(footage.frame(index)), places, update
+
+    def _quarters(self, window: Window) -> "tuple[Tensor, Tensor]":
+        """The flows between the local frames at a quarter of their size, forward and backward: (l - 1, 2, h, w)."""
+        import torch
+
+        height, width = self._work.footage.frame(window.local.start).shape[:2]
+        links = [self._completion.link(i).quarter for i in range(window.flows.start, window.flows.stop)]
+        both = torch.stack(links, dim=1) if links else torch.empty(2, 0, 2, height // 4, width // 4)
+        return both[0], both[1]
+
+
+def _colours(frame: "Tensor", places: "Tensor") -> Colours:
+    """What was painted (3, H, W) in [-1, 1], at `places`; cut off, not rounded, as it is published."""
+    painted = frame.flatten(1)[:, places.to(frame.device)].float()
+    levels = painted.add(1).div(2).mul(255).cpu().byte()
+    return levels.T.contiguous().numpy()

@@ -1,0 +1,86 @@
+"""How alike two frames are around any displacement: RAFT's correlation pyramid and its look-up (section 3.2)."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+LEVELS, RADIUS = 4, 4
+WINDOW = 2 * RADIUS + 1
+CHANNELS = LEVELS * WINDOW**2
+ON_DEMAND_BYTES = 64 << 20
+"""What features gathered for a look-up on demand may take at a time."""
+
+
+class Correlation:
+    """Correlations of all positions of n frames with all positions of n others, at four scales.
+
+    Pooling is linear, so a level of the pyramid is the correlation with pooled features: these are kept, with a
+    ring of zeros around, which is what lies outside. Holds 1.4 times the features, and unless `on_demand` about
+    1.5 (h w)^2 floats per frame.
+    """
+
+    def __init__(self, here: Tensor, there: Tensor, *, on_demand: bool = False) -> None:
+        """`here` and `there`: (n, c, h, w) float32 features."""
+        self._shape = here.shape[0], here.shape[2], here.shape[3]
+        self._here = here.permute(0, 2, 3, 1).flatten(1, 2) / here.shape[1] ** 0.5
+        self._there: list[Tensor] = []
+        self._sizes: list[tuple[int, int]] = []
+        for level in range(LEVELS):
+            there = functional.avg_pool2d(there, 2) if level else there
+            self._sizes.append((there.shape[2], there.shape[3]))
+            self._there.append(functional.pad(there, (1, 1, 1, 1)).permute(0, 2, 3, 1).flatten(1, 2))
+        # (n, p, q) each: correlation of position p here with position q of the ringed level there.
+        self._volumes = (
+            None if on_demand else [torch.bmm(self._here, level.transpose(1, 2)) for level in self._there]
+        )
+
+    def look_up(self, coordinates: Tensor) -> Tensor:
+        """Correlations in windows of 9x9 around coordinates, at each level.
+
+        Args:
+            coordinates: (n, 2, h, w) float32, x before y, in positions of the finest level.
+
+        Returns:
+            (n, 324, h, w), channels last: level by level, then x, then y as the fastest.
+        """
+        frames, height, width = self._shape
+        centres = coordinates.permute(0, 2, 3, 1).reshape(frames, height * width, 2)
+        found = centres.new_empty(frames, height * width, LEVELS, WINDOW, WINDOW)
+        for level, size in enumerate(self._sizes):
+            start = centres / 2**level - RADIUS
+            corner = start.floor()
+            fraction = (start - corner)[..., None, None]
+            window = self._window(level, _indices(corner, size))
+            # All 81 samples of a window lie at the same fraction between positions: two lerps for all.
+            along_x = torch.lerp(window[:, :, :-1], window[:, :, 1:], fraction[:, :, 0])
+            torch.lerp(along_x[..., :-1], along_x[..., 1:], fraction[:, :, 1], out=found[:, :, level])
+        return found.view(frames, height, width, CHANNELS).permute(0, 3, 1, 2)
+
+    def _window(self, level: int, indices: Tensor) -> Tensor:
+        """Correlations at indices (n, p, 100) into the ringed level, as (n, p, 10, 10)."""
+        if self._volumes is not None:
+            found = self._volumes[level].gather(2, indices)
+        else:
+            found = torch.stack([self._computed(level, n, which) for n, which in enumerate(indices)])
+        return found.view(*found.shape[:2], WINDOW + 1, WINDOW + 1)
+
+    def _computed(self, level: int, frame: int, indices: Tensor) -> Tensor:
+        here, there = self._here[frame], self._there[level][frame]
+        at_once = max(1, ON_DEMAND_BYTES // (indices.shape[1] * there.shape[1] * there.element_size()))
+        return torch.cat(
+            [
+                torch.bmm(there[which], some[..., None])[..., 0]
+                for some, which in zip(torch.split(here, at_once), torch.split(indices, at_once), strict=True)
+            ]
+        )
+
+
+def _indices(corner: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where windows of 10x10 from corners (n, p, 2) lie in a ringed level of `size`: (n, p, 100), x slow, y fast."""
+    height, width = size
+    steps = torch.arange(WINDOW + 1, device=corner.device)
+    # Ringed coordinates are one more; whatever lies outside falls on the ring. Clamped as floats: a flow that
+    # runs away must not overflow an integer.
+    x = (corner[..., :1].clamp(-WINDOW - 2, width + 1).long() + (steps + 1)).clamp_(0, width + 1)
+    y = (corner[..., 1:].clamp(-WINDOW - 2, height + 1).long() + (steps + 1)).clamp_(0, height + 1)
+    return (y[..., None, :] * (width + 2) + x[..., :, None]).flatten(2)

@@ -1,0 +1,150 @@
+"""Convolutions with fewer multiplications, for the CPU (Winograd 1980; Lavin and Gray, CVPR 2016).
+
+Four outputs of three taps take 12 products directly and 6 by way of polynomials: in two dimensions a quarter as
+many. What is saved is paid in part by transforms; from about 64 channels on it takes half to three quarters of
+the time of the direct kernel. The error is about three times that of the direct kernel: 1e-6 of the outputs.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+TILE = 4
+"""Outputs of a tile along an axis."""
+POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+"""Where polynomials are evaluated, best first; the last point is infinity."""
+TILES_AT_ONCE = 128
+"""What is transformed at a time: enough for the matrix product, little enough for the cache."""
+WORTH_CHANNELS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The transforms of one axis: outputs = back @ ((forth @ taps) * (into @ inputs))."""
+
+    tile: int
+    into: Tensor
+    forth: Tensor
+    back: Tensor
+
+
+@cache
+def axis(taps: int) -> Axis:
+    """The transforms for so many taps, float64 for the taps, float32 for what runs often."""
+    if taps == 1:
+        one = torch.ones(1, 1)
+        return Axis(1, one, one.double(), one)
+    size = TILE + taps - 1
+    points = torch.tensor(POINTS[: size - 1], dtype=torch.float64)
+    into = torch.linalg.inv(_evaluation(points, size)).T
+    return Axis(
+        TILE, into.float().contiguous(), _evaluation(points, taps), _evaluation(points, TILE).T.float()
+    )
+
+
+def _evaluation(points: Tensor, terms: int) -> Tensor:
+    """The matrix that evaluates a polynomial of so many terms at the points and at infinity."""
+    infinity = torch.zeros(1, terms, dtype=points.dtype)
+    infinity[0, -1] = 1
+    return torch.cat((torch.linalg.vander(points, N=terms), infinity))
+
+
+class Winograd:
+    """A convolution of stride 1 that keeps the size, with its weights transformed for CPU tensors in float32.
+
+    Holds 4 times the weights for 3x3 taps, 1.6 times for 1x5.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """`weight` (out, in, ky, kx) with odd sides; `bias` (out,)."""
+        self.out, channels, *self._taps = weight.shape
+        self._bias = torch.zeros(self.out) if bias is None else bias.detach()
+        self._y, self._x = axis(self._taps[0]), axis(self._taps[1])
+        taps = weight.detach().double().permute(3, 2, 1, 0).flatten(2)
+        along_y = torch.matmul(self._y.forth, taps)
+        both = torch.matmul(self._x.forth, along_y.flatten(1))
+        self._weight = both.view(-1, channels, self.out).float()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(n, in, h, w) -> (n, out, h, w), channels last."""
+        frames, _, height, width = x.shape
+        down, across = -(-height // self._y.tile), -(-width // self._x.tile)
+        wide, high = across * self._x.tile + self._taps[1] - 1, down * self._y.tile + self._taps[0] - 1
+        left, top = self._taps[1] // 2, self._taps[0] // 2
+        around = (left, wide - left - width, top, high - top - height)
+        padded = functional.pad(x, around).permute(0, 2, 3, 1).contiguous()
+        out = x.new_empty(frames, down, self._y.tile, across, self._x.tile, self.out)
+        rows = max(1, TILES_AT_ONCE // across)
+        for frame in range(frames):
+            for row in range(0, down, rows):
+                self._band(padded[frame, row * self._y.tile :], out[frame, row : row + rows])
+        whole = out.view(frames, down * self._y.tile, across * self._x.tile, self.out)
+        return whole[:, :height, :width].contiguous().permute(0, 3, 1, 2)
+
+    def _band(self, padded: Tensor, out: Tensor) -> None:
+        """From the top of `padded` (h, w, in) into rows of tiles (down, 4, across, 4, out)."""
+        down, across, (y, x) = out.shape[0], out.shape[2], (self._y, self._x)
+        _, wide, channels = padded.shape
+        line = wide * channels
+        # Tiles overlap: each transform gathers what it needs along its axis, with strides.
+        lines = padded.as_strided((len(y.into), down, line), (line, line * y.tile, 1))
+        lines = y.into @ lines.reshape(len(y.into), -1)
+        spans = lines.as_strided(
+            (len(x.into), len(y.into) * down, across, channels), (channels, line, channels * x.tile, 1)
+        )
+        inputs = (x.into @ spans.reshape(len(x.into), -1)).view(-1, down * across, channels)
+        products = x.back @ torch.bmm(inputs, self._weight).view(len(x.into), -1)
+        outputs = torch.matmul(y.back, products.view(x.tile, len(y.into), -1))
+        parts = outputs.view(x.tile, y.tile, down, across, self.out).permute(2, 1, 3, 0, 4)
+        torch.add(parts, self._bias, out=out)
+
+
+class Convolution:
+    """A convolution of stride 1 that keeps the size, by the faster way for where its weights are."""
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """`weight` (out, in, ky, kx) with odd sides; `bias` (out,)."""
+        self._short = Winograd(weight, bias) if worthwhile(weight) else None
+        self._weight, self._bias = weight, bias
+        self._padding = weight.shape[2] // 2, weight.shape[3] // 2
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(n, in, h, w) -> (n, out, h, w)."""
+        if self._short is not None:
+            return self._short(x)
+        return functional.conv2d(x, self._weight, self._bias, padding=self._padding)
+
+
+def worthwhile(weight: Tensor) -> bool:
+    """Whether the short way is the faster one for these weights (out, in, ky, kx)."""
+    fits = weight.device.type == "cpu" and weight.dtype == torch.float32
+    return (
+        fits
+        and min(weight.shape[:2]) >= WORTH_CHANNELS
+        and tuple(weight.shape[2:]) in ((3, 3), (1, 5), (5, 1))
+    )
+
+
+class Conv2d(nn.Conv2d):
+    """The layer of that name, with its fast way prepared at first use: stride 1, odd kernel, the size is kept."""
+
+    def __init__(self, inside: int, outside: int, kernel: int | tuple[int, int], *, groups: int = 1) -> None:
+        sides = (kernel, kernel) if isinstance(kernel, int) else kernel
+        super().__init__(inside, outside, sides, padding=(sides[0] // 2, sides[1] // 2), groups=groups)
+        self._prepared: Convolution | None = None
+
+    def _load_from_state_dict(self, *state: Any) -> None:
+        self._prepared = None
+        super()._load_from_state_dict(*state)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, in, h, w) -> (n, out, h, w)."""
+        if x.device.type != "cpu" or self.groups > 1 or not worthwhile(self.weight):
+            return super().forward(x)
+        if self._prepared is None:
+            self._prepared = Convolution(self.weight, self.bias)
+        return self._prepared(x)

@@ -27,7 +27,7 @@ def weights(
     """Say which published weights are there, where, and under which licence; with --fetch download those of MODEL.
 
     Args:
-        model: propainter, qalign, liveportrait or insightface; all of them where none is given.
+        model: propainter, qalign, liveportrait, insightface or sam2; all of them where none is given.
         fetch: Download what is missing; what was interrupted goes on where it was. Accepts the licence.
         accept_licence: Accept the licence of MODEL; `auto` and visitors of a page may use it then.
         weights: Look and keep there, and nowhere else.

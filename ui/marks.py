@@ -1,80 +1,111 @@
-"""What a visitor painted, as the masks that a job reads."""
+"""What a visitor painted, as the masks that a job reads.
+
+A stroke is a word, like a box or a point: `width:x,y,x,y,...@frame`, in pixels of the video; one that begins with an
+exclamation mark wipes off what was painted before it.
+"""
 
 import hashlib
 import io
+import re
 import zipfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from pipelines.errors import BadInput, OverLimit
 from pipelines.whole import write_whole
 
 Mark = NDArray[np.bool_]
-"""`(H, W)`, true where something was painted, at the size of the picture that was painted on."""
+"""`(H, W)`, true where something was painted, at the size of the video."""
 
-RED = (255, 45, 45)
-"""What marks are painted with; only where there is paint counts."""
+MOST_CHARACTERS = 400_000
+MOST_FRAMES = 200
+"""How much may be painted: each frame is drawn for whoever asks."""
+_STROKE = re.compile(r"(!?)(\d{1,4}):(\d{1,6},\d{1,6}(?:,\d{1,6},\d{1,6})*)@(\d{1,9})")
 _ALWAYS = (1980, 1, 1, 0, 0, 0)
 
 
-def painted(editor: Mapping[str, Any] | None) -> Mark | None:
-    """What was painted in an editor: the opaque part of its layers `(H, W, 4)` uint8; None where that is nothing."""
-    layers = [layer for layer in (editor or {}).get("layers", []) if layer is not None]
-    if not layers:
-        return None
-    mark: Mark = np.any([layer[..., 3] > 0 for layer in layers], axis=0)
-    return mark if mark.any() else None
-
-
 @dataclass(frozen=True)
-class Sheet:
-    """What a visitor has painted: `marks` by frame, and the frame `at` that lies on the desk now."""
+class Stroke:
+    """A line through `points` `(x, y)`, as wide as a round brush; it paints, or `wipes` off."""
 
-    at: int = 0
-    marks: Mapping[int, Mark] = field(default_factory=dict)
+    frame: int
+    width: int
+    points: tuple[tuple[int, int], ...]
+    wipes: bool = False
 
-    def with_painted(self, editor: Mapping[str, Any] | None) -> "Sheet":
-        """The sheet with what the editor shows now; where everything was wiped off, the frame's mark goes."""
-        others = {frame: mark for frame, mark in self.marks.items() if frame != self.at}
-        mark = painted(editor)
-        return replace(self, marks=others if mark is None else {**others, self.at: mark})
-
-    def with_newest(self, editor: Mapping[str, Any] | None) -> "Sheet":
-        """The same, where an editor that shows no paint may only be late: what was kept of its frame stays."""
-        return self if painted(editor) is None else self.with_painted(editor)
-
-    def turned_to(self, frame: int, picture: Path) -> tuple["Sheet", dict[str, Any]]:
-        """The sheet with another frame on the desk, and what the editor then shows: `picture`, and its mark."""
-        mark = self.marks.get(frame)
-        layers = [] if mark is None else [_layer(mark)]
-        return replace(self, at=frame), {"background": str(picture), "layers": layers, "composite": None}
+    @classmethod
+    def parse(cls, word: str) -> "Stroke":
+        """A stroke as the page writes it. Raises BadInput for what is none."""
+        match = _STROKE.fullmatch(word)
+        if not match:
+            raise BadInput(f"{word[:40]!r} is no stroke of a brush.", "Paint on the frame.")
+        numbers = iter(map(int, match[3].split(",")))
+        return cls(int(match[4]), int(match[2]), tuple(zip(numbers, numbers, strict=True)), bool(match[1]))
 
 
-def _layer(mark: Mark) -> NDArray[np.uint8]:
-    layer = np.zeros((*mark.shape, 4), np.uint8)
-    layer[mark] = (*RED, 255)
-    return layer
+def read_strokes(text: str) -> list[Stroke]:
+    """The strokes in `text`, between spaces. Raises BadInput for what is none, OverLimit for far too many."""
+    if len(text) > MOST_CHARACTERS:
+        raise OverLimit("More is painted than can be taken in.", "Use a wider brush, or a box.")
+    strokes = [Stroke.parse(word) for word in text.split()]
+    if (frames := len({stroke.frame for stroke in strokes})) > MOST_FRAMES:
+        raise OverLimit(
+            f"{frames} frames are painted on; {MOST_FRAMES} is the most.",
+            "Follow from fewer, or give a mask.",
+        )
+    return strokes
 
 
-def save_marks(marks: Mapping[int, Mark], folder: Path, *, follow: bool) -> Path:
-    """Masks as a file below `folder`; the same marks give the same bytes, and so the same job. Returns where.
+def painted(strokes: Sequence[Stroke], size: tuple[int, int]) -> Generator[tuple[int, Mark]]:
+    """Frame and mark of each frame on which paint is left, in order; `size` is width and height. Holds one."""
+    in_order = sorted(strokes, key=lambda stroke: stroke.frame)  # stable: as they were painted
+    for frame, theirs in groupby(in_order, key=lambda stroke: stroke.frame):
+        paper = Image.new("L", size)
+        for stroke in theirs:
+            _draw(paper, stroke)
+        mark = np.asarray(paper) > 0
+        if mark.any():
+            yield frame, mark
+
+
+def _draw(paper: Image.Image, stroke: Stroke) -> None:
+    pen, ink, reach = ImageDraw.Draw(paper), 0 if stroke.wipes else 255, stroke.width / 2
+    pen.line(stroke.points, ink, stroke.width)
+    for x, y in stroke.points:
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), ink)
+
+
+def save_marks(marks: Iterable[tuple[int, Mark]], folder: Path, *, follow: bool) -> Path | None:
+    """Masks as a file below `folder`; the same marks give the same bytes, and so the same job. None where none is.
 
     `follow`: a zip of pictures, each named by the number of its frame, a hint for that frame. Otherwise one picture of
-    all that was painted, for every frame; the marks then have one size.
+    all that was painted, for every frame; the marks then have one size. Holds two marks.
     """
+    marks = iter(marks)
+    if (first := next(marks, None)) is None:
+        return None
+    marks = chain([first], marks)
     if follow:
-        pictures = {f"{frame:08d}.png": _png(mark) for frame, mark in sorted(marks.items())}
-        data, name = _zip(pictures), "marks.zip"
+        data, name = _zip((f"{frame:08d}.png", _png(mark)) for frame, mark in marks), "marks.zip"
     else:
-        data, name = _png(np.any(list(marks.values()), axis=0)), "mark.png"
+        data, name = _png(_together(mark for _, mark in marks)), "mark.png"
     path = folder / hashlib.sha256(data).hexdigest()[:16] / name
     write_whole(path, data)
     return path
+
+
+def _together(marks: Iterable[Mark]) -> Mark:
+    marks = iter(marks)
+    all_of_them = next(marks).copy()
+    for mark in marks:
+        all_of_them |= mark
+    return all_of_them
 
 
 def _png(mark: Mark) -> bytes:
@@ -83,9 +114,9 @@ def _png(mark: Mark) -> bytes:
     return file.getvalue()
 
 
-def _zip(pictures: Mapping[str, bytes]) -> bytes:
+def _zip(pictures: Iterable[tuple[str, bytes]]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as bundle:
-        for name, data in pictures.items():
+        for name, data in pictures:
             bundle.writestr(zipfile.ZipInfo(name, _ALWAYS), data)
     return file.getvalue()

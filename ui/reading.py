@@ -1,6 +1,7 @@
 """A job's report in plain words: the summary of `report.json` as HTML."""
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -8,29 +9,30 @@ from ui.render import moment
 from ui.texts import both, spans
 
 _INTERVALS = 5
+_STRETCHES = 24
 
 
 def read_report(path: Path) -> str:
     """The report at `path` as HTML. Raises OSError where it is gone."""
     report = json.loads(path.read_text(encoding="utf-8"))
     if report["task"] == "inpaint":
-        return describe_fill(report["summary"], report["lost"])
+        return describe_fill(report["summary"], report["lost"], report["video"]["name"])
     if report["task"] == "track":
-        return describe_masks(report["summary"])
+        return describe_masks(report["summary"], report["lost"], report["video"]["name"])
     return describe_score(report["summary"])
 
 
-def describe_masks(summary: dict[str, Any]) -> str:
+def describe_masks(summary: dict[str, Any], lost: list[list[int]], video: str) -> str:
     """How much is masked, and where the object was lost."""
     figures = [
         ("report.frames_marked", f"{summary['frames_marked']:,} <small>/ {summary['frames']:,}</small>"),
         ("report.masked", _percent(summary["mean_area_share"])),
         ("report.lost", f"{summary['frames_lost']:,}"),
     ]
-    return f'<section class="lt-report"><h3>{both("report")}</h3>{_listed(figures)}</section>'
+    return f'<section class="lt-report"><h3>{both("report")}</h3>{_listed(figures)}{_lost(lost, video)}</section>'
 
 
-def describe_fill(summary: dict[str, Any], lost: list[list[int]]) -> str:
+def describe_fill(summary: dict[str, Any], lost: list[list[int]], video: str) -> str:
     """How much was filled, how much of that was invented, and where the object was lost."""
     frames = sum(stop - start for start, stop in lost)
     figures = [
@@ -39,7 +41,23 @@ def describe_fill(summary: dict[str, Any], lost: list[list[int]]) -> str:
         ("report.invented", _percent(summary["mean_invented_share"])),
         ("report.lost", f"{frames:,}"),
     ]
-    return f'<section class="lt-report"><h3>{both("report")}</h3>{_listed(figures)}</section>'
+    return f'<section class="lt-report"><h3>{both("report")}</h3>{_listed(figures)}{_lost(lost, video)}</section>'
+
+
+def _lost(stretches: list[list[int]], video: str) -> str:
+    """Where the object was lost; each stretch leads to its first frame on the pad."""
+    if not stretches:
+        return ""
+    ways = "".join(
+        f'<button type="button" class="lt-turn" data-turn="{start}" data-video="{escape(video, quote=True)}">'
+        f"{_stretch(start, stop)}</button>"
+        for start, stop in stretches[:_STRETCHES]
+    )
+    return f"<h3>{both('report.lost_at')}</h3><p>{ways}</p><p>{both('report.lost_hint')}</p>"
+
+
+def _stretch(start: int, stop: int) -> str:
+    return f"{start:,}" if stop - start == 1 else f"{start:,} – {stop - 1:,}"
 
 
 def describe_score(summary: dict[str, Any]) -> str:

@@ -53,13 +53,6 @@ def film(path: str) -> str:
     )
 
 
-def marked(frames: Sequence[int]) -> str:
-    """On which frames something was painted."""
-    listed = ", ".join(f"{frame:,}" for frame in frames)
-    words = f"{both('marked')}: {listed}" if frames else both("paint_here")
-    return f'<p class="lt-quiet" data-frames="{listed}">{words}</p>'
-
-
 def pictures(paths: Sequence[str]) -> str:
     """Pictures of a result, each a link to itself in full size: the chart, and frames named by their numbers."""
     frames = [path for path in paths if "worst-" in Path(path).name]

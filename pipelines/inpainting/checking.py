@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from memory.plan import Cost, Load
 from pipelines.events import Outputs
 from pipelines.inpainting.given import Hole, mask_settings_of, read_holes, read_pixels
-from pipelines.inpainting.marking import check_marks, lost_stretches, tracking_stages
+from pipelines.inpainting.marking import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.inpainting.mask_films import shown
 from pipelines.inpainting.overlay import framed_as_lost, laid_over
 from pipelines.inpainting.scale import Pixels, Size
@@ -44,8 +44,6 @@ _FULL_RANGE = ColourTags(range="pc")
 
 _MIB = 2**20
 _PROCESS_BYTES = 220 * _MIB
-_FOLLOWING_BYTES = 60 * _MIB
-"""What following holds of any video, as it looks at it made small: measured at 50 to 60 MiB."""
 _READERS = 2
 """The frames, and the masks where they are a film."""
 _PIXEL_BYTES = 60
@@ -60,6 +58,7 @@ class TrackPipeline(FrameByFrame):
     engine = "builtin"
 
     def __init__(self, settings: TrackSettings) -> None:
+        self._settings = settings
         self._tracking = tracking_stages(settings)
 
     @property
@@ -75,7 +74,7 @@ class TrackPipeline(FrameByFrame):
         """Decoders, two encoders, and a few pictures."""
         decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
         per_pixel = _READERS * held_bytes(video, decoder) / (video.width * video.height) + _PIXEL_BYTES
-        fixed = _PROCESS_BYTES + (_FOLLOWING_BYTES if self._tracking else 0)
+        fixed = _PROCESS_BYTES + tracking_load(self._settings).fixed
         return Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:

@@ -30,7 +30,8 @@ class Point(NamedTuple):
 class Hint:
     """Where the object is on a frame: a box `(x, y, width, height)`, points, a mask `(H, W)`, or several of these.
 
-    All in pixels of the video. A mask is taken as it is; a box or points are a place to look.
+    All in pixels of the video. A mask is taken as it is; a box or points are a place to look, and a mask beside them is
+    a part of what is looked for.
     """
 
     frame: int

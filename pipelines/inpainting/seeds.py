@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipelines.inpainting.background import Footage, Scene
-from pipelines.inpainting.boxes import Box, Outline, crop_of, grown
+from pipelines.inpainting.background import Footage, Pixels, Scene
+from pipelines.inpainting.boxes import Box, Crop, Outline, crop_of, grown
 from pipelines.inpainting.hints import Hint, Mask, Point
 from pipelines.inpainting.silhouette import Colours, colours_of, form_of, grab_cut, moved_in
 
-_FEWEST_MOVED = 0.08
-"""Share of the box that must have moved for its outline to be told by that alone."""
+_FEWEST_FOUND = 0.08
+"""Share of the box from which what was found in it is taken for the object."""
+_MUCH_MORE = 0.4
+"""How much more, by its colours, makes what moves a part of the object: a little more is background of its colours."""
 _MARGIN = 0.6
 _POINT_REACH = 0.15
 """Of the picture's shorter side: how far around clicks an object is looked for."""
@@ -31,6 +33,8 @@ class Seed:
     colours: Colours
     given: Mask | None
     """The mask `(H, W)` of the video's size where the user painted one."""
+    slow: bool = False
+    """Whether only a part of it, such as its rim, moves against the background."""
 
     @property
     def filling(self) -> float:
@@ -44,21 +48,35 @@ def seeds_from(hints: Sequence[Hint], footage: Footage) -> dict[int, Seed]:
 
 
 def _seed(hint: Hint, footage: Footage) -> Seed:
-    """A painted mask is taken as it is; in a box, or around clicks, the object is cut out."""
+    """A painted mask alone is taken as it is; in a box, or around clicks, the object is cut out, paint and all."""
     with closing(footage.scenes(hint.frame, hint.frame + 1)) as scenes:
         scene = next(scenes)
-    pixels, scale = scene.view.pixels, footage.scale
-    if hint.mask is not None:
-        size = pixels.shape[1], pixels.shape[0]
-        small = cv2.resize(hint.mask.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
-        outline = (small > 0).astype(np.uint8)
-        box = np.array(cv2.boundingRect(outline), np.float64)
-    else:
-        points = [Point(p.x * scale, p.y * scale, p.on_object) for p in hint.points]
-        box = _box_around(points, scene) if hint.box is None else np.array(hint.box) * scale
-        outline = _cut_out(scene, box, points)
+    pixels, scale, slow = scene.view.pixels, footage.scale, False
+    points = [Point(p.x * scale, p.y * scale, p.on_object) for p in hint.points]
+    outline = _painted(hint, pixels.shape)
+    box = np.array(cv2.boundingRect(outline), np.float64)
+    looked_for = hint.box is not None or any(p.on_object for p in points)
+    if looked_for:
+        place = _box_around(points, scene) if hint.box is None else np.array(hint.box) * scale
+        box = place if hint.mask is None else _around_both(place, box)
+        outline, slow = _cut_out(scene, box, points, outline)
     form = form_of(outline[crop_of(box, pixels.shape).slices])
-    return Seed(hint.frame, box, outline, form, colours_of(pixels, outline), hint.mask)
+    given = None if looked_for else hint.mask
+    return Seed(hint.frame, box, outline, form, colours_of(pixels, outline), given, slow)
+
+
+def _painted(hint: Hint, shape: tuple[int, ...]) -> Outline:
+    """What the user painted, at work size; anything of a pixel counts."""
+    if hint.mask is None:
+        return np.zeros(shape[:2], np.uint8)
+    size = shape[1], shape[0]
+    small = cv2.resize(hint.mask.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
+    return (small > 0).astype(np.uint8)
+
+
+def _around_both(first: Box, second: Box) -> Box:
+    low, high = np.minimum(first[:2], second[:2]), np.maximum(first[:2] + first[2:], second[:2] + second[2:])
+    return np.concatenate([low, high - low])
 
 
 def _box_around(points: list[Point], scene: Scene) -> Box:
@@ -69,17 +87,21 @@ def _box_around(points: list[Point], scene: Scene) -> Box:
     low = np.maximum(clicked.min(axis=0) - reach, 0)
     high = np.minimum(clicked.max(axis=0) + reach, (columns, rows))
     region = np.concatenate([low, high - low])
-    _, labels = cv2.connectedComponents(_cut_out(scene, region, points))
+    outline, _ = _cut_out(scene, region, points, np.zeros((rows, columns), np.uint8))
+    _, labels = cv2.connectedComponents(outline)
     under = {int(labels[int(y), int(x)]) for x, y in clicked} - {0}
     found = np.isin(labels, list(under)).astype(np.uint8)
     return np.array(cv2.boundingRect(found), np.float64) if under else region
 
 
-def _cut_out(scene: Scene, box: Box, points: list[Point]) -> Outline:
-    """The outline of the object in `box`, `(H, W)`; an ellipse where nothing can be told.
+def _cut_out(scene: Scene, box: Box, points: list[Point], painted: Outline) -> tuple[Outline, bool]:
+    """The outline of the object in `box`, `(H, W)`, an ellipse where nothing can be told; and whether it is slow.
 
-    What moves is the object, and nothing outlines it better; where nothing does, or where a click says that it is
-    another thing that moves, GrabCut goes by the colours.
+    What is `painted` is part of it.
+
+    What moves is the object, and nothing outlines it better. But of a slow thing only a part moves against the
+    background, of a still one nothing: then GrabCut adds what the box has to itself by its colours. Where a click says
+    that what moves is another thing, colours alone count.
     """
     pixels = scene.view.pixels
     crop, inner = crop_of(grown(box, _MARGIN), pixels.shape), crop_of(box, pixels.shape)
@@ -88,15 +110,27 @@ def _cut_out(scene: Scene, box: Box, points: list[Point]) -> Outline:
     outline = np.zeros_like(inside)
     outline[crop.slices] = moved_in(scene, crop, inner)
     outline &= inside
-    refused = any(outline[int(p.y), int(p.x)] for p in points if not p.on_object)
-    if refused or outline.sum() < _FEWEST_MOVED * inner.area:
-        labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-        for x, y, on_object in points:
-            cv2.circle(labels, (int(x), int(y)), _DOT_PX, cv2.GC_FGD if on_object else cv2.GC_BGD, -1)
-        outline[crop.slices] = grab_cut(pixels[crop.slices], labels[crop.slices])
+    if any(outline[int(p.y), int(p.x)] for p in points if not p.on_object):
+        outline[...] = 0
+    outline |= painted
+    alike = _alike(pixels, crop, inside, points, painted)
+    slow = bool((alike & ~outline).sum() > _MUCH_MORE * outline.sum())
+    if slow:
+        outline |= alike
     for x, y, on_object in points:
         cv2.circle(outline, (int(x), int(y)), _DOT_PX, int(on_object), -1)
-    if outline.sum() < _FEWEST_MOVED * inner.area:
+    if outline.sum() < _FEWEST_FOUND * inner.area:
         x, y, width, height = box
         cv2.ellipse(outline, ((x + width / 2, y + height / 2), (width, height), 0), 1, -1)
-    return outline
+    return outline, slow
+
+
+def _alike(pixels: Pixels, crop: Crop, inside: Outline, points: list[Point], painted: Outline) -> Outline:
+    """What lies `inside` and has other colours than the rest of `crop`."""
+    labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
+    labels[painted > 0] = cv2.GC_FGD
+    for x, y, on_object in points:
+        cv2.circle(labels, (int(x), int(y)), _DOT_PX, cv2.GC_FGD if on_object else cv2.GC_BGD, -1)
+    alike = np.zeros_like(inside)
+    alike[crop.slices] = grab_cut(pixels[crop.slices], labels[crop.slices])
+    return alike

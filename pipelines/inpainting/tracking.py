@@ -143,14 +143,14 @@ def _mask(scene: Scene, footage: Footage, seed: Seed, place: _Place) -> Mask:
 
 
 def _outline(scene: Scene, seed: Seed, box: Box, crop: Crop) -> Outline:
-    """The object in `crop`, without gaps: what moves about its box, and the form that somebody painted.
+    """The object in `crop`, without gaps: what moves about its box, and the form of a slow or a painted one.
 
     Where little moves: its form, and what GrabCut finds.
     """
     form = form_in(seed.form, box, crop)
     found = _seen(scene, seed, box, crop, form)
-    # A slow thing moves at its rim alone, and a mask with gaps leaves pieces of it.
-    return without_gaps(found | form if seed.given is not None else found)
+    # A mask with gaps leaves pieces of it.
+    return without_gaps(found | form if seed.slow or seed.given is not None else found)
 
 
 def _seen(scene: Scene, seed: Seed, box: Box, crop: Crop, form: Outline) -> Outline:

@@ -69,6 +69,10 @@ class WalkStage(OneFile):
         found: np.void = records[at - span.start]
         return found
 
+    def kept(self, span: Span) -> tuple[str, ...]:
+        """The span's file, below the job folder."""
+        return (f"{self.folder}/{span.name}{self.suffix}",)
+
     def sink(self, job: Assignment, path: Path) -> Sink:
         """A writer of the span's records."""
         return _RecordSink(path)
@@ -82,27 +86,20 @@ class WalkStage(OneFile):
         return None
 
 
-class MaskStage:
-    """The masks themselves, as small films that can be looked at; and the frames where the object was lost."""
+class MaskFilms:
+    """What a stage of masks keeps: small films that can be looked at, and the frames where the object was lost."""
 
     name = "masks"
     folder = FOLDER
     suffix = SUFFIX
 
-    def __init__(self, on: WalkStage, back: WalkStage) -> None:
-        self._on = on
-        self._back = back
-
-    def compute(self, job: Assignment, start: int, stop: int) -> Generator[Tracked]:
-        """Where the object is on frames `[start, stop)`."""
-        footage, seeds = followed(job)
-        on, back = (walk.records(job, start, stop) for walk in (self._on, self._back))
-        with closing(masks(footage, seeds, on, back, start, stop)) as found:
-            yield from found
-
     def sink(self, job: Assignment, path: Path) -> Sink:
         """A film of the span's masks, and a list of where the object was lost."""
         return _MaskSink(job, path)
+
+    def kept(self, span: Span) -> tuple[str, ...]:
+        """The span's list and film, below the job folder."""
+        return _lost_name(span), f"{self.folder}/{span.name}{self.suffix}"
 
     def has_all(self, job: Assignment, span: Span) -> bool:
         """Whether the list is there."""
@@ -115,6 +112,21 @@ class MaskStage:
     def value(self, item: Tracked) -> float | None:
         """No curve."""
         return None
+
+
+class MaskStage(MaskFilms):
+    """The masks themselves, drawn where the walks have been."""
+
+    def __init__(self, on: WalkStage, back: WalkStage) -> None:
+        self._on = on
+        self._back = back
+
+    def compute(self, job: Assignment, start: int, stop: int) -> Generator[Tracked]:
+        """Where the object is on frames `[start, stop)`."""
+        footage, seeds = followed(job)
+        on, back = (walk.records(job, start, stop) for walk in (self._on, self._back))
+        with closing(masks(footage, seeds, on, back, start, stop)) as found:
+            yield from found
 
 
 def lost_frames(job: Assignment) -> Generator[int]:
@@ -130,7 +142,11 @@ def mirrored(whole: Span, span: Span) -> Span:
 
 
 def _lost_path(job: Assignment, span: Span) -> Path:
-    return job.folder / _LOST / f"{span.name}.json"
+    return job.folder / _lost_name(span)
+
+
+def _lost_name(span: Span) -> str:
+    return f"{_LOST}/{span.name}.json"
 
 
 class _RecordSink:

@@ -88,7 +88,7 @@ class Recurrence(nn.Module):
         self.fusion = nn.Conv2d(2 * WIDTH, WIDTH, 1)
 
     def forward(self, features: list[Tensor]) -> Iterator[Tensor]:
-        """(1, 128, h, w) each, in order. Holds twice the features, and takes them out of the list as it goes."""
+        """(1, 128, h, w) each, in order; nothing comes before all went by once. Holds as much again."""
         returned = list(self._carried("backward_", ((x,) for x in reversed(features))))
         returned.reverse()
         pairs = zip(features, returned, strict=True)

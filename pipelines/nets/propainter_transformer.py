@@ -140,7 +140,9 @@ class Attention(nn.Module):
         for number, frame in enumerate(asked):
             near = windows[frame, plain]
             place, other = divmod(frame - parity, 2)
-            here = table[place, : count * size].view(count, size, -1)[plain] if not other else self._known(near)
+            here = (
+                table[place, : count * size].view(count, size, -1)[plain] if not other else self._known(near)
+            )
             result[number, plain] = _attended(self.query(near), here)
 
     def _known(self, tokens: Tensor) -> Tensor:

@@ -36,9 +36,6 @@ class Features:
     def __getitem__(self, which: slice) -> "Features":
         return Features(self.fmap[which], self.net[which], self.inp[which])
 
-    def __add__(self, other: "Features") -> "Features":
-        return join(self, other)
-
 
 def join(*some: Features) -> Features:
     """Features of these frames, then of those."""

@@ -81,7 +81,9 @@ def flows(folder: Path, height: int, width: int, runs: int) -> list[Row]:
     one, other = frames[:1], frames[1:]
 
     def published() -> Tensor:
-        return torch.cat((plain.raft(weights, one, other, ITERATIONS), plain.raft(weights, other, one, ITERATIONS)))
+        return torch.cat(
+            (plain.raft(weights, one, other, ITERATIONS), plain.raft(weights, other, one, ITERATIONS))
+        )
 
     def ours() -> Tensor:
         known = network.features(frames[:1])
@@ -141,8 +143,8 @@ def windows(folder: Path, height: int, width: int, share: float, runs: int) -> l
     fast, everywhere = (min(times) + one / STEP for one in (part, whole))
     return [
         ("generator, a frame and a fifth of a window", slow / STEP, fast, difference),
-        ("  the same, painting everywhere", slow / STEP, everywhere, difference),
-        ("  of it: encoder", float("nan"), min(times), 0.0),
+        ("of it, where the picture is painted everywhere", 0.0, everywhere, 0.0),
+        ("of it, to encode", 0.0, min(times), 0.0),
     ]
 
 
@@ -156,21 +158,32 @@ def holes(frames: int, height: int, width: int, share: float) -> Tensor:
 
 
 def table(rows: list[Row], arguments: argparse.Namespace) -> str:
-    summed = [row for row in rows if not row[0].startswith(" ")]
-    total = ("all", sum(row[1] for row in summed), sum(row[2] for row in summed), max(row[3] for row in summed))
-    machine = f"{platform.machine()} {platform.processor()}, torch {torch.__version__}".replace(" ,", ",")
+    summed = [row for row in rows if not row[0].startswith("of it")]
+    total = (
+        "all",
+        sum(row[1] for row in summed),
+        sum(row[2] for row in summed),
+        max(row[3] for row in summed),
+    )
     lines = [
-        f"ProPainter's networks at {arguments.size}, {arguments.threads} thread(s), a hole of {arguments.hole:.0%} of "
-        f"each side; {machine}",
-        f"{'CPU seconds per frame':46} {'plainly':>8} {'here':>8} {'ratio':>6} {'difference':>11}",
+        f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}; {arguments.size}, "
+        f"{arguments.threads} thread(s), a hole of {arguments.hole:.0%} of each side.",
+        "",
+        "| CPU seconds a frame | plainly | ours | ratio | apart by at most |",
+        "|---|---|---|---|---|",
     ]
-    for name, slow, fast, difference in [*rows, total]:
-        lines.append(f"{name:46} {slow:8.3f} {fast:8.3f} {fast / slow:6.2f} {difference:11.1e}")
-    return "\n".join(lines).replace("nan", "   ")
+    for name, slow, fast, apart in [*rows, total]:
+        compared = (
+            f"{slow:.2f} | {fast:.2f} | {fast / slow:.2f} | {apart:.0e}" if slow else f"| {fast:.2f} | | "
+        )
+        lines.append(f"| {name} | {compared} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", default="432x240")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--weights", type=Path)
@@ -188,7 +201,7 @@ def main() -> None:
         rows += windows(folder, height, width, arguments.hole, arguments.runs)
     text = table(rows, arguments)
     print(text)
-    (HERE / "results" / f"propainter-{arguments.size}.txt").write_text(text + "\n")
+    (HERE / "results" / "propainter.md").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,10 @@ def raft_lookup(pyramid: list[Tensor], at: Tensor) -> Tensor:
     steps = torch.arange(-4, 5).float()
     window = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)
     centres = at.reshape(-1, 1, 1, 2)
-    found = [sample(level, centres / 2**i + window).view(frames, height, width, 81) for i, level in enumerate(pyramid)]
+    found = [
+        sample(level, centres / 2**i + window).view(frames, height, width, 81)
+        for i, level in enumerate(pyramid)
+    ]
     return torch.cat(found, -1).permute(0, 3, 1, 2)
 
 
@@ -115,7 +118,9 @@ def raft(weights: Weights, image1: Tensor, image2: Tensor, iterations: int) -> T
         f = F.relu(conv(weights, f"{name}.encoder.convf2", f))
         o = F.relu(conv(weights, f"{name}.encoder.conv", torch.cat((c, f), 1)))
         net = raft_gru(weights, net, torch.cat((inp, o, flow), 1))
-        delta = conv(weights, f"{name}.flow_head.conv2", F.relu(conv(weights, f"{name}.flow_head.conv1", net)))
+        delta = conv(
+            weights, f"{name}.flow_head.conv2", F.relu(conv(weights, f"{name}.flow_head.conv1", net))
+        )
         at = at + delta.permute(0, 2, 3, 1)
         mask = 0.25 * conv(weights, f"{name}.mask.2", F.relu(conv(weights, f"{name}.mask.0", net)))
         shares = mask.view(frames, 1, 9, 8, 8, h, w).softmax(2)
@@ -138,7 +143,9 @@ def deform(weights: Weights, name: str, x: Tensor, off: Tensor, mod: Tensor) -> 
     return (weight.flatten(1) @ columns + bias[:, None]).view(1, -1, h, w)
 
 
-def align(weights: Weights, name: str, x: Tensor, cond: Tensor, reach: float, flow: Tensor | None = None) -> Tensor:
+def align(
+    weights: Weights, name: str, x: Tensor, cond: Tensor, reach: float, flow: Tensor | None = None
+) -> Tensor:
     for i in (0, 2, 4):
         cond = leaky(conv(weights, f"{name}.conv_offset.{i}", cond), 0.1)
     o1, o2, m = conv(weights, f"{name}.conv_offset.6", cond).chunk(3, 1)
@@ -165,7 +172,9 @@ def recurrence(weights: Weights, xs: list[Tensor]) -> Tensor:
             if outs:
                 p2 = outs[-2] if len(outs) > 1 else p
                 key = f"feat_prop_module.deform_align.{name}"
-                p = align(weights, key, torch.cat((outs[-1], p2), 1), torch.cat((outs[-1], xs[i], p2), 1), 5.0)
+                p = align(
+                    weights, key, torch.cat((outs[-1], p2), 1), torch.cat((outs[-1], xs[i], p2), 1), 5.0
+                )
             back = [passes["backward_"][i]] if passes else []
             key = f"feat_prop_module.backbone.{name}"
             y = leaky(conv(weights, f"{key}.0", torch.cat((xs[i], *back, p), 1)), 0.1)
@@ -205,7 +214,9 @@ def encode(weights: Weights, x: Tensor) -> Tensor:
     return x
 
 
-def propagate(weights: Weights, enc: list[Tensor], pm: list[Tensor], fwd: Tensor, bwd: Tensor) -> list[Tensor]:
+def propagate(
+    weights: Weights, enc: list[Tensor], pm: list[Tensor], fwd: Tensor, bwd: Tensor
+) -> list[Tensor]:
     current, n, results = enc, len(enc), []
     for name, order in (("backward_1", range(n)[::-1]), ("forward_1", range(n))):
         outs: list[Tensor] = []
@@ -223,7 +234,10 @@ def propagate(weights: Weights, enc: list[Tensor], pm: list[Tensor], fwd: Tensor
         results.append(current)
     fused = [torch.cat((b, f, m), 1) for b, f, m in zip(*results, pm, strict=True)]
     key = "feat_prop_module.fuse"
-    return [conv(weights, f"{key}.2", leaky(conv(weights, f"{key}.0", x))) + e for x, e in zip(fused, enc, strict=True)]
+    return [
+        conv(weights, f"{key}.2", leaky(conv(weights, f"{key}.0", x))) + e
+        for x, e in zip(fused, enc, strict=True)
+    ]
 
 
 def cut(x: Tensor) -> Tensor:

@@ -138,6 +138,13 @@ def test_axe_finds_nothing_serious(
     look("the system, and why this preset")
     page.keyboard.press("Escape")
 
+    tab(page, "inpaint").click()
+    page.locator("#inpaint-file input[type=file]").set_input_files(clip)
+    page.locator(".lt-pad canvas").wait_for()
+    page.locator("#inpaint-setting-box textarea").fill("10,10,40,40@0 10,10,40,40@39")
+    page.locator("#inpaint-marked .lt-turn").first.wait_for()
+    look("a video to be marked")
+
     go.set()
     tab(page, "score").click()
     page.locator(".lt-worst img").wait_for()

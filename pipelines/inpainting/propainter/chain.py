@@ -25,7 +25,7 @@ from pipelines.spans import Span
 
 
 @dataclass(frozen=True)
-class Plan:
+class Recipe:
     """How a chain computes: the published numbers of a schedule, and sizes that change no result.
 
     `block` is how many pairs of frames are on one place of the grid on which flows are estimated, `capacity` how many
@@ -56,21 +56,21 @@ class Chain:
         read: Read,
         networks: Networks,
         ladder: Ladder,
-        plan: Plan,
+        recipe: Recipe,
         span: Span,
         flow_mask: Mask | None = None,
         look: Callable[[], None] = lambda: None,
     ) -> None:
-        self._span, self._schedule = span, plan.schedule
-        begin = plan.schedule.begin(span)
-        first = begin.frame // plan.block * plan.block
-        self.footage = Footage(read(first, plan.schedule.frames), first)
-        work = Work(self.footage, networks, ladder, plan.schedule, look)
-        self.estimator = Estimator(work, plan.iterations, plan.block)
+        self._span, self._schedule = span, recipe.schedule
+        begin = recipe.schedule.begin(span)
+        first = begin.frame // recipe.block * recipe.block
+        self.footage = Footage(read(first, recipe.schedule.frames), first)
+        work = Work(self.footage, networks, ladder, recipe.schedule, look)
+        self.estimator = Estimator(work, recipe.iterations, recipe.block)
         self.completion = Completion(work, self.estimator, begin.flow_chunk, flow_mask)
         self.propagation = Propagation(work, self.completion, begin.image_chunk)
-        self.painter = Painter(work, self.completion, self.propagation, plan.capacity)
-        self._block = plan.block
+        self.painter = Painter(work, self.completion, self.propagation, recipe.capacity)
+        self._block = recipe.block
         self.blended: dict[int, Colours] = {}
 
     def frames(self, on_window: Callable[[int], None] = lambda middle: None) -> Generator[Painted]:

@@ -8,7 +8,7 @@ from memory.ladder import Effort, Ladder, Rung, standard_rungs
 from pipelines.inpainting.filling import Filled
 from pipelines.inpainting.given import read_pixels, settings_of
 from pipelines.inpainting.propainter.canvas import Canvas
-from pipelines.inpainting.propainter.chain import Chain, Painted, Plan
+from pipelines.inpainting.propainter.chain import Chain, Painted, Recipe
 from pipelines.inpainting.propainter.fitting import ON_DEMAND
 from pipelines.inpainting.propainter.loading import load_networks
 from pipelines.inpainting.propainter.reading import read_results, read_work
@@ -79,7 +79,7 @@ def schedule_of(settings: InpaintSettings, frames: int) -> Schedule:
 def _painted(job: Assignment, canvas: Canvas, span: Span) -> Generator[Painted]:
     settings, first = settings_of(job), job.frames.start
     networks = load_networks(settings.weights, job.device)
-    plan = Plan(
+    recipe = Recipe(
         schedule_of(settings, len(job.frames)),
         settings.raft_iter,
         job.plan.batch_frames,
@@ -89,7 +89,7 @@ def _painted(job: Assignment, canvas: Canvas, span: Span) -> Generator[Painted]:
         lambda start, stop: read_work(job, canvas, first + start, first + stop),
         networks,
         _way_down(job, networks),
-        plan,
+        recipe,
         Span(span.start - first, span.stop - first),
         canvas.flow_mask,
         job.look,

@@ -19,6 +19,7 @@ from pipelines.errors import BadInput
 from pipelines.inpainting import tracks
 from pipelines.inpainting.checking import overlay_size
 from pipelines.inpainting.given import read_masks
+from pipelines.inpainting.marking import check_marks
 from pipelines.inpainting.masks import dilate, open_masks
 from pipelines.inpainting.overlay import framed_as_lost, laid_over
 from pipelines.inpainting.tracking import RECORD, Tracked
@@ -31,6 +32,7 @@ from pipelines.stages import Assignment
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 from pipelines.worker import InProcess
+from presets.tiers import own_tiers
 
 from .conftest import disc, encode, white
 
@@ -74,7 +76,7 @@ def ask(folder: Path, clip: Path, *masks: Path, **settings: object) -> Job:
 
 
 def step(job: Job, **more: object) -> events.Event:
-    job.journal.append(events.Queued(job=job.id, task="track", name="clip"))
+    job.journal.append(events.Queued(job=job.id, task=job.record().task, name="clip"))
     run_job(job, **more)
     return [event for event, _ in job.journal.read()][-1]
 
@@ -177,6 +179,108 @@ def test_the_film_of_what_was_followed_given_back(tmp_path, clip) -> None:
     whole = result(ask(tmp_path / "whole", clip, tmp_path / "mask.png", box=("4,23,17,17@0",), end=0.8))
     for name in ("result", "mask", "scores", "report"):
         assert getattr(outputs, name).read_bytes() == getattr(whole, name).read_bytes(), name
+
+
+def test_a_film_that_was_corrected_is_what_is_removed(tmp_path, clip, follows) -> None:
+    made = result(ask(tmp_path / "jobs", clip, box=("4,23,17,17@0",))).mask
+    frames = [frame.rgb() for frame in read_frames(probe(made))]
+    frames[7] = np.zeros_like(frames[7])
+    frames[20][5:25, 60:90] = 255
+    lossy = encode(tmp_path / "corrected.mp4", frames, "-c:v", "libx264", "-pix_fmt", "yuv444p", "-crf", "18")
+    job = ask(tmp_path / "jobs", clip, lossy, mask_dilation=0)
+    assert step(job).type == "done"
+    masks = masks_of(assigned(job))
+    assert not masks[7].any() and masks[20][8:22, 63:87].all()
+    assert (masks[12] != (frames[12][..., 0] > 127)).mean() < 0.01
+
+
+# -- followed once -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def follows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Following that knows where the disc is; the frames that are followed, once more for each time."""
+    followed: list[int] = []
+
+    def walk(*given: int, **more: object) -> Generator[np.ndarray]:
+        yield from (np.zeros(1, RECORD) for _ in range(*given[2:]))
+
+    def masks(*given: int) -> Generator[Tracked]:
+        for i in range(*given[4:]):
+            followed.append(i)
+            yield Tracked(i, (0, 0, 1, 1), disc_at(i), False, 1.0)
+
+    monkeypatch.setattr(tracks, "follow", walk)
+    monkeypatch.setattr(tracks, "masks", masks)
+    return followed
+
+
+def remove(folder: Path, clip: Path, *masks: Path, **settings: object) -> Job:
+    asked = InpaintSettings(engine="flow", quality="draft", **settings)
+    return Job.create(folder, "inpaint", (clip, *masks), asked, 1)
+
+
+def taken_over(job: Job) -> list[str]:
+    """The spans whose masks a new job has when it begins."""
+    check_marks(assigned(job))
+    return sorted(path.stem for path in (job.folder / "state/masks").glob("*"))
+
+
+def test_what_was_checked_is_removed_without_following_it_again(tmp_path, clip, follows) -> None:
+    hints = {"box": ("4,23,17,17@0",), "point": ("40,30@14",)}
+    result(ask(tmp_path / "jobs", clip, **hints, mask_dilation=9))
+    assert follows == list(range(FRAMES))
+    outputs = result(remove(tmp_path / "jobs", clip, **hints, crf=30))
+    assert len(follows) == FRAMES, "neither dilation nor encoding changes what is followed"
+    alone = result(remove(tmp_path / "alone", clip, **hints, crf=30))
+    assert len(follows) == 2 * FRAMES
+    assert outputs.mask.read_bytes() == alone.mask.read_bytes()
+    assert outputs.result.read_bytes() == alone.result.read_bytes()
+
+
+def test_only_the_masks_of_the_same_question_are_taken_over(tmp_path, clip, follows) -> None:
+    box, jobs = {"box": ("4,23,17,17@0",)}, tmp_path / "jobs"
+    mark = tmp_path / "mask_0.png"
+    white(disc_at(0)).save(mark)
+    result(ask(jobs, clip, **box))
+    result(ask(jobs, clip, mark, track=True))
+    assert len(taken_over(remove(jobs, clip, **box))) == 4
+    assert len(taken_over(remove(jobs, clip, mark, **box))) == 4, "what goes besides is not followed"
+    assert len(taken_over(remove(jobs, clip, mark, track=True))) == 4
+    white(disc_at(1)).save(mark)
+    assert taken_over(remove(jobs, clip, mark, track=True)) == [], "other paint"
+    for other in ({"box": ("5,23,17,17@0",)}, {**box, "end": 1.0}, {**box, "point": ("40,30@14",)}):
+        assert taken_over(remove(jobs, clip, **other)) == [], other
+    assert taken_over(remove(tmp_path / "others", clip, **box)) == []
+
+
+def test_of_a_job_that_was_stopped_what_is_whole_is_taken_over(tmp_path, clip, follows, monkeypatch) -> None:
+    cut = ask(tmp_path, clip, box=("4,23,17,17@0",))
+    assert step(cut, **stop_after(FRAMES + FRAMES + 24)).type == "paused"
+    (cut.folder / "state/lost/00000000-00000010.json").unlink()
+    real, links = Path.hardlink_to, []
+
+    def refuse(path: Path, source: Path) -> None:
+        links.append(source)
+        if len(links) % 2:
+            raise PermissionError("no links here")
+        real(path, source)
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    job = remove(tmp_path, clip, box=("4,23,17,17@0",))
+    assert taken_over(job) == ["00000010-00000020"]
+    walked = ("state/back", "state/on")
+    for place in (*walked, "state/lost"):
+        for path in (job.folder / place).iterdir():
+            assert path.read_bytes() == (cut.folder / place / path.name).read_bytes()
+    assert [len(list((job.folder / place).iterdir())) for place in walked] == [4, 4]
+    assert taken_over(job) == ["00000010-00000020"], "once more changes nothing"
+
+
+def test_both_tasks_cut_a_video_into_the_same_spans() -> None:
+    tiers = own_tiers()
+    for length in ("short", "medium", "long"):
+        assert tiers.track.length[length].span_frames == tiers.inpaint.length[length].span_frames
 
 
 def test_masks_of_a_part_are_taken_for_that_part_alone(tmp_path, clip) -> None:

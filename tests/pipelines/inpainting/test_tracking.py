@@ -75,6 +75,24 @@ def test_a_painted_mask_is_taken_as_it_is(clip: Clip) -> None:
     covers(clip, found, most_area=2.5)
 
 
+def test_paint_beside_a_box_is_a_part_of_what_is_looked_for(clip: Clip) -> None:
+    middle = np.zeros_like(clip.truth[20])
+    x, y = (round(side) for side in across(20))
+    middle[y - 3 : y + 4, x - 3 : x + 4] = True
+    beside = np.zeros_like(middle)
+    beside[100:110, 10:22] = True
+    footage = Footage.of(clip.frames_from, Span(0, 60))
+    (seed,) = seeds_from([Hint(20, box=clip.box(20), mask=middle | beside)], footage).values()
+    assert seed.given is None
+    assert (
+        seed.outline[beside].all()
+        and (clip.truth[20] & (seed.outline > 0)).sum() > 0.9 * clip.truth[20].sum()
+    )
+    covers(clip, tracked(clip, Hint(20, box=clip.box(20), mask=middle)))
+    (alone,) = seeds_from([Hint(20, mask=middle, points=(Point(5, 5, on_object=False),))], footage).values()
+    assert alone.given is not None
+
+
 def test_a_still_thing_is_cut_out_by_its_colours_and_a_click_can_refuse_a_part() -> None:
     frame = np.full((80, 120, 3), (60, 110, 70), np.uint8)
     frame[30:60, 20:50] = (220, 60, 40)
@@ -89,6 +107,17 @@ def test_a_still_thing_is_cut_out_by_its_colours_and_a_click_can_refuse_a_part()
     assert red.outline[45, 30]
     assert not red.outline[45, 65]
     assert not red.outline[28, 100]
+
+
+def test_of_a_slow_thing_in_a_box_all_is_followed_not_its_rim() -> None:
+    clip = disc_clip(26, lambda index: (60 + 0.4 * index, 68), pan=0)
+    x, y, width, height = clip.box(0)
+    hint = Hint(0, box=(x - 4, y - 4, width + 8, height + 8))
+    (seed,) = seeds_from([hint], Footage.of(clip.frames_from, Span(0, 26))).values()
+    assert (clip.truth[0] & (seed.outline > 0)).sum() > 0.95 * clip.truth[0].sum()
+    found = tracked(clip, hint)
+    assert not any(item.lost for item in found)
+    covers(clip, found, least=0.95)
 
 
 def test_cutting_out_does_not_depend_on_what_was_cut_before() -> None:

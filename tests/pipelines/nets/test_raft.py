@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipelines.errors import WeightsBroken
 from pipelines.nets import raft_correlation
-from pipelines.nets.raft import Features, Raft, load_raft
+from pipelines.nets.raft import Features, Raft, join, load_raft
 from pipelines.nets.raft_correlation import Correlation
 from pipelines.nets.raft_update import MotionEncoder
 
@@ -72,7 +72,7 @@ def test_correlations_on_demand_are_the_same(
 
 
 def test_pairs_do_not_see_each_other(network: Raft, features: Features) -> None:
-    here, there = features + features[:1], features[1:] + features[:1] + features[:1]
+    here, there = join(features, features[:1]), join(features[1:], features[:1], features[:1])
     together = network.flows(here, there, 2)
     for index in range(len(here)):
         alone = network.flows(here[index : index + 1], there[index : index + 1], 2)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memory.ladder import Effort, Ladder
-from pipelines.inpainting.propainter.chain import Chain, Painted, Plan
+from pipelines.inpainting.propainter.chain import Chain, Painted, Recipe
 from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.inpainting.propainter.work import Networks
 from pipelines.nets.raft import Features
@@ -98,7 +98,7 @@ def clip(frames: int, seed: int = 0, holes: Any = lambda index: True) -> tuple[n
 def chain_over(
     pictures: np.ndarray,
     masks: np.ndarray,
-    plan: Plan,
+    plan: Recipe,
     span: Span | None = None,
     *,
     flow_mask: Any = None,
@@ -120,7 +120,7 @@ def streamed(*given: Any, **more: Any) -> list[Painted]:
 
 
 def whole(
-    pictures: np.ndarray, masks: np.ndarray, plan: Plan, flow_mask: Any = None
+    pictures: np.ndarray, masks: np.ndarray, plan: Recipe, flow_mask: Any = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every frame and what is unknown of it, stage after stage over all of the video."""
     nets, order = networks(), plan.schedule

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from memory.ladder import Effort, Ladder, Step, standard_rungs
-from pipelines.inpainting.propainter.chain import Painted, Plan
+from pipelines.inpainting.propainter.chain import Painted, Recipe
 from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.spans import Span
 
@@ -17,8 +17,8 @@ SHAPES = [(12, 6, 3), (10, 4, 5), (7, 5, 2), (4, 2, 3), (80, 10, 10)]
 
 def plan_of(
     frames: int, shape: tuple[int, int, int] = (12, 6, 3), block: int = 1, capacity: int = 64
-) -> Plan:
-    return Plan(Schedule(frames, *shape), 7, block, capacity)
+) -> Recipe:
+    return Recipe(Schedule(frames, *shape), 7, block, capacity)
 
 
 def pictures(painted: list[Painted]) -> np.ndarray:
@@ -82,6 +82,24 @@ def test_any_span_on_its_own_is_what_the_whole_run_gives(holes, block):
     painted = streamed(given, masks, plan)
     for span in (Span(0, 1), Span(13, 14), Span(17, 41), Span(36, 60), Span(59, 60)):
         assert same(streamed(given, masks, plan, span), painted[span.start : span.stop])
+
+
+def test_flows_are_estimated_in_the_same_company_wherever_a_span_starts(monkeypatch):
+    given, masks = clip(60)
+
+    def companies(span: Span) -> set[tuple[float, ...]]:
+        nets, seen = networks(), set[tuple[float, ...]]()
+        flows = nets.raft.flows
+
+        def look(here, *others, **more):
+            seen.add(tuple(here.net.tolist()))
+            return flows(here, *others, **more)
+
+        monkeypatch.setattr(nets.raft, "flows", look)
+        streamed(given, masks, plan_of(60, block=4), span, nets=nets)
+        return seen
+
+    assert companies(Span(50, 60)) <= companies(Span(0, 60))
 
 
 def test_what_is_unknown_of_flows_may_be_more_than_what_is_filled():

@@ -11,7 +11,7 @@ import torch
 from memory.ladder import Effort, Ladder
 from pipelines.inpainting.masks import dilate
 from pipelines.inpainting.propainter.canvas import Canvas
-from pipelines.inpainting.propainter.chain import Chain, Painted, Plan
+from pipelines.inpainting.propainter.chain import Chain, Painted, Recipe
 from pipelines.inpainting.propainter.loading import load_networks
 from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.nets.image_propagation import Update, codes_of, nothing, passage, propagate, unknown_of
@@ -86,7 +86,7 @@ def painted(
             yield canvas.small_frame(frames[index]), canvas.small_hole(hole(index))
 
     schedule = Schedule(count, settings.subvideo_length, settings.neighbor_length, settings.ref_stride)
-    plan = Plan(schedule, settings.raft_iter)
+    plan = Recipe(schedule, settings.raft_iter)
     networks, ladder = load_networks(weights, "cpu"), Ladder(Effort(1), ())
     chain = Chain(read, networks, ladder, plan, span or Span(0, count), canvas.flow_mask)
     return canvas, list(chain.frames())

@@ -92,6 +92,16 @@ def test_a_span_begins_where_all_that_it_asks_for_can_be_computed(schedule, data
 
 
 @given(SCHEDULES, st.data())
+def test_flows_are_needed_where_a_window_that_uses_them_has_a_hole(schedule, data):
+    start = data.draw(st.integers(0, max(0, schedule.flows - 1)))
+    flows = Span(start, data.draw(st.integers(start + 1, start + 140)))
+    windows = [schedule.window(middle).local for middle in range(0, schedule.frames, schedule.step)]
+    used = [near for near in windows if near.start < flows.stop and flows.start < near.stop - 1]
+    if used:
+        assert schedule.near(flows) == Span(used[0].start, used[-1].stop)
+
+
+@given(SCHEDULES, st.data())
 def test_what_is_used_again_is_known(schedule, data):
     middles = range(0, schedule.frames, schedule.step)
     middle = data.draw(st.sampled_from(middles))

@@ -1,15 +1,19 @@
 """Items of a stage, whatever memory does: when it ends, the same frame is computed again with less."""
 
+import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from memory.ladder import Effort, Ladder, Rung, Step
 from pipelines.errors import DamagedVideo
 from pipelines.spans import Span
 from pipelines.stages import Assignment, Stage
+from pipelines.whole import write_whole
 
 _QUIET_FRAMES = 240
+_DIGITS = ("float16", "float32")
 _END = object()
 
 
@@ -17,8 +21,9 @@ class Supply:
     """The items of `stage`, one a frame, as an unbroken chain where memory allows.
 
     When memory ends, the chain is dropped and one that is a rung lower is opened at the frame that failed: any span can
-    be computed on its own, so nothing finished is repeated. `check` is called before every item and may raise
-    MemoryError. Holds what the chain holds.
+    be computed on its own, so nothing finished is repeated. What was lowered so that the result changed is kept with
+    the job: a run that is resumed goes on with it. `check` is called before every item, and by stages that compute for
+    long without one; it may raise MemoryError. Holds what the chain holds.
     Raises the first out-of-memory error where nothing smaller is left.
     """
 
@@ -37,11 +42,12 @@ class Supply:
         self._at = 0
         self._chain: Generator[Any] | None = None
         self._opened_with: Effort | None = None
-        self._on_step = lambda step: on_step(self._at, step)
+        self._on_step = on_step
+        self._lowered = _Lowered(job.folder / "state" / f"{stage.name}-lowered.json")
         self._ladder = Ladder(
-            Effort(window=job.plan.window_frames, batch=job.plan.batch_frames),
+            self._lowered.of(Effort(window=job.plan.window_frames, batch=job.plan.batch_frames)),
             rungs,
-            on_step=self._on_step,
+            on_step=self._told,
             quiet_windows=_QUIET_FRAMES,
         )
 
@@ -60,7 +66,8 @@ class Supply:
         if self._chain is None or effort != self._opened_with:
             self._drop()
             plan = replace(self._job.plan, window_frames=effort.window, batch_frames=effort.batch)
-            job = replace(self._job, plan=plan, effort=effort, on_step=self._on_step, look=self._check)
+            lowered = self._lowered.of(effort)
+            job = replace(self._job, plan=plan, effort=lowered, on_step=self._told, look=self._check)
             self._chain = self._stage.compute(job, self._at, stop)
             self._opened_with = effort
         try:
@@ -76,7 +83,31 @@ class Supply:
             )
         return item
 
+    def _told(self, step: Step) -> None:
+        """A step of the ladder here, or of one that a chain has of its own."""
+        if step.change == "changes":
+            self._lowered.add(step.after)
+        self._on_step(self._at, step)
+
     def _drop(self) -> None:
         chain, self._chain = self._chain, None
         if chain is not None:
             chain.close()
+
+
+class _Lowered:
+    """What was lowered so that the result changed, in a file that is complete or absent."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._effort = Effort.from_json(json.loads(path.read_bytes())) if path.is_file() else Effort(window=1)
+
+    def of(self, effort: Effort) -> Effort:
+        """`effort` with no more digits and pixels than are left."""
+        digits = min(effort.precision, self._effort.precision, key=_DIGITS.index)
+        return replace(effort, precision=digits, scale=min(effort.scale, self._effort.scale))
+
+    def add(self, effort: Effort) -> None:
+        """Keep what `effort` lowered further."""
+        self._effort = self.of(effort)
+        write_whole(self._path, json.dumps(self._effort.to_json()).encode())

@@ -99,11 +99,12 @@ def _painted(job: Assignment, canvas: Canvas, span: Span) -> Generator[Painted]:
 
 def _way_down(job: Assignment, networks: Networks) -> Ladder:
     """What is tried again where memory ends inside the chain, whose state is on the host and outlives that."""
+    precisions = {str(job.choice.values["precision"]), job.effort.precision if job.effort else "float32"}
     effort = Effort(
         job.plan.window_frames,
         job.plan.batch_frames,
         tile_px=1 if job.choice.values["correlation"] == ON_DEMAND else None,
-        precision=str(job.choice.values["precision"]),
+        precision="float16" if "float16" in precisions else "float32",
     )
     harmful = networks.device != "cpu" and not settings_of(job).reference_output
     rungs = standard_rungs(

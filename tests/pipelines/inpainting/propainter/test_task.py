@@ -267,6 +267,36 @@ def test_the_size_is_lowered_last_and_never_for_the_published_output(
     assert isinstance(ending, events.Failed if published else events.Done)
 
 
+def test_a_size_that_was_lowered_stays_lowered_when_a_run_is_resumed(ask, frames, masks, monkeypatch):
+    widths = set[int]()
+
+    def small_room(folder: Path, device: str) -> Any:
+        nets = networks()
+        encode = nets.generator("float32").encode
+
+        def fits(frames: Any, *masks: Any) -> Any:
+            widths.add(frames.shape[-1])
+            if frames.shape[-1] > 200:
+                raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+            return encode(frames, *masks)
+
+        monkeypatch.setattr(nets.generator("float32"), "encode", fits)
+        return nets
+
+    monkeypatch.setattr(filler, "load_networks", small_room)
+    job = ask(enlarged(frames), masks, width=256, height=168)
+
+    def stop(event: events.Event) -> None:
+        if isinstance(event, events.Segment):
+            job.request("pause")
+
+    assert isinstance(run(job, echo=stop), events.Paused)
+    assert widths == {256, 192}
+    widths.clear()
+    assert isinstance(run(job), events.Done)
+    assert widths == {192}
+
+
 def enlarged(frames: Path) -> Path:
     large = [np.asarray(Image.fromarray(each).resize((288, 192))) for each in pictures(frames)]
     return drawn(frames.parent, "enlarged", large)

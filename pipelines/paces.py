@@ -22,7 +22,7 @@ PACES: dict[tuple[str, str, str], Pace] = {
     ("score", "builtin", "cpu"): Pace(0.8e-3, 1.8e-9),
     # tests/bench/results/flowfill.md: about 17 frames a second at 432 x 240, 6.6 at 854 x 480, of one core.
     ("inpaint", "flow", "cpu"): Pace(27e-3, 3.0e-7),
-    # tests/bench/results/propainter-432x240.txt: 6.4 seconds of a core for a frame of 432 x 240.
+    # tests/bench/bench_propainter.py: 6.4 seconds of a core for a frame of 432 x 240.
     ("inpaint", "propainter", "cpu"): Pace(0.0, 6.2e-5, shared=True),
 }
 """By task, engine and kind of device (`cpu`, `cuda`, `mps`): on other machines it takes longer, or less."""

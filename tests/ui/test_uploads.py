@@ -84,7 +84,11 @@ def test_the_whole_question_is_passed_on(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(LongtakeError):
         look(tmp_path / "-clip.mp4", tmp_path / "jobs", settings)
     asked = PlanQuestion.model_validate_json((tmp_path / "question").read_text())
-    assert (asked.task, asked.inputs, asked.jobs_dir) == ("score", (tmp_path / "-clip.mp4",), tmp_path / "jobs")
+    assert (asked.task, asked.inputs, asked.jobs_dir) == (
+        "score",
+        (tmp_path / "-clip.mp4",),
+        tmp_path / "jobs",
+    )
     assert ScoreSettings.model_validate(asked.asked) == settings
 
 

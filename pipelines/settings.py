@@ -18,6 +18,8 @@ VIDEO_SUFFIXES: dict[Codec, str] = {
     **{"prores4444": ".mov", "vp9": ".webm"},
 }
 """What a video of each codec is kept in."""
+Region = Literal["all", "exp", "pose", "lip", "eyes"]
+"""What of a portrait moves."""
 
 
 Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
@@ -306,7 +308,24 @@ class ProPainterSettings(MaskSettings):
         return self.mode == "video_outpainting"
 
 
-class InpaintSettings(ProPainterSettings):
+class FilmSettings(Settings):
+    """What every task that makes a video is asked with, beside its codec."""
+
+    crf: int | None = _setting(
+        "The encoder's rate factor: lower is better and larger; by default it follows the quality.",
+        changes_result=True,
+        default=None,
+        ge=0,
+        le=51,
+    )
+    frames_out: Place | None = _setting(
+        "Also write each frame of the result into this folder, as 00000.png and so on.",
+        changes_result=False,
+        default=None,
+    )
+
+
+class InpaintSettings(FilmSettings, ProPainterSettings):
     """Remove an object from a video: what a mask marks is filled with what other frames show there."""
 
     engine: Literal["auto", "flow", "propainter"] = _engine_setting()
@@ -336,18 +355,6 @@ class InpaintSettings(ProPainterSettings):
         changes_result=True,
         default="h264",
     )
-    crf: int | None = _setting(
-        "The encoder's rate factor: lower is better and larger; by default it follows the quality.",
-        changes_result=True,
-        default=None,
-        ge=0,
-        le=51,
-    )
-    frames_out: Place | None = _setting(
-        "Also write each frame of the result into this folder, as 00000.png and so on.",
-        changes_result=False,
-        default=None,
-    )
 
     @model_validator(mode="after")
     def _one_size(self) -> Self:
@@ -361,6 +368,160 @@ class InpaintSettings(ProPainterSettings):
             what = "outpaint" if self.outpaints else "give the published output"
             raise ValueError(f"the engine flow cannot {what}: leave engine out, or say propainter")
         return self
+
+
+def _portrait_setting(sentence: str, **limits: Any) -> Any:
+    """A setting of the published system LivePortrait, by its name there."""
+    return _setting(sentence, changes_result=True, engine="liveportrait", **limits)
+
+
+class PortraitOptions(BaseModel):
+    """How a portrait follows: the options of LivePortrait under the names that they have in the field.
+
+    The defaults are those of the published command line.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flag_relative_motion: bool = _portrait_setting(
+        "Add the change since the driving's first frame; otherwise take its motion as it is.", default=True
+    )
+    driving_option: Literal["expression-friendly", "pose-friendly"] = _portrait_setting(
+        "Fit the driving motion to the size of the source face, or leave it.", default="expression-friendly"
+    )
+    driving_multiplier: float = _portrait_setting(
+        "How much of the motion is taken.", default=1.0, ge=0, le=10
+    )
+    animation_region: Region = _portrait_setting(
+        "What moves: all, the expression, the pose of the head, lips or eyes.", default="all"
+    )
+    flag_stitching: bool = _portrait_setting("Keep the shoulders where they are.", default=True)
+    flag_normalize_lip: bool = _portrait_setting("Close the source's lips first.", default=False)
+    flag_eye_retargeting: bool = _portrait_setting(
+        "Open the eyes as far as the driving ones, instead of relative motion.", default=False
+    )
+    flag_lip_retargeting: bool = _portrait_setting(
+        "Open the lips as far as the driving ones, instead of relative motion.", default=False
+    )
+    flag_source_video_eye_retargeting: bool = _portrait_setting(
+        "Open the eyes of a source video as far as in its first frame.", default=False
+    )
+    driving_smooth_observation_variance: float = _portrait_setting(
+        "How smooth the motion of a source video becomes: more is smoother.", default=3e-7, gt=0, le=1
+    )
+    flag_do_crop: bool = _portrait_setting("Find the face of the source and cut it out.", default=True)
+    flag_pasteback: bool = _portrait_setting("Put the result back into the source.", default=True)
+    flag_do_rot: bool = _portrait_setting("Turn the source's cut-out upright.", default=True)
+    flag_crop_driving_video: bool = _portrait_setting(
+        "Cut the face out of the driving video, too; one that is not square is cut in any case.",
+        default=False,
+    )
+    scale: float = _portrait_setting("The side of the source's cut-out, in faces.", default=2.3, gt=0, le=10)
+    vx_ratio: float = _portrait_setting(
+        "Shift it to the right, by a share of its side.", default=0.0, ge=-1, le=1
+    )
+    vy_ratio: float = _portrait_setting("Shift it down, by a share of its side.", default=-0.125, ge=-1, le=1)
+    scale_crop_driving_video: float = _portrait_setting(
+        "The side of the driving's cut-out, in faces.", default=2.2, gt=0, le=10
+    )
+    vx_ratio_crop_driving_video: float = _portrait_setting(
+        "Shift the driving's cut-out to the right, by a share of its side.", default=0.0, ge=-1, le=1
+    )
+    vy_ratio_crop_driving_video: float = _portrait_setting(
+        "Shift the driving's cut-out down, by a share of its side.", default=-0.1, ge=-1, le=1
+    )
+    source_max_dim: int = _portrait_setting(
+        "The longer side of a source; a larger one is made smaller.",
+        unit="px",
+        default=1280,
+        ge=64,
+        le=16384,
+    )
+    source_division: int = _portrait_setting(
+        "A source's sides are cut to multiples of this.", unit="px", default=2, ge=1, le=64
+    )
+
+    @property
+    def retargets(self) -> bool:
+        """Whether eyes or lips are asked for in place of the driving motion."""
+        return self.flag_eye_retargeting or self.flag_lip_retargeting
+
+    @property
+    def moves_all(self) -> bool:
+        """Whether the head moves, and not only what is in the face."""
+        return self.animation_region in ("all", "pose")
+
+
+_FACE_BOX = _written_as(
+    rf"{_NUMBER}(,{_NUMBER}){{3}}", "Write x,y,width,height in pixels, for example 120,80,200,240"
+)
+
+
+class AnimateSettings(PortraitOptions, FilmSettings):
+    """Make a portrait follow a driving video."""
+
+    engine: Literal["auto", "flowwarp", "liveportrait"] = _engine_setting()
+    audio: Literal["driving", "source", "none"] = _setting(
+        "Whose sound the result has.", changes_result=True, default="driving"
+    )
+    side_by_side: bool = _setting(
+        "Show source, driving and result beside each other.", changes_result=True, default=False
+    )
+    face: str = _setting(
+        "Which of several faces of the source: largest, all, or its number from the left.",
+        changes_result=True,
+        default="largest",
+        pattern=r"^(largest|all|[1-9]\d?)$",
+    )
+    driving_face: str = _setting(
+        "Which of several faces of the driving: largest, or its number from the left.",
+        changes_result=True,
+        default="largest",
+        pattern=r"^(largest|[1-9]\d?)$",
+    )
+    source_box: Annotated[str, _FACE_BOX] | None = _setting(
+        "Where the source's face is, as x,y,width,height in pixels: from hairline to chin, from ear to ear.",
+        changes_result=True,
+        default=None,
+    )
+    driving_box: Annotated[str, _FACE_BOX] | None = _setting(
+        "Where the driving's face is on its first frame, as x,y,width,height in pixels.",
+        changes_result=True,
+        default=None,
+    )
+    source_crop: Literal["auto", "none"] = _setting(
+        "Whether the source's face is looked for; none takes the whole picture for one.",
+        changes_result=True,
+        default="auto",
+    )
+    faces: Literal["auto", "builtin", "insightface"] = _setting(
+        "What finds faces: the built-in face box, or the published models with landmarks; auto takes them where "
+        "they are there.",
+        changes_result=True,
+        engine="liveportrait",
+        default="auto",
+    )
+    batch_size: int | None = _setting(
+        "Frames that the network draws at once, at most; by default as many as memory allows.",
+        changes_result=False,
+        engine="liveportrait",
+        default=None,
+        ge=1,
+        le=256,
+    )
+    codec: Literal["h264", "h265", "h264_nvenc", "h265_nvenc"] = _setting(
+        "How the result is encoded.", changes_result=True, default="h264"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_word_for_both(cls, asked: Any) -> Any:
+        """`source_crop` none is the published `flag_do_crop` off, for all engines."""
+        if not isinstance(asked, dict):
+            return asked
+        if asked.get("source_crop") == "none":
+            return {**asked, "flag_do_crop": False}
+        return {**asked, "source_crop": "none"} if asked.get("flag_do_crop") is False else asked
 
 
 MODELS: dict[str, type[Settings]] = {

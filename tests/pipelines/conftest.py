@@ -1,7 +1,9 @@
 """A pipeline without pixels: items are numbers, files are text, memory ends where a test says so; a tiny Q-Align."""
 
+import fcntl
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,3 +192,39 @@ def tiny_qalign(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyQ
     spec.loader.exec_module(module)
     manifest = json.loads((where / "qalign/tiny.manifest.json").read_text())
     return TinyQAlign(manifest, module.make_state_dict, tmp_path_factory.mktemp("qalign"))
+
+
+@pytest.fixture(scope="session")
+def liveportrait_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of stand-in weights in LivePortrait's published layout; made once for all processes of the tests."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "liveportrait-weights"
+    with folder.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not folder.exists():
+            part = folder.with_suffix(".part")
+            write_liveportrait_weights(part / "liveportrait", shared / "parity")
+            part.rename(folder)
+    return folder
+
+
+def write_liveportrait_weights(folder: Path, parity: Path) -> None:
+    """Half a gigabyte; ten seconds."""
+    import torch
+
+    spec = importlib.util.spec_from_file_location("stand_in_weights", parity / "weights.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for name in ("base_models", "retargeting_models"):
+        (folder / name).mkdir(parents=True)
+    for name in ("appearance_feature_extractor", "motion_extractor", "warping_module", "spade_generator"):
+        tensors = module.make_state_dict(parity / f"liveportrait/{name}.manifest.json", 1)
+        torch.save(tensors, folder / f"base_models/{name}.pth")
+    name = "stitching_retargeting_module"
+    nested: dict[str, dict[str, Any]] = {}
+    for key, tensor in module.make_state_dict(parity / f"liveportrait/{name}.manifest.json", 1).items():
+        network, inner = key.split(".", 1)
+        # As published: saved from a wrapper that trained on several cards.
+        nested.setdefault(network, {})[f"module.{inner}"] = tensor
+    torch.save(nested, folder / f"retargeting_models/{name}.pth")

@@ -1,0 +1,1 @@
+"""A portrait that follows a driving video: faces, motion, and what draws it."""

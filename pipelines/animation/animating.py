@@ -1,0 +1,48 @@
+"""What the task asks of an engine that animates: frames of the result, from any frame on."""
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pipelines.stages import Assignment, Pixels, Stage
+
+Size = tuple[int, int]
+"""Width and height."""
+
+
+@dataclass(frozen=True, eq=False)
+class Animated:
+    """One frame of the result, what it was made of and what it follows: `(H, W, 3)` uint8 RGB, each of its own size."""
+
+    index: int
+    source: Pixels
+    driving: Pixels | None
+    """None where a template drives, which has no pixels."""
+    pixels: Pixels
+
+
+class Animator(Protocol):
+    """Makes the frames of the result."""
+
+    name: str
+
+    @property
+    def prepasses(self) -> tuple[Stage, ...]:
+        """What is looked at before the first frame is drawn: small records of each frame."""
+        ...
+
+    def check(self, job: Assignment) -> None:
+        """Look at source and driving before the first frame; called at every start. Raises LongtakeError."""
+        ...
+
+    def size(self, job: Assignment) -> Size:
+        """Of the result's frames, side by side or not."""
+        ...
+
+    def frames(self, job: Assignment, start: int, stop: int) -> Generator[Animated]:
+        """Frames `[start, stop)` of the result, the same whatever `start` is. Holds a bounded number of them."""
+        ...
+
+    def told(self, job: Assignment, warn: Callable[[str, str], None]) -> dict[str, Any]:
+        """What the report says of faces and motion once all frames are there; `warn(code, message)` tells the user."""
+        ...

@@ -1,0 +1,84 @@
+"""LivePortrait's networks, filled from its published files and made ready for a device."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.errors import WeightsBroken
+from pipelines.nets.liveportrait_appearance import AppearanceExtractor
+from pipelines.nets.liveportrait_convolution import Scratch
+from pipelines.nets.liveportrait_generator import Generator
+from pipelines.nets.liveportrait_merging import ready
+from pipelines.nets.liveportrait_motion import MotionExtractor
+from pipelines.nets.liveportrait_retargeting import WIDTHS, Perceptron
+from pipelines.nets.liveportrait_warping import WarpingModule
+from pipelines.nets.weights import fill, read
+
+NetworkT = TypeVar("NetworkT", bound=nn.Module)
+Files = Mapping[str, Path]
+"""By their published names."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where networks compute: on a processor in float32, or on a card in float32 or, `half`, in float16."""
+
+    device: torch.device
+    half: bool = False
+    scratch: Scratch = field(default_factory=Scratch)
+    """What networks on a processor share; so one of them computes at a time."""
+
+
+def appearance(files: Files, place: Place) -> AppearanceExtractor:
+    """The extractor of features; 3 MB of weights."""
+    return _network(AppearanceExtractor, files["appearance_feature_extractor.pth"], place)
+
+
+def motion(files: Files, place: Place) -> MotionExtractor:
+    """The extractor of motion, always float32: its numbers are few, and kept; 112 MB of weights."""
+    return _network(MotionExtractor, files["motion_extractor.pth"], replace(place, half=False))
+
+
+def warping(files: Files, place: Place) -> WarpingModule:
+    """The warp by keypoints; 182 MB of weights in float32, and on processors 44 MB more."""
+    return _network(WarpingModule, files["warping_module.pth"], place)
+
+
+def generator(files: Files, place: Place) -> Generator:
+    """What draws the pictures; 222 MB of weights in float32."""
+    return _network(Generator, files["spade_generator.pth"], place)
+
+
+def retargeting(files: Files) -> dict[str, Perceptron]:
+    """The small networks by their published names, in float32 on the processor; 1 MB of weights."""
+    path = files["stitching_retargeting_module.pth"]
+    tables, networks = read(path), {}
+    for name in WIDTHS:
+        if not isinstance(tables.get(name), dict):
+            raise WeightsBroken(f"{path.name} has no part {name}.", "Fetch the published file again.")
+        # The published names were saved from a wrapper that trained on several cards.
+        tensors = {str(key).replace("module.", ""): value for key, value in tables[name].items()}
+        networks[name] = _filled(lambda name=name: Perceptron(name), tensors, f"{path.name}, {name},")  # type: ignore[misc]
+    return networks
+
+
+def _network(make: Callable[[], NetworkT], path: Path, place: Place) -> NetworkT:
+    tensors = read(path)
+    network = _filled(make, tensors, path.name)
+    ready(network, place.scratch if place.device.type == "cpu" else None)
+    # What is still the file's own memory, mapped from disk, becomes ours.
+    mapped = {tensor.data_ptr() for tensor in tensors.values()}
+    network._apply(lambda tensor: tensor.clone() if tensor.data_ptr() in mapped else tensor)  # type: ignore[no-untyped-call]
+    return network.to(place.device, torch.float16 if place.half else torch.float32)
+
+
+def _filled(make: Callable[[], NetworkT], tensors: Mapping[str, Tensor], name: str) -> NetworkT:
+    """A network that takes `tensors` as they are: none are drawn, or copied, only to be replaced."""
+    with torch.device("meta"):
+        network = make()
+    fill(network, tensors, name)
+    return network.requires_grad_(False).eval()

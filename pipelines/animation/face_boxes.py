@@ -27,7 +27,6 @@ _SCALE = 1.05
 _WINDOW_PX = 24
 _LONG_PX, _LONGER_PX, _GLANCE_PX = 256, 384, 160
 _NEAR, _ALIKE = 0.2, 1.35
-_FEW = 6
 _TURNS = (-30, -15, 15, 30)
 
 
@@ -54,12 +53,12 @@ class FaceBox:
 def vote(picture: Pixels) -> list[FaceBox]:
     """All that may be faces in `picture` `(H, W, 3)` uint8 RGB, most votes first; faces have `ENOUGH_VOTES` and more.
 
-    Four looks; where they see next to nothing, four more at a head that leans. A face must measure 12 % of the longer
-    side. Takes half a second, holds small copies only.
+    Four looks; where they are sure of nothing, four more at a head that leans. A face must measure 12 % of the longer
+    side. Takes half a second or one, holds small copies only.
     """
     found = np.concatenate(list(_looks(picture)))
     boxes = _clusters(found)
-    if not boxes or boxes[0].votes < _FEW:
+    if not boxes or boxes[0].votes < ENOUGH_VOTES:
         boxes = _clusters(np.concatenate([found, *(_leaning(picture, turn) for turn in _TURNS)]))
     return boxes
 

@@ -89,16 +89,19 @@ def follow(looks: Iterable[Records], frames: Span, first: FaceBox, reference: in
     """
     path: list[tuple[float, float, float]] = []
     seen: list[bool] = []
-    last, missed = first, 0
+    last, missed, known = first, 0, first.votes > 0
     for number, look in enumerate(looks):
         ahead = reference - frames.start - number * LOOK_EVERY
-        found = None if ahead > 0 else first if ahead == 0 else _same(look, last, missed)
+        found = (
+            None if ahead > 0 else first if ahead == 0 else _same(look, last, known and missed >= _GONE_LOOKS)
+        )
         missed = 0 if found else missed + 1
+        known = known or (found is not None and ahead < 0)
         last = found or last
         path.append((last.x, last.y, float(np.log(last.size))))
         seen.append(found is not None)
     marks = np.array(seen)
-    if marks.sum() <= 1:
+    if not known:
         # A face that looks do not know, drawn by hand: the flow itself tells whether it is there.
         marks[(reference - frames.start) // LOOK_EVERY :] = True
     return FaceTrack(frames, first, reference, _smoothed(_bridged(np.array(path), marks)), marks)
@@ -109,15 +112,15 @@ def _outside(frame: int, span: Span) -> int:
     return max(0, span.start - frame, frame - span.stop + 1)
 
 
-def _same(look: Records, last: FaceBox, missed: int) -> FaceBox | None:
-    """The face of `look` that is `last`; one that was gone for a while may come back anywhere."""
+def _same(look: Records, last: FaceBox, anywhere: bool) -> FaceBox | None:
+    """The face of `look` that is `last`; one that was gone for a while may come back `anywhere`."""
     candidates: list[tuple[float, FaceBox]] = []
     for seen in look[look["votes"] > 0]:
         box = _box(seen)
         far = float(np.hypot(box.x - last.x, box.y - last.y)) / last.size
         alike = abs(np.log(box.size / last.size)) < np.log(_ALIKE)
         near = far < _NEAR and alike and box.votes >= _FEWEST_NEAR
-        if near or (missed >= _GONE_LOOKS and box.votes >= _FEWEST_ELSEWHERE):
+        if near or (anywhere and box.votes >= _FEWEST_ELSEWHERE):
             candidates.append((far, box))
     return min(candidates, key=lambda found: found[0])[1] if candidates else None
 

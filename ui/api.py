@@ -7,7 +7,7 @@ opens its job to programs without cookies.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ TASKS: dict[str, type[Settings]] = {
     "track": TrackSettings,
 }
 """The tasks that the API offers."""
-_MASKED = frozenset({"inpaint", "track"})
-"""Those that take a mask beside the video."""
+_FILES = {"inpaint": ("file", "mask"), "track": ("file", "mask"), "animate": ("source", "driving")}
+"""What a task reads, by the names of its parameters; most read one file."""
 
 _ALL = {
     # Each engine's name is checked by its task.
@@ -57,6 +57,12 @@ class Api:
                 None, label="The mask, white on black: a picture, a zip of pictures, a film.", visible=False
             )
         )
+        self._driving = take_uploads_alone(
+            gr.File(
+                None, label="What drives a portrait: a video, a picture, a motion template.", visible=False
+            )
+        )
+        self._second = {"mask": self._mask, "driving": self._driving}
         self._task = gr.Dropdown(list(TASKS), value="score", label="The task.", visible=False)
         self._job = gr.Textbox(label="A job's id, as its status tells it.", visible=False)
         self._key = gr.Textbox(
@@ -76,7 +82,8 @@ class Api:
         self, name: str, task: str, words: str, changed: Callable[[Settings], Settings] = lambda s: s
     ) -> None:
         """`/score` and its like: run and stream."""
-        files = {"file": self._file, **({"mask": self._mask} if task in _MASKED else {})}
+        first, *second = _files_of(task)
+        files = {first: self._file, **{name: self._second[name] for name in second}}
         names = forms.field_names(TASKS[task])
         self._publish(
             forms.named(self._runner(task, changed), *files, *names),
@@ -88,7 +95,7 @@ class Api:
 
     def _publish_questions(self) -> None:
         """`/submit` and `/estimate` take the settings of all tasks, and each task its own."""
-        inputs = [self._file, self._mask, self._task, *self._settings.values()]
+        inputs = [self._file, self._mask, self._task, self._driving, *self._settings.values()]
         for name, handler, words in (
             (
                 "submit",
@@ -97,7 +104,7 @@ class Api:
             ),
             ("estimate", self._estimator(), "What a run would do and hold, and why, without running it."),
         ):
-            asked = forms.named(handler, "file", "mask", "task", *self._settings)
+            asked = forms.named(handler, "file", "mask", "task", "driving", *self._settings)
             self._publish(asked, inputs, [self._status], name, words)
         words = "What a video is: size, length, rate, sound."
         self._publish(self._inspect, [self._file], [self._status], "inspect", words)
@@ -139,38 +146,42 @@ class Api:
     # -- asking ----------------------------------------------------------------------------------------------
 
     def _runner(self, task: str, changed: Callable[[Settings], Settings]) -> Any:
-        names = forms.field_names(TASKS[task])
-        masked = task in _MASKED
+        names, count = forms.field_names(TASKS[task]), len(_files_of(task))
 
         async def run(*values: Any) -> AsyncIterator[tuple[Any, Any]]:
-            file, *rest, request = values
-            mask, given = (rest[0], rest[1:]) if masked else (None, rest)
+            file, *others = values[:count]
+            *given, request = values[count:]
             with told_to_visitors():
                 settings = changed(forms.read(TASKS[task], dict(zip(names, given, strict=True))))
-                job = await self._desk.submit(self._desk.visitor(request), task, file, settings, _some(mask))
+                visitor = self._desk.visitor(request)
+                job = await self._desk.submit(visitor, task, file, settings, _some(task, others))
                 async for answer in self._answers(job, request):
                     yield answer
 
         return run
 
     def _submitter(self) -> Any:
-        async def submit(file: str | None, mask: str | None, task: str, *values: Any) -> Answer:
+        async def submit(
+            file: str | None, mask: str | None, task: str, driving: str | None, *values: Any
+        ) -> Answer:
             *given, request = values
             with told_to_visitors():
                 settings = _settings_of(task, dict(zip(_ALL, given, strict=True)))
-                if mask and task not in _MASKED:
-                    raise BadInput(f"The task {task} takes no mask.", "Leave it out.")
-                job = await self._desk.submit(self._desk.visitor(request), task, file, settings, _some(mask))
+                others, visitor = _others_of(task, mask=mask, driving=driving), self._desk.visitor(request)
+                job = await self._desk.submit(visitor, task, file, settings, others)
                 return _json((await asyncio.to_thread(self._desk.snapshot, job)).status)
 
         return submit
 
     def _estimator(self) -> Any:
-        async def estimate(file: str | None, mask: str | None, task: str, *values: Any) -> Answer:
+        async def estimate(
+            file: str | None, mask: str | None, task: str, driving: str | None, *values: Any
+        ) -> Answer:
             *given, _ = values
             with told_to_visitors():
                 settings = _settings_of(task, dict(zip(_ALL, given, strict=True)))
-                plan = await self._desk.inspect(task, file, settings)
+                others = _others_of(task, mask=mask, driving=driving)
+                plan = await self._desk.inspect(task, file, settings, others)
             return plan.model_dump(mode="json", exclude={"job", "type", "time", "frames_kept"})
 
         return estimate
@@ -260,8 +271,25 @@ def _settings_of(task: str, given: dict[str, Any]) -> Settings:
     return forms.read(model, {name: given[name] for name in names})
 
 
-def _some(file: str | None) -> tuple[str, ...]:
-    return (file,) if file else ()
+def _files_of(task: str) -> tuple[str, ...]:
+    return _FILES.get(task, ("file",))
+
+
+def _some(task: str, others: Sequence[str | None]) -> tuple[str, ...]:
+    """The files that were given beside the first. Raises BadInput for a portrait that nothing drives."""
+    there = tuple(file for file in others if file)
+    if task == "animate" and not there:
+        raise BadInput("There is nothing to follow.", "Give a driving video, picture or template.")
+    return there
+
+
+def _others_of(task: str, **files: str | None) -> tuple[str, ...]:
+    """The files of `task` among those that any task may have. Raises BadInput for one of another task."""
+    takes = _files_of(task)[1:]
+    for name, file in files.items():
+        if file and name not in takes:
+            raise BadInput(f"The task {task} takes no {name}.", "Leave it out.")
+    return _some(task, [files[name] for name in takes])
 
 
 def _json(status: Status) -> Answer:

@@ -64,11 +64,13 @@ class Desk:
 
     # -- asking ----------------------------------------------------------------------------------------------
 
-    async def inspect(self, task: str, file: str | None, settings: Settings) -> Planned:
-        """What `task` would do with an upload and hold. Raises OverLimit, WeightsMissing, and as `inspect_video`."""
-        path = self._checked(file)
+    async def inspect(
+        self, task: str, file: str | None, settings: Settings, others: Sequence[str] = ()
+    ) -> Planned:
+        """What `task` would do with uploads and hold. Raises OverLimit, WeightsMissing, and as `inspect_video`."""
+        paths = [self._checked(each) for each in (file, *others)]
         check_engine(settings, local=self.policy.local)
-        plan = await inspect_video(task, path, self.limited(settings), self.queue.jobs_dir)
+        plan = await inspect_video(task, paths, self.limited(settings), self.queue.jobs_dir)
         self._check(plan)
         return plan
 
@@ -89,7 +91,7 @@ class Desk:
         take_note(settings, local=self.policy.local)
         policy, paths = self.policy, [self._checked(each) for each in (file, *others)]
         if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
-            await self.inspect(task, file, settings)
+            await self.inspect(task, file, settings, others)
         return await asyncio.to_thread(self._submit, visitor, task, paths, self.limited(settings))
 
     def limited(self, settings: _S) -> _S:

@@ -51,6 +51,9 @@ class TaskTab:
 
     placed_later: tuple[str, ...] = ()
     """Settings that a task places in `fields` itself, in the middle; they change nothing of what a look tells."""
+    file_types: tuple[str, ...] = tuple(sorted(VIDEO_SUFFIXES))
+    """The suffixes of what comes first, which is a video nearly always."""
+    file_label = "longtake_file"
 
     def __init__(
         self, desk: Desk, texts: gr.I18n, task: str, model: type[Settings], main: Sequence[Sequence[str]]
@@ -84,6 +87,11 @@ class TaskTab:
         return []
 
     @property
+    def looked_at(self) -> list[Component]:
+        """Those of `more` that hold files without which there is nothing to look at."""
+        return []
+
+    @property
     def actions(self) -> list[Action]:
         """What can be asked for, the main thing last."""
         return [Action("run", self.task)]
@@ -91,6 +99,10 @@ class TaskTab:
     def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> Asked:
         """The question that the form's values stand for."""
         return Asked(video, (), settings)
+
+    def played(self, video: Any, others: Sequence[Any]) -> str:
+        """Which of the files the card plays."""
+        return str(video)
 
     # -- layout ----------------------------------------------------------------------------------------------
 
@@ -102,8 +114,8 @@ class TaskTab:
         texts = self.texts
         self.file = take_uploads_alone(
             gr.File(
-                label=texts("longtake_file"),
-                file_types=sorted(VIDEO_SUFFIXES),
+                label=texts(self.file_label),
+                file_types=list(self.file_types),
                 elem_id=self.id("file"),
                 height=150,
                 scale=0,
@@ -141,9 +153,9 @@ class TaskTab:
         settings = [self.fields[name] for name in self._names]
         watched = [self.fields[name] for name in self._names if name not in self.placed_later]
         gr.on(
-            [component.change for component in (self.file, *watched)],
+            [component.change for component in (self.file, *self.looked_at, *watched)],
             self._inspect,
-            [self.file, *settings],
+            [self.file, *self.looked_at, *settings],
             [self.card, *self._buttons, *self.engines.shown],
             trigger_mode="always_last",
             concurrency_limit=_LOOKS_AT_ONCE,
@@ -151,7 +163,7 @@ class TaskTab:
         )
         self.engines.accept.click(
             self._accept,
-            [self.file, *settings],
+            [self.file, *self.looked_at, *settings],
             [self.card, *self._buttons, *self.engines.shown],
             **PRIVATE,
             concurrency_limit=1,
@@ -184,9 +196,11 @@ class TaskTab:
 
     async def _inspect(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         """A look at the engines and, where there is a video, at that: the card, the buttons, what the choice shows."""
+        others, values = values[: len(self.looked_at)], values[len(self.looked_at) :]
         wait = [gr.update(interactive=False)] * len(self._buttons)
         told = [gr.skip()] * len(self.engines.shown)
-        first = render.looking() if video else render.welcome(self.task)
+        complete = video is not None and all(others)
+        first = render.looking() if complete else render.welcome(self.task)
         yield gr.update(value=first, visible=True), *wait, *told
         try:
             settings = self._read(values)
@@ -194,22 +208,22 @@ class TaskTab:
             told = [*self.engines.updates(look)]
             # Before the look at the video, which takes longer.
             yield gr.skip(), *wait, *told
-            if video is None:
+            if not complete:
                 return
-            plan = await self.desk.inspect(self.task, video, settings)
+            plan = await self.desk.inspect(self.task, video, settings, others)
         except LongtakeError as error:
-            if video is None:
+            if not complete:
                 return
             # The card stays when the message has gone.
             yield render.refusal(error), *wait, *told
             raise shown(error) from error
         go = [gr.update(interactive=plan.risk != "cannot" and look.accepted)] * len(self._buttons)
-        yield render.card(plan, video), *go, *self.engines.updates(look, plan)
+        yield render.card(plan, self.played(video, others)), *go, *self.engines.updates(look, plan)
 
     async def _accept(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
         """The licence of the chosen engine is accepted; the look is taken anew."""
         try:
-            self.engines.give_consent(self._read(values).engine)
+            self.engines.give_consent(self._read(values[len(self.looked_at) :]).engine)
         except (LongtakeError, OSError) as error:
             raise shown(error) from error
         async for update in self._inspect(video, *values):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -96,14 +97,14 @@ async def example_clip(jobs_dir: Path) -> Path:
     return path
 
 
-async def inspect_video(task: str, path: Path, settings: Settings, jobs_dir: Path) -> Planned:
-    """What `task` would do with a video and hold, found out by a process of its own with a time limit.
+async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, jobs_dir: Path) -> Planned:
+    """What `task` would do with its inputs and hold, found out by a process of its own with a time limit.
 
     Raises Refused with what that process says, NotAVideo where it crashes or says nothing in time, LongtakeError
     where it fails for a reason of its own.
     """
     asked = settings.model_dump(mode="json")
-    question = PlanQuestion(task=task, inputs=(path,), asked=asked, jobs_dir=jobs_dir.absolute())
+    question = PlanQuestion(task=task, inputs=tuple(inputs), asked=asked, jobs_dir=jobs_dir.absolute())
     told = await _ask(question)
     assert isinstance(told, Planned)
     return told

@@ -51,7 +51,7 @@ def test_the_same_contents_are_kept_once_and_others_apart(tmp_path: Path) -> Non
 
 
 def look(path: Path, jobs_dir: Path, settings: ScoreSettings | None = None) -> object:
-    return asyncio.run(inspect_video("score", path, settings or ScoreSettings(), jobs_dir))
+    return asyncio.run(inspect_video("score", [path], settings or ScoreSettings(), jobs_dir))
 
 
 def instead(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def instead(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_ordinary_clip_is_understood(clip: Path, tmp_path: Path) -> None:
-    planned = asyncio.run(inspect_video("score", clip, ScoreSettings(end=1.0), tmp_path / "jobs"))
+    planned = asyncio.run(inspect_video("score", [clip], ScoreSettings(end=1.0), tmp_path / "jobs"))
     assert (planned.facts.frames, planned.facts.width, planned.facts.height) == (40, 160, 120)
     assert planned.frames == 25, "the settings are part of the question"
     assert planned.predicted_host_bytes > 0 and planned.preset_reason
@@ -113,7 +113,7 @@ def test_a_file_that_is_never_understood_is_given_up_and_its_process_ended(
 
     async def look_and_see() -> None:
         with pytest.raises(NotAVideo, match="could not be understood"):
-            await inspect_video("score", tmp_path / "clip.mp4", ScoreSettings(), tmp_path / "jobs")
+            await inspect_video("score", [tmp_path / "clip.mp4"], ScoreSettings(), tmp_path / "jobs")
 
     asyncio.run(look_and_see())
     with pytest.raises(ProcessLookupError):

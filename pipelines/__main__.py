@@ -143,19 +143,26 @@ def doctor(*, options: Place = _PLACE) -> None:
 @app.command
 def example(
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("longtake-example.mp4"),
+    portrait: Annotated[bool, Parameter(negative="")] = False,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Draw a clip of 12 s with known faults in it: something to try scoring on.
 
     Args:
-        output: Where to put it, an MP4. One that is there already stays.
+        portrait: Draw a portrait and somebody who speaks instead: something to try animating on.
+        output: Where to put it, an MP4; a folder for a portrait. What is there already stays.
         json: What was drawn as one JSON object on stdout, and nothing else.
     """
+    console = Console(json=json)
+    if portrait:
+        from pipelines.example.portrait import write_portrait_example  # here: it loads what draws
+
+        console.show(write_portrait_example(output or Path()))
+        return
     from pipelines.example.clip import write_example  # here: it loads what draws
 
-    console = Console(json=json)
-    clip = write_example(output)
+    clip = write_example(output or Path("longtake-example.mp4"))
     if json:
         console.show(clip)
     console.say(f"{'clip':>8}  {clip.path}")

@@ -87,15 +87,16 @@ def _write(path: Path) -> None:
         with pictures, closing(camera.frames()) as frames:
             for frame in frames:
                 pictures.write(frame)
-        _join(silent, sound, path)
+        add_sound(silent, sound, path, _comment())
 
 
-def _join(silent: Path, sound: Path, path: Path) -> None:
+def add_sound(silent: Path, sound: Path, path: Path, comment: str) -> None:
+    """Write the film `silent` with the sound `sound` as an MP4 to `path`. Raises EncoderDied."""
     done = ffmpeg.run(
         [
             *(*ffmpeg.source(silent), *ffmpeg.source(sound)),
             *("-map", "0:v", "-map", "1:a", "-c:v", "copy", "-c:a", "aac", "-b:a", "64k"),
-            *("-metadata", f"comment={_comment()}", "-movflags", "+faststart"),
+            *("-metadata", f"comment={comment}", "-movflags", "+faststart"),
             *("-f", "mp4", "-y", ffmpeg.address(path)),
         ],
         timeout_seconds=_JOIN_SECONDS,

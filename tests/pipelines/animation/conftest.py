@@ -2,11 +2,27 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib import cbook
+from PIL import Image
 
-from .moving_face import Face, MovingFace, Pose, admiral, astronaut, speaking
+from pipelines.animation.face_boxes import FaceBox
+from pipelines.animation.face_view import Placement
+from pipelines.example.moving_face import Face, MovingFace, Pose, astronaut, speaking
 
 FRAMES = 40
+
+
+def admiral() -> Face:
+    """Grace Hopper, 512 x 512, with glasses."""
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        picture = np.ascontiguousarray(np.asarray(Image.open(file).convert("RGB"))[:512])
+    left = [(202.0, 187.1), (240.0, 187.1), (221.2, 181.1), (222.0, 195.9)]
+    right = [(288.0, 183.9), (326.0, 187.1), (305.2, 178.3), (305.2, 191.1)]
+    mouth = [(228.0, 278.4), (306.8, 277.2), (266.8, 237.1), (268.0, 331.2)]
+    place, box = Placement(265.3, 214.3, 231.5, -0.023), FaceBox(266, 219, 223, 153)
+    return Face(picture, place, box, np.array(left + right + mouth))
 
 
 @pytest.fixture(scope="session")

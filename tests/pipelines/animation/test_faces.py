@@ -34,7 +34,7 @@ from pipelines.animation.faces import (
 from pipelines.errors import BadInput
 from pipelines.spans import Span
 
-from .moving_face import Face
+from pipelines.example.moving_face import Face
 
 BLANK = np.zeros((64, 64, 3), np.uint8)
 

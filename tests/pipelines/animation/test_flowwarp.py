@@ -20,7 +20,7 @@ from pipelines.animation.puppet import Puppet
 from pipelines.animation.unfolding import least_areas
 from pipelines.spans import Span
 
-from .moving_face import LOWER, UPPER, Face, MovingFace, Pose
+from pipelines.example.moving_face import LOWER, UPPER, Face, MovingFace, Pose
 
 Reader = Callable[[int, int], Generator[Any]]
 

@@ -18,7 +18,7 @@ from pipelines.animation.open_mouth import Opening, put_in
 from pipelines.animation.puppet import Puppet
 from pipelines.animation.unfolding import LEAST_AREA, least_areas, unfolded
 
-from .moving_face import Face, MovingFace, Pose
+from pipelines.example.moving_face import Face, MovingFace, Pose
 
 CENTRE = (SIDE_PX - 1) / 2
 

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from pipelines.scoring.summary import Runs, Seconds, Summary
 from pipelines.scoring.time_axis import span_time
@@ -37,7 +38,9 @@ _LEAST_WIDTH, _LEAST_APART = 0.002, 0.075
 on two stretches are at least so far apart, or the second goes without."""
 
 
-def draw_report(path: Path, title: str, summary: Summary, seconds: Seconds, memory: Path | None) -> None:
+def draw_report(
+    path: Path, title: str, summary: Summary, seconds: Seconds, memory: Path | None, rater: str = ""
+) -> None:
     """Draw to `path` as PNG, 1320 pixels wide; holds the picture.
 
     Args:
@@ -46,21 +49,24 @@ def draw_report(path: Path, title: str, summary: Summary, seconds: Seconds, memo
         summary: of all frames, at least one.
         seconds: time at which a frame begins; also of the frame after the last.
         memory: a CSV with columns `seconds`, `host_bytes`, `device_bytes`, or None.
+        rater: the network whose window scores are drawn beside the sharpness; empty where they come from that.
     """
     # No date and no version inside: equal runs give equal bytes.
-    _figure(title, summary, seconds, _readings(memory)).savefig(
+    _figure(title, summary, seconds, _readings(memory), rater).savefig(
         path, format="png", metadata={"Software": None}
     )
 
 
-def _figure(title: str, summary: Summary, seconds: Seconds, readings: Sequence[Reading]) -> Figure:
+def _figure(
+    title: str, summary: Summary, seconds: Seconds, readings: Sequence[Reading], rater: str = ""
+) -> Figure:
     inches = _PANEL_INCHES if readings else _PANEL_INCHES[:-1]
     height = _HEAD_INCHES + sum(inches)
     figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DPI, facecolor="white")
     figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - _HEAD_INCHES / height))
     _draw_head(figure, title, summary)
     panels = figure.subplots(len(inches), 1, squeeze=False, height_ratios=inches)[:, 0]
-    _draw_sharpness(panels[0], summary, seconds)
+    _draw_sharpness(panels[0], summary, seconds, rater)
     _draw_jumps(panels[1], summary, seconds)
     if readings:
         _draw_memory(panels[2], readings)
@@ -103,7 +109,7 @@ def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _draw_sharpness(axes: Axes, summary: Summary, seconds: Seconds) -> None:
+def _draw_sharpness(axes: Axes, summary: Summary, seconds: Seconds, rater: str) -> None:
     curve = summary.curve
     times = _time_axis(axes, summary, seconds)
     _mark(axes, sorted(_stretches(summary, seconds), key=lambda stretch: stretch.start))
@@ -121,7 +127,19 @@ def _draw_sharpness(axes: Axes, summary: Summary, seconds: Seconds) -> None:
         _hatched(Patch(label=_kind("frozen", summary.frozen))),
         Line2D([], [], color=_SOFT_INK, linestyle=(0, (4, 3)), label="cut"),
     ]
+    if rater:
+        _draw_scores(axes, times, curve.mean_score, marker)
+        handles.insert(1, Line2D([], [], color=_GREEN, label=f"{rater}, on the right"))
     _dress(axes, "Sharpness of each frame", "higher is sharper", handles)
+
+
+def _draw_scores(axes: Axes, times: Sequence[float], scores: NDArray[np.float64], marker: str | None) -> None:
+    """Window scores over the same time, on an axis of their own: networks have scales of their own."""
+    right = axes.twinx()
+    right.plot(times, scores, color=_GREEN, linewidth=1.5, marker=marker, markersize=4)
+    right.set_ylim(0, float(scores.max()) * 1.28 or 1)
+    right.spines[["top", "left", "bottom", "right"]].set_visible(False)
+    right.tick_params(colors=_GREEN, labelsize=9.5)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from memory.plan import Cost, Load
 from pipelines.events import Outputs
+from pipelines.nets.published import PUBLISHED
 from pipelines.report_file import video_facts, write_report
 from pipelines.scoring import chart, report
 from pipelines.scoring.analysis import RECORD, Look, compare, look
@@ -163,7 +164,10 @@ class ScorePipeline(FrameByFrame):
                 **self.more(job, segments),
             },
         )
-        chart.draw_report(picture, job.video.path.name, summary, seconds, job.folder / "memory.csv")
+        name, memory = job.video.path.name, job.folder / "memory.csv"
+        chart.draw_report(
+            picture, name, summary, seconds, memory, PUBLISHED[self.engine].title if self.network else ""
+        )
         worst = report.write_worst(
             job.folder / "worst",
             job.video,

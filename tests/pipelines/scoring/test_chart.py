@@ -65,6 +65,15 @@ def test_few_stretches_say_what_they_are() -> None:
     assert legend(figure) == ["sharpness", "blurred", "frozen", "cut"]
 
 
+def test_scores_of_a_network_are_drawn_beside_the_sharpness() -> None:
+    found = summary(300)
+    figure = _figure("clip.mp4", found, seconds, [], "Some Net")
+    assert legend(figure)[:2] == ["sharpness", "Some Net, on the right"]
+    scores = figure.axes[-1].lines[0]
+    assert np.array_equal(scores.get_ydata(), found.curve.mean_score)
+    assert "Some Net, on the right" not in legend(drawn(found))
+
+
 def test_words_never_run_into_each_other() -> None:
     figure = drawn(summary(300, [(40, 44), (50, 54), (60, 64), (297, 300)], [(46, 48)]))
     figure.canvas.draw()

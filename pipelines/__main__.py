@@ -7,7 +7,7 @@ of a folder failed, 130 cancelled. With `--json` stdout is nothing but events, o
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ import cyclopts
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
+from pipelines import film_folders
 from pipelines.console import Console
 from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.estimating import estimating
@@ -24,6 +25,7 @@ from pipelines.jobs import Job
 from pipelines.nets.finding import anchor
 from pipelines.queue import JobQueue
 from pipelines.settings import (
+    AnimateSettings,
     CopySettings,
     InpaintSettings,
     MaskSettings,
@@ -38,7 +40,7 @@ app = App(name="python -m pipelines", help="Run videos of any length on whatever
 
 
 _OPTIONS, _PLACE, _SCORE, _COPY = Options(), Place(), ScoreSettings(), CopySettings()
-_INPAINT, _TRACK = InpaintSettings(), TrackSettings()
+_INPAINT, _TRACK, _ANIMATE = InpaintSettings(), TrackSettings(), AnimateSettings()
 _ONE_MASK_HELP = (
     "What to remove, white on black: one picture for all frames; a folder or a zip of pictures, one a frame; a mask "
     "video or GIF."
@@ -94,6 +96,23 @@ def track(
     """
     _check_said(mask, settings)
     _run("track", path, settings, options, Console(json=options.json), *([mask] if mask else []))
+
+
+@app.command
+def animate(
+    source: Path,
+    driving: Path,
+    /,
+    *,
+    settings: Annotated[AnimateSettings, FLAT] = _ANIMATE,
+    options: Options = _OPTIONS,
+) -> None:
+    """Make a portrait follow a driving video, or each video of a folder: its face moves as the driving face does."""
+    console = Console(json=options.json)
+    if driving.is_dir() and is_video_folder(driving):
+        _animate_folder(source, driving, settings, options, console)
+    else:
+        _run("animate", source, settings, options, console, driving)
 
 
 def _check_said(mask: Path | None, settings: MaskSettings) -> None:
@@ -217,29 +236,62 @@ def _inpaint_folder(
         raise BadInput(
             "Boxes and points are for one video.", "For a folder of videos give --mask a folder of masks."
         )
+
+    def asked(video: Path) -> _Question:
+        marks = [batch.mask_for(video, masks)] if masks else []
+        return "inpaint", (video, *marks), film_folders.settings_for(video, settings)
+
     target = options.output or options.jobs_dir / f"{folder.resolve().name}-inpainted"
-    videos, results = videos_in(folder), []
-    batch.check_names(videos)
     prepare_engine(settings, console)
+    _film_folder(videos_in(folder), target, asked, batch.Result, options, console)
+
+
+def _animate_folder(
+    source: Path, folder: Path, settings: AnimateSettings, options: Options, console: Console
+) -> None:
+    from pipelines.animation import batch
+
+    def asked(driving: Path) -> _Question:
+        return "animate", (source, driving), film_folders.settings_for(driving, settings)
+
+    target = options.output or options.jobs_dir / f"{folder.resolve().name}-animated"
+    prepare_engine(settings, console)
+    _film_folder(videos_in(folder), target, asked, batch.Result, options, console)
+
+
+_Question = tuple[str, tuple[Path, ...], Settings]
+"""Task, inputs and settings."""
+
+
+def _film_folder(
+    videos: list[Path],
+    target: Path,
+    asked: Callable[[Path], _Question],
+    kind: type[film_folders.RowT],
+    options: Options,
+    console: Console,
+) -> None:
+    """A job for each of `videos`, their films and one table into `target`. Raises SomeFailed."""
+    film_folders.check_names(videos)
+    rows = []
     with _queue(options.jobs_dir) as queue:
         for path in videos:
             try:
-                asked = batch.settings_for(path, settings)
-                marks = [batch.mask_for(path, masks)] if masks else []
-                job = queue.submit("inpaint", path, asked, *marks, force=options.force)
+                task, (first, *others), settings = asked(path)
+                job = queue.submit(task, first, settings, *others, force=options.force)
                 outputs = console.follow(queue, job)
-                results.append(batch.read_result(path.name, outputs))
+                rows.append(film_folders.read_row(kind, path.name, outputs))
                 if outputs.result:
                     console.put(outputs, target / f"{path.stem}{outputs.result.suffix}")
             except Cancelled:
                 raise
             except LongtakeError as error:
                 console.error(error, path.name)
-                results.append(batch.failed_result(path.name, error))
-    console.table(batch.write_table(results, target))
-    bad = sum(result.error is not None for result in results)
+                rows.append(film_folders.failed_row(kind, path.name, error))
+    console.table(film_folders.write_table(kind, rows, target))
+    bad = sum(row.error is not None for row in rows)
     if bad:
-        raise SomeFailed(f"{bad} of {len(results)} files failed.", "The table says why for each.")
+        raise SomeFailed(f"{bad} of {len(rows)} files failed.", "The table says why for each.")
 
 
 @contextlib.contextmanager

@@ -529,5 +529,6 @@ MODELS: dict[str, type[Settings]] = {
     "copy": CopySettings,
     "inpaint": InpaintSettings,
     "track": TrackSettings,
+    "animate": AnimateSettings,
 }
 """The settings model of each task, by the task's name."""

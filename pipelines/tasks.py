@@ -2,12 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, ScoreSettings, Settings, TrackSettings
+from pipelines.settings import (
+    VIDEO_SUFFIXES,
+    AnimateSettings,
+    InpaintSettings,
+    ScoreSettings,
+    Settings,
+    TrackSettings,
+)
 
 if TYPE_CHECKING:
     from pipelines.stages import Pipeline
 
-_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 2, "track": 2}
+_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 2, "track": 2, "animate": 1}
 """Raised when a task's result changes for the same question: older results are then computed anew."""
 
 _SUFFIXES = {
@@ -15,6 +22,7 @@ _SUFFIXES = {
     "copy": (".mp4", ".json"),
     "inpaint": (".json", ".csv", ".png"),
     "track": (".mkv", ".mp4", ".csv", ".json"),
+    "animate": (".mp4", ".png", ".json"),
 }
 
 
@@ -49,6 +57,14 @@ def pipeline_for(task: str, settings: Settings) -> "Pipeline":
         from pipelines.inpainting.pipeline import InpaintPipeline
 
         return InpaintPipeline(settings, FlowFill(settings.quality))
+    if isinstance(settings, AnimateSettings) and settings.engine == "liveportrait":
+        from pipelines.animation.portrait import LivePortraitPipeline
+
+        return LivePortraitPipeline(settings)
+    if isinstance(settings, AnimateSettings):
+        from pipelines.animation.bending import BendPipeline
+
+        return BendPipeline(settings)
     if isinstance(settings, TrackSettings):
         from pipelines.inpainting.checking import TrackPipeline
 

@@ -51,8 +51,8 @@ class EncodingQuality(_Row):
     crf: Annotated[int, Field(ge=0, le=51)]
 
 
-class FillQuality(EncodingQuality, MaxSide):
-    """The size at which holes are filled, and how the result is encoded."""
+class FilmQuality(EncodingQuality, MaxSide):
+    """The size at which frames are computed, and how the result is encoded."""
 
 
 class SpanLength(_Row):
@@ -131,13 +131,13 @@ class InpaintTask(Task):
     """Inpainting says how its result is encoded, and, where a network fills, at which size that computes."""
 
     vram: Annotated[dict[str, MostPixels], _all_of(VramTier)]
-    quality: Annotated[dict[str, FillQuality], _all_of(Quality)]
+    quality: Annotated[dict[str, FilmQuality], _all_of(Quality)]
 
 
 class AnimateTask(NetworkTask):
-    """Animation says at which size it computes."""
+    """Animation says how large a portrait may be, and how its result is encoded."""
 
-    quality: Annotated[dict[str, MaxSide], _all_of(Quality)]
+    quality: Annotated[dict[str, FilmQuality], _all_of(Quality)]
 
 
 AnyTask = ScoreTask | CopyTask | TrackTask | InpaintTask | AnimateTask

@@ -22,7 +22,7 @@ FLOORS: list[set[str]] = [
     },
     {"pipelines.journal", "pipelines.locking", "pipelines.inputs"},
     {"pipelines.jobs", "pipelines.video", "pipelines.nets"},
-    {"pipelines.stages", "pipelines.telling", "pipelines.report_file"},
+    {"pipelines.stages", "pipelines.telling", "pipelines.report_file", "pipelines.film_folders"},
     {
         "pipelines.scoring",
         "pipelines.inpainting",

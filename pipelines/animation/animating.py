@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pipelines.animation.roles import Roles
 from pipelines.stages import Assignment, Pixels, Stage
 
 Size = tuple[int, int]
@@ -19,10 +20,12 @@ class Animated:
     driving: Pixels | None
     """None where a template drives, which has no pixels."""
     pixels: Pixels
+    figures: tuple[float, ...] = ()
+    """What the engine wants to know of each frame when it tells of the run, as many for each; kept as float32."""
 
 
 class Animator(Protocol):
-    """Makes the frames of the result."""
+    """Makes the frames of the result. What it keeps of a job in memory it can make again."""
 
     name: str
 
@@ -31,12 +34,16 @@ class Animator(Protocol):
         """What is looked at before the first frame is drawn: small records of each frame."""
         ...
 
+    def check_roles(self, roles: Roles) -> None:
+        """Raise BadInput for a source or driving of a kind that it cannot take; called before all else, and quick."""
+        ...
+
     def check(self, job: Assignment) -> None:
         """Look at source and driving before the first frame; called at every start. Raises LongtakeError."""
         ...
 
     def size(self, job: Assignment) -> Size:
-        """Of the result's frames, side by side or not."""
+        """Of the frames that it makes."""
         ...
 
     def frames(self, job: Assignment, start: int, stop: int) -> Generator[Animated]:
@@ -44,5 +51,8 @@ class Animator(Protocol):
         ...
 
     def told(self, job: Assignment, warn: Callable[[str, str], None]) -> dict[str, Any]:
-        """What the report says of faces and motion once all frames are there; `warn(code, message)` tells the user."""
+        """What the report says of faces and motion once all frames are there; `warn(code, message)` tells the user.
+
+        `filming.read_figures` reads the figures of all frames again.
+        """
         ...

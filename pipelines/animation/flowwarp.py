@@ -37,7 +37,7 @@ Read = Callable[[int, int], Generator[Pixels]]
 
 
 @dataclass(frozen=True, eq=False)
-class Animated:
+class Bent:
     """One frame of the result: `pixels` `(H, W, 3)` uint8 RGB, as large as the source, and what was asked for."""
 
     pixels: Pixels
@@ -71,7 +71,7 @@ class FlowWarp:
         view = self._placed.view(reference)
         self._puppets = [Puppet(source, fit(source, box), view, self._placed.slit) for box in boxes]
 
-    def frames(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Animated]:
+    def frames(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Bent]:
         """Frames `[start, stop)` of the result; `frames` are all driving frames.
 
         Reads from `first_needed(start, frames)` to `stop`, once. A frame without motion is the source, to the
@@ -118,13 +118,13 @@ class FlowWarp:
             placed, x=placed.x + right, y=placed.y + down, size=placed.size * _WINDOW_GROWTH**growth
         )
 
-    def _animated(self, index: int, motion: Motion | None) -> Animated:
+    def _animated(self, index: int, motion: Motion | None) -> Bent:
         if motion is None:
-            return Animated(self._source.copy())
+            return Bent(self._source.copy())
         seen = motion.trust * (self._track.presence(index) if self._track else 1.0)
         if seen == 0:
-            return Animated(self._source.copy(), seen=0.0)
+            return Bent(self._source.copy(), seen=0.0)
         pixels, followed = self._source, gentle(motion, seen)
         for puppet in self._puppets:
             pixels = puppet.bent(pixels, followed)
-        return Animated(pixels, asked_of(motion) if seen == 1 else Asked(), seen)
+        return Bent(pixels, asked_of(motion) if seen == 1 else Asked(), seen)

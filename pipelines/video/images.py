@@ -1,4 +1,4 @@
-"""A folder of images is a video: natural order, 25 frames per second."""
+"""A folder of images is a video: natural order, 25 frames per second. So is one picture, of one frame."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -67,6 +67,25 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
         salvaged=bool(unreadable),
         missing_frames=len(unreadable),
         images=tuple(paths),
+    )
+
+
+def probe_picture(path: Path) -> VideoInfo:
+    """One picture as a video of one frame; only its header is read. Raises NotAVideo."""
+    try:
+        width, height = _size(path)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        what = "cannot be read as a picture" if path.is_file() else "does not exist"
+        raise NotAVideo(f"{path} {what}.", "Give a picture such as JPEG, PNG or WebP.") from error
+    return VideoInfo(
+        path=path,
+        container="images",
+        codec=path.suffix[1:].lower(),
+        width=width,
+        height=height,
+        timeline=constant(1, FRAME_RATE),
+        rgb=True,
+        images=(path,),
     )
 
 

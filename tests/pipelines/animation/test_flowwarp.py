@@ -15,7 +15,7 @@ from pipelines.animation.driving_flow import Motion
 from pipelines.animation.face_boxes import FaceBox
 from pipelines.animation.face_track import FaceTrack
 from pipelines.animation.face_view import SIDE_PX
-from pipelines.animation.flowwarp import HALO, Animated, FlowWarp, first_needed
+from pipelines.animation.flowwarp import HALO, Bent, FlowWarp, first_needed
 from pipelines.animation.puppet import Puppet
 from pipelines.animation.unfolding import least_areas
 from pipelines.spans import Span
@@ -36,7 +36,7 @@ def engine(portrait: Face, driver: Face, reference: Any, driving: Any = None) ->
     return FlowWarp(portrait.picture, [portrait.box], reference, driving or driver.box)
 
 
-def animated(warp: FlowWarp, frames: list[Any], start: int = 0, stop: int | None = None) -> list[Animated]:
+def animated(warp: FlowWarp, frames: list[Any], start: int = 0, stop: int | None = None) -> list[Bent]:
     return list(warp.frames(reader(frames), Span(0, len(frames)), start, stop or len(frames)))
 
 
@@ -51,7 +51,7 @@ def motions(warp: FlowWarp, clip: list[Any]) -> list[Motion | None]:
 
 
 @pytest.fixture(scope="module")
-def result(warp: FlowWarp, clip: list[Any]) -> list[Animated]:
+def result(warp: FlowWarp, clip: list[Any]) -> list[Bent]:
     return animated(warp, clip)
 
 
@@ -102,7 +102,7 @@ def test_landmarks_go_where_the_driving_face_takes_them(
 
 
 def test_the_mouth_opens_as_the_driving_mouth_does(
-    result: list[Animated], portrait: Face, poses: list[Pose]
+    result: list[Bent], portrait: Face, poses: list[Pose]
 ) -> None:
     x, y = portrait.landmarks[8:10].mean(axis=0).round().astype(int)
     heights = []
@@ -113,7 +113,7 @@ def test_the_mouth_opens_as_the_driving_mouth_does(
 
 
 def test_the_first_frame_is_the_source_and_so_is_one_without_motion(
-    warp: FlowWarp, result: list[Animated], clip: list[Any], portrait: Face
+    warp: FlowWarp, result: list[Bent], clip: list[Any], portrait: Face
 ) -> None:
     assert np.array_equal(result[0].pixels, portrait.picture)
     assert not np.array_equal(result[9].pixels, portrait.picture)
@@ -121,7 +121,7 @@ def test_the_first_frame_is_the_source_and_so_is_one_without_motion(
     assert np.array_equal(back.pixels, portrait.picture)
 
 
-def test_the_source_is_left_as_it_was(result: list[Animated], portrait: Face) -> None:
+def test_the_source_is_left_as_it_was(result: list[Bent], portrait: Face) -> None:
     result[0].pixels[:] = 0
     assert portrait.picture.any()
 

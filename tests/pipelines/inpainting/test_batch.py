@@ -1,6 +1,5 @@
-"""A folder of videos: whose mask is whose, one table; and the command line, from arguments to files."""
+"""A folder of videos: whose mask is whose; and the command line, from arguments to files."""
 
-import csv
 import json
 import os
 import subprocess
@@ -15,18 +14,8 @@ import pytest
 
 from pipelines import __main__ as command_line
 from pipelines.errors import BadInput
-from pipelines.events import Outputs
-from pipelines.inpainting.batch import (
-    Result,
-    check_names,
-    failed_result,
-    mask_for,
-    read_result,
-    settings_for,
-    write_table,
-)
+from pipelines.inpainting.batch import mask_for
 from pipelines.queue import JobQueue
-from pipelines.settings import InpaintSettings
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 from pipelines.worker import InProcess
@@ -49,37 +38,6 @@ def test_each_video_has_the_mask_of_its_name(tmp_path: Path) -> None:
         mask_for(Path("other.mp4"), tmp_path)
     with pytest.raises(BadInput, match="is no folder"):
         mask_for(Path("film.mp4"), tmp_path / "film.png")
-
-
-def test_names_that_cannot_be_told_apart_are_refused() -> None:
-    check_names([Path("a.mp4"), Path("b.mp4")])
-    with pytest.raises(BadInput, match=r"a\.mov and a\.mp4 have one name"):
-        check_names([Path("a.mov"), Path("a.mp4")])
-
-
-def test_one_table_over_good_and_bad(tmp_path: Path) -> None:
-    (tmp_path / "report.json").write_text(json.dumps({"summary": {"frames": 7, "worst_frame": 3, "more": 1}}))
-    good = read_result("clip.mp4", Outputs(report=tmp_path / "report.json"))
-    assert good == Result("clip.mp4", frames=7, worst_frame=3)
-    folder = write_table([good, failed_result("bad.mp4", BadInput("It is no video."))], tmp_path / "table")
-    with (folder / "report.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["video"], row["frames"], row["error"]) for row in rows] == [
-        ("clip.mp4", "7", ""),
-        ("bad.mp4", "0", "It is no video."),
-    ]
-    assert [row["error"] for row in json.loads((folder / "report.json").read_text())] == [
-        None,
-        "It is no video.",
-    ]
-    with pytest.raises(BadInput, match="has no report"):
-        read_result("x", Outputs())
-
-
-def test_pictures_of_many_videos_have_a_folder_each() -> None:
-    asked = settings_for(Path("a/film.mp4"), InpaintSettings(frames_out=Path("/out")))
-    assert asked.frames_out == Path("/out/film")
-    assert settings_for(Path("film.mp4"), InpaintSettings()) == InpaintSettings()
 
 
 # -- the command line ----------------------------------------------------------------------------------------

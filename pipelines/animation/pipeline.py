@@ -1,0 +1,138 @@
+"""Animating a portrait: looks at faces, then frames of the result, then one file with sound and exact times."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipelines.animation.animating import Animator
+from pipelines.animation.beside import stacked
+from pipelines.animation.filming import (
+    PICTURE_SUFFIX,
+    FilmStage,
+    as_png,
+    frame_folder,
+    moments_of,
+    read_moment,
+)
+from pipelines.animation.roles import Given, Roles, roles_in, roles_of, settings_of
+from pipelines.events import Outputs
+from pipelines.report_file import video_facts, write_report
+from pipelines.settings import VIDEO_SUFFIXES, AnimateSettings, Settings
+from pipelines.spans import Span
+from pipelines.stages import Assignment, FrameByFrame, Stage
+from pipelines.video.encodings import check_available
+from pipelines.video.info import VideoInfo
+from pipelines.video.join import JoinReport, join_segments
+from pipelines.whole import whole, write_whole
+
+Warn = Callable[[str, str], None]
+
+_FILM_PIXEL_BYTES = 0.1
+"""Of segments and film together, at the rate factors of the presets."""
+_PNG_PIXEL_BYTES = 2
+
+
+class AnimatePipeline(FrameByFrame):
+    """The task `animate`, whatever makes its frames."""
+
+    task = "animate"
+
+    def __init__(self, settings: AnimateSettings, animator: Animator) -> None:
+        self.engine = animator.name
+        self._settings = settings
+        self._animator = animator
+        self._film = FilmStage(animator, VIDEO_SUFFIXES[settings.codec])
+        self._roles: Roles | None = None
+
+    @property
+    def roles(self) -> Roles:
+        """Source and driving; known once `footage` has looked at them."""
+        if self._roles is None:
+            raise ValueError("source and driving are looked at first")
+        return self._roles
+
+    def footage(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
+        """The source where it moves, otherwise the driving. Raises as `roles_in`, BadInput for what cannot be taken."""
+        self._roles = roles_in(inputs, salvage=settings.salvage)
+        self._animator.check_roles(self._roles)
+        if self._roles.makes_a_picture:
+            self._film.suffix = PICTURE_SUFFIX
+        return self._roles.footage
+
+    def frames(self, inputs: tuple[Path, ...], video: VideoInfo, asked: Span) -> Span:
+        """Those that source and driving both have. Raises BadInput for none."""
+        return self.roles.frames(asked)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What the engine looks at first; then the frames."""
+        return (*self._animator.prepasses, self._film)
+
+    def check(self, job: Assignment) -> None:
+        """An encoder that answers, faces, a folder that is free. Raises BadInput, and what the engine raises."""
+        check_available(settings_of(job).codec)
+        self._animator.check(job)
+        if folder := frame_folder(job):
+            folder.claim()
+
+    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
+        """Segments and film by the size of the source, and pictures."""
+        pictures = _PNG_PIXEL_BYTES if self._settings.frames_out else 0
+        return int((_FILM_PIXEL_BYTES + pictures) * self.roles.source.pixels * len(frames))
+
+    def join(self, job: Assignment, segments: list[Path], warn: Warn) -> Outputs:
+        """The film, or the one picture; the report and its picture. Holds one span's figures."""
+        said: list[str] = []
+
+        def tell(code: str, sentence: str) -> None:
+            said.append(sentence)
+            warn(code, sentence)
+
+        roles, result = roles_of(job), job.folder / f"result{self._film.suffix}"
+        joined = self._joined(job, roles, segments, result, tell)
+        told = self._animator.told(job, tell)
+        report, picture = job.folder / "report.json", job.folder / "report.png"
+        write_report(
+            report,
+            {
+                "task": self.task,
+                "engine": self.engine,
+                "video": video_facts(job.video),
+                "source": _facts(roles.source),
+                "driving": _facts(roles.driving),
+                "settings": job.settings.identity(),
+                "size": list(self._animator.size(job)),
+                "frames": len(job.frames),
+                "audio_packets": joined.audio_packets if joined else 0,
+                "warnings": said,
+                "summary": told,
+            },
+        )
+        write_whole(picture, as_png(stacked([read_moment(job, index) for index in moments_of(job)])))
+        return Outputs(result=result, report=report, picture=picture)
+
+    def _joined(
+        self, job: Assignment, roles: Roles, segments: list[Path], result: Path, tell: Warn
+    ) -> JoinReport | None:
+        """Make the result. A picture has neither times nor sound."""
+        with whole(result) as part:
+            if roles.makes_a_picture:
+                shutil.copyfile(segments[0], part)
+                return None
+            heard = self._heard(roles)
+            joined = join_segments(segments, job.video, job.frames, part, heard=heard, silent=heard is None)
+        for sentence in joined.warnings:
+            tell("sound", sentence)
+        return joined
+
+    def _heard(self, roles: Roles) -> VideoInfo | None:
+        """Whose sound the result has; None where it has none."""
+        chosen = {"driving": roles.driving, "source": roles.source, "none": None}[self._settings.audio]
+        if chosen is None or chosen.kind != "video":
+            return None
+        return chosen.video
+
+
+def _facts(given: Given) -> dict[str, Any]:
+    return {"kind": given.kind, **video_facts(given.video)}

@@ -1,0 +1,151 @@
+"""Source and driving: who is animated, and who is followed. Each is a picture, a video, or a template that drives."""
+
+import functools
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pipelines.animation.templates import read_template
+from pipelines.errors import BadInput
+from pipelines.settings import AnimateSettings
+from pipelines.spans import Span
+from pipelines.stages import Assignment, Pixels
+from pipelines.video.images import SUFFIXES, iter_images, probe_picture
+from pipelines.video.info import VideoInfo
+from pipelines.video.probe import probe
+from pipelines.video.reader import Frame, choose_decoder, read_frames
+from pipelines.video.timeline import constant
+
+Kind = Literal["picture", "video", "template"]
+
+TEMPLATE_SUFFIXES = frozenset({".npz", ".pkl"})
+_MOST_KNOWN = 8
+
+
+@dataclass(frozen=True)
+class Given:
+    """One of both, as it was given. A picture has one frame; those of a template have times and no pixels."""
+
+    kind: Kind
+    video: VideoInfo
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is more than one frame."""
+        return self.video.frames > 1
+
+    @property
+    def pixels(self) -> int:
+        """Of one frame."""
+        return self.video.width * self.video.height
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Both of them. Frame `i` of a video follows frame `i` of another; a picture stands for all frames."""
+
+    source: Given
+    driving: Given
+
+    @property
+    def footage(self) -> VideoInfo:
+        """The one whose times the result has: a source that moves, otherwise the driving."""
+        if self.source.kind == "video":
+            return self.source.video
+        if self.driving.kind == "template":
+            picture = self.source.video
+            return replace(self.driving.video, width=picture.width, height=picture.height)
+        return self.driving.video
+
+    @property
+    def makes_a_picture(self) -> bool:
+        """Whether the result is one picture: one is driven by one, or by a template of one frame."""
+        return self.source.kind == "picture" and self.driving.kind != "video" and not self.driving.moves
+
+    def frames(self, asked: Span) -> Span:
+        """Those that both have. Raises BadInput for none."""
+        if self.source.kind != "video" or not self.driving.moves:
+            return asked
+        stop = min(asked.stop, self.driving.video.frames)
+        if stop <= asked.start:
+            raise BadInput(
+                f"The driving has {self.driving.video.frames} frames, and the part of the source that is asked for "
+                f"begins at frame {asked.start}.",
+                "Choose an earlier --start, or a longer driving video.",
+            )
+        return Span(asked.start, stop)
+
+
+def roles_in(inputs: tuple[Path, ...], *, salvage: bool) -> Roles:
+    """Look at source and driving. What was looked at and has not changed since is known.
+
+    Raises the errors of `probe`, `probe_picture` and `read_template`; BadInput where one is missing or has no pixels
+    to animate.
+    """
+    if len(inputs) < 2:
+        raise BadInput("Nothing says whom the portrait follows.", "Give a driving video after the source.")
+    source, driving = (_looked_at(path, salvage) for path in inputs[:2])
+    if source.kind == "template":
+        raise BadInput(
+            f"{source.video.path.name} is a motion template, which has no picture to animate.",
+            "Give a portrait first, then the template that drives it.",
+        )
+    return Roles(source, driving)
+
+
+def roles_of(job: Assignment) -> Roles:
+    """Source and driving of the job."""
+    return roles_in(job.inputs, salvage=job.settings.salvage)
+
+
+def settings_of(job: Assignment) -> AnimateSettings:
+    """The job's settings as those of animating."""
+    if not isinstance(job.settings, AnimateSettings):
+        raise TypeError(f"animating is asked with AnimateSettings, not with {type(job.settings).__name__}")
+    return job.settings
+
+
+def read_given(job: Assignment, given: Given, start: int, stop: int) -> Generator[Frame]:
+    """Frames `[start, stop)` of a video or picture. Holds what the decoder holds.
+
+    decord is left aside unless it is asked for: it decodes ahead of a slow consumer without limit.
+    """
+    settings, video = job.settings, given.video
+    decoder = settings.decoder if settings.decoder != "auto" else choose_decoder(video, luma_only=True)
+    return read_frames(
+        video, start, stop, decoder=decoder, salvage=settings.salvage, ahead=job.plan.window_frames
+    )
+
+
+def read_pixels(job: Assignment, given: Given, start: int, stop: int) -> Generator[Pixels]:
+    """The same frames as `(H, W, 3)` uint8 RGB."""
+    with closing(read_given(job, given, start, stop)) as frames:
+        for frame in frames:
+            yield frame.rgb()
+
+
+def read_picture(given: Given) -> Pixels:
+    """A picture `(H, W, 3)` uint8 RGB, upright. Raises DamagedVideo."""
+    return next(iter_images(given.video, 0, 1))
+
+
+def _looked_at(path: Path, salvage: bool) -> Given:
+    # A file may be replaced by another of the same name while the process lives.
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _probed(path, salvage, changed)
+
+
+@functools.lru_cache(maxsize=_MOST_KNOWN)
+def _probed(path: Path, salvage: bool, changed: int) -> Given:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return Given("video", probe(path, salvage=salvage))
+    if suffix in TEMPLATE_SUFFIXES:
+        template = read_template(path)
+        timeline = constant(len(template.motions), template.rate)
+        return Given("template", VideoInfo(path, "template", suffix[1:], 1, 1, timeline))
+    if suffix in SUFFIXES:
+        return Given("picture", probe_picture(path))
+    return Given("video", probe(path, salvage=salvage))

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pipelines import events
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.events import Event
-from pipelines.settings import MODELS
+from pipelines.settings import MODELS, AnimateSettings
 
 
 class PlanQuestion(BaseModel):
@@ -38,14 +38,31 @@ class StillQuestion(BaseModel):
     most_width_px: int = 1280
 
 
-Question = Annotated[PlanQuestion | StillQuestion, Field(discriminator="type")]
-_QUESTION: TypeAdapter[PlanQuestion | StillQuestion] = TypeAdapter(Question)
+class FacesQuestion(BaseModel):
+    """Which faces would an animation take? Answered by `preview`, a JPEG at `picture`: source and driving, marked."""
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["faces"] = "faces"
+    inputs: tuple[Path, ...]
+    asked: dict[str, Any]
+    picture: Path
+    most_width_px: int = 960
 
 
-def answer(question: PlanQuestion | StillQuestion) -> Event:
+Asked = PlanQuestion | StillQuestion | FacesQuestion
+_QUESTION: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="type")])
+
+
+def answer(question: Asked) -> Event:
     """The answer, or `failed` with what stands against it."""
     try:
-        return _plan(question) if isinstance(question, PlanQuestion) else _still(question)
+        match question:
+            case PlanQuestion():
+                return _plan(question)
+            case StillQuestion():
+                return _still(question)
+            case FacesQuestion():
+                return _faces(question)
     except LongtakeError as error:
         return events.Failed.of("", error)
 
@@ -70,6 +87,16 @@ def _still(question: StillQuestion) -> Event:
     with closing(read_frames(video, frame, frame + 1, salvage=True)) as frames:
         picture = save_picture(next(frames).rgb(), question.picture, most_width_px=question.most_width_px)
     return events.Preview(job="", frame=frame, path=picture)
+
+
+def _faces(question: FacesQuestion) -> Event:
+    from pipelines.animation.marked_faces import marked_faces
+    from pipelines.pictures import save_picture
+
+    settings = AnimateSettings.model_validate(question.asked)
+    marked = marked_faces(question.inputs, settings)
+    picture = save_picture(marked, question.picture, most_width_px=question.most_width_px)
+    return events.Preview(job="", frame=0, path=picture)
 
 
 if __name__ == "__main__":

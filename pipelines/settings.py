@@ -129,7 +129,7 @@ class ScoreSettings(Settings):
         default="video_quality",
     )
     batch_size: int | None = _setting(
-        "Windows that Q-Align scores at once, at most; by default as many as memory allows.",
+        "Windows that the network scores at once, at most; by default as many as memory allows.",
         changes_result=False,
         engine="qalign",
         default=None,
@@ -309,8 +309,13 @@ class ProPainterSettings(MaskSettings):
 
 
 class FilmSettings(Settings):
-    """What every task that makes a video is asked with, beside its codec."""
+    """What every task that makes a video is asked with."""
 
+    codec: Codec = _setting(
+        "How the result is encoded; where only a part is made, prores4444 and vp9 are transparent around it.",
+        changes_result=True,
+        default="h264",
+    )
     crf: int | None = _setting(
         "The encoder's rate factor: lower is better and larger; by default it follows the quality.",
         changes_result=True,
@@ -349,11 +354,6 @@ class InpaintSettings(FilmSettings, ProPainterSettings):
         unit="px",
         default=None,
         ge=64,
-    )
-    codec: Codec = _setting(
-        "How the result is encoded; prores4444 and vp9 are transparent where nothing was filled.",
-        changes_result=True,
-        default="h264",
     )
 
     @model_validator(mode="after")
@@ -508,9 +508,6 @@ class AnimateSettings(PortraitOptions, FilmSettings):
         default=None,
         ge=1,
         le=256,
-    )
-    codec: Literal["h264", "h265", "h264_nvenc", "h265_nvenc"] = _setting(
-        "How the result is encoded.", changes_result=True, default="h264"
     )
 
     @model_validator(mode="before")

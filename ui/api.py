@@ -16,7 +16,7 @@ import gradio as gr
 
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs import Job
-from pipelines.settings import InpaintSettings, ScoreSettings, Settings, TrackSettings, trial
+from pipelines.settings import AnimateSettings, InpaintSettings, ScoreSettings, Settings, TrackSettings, trial
 from ui import forms
 from ui.desk import Desk
 from ui.run_view import shown
@@ -27,6 +27,7 @@ TASKS: dict[str, type[Settings]] = {
     "score": ScoreSettings,
     "inpaint": InpaintSettings,
     "track": TrackSettings,
+    "animate": AnimateSettings,
 }
 """The tasks that the API offers."""
 _FILES = {"inpaint": ("file", "mask"), "track": ("file", "mask"), "animate": ("source", "driving")}
@@ -74,7 +75,8 @@ class Api:
         self._settings = {name: forms.make_parameter(model, name) for name, model in _ALL.items()}
         for task, model in TASKS.items():
             self._publish_task(task, task, (model.__doc__ or "").split("\n")[0])
-        self._publish_task("mask_preview", "track", "The same as /track, for the first two seconds.", trial)
+        for name, task in (("mask_preview", "track"), ("animate_preview", "animate")):
+            self._publish_task(name, task, f"The same as /{task}, for the first two seconds.", trial)
         self._publish_questions()
         self._publish_jobs()
 

@@ -1,7 +1,7 @@
 """The choice of an engine: what each needs and has here, which one will run, its licence, and its own options."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -42,7 +42,13 @@ class EngineChoice:
     """
 
     def __init__(
-        self, desk: Desk, texts: gr.I18n, task: str, model: type[Settings], id: Callable[[str], str]
+        self,
+        desk: Desk,
+        texts: gr.I18n,
+        task: str,
+        model: type[Settings],
+        id: Callable[[str], str],
+        headings: Mapping[str, Sequence[str]],
     ) -> None:
         self._desk = desk
         self._texts = texts
@@ -50,6 +56,7 @@ class EngineChoice:
         self._model = model
         self._engines = engines_of(task)
         self._id = id
+        self._headings = headings
         self._groups: dict[str, gr.Accordion] = {}
         self.shown: list[Any] = []
 
@@ -74,8 +81,19 @@ class EngineChoice:
             if names:
                 label = self._texts("longtake_options")
                 with gr.Accordion(label, open=False, visible=False) as self._groups[engine]:
-                    placed |= {name: field(name) for name in names}
+                    placed |= self._lay_out_options(names, field)
         self.shown = [self._notes, self._consent, self._licence, *self._groups.values()]
+        return placed
+
+    def _lay_out_options(
+        self, names: Sequence[str], field: Callable[[str], Component]
+    ) -> dict[str, Component]:
+        """Those under no heading first."""
+        under = {name for below in self._headings.values() for name in below}
+        placed = {name: field(name) for name in names if name not in under}
+        for heading, below in self._headings.items():
+            gr.Markdown(self._texts(heading), elem_classes="lt-heading")
+            placed |= {name: field(name) for name in below if name in names}
         return placed
 
     async def look(self, settings: Settings) -> Look:

@@ -10,8 +10,9 @@ from typing import Any
 import gradio as gr
 
 from pipelines.errors import LongtakeError
-from pipelines.settings import InpaintSettings, ScoreSettings
+from pipelines.settings import AnimateSettings, InpaintSettings, ScoreSettings
 from ui import forms, render_system
+from ui.animate_tab import AnimateTab
 from ui.api import Api
 from ui.desk import Desk
 from ui.inpaint_tab import InpaintTab
@@ -24,8 +25,10 @@ from ui.system_tab import SystemTab
 from ui.task_tab import TaskTab
 from ui.texts import error_text, i18n
 
-I18N = i18n(forms.field_texts(ScoreSettings) | forms.field_texts(InpaintSettings))
-_TAB_OF = {"score": "score", "inpaint": "inpaint", "track": "inpaint"}
+I18N = i18n(
+    forms.field_texts(ScoreSettings) | forms.field_texts(InpaintSettings) | forms.field_texts(AnimateSettings)
+)
+_TAB_OF = {"score": "score", "inpaint": "inpaint", "track": "inpaint", "animate": "animate"}
 """The tab that shows the jobs of a task."""
 _CACHE_AGE_SECONDS = 6 * 3600
 _STRIP_SECONDS = 10.0
@@ -46,14 +49,16 @@ def build(desk: Desk, monitor: Monitor, removed: Callable[[], Sequence[Removed]]
                 scoring = ScoreTab(desk, I18N)
             with gr.Tab(I18N("longtake_inpaint"), id="inpaint") as inpaint:
                 removing = InpaintTab(desk, I18N)
+            with gr.Tab(I18N("longtake_animate"), id="animate") as animate:
+                animating = AnimateTab(desk, I18N)
             with gr.Tab(I18N("longtake_jobs"), id="jobs") as jobs:
                 kept = JobsTab(desk, removed)
             with gr.Tab(I18N("longtake_system"), id="system") as system:
                 machine = SystemTab(desk, monitor, I18N)
-        kept.show_on(jobs, score, inpaint, system)
-        machine.show_on(system, score, inpaint, jobs)
+        kept.show_on(jobs, score, inpaint, animate, system)
+        machine.show_on(system, score, inpaint, animate, jobs)
         _be_kept_fresh(strip, desk, monitor)
-        tasks: dict[str, TaskTab] = {"score": scoring, "inpaint": removing}
+        tasks: dict[str, TaskTab] = {"score": scoring, "inpaint": removing, "animate": animating}
         cards, links = [t.card for t in tasks.values()], [t.run_view.link for t in tasks.values()]
         door = _Door(desk, list(tasks))
         shown = [tabs, *cards, *links]

@@ -19,7 +19,24 @@ def read_report(path: Path) -> str:
         return describe_fill(report["summary"], report["lost"], report["video"]["name"])
     if report["task"] == "track":
         return describe_masks(report["summary"], report["lost"], report["video"]["name"])
+    if report["task"] == "animate":
+        return describe_motion(report["summary"], report["frames"], report["warnings"])
     return describe_score(report["summary"])
+
+
+def describe_motion(summary: dict[str, Any], frames: int, warnings: list[str]) -> str:
+    """How much the driving head moved, where it was gone, and what is to be known of the result."""
+    figures = [
+        ("report.faces", f"{summary['faces']:,}"),
+        ("report.at_rest", f"{summary['frames_at_rest']:,} <small>/ {frames:,}</small>"),
+    ]
+    if "most_shift_eye_distances" in summary:
+        figures += [
+            ("report.shift", f"{summary['most_shift_eye_distances']:.2f}"),
+            ("report.turn", f"{summary['most_turn_degrees']:.0f}°"),
+        ]
+    notes = "".join(f"<p>{escape(sentence)}</p>" for sentence in warnings)
+    return f'<section class="lt-report"><h3>{both("report")}</h3>{_listed(figures)}{notes}</section>'
 
 
 def describe_masks(summary: dict[str, Any], lost: list[list[int]], video: str) -> str:

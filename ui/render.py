@@ -20,7 +20,9 @@ from ui.words import ERRORS_ZH, LIVE
 GIB = 2**30
 _CAN = {"queued": "stop", "running": "stop", "done": ""}
 """What can be asked of a job, by its state; the style sheet shows buttons by it."""
-EXAMPLE_NAME = "longtake-example.mp4"
+EXAMPLE_NAME, PORTRAIT_NAME, DRIVING_NAME = (
+    f"longtake-{name}" for name in ("example.mp4", "portrait.png", "driving.mp4")
+)
 
 GAUGE = f"""
 ${{value.bars.map(bar => `
@@ -44,7 +46,7 @@ ${{value.bars.map(bar => `
 """
 """A bar of memory for each of `value.bars`: bytes now, peak, predicted, limit; `scale` is the bar's length."""
 
-CURVES = ("score", "inpaint", "track", "qalign")
+CURVES = ("score", "inpaint", "track", "animate", "qalign")
 """What a curve shows, by task, or by engine where that shows something of its own."""
 
 

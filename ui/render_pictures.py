@@ -36,6 +36,15 @@ def _before_and_after(source: str, words: str) -> str:
     )
 
 
+def faces(path: str) -> str:
+    """Source and driving beside each other, with the faces that are meant; `path` is where the browser fetches it."""
+    words = label("faces_meant")
+    return (
+        f'<figure class="lt-latest lt-faces"><img src="{address(path)}" alt="{words}">'
+        f"<figcaption>{both('faces_meant')}</figcaption></figure>"
+    )
+
+
 def segment(path: str, start: int, stop: int) -> str:
     """The newest finished part of a video, as a player; `path` is where the browser may fetch it."""
     return (

@@ -1,8 +1,9 @@
 """What the tab of a task is: choose a video, see what it is and what a run would hold, run it, watch it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import gradio as gr
@@ -54,6 +55,9 @@ class TaskTab:
     file_types: tuple[str, ...] = tuple(sorted(VIDEO_SUFFIXES))
     """The suffixes of what comes first, which is a video nearly always."""
     file_label = "longtake_file"
+    example_label = "longtake_example"
+    groups: Mapping[str, Sequence[str]] = MappingProxyType({})
+    """Headings over some of the options of engines, and the settings that stand below each."""
 
     def __init__(
         self, desk: Desk, texts: gr.I18n, task: str, model: type[Settings], main: Sequence[Sequence[str]]
@@ -74,6 +78,9 @@ class TaskTab:
         self._tie_together()
 
     # -- what a task adds ------------------------------------------------------------------------------------
+
+    def lay_out_inputs(self) -> None:
+        """Place what else is looked at, below the first file."""
 
     def lay_out_more(self) -> None:
         """Place what the task asks for between the video and the settings."""
@@ -121,13 +128,14 @@ class TaskTab:
                 scale=0,
             )
         )
-        self._example = gr.Button(texts("longtake_example"), size="sm", elem_id=self.id("example"))
+        self.lay_out_inputs()
+        self._example = gr.Button(texts(self.example_label), size="sm", elem_id=self.id("example"))
         self.lay_out_more()
         for row in main:
             with gr.Row():
                 for name in row:
                     self.fields[name] = self.field(name)
-        self.engines = EngineChoice(self.desk, texts, self.task, self._model, self.id)
+        self.engines = EngineChoice(self.desk, texts, self.task, self._model, self.id, self.groups)
         self.fields |= self.engines.lay_out(self.field)
         with gr.Accordion(texts("longtake_more"), open=False):
             for name in self._names:
@@ -149,13 +157,14 @@ class TaskTab:
         return forms.make_component(self._model, name, self.texts, self.id(f"setting-{name}"))
 
     def _tie_together(self) -> None:
-        self._example.click(self._give_example, None, [self.file], **PRIVATE, concurrency_limit=1)
+        given = [self.file, *self.looked_at]
+        self._example.click(self._give_example, None, given, **PRIVATE, concurrency_limit=1)
         settings = [self.fields[name] for name in self._names]
         watched = [self.fields[name] for name in self._names if name not in self.placed_later]
         gr.on(
-            [component.change for component in (self.file, *self.looked_at, *watched)],
+            [component.change for component in (*given, *watched)],
             self._inspect,
-            [self.file, *self.looked_at, *settings],
+            [*given, *settings],
             [self.card, *self._buttons, *self.engines.shown],
             trigger_mode="always_last",
             concurrency_limit=_LOOKS_AT_ONCE,
@@ -163,7 +172,7 @@ class TaskTab:
         )
         self.engines.accept.click(
             self._accept,
-            [self.file, *self.looked_at, *settings],
+            [*given, *settings],
             [self.card, *self._buttons, *self.engines.shown],
             **PRIVATE,
             concurrency_limit=1,
@@ -188,9 +197,13 @@ class TaskTab:
 
     # -- handlers --------------------------------------------------------------------------------------------
 
-    async def _give_example(self) -> str:
+    async def example(self) -> Any:
+        """The files of an example: one, or one for each that is looked at. Raises LongtakeError."""
+        return str(await example_clip(self.desk.queue.jobs_dir))
+
+    async def _give_example(self) -> Any:
         try:
-            return str(await example_clip(self.desk.queue.jobs_dir))
+            return await self.example()
         except LongtakeError as error:
             raise shown(error) from error
 

@@ -15,7 +15,7 @@ from ui.words import ERRORS_ZH, FIELDS_ZH, LIVE, STATIC
 
 def label_en(field: str, unit: str) -> str:
     """A setting's name as a label: `ram_limit_gb`, GiB -> `RAM limit (GiB)`."""
-    words = field.removesuffix("_gb").split("_")
+    words = field.removesuffix("_gb").removeprefix("flag_").split("_")
     named = [w.upper() if w in ("ram", "vram") else w for w in words]
     text = " ".join(named)
     return text[0].upper() + text[1:] + (f" ({unit})" if unit else "")

@@ -1,6 +1,7 @@
 """Files that come and go: uploads, kept and looked at where a hostile one can do no harm, and results, handed out."""
 
 import asyncio
+import hashlib
 import logging
 import shutil
 import sys
@@ -14,10 +15,10 @@ from pipelines import events
 from pipelines.errors import BadInput, LongtakeError, NotAVideo
 from pipelines.events import Event, Planned
 from pipelines.jobs import Input
-from pipelines.looking import PlanQuestion, StillQuestion
-from pipelines.settings import Settings
+from pipelines.looking import Asked, FacesQuestion, PlanQuestion, StillQuestion
+from pipelines.settings import AnimateSettings, Settings
 from pipelines.whole import whole
-from ui.render import EXAMPLE_NAME
+from ui.render import DRIVING_NAME, EXAMPLE_NAME, PORTRAIT_NAME
 from ui.texts import error_text
 
 log = logging.getLogger(__name__)
@@ -84,17 +85,30 @@ async def example_clip(jobs_dir: Path) -> Path:
     """The example clip, drawn at the first call by a process of its own. Raises LongtakeError where that fails."""
     path = jobs_dir.absolute() / "example" / EXAMPLE_NAME
     if not path.exists():
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pipelines", "example", "-o", str(path)),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=_ROOT,
-        )
-        _, words = await process.communicate()
-        if process.returncode:
-            raise LongtakeError("The example could not be drawn.", words.decode(errors="replace").strip())
+        await _draw("-o", str(path))
     return path
+
+
+async def example_portrait(jobs_dir: Path) -> tuple[Path, Path]:
+    """The example's portrait and what it follows, drawn likewise."""
+    folder = jobs_dir.absolute() / "example"
+    paths = folder / PORTRAIT_NAME, folder / DRIVING_NAME
+    if not all(path.exists() for path in paths):
+        await _draw("--portrait", "-o", str(folder))
+    return paths
+
+
+async def _draw(*flags: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pipelines", "example", *flags),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
+    )
+    _, words = await process.communicate()
+    if process.returncode:
+        raise LongtakeError("The example could not be drawn.", words.decode(errors="replace").strip())
 
 
 async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, jobs_dir: Path) -> Planned:
@@ -118,7 +132,17 @@ async def still(path: Path, frame: int, cache: Path) -> Path:
     return picture
 
 
-async def _ask(question: PlanQuestion | StillQuestion) -> Event:
+async def faces_of(source: Path, driving: Path, settings: AnimateSettings, cache: Path) -> Path:
+    """Source and driving with the faces that an animation takes, as a JPEG in the page's `cache`; made likewise."""
+    asked = settings.model_dump(mode="json")
+    known = "".join([*(Input.of(path).content for path in (source, driving)), repr(sorted(asked.items()))])
+    picture = cache / "faces" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
+    if not picture.exists():
+        await _ask(FacesQuestion(inputs=(source, driving), asked=asked, picture=picture))
+    return picture
+
+
+async def _ask(question: Asked) -> Event:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pipelines.looking"),
         stdin=asyncio.subprocess.PIPE,
@@ -127,7 +151,7 @@ async def _ask(question: PlanQuestion | StillQuestion) -> Event:
         cwd=_ROOT,
         start_new_session=True,
     )
-    path = question.inputs[0] if isinstance(question, PlanQuestion) else question.path
+    path = question.path if isinstance(question, StillQuestion) else question.inputs[0]
     try:
         told = process.communicate(question.model_dump_json().encode())
         out, words = await asyncio.wait_for(told, LOOK_SECONDS)

@@ -152,13 +152,13 @@ class Bending:
     def _found(self, job: Assignment) -> _Prepared:
         settings, roles = settings_of(job), roles_of(job)
         picture, size = read_picture(roles.source), self.size(job)
-        boxes = faces_on(picture, _source_faces(settings, picture), _which(settings.face), "--source-box")
+        boxes = faces_on(picture, source_faces(settings, picture), which_of(settings.face), "--source-box")
         if size != picture.shape[1::-1]:
             share = size[0] / picture.shape[1]
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
             boxes = [FaceBox(b.x * share, b.y * share, b.size * share, b.votes) for b in boxes]
         reference, box = find_reference(
-            _looked_at(job), _driving_faces(job), _which(settings.driving_face), "--driving-box"
+            _looked_at(job), _driving_faces(job), which_of(settings.driving_face), "--driving-box"
         )
         with closing(read_pixels(job, roles.driving, reference, reference + 1)) as frames:
             first = next(frames)
@@ -220,12 +220,13 @@ def _looked_at(job: Assignment) -> Generator[tuple[int, Pixels]]:
 
 def _driving_faces(job: Assignment) -> Provider:
     box = settings_of(job).driving_box
-    return GivenFace(_drawn(box)) if box else VotedFaces()
+    return GivenFace(drawn_box(box)) if box else VotedFaces()
 
 
-def _source_faces(settings: AnimateSettings, picture: Pixels) -> Provider:
+def source_faces(settings: AnimateSettings, picture: Pixels) -> Provider:
+    """What finds the faces of the source `picture` `(H, W, 3)` uint8 RGB: a box, the picture as a whole, or votes."""
     if settings.source_box:
-        return GivenFace(_drawn(settings.source_box))
+        return GivenFace(drawn_box(settings.source_box))
     if settings.source_crop == "none":
         height, width = picture.shape[:2]
         side = min(height, width)
@@ -233,11 +234,13 @@ def _source_faces(settings: AnimateSettings, picture: Pixels) -> Provider:
     return VotedFaces()
 
 
-def _drawn(box: str) -> FaceBox:
+def drawn_box(box: str) -> FaceBox:
+    """The face that a box means which is written as `x,y,width,height`."""
     return FaceBox.drawn(*map(float, box.split(",")))
 
 
-def _which(word: str) -> Which:
+def which_of(word: str) -> Which:
+    """Which of several faces a setting means."""
     if word in ("largest", "all"):
         return "all" if word == "all" else "largest"
     return int(word)

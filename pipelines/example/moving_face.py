@@ -32,6 +32,7 @@ class Face:
 
     @property
     def eyes_apart(self) -> float:
+        """Distance of the outer corners, in pixels."""
         return float(np.hypot(*(self.landmarks[5] - self.landmarks[0])))
 
 

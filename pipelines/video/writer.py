@@ -68,12 +68,14 @@ class VideoWriter:
         return self._child.pid
 
     def write(self, frame: NDArray[np.uint8]) -> None:
-        """Encode one frame; waits while the encoder is busy.
+        """Encode one frame; waits while the encoder is busy. One without transparency is opaque.
 
         Raises:
             ValueError: the shape or the dtype is not what was announced.
             EncoderDied, NotEnoughDisk: the encoder has ended; it is cleaned up.
         """
+        if self._shape[2] == 4 and frame.shape[2:] == (3,):
+            frame = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
         if frame.shape != self._shape or frame.dtype != np.uint8:
             raise ValueError(f"a frame is {self._shape} uint8, not {frame.shape} {frame.dtype}")
         if any(self._pad):

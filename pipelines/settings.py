@@ -42,6 +42,17 @@ def _engine_setting() -> Any:
     )
 
 
+def _batch_setting(engine: str) -> Any:
+    return _setting(
+        "Windows or frames that the network computes at once, at most; by default as many as memory allows.",
+        changes_result=False,
+        engine=engine,
+        default=None,
+        ge=1,
+        le=256,
+    )
+
+
 class Settings(BaseModel):
     """What every task is asked with; each task says which engines it has."""
 
@@ -128,14 +139,7 @@ class ScoreSettings(Settings):
         engine="qalign",
         default="video_quality",
     )
-    batch_size: int | None = _setting(
-        "Windows that the network scores at once, at most; by default as many as memory allows.",
-        changes_result=False,
-        engine="qalign",
-        default=None,
-        ge=1,
-        le=256,
-    )
+    batch_size: int | None = _batch_setting("qalign")
     weight_bits: Literal["16", "8", "4"] = _setting(
         "Bits of a weight in Q-Align's layers: fewer hold less and change scores a little; 16 are as published.",
         changes_result=True,
@@ -416,13 +420,15 @@ class PortraitOptions(BaseModel):
         "Cut the face out of the driving video, too; one that is not square is cut in any case.",
         default=False,
     )
-    scale: float = _portrait_setting("The side of the source's cut-out, in faces.", default=2.3, gt=0, le=10)
+    scale: float = _portrait_setting(
+        "The side of the source's cut-out, in faces.", default=2.3, ge=0.1, le=10
+    )
     vx_ratio: float = _portrait_setting(
         "Shift it to the right, by a share of its side.", default=0.0, ge=-1, le=1
     )
     vy_ratio: float = _portrait_setting("Shift it down, by a share of its side.", default=-0.125, ge=-1, le=1)
     scale_crop_driving_video: float = _portrait_setting(
-        "The side of the driving's cut-out, in faces.", default=2.2, gt=0, le=10
+        "The side of the driving's cut-out, in faces.", default=2.2, ge=0.1, le=10
     )
     vx_ratio_crop_driving_video: float = _portrait_setting(
         "Shift the driving's cut-out to the right, by a share of its side.", default=0.0, ge=-1, le=1
@@ -501,14 +507,7 @@ class AnimateSettings(PortraitOptions, FilmSettings):
         engine="liveportrait",
         default="auto",
     )
-    batch_size: int | None = _setting(
-        "Frames that the network draws at once, at most; by default as many as memory allows.",
-        changes_result=False,
-        engine="liveportrait",
-        default=None,
-        ge=1,
-        le=256,
-    )
+    batch_size: int | None = _batch_setting("liveportrait")
 
     @model_validator(mode="before")
     @classmethod

@@ -268,7 +268,8 @@ def _settings_of(task: str, given: dict[str, Any]) -> Settings:
     model = TASKS[task]
     names = forms.field_names(model)
     for name in given.keys() - set(names):
-        if given[name] != forms.default(_ALL[name], name):
+        # A number that stands in a text field comes as text.
+        if str(given[name]) != str(forms.default(_ALL[name], name)):
             raise BadInput(f"{name} is no setting of {task}.", "Leave it out.")
     return forms.read(model, {name: given[name] for name in names})
 

@@ -18,7 +18,7 @@ from pipelines import events
 from pipelines.events import Event
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
-from pipelines.settings import InpaintSettings, ScoreSettings
+from pipelines.settings import AnimateSettings, InpaintSettings, ScoreSettings
 from ui import forms
 from ui.desk import Desk
 from ui.listening import views
@@ -70,7 +70,7 @@ def held() -> Held:
 
 
 ENDPOINTS = {
-    "/score", "/inpaint", "/track", "/mask_preview", "/submit", "/estimate", "/inspect",
+    "/score", "/inpaint", "/track", "/mask_preview", "/animate", "/animate_preview", "/submit", "/estimate", "/inspect",
     "/job", "/jobs", "/cancel", "/pause", "/resume", "/delete", "/system",
 }  # fmt: skip
 
@@ -82,6 +82,8 @@ def test_the_endpoints_are_published_with_the_settings_as_named_parameters(clien
     asked = {name: [p["parameter_name"] for p in endpoints[name]["parameters"]] for name in ENDPOINTS}
     assert asked["/score"] == ["file", *names]
     assert asked["/inpaint"] == ["file", "mask", *forms.field_names(InpaintSettings)]
+    assert asked["/animate"] == ["source", "driving", *forms.field_names(AnimateSettings)]
+    assert asked["/animate"] == asked["/animate_preview"]
     assert asked["/submit"] == asked["/estimate"]
     assert asked["/submit"][:3] == ["file", "mask", "task"] and set(names) < set(asked["/submit"])
     assert asked["/job"] == ["job", "key", "follow"]
@@ -362,6 +364,10 @@ def test_a_setting_or_a_mask_of_another_task_is_refused(client: Client, clip: Pa
         client.predict(file=handle_file(clip), task="inpaint", window=5, api_name="/estimate")
     with pytest.raises(AppError, match=r"takes no mask.*bad_input"):
         client.predict(file=handle_file(clip), mask=handle_file(clip), task="score", api_name="/submit")
+    with pytest.raises(AppError, match=r"takes no driving.*bad_input"):
+        client.predict(file=handle_file(clip), driving=handle_file(clip), task="score", api_name="/submit")
+    with pytest.raises(AppError, match=r"nothing to follow.*bad_input"):
+        client.predict(file=handle_file(clip), task="animate", api_name="/estimate")
 
 
 def test_a_removal_is_asked_for_by_name(client: Client, clip: Path, tmp_path: Path) -> None:

@@ -451,6 +451,25 @@ def test_where_it_was_lost_leads_to_the_frame_and_a_mask_takes_the_place_of_mark
     expect(page.get_by_test_id("toast-body")).to_contain_text("is not on the pad")
 
 
+def test_the_example_of_a_portrait_shows_its_faces_and_is_animated(visit: Visit, queue: JobQueue) -> None:
+    page = visit(queue, viewport={"width": 1280, "height": 1600})
+    page.get_by_role("tab", name="Animate portrait").click()
+    expect(page.locator("#animate-run")).to_be_disabled()
+    page.locator("#animate-example").click()
+    faces = page.locator("#animate-faces img")
+    faces.wait_for()
+    expect(faces).to_have_js_property("naturalWidth", 960)
+    page.locator("#animate-try").click()
+    page.locator(".lt-run [data-state=done]").wait_for()
+    expect(page.locator(".lt-report")).to_contain_text("preview by the built-in engine")
+    expect(page.locator(".lt-film video")).to_have_js_property("videoWidth", 512)
+    (job,) = Job.all(queue.jobs_dir)
+    assert [each.path.name for each in job.record().inputs] == [
+        "longtake-portrait.png",
+        "longtake-driving.mp4",
+    ]
+
+
 def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQueue) -> None:
     page = visit(queue, Policy(local=False))
     page.get_by_role("tab", name="System").click()

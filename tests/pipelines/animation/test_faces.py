@@ -32,9 +32,8 @@ from pipelines.animation.faces import (
     provider,
 )
 from pipelines.errors import BadInput
-from pipelines.spans import Span
-
 from pipelines.example.moving_face import Face
+from pipelines.spans import Span
 
 BLANK = np.zeros((64, 64, 3), np.uint8)
 

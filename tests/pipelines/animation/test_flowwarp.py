@@ -18,9 +18,8 @@ from pipelines.animation.face_view import SIDE_PX
 from pipelines.animation.flowwarp import HALO, Bent, FlowWarp, first_needed
 from pipelines.animation.puppet import Puppet
 from pipelines.animation.unfolding import least_areas
-from pipelines.spans import Span
-
 from pipelines.example.moving_face import LOWER, UPPER, Face, MovingFace, Pose
+from pipelines.spans import Span
 
 Reader = Callable[[int, int], Generator[Any]]
 

@@ -17,7 +17,6 @@ from pipelines.animation.fields import FACE, FaceField
 from pipelines.animation.open_mouth import Opening, put_in
 from pipelines.animation.puppet import Puppet
 from pipelines.animation.unfolding import LEAST_AREA, least_areas, unfolded
-
 from pipelines.example.moving_face import Face, MovingFace, Pose
 
 CENTRE = (SIDE_PX - 1) / 2

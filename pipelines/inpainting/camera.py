@@ -33,7 +33,7 @@ def camera_motion(before: Gray, now: Gray) -> Homography | None:
     found: Points | None = cv2.goodFeaturesToTrack(now, _CORNERS, 0.002, 5)  # type: ignore[assignment]
     if found is None:
         return _still(before, now)
-    corners = _spread(found, now.shape)
+    corners = spread(found, now.shape)
     if len(corners) < _FEWEST:
         return _still(before, now)
     there, status, _ = cv2.calcOpticalFlowPyrLK(
@@ -42,7 +42,7 @@ def camera_motion(before: Gray, now: Gray) -> Homography | None:
     kept = status.ravel() > 0
     if kept.sum() < _FEWEST:
         return _still(before, now)
-    motion, agreeing = _simplest(corners[kept], np.asarray(there[kept], np.float32))
+    motion, agreeing = simplest(corners[kept], np.asarray(there[kept], np.float32), _TOLERANCE_PX)
     return motion if agreeing >= max(_FEWEST, _AGREEING * len(corners)) else _still(before, now)
 
 
@@ -52,7 +52,7 @@ def move_box(box: Box, motion: Homography) -> Box:
     return about(np.array([across / depth, down / depth]), box[2:])
 
 
-def _spread(corners: Points, shape: tuple[int, ...]) -> Points:
+def spread(corners: Points, shape: tuple[int, ...]) -> Points:
     """The best corners of each cell of a grid, so that a busy part of the picture does not speak for all of it."""
     column = (corners[:, 0, 0] * _CELLS[1] / shape[1]).astype(np.intp)
     cell = (corners[:, 0, 1] * _CELLS[0] / shape[0]).astype(np.intp) * _CELLS[1] + column
@@ -61,25 +61,28 @@ def _spread(corners: Points, shape: tuple[int, ...]) -> Points:
     return corners[np.sort(order[rank < _CORNERS_PER_CELL])]
 
 
-def _simplest(here: Points, there: Points) -> tuple[Homography, int]:
-    """Of rest, a similarity and a homography the first that is not clearly worse, and how many corners it explains."""
+def simplest(here: Points, there: Points, tolerance_px: float) -> tuple[Homography, int]:
+    """Of rest, a similarity and a homography the first that is not clearly worse, and how many corners it explains.
+
+    RANSAC of OpenCV starts from the same random state at each call.
+    """
     best = np.eye(3)
-    off = _off(best, here, there)
-    similar, _ = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=_TOLERANCE_PX)
-    free, _ = cv2.findHomography(here, there, cv2.RANSAC, _TOLERANCE_PX)
+    off = _off(best, here, there, tolerance_px)
+    similar, _ = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=tolerance_px)
+    free, _ = cv2.findHomography(here, there, cv2.RANSAC, tolerance_px)
     for found in (None if similar is None else np.vstack([similar, (0, 0, 1)]), free):
         richer = None if found is None else np.asarray(found, np.float64)
         if richer is not None and _plausible(richer):
-            nearer = _off(richer, here, there)
+            nearer = _off(richer, here, there, tolerance_px)
             if _GAIN * nearer.sum() < off.sum():
                 best, off = richer, nearer
-    return best, int((off < _TOLERANCE_PX).sum())
+    return best, int((off < tolerance_px).sum())
 
 
-def _off(motion: Homography, here: Points, there: Points) -> Points:
+def _off(motion: Homography, here: Points, there: Points, most_px: float) -> Points:
     """How far each corner is from where `motion` takes it, pixels; what is far off is so for reasons of its own."""
     distances: Points = np.abs(cv2.perspectiveTransform(here, motion) - there).max(axis=(1, 2))
-    return distances.clip(max=_TOLERANCE_PX)
+    return distances.clip(max=most_px)
 
 
 def _still(before: Gray, now: Gray) -> Homography | None:

@@ -20,21 +20,19 @@ import numpy as np
 from memory.plan import Load
 from pipelines.inpainting.filling import Fill, Read
 from pipelines.inpainting.footage import KEY_EVERY, MARGIN, Footage
-from pipelines.inpainting.holefill import Effort, Painter, Patch, moved_places, spatial
-from pipelines.inpainting.holes import SEAM_PX, Hole, Mask, dilated, holes
-from pipelines.inpainting.membrane import Floats
-from pipelines.inpainting.merging import Mean, candidate
+from pipelines.inpainting.holefill import Effort, Painter, Patch, moved_places
+from pipelines.inpainting.holes import Hole, Mask, holes
+from pipelines.inpainting.merging import Mean, Seam
+from pipelines.inpainting.spread import Floats
+from pipelines.inpainting.trust import smooth
 from pipelines.inpainting.views import Pixels, View, sampled
 from pipelines.spans import Span, widen
 
-_THING_OFFSETS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20)
 EFFORTS = {
-    "draft": Effort((1, 4, 12), (1, 2, 4, 8, 12), cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.1),
-    "balanced": Effort((1, 3, 6, 10, 15, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.125),
-    "high": Effort((1, 3, 6, 10, 15, 20), _THING_OFFSETS, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.2),
-    "ultimate": Effort(
-        (1, 2, 3, 6, 9, 12, 16, 20), tuple(range(1, 21)), cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25
-    ),
+    "draft": Effort(6, 12, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.1),
+    "balanced": Effort(10, 20, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.125),
+    "high": Effort(14, 20, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.2),
+    "ultimate": Effort(20, 20, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25),
 }
 """By quality."""
 
@@ -45,7 +43,7 @@ FAR = 90
 HALO = FAR + ANCHOR_EVERY + MARGIN
 """Frames before and after that a frame's fill may depend on."""
 
-_LEAST_PAD_PX = 16
+_LEAST_PAD_PX = 8
 _LOOK_BYTES, _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 320_000, 17, 260
 
 
@@ -141,8 +139,9 @@ class _Anchored:
             self._patches[of.index].append(patch)
 
     def _holes(self, of: View) -> list[Hole]:
-        pad = max(_LEAST_PAD_PX, round(self._effort.pad_share * min(of.covered.shape)))
-        return holes(of.hole, pad)
+        gaze, times = self._footage.look(of.index), self._footage.reduction
+        pad = max(_LEAST_PAD_PX, round(self._effort.pad_share * min(gaze.gray.shape)))
+        return holes(of.hole, gaze.hole, times, pad)
 
     def _lacks(self, index: int) -> bool:
         return any(patch.missing.any() for patch in self._patches[index])
@@ -167,34 +166,35 @@ class _Anchored:
         ]
 
     def _carried(self, index: int, patch: Patch, anchors: tuple[int, ...]) -> Patch:
-        missing = patch.missing
-        beside = (dilated(missing.astype(np.uint8), SEAM_PX) > 0) & ~missing & ~patch.in_front
-        mean = Mean(missing.shape)
+        missing, hole = patch.missing, patch.hole
         known = _known(self._footage.view(index), patch)
+        beside = hole.beside(missing) & ~patch.in_front
+        seam = Seam(hole, known, beside, missing)
+        mean = Mean(missing.shape)
         for anchor in anchors:
-            camera = self._footage.camera(index, anchor)
+            camera = self._footage.motion(index, anchor)
             if camera is None:
                 continue
-            places = moved_places(patch.hole, camera)
+            places = moved_places(hole, camera)
             outside = np.zeros_like(self._footage.view(anchor).covered)
             colours, real = sampled(View(anchor, self._anchors[anchor], outside), places)
-            found = candidate(known, colours, real, beside)
+            found = seam.meets(colours, real)
             if found is not None:
-                nearness = ANCHOR_EVERY - abs(anchor - index) + 0.5
-                mean.add(found, found.real * np.float32(nearness * found.weight))
+                nearness = np.float32(ANCHOR_EVERY - abs(anchor - index) + 0.5)
+                mean.add(found.colours, real * found.weight * nearness, found.error)
         carried = missing & mean.seen
         return _with_drawn(patch, np.where(carried[..., None], mean.colours, known), ~missing | carried)
 
 
 def _with_drawn(patch: Patch, colours: Floats, known: Mask) -> Patch:
     """What is not known is drawn from the background around it: a thing before it would bleed into it."""
-    drawn = spatial(colours, known & ~patch.in_front)
+    drawn = smooth(colours, known & ~patch.in_front)
     return replace(patch, colours=np.where(known[..., None], colours, drawn))
 
 
 def _known(of: View, patch: Patch) -> Floats:
     """The crop: what the frame shows, and what the patch has for its hole."""
-    pixels = of.pixels[patch.hole.tight.slices].astype(np.float32)
+    pixels = of.pixels[patch.hole.full.slices].astype(np.float32)
     return np.where(patch.hole.inside[..., None], patch.colours, pixels)
 
 
@@ -202,7 +202,7 @@ def _put(of: View, patches: Iterable[Patch]) -> Pixels:
     """A copy of the frame with the patches in its holes."""
     pixels = of.pixels.copy()
     for patch in patches:
-        crop, inside = pixels[patch.hole.tight.slices], patch.hole.inside
+        crop, inside = pixels[patch.hole.full.slices], patch.hole.inside
         crop[inside] = np.clip(patch.colours[inside] + 0.5, 0, 255).astype(np.uint8)
     return pixels
 
@@ -210,5 +210,5 @@ def _put(of: View, patches: Iterable[Patch]) -> Pixels:
 def _invented(of: View, patches: Iterable[Patch]) -> Mask:
     found = np.zeros(of.covered.shape, np.bool_)
     for patch in patches:
-        found[patch.hole.tight.slices] |= patch.missing
+        found[patch.hole.full.slices] |= patch.missing
     return found

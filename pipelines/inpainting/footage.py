@@ -5,12 +5,12 @@ Two readers go over the same frames: one ahead, of which only looks and key fram
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
-from typing import Self, cast
+from typing import Self
 
 import numpy as np
 
 from pipelines.inpainting.holes import Flags, Mask
-from pipelines.inpainting.looks import Homography, Look, Pair, compare, look, moving
+from pipelines.inpainting.looks import Homography, Look, Pair, compare, look, moving, reduction
 from pipelines.inpainting.views import Pixels, View, view
 from pipelines.spans import Span, widen
 
@@ -47,6 +47,7 @@ class Footage:
         self._looks: dict[int, Look] = {}
         self._pairs: dict[int, Pair] = {}
         self._moving: dict[int, Flags] = {}
+        self._motions: dict[tuple[int, int], Homography | None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -67,15 +68,20 @@ class Footage:
         ):
             for index in [i for i in held if i < oldest]:
                 del held[index]
+        for pair in [pair for pair in self._motions if pair[0] < near.start]:
+            del self._motions[pair]
         while self._viewed < near.stop:
-            self._views[self._viewed] = view(self._viewed, *next(self._window))
+            self._views[self._viewed] = self._seen(self._viewed, *next(self._window))
             self._viewed += 1
         while self._looked < wide.stop:
             pixels, mask = next(self._ahead)
-            self._looks[self._looked] = look(pixels, mask.astype(np.uint8))
+            self._looks[self._looked] = look(pixels, mask, reduction(mask.shape))
             if self._looked % KEY_EVERY == 0:
-                self._keys[self._looked] = view(self._looked, pixels, mask)
+                self._keys[self._looked] = self._seen(self._looked, pixels, mask)
             self._looked += 1
+
+    def _seen(self, index: int, pixels: Pixels, mask: Mask) -> View:
+        return view(index, pixels, mask, reduction(mask.shape))
 
     def view(self, index: int) -> View:
         """A frame of the window."""
@@ -114,7 +120,7 @@ class Footage:
         for other in (index + offset for offset in MOVING_OFFSETS):
             if (
                 self.whole.start <= other < self.whole.stop
-                and (motion := self._motion(index, other)) is not None
+                and (motion := self.motion(index, other)) is not None
             ):
                 yield self._looks[other], motion
 
@@ -127,37 +133,23 @@ class Footage:
             last += 1
         return Span(first, last + 1)
 
-    def camera(self, start: int, stop: int) -> Homography | None:
-        """The homography from places of frame `start` to places of frame `stop`; None where a cut lies between."""
-        motion = self._motion(start, stop)
-        if motion is None:
-            return None
-        scale = self.to_full(start)
-        full = scale @ motion @ np.linalg.inv(scale)
-        return cast(Homography, full / full[2, 2])
+    def motion(self, start: int, stop: int) -> Homography | None:
+        """The homography from places of the look at frame `start` to those at `stop`; None over a cut.
 
-    def _motion(self, start: int, stop: int) -> Homography | None:
-        """The same in pixels of the looks."""
-        motion = np.eye(3)
-        backwards = stop < start
-        for index in range(start - 1, stop - 1, -1) if backwards else range(start, stop):
-            pair = self.pair(index)
-            if pair is None or pair.cut:
-                return None
-            motion = (np.linalg.inv(pair.camera) if backwards else pair.camera) @ motion
-        return motion
-
-    def scale(self, index: int) -> tuple[float, float]:
-        """Pixels of the frame per pixel of its look, across and down."""
-        (height, width), (rows, columns) = self._size, self._looks[index].gray.shape
-        return width / columns, height / rows
-
-    def to_full(self, index: int) -> Homography:
-        """From places of a look to places of the frame: pixels' middles meet, not their corners."""
-        x, y = self.scale(index)
-        return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
+        May be asked by several threads: at worst two find the same.
+        """
+        if start == stop:
+            return np.eye(3)
+        if (start, stop) not in self._motions:
+            step = 1 if start < stop else -1
+            before, last = self.motion(start, stop - step), self.pair(min(stop, stop - step))
+            if before is None or last is None or last.cut:
+                self._motions[start, stop] = None
+            else:
+                self._motions[start, stop] = (last.camera if step > 0 else last.back) @ before
+        return self._motions[start, stop]
 
     @property
-    def _size(self) -> tuple[int, int]:
-        height, width = next(iter(self._views.values())).covered.shape
-        return height, width
+    def reduction(self) -> int:
+        """Pixels of a frame that one of its look is wide and high."""
+        return reduction(next(iter(self._views.values())).covered.shape)

@@ -1,4 +1,8 @@
-"""The parts of a frame's mask, each with the crop in which it is filled: cost follows the hole, not the frame."""
+"""The parts of a frame's mask, each with the crop in which it is filled: cost follows the hole, not the frame.
+
+Boxes are in pixels of the frame's look, whose pixels are squares of `reduction` pixels of the frame; so what surrounds
+a hole is as wide, against the frame, at any resolution.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +15,10 @@ from numpy.typing import NDArray
 Mask = NDArray[np.bool_]
 Flags = NDArray[np.uint8]
 
-RIM_PX = 12
+RIM_PX = 6
 """What is known around a hole and compared: wide enough to tell a texture, near enough to bear on the hole."""
-SEAM_PX = 3
+_SEAM = 1.5
+"""Width of what lies right beside a hole, pixels of the look."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +70,20 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Hole:
-    """One part of a mask: filled in `tight`, registered in `wide`; both are boxes of the frame.
+    """One part of a mask: filled in `tight`, registered in `wide`, both boxes of the look.
 
-    `mask` `(H, W)` uint8 {0, 1} covers `wide`. Holds a few bytes for each pixel of `wide`.
+    `empty` (h, w) {0, 1} is the look's mask in `wide`; `inside` `(H, W)` is the frame's in `full`, which is what
+    `tight` covers of the frame.
     """
 
     tight: Box
     wide: Box
-    mask: Flags
+    empty: Flags
+    inside: Mask
+    full: Box
+    reduction: int
 
-    @property
+    @cached_property
     def inner(self) -> tuple[slice, slice]:
         """Rows and columns of `tight` within `wide`."""
         top, left = self.tight.top - self.wide.top, self.tight.left - self.wide.left
@@ -82,36 +91,48 @@ class Hole:
         return slice(top, top + height), slice(left, left + width)
 
     @cached_property
-    def inside(self) -> Mask:
-        """The hole in `tight`."""
-        return self.mask[self.inner] > 0
-
-    @cached_property
     def rim(self) -> Mask:
-        """What is known near the hole, in `wide`."""
-        return cast(Mask, (dilated(self.mask, RIM_PX) > 0) & (self.mask == 0))
+        """What is known near the hole, in `tight`."""
+        empty = self.empty[self.inner]
+        return cast(Mask, (dilated(empty, RIM_PX) > 0) & (empty == 0))
 
     @cached_property
     def seam(self) -> Mask:
-        """What is known right beside the hole, in `tight`."""
-        return (dilated(self.mask[self.inner], SEAM_PX) > 0) & ~self.inside
+        """What is known right beside the hole, in `full`."""
+        return self.beside(self.inside)
+
+    def beside(self, part: Mask) -> Mask:
+        """What lies right beside a part of `full`."""
+        return (dilated(part.view(np.uint8), round(_SEAM * self.reduction)) > 0) & ~part
+
+    def repeated(self, mask: Mask) -> Mask:
+        """A mask of `tight` at the frame's size."""
+        height, width = self.inside.shape
+        return mask.repeat(self.reduction, axis=0).repeat(self.reduction, axis=1)[:height, :width]
+
+    def enlarged(self, field: NDArray[np.float32], times: int = 1) -> NDArray[np.float32]:
+        """What varies slowly over `tight`, at the frame's size; a pixel of it is `times` of the look's."""
+        step, (width, height) = self.reduction * times, self.full.size
+        larger = cv2.resize(
+            field, (field.shape[1] * step, field.shape[0] * step), interpolation=cv2.INTER_LINEAR
+        )
+        return cast(NDArray[np.float32], larger[:height, :width])
 
 
-def holes(mask: Flags, pad: int) -> list[Hole]:
-    """The parts of `mask` `(H, W)` uint8 {0, 1}; parts whose crops, `pad` pixels wider, meet are one."""
-    found = cv2.boundingRect(mask)
-    if not found[2]:
+def holes(mask: Mask, small: Flags, reduction: int, pad: int) -> list[Hole]:
+    """The parts of a frame's `mask`, `small` {0, 1} in its look; those whose crops, `pad` wider, meet are one."""
+    left, top, width, height = cv2.boundingRect(small)
+    if not width:
         return []
     # A coarse picture of the padded parts already joins most of those that meet: a noisy mask has thousands.
-    left, top, width, height = found
-    near = cv2.dilate(mask[top : top + height, left : left + width], np.ones((2 * pad + 1,) * 2, np.uint8))
+    near = cv2.dilate(small[top : top + height, left : left + width], np.ones((2 * pad + 1,) * 2, np.uint8))
     count, labels = cv2.connectedComponents(near)
     boxes: list[Box] = []
     for label in range(1, count):
-        part = mask[top : top + height, left : left + width] & (labels == label)
+        part = small[top : top + height, left : left + width] & (labels == label)
         x, y, w, h = cv2.boundingRect(part)
         boxes.append(Box(top + y, left + x, top + y + h, left + x + w))
-    return [_hole(mask, box, pad) for box in _merged(boxes, pad, mask.shape)]
+    return [_hole(mask, small, reduction, box, pad) for box in _merged(boxes, pad, small.shape)]
 
 
 def dilated(mask: Flags, radius_px: int) -> Flags:
@@ -134,6 +155,14 @@ def _merged(boxes: list[Box], pad: int, shape: tuple[int, ...]) -> list[Box]:
     return sorted(done, key=lambda box: (box.top, box.left))
 
 
-def _hole(mask: Flags, box: Box, pad: int) -> Hole:
-    wide = box.padded(pad, mask.shape)
-    return Hole(box.padded(RIM_PX, mask.shape), wide, np.ascontiguousarray(mask[wide.slices]))
+def _hole(mask: Mask, small: Flags, reduction: int, box: Box, pad: int) -> Hole:
+    wide, tight = box.padded(pad, small.shape), box.padded(RIM_PX, small.shape)
+    full = Box(
+        tight.top * reduction,
+        tight.left * reduction,
+        min(mask.shape[0], tight.bottom * reduction),
+        min(mask.shape[1], tight.right * reduction),
+    )
+    return Hole(
+        tight, wide, np.ascontiguousarray(small[wide.slices]), mask[full.slices].copy(), full, reduction
+    )

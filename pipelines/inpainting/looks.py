@@ -5,23 +5,25 @@ A pair is told from its two frames alone, so any stretch of a video gives the sa
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.holes import Flags, dilated
-from pipelines.video.frame import shrink
+from pipelines.inpainting.camera import simplest, spread
+from pipelines.inpainting.holes import Flags, Mask, dilated
 
 Pixels = NDArray[np.uint8]
 Homography = NDArray[np.float64]
 Points = NDArray[np.float32]
 
-WORK_PX = 320
-"""Longest side of a look; the rest of the precision comes from registering at full size."""
+WORK_PX = 250
+"""Longest side of a look, about. Holes are registered in looks, so distances in pixels of these follow the frame."""
+_LEAST_PX = 16
 
-_CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX = 200, 0.01, 4
+_CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX = 600, 0.003, 4
 _FEWEST = 12
 _TOLERANCE_PX = 0.75
 _WINDOW_PX = 15
@@ -30,6 +32,10 @@ _MOVED_PX, _DIFFERENT, _EXPLAINED = 0.8, 6, 0.7
 _CHANGED, _ONE_MAY_FAIL = 7, 3
 _CUT_LAYOUT, _CUT_CHANGE = 0.3, 12.0
 _LAYOUT = (8, 6)
+_STRIDE, _DARKEST = 4, 8
+"""Pixels that tell how light a picture is; grey levels that are added, since shadows say little about that."""
+_FLASH = 0.05
+"""A change of light on the whole from which corners are followed better after it is undone."""
 _SLACK = np.ones((3, 3), np.uint8)
 _CLOSING = np.ones((7, 7), np.uint8)
 
@@ -40,6 +46,11 @@ class Look:
 
     gray: Pixels
     hole: Flags
+
+    @cached_property
+    def covered(self) -> Flags:
+        """255 where it shows nothing for certain, else 0."""
+        return cast(Flags, dilated(self.hole, 1) * np.uint8(255))
 
     def without(self, margin_px: int) -> Flags:
         """255 where the frame shows something for certain, else 0."""
@@ -58,15 +69,36 @@ class Pair:
     cut: bool
     flowing: tuple[Flags, Flags]
 
+    @cached_property
+    def back(self) -> Homography:
+        """`camera` the other way."""
+        return cast(Homography, np.linalg.inv(self.camera))
 
-def look(frame: Pixels, mask: Flags) -> Look:
-    """A look at `frame` (H, W, 3) uint8 RGB with its `mask` (H, W) {0, 1}."""
+
+def reduction(shape: tuple[int, ...]) -> int:
+    """How many pixels of a frame of `shape` one of its look is wide and high."""
+    return max(1, round(max(shape[:2]) / WORK_PX))
+
+
+def look(frame: Pixels, mask: Mask, times: int) -> Look:
+    """A look at `frame` (H, W, 3) uint8 RGB with its `mask` (H, W), `times` smaller and `_LEAST_PX` wide at least."""
     height, width = mask.shape
-    scale = min(0.5, WORK_PX / max(height, width))
-    size = max(16, round(width * scale)), max(16, round(height * scale))
-    gray = cast(Pixels, cv2.cvtColor(shrink(frame, *size), cv2.COLOR_RGB2GRAY))
-    covered = cv2.resize(mask * np.uint8(255), size, interpolation=cv2.INTER_AREA)
+    size = max(_LEAST_PX, -(-width // times)), max(_LEAST_PX, -(-height // times))
+    covered = reduced(mask.view(np.uint8) * np.uint8(255), size, times)
+    gray = reduced(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, times)  # type: ignore[arg-type]
     return Look(gray, cast(Flags, (covered > 0).astype(np.uint8)))
+
+
+def reduced(plane: Pixels, size: tuple[int, int], times: int) -> Pixels:
+    """`plane` (H, W) or (H, W, C) at `size`, width and height, each pixel the mean of `times` x `times`.
+
+    Where those lie outside, the outermost pixels are repeated.
+    """
+    height, width = plane.shape[:2]
+    below, right = size[1] * times - height, size[0] * times - width
+    if below or right:
+        plane = cast(Pixels, cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE))
+    return cast(Pixels, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
 def compare(first: Look, then: Look) -> Pair:
@@ -113,15 +145,22 @@ def camera_between(first: Look, then: Look) -> Homography:
     )
     if corners is None or len(corners) < _FEWEST:
         return np.eye(3)
-    corners = cast(Points, corners.reshape(-1, 2))
-    gone, found = follow(first.gray, then.gray, corners)
+    corners = spread(cast(Points, corners), first.gray.shape).reshape(-1, 2)
+    gone, found = follow(first.gray, _as_light(then, first), corners)
     found &= inside(gone, then.without(_HOLE_MARGIN_PX))
     if found.sum() < _FEWEST:
         return np.eye(3)
-    motion, _ = cv2.findHomography(corners[found], gone[found], cv2.RANSAC, _TOLERANCE_PX)
-    if motion is None or not 0.25 < np.linalg.det(motion[:2, :2]) < 4:
-        return np.eye(3)
-    return cast(Homography, motion)
+    motion, _ = simplest(corners[found][:, None], gone[found][:, None], _TOLERANCE_PX)
+    return motion
+
+
+def _as_light(one: Look, as_other: Look) -> Pixels:
+    """The luma of `one`, as light on the whole as another's where that is a great change: a flash, a shutter."""
+    here, there = (cv2.mean(gaze.gray, 1 - gaze.hole)[0] + _DARKEST for gaze in (as_other, one))
+    gain = here / there
+    if abs(gain - 1) < _FLASH:
+        return one.gray
+    return cast(Pixels, cv2.convertScaleAbs(one.gray, alpha=gain, beta=_DARKEST * (gain - 1)))
 
 
 def follow(first: Pixels, then: Pixels, points: Points) -> tuple[Points, NDArray[np.bool_]]:
@@ -171,7 +210,19 @@ def _moved(now: Look, other: Look, motion: Homography) -> tuple[Pixels, Flags]:
     hidden = cv2.warpPerspective(
         other.hole * np.uint8(255), motion, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=255
     )
-    return cast(Pixels, gray), ((hidden == 0) & (now.hole == 0)).astype(np.uint8)
+    compared = ((hidden == 0) & (now.hole == 0)).astype(np.uint8)
+    return relit(cast(Pixels, gray), now.gray, compared), compared
+
+
+def relit(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
+    """`gray`, as much lighter as most of what is `compared` says that `like` is."""
+    coarse = slice(None, None, _STRIDE), slice(None, None, _STRIDE)
+    shared = compared[coarse] > 0
+    if np.count_nonzero(shared) < _FEWEST:
+        return gray
+    here, there = (plane[coarse][shared] + np.float32(_DARKEST) for plane in (like, gray))
+    gain = float(np.median(here / there))
+    return cast(Pixels, cv2.convertScaleAbs(gray, alpha=gain, beta=_DARKEST * (gain - 1)))
 
 
 def _difference(here: Pixels, there: Pixels) -> Pixels:

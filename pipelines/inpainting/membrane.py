@@ -36,12 +36,6 @@ def membrane(values: Floats, known: Floats, rounds: int = 4) -> Floats:
     return drawn
 
 
-def coarse_membrane(values: Floats, known: Floats) -> Floats:
-    """The same at half size, for what varies slowly: flows, differences of light. About four times faster."""
-    half, weight = _halved(values, known)
-    return _resized(membrane(half, weight), known.shape)
-
-
 def _halved(values: Floats, known: Floats) -> tuple[Floats, Floats]:
     """Weighted means of 2 x 2 pixels, and how well each is known."""
     size = (known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 
 from pipelines.inpainting.holes import Box, Flags, Hole, Mask
-from pipelines.inpainting.looks import Homography
-from pipelines.inpainting.membrane import Floats
+from pipelines.inpainting.looks import Homography, reduced
 from pipelines.inpainting.merging import Mean
 from pipelines.inpainting.views import Pixels, Places, View, place
 
@@ -20,7 +19,10 @@ _LIKE = 12
 
 @dataclass(frozen=True, eq=False)
 class Plate:
-    """The darkest and lightest `(h, w, 3)` uint8 that the background may be at each pixel of `box`, where `known`."""
+    """The darkest and lightest `(h, w, 3)` uint8 that the background may be at each pixel of `box`, where `known`.
+
+    At the looks' size.
+    """
 
     box: Box
     low: Pixels
@@ -30,13 +32,17 @@ class Plate:
     @classmethod
     def of(cls, frame: View, box: Box, moving: Mask, hole: Hole, background: Mean) -> Self:
         """What `frame` shows in `box` and is not `moving` there, and what was found of the background of its `hole`."""
-        colours, known = frame.pixels[box.slices].copy(), (frame.covered[box.slices] == 0) & ~moving
-        top, left = hole.tight.top - box.top, hole.tight.left - box.left
-        width, height = hole.tight.size
+        times = hole.reduction
+        part = Box(*(side * times for side in (box.top, box.left, box.bottom, box.right)))
+        colours, known = frame.pixels[part.slices].copy(), frame.covered[part.slices] == 0
+        top, left = hole.full.top - part.top, hole.full.left - part.left
+        height, width = hole.inside.shape
         inner = slice(top, top + height), slice(left, left + width)
         found = hole.inside & background.seen
         colours[inner][found] = np.clip(background.colours[found] + 0.5, 0, 255).astype(np.uint8)
         known[inner][found] = True
+        known = (reduced(known.view(np.uint8) * np.uint8(255), box.size, times) == 255) & ~moving
+        colours = reduced(colours, box.size, times)
         return cls(
             box,
             cast(Pixels, cv2.erode(colours, _SLACK)),
@@ -44,16 +50,15 @@ class Plate:
             cast(Flags, cv2.erode(known.astype(np.uint8), _SLACK)),
         )
 
-    def shows(self, colours: Floats, places: Places, camera: Homography) -> Mask:
-        """Whether `colours` `(h, w, 3)`, found at `places` of another frame, are the background there.
+    def shows(self, colours: Pixels, places: Places, camera: Homography) -> Mask:
+        """Whether `colours` `(h, w, 3)`, found at `places` of another frame's look, are the background there.
 
-        `camera` takes places of that frame to places of this one.
+        `camera` takes places of that look to places of this one.
         """
         here = cast(Places, cv2.perspectiveTransform(places, camera)) - place(self.box.left, self.box.top)
         low, high, known = (
             cv2.remap(plane, here, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)
         )
-        red, green, blue = cv2.split(np.maximum(colours - high, low - colours))
-        off = cv2.max(cv2.max(red, green), blue)
+        off = cv2.max(cv2.subtract(colours, high), cv2.subtract(low, colours)).max(axis=2)
         return cast(Mask, (off < _LIKE) & (known > 0))

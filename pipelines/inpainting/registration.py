@@ -1,10 +1,11 @@
-"""Where a hole's background lies in another frame.
+"""Where a hole's background lies in another frame, told from the frames' looks.
 
 The camera's chained motion comes first; optical flow (DIS, Kroeger et al. 2016) finds what is left of it around the
-hole; an affine motion and a membrane over the rest carry it into the hole.
+hole; an affine motion and what is left of that, spread smoothly, carry it into the hole.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import cast
 
 import cv2
@@ -12,74 +13,72 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.inpainting.holes import Box, Hole, Mask
-from pipelines.inpainting.looks import Homography
-from pipelines.inpainting.membrane import Floats, coarse_membrane
-from pipelines.inpainting.views import Pixels, Places, View, covered_at, grid
+from pipelines.inpainting.looks import Homography, Look
+from pipelines.inpainting.spread import Floats, Spread, median
+from pipelines.inpainting.views import Pixels, Places, covered_at, grid, place
 
 _ALL_MOVES = 0.75
 _FLOW_LEAST_PX = 16
-_STRIDE = 4
-_FEWEST = 24
+_CELL_PX = 2
+_FEWEST = 8
+"""Cells that tell an affine motion."""
 _ROUNDS = 5
-_FOLLOWS_PX = 3.0
+_FOLLOWS_PX = 1.5
 """Flow that is farther off than this from the common motion counts for little: it is another thing's."""
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """A hole of a frame, and what surrounds it; `pixels` and `gray` cover `hole.wide`.
+    """A hole of a frame and what surrounds it in the frame's look: `gray` and masks cover `hole.wide`.
 
     `steady` marks the known pixels that follow the camera, `thing` those that do not.
     """
 
     hole: Hole
-    pixels: Floats
     gray: Pixels
     steady: Mask
     thing: Mask
 
-    @property
-    def inner(self) -> Floats:
-        """The colours of `hole.tight`."""
-        return self.pixels[self.hole.inner]
+    @cached_property
+    def places(self) -> Places:
+        """Where its pixels lie in the look."""
+        return places_of(self.hole.wide)
+
+    @cached_property
+    def rim(self) -> Spread:
+        """From what is known around the hole into it."""
+        return Spread(self.hole.rim, self.hole.empty[self.hole.inner] > 0, _CELL_PX)
 
 
-def target(of: View, hole: Hole, moving: Mask) -> Target:
-    """`hole` of `of`; `moving` `(h, w)` covers `hole.wide`."""
-    pixels = of.pixels[hole.wide.slices]
-    known = hole.mask == 0
+def target(gaze: Look, hole: Hole, moving: Mask) -> Target:
+    """`hole` of the frame of `gaze`; `moving` `(h, w)` covers `hole.wide`."""
+    known = hole.empty == 0
     thing = moving & known
     # Where all that is known around a hole moves, that is its background.
-    moving_share = int(np.count_nonzero(hole.rim & thing)) / max(1, int(np.count_nonzero(hole.rim)))
+    moving_share = int(np.count_nonzero(hole.rim & thing[hole.inner])) / max(
+        1, int(np.count_nonzero(hole.rim))
+    )
     steady = known & ~thing if moving_share < _ALL_MOVES else known
-    return Target(hole, pixels.astype(np.float32), gray_of(pixels), steady, thing)
+    return Target(hole, gaze.gray[hole.wide.slices], steady, thing)
 
 
-def background_places(aim: Target, reference: View, camera: Homography, preset: int) -> Places | None:
-    """Where each pixel of `aim.hole.tight` lies in `reference`; None where that cannot be told or none of it is seen.
+def background_places(aim: Target, other: Look, camera: Homography, preset: int) -> Places | None:
+    """Where each pixel of `aim.hole.tight` lies in the look `other`; None where that cannot be told or none is seen.
 
-    `camera` takes places of the frame to places of the reference, `preset` is one of DIS's. Holds a few float32
-    copies of the crop.
+    `camera` takes places of the hole's look to places of the other, `preset` is one of DIS's.
     """
-    wide = aim.hole.wide
-    to_reference = camera @ _shift(wide)
-    roughly = cast(Places, cv2.perspectiveTransform(grid(*wide.size), to_reference))
-    hidden = covered_at(reference.covered, roughly) > 0
-    if hidden[aim.hole.mask > 0].all():
+    roughly = cast(Places, cv2.perspectiveTransform(aim.places, camera))
+    hidden = covered_at(other.covered, roughly) > 0
+    if hidden[aim.hole.empty > 0].all():
         return None
-    there = gray_of(_warped(reference.pixels, roughly))
-    flow = residual_flow(aim, there, hidden, preset)
-    usable = aim.steady & ~hidden
-    common = _affine(flow, usable & aim.hole.rim)
-    if common is None:
-        return None
-    rest = flow - common
-    far = (rest[..., 0] ** 2 + rest[..., 1] ** 2) / np.float32(_FOLLOWS_PX**2)
-    smooth = coarse_membrane(rest, cast(Floats, usable / (1 + far) ** 2))
+    flow = residual_flow(aim, warped(other.gray, roughly), hidden, preset)
     inner = aim.hole.inner
-    own = usable[inner][..., None]
-    total = grid(*wide.size)[inner] + np.where(own, flow[inner], (common + smooth)[inner])
-    return cast(Places, cv2.perspectiveTransform(total, to_reference))
+    flow, usable = flow[inner], (aim.steady & ~hidden)[inner]
+    moved = _into_hole(aim, flow, usable)
+    if moved is None:
+        return None
+    total = np.where(usable[..., None], flow, moved) + aim.places[inner]
+    return cast(Places, cv2.perspectiveTransform(total, camera))
 
 
 def residual_flow(aim: Target, there: Pixels, hidden: Mask, preset: int) -> Floats:
@@ -89,48 +88,64 @@ def residual_flow(aim: Target, there: Pixels, hidden: Mask, preset: int) -> Floa
     """
     if max(there.shape) < _FLOW_LEAST_PX or min(there.shape) < _FLOW_LEAST_PX // 2:
         return np.zeros((*there.shape, 2), np.float32)
-    empty = aim.hole.mask > 0
+    empty = aim.hole.empty > 0
     here = np.where(empty, there, aim.gray)
-    flow = cv2.DISOpticalFlow.create(preset).calc(here, np.where(hidden & ~empty, aim.gray, there), None)  # type: ignore[call-overload]
+    dis = cv2.DISOpticalFlow.create(preset)
+    dis.setFinestScale(0)
+    flow = dis.calc(here, np.where(hidden & ~empty, aim.gray, there), None)  # type: ignore[call-overload]
     return cast(Floats, flow)
 
 
-def _affine(flow: Floats, usable: Mask) -> Floats | None:
-    """The affine motion `(h, w, 2)` that most of the usable flow follows; None where there is too little.
+def _into_hole(aim: Target, flow: Floats, usable: Mask) -> Floats | None:
+    """The flow `(h, w, 2)` of what surrounds the hole, carried into it; None where too little of it is known."""
+    rim, (height, width) = aim.rim, usable.shape
+    means, known = rim.means(flow.reshape(-1, 2)[rim.places], usable.ravel()[rim.places].astype(np.float32))
+    seen = known > 0
+    if np.count_nonzero(seen) < _FEWEST:
+        return None
+    rows, columns = np.divmod(rim.cells, rim.shape[1])
+    across, down = _side(columns, rim.cell_px, width), _side(rows, rim.cell_px, height)
+    motion = _affine(across[seen], down[seen], means[seen], known[seen])
+    rest = means - _moved(motion, across, down)
+    far = (rest**2).sum(axis=1) / np.float32(_FOLLOWS_PX**2)
+    smooth = rim.enlarged(rim.field(rest, known / (1 + far) ** 2), usable.shape)
+    return smooth + _moved(
+        motion, _side(np.arange(width), 1, width)[None], _side(np.arange(height), 1, height)[:, None]
+    )
+
+
+def _side(numbers: NDArray[np.int64], each_px: int, whole_px: int) -> Floats:
+    """Where the middles of cells of `each_px` pixels lie along a side: -1 at its start, 1 at its end."""
+    return ((numbers * 2 + 1) * (each_px / whole_px) - 1).astype(np.float32)
+
+
+def _moved(motion: Floats, across: Floats, down: Floats) -> Floats:
+    return cast(Floats, motion[0] + across[..., None] * motion[1] + down[..., None] * motion[2])
+
+
+def _affine(across: Floats, down: Floats, seen: Floats, known: Floats) -> Floats:
+    """The motion `(3, 2)`, constant, by `across` and by `down`, that most of the flow `seen` `(N, 2)` follows.
 
     Least squares, weighted anew each round by how well the last one fits (Geman-McClure, ever narrower).
     """
-    height, width = usable.shape
-    rows, columns = np.nonzero(usable[::_STRIDE, ::_STRIDE])
-    if len(rows) < _FEWEST:
-        return None
-    across, down = columns * _STRIDE * 2 / width - 1, rows * _STRIDE * 2 / height - 1
-    basis = np.stack((np.ones(len(rows)), across, down), axis=1)
-    seen = flow[::_STRIDE, ::_STRIDE][rows, columns].astype(np.float64)
-    off = np.hypot(*(seen - np.median(seen, axis=0)).T)
-    narrow = max(1.0, 2 * float(np.median(off)))
+    basis, flow = np.stack((np.ones_like(across), across, down)).astype(np.float64), seen.T.astype(np.float64)
+    off = np.hypot(*(channel - median(channel) for channel in flow))
+    narrow = max(0.5, 2 * float(median(off)))
     for _ in range(_ROUNDS):
-        weight = (narrow**2 / (narrow**2 + off**2)) ** 2
-        weighted = basis * weight[:, None]
-        # Without BLAS, whose sums depend on its number of threads.
-        normal = np.einsum("ni,nj->ij", weighted, basis) + np.eye(3) * 1e-6
-        motion = np.linalg.solve(normal, np.einsum("ni,nc->ic", weighted, seen))
-        off = np.hypot(*(seen - np.einsum("ni,ic->nc", basis, motion)).T)
-        narrow = max(0.5, narrow / 2)
-    x = np.arange(width, dtype=np.float32)[None, :, None] * 2 / width - 1
-    y = np.arange(height, dtype=np.float32)[:, None, None] * 2 / height - 1
-    constant, by_x, by_y = motion.astype(np.float32)
-    return cast(Floats, constant + x * by_x + y * by_y)
+        weighted = basis * (known * (narrow**2 / (narrow**2 + off**2)) ** 2)
+        # Not by BLAS, whose sums depend on its number of threads.
+        normal = np.einsum("in,jn->ij", weighted, basis) + np.eye(3) * 1e-4
+        motion = np.linalg.solve(normal, np.einsum("in,cn->ic", weighted, flow))
+        off = np.hypot(*(flow - np.einsum("in,ic->cn", basis, motion)))
+        narrow = max(0.25, narrow / 2)
+    return motion.astype(np.float32)
 
 
-def _warped(pixels: Pixels, places: Places) -> Pixels:
-    return cast(Pixels, cv2.remap(pixels, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
+def warped(gray: Pixels, places: Places) -> Pixels:
+    """A look's `gray` as seen at `places`."""
+    return cast(Pixels, cv2.remap(gray, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
 
 
-def gray_of(pixels: Pixels) -> Pixels:
-    """Luma `(h, w)` uint8 of RGB."""
-    return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
-
-
-def _shift(box: Box) -> NDArray[np.float64]:
-    return np.array([[1, 0, box.left], [0, 1, box.top], [0, 0, 1]], np.float64)
+def places_of(box: Box) -> Places:
+    """Where the pixels of a box lie."""
+    return grid(*box.size) + place(box.left, box.top)

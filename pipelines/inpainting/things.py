@@ -4,21 +4,24 @@ Points of what is seen of it right beside the hole are followed from frame to fr
 common is made exact by optical flow.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable
 from itertools import pairwise
 from typing import cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.holes import Flags, Mask, dilated
+from pipelines.inpainting.holes import Box, Flags, Mask, dilated
 from pipelines.inpainting.looks import Look, follow, inside
-from pipelines.inpainting.membrane import coarse_membrane
-from pipelines.inpainting.registration import Target, gray_of, residual_flow
-from pipelines.inpainting.views import Places, View, grid, place, sampled
+from pipelines.inpainting.registration import Target, residual_flow, warped
+from pipelines.inpainting.spread import Spread, median
+from pipelines.inpainting.views import Places, covered_at
 
-NEAR_PX = 30
-_LEAST_PIXELS = 40
+NEAR_PX = 15
+_LEAST_PIXELS = 10
+_LEAST_SHARED = 4
+_ERROR_LIMIT = 80
 _POINTS = 100
 _FEWEST = 8
 _APART_PX = 6.0
@@ -31,65 +34,57 @@ Move = NDArray[np.float32]
 
 def near_things(aim: Target) -> Mask:
     """What is seen of moving things near the hole, in the wide crop; empty where it is too little to follow."""
-    near = dilated(aim.hole.mask, NEAR_PX) > 0
+    near = dilated(aim.hole.empty, NEAR_PX) > 0
     found = aim.thing & near
     enough = (
         np.count_nonzero(found) >= _LEAST_PIXELS
-        and np.count_nonzero(found & aim.hole.rim) >= _LEAST_PIXELS // 2
+        and np.count_nonzero(found[aim.hole.inner] & aim.hole.rim) >= _LEAST_PIXELS // 2
     )
     return found if enough else np.zeros_like(found)
 
 
-def moves(
-    seeds: Mask,
-    corner: tuple[int, int],
-    scale: tuple[float, float],
-    looks: Sequence[Look],
-    moving: Callable[[int], Flags],
-    wanted: Sequence[int],
-) -> dict[int, Move]:
-    """The motion of `seeds` to each of the `wanted` steps, as far as they can be followed.
+def moves(seeds: Mask, box: Box, looks: Iterable[Look], moving: Callable[[int], Flags]) -> Generator[Move]:
+    """How far the `seeds`, pixels of `box`, have moved in each look after the first, as far as they can be followed.
 
-    Args:
-        seeds: pixels of a crop.
-        corner: the crop's left and top in the frame.
-        scale: pixels of the frame per pixel of a look, across and down.
-        looks: the frame's look, then those of the frames one after the other, in either direction of time.
-        moving: what moves in the n-th of them.
-        wanted: which of them, in rising order.
+    `looks` are the frame's and those of the frames one after the other, in either direction of time; `moving` says what
+    moves in the n-th of them.
     """
     rows, columns = np.nonzero(seeds)
     step = max(1, len(rows) // _POINTS)
-    points = np.stack((columns, rows), axis=1)[::step]
-    ratio = np.array(scale, np.float32)
-    start = ((points + np.array(corner) + 0.5) / ratio - 0.5).astype(np.float32)
+    start = (np.stack((columns + box.left, rows + box.top), axis=1)[::step]).astype(np.float32)
     here, kept = start, np.ones(len(start), np.bool_)
-    found: dict[int, Move] = {}
     for number, (before, now) in enumerate(pairwise(looks), 1):
         gone, seen = follow(before.gray, now.gray, here)
         kept &= seen & inside(gone, _followable(now, moving(number)))
-        if kept.sum() < _FEWEST:
-            break
+        if np.count_nonzero(kept) < _FEWEST:
+            return
         step_px = gone - here
-        kept &= np.hypot(*(step_px - np.median(step_px[kept], axis=0)).T) < _APART_PX
-        if kept.sum() < _FEWEST:
-            break
+        kept &= np.hypot(*(channel - median(channel[kept]) for channel in step_px.T)) < _APART_PX
+        if np.count_nonzero(kept) < _FEWEST:
+            return
         here = gone
-        if number in wanted:
-            found[number] = np.median((here - start)[kept], axis=0) * ratio
-    return found
+        yield np.array([median(channel) for channel in (here - start)[kept].T])
 
 
-def thing_places(aim: Target, seeds: Mask, move: Move, reference: View, preset: int) -> Places:
-    """Where each pixel of `aim.hole.wide` would lie in `reference` if it moved as the thing does.
+def thing_places(
+    aim: Target, seeds: Mask, spread: Spread, move: Move, other: Look, preset: int
+) -> tuple[Places, float] | None:
+    """Where each pixel of `aim.hole.tight` would lie in the look `other` if it moved as the thing does.
 
     One motion for the whole thing, then what flow finds on the `seeds`: legs pedal, and the rider above them does not.
+    Also says by how many grey levels what is seen of it is off there; None where that is too little.
     """
-    wide = aim.hole.wide
-    places: Places = grid(*wide.size) + place(wide.left, wide.top) + move
-    colours, shown = sampled(reference, places)
-    flow = residual_flow(aim, gray_of(colours.astype(np.uint8)), ~shown, preset)
-    return places + coarse_membrane(flow, (seeds & shown).astype(np.float32))
+    places: Places = aim.places + move
+    shown = covered_at(other.covered, places) == 0
+    if np.count_nonzero(shown & seeds) < _LEAST_SHARED:
+        return None
+    flow = residual_flow(aim, warped(other.gray, places), ~shown, preset)
+    seen = (seeds & shown).ravel()[spread.places].astype(np.float32)
+    field = spread.field(*spread.means(flow.reshape(-1, 2)[spread.places], seen))
+    places = places + spread.enlarged(field, shown.shape)
+    off = cv2.absdiff(aim.gray, warped(other.gray, places))
+    seen = seeds & shown
+    return places[aim.hole.inner], float(np.minimum(off[seen], _ERROR_LIMIT).mean(dtype=np.float64))
 
 
 def _followable(now: Look, moving: Flags) -> Flags:

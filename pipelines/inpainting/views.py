@@ -14,8 +14,7 @@ Floats = NDArray[np.float32]
 Places = NDArray[np.float32]
 """`(h, w, 2)` float32: for each pixel of a crop, x and y in a frame."""
 
-MARGIN_PX = 2
-"""Next to its hole a frame is not trusted: an outline is seldom exact, and sampling reaches a pixel further."""
+_LEAST_MARGIN_PX = 2
 _HOLE, _MARGIN = 255, 127
 
 
@@ -31,9 +30,9 @@ class View:
     covered: Flags
 
     @property
-    def hole(self) -> Flags:
-        """{0, 1}."""
-        return cast(Flags, (self.covered == _HOLE).astype(np.uint8))
+    def hole(self) -> Mask:
+        """(H, W)."""
+        return cast(Mask, self.covered == _HOLE)
 
     @property
     def has_hole(self) -> bool:
@@ -41,19 +40,23 @@ class View:
         return bool(self.covered.any())
 
 
-def view(index: int, pixels: Pixels, mask: Mask) -> View:
-    """A view of a frame and its mask `(H, W)` bool."""
+def view(index: int, pixels: Pixels, mask: Mask, margin_px: int = 0) -> View:
+    """A view of a frame and its mask `(H, W)` bool.
+
+    Next to its hole, by `margin_px` or more, a frame is not trusted: an outline is seldom exact, and sampling reaches
+    a pixel further.
+    """
     hole = mask.astype(np.uint8)
     if not mask.any():
         return View(index, pixels, hole)
-    margin = dilated(hole, MARGIN_PX) * np.uint8(_MARGIN)
+    margin = dilated(hole, max(_LEAST_MARGIN_PX, margin_px)) * np.uint8(_MARGIN)
     return View(index, pixels, cast(Flags, cv2.max(margin, hole * np.uint8(_HOLE))))
 
 
-def sampled(of: View, places: Places) -> tuple[Floats, Mask]:
-    """The colours `(h, w, 3)` float32 of `of` at `places`, bilinear, and where they are real: shown, in the frame."""
+def sampled(of: View, places: Places) -> tuple[Pixels, Mask]:
+    """The colours `(h, w, 3)` uint8 of `of` at `places`, bilinear, and where they are real: shown, in the frame."""
     colours = cv2.remap(of.pixels, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return colours.astype(np.float32), covered_at(of.covered, places) == 0
+    return cast(Pixels, colours), covered_at(of.covered, places) == 0
 
 
 def covered_at(flags: Flags, places: Places) -> Flags:
@@ -76,5 +79,6 @@ def place(x: float, y: float) -> Places:
 
 def grid(width: int, height: int) -> Places:
     """Each pixel's own place."""
-    rows, columns = np.mgrid[:height, :width]
-    return np.dstack((columns, rows)).astype(np.float32)
+    found = np.empty((height, width, 2), np.float32)
+    found[..., 0], found[..., 1] = np.arange(width), np.arange(height)[:, None]
+    return found

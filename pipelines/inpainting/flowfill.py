@@ -44,7 +44,8 @@ HALO = FAR + ANCHOR_EVERY + MARGIN
 """Frames before and after that a frame's fill may depend on."""
 
 _LEAST_PAD_PX = 8
-_LOOK_BYTES, _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 320_000, 17, 260
+_LOOK_BYTES, _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 480_000, 17, 260
+"""A look's are 6 a pixel, and the largest of 16 to 9 is 374 x 210."""
 
 
 class FlowFill:

@@ -30,7 +30,7 @@ class Footage:
     """Frames `whole` of a video, as far as `reach` and `far` frames around those that were advanced to.
 
     What it says of a frame does not depend on where reading started. Holds 4 bytes a pixel for each of
-    `advanced + 2 reach` frames and of `2 far / KEY_EVERY` key frames, and about 0.3 MB for each of `2 far` looks.
+    `advanced + 2 reach` frames and of `2 far / KEY_EVERY` key frames, and up to 0.5 MB for each of `2 far` looks.
     """
 
     def __init__(self, read: Read, whole: Span, needed: Span, reach: int, far: int) -> None:

@@ -24,7 +24,7 @@ _FEWEST = 8
 """Cells that tell an affine motion."""
 _ROUNDS = 5
 _FOLLOWS_PX = 1.5
-"""Flow that is farther off than this from the common motion counts for little: it is another thing's."""
+"""Flow that is farther off than this from the common motion counts for little: it is another thing's. Of the look."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,7 @@ def residual_flow(aim: Target, there: Pixels, hidden: Mask, preset: int) -> Floa
     empty = aim.hole.empty > 0
     here = np.where(empty, there, aim.gray)
     dis = cv2.DISOpticalFlow.create(preset)
+    # A look is small as it is.
     dis.setFinestScale(0)
     flow = dis.calc(here, np.where(hidden & ~empty, aim.gray, there), None)  # type: ignore[call-overload]
     return cast(Floats, flow)

@@ -19,13 +19,14 @@ from pipelines.inpainting.spread import Spread, median
 from pipelines.inpainting.views import Places, covered_at
 
 NEAR_PX = 15
+"""Of the look, as all pixels here."""
 _LEAST_PIXELS = 10
 _LEAST_SHARED = 4
 _ERROR_LIMIT = 80
 _POINTS = 100
 _FEWEST = 8
 _APART_PX = 6.0
-"""Points that leave the others by this much in one step, at the looks' size, were lost."""
+"""Points that leave the others by this much in one step were lost."""
 
 Points = NDArray[np.float32]
 Move = NDArray[np.float32]

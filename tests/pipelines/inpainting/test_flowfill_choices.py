@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipelines.inpainting.footage import Footage
 from pipelines.inpainting.holes import Box, Hole, holes
 from pipelines.inpainting.looks import look
 from pipelines.inpainting.merging import Mean
@@ -17,8 +18,9 @@ from pipelines.inpainting.references import chosen
 from pipelines.inpainting.spread import Spread, median
 from pipelines.inpainting.trust import Trust, smooth
 from pipelines.inpainting.views import grid, place, view
+from pipelines.spans import Span
 
-from .flow_clips import Clip, disc, picture
+from .flow_clips import Clip, disc, pan, picture
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -208,3 +210,41 @@ def test_a_thing_at_the_last_row_of_a_frame_that_looks_do_not_divide_is_filled()
     assert np.array_equal(fill.pixels[~masks[5]], frames[5][~masks[5]])
     off = np.abs(fill.pixels[masks[5]].astype(int) - frames[5][masks[5]]).mean()
     assert off < np.abs(clip.telea(5)[masks[5]].astype(int) - frames[5][masks[5]]).mean()
+
+
+def shots(*lengths: int) -> Clip:
+    frames = [frame for seed, n in enumerate(lengths, 1) for frame in pan(picture(10 * seed), n)]
+    return Clip(frames, [np.zeros((96, 160), np.bool_)] * len(frames))
+
+
+def footage_of(clip: Clip, reach: int, far: int) -> Footage:
+    whole = Span(0, len(clip.truth))
+    return Footage(clip.read, whole, whole, reach, far)
+
+
+def test_motions_are_chained_there_and_back_and_end_at_a_cut() -> None:
+    with footage_of(shots(8, 6), 20, 20) as footage:
+        footage.advance(Span(0, 14))
+        there, back = footage.motion(1, 6), footage.motion(6, 1)
+        assert there is not None
+        assert back is not None
+        assert (there @ [80, 48, 1])[:2] == pytest.approx((80 - 12.5, 48 - 1.5), abs=0.6)
+        assert back @ there == pytest.approx(np.eye(3), abs=1e-6)
+        assert footage.motion(3, 3) == pytest.approx(np.eye(3))
+        assert footage.motion(6, 9) is footage.motion(9, 6) is None
+        assert footage.shot(6, 20) == Span(0, 8)
+
+
+def test_what_is_known_of_frames_long_ago_is_let_go() -> None:
+    def most_kept(frames: int) -> int:
+        most = 0
+        with footage_of(shots(frames), 2, 10) as footage:
+            for start in range(0, frames - 4, 2):
+                footage.advance(Span(start, start + 2))
+                footage.motion(start, start + 2)
+                footage.motion(start + 2, start)
+                footage.moving(start)
+                most = max(most, sum(len(held) for held in vars(footage).values() if isinstance(held, dict)))
+        return most
+
+    assert most_kept(120) == most_kept(90)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Mask = NDArray[np.bool_]
 Flags = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 
 RIM_PX = 6
 """What is known around a hole and compared: wide enough to tell a texture, near enough to bear on the hole."""
@@ -110,13 +111,13 @@ class Hole:
         height, width = self.inside.shape
         return mask.repeat(self.reduction, axis=0).repeat(self.reduction, axis=1)[:height, :width]
 
-    def enlarged(self, field: NDArray[np.float32], times: int = 1) -> NDArray[np.float32]:
+    def enlarged(self, field: Floats, times: int = 1) -> Floats:
         """What varies slowly over `tight`, at the frame's size; a pixel of it is `times` of the look's."""
         step, (width, height) = self.reduction * times, self.full.size
         larger = cv2.resize(
             field, (field.shape[1] * step, field.shape[0] * step), interpolation=cv2.INTER_LINEAR
         )
-        return cast(NDArray[np.float32], larger[:height, :width])
+        return cast(Floats, larger[:height, :width])
 
 
 def holes(mask: Mask, small: Flags, reduction: int, pad: int) -> list[Hole]:

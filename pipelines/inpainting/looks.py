@@ -179,10 +179,10 @@ def follow(first: Pixels, then: Pixels, points: Points) -> tuple[Points, NDArray
 
 def inside(points: Points, shown: Flags) -> NDArray[np.bool_]:
     """Whether each of `points` (N, 2) lies where `shown` is not 0."""
-    height, width = shown.shape
-    column, row = np.rint(np.nan_to_num(points, nan=-1.0).clip(-1, 1e6)).astype(np.int64).T
-    within = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-    return cast(NDArray[np.bool_], within & (shown[row.clip(0, height - 1), column.clip(0, width - 1)] > 0))
+    within: Mask = np.all((points > -0.5) & (points < np.array(shown.shape[::-1]) - 0.5), axis=1)
+    column, row = np.rint(points[within]).astype(np.intp).T
+    within[within] = shown[row, column] > 0
+    return within
 
 
 def _flowing(now: Look, there: Pixels, compared: Flags) -> Flags:

@@ -136,10 +136,10 @@ def _affine(across: Floats, down: Floats, seen: Floats, known: Floats) -> Floats
         weighted = basis * (known * (narrow**2 / (narrow**2 + off**2)) ** 2)
         # Not by BLAS, whose sums depend on its number of threads.
         normal = np.einsum("in,jn->ij", weighted, basis) + np.eye(3) * 1e-4
-        motion = np.linalg.solve(normal, np.einsum("in,cn->ic", weighted, flow))
+        motion = cv2.solve(normal, np.einsum("in,cn->ic", weighted, flow), flags=cv2.DECOMP_CHOLESKY)[1]
         off = np.hypot(*(flow - np.einsum("in,ic->cn", basis, motion)))
         narrow = max(0.25, narrow / 2)
-    return motion.astype(np.float32)
+    return cast(Floats, motion.astype(np.float32))
 
 
 def warped(gray: Pixels, places: Places) -> Pixels:

@@ -24,6 +24,7 @@ _LEAST_PIXELS = 10
 _LEAST_SHARED = 4
 _ERROR_LIMIT = 80
 _POINTS = 100
+"""Of a thing, that are followed, about: up to twice as many."""
 _FEWEST = 8
 _APART_PX = 6.0
 """Points that leave the others by this much in one step were lost."""

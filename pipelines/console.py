@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from pipelines import events
-from pipelines.errors import Cancelled, LongtakeError
+from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.events import Event, Outputs
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
@@ -123,8 +123,15 @@ class Console:
         self._err.print(f"{name}: {_plain(str(error))}" if name else _plain(str(error)))
 
     def put(self, outputs: Outputs, target: Path) -> None:
-        """Put the output whose kind `target`'s suffix names at `target`; there must be one."""
-        found = next(path for path in outputs.paths() if path.suffix == target.suffix.lower())
+        """Put the output whose kind `target`'s suffix names at `target`. Raises BadInput where the job made none."""
+        made = outputs.paths()
+        found = next((path for path in made if path.suffix == target.suffix.lower()), None)
+        if found is None:
+            names = ", ".join(path.name for path in made)
+            raise BadInput(
+                f"This job made no {target.suffix} for {target.name}.",
+                f"It made {names}: see {made[0].parent}.",
+            )
         with whole(target) as part:
             shutil.copyfile(found, part)
         self.say(f"{'copied':>8}  {target}")

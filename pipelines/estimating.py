@@ -4,13 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from pipelines.console import Console
+from pipelines.errors import BadInput
 from pipelines.flags import FLAT, Place
 from pipelines.settings import MODELS, Settings
 
 _PLACE = Place()
+_OF_ONE_INPUT = ("score", "copy")
+_Other = Annotated[Path, Parameter(help="What the task reads besides: the driving of animate, a mask.")]
 
 estimating = App(
     name="estimate",
@@ -19,10 +22,12 @@ estimating = App(
 
 
 def _estimator(task: str, model: type[Settings]) -> Callable[..., None]:
-    def estimate(path: Path, /, *, settings: Any, options: Place = _PLACE) -> None:
+    def estimate(path: Path, /, *others: _Other, settings: Any, options: Place = _PLACE) -> None:
         from pipelines.planning import estimate as estimated  # here: it loads the decoders
 
-        Console(json=options.json).show(estimated(task, (path,), settings, options.jobs_dir))
+        if others and task in _OF_ONE_INPUT:
+            raise BadInput(f"`{task}` reads nothing but {path}.", f"Leave {others[0]} away.")
+        Console(json=options.json).show(estimated(task, (path, *others), settings, options.jobs_dir))
 
     estimate.__doc__ = f"What `{task}` would do and hold. {model.__doc__}"
     # Only now is it known whose settings they are; the flags and their sentences are made from this.

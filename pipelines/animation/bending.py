@@ -130,7 +130,8 @@ class Bending:
             asked = asked.merged(Asked(shift, degrees))
             rested += int(np.count_nonzero(figures[:, 2] == 0))
         warn("preview", _preview())
-        for code, sentence in (("motion", asked.warning()), ("face", absence(track))):
+        told = ("size", self._made_smaller(job)), ("motion", asked.warning()), ("face", absence(track))
+        for code, sentence in told:
             if sentence:
                 warn(code, sentence)
         return {
@@ -143,6 +144,15 @@ class Bending:
             "most_shift_eye_distances": round(asked.shift, 3),
             "most_turn_degrees": round(asked.degrees, 1),
         }
+
+    def _made_smaller(self, job: Assignment) -> str | None:
+        video, (width, height) = roles_of(job).source.video, self.size(job)
+        if (width, height) == (video.width, video.height):
+            return None
+        return (
+            f"The portrait of {video.width} x {video.height} pixels was made smaller, to {width} x {height}: that is "
+            "the most of this quality. A higher --quality keeps more."
+        )
 
     def _prepared(self, job: Assignment) -> _Prepared:
         if self._known is None or self._known[0] != job.folder:

@@ -120,18 +120,39 @@ class AnimatePipeline(FrameByFrame):
             if roles.makes_a_picture:
                 shutil.copyfile(segments[0], part)
                 return None
-            heard = self._heard(roles)
-            joined = join_segments(segments, job.video, job.frames, part, heard=heard, silent=heard is None)
+            sound = _heard(roles, self._settings.audio, tell)
+            own = sound is roles.moving
+            joined = join_segments(
+                segments,
+                job.video,
+                job.frames,
+                part,
+                heard=None if own or sound is None else sound.video,
+                silent=sound is None,
+            )
         for sentence in joined.warnings:
             tell("sound", sentence)
         return joined
 
-    def _heard(self, roles: Roles) -> VideoInfo | None:
-        """Whose sound the result has; None where it has none."""
-        chosen = {"driving": roles.driving, "source": roles.source, "none": None}[self._settings.audio]
-        if chosen is None or chosen.kind != "video":
-            return None
-        return chosen.video
+
+def _heard(roles: Roles, audio: str, tell: Warn) -> Given | None:
+    """Whose sound the result has; None where it has none, or the one that was asked for has none."""
+    if audio == "none":
+        return None
+    chosen, other = (roles.driving, roles.source) if audio == "driving" else (roles.source, roles.driving)
+    if not chosen.sounds:
+        if other.sounds:
+            name = "source" if audio == "driving" else "driving"
+            tell("sound", f"The {audio} has no sound. `--audio {name}` takes that of the {name}.")
+        return None
+    rates = chosen.video.frame_rate, roles.moving.video.frame_rate
+    if rates[0] != rates[1]:
+        tell(
+            "sound",
+            f"The driving has {float(rates[0]):.6g} frames a second, the source {float(rates[1]):.6g}: frame follows "
+            "frame, so the sound of the driving does not fit. `--audio source` or `none` leaves it out.",
+        )
+    return chosen
 
 
 def _facts(given: Given) -> dict[str, Any]:

@@ -37,6 +37,11 @@ class Given:
         return self.video.frames > 1
 
     @property
+    def sounds(self) -> bool:
+        """Whether it has sound."""
+        return self.video.audio is not None
+
+    @property
     def pixels(self) -> int:
         """Of one frame."""
         return self.video.width * self.video.height
@@ -50,14 +55,17 @@ class Roles:
     driving: Given
 
     @property
+    def moving(self) -> Given:
+        """The one whose times the result has: a source video, otherwise the driving."""
+        return self.source if self.source.kind == "video" else self.driving
+
+    @property
     def footage(self) -> VideoInfo:
-        """The one whose times the result has: a source that moves, otherwise the driving."""
-        if self.source.kind == "video":
-            return self.source.video
-        if self.driving.kind == "template":
-            picture = self.source.video
-            return replace(self.driving.video, width=picture.width, height=picture.height)
-        return self.driving.video
+        """The same as the planner sees it; a template is as large as the picture that it drives."""
+        video, picture = self.moving.video, self.source.video
+        if self.moving.kind == "template":
+            return replace(video, width=picture.width, height=picture.height)
+        return video
 
     @property
     def makes_a_picture(self) -> bool:

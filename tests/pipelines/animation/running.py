@@ -1,0 +1,107 @@
+"""Jobs of the task in this process, with spans and chains so short that a short clip has some.
+
+As a program it runs the job whose folder it is given with the built-in engine, as a worker would.
+"""
+
+import sys
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from memory.plan import Cost, Load
+from pipelines import events, planning
+from pipelines.animation import flowwarp
+from pipelines.animation.animating import Animated, Size
+from pipelines.animation.filming import read_figures
+from pipelines.animation.pipeline import AnimatePipeline
+from pipelines.animation.roles import Roles, read_picture, read_pixels, roles_of
+from pipelines.jobs import Job
+from pipelines.run import run_job
+from pipelines.settings import AnimateSettings
+from pipelines.stages import Assignment
+
+SPAN_FRAMES = 8
+SHORT = {"CHAIN_FRAMES": 10, "WARM_UP_FRAMES": 4, "_BLEND_FRAMES": 2}
+
+
+class StandIn:
+    """An engine that is simple enough to be known: the source, its corner as bright as the frame's number."""
+
+    name = "flowwarp"
+    prepasses = ()
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def check_roles(self, roles: Roles) -> None: ...
+
+    def check(self, job: Assignment) -> None: ...
+
+    def size(self, job: Assignment) -> Size:
+        video = roles_of(job).source.video
+        return video.width, video.height
+
+    def frames(self, job: Assignment, start: int, stop: int) -> Generator[Animated]:
+        self.asked.append((start, stop))
+        roles = roles_of(job)
+        still = read_picture(roles.source) if roles.source.kind == "picture" else None
+        seen = None if roles.driving.kind == "template" else roles.driving
+        moving = read_pixels(job, roles.moving, start, stop) if roles.moving.kind != "template" else None
+        for index in range(start, stop):
+            frame = None if moving is None else next(moving)
+            source = frame if still is None else still
+            result = source.copy()
+            result[:8, :8] = index
+            driven = frame if seen is roles.moving else None
+            yield Animated(index, source, driven, result, (float(index),))
+        if moving is not None:
+            moving.close()
+
+    def told(self, job: Assignment, warn: Callable[[str, str], None]) -> dict[str, Any]:
+        figures = np.concatenate(list(read_figures(job)))
+        return {"figures": figures[:, 0].tolist()}
+
+
+class StandInPipeline(AnimatePipeline):
+    def cost(self, video: Any, settings: Any) -> Cost:
+        return Cost(host=Load(fixed=1))
+
+
+def shorten(patch: Callable[[object, str, Any], None]) -> None:
+    """Short spans and chains; `patch(owner, name, value)` puts things in place."""
+    choose = planning.choose
+
+    def shorter(*given: Any, **more: Any) -> Any:
+        choice = choose(*given, **more)
+        return replace(choice, values={**choice.values, "span_frames": SPAN_FRAMES})
+
+    patch(planning, "choose", shorter)
+    for name, frames in SHORT.items():
+        patch(flowwarp, name, frames)
+
+
+def ask(folder: Path, source: Path, driving: Path, **settings: object) -> Job:
+    asked = AnimateSettings.model_validate({"engine": "flowwarp", **settings})
+    return Job.create(folder, "animate", (source, driving), asked, 1)
+
+
+def step(job: Job, **more: Any) -> events.Event:
+    """Run the job once, to its ending event."""
+    job.forget_request()
+    job.journal.append(events.Queued(job=job.id, task="animate", name="clip"))
+    run_job(job, **more)
+    return [event for event, _ in job.journal.read()][-1]
+
+
+def result(job: Job, **more: Any) -> events.Outputs:
+    done = step(job, **more)
+    assert isinstance(done, events.Done), done
+    return done.outputs
+
+
+if __name__ == "__main__":
+    shorten(setattr)
+    run_job(Job(Path(sys.argv[1])), echo=lambda event: print(event.type, flush=True))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pipelines.animation.animating import Animated
+from pipelines.animation.animating import Animated, Size
 from pipelines.stages import Pixels
 
 MOST_WIDTH_PX = 3840
@@ -18,10 +18,17 @@ def panels(item: Animated) -> list[Pixels]:
 
 def beside(pictures: Sequence[Pixels], height_px: int, most_width_px: int = MOST_WIDTH_PX) -> Pixels:
     """Pictures `(H, W, 3)` uint8 RGB in a row, each so high, or less high where the row would be too wide."""
-    shares = [picture.shape[1] / picture.shape[0] for picture in pictures]
-    height = max(1, min(height_px, int(most_width_px / sum(shares))))
-    sizes = [(max(1, round(height * share)), height) for share in shares]
+    sizes = row_sizes(
+        [(picture.shape[1], picture.shape[0]) for picture in pictures], height_px, most_width_px
+    )
     return np.hstack([_resized(picture, size) for picture, size in zip(pictures, sizes, strict=True)])
+
+
+def row_sizes(sizes: Sequence[Size], height_px: int, most_width_px: int = MOST_WIDTH_PX) -> list[Size]:
+    """How large pictures of these sizes are in such a row."""
+    shares = [width / height for width, height in sizes]
+    height = max(1, min(height_px, int(most_width_px / sum(shares))))
+    return [(max(1, round(height * share)), height) for share in shares]
 
 
 def stacked(rows: Sequence[Pixels]) -> Pixels:

@@ -79,7 +79,8 @@ class AnimatePipeline(FrameByFrame):
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
         """Segments and film by the size of the source, and pictures."""
         pictures = _PNG_PIXEL_BYTES if self._settings.frames_out else 0
-        return int((_FILM_PIXEL_BYTES + pictures) * self.roles.source.pixels * len(frames))
+        beside = 3 if self._settings.side_by_side else 1
+        return int((_FILM_PIXEL_BYTES + pictures) * beside * self.roles.source.pixels * len(frames))
 
     def join(self, job: Assignment, segments: list[Path], warn: Warn) -> Outputs:
         """The film, or the one picture; the report and its picture. Holds one span's figures."""

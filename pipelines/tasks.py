@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from pipelines.settings import (
     VIDEO_SUFFIXES,
     AnimateSettings,
+    FilmSettings,
     InpaintSettings,
     ScoreSettings,
     Settings,
@@ -22,13 +23,13 @@ _SUFFIXES = {
     "copy": (".mp4", ".json"),
     "inpaint": (".json", ".csv", ".png"),
     "track": (".mkv", ".mp4", ".csv", ".json"),
-    "animate": (".mp4", ".png", ".json"),
+    "animate": (".png", ".json"),
 }
 
 
 def result_suffixes(task: str, settings: Settings) -> tuple[str, ...]:
     """What `task`, asked with `settings`, can put where the user wants its result."""
-    if isinstance(settings, InpaintSettings):
+    if isinstance(settings, FilmSettings):
         return (VIDEO_SUFFIXES[settings.codec], *_SUFFIXES[task])
     return _SUFFIXES[task]
 

@@ -21,7 +21,10 @@ class Animated:
     """None where a template drives, which has no pixels."""
     pixels: Pixels
     figures: tuple[float, ...] = ()
-    """What the engine wants to know of each frame when it tells of the run, as many for each; kept as float32."""
+    """What the engine wants to know of each frame when it tells of the run, as many for each; kept as float32.
+
+    The first is how far the head is from where it began, in distances of the eyes: the live curve shows it.
+    """
 
 
 class Animator(Protocol):
@@ -53,6 +56,6 @@ class Animator(Protocol):
     def told(self, job: Assignment, warn: Callable[[str, str], None]) -> dict[str, Any]:
         """What the report says of faces and motion once all frames are there; `warn(code, message)` tells the user.
 
-        `filming.read_figures` reads the figures of all frames again.
+        `filming.read_figures` reads the figures of all frames again. `faces` and `frames_at_rest` are counted by all.
         """
         ...

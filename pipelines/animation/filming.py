@@ -13,6 +13,7 @@ from pipelines.animation.roles import roles_of, settings_of
 from pipelines.frame_folder import FrameFolder
 from pipelines.spans import Span
 from pipelines.stages import Assignment, Pixels, Sink
+from pipelines.video.encodings import encoding
 from pipelines.video.images import iter_images, probe_picture
 from pipelines.video.writer import VideoWriter
 from pipelines.whole import whole, write_whole
@@ -55,8 +56,8 @@ class FilmStage:
         return beside(panels(item), _PREVIEW_PX, _PREVIEW_WIDTH_PX)
 
     def value(self, item: Animated) -> float | None:
-        """No curve."""
-        return None
+        """How far the head is from where it began, in distances of the eyes."""
+        return item.figures[0] if item.figures else None
 
 
 class _FilmSink:
@@ -66,7 +67,10 @@ class _FilmSink:
         self._job, self._path = job, path
         self._pictures = frame_folder(job)
         self._moments = moments_of(job)
-        self._beside = settings_of(job).side_by_side
+        settings = settings_of(job)
+        self._beside, self._codec = settings.side_by_side, settings.codec
+        self._crf = job.choice.number("crf") if settings.crf is None else settings.crf
+        self._alpha = encoding(self._codec, self._crf).alpha and not roles_of(job).makes_a_picture
         self._figures: list[tuple[float, ...]] = []
         self._first: int | None = None
         self._writer: VideoWriter | _OnePicture | None = None
@@ -76,7 +80,7 @@ class _FilmSink:
         pixels = beside(panels(item), item.pixels.shape[0]) if self._beside else item.pixels
         if self._writer is None:
             self._writer, self._first = self._opened(pixels), item.index
-        self._writer.write(pixels)
+        self._writer.write(_opaque(pixels) if self._alpha else pixels)
         self._figures.append(item.figures)
         if self._pictures:
             self._pictures.write(item.index, pixels)
@@ -98,19 +102,18 @@ class _FilmSink:
 
     def _opened(self, pixels: Pixels) -> "VideoWriter | _OnePicture":
         """What takes frames of this size. Colours and the shape of pixels are the source's."""
-        job, settings = self._job, settings_of(self._job)
-        roles = roles_of(job)
+        roles = roles_of(self._job)
         if roles.makes_a_picture:
             return _OnePicture(self._path)
         return VideoWriter(
             self._path,
             pixels.shape[1],
             pixels.shape[0],
-            job.video.frame_rate,
+            self._job.video.frame_rate,
             colour=roles.source.video.output_colour,
             sample_aspect_ratio=roles.source.video.sample_aspect_ratio,
-            codec=settings.codec,
-            crf=job.choice.number("crf") if settings.crf is None else settings.crf,
+            codec=self._codec,
+            crf=self._crf,
         )
 
 
@@ -160,6 +163,11 @@ def _moment_path(job: Assignment, index: int) -> Path:
 
 def _figures_path(job: Assignment, span: Span) -> Path:
     return job.folder / FIGURES / f"{span.name}.npy"
+
+
+def _opaque(pixels: Pixels) -> Pixels:
+    """RGBA, for an encoding that has room for transparency."""
+    return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
 
 
 def as_png(pixels: Pixels) -> bytes:

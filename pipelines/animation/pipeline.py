@@ -107,7 +107,7 @@ class AnimatePipeline(FrameByFrame):
                 "frames": len(job.frames),
                 "audio_packets": joined.audio_packets if joined else 0,
                 "warnings": said,
-                "summary": told,
+                "summary": {"frames": len(job.frames), **told},
             },
         )
         write_whole(picture, as_png(stacked([read_moment(job, index) for index in moments_of(job)])))

@@ -2,9 +2,9 @@
 
     python tests/bench/bench_animate.py [--frames 300 3000] [--sizes 512] [--minutes 0]
 
-The portrait and the driving face are in the public domain (matplotlib's and scikit-image's pictures); the driving is a
-face that speaks, with sound, at 30000/1001 frames a second. Memory is that of the whole process tree, as the run
-itself measures it. `--minutes 10` also makes one so long, and says how far apart its sound and its pictures end.
+Portrait and driving face are a picture in the public domain that scikit-image ships; the driving is a face that
+speaks, with sound, at 30000/1001 frames a second. Memory is that of the whole process tree, as the run itself measures
+it. `--minutes 10` also makes one so long, and says how far apart its sound and its pictures end.
 Results are printed as a table and kept in tests/bench/results/.
 """
 
@@ -22,12 +22,12 @@ from pathlib import Path
 import av
 import cv2
 import imageio_ffmpeg
+from skimage import data
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/pipelines/animation")]
+sys.path.insert(0, str(ROOT))
 
-from moving_face import MovingFace, admiral, astronaut, speaking  # noqa: E402  after the path is set
-
+from pipelines.example.moving_face import MovingFace, astronaut, speaking  # noqa: E402  after the path is set
 from pipelines.video.writer import VideoWriter  # noqa: E402
 
 RATE = Fraction(30000, 1001)
@@ -107,7 +107,7 @@ def main() -> None:
         folder = Path(name)
         for size in arguments.sizes:
             portrait = folder / f"{size}.png"
-            picture = cv2.resize(admiral().picture, (size, size), interpolation=cv2.INTER_AREA)
+            picture = cv2.resize(data.astronaut(), (size, size), interpolation=cv2.INTER_AREA)
             cv2.imwrite(str(portrait), picture[..., ::-1])
             for frames in lengths:
                 clip = folder / f"{frames}.mp4"

@@ -22,12 +22,12 @@ from pipelines.animation import bending, faces
 from pipelines.animation.face_boxes import FaceBox, vote
 from pipelines.animation.motion import Motions
 from pipelines.animation.templates import Template, write_template
+from pipelines.example.moving_face import Face
 from pipelines.jobs import Job
 from pipelines.settings import AnimateSettings
 from pipelines.video.probe import probe
 from pipelines.video.writer import VideoWriter
 
-from .moving_face import Face
 from .running import SPAN_FRAMES, StandIn, StandInPipeline, ask, result, shorten, step
 
 ROOT = Path(__file__).parents[3]
@@ -396,6 +396,30 @@ def test_side_by_side_shows_all_three(stand_in: StandIn, tmp_path: Path) -> None
     middle = cv2.resize(frame, (85, 64), interpolation=cv2.INTER_LINEAR)
     assert np.abs(seen[:, 81:166].astype(int) - middle).mean() < 2
     assert probe(outputs.result).width == 248
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("prores4444", ".mov"), ("vp9", ".webm"), ("h265", ".mp4")])
+def test_other_codecs_are_opaque(codec: str, suffix: str, stand_in: StandIn, tmp_path: Path) -> None:
+    source, driving = picture(tmp_path / "face.png"), film(tmp_path / "driving.mp4", seconds=0.3)
+    outputs = result(ask(tmp_path / "jobs", source, driving, codec=codec))
+    assert outputs.result.suffix == suffix and probe(outputs.result).frames == 9
+    decoder = ("-c:v", "libvpx-vp9") if codec == "vp9" else ()
+    raw = ("-f", "rawvideo", "-pix_fmt", "rgba", "-frames:v", "1")
+    ffmpeg(*decoder, "-i", outputs.result, *raw, tmp_path / "frame.rgba")
+    frame = np.fromfile(tmp_path / "frame.rgba", np.uint8).reshape(64, 80, 4)
+    assert frame[..., 3].min() >= 254
+    gray = [pixels[16:, :, :3].mean(axis=2) for pixels in (frame, np.asarray(Image.open(source)))]
+    assert np.abs(gray[0] - gray[1]).mean() < 20
+
+
+def test_a_picture_and_a_curve_are_shown_while_it_runs(stand_in: StandIn, tmp_path: Path) -> None:
+    job = ask(tmp_path / "jobs", picture(tmp_path / "face.png"), film(tmp_path / "driving.mp4"))
+    result(job)
+    told = [event for event, _ in job.journal.read()]
+    curve = [point for event in told if isinstance(event, events.Segment) for point in event.curve]
+    assert curve == [(i, float(i)) for i in range(FRAMES)]
+    shown = next(event for event in told if isinstance(event, events.Preview))
+    assert Image.open(shown.path).size == (640, 167), "source, driving and result beside each other"
 
 
 # -- what is kept --------------------------------------------------------------------------------------------

@@ -52,8 +52,8 @@ def film(
 
 
 def picture(path: Path, width: int = 80, height: int = 64) -> Path:
-    pixels = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
-    Image.fromarray(pixels).save(path)
+    pixels = np.random.default_rng(1).integers(0, 256, (6, 8, 3), np.uint8)
+    Image.fromarray(pixels).resize((width, height)).save(path)
     return path
 
 
@@ -270,7 +270,8 @@ def test_what_cannot_be_animated_is_refused_with_what_to_do(
 ) -> None:
     (tmp_path / "face.png").write_bytes(portrait_png.read_bytes())
     (tmp_path / "speaker.mp4").write_bytes(speaker.read_bytes())
-    picture(tmp_path / "noise.png")
+    noise = np.random.default_rng(1).integers(0, 256, (64, 80, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
     make = {"bars.mp4": {"size": "256x256"}, "one.mp4": {"seconds": 0.03}}
     if driving in make:
         film(tmp_path / driving, **make[driving])
@@ -409,7 +410,7 @@ def test_other_codecs_are_opaque(codec: str, suffix: str, stand_in: StandIn, tmp
     frame = np.fromfile(tmp_path / "frame.rgba", np.uint8).reshape(64, 80, 4)
     assert frame[..., 3].min() >= 254
     gray = [pixels[16:, :, :3].mean(axis=2) for pixels in (frame, np.asarray(Image.open(source)))]
-    assert np.abs(gray[0] - gray[1]).mean() < 20
+    assert np.corrcoef(gray[0].ravel(), gray[1].ravel())[0, 1] > 0.9
 
 
 def test_a_picture_and_a_curve_are_shown_while_it_runs(stand_in: StandIn, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class StandIn:
             frame = None if moving is None else next(moving)
             source = frame if still is None else still
             result = source.copy()
-            result[:8, :8] = index
+            result[:8, :8] = index % 256
             driven = frame if seen is roles.moving else None
             yield Animated(index, source, driven, result, (float(index),))
         if moving is not None:

@@ -229,6 +229,20 @@ def test_more_motion_than_it_follows_is_told(portrait_png: Path, driver: Face, t
     assert "0.6 eye distances" in json.loads(outputs.report.read_text())["warnings"][1]
 
 
+def test_where_nobody_drives_the_portrait_rests_and_it_is_told(
+    portrait_png: Path, driver: Face, tmp_path: Path
+) -> None:
+    path = tmp_path / "leaves.mp4"
+    with VideoWriter(path, 256, 256, RATE, preset="ultrafast") as writer:
+        for i in range(56):
+            writer.write(driver.picture if i < 9 else np.full_like(driver.picture, 90))
+    job = ask(tmp_path / "jobs", portrait_png, path, frames_out=tmp_path / "out")
+    summary = json.loads(result(job).report.read_text())["summary"]
+    assert summary["gone"] == [[9, 56]] and summary["frames_at_rest"] > 40
+    assert "not seen on frames 9 to 55: the portrait rests there" in warnings(job)
+    assert np.array_equal(pictures(tmp_path / "out")[-1], np.asarray(Image.open(portrait_png)))
+
+
 def test_a_large_portrait_is_made_smaller_and_told(portrait: Face, speaker: Path, tmp_path: Path) -> None:
     large = Image.fromarray(portrait.picture).resize((900, 900))
     large.save(tmp_path / "large.png")

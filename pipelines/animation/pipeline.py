@@ -122,13 +122,12 @@ class AnimatePipeline(FrameByFrame):
                 shutil.copyfile(segments[0], part)
                 return None
             sound = _heard(roles, self._settings.audio, tell)
-            own = sound is roles.moving
             joined = join_segments(
                 segments,
                 job.video,
                 job.frames,
                 part,
-                heard=None if own or sound is None else sound.video,
+                heard=sound.video if sound else None,
                 silent=sound is None,
             )
         for sentence in joined.warnings:

@@ -61,16 +61,16 @@ def join_segments(
 
     The whole video keeps the source's times, a delayed beginning included; a part of it begins at 0, with its
     sound cut to it by whole packets. Sound that the container refuses is encoded to AAC (WebM: Opus), with a warning;
-    a `silent` file has none. The sound of another video, `heard`, plays from that one's beginning and is cut where the
-    pictures end. Holds a few packets. Writes to `out` itself, a temporary name; encoded sound lies
+    a `silent` file has none. The sound of `heard`, another video or the same, plays from that one's beginning and ends
+    with the pictures. Holds a few packets. Writes to `out` itself, a temporary name; encoded sound lies
     beside it meanwhile.
 
     Raises:
         NotEnoughDisk: the disk is full.
         EncoderDied: segments and frames do not match, or the file is not what it should be.
     """
-    heard = heard or info
     clock = _Clock.of(info, frames, heard)
+    heard = heard or info
     encoded = out.with_name(f"{out.name}.sound.m4a")
     try:
         try:
@@ -94,12 +94,12 @@ class _Clock:
 
     info: VideoInfo
     frames: Span
-    heard: VideoInfo
+    heard: VideoInfo | None
     shift: Fraction
     scale: int
 
     @classmethod
-    def of(cls, info: VideoInfo, frames: Span, heard: VideoInfo) -> "_Clock":
+    def of(cls, info: VideoInfo, frames: Span, heard: VideoInfo | None) -> "_Clock":
         timeline = info.timeline
         start = timeline.time(frames.start)
         shift = start if len(frames) < info.frames or start < 0 else Fraction(0)
@@ -119,13 +119,14 @@ class _Clock:
         return round(self.info.timeline.last_seconds * self.scale)
 
     def cut(self) -> Cut:
-        """The sound that belongs to the frames: all of it for the whole video."""
-        origin = self.heard.timeline.origin
-        if self.heard is self.info and len(self.frames) == self.info.frames:
-            return Cut(None, None, self.shift + origin)
-        last = self.frames.stop - 1
+        """The sound that belongs to the frames: all of a whole video's own."""
+        begin, last = self.shift + (self.heard or self.info).timeline.origin, self.frames.stop - 1
+        if self.heard is None and len(self.frames) == self.info.frames:
+            return Cut(None, None, begin)
         stop = self.seconds(last) + Fraction(self.duration(last), self.scale)
-        return Cut(self.shift + origin, self.shift + origin + stop, self.shift + origin)
+        # What lies before its beginning is the encoder's run-in, which players skip.
+        from_its_beginning = self.heard is not None and self.shift == 0
+        return Cut(None if from_its_beginning else begin, begin + stop, begin)
 
 
 def _join(

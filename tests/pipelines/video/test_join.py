@@ -134,7 +134,8 @@ def test_the_sound_of_another_video_ends_with_the_pictures(frames: Span, with_so
     packet, late = Fraction(1024, 44100), frames.start / info.frame_rate
     # Whole packets, from where the range begins to where its last frame ends.
     assert found[-1][0] < len(frames) / info.frame_rate <= found[-1][0] + 2 * packet
-    wanted = [(time, size) for time, size in sound_of(heard.path) if time + packet > late]
+    run_in = packet if frames.start == 0 else 0  # Players skip it.
+    wanted = [(time, size) for time, size in sound_of(heard.path) if time + packet + run_in > late]
     assert close([(time + late, size) for time, size in found], wanted[: len(found)])
 
 

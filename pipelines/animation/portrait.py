@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from memory.budget import Budget
 from memory.ladder import Rung, standard_rungs
@@ -10,10 +11,11 @@ from memory.plan import GIB, Cost, Load
 from memory.probe import probe_hardware
 from pipelines.animation import liveportrait_cost
 from pipelines.animation.pipeline import AnimatePipeline
-from pipelines.animation.streaming.animator import Streaming
+from pipelines.animation.streaming.animator import Streaming, Warn
 from pipelines.errors import BadInput
+from pipelines.events import Outputs
 from pipelines.settings import AnimateSettings, Settings
-from pipelines.stages import Stage
+from pipelines.stages import Assignment, Stage
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import choose_decoder, held_bytes
 from presets.choose import Choice
@@ -51,7 +53,7 @@ class LivePortraitPipeline(AnimatePipeline):
     ) -> tuple[Choice, Cost]:
         """Frames that wait by the host, a batch as asked; the size is that of the result. Raises BadInput."""
         width, height = self._streaming.size_of(self.roles)
-        gib = probe_hardware().host.total_bytes / GIB
+        gib = probe_hardware().limited(settings.ram_limit_gb).host.total_bytes / GIB
         held = max(frames for least, frames in _HELD_FRAMES.items() if gib >= least)
         values = {"held_frames": held, "work_width": width, "work_height": height, **choice.values}
         if (asked := self._asked_batch()) is not None:
@@ -64,6 +66,13 @@ class LivePortraitPipeline(AnimatePipeline):
     def rungs(self, stage: Stage) -> tuple[Rung, ...]:
         """Networks that only look go first, then batches and windows are halved; none changes the result notably."""
         return standard_rungs(drop_idle=self._streaming.drop_idle)
+
+    def join(self, job: Assignment, segments: list[Path], warn: Warn) -> Outputs:
+        """The film or picture, the report, and the driving's motion as a template."""
+        outputs = super().join(job, segments, warn)
+        template = job.folder / "template.npz"
+        self._streaming.write_template(job, template)
+        return outputs.model_copy(update={"template": template})
 
     def _asked_batch(self) -> int | None:
         """The batch that was asked for, by a setting or by the environment. Raises BadInput."""

@@ -13,14 +13,17 @@ from pipelines.animation.faces import absence
 from pipelines.animation.filming import read_figures
 from pipelines.animation.liveportrait import LivePortrait
 from pipelines.animation.roles import Roles, roles_of
-from pipelines.animation.streaming.drawing import Drawing
+from pipelines.animation.streaming.drawing import Drawing, driving_record
+from pipelines.animation.streaming.finding import faces_by
 from pipelines.animation.streaming.looking import LandmarkStage, LookStage
 from pipelines.animation.streaming.material import source_size
 from pipelines.animation.streaming.motion_pass import MotionStage
 from pipelines.animation.streaming.scene import Scene
+from pipelines.animation.templates import write_template_file
 from pipelines.errors import BadInput
 from pipelines.nets.finding import find
 from pipelines.settings import AnimateSettings
+from pipelines.spans import Span
 from pipelines.stages import Assignment, Stage
 
 Warn = Callable[[str, str], None]
@@ -45,7 +48,7 @@ class Streaming:
     @property
     def prepasses(self) -> tuple[Stage, ...]:
         """Where faces are, their landmarks, how they move."""
-        landmarks = (LandmarkStage(self._scene),) if self._settings.faces == "insightface" else ()
+        landmarks = (LandmarkStage(self._scene),) if faces_by(self._settings) == "insightface" else ()
         return (LookStage(self._scene), *landmarks, MotionStage(self._scene, self.networks))
 
     def check_roles(self, roles: Roles) -> None:
@@ -108,6 +111,19 @@ class Streaming:
             "frames_at_rest": rested,
             "gone": gone,
         }
+
+    def write_template(self, job: Assignment, path: Path) -> None:
+        """Write the driving's motion as a template. Holds the rows of one span."""
+        roles, scene = roles_of(job), self._scene(job)
+        record = driving_record(scene, self.networks(job))
+        spans = job.spans if scene.kind.driving_video else [Span(job.frames.start, job.frames.start + 1)]
+        frames = sum(map(len, spans))
+        write_template_file(
+            path,
+            roles.driving.video.frame_rate,
+            frames,
+            lambda: (record.between(span.start, span.stop) for span in spans),
+        )
 
     def networks(self, job: Assignment) -> LivePortrait:
         """The networks, on what the job computes on. Raises WeightsMissing."""

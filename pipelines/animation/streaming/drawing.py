@@ -83,7 +83,7 @@ class Drawing:
         """Looks at pictures, smooths where a video drives a video. Raises BadInput where landmarks are missing."""
         self._scene, self._networks = scene, networks
         rows = Rows(scene.job, MOTIONS)
-        self._driving = _driving_record(scene, networks, rows)
+        self._driving = driving_record(scene, networks)
         first = 1 if scene.driving and scene.driving.moves else 0
         self._faces = [
             self._face(number, view, rows, first + number, job)
@@ -199,15 +199,13 @@ def _rested(still: Floats, points: Floats, seen: list[float]) -> Floats:
     return np.where(shares == 1, points, still + shares * (points - still))
 
 
-def _driving_record(scene: Scene, networks: Networks, rows: Rows) -> Record:
+def driving_record(scene: Scene, networks: Looking) -> Record:
+    """How the driving moves: as a pass kept it, as a template says, or as a picture is, which is looked at."""
     template, driving, start = scene.material.template, scene.driving, scene.frames.start
     if template is not None:
-        return (
-            TemplateRecord(template.motions, start)
-            if scene.kind.driving_video
-            else StillRecord(template.motions)
-        )
+        motions = template.motions
+        return TemplateRecord(motions, start) if scene.kind.driving_video else StillRecord(motions)
     if driving is None or driving.picture is None:
-        return KeptRecord(rows, 0, scene.driving_start)
+        return KeptRecord(Rows(scene.job, MOTIONS), 0, scene.driving_start)
     crop = driving_crop(driving.picture, scene.driving_window)
     return StillRecord(opened(networks.motions(crop[None]), scene.driving_view, start, start + 1))

@@ -19,8 +19,10 @@ MOST_LOOKS = 120
 """How many frames of a video are looked at, each `LOOK_EVERY` frames from the last, before there is no face on it."""
 
 
-def faces_there(settings: AnimateSettings) -> Literal["builtin", "insightface"]:
-    """What finds faces where that is left open: the published models where all that landmarks need is there."""
+def faces_by(settings: AnimateSettings) -> Literal["builtin", "insightface"]:
+    """What finds faces: where that is left open, the published models where all that landmarks need is there."""
+    if settings.faces != "auto":
+        return settings.faces
     files = files_in(settings.weights)
     return "insightface" if files and LANDMARKS in files else "builtin"
 
@@ -59,8 +61,7 @@ def driving_finder(settings: AnimateSettings) -> Finder:
 
 
 def _finder(settings: AnimateSettings, box: str | None, which: str, flag: str, scale: float) -> Finder:
-    kind = faces_there(settings) if settings.faces == "auto" else settings.faces
-    landmarks = _published(settings) if kind == "insightface" else None
+    landmarks = _published(settings) if faces_by(settings) == "insightface" else None
     by: Provider = landmarks or VotedFaces()
     if box:
         by = GivenFace(FaceBox.drawn(*(float(number) * scale for number in box.split(","))))

@@ -1,7 +1,7 @@
 """Networks that see the colours of a crop and draw it larger, tinted by its keypoints: known to the bit, and quick."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -12,17 +12,19 @@ from pipelines.animation.motion import Motions, motions_of
 class FakePortrait:
     """Has the interface of `LivePortrait`; keeps a tally of what it was asked."""
 
-    made: "list[FakePortrait]" = []
+    made: ClassVar[list["FakePortrait"]] = []
 
     def __init__(self, weights: Any = None, *, device: str = "cpu", half: bool | None = None) -> None:
         self.seen: list[int] = []
         self.drawn: list[int] = []
         self.portraits: list[int] = []
         self.let: list[str] = []
+        self.crops: list[Any] = []
         FakePortrait.made.append(self)
 
     def motions(self, crops: Any, landmarks: Any = None) -> Motions:
         self.seen.append(len(crops))
+        self.crops += list(crops)
         means = crops.reshape(len(crops), -1, 3).mean(axis=1, dtype=np.float64)
         corner = crops[:, :128, :128].reshape(len(crops), -1, 3).mean(axis=1, dtype=np.float64)
         spread = np.linspace(-1, 1, 63)
@@ -44,8 +46,12 @@ class FakePortrait:
         self.portraits.append(len(crops))
         return SimpleNamespace(crops=crops)
 
+    before_drawing: ClassVar[Any] = staticmethod(lambda frames: None)
+    """Called with the size of a batch; may raise."""
+
     def frames(self, portrait: Any, keypoints: Any) -> Any:
         assert len(portrait.crops) in (1, len(keypoints))
+        self.before_drawing(len(keypoints))
         self.drawn.append(len(keypoints))
         crops = np.broadcast_to(portrait.crops, (len(keypoints), *portrait.crops.shape[1:]))
         tints = (np.abs(keypoints).sum(axis=(1, 2), dtype=np.float64) * 1000).astype(np.int64)

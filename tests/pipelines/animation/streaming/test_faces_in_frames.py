@@ -13,10 +13,10 @@ from pipelines.animation.crop import Pasting, cut, inverse, source_input, source
 from pipelines.animation.face_template import fit
 from pipelines.animation.faces import VotedFaces, landmark_square
 from pipelines.animation.liveportrait import animate_crops
+from pipelines.example.moving_face import Face
 from pipelines.settings import PortraitOptions
 from pipelines.video.probe import probe
 
-from ..moving_face import Face
 from .conftest import Ask, Draw, colours, done, pictures, run
 from .fakes import FakePortrait
 

@@ -1,5 +1,6 @@
 """Jobs of the network engine with networks that are known to the bit, and short spans."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,16 @@ import pytest
 from PIL import Image
 
 from pipelines import events, planning
-from pipelines.animation import liveportrait
+from pipelines.animation import filming, liveportrait, pipeline
 from pipelines.animation.streaming import animator
 from pipelines.engines import weights_of
+from pipelines.frame_folder import FrameFolder
 from pipelines.jobs import Job
 from pipelines.nets.published import PUBLISHED
 from pipelines.run import run_job
 from pipelines.settings import AnimateSettings
+from pipelines.video.join import JoinReport, join_segments
+from pipelines.video.writer import VideoWriter
 
 from .fakes import FakePortrait
 
@@ -36,8 +40,50 @@ def weights(tmp_path: Path) -> Path:
     return folder
 
 
+class Digest:
+    """A segment that only tells its frames from others, at once."""
+
+    def __init__(self, path: Path, *size: Any, **more: Any) -> None:
+        self._path, self._digest = path, hashlib.sha256()
+
+    def write(self, frame: np.ndarray) -> None:
+        self._digest.update(np.ascontiguousarray(frame))
+
+    def close(self) -> None:
+        self._path.write_bytes(self._digest.digest())
+
+    def abandon(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def _joined(segments: list[Path], *given: Any, **more: Any) -> JoinReport:
+    given[-1].write_bytes(b"".join(path.read_bytes() for path in segments))
+    return JoinReport(0, 0)
+
+
 @pytest.fixture
-def ask(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
+def quick_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No film is encoded, and no picture: their frames are kept as they are."""
+
+    def write(folder: Any, index: int, frame: np.ndarray) -> None:
+        np.save(folder._path(index).with_suffix(".npy"), frame)
+
+    monkeypatch.setattr(FrameFolder, "write", write)
+    monkeypatch.setattr(FrameFolder, "has", lambda folder, span: True)
+    monkeypatch.setattr(filming, "VideoWriter", Digest)
+    monkeypatch.setattr(filming, "beside", lambda pictures, *size: pictures[-1][:8, :8])
+    monkeypatch.setattr(pipeline, "join_segments", _joined)
+
+
+@pytest.fixture
+def films(monkeypatch: pytest.MonkeyPatch, quick_files: None) -> None:
+    """Films are encoded after all."""
+    monkeypatch.setattr(filming, "VideoWriter", VideoWriter)
+    monkeypatch.setattr(pipeline, "join_segments", join_segments)
+
+
+@pytest.fixture
+def ask(quick_files: None, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
     """A job of source and driving; `folder` has another set of jobs."""
     monkeypatch.setattr("pipelines.run._LOOK_SECONDS", 0.0)
     monkeypatch.setattr("pipelines.run.draw_memory", lambda table, picture, **more: None)
@@ -101,5 +147,5 @@ def done(job: Job, **more: Any) -> events.Outputs:
 
 
 def pictures(folder: Path) -> np.ndarray:
-    """The frames that were written as pictures."""
-    return np.stack([np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))])
+    """The frames that were wanted as pictures."""
+    return np.stack([np.load(path) for path in sorted(folder.glob("*.npy"))])

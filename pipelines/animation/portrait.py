@@ -10,6 +10,7 @@ from memory.ladder import Rung, standard_rungs
 from memory.plan import GIB, Cost, Load
 from memory.probe import probe_hardware
 from pipelines.animation import liveportrait_cost
+from pipelines.animation.face_track import MOST_FACES
 from pipelines.animation.pipeline import AnimatePipeline
 from pipelines.animation.streaming.animator import Streaming, Warn
 from pipelines.errors import BadInput
@@ -65,7 +66,7 @@ class LivePortraitPipeline(AnimatePipeline):
 
     def rungs(self, stage: Stage) -> tuple[Rung, ...]:
         """Networks that only look go first, then batches and windows are halved; none changes the result notably."""
-        return standard_rungs(drop_idle=self._streaming.drop_idle)
+        return standard_rungs(drop_idle=self._streaming.drop_idle if stage is self._film else None)
 
     def join(self, job: Assignment, segments: list[Path], warn: Warn) -> Outputs:
         """The film or picture, the report, and the driving's motion as a template."""
@@ -95,7 +96,7 @@ class LivePortraitPipeline(AnimatePipeline):
         host = Load(
             fixed=cost.host.fixed + width * height * _ENCODER_PIXEL_BYTES,
             per_pixel=_READERS * held_bytes(video, decoder) / (video.width * video.height),
-            per_window_frame=_HELD_BYTES,
+            per_window_frame=_HELD_BYTES * (MOST_FACES if self._settings.face == "all" else 1),
             per_window_pixel=waits,
             per_batch_frame=cost.host.per_batch_frame,
             per_batch_pixel=waits,

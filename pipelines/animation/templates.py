@@ -103,6 +103,13 @@ def write_template_file(
                     file.write(np.ascontiguousarray(block.parts()[name], "<f4").tobytes())
 
 
+def published_template(path: Path) -> Path:
+    """The template in `path` in the published format, in a `.pkl` beside it. Holds all its frames. Raises BadInput."""
+    there = path.with_suffix(".pkl")
+    write_template(there, read_template(path))
+    return there
+
+
 _ANOTHER = "Give a template that LivePortrait or Longtake wrote, or the driving video itself."
 _FAULTS = (
     pickle.UnpicklingError,

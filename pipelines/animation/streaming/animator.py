@@ -29,9 +29,7 @@ from pipelines.stages import Assignment, Stage
 Warn = Callable[[str, str], None]
 T = TypeVar("T")
 
-_WITHOUT_LANDMARKS = (
-    "Install the published face models (requirements-faces.txt), or leave eye and lip options off."
-)
+_INSTALL = "Install the published face models (requirements-faces.txt), or leave eye and lip options off."
 
 
 class Streaming:
@@ -60,7 +58,7 @@ class Streaming:
         scene, options = self._scene(job), self._settings
         opens = options.retargets or (options.flag_source_video_eye_retargeting and scene.kind.source_video)
         if opens and not scene.has_landmarks:
-            raise BadInput("Nothing tells how open the eyes and lips are.", _WITHOUT_LANDMARKS)
+            raise BadInput("Nothing tells how open the eyes and lips are.", _INSTALL)
         if options.face == "all" and not scene.pastes:
             raise BadInput(
                 "Several faces can only be animated where each is put back into the source.",
@@ -91,18 +89,15 @@ class Streaming:
         scene, rested = self._scene(job), 0
         for figures in read_figures(job):
             rested += int(np.count_nonzero(figures[:, 0] == 0))
-        gone = []
-        for number, one in enumerate(scene.followed):
-            track = scene.track(number)
-            gone.append(
-                {
-                    "of": "driving" if one.side is scene.driving else "source",
-                    "frames": [[span.start, span.stop] for span in track.gone],
-                }
-            )
-            sentence = absence(track)
-            if sentence and one.side is scene.driving:
-                warn("face", sentence)
+        for code, sentence in self._sentences(job, scene):
+            warn(code, sentence)
+        gone = [
+            {
+                "of": "driving" if one.side is scene.driving else "source",
+                "frames": [[span.start, span.stop] for span in scene.track(number).gone],
+            }
+            for number, one in enumerate(scene.followed)
+        ]
         return {
             "faces_by": scene.source_finder.by.name,
             "faces_licence": scene.source_finder.by.licence,
@@ -111,6 +106,31 @@ class Streaming:
             "frames_at_rest": rested,
             "gone": gone,
         }
+
+    def _sentences(self, job: Assignment, scene: Scene) -> Generator[tuple[str, str]]:
+        """What the user should know of the result, each with a code."""
+        given, (width, height) = roles_of(job).source.video, (scene.source.width, scene.source.height)
+        if scene.source.scale < 1:
+            yield (
+                "size",
+                f"The source of {given.width} x {given.height} pixels was made smaller, to {width} x {height}. "
+                "A larger --source-max-dim keeps more.",
+            )
+        if self._settings.flag_normalize_lip and not scene.has_landmarks:
+            yield (
+                "landmarks",
+                f"The source's lips were not closed first: nothing tells how open they are. {_INSTALL}",
+            )
+        for number, one in enumerate(scene.followed):
+            sentence = absence(scene.track(number))
+            if sentence and one.side is scene.driving:
+                yield "face", sentence
+            elif sentence:
+                yield (
+                    "face",
+                    "A face of the source is not seen on some frames, which are left as they are: "
+                    "the report tells which.",
+                )
 
     def write_template(self, job: Assignment, path: Path) -> None:
         """Write the driving's motion as a template. Holds the rows of one span."""

@@ -14,6 +14,7 @@ from pipelines.animation.face_template import fit
 from pipelines.animation.faces import VotedFaces, landmark_square
 from pipelines.animation.liveportrait import animate_crops
 from pipelines.example.moving_face import Face
+from pipelines.jobs import Job
 from pipelines.settings import PortraitOptions
 
 from .conftest import Ask, Draw, colours, done, pictures, run
@@ -26,6 +27,12 @@ GRAY = np.full((256, 256, 3), 120, np.uint8)
 def square_of(face: Face) -> Any:
     [box] = VotedFaces().look(face.picture)
     return source_square(landmark_square(fit(face.picture, box)), PortraitOptions())
+
+
+def warned(job: Job) -> list[str]:
+    """The first sentence of each warning."""
+    said = [event.message for event, _ in job.journal.read() if isinstance(event, events.Warned)]
+    return [f"{message.partition('. ')[0].removesuffix('.')}." for message in said]
 
 
 def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -70,6 +77,7 @@ def test_a_large_source_is_made_smaller_and_its_box_too(
         source_box=box,
     )
     done(job)
+    assert warned(job) == ["The source of 512 x 512 pixels was made smaller, to 254 x 254."]
     found = pictures(tmp_path / "out")
     assert found.shape == (3, 254, 254, 3)
     touched = changed(found[0], found[1])
@@ -130,7 +138,11 @@ def test_frames_of_a_source_without_its_face_are_left_as_they_are(
     clip: list[Any], ask: Ask, draw: Draw, tmp_path: Path
 ) -> None:
     source = np.stack([GRAY] * 8 + clip[:14] + [GRAY] * 38)
-    outputs = done(ask(draw("source", source), draw("driving", colours(60, 2)), frames_out=tmp_path / "out"))
+    job = ask(draw("source", source), draw("driving", colours(60, 2)), frames_out=tmp_path / "out")
+    outputs = done(job)
+    assert warned(job) == [
+        "A face of the source is not seen on some frames, which are left as they are: the report tells which."
+    ]
     found = pictures(tmp_path / "out")
     # It is looked for on every eighth frame, and gone from the first on that is not known to show it.
     assert [bool(changed(*pair).any()) for pair in zip(found, source, strict=True)] == [
@@ -157,8 +169,8 @@ def test_the_portrait_rests_where_the_driving_face_is_gone(
     assert not np.array_equal(found[5], found[30])
     summary = json.loads(outputs.report.read_text())["summary"]
     assert summary["frames_at_rest"] > 20
-    said = [event.message for event, _ in job.journal.read() if isinstance(event, events.Warned)]
-    assert any("the portrait rests there" in message for message in said)
+    [said] = warned(job)
+    assert said.startswith("The driving face is not seen on frames")
 
 
 def test_no_face_where_one_is_needed_is_told_before_the_first_frame(

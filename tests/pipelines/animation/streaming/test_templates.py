@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines import events
-from pipelines.animation.templates import read_template, write_template
+from pipelines.animation.templates import published_template, read_template
 
 from .conftest import Ask, Draw, colours, done, pictures, run
 from .fakes import FakePortrait
@@ -26,8 +26,8 @@ def test_a_template_drives_as_the_video_that_it_was_made_of(
     assert outputs.template
     template = read_template(outputs.template)
     assert (len(template.motions), template.rate, template.motions.eyes) == (FRAMES, 25, None)
-    path = tmp_path / f"motion{suffix}"
-    write_template(path, template)
+    path = outputs.template if suffix == ".npz" else published_template(outputs.template)
+    assert path.suffix == suffix
     again = done(ask(source, path, frames_out=tmp_path / "by-template", **READY))
     assert np.array_equal(pictures(tmp_path / "by-video"), pictures(tmp_path / "by-template"))
     assert again.template

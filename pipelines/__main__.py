@@ -202,6 +202,10 @@ def _run(
         job = queue.submit(task, path, settings, *others, force=options.force)
         outputs = console.follow(queue, job)
     if options.output:
+        if options.output.suffix.lower() == ".pkl" and outputs.template:
+            from pipelines.animation.templates import published_template
+
+            outputs = outputs.model_copy(update={"template": published_template(outputs.template)})
         console.put(outputs, options.output)
 
 

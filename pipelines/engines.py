@@ -15,9 +15,12 @@ from pipelines.inputs import Input
 from pipelines.nets import consent
 from pipelines.nets.finding import find
 from pipelines.nets.published import PUBLISHED, Published
-from pipelines.settings import MODELS, MaskSettings, Settings
+from pipelines.settings import MODELS, AnimateSettings, MaskSettings, Settings
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
+
+_FACES = "insightface"
+"""Published models that find faces, by the setting's name and the weights'."""
 
 _LEAST_GIB = {"propainter": 3.5, "liveportrait": 3.5, "qalign": 11.2}
 """The card that `auto` wants for a network: smaller ones (and the CPU) compute it too, but only when they are asked."""
@@ -113,20 +116,35 @@ def device_for(settings: Settings, hardware: Hardware) -> Device | None:
 def resolved(task: str, settings: SettingsT, hardware: Hardware | None = None) -> SettingsT:
     """`settings` with the engine's name in place of `auto`: the network where nothing stands against it.
 
-    What a card has free at the moment makes no difference, so that the same question has the same answer.
+    So it is with what finds faces. What a card has free at the moment makes no difference, so that the same question
+    has the same answer.
     """
-    if settings.engine != "auto":
-        return settings
-    builtin, *networks = offers(task, settings, hardware)
-    engine = next((offer.engine for offer in networks if offer.suits_auto), builtin.engine)
-    return settings.model_copy(update={"engine": engine})
+    if settings.engine == "auto":
+        builtin, *networks = offers(task, settings, hardware)
+        engine = next((offer.engine for offer in networks if offer.suits_auto), builtin.engine)
+        settings = settings.model_copy(update={"engine": engine})
+    if (
+        isinstance(settings, AnimateSettings)
+        and settings.engine == "liveportrait"
+        and settings.faces == "auto"
+    ):
+        # Here: it loads OpenCV, which only this engine needs.
+        from pipelines.animation.streaming.finding import faces_by
+
+        settings = settings.model_copy(update={"faces": faces_by(settings)})
+    return settings
 
 
 def networks_of(settings: Settings) -> tuple[str, ...]:
-    """The networks whose weights a run reads: its engine, and what follows the object to remove."""
+    """The networks whose weights a run reads: its engine, what follows the object to remove, and what finds faces."""
     names = [settings.engine]
     if isinstance(settings, MaskSettings) and settings.follows:
         names.append(settings.tracker)
+    if isinstance(settings, AnimateSettings) and (settings.engine, settings.faces) == (
+        "liveportrait",
+        _FACES,
+    ):
+        names.append(_FACES)
     return tuple(name for name in names if is_network(name))
 
 

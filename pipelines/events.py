@@ -158,11 +158,15 @@ class Outputs(BaseModel):
     picture: Path | None = None
     memory: Path | None = None
     mask: Path | None = None
+    template: Path | None = None
     worst: tuple[Path, ...] = ()
 
     def paths(self) -> list[Path]:
         """All files that there are."""
-        one = (self.result, self.report, self.scores, self.picture, self.memory, self.mask)
+        one = (
+            *(self.result, self.report, self.scores, self.picture),
+            *(self.memory, self.mask, self.template),
+        )
         return [path for path in one if path is not None] + list(self.worst)
 
 

@@ -18,6 +18,8 @@ class Pace:
 _START_SECONDS = 2.0
 
 PACES: dict[tuple[str, str, str], Pace] = {
+    # tests/bench/results/liveportrait.md: 7.2 seconds of a core for a frame; then pasting and the encoder.
+    ("animate", "liveportrait", "cpu"): Pace(7.3, 4.1e-8, shared=True),
     # tests/bench/results/score.md: 655 frames a second at 854 x 480, 220 at 1920 x 1080, on two cores.
     ("score", "builtin", "cpu"): Pace(0.8e-3, 1.8e-9),
     # tests/bench/results/flowfill.md: about 21 frames a second at 432 x 240, 12 at 854 x 480, of one core.

@@ -31,6 +31,8 @@ def result_suffixes(task: str, settings: Settings) -> tuple[str, ...]:
     """What `task`, asked with `settings`, can put where the user wants its result."""
     if isinstance(settings, FilmSettings):
         return (VIDEO_SUFFIXES[settings.codec], *_SUFFIXES[task])
+    if isinstance(settings, AnimateSettings) and settings.engine != "flowwarp":
+        return (*_SUFFIXES[task], ".npz", ".pkl")
     return _SUFFIXES[task]
 
 

@@ -111,7 +111,9 @@ class LivePortrait:
 
         given = np.concatenate([source.reshape(len(source), -1), others], axis=1)
         with torch.no_grad():
-            numbers: Floats = self._retargeting[name](torch.from_numpy(given)).numpy()
+            # One by one: sums over a batch are taken in an order that depends on its size.
+            rows = [self._retargeting[name](row) for row in torch.from_numpy(given)[:, None]]
+            numbers: Floats = torch.cat(rows).numpy()
             return numbers
 
     def _parts(self, frames: int) -> Iterator[slice]:

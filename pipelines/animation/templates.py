@@ -7,7 +7,7 @@ nothing else. Ours, `.npz`, holds the same arrays for all frames and the exact r
 import io
 import pickle
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -80,6 +80,34 @@ def write_template(path: Path, template: Template) -> None:
             np.savez(file, rate=rate, **parts)  # type: ignore[arg-type]
         else:
             pickle.dump(_as_published(template), file, protocol=4)
+
+
+def write_template_file(
+    path: Path, rate: Fraction, frames: int, blocks: Callable[[], Iterable[Motions]]
+) -> None:
+    """Write an `.npz` of `frames` frames whose motions `blocks()` gives in order, each time anew. Holds one block.
+
+    Eyes and lips are left out where a block has none.
+    """
+    with whole(path) as part, zipfile.ZipFile(part, "w") as archive:
+        with archive.open("rate.npy", "w") as file:
+            np.lib.format.write_array(file, np.array([rate.numerator, rate.denominator], np.int64))
+        known = {name for name, value in next(iter(blocks())).parts().items() if value is not None}
+        for name, shape in _SHAPES.items():
+            if name not in known:
+                continue
+            header = {"descr": "<f4", "fortran_order": False, "shape": (frames, *shape)}
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for block in blocks():
+                    file.write(np.ascontiguousarray(block.parts()[name], "<f4").tobytes())
+
+
+def published_template(path: Path) -> Path:
+    """The template in `path` in the published format, in a `.pkl` beside it. Holds all its frames. Raises BadInput."""
+    there = path.with_suffix(".pkl")
+    write_template(there, read_template(path))
+    return there
 
 
 _ANOTHER = "Give a template that LivePortrait or Longtake wrote, or the driving video itself."

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines.animation.smoothing import smooth
+from pipelines.animation.smoothing import read_smoothed, smooth, smooth_file
 
 
 @pytest.mark.parametrize("variance", ["3e-07", "1e-05", "0.001"])
@@ -36,3 +36,13 @@ def test_what_is_given_is_left_as_it_is() -> None:
     before = noise.copy()
     smooth(noise, 1e-3)
     assert np.array_equal(noise, before)
+
+
+@pytest.mark.parametrize("sizes", [[40], [1] * 40, [7, 20, 13]])
+def test_in_a_file_it_is_the_same_block_by_block(sizes: list[int], tmp_path: Path) -> None:
+    noise = np.random.default_rng(7).standard_normal((40, 5)).astype(np.float32)
+    blocks = np.split(noise, np.cumsum(sizes)[:-1])
+    smooth_file(blocks, 1e-4, tmp_path / "file")
+    expected = smooth(noise, 1e-4)
+    assert np.array_equal(read_smoothed(tmp_path / "file", 5, 0, 40), expected)
+    assert np.array_equal(read_smoothed(tmp_path / "file", 5, 11, 30), expected[11:30])

@@ -1,0 +1,1 @@
+"""LivePortrait over videos of any length: passes that keep small records of each frame, then drawing."""

@@ -4,12 +4,14 @@ The same event is worded by every allocator in its own way: CUDA's, HIP's, Apple
 above them, ONNX Runtime, NumPy, OpenCV, the operating system.
 """
 
+import ctypes
 import errno
 import gc
 import logging
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 _log = logging.getLogger(__name__)
@@ -65,11 +67,12 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def release() -> None:
-    """Collect garbage, wait for devices, and hand back what torch's allocators keep unused. Never raises.
+    """Collect garbage, wait for devices, and hand back what allocators keep unused. Never raises.
 
     Call it outside `except` blocks: an error that is being handled keeps the frames that hold the tensors.
     """
     gc.collect()
+    _trim_heap()
     torch: Any = sys.modules.get("torch")
     if torch is None:
         return
@@ -83,6 +86,12 @@ def release() -> None:
     if torch.backends.mps.is_available():
         _try(torch.mps.synchronize)
         _try(torch.mps.empty_cache)
+
+
+def _trim_heap() -> None:
+    """Hand back what the C library keeps of freed memory. Only glibc knows how."""
+    with suppress(OSError, TypeError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _says_so(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from memory.oom import release
 from pipelines.events import Event
 from pipelines.jobs import Job
 from pipelines.run import run_job
@@ -65,6 +66,8 @@ def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], 
             warm=warm,
         )
         warm = True
+        # The next job begins with what the first one began with.
+        release()
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 import errno
 import gc
+import platform
 import weakref
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -208,3 +210,23 @@ class TestRelease:
         release()
         assert torch.mps.calls == ["mps.synchronize", "mps.empty_cache"]
         assert calls == ["synchronize", "empty_cache"]
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory so, and gives it back"
+)
+def test_freed_memory_goes_back_to_the_system() -> None:
+    """Pieces that are too small to be mapped on their own, below one that stays."""
+    pieces = [b"x" * 2**16 for _ in range(1024)]
+    last = b"y" * 2**16
+    pieces.clear()
+    before = held_bytes()
+    release()
+    assert before - held_bytes() > 2**25
+    assert len(last) == 2**16
+
+
+def held_bytes() -> int:
+    """What this process holds on its own."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))

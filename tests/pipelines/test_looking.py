@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines import events
-from pipelines.looking import PlanQuestion, StillQuestion, answer
+from pipelines.looking import FacesQuestion, PlanQuestion, StillQuestion, answer
 
 ROOT = Path(__file__).parents[2]
 FRAMES = 12
@@ -114,3 +114,20 @@ def test_a_process_of_its_own_answers_in_one_line(clip: Path) -> None:
         assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
         told = events.parse(done.stdout)
         assert told.type == ("planned" if question.type == "plan" else "failed")
+
+
+def test_faces_are_shown_of_source_and_driving(clip: Path) -> None:
+    portrait = clip.parent / "portrait.png"
+    Image.new("RGB", (100, 200), (90, 90, 90)).save(portrait)
+    picture = clip.parent / "faces/one.jpg"
+    asked = {"source_box": "20,40,60,80"}
+    told = answer(FacesQuestion(inputs=(portrait, clip), asked=asked, picture=picture))
+    assert isinstance(told, events.Preview) and told.path == picture
+    with Image.open(picture) as shown:
+        assert shown.size == (240 + 8 + 720, 480) or shown.width == 960
+
+
+def test_what_cannot_be_animated_is_said(clip: Path) -> None:
+    question = FacesQuestion(inputs=(clip,), asked={}, picture=clip.parent / "one.jpg")
+    told = answer(question)
+    assert isinstance(told, events.Failed) and told.code == "bad_input"

@@ -4,15 +4,17 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from pipelines.errors import LongtakeError, NotAVideo
-from pipelines.looking import PlanQuestion
-from pipelines.settings import ScoreSettings
+from pipelines.looking import FacesQuestion, PlanQuestion
+from pipelines.settings import AnimateSettings, ScoreSettings
+from pipelines.video.probe import probe
 from ui import uploads
-from ui.uploads import Refused, example_clip, hand_out, inspect_video, keep, still
+from ui.uploads import Refused, example_clip, example_portrait, faces_of, hand_out, inspect_video, keep, still
 
 
 def test_a_kept_upload_outlives_the_cache_and_costs_no_copy(tmp_path: Path) -> None:
@@ -169,3 +171,36 @@ def test_a_frame_is_shown_as_a_picture_once_made(clip: Path, tmp_path: Path) -> 
 def test_a_frame_that_is_not_there_is_refused_with_both_numbers(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no frame 40: the video has 40"):
         asyncio.run(still(clip, 40, tmp_path / "cache"))
+
+
+def test_faces_are_looked_at_once_for_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / name for name in ("portrait.png", "driving.mp4")]
+    for path in files:
+        path.write_bytes(path.name.encode())
+    asked: list[Path] = []
+
+    async def ask(question: FacesQuestion) -> None:
+        asked.append(question.picture)
+        question.picture.parent.mkdir(parents=True, exist_ok=True)
+        question.picture.touch()
+
+    monkeypatch.setattr(uploads, "_ask", ask)
+
+    def look(**settings: Any) -> Path:
+        return asyncio.run(faces_of(*files, AnimateSettings(**settings), tmp_path / "cache"))
+
+    assert look() == look() == asked[0]
+    assert look(face="all") == asked[1] != asked[0]
+    files[1].write_bytes(b"another")
+    assert look() == asked[2]
+
+
+def test_the_example_of_a_portrait_is_drawn_once(tmp_path: Path) -> None:
+    portrait, driving = asyncio.run(example_portrait(tmp_path))
+    young = driving.stat().st_mtime_ns
+    with Image.open(portrait) as picture:
+        assert picture.size == (512, 512)
+    assert asyncio.run(example_portrait(tmp_path)) == (portrait, driving)
+    assert driving.stat().st_mtime_ns == young
+    video = probe(driving)
+    assert (video.frames, video.width, video.height) == (100, 256, 256) and video.audio

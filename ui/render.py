@@ -46,7 +46,7 @@ ${{value.bars.map(bar => `
 """
 """A bar of memory for each of `value.bars`: bytes now, peak, predicted, limit; `scale` is the bar's length."""
 
-CURVES = ("score", "inpaint", "track", "animate", "qalign")
+CURVES = ("score", "inpaint", "track", "animate", "qalign", "liveportrait")
 """What a curve shows, by task, or by engine where that shows something of its own."""
 
 

@@ -71,8 +71,13 @@ LIVE: dict[str, tuple[str, str]] = {
     ),
     "faces_meant": ("The faces that are taken", "将使用的人脸"),
     "animate": ("Animate portrait", "让肖像动起来"),
+    "curve.liveportrait": (
+        "1 where the driving face is seen, 0 where the portrait rests",
+        "看得到驱动人脸时为 1，肖像静止时为 0",
+    ),
     "curve.animate": ("How far the head is from where it began", "头部离起始位置的距离"),
     "stage.faces": ("looking for faces", "寻找人脸"),
+    "stage.looks": ("looking for faces", "寻找人脸"),
     "stage.landmarks": ("finding landmarks", "寻找关键点"),
     "stage.motion": ("reading the motion", "读取动作"),
     "stage.animate": ("animating", "生成动画"),

@@ -182,7 +182,7 @@ def test_a_full_disk_and_a_failing_encoder_say_so(tmp_path, monkeypatch):
     with pytest.raises(NotEnoughDisk, match="full"):
         write_example(tmp_path / "example.mp4")
     with pytest.raises(EncoderDied, match="joined"):
-        clip._join(tmp_path / "absent.mp4", tmp_path / "absent.wav", tmp_path / "example.mp4")
+        clip.add_sound(tmp_path / "absent.mp4", tmp_path / "absent.wav", tmp_path / "example.mp4", "")
 
 
 def test_the_faults_are_known_without_anything_heavy():

@@ -178,6 +178,14 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def queue(tmp_path: Path) -> Iterator[JobQueue]:
+    """One whose jobs really run."""
+    real = JobQueue(tmp_path / "jobs")
+    yield real
+    real.close()
+
+
+@pytest.fixture
 def make_queue(tmp_path: Path) -> Iterator[Callable[..., JobQueue]]:
     """Makes a queue whose jobs follow a script; closed at the end."""
     made: list[JobQueue] = []

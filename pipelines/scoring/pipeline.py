@@ -12,7 +12,7 @@ from memory.plan import Cost, Load
 from pipelines.events import Outputs
 from pipelines.nets.published import PUBLISHED
 from pipelines.report_file import video_facts, write_report
-from pipelines.scoring import chart, report
+from pipelines.scoring import report
 from pipelines.scoring.analysis import RECORD, Look, compare, look
 from pipelines.scoring.smoothness import blur_record
 from pipelines.scoring.summary import Seconds, Summary
@@ -143,6 +143,8 @@ class ScorePipeline(FrameByFrame):
 
     def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """Go over the records once: table, report, chart, worst frames. Holds a block of verdicts and the summary."""
+        from pipelines.scoring import chart  # here: it loads what draws, which a mere look does without
+
         settings = job.settings
         window = self.window(settings)
         movement = self.movement(segments)

@@ -128,5 +128,8 @@ def test_threads_of_a_worker_share_heaps_and_wait_quietly_unless_somebody_says_o
             monkeypatch.setenv(name, value)
         worker = WorkerProcess()
         process = worker._started()
-        assert f"{name}={given}".encode() in Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
+        told = b""
+        while not told and process.poll() is None:  # it has none while it becomes another program
+            told = Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert f"{name}={given}".encode() in told.split(b"\0")
         worker.let_go()

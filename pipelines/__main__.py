@@ -23,6 +23,7 @@ from pipelines.flags import FLAT, Options, Place
 from pipelines.folders import is_video_folder, videos_in
 from pipelines.jobs import Job
 from pipelines.nets.finding import anchor
+from pipelines.pose_command import pose
 from pipelines.queue import JobQueue
 from pipelines.settings import (
     AnimateSettings,
@@ -149,6 +150,7 @@ def _unfinished(jobs_dir: Path) -> list[Job]:
 
 app.command(estimating)
 app.command(weights)
+app.command(pose)
 
 
 @app.command

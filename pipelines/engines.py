@@ -15,7 +15,7 @@ from pipelines.inputs import Input
 from pipelines.nets import consent
 from pipelines.nets.finding import find
 from pipelines.nets.published import PUBLISHED, Published
-from pipelines.settings import MODELS, AnimateSettings, MaskSettings, Settings
+from pipelines.settings import MODELS, AnimateSettings, Machine, MaskSettings, Settings
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -91,7 +91,7 @@ def _offer(engine: str, settings: Settings, hardware: Hardware) -> Offer:
     )
 
 
-def device_for(settings: Settings, hardware: Hardware) -> Device | None:
+def device_for(settings: Machine, hardware: Hardware) -> Device | None:
     """What a network computes on, with no more memory than limit and preset allow; None is the CPU.
 
     Raises BadInput for a device that is asked for by name and is not there.

@@ -42,7 +42,7 @@ def weights(
     if fetch or accept_licence:
         if model is None:
             raise BadInput("Nothing says which weights are meant.", f"Name one of {', '.join(PUBLISHED)}.")
-        _state_licence(model, console)
+        state_licence(model, console)
     if fetch and model:
         _fetch(model, folder, console)
     names = [model] if model else list(PUBLISHED)
@@ -53,7 +53,7 @@ def prepare_engine(settings: Settings, console: Console) -> None:
     """A network that is asked for by name: are its weights there? Its licence is said. Raises WeightsMissing."""
     check_there(settings)
     if is_network(settings.engine):
-        _state_licence(settings.engine, console)
+        state_licence(settings.engine, console)
 
 
 def _fetch(model: str, folder: Path | None, console: Console) -> None:
@@ -73,7 +73,7 @@ def _is_elsewhere(model: str) -> bool:
         return False
 
 
-def _state_licence(model: str, console: Console) -> None:
+def state_licence(model: str, console: Console) -> None:
     """Say once under which licence weights are. Naming them is the user's act, so nobody is asked."""
     if not is_accepted(model):
         console.note(f"{notice(model)} (by naming them you accept that)")

@@ -119,7 +119,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=Path(__file__).parents[1],
-                env=_environment(),
+                env=worker_environment(),
                 # Its own session: Ctrl-C in a terminal is for the command line, which then asks the job to stop.
                 start_new_session=True,
             )
@@ -142,7 +142,8 @@ class WorkerProcess:
         return f"ended with exit status {code}" + (f": {self._last_words[-1]}" if self._last_words else "")
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
+    """What a process that computes is started with."""
     # By default every thread gets a heap of its own: with many frames and threads those grow and give nothing back.
     # Threads of a network that wait for each other spin: on a machine that is shared that took nine times the CPU time.
     # And the driver and CUDA must count cards alike.

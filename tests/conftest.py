@@ -1,6 +1,7 @@
 """What all tests share: where the shared data lies, if it is there, and a user who has no weights and no settings."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,3 +34,10 @@ def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("HF_HUB_CACHE", os.fspath(folder / "hub"))
         patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", os.fspath(folder / "hub"))
         yield
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """What a test draws at random is the same in every run, whichever tests ran before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)

@@ -13,6 +13,7 @@ from pipelines.folders import VIDEO_SUFFIXES
 from pipelines.settings import AnimateSettings, Settings, trial
 from ui import forms, render_pictures
 from ui.desk import Desk
+from ui.pose_panel import PosePanel
 from ui.run_view import PRIVATE
 from ui.task_tab import Action, Asked, TaskTab
 from ui.uploads import example_portrait, faces_of, take_uploads_alone
@@ -52,6 +53,7 @@ class AnimateTab(TaskTab):
         main = (("quality", "audio"), ("start", "end"), ("side_by_side",))
         super().__init__(desk, texts, "animate", AnimateSettings, main)
         self._tie_faces_together()
+        self._pose.tie(self.file, self.fields)
 
     @property
     def actions(self) -> list[Action]:
@@ -87,8 +89,9 @@ class AnimateTab(TaskTab):
                 self.fields[name] = self.field(name)
 
     def lay_out_middle(self) -> None:
-        """Which faces were found, before anything runs."""
+        """Which faces were found, before anything runs; and the portrait posed by hand."""
         self._faces = gr.HTML(visible=False, elem_id=self.id("faces"))
+        self._pose = PosePanel(self.desk, self.texts)
 
     def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> Asked:
         """Source and driving."""

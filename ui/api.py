@@ -16,7 +16,15 @@ import gradio as gr
 
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs import Job
-from pipelines.settings import AnimateSettings, InpaintSettings, ScoreSettings, Settings, TrackSettings, trial
+from pipelines.settings import (
+    AnimateSettings,
+    InpaintSettings,
+    PoseSettings,
+    ScoreSettings,
+    Settings,
+    TrackSettings,
+    trial,
+)
 from ui import forms
 from ui.desk import Desk
 from ui.run_view import shown
@@ -78,6 +86,7 @@ class Api:
         for name, task in (("mask_preview", "track"), ("animate_preview", "animate")):
             self._publish_task(name, task, f"The same as /{task}, for the first two seconds.", trial)
         self._publish_questions()
+        self._publish_pose()
         self._publish_jobs()
 
     def _publish_task(
@@ -110,6 +119,25 @@ class Api:
             self._publish(asked, inputs, [self._status], name, words)
         words = "What a video is: size, length, rate, sound."
         self._publish(self._inspect, [self._file], [self._status], "inspect", words)
+
+    def _publish_pose(self) -> None:
+        """`/pose` answers with a picture; there is no job."""
+        names = forms.field_names(PoseSettings)
+        fields = [forms.make_parameter(PoseSettings, name) for name in names]
+        words = (PoseSettings.__doc__ or "").split("\n")[0] + " Needs LivePortrait's weights."
+        picture = gr.File(label="The portrait, posed: a JPEG.", visible=False)
+        self._publish(
+            forms.named(self._poser(names), "source", *names), [self._file, *fields], [picture], "pose", words
+        )
+
+    def _poser(self, names: Sequence[str]) -> Any:
+        async def pose(source: str | None, *values: Any) -> str:
+            *given, _ = values
+            with told_to_visitors():
+                settings = forms.read(PoseSettings, dict(zip(names, given, strict=True)))
+                return str(await self._desk.pose(source, settings, Path(self._files.GRADIO_CACHE)))
+
+        return pose
 
     def _publish_jobs(self) -> None:
         job, publish = [self._job, self._key], self._publish

@@ -4,6 +4,7 @@ The page and the API both ask here; of Gradio it knows the request alone.
 """
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -16,12 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.errors import BadInput, NoSuchJob, OverLimit, QueueFull
 from pipelines.events import Planned
-from pipelines.jobs import Job
+from pipelines.jobs import Input, Job
+from pipelines.posing import MODEL, PoseQuestion
 from pipelines.queue import JobQueue
-from pipelines.settings import Settings
-from ui.engine_rules import check_engine, take_note
+from pipelines.settings import Machine, PoseSettings, Settings
+from ui.engine_rules import check_engine, check_model, take_note
 from ui.listening import views
 from ui.policy import Policy
+from ui.posing import PosingProcess
 from ui.presence import GRACE_SECONDS, Presence
 from ui.uploads import inspect_video, keep
 from ui.view import View
@@ -31,7 +34,7 @@ GIB = 2**30
 SHOWN_JOBS = 100
 """How many jobs a list has at most, the newest."""
 
-_S = TypeVar("_S", bound=Settings)
+_S = TypeVar("_S", bound=Machine)
 
 
 class Entry(BaseModel):
@@ -55,6 +58,7 @@ class Desk:
         self.policy = policy
         self.presence = Presence(self._pause_jobs_of, grace_seconds=grace_seconds)
         self._keys = Keys(queue.jobs_dir)
+        self._posing = PosingProcess()
         self._asked_by: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -88,11 +92,27 @@ class Desk:
         Raises OverLimit, QueueFull, NotAVideo, WeightsMissing, LicenceNotAccepted, and what `inspect_video` raises.
         """
         check_engine(settings, local=self.policy.local)
-        take_note(settings, local=self.policy.local)
+        take_note(settings.engine, local=self.policy.local)
         policy, paths = self.policy, [self._checked(each) for each in (file, *others)]
         if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
             await self.inspect(task, file, settings, others)
         return await asyncio.to_thread(self._submit, visitor, task, paths, self.limited(settings))
+
+    async def pose(self, file: str | None, settings: PoseSettings, cache: Path) -> Path:
+        """A portrait posed by hand, as a JPEG in the page's `cache`. Needs the published networks.
+
+        Raises OverLimit, WeightsMissing, LicenceNotAccepted, and what `PosingProcess.ask` raises.
+        """
+        source, local = self._checked(file), self.policy.local
+        check_model(MODEL, settings, local=local)
+        take_note(MODEL, local=local)
+        settings = self.limited(settings)
+        known = f"{Input.of(source).content}{settings.model_dump_json()}"
+        picture = cache / "poses" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
+        if not picture.exists():
+            asked = settings.model_dump(mode="json")
+            await self._posing.ask(PoseQuestion(source=source, asked=asked, picture=picture))
+        return picture
 
     def limited(self, settings: _S) -> _S:
         """`settings` within the server's memory limit."""

@@ -1,34 +1,46 @@
 """Which networks a visitor may use, and what they are told where they may not: an owner's folders are not for all."""
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from pipelines.engines import check_there, is_network
 from pipelines.errors import LicenceNotAccepted, WeightsBroken, WeightsMissing
 from pipelines.nets import consent
+from pipelines.nets.finding import find
 from pipelines.nets.published import PUBLISHED
-from pipelines.settings import Settings
+from pipelines.settings import Machine, Settings
 
 
 def check_engine(settings: Settings, *, local: bool) -> None:
     """Raise WeightsMissing or WeightsBroken where the engine lacks what it reads; `local`: its owner asks."""
-    try:
+    with _told(settings.engine, local):
         check_there(settings)
+
+
+def check_model(model: str, machine: Machine, *, local: bool) -> None:
+    """The same of one model by its name."""
+    with _told(model, local):
+        find(model, machine.weights)
+
+
+@contextmanager
+def _told(engine: str, local: bool) -> Iterator[None]:
+    try:
+        yield
     except (WeightsMissing, WeightsBroken) as error:
         if local:
             raise
-        title = PUBLISHED[settings.engine].title
         raise WeightsMissing(
-            f"This server has no weights of {title} that can be used.",
+            f"This server has no weights of {PUBLISHED[engine].title} that can be used.",
             "Choose another engine, or ask whoever runs the server.",
         ) from error
 
 
-def take_note(settings: Settings, *, local: bool) -> None:
+def take_note(engine: str, *, local: bool) -> None:
     """Naming a network accepts its licence where whoever runs the server asks; visitors may use what that one accepted.
 
     Raises LicenceNotAccepted.
     """
-    engine = settings.engine
     if not is_network(engine) or consent.is_accepted(engine):
         return
     if not local:

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from pipelines.errors import BadInput
-from pipelines.settings import Settings
+from pipelines.settings import Machine, Settings
 from ui.texts import field_key, label_en
 
-SettingsModel = TypeVar("SettingsModel", bound=Settings)
+SettingsModel = TypeVar("SettingsModel", bound=Machine)
 
 SERVER_SIDE = frozenset({"weights", "frames_out"})
 """Settings that name a place on the server: whoever started it chooses them, not its visitors."""
@@ -25,13 +25,14 @@ SERVER_SIDE = frozenset({"weights", "frames_out"})
 _FEW = 3
 
 
-def field_names(model: type[Settings]) -> list[str]:
+def field_names(model: type[Machine]) -> list[str]:
     """The settings that a form shows: a task's own first, then those that all tasks share."""
-    own = [name for name in model.model_fields if name not in Settings.model_fields]
-    return [name for name in (*own, *Settings.model_fields) if name not in SERVER_SIDE]
+    shared = [name for name in Settings.model_fields if name in model.model_fields]
+    own = [name for name in model.model_fields if name not in shared]
+    return [name for name in (*own, *shared) if name not in SERVER_SIDE]
 
 
-def field_texts(model: type[Settings]) -> dict[str, tuple[str, str]]:
+def field_texts(model: type[Machine]) -> dict[str, tuple[str, str]]:
     """Label and sentence of each setting of a form, in English, with its unit."""
     return {
         name: (label_en(name, _unit(model.model_fields[name])), model.model_fields[name].description or "")
@@ -40,7 +41,7 @@ def field_texts(model: type[Settings]) -> dict[str, tuple[str, str]]:
 
 
 def make_component(
-    model: type[Settings],
+    model: type[Machine],
     name: str,
     i18n: gr.I18n,
     elem_id: str,
@@ -51,14 +52,14 @@ def make_component(
     return _component(model, name, titles, **texts, elem_id=elem_id, min_width=120)
 
 
-def make_parameter(model: type[Settings], name: str) -> Component:
+def make_parameter(model: type[Machine], name: str) -> Component:
     """The same for the API alone: never shown, and labelled with what the API's description says of it."""
     field = model.model_fields[name]
     words = f"{label_en(name, _unit(field))}: {field.description}"
     return _component(model, name, {}, label=words, visible=False)
 
 
-def _component(model: type[Settings], name: str, titles: Mapping[str, Any], **common: Any) -> Component:
+def _component(model: type[Machine], name: str, titles: Mapping[str, Any], **common: Any) -> Component:
     field, common["value"] = model.model_fields[name], default(model, name)
     kind = _kind(field)
     if get_origin(kind) is Literal:
@@ -94,7 +95,7 @@ def _given(field: FieldInfo, value: Any) -> Any:
     return None if value == "" else value
 
 
-def default(model: type[Settings], name: str) -> Any:
+def default(model: type[Machine], name: str) -> Any:
     """A setting's default as a form shows it: empty text where there is none."""
     value = model.model_fields[name].default
     # Gradio takes a parameter without a value for one that must be given.

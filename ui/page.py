@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from pipelines.errors import LongtakeError
-from pipelines.settings import AnimateSettings, InpaintSettings, ScoreSettings
+from pipelines.settings import AnimateSettings, InpaintSettings, PoseSettings, ScoreSettings
 from ui import forms, render_system
 from ui.animate_tab import AnimateTab
 from ui.api import Api
@@ -26,7 +26,10 @@ from ui.task_tab import TaskTab
 from ui.texts import error_text, i18n
 
 I18N = i18n(
-    forms.field_texts(ScoreSettings) | forms.field_texts(InpaintSettings) | forms.field_texts(AnimateSettings)
+    forms.field_texts(ScoreSettings)
+    | forms.field_texts(InpaintSettings)
+    | forms.field_texts(AnimateSettings)
+    | forms.field_texts(PoseSettings)
 )
 _TAB_OF = {"score": "score", "inpaint": "inpaint", "track": "inpaint", "animate": "animate"}
 """The tab that shows the jobs of a task."""

@@ -45,6 +45,15 @@ def faces(path: str) -> str:
     )
 
 
+def posed(path: str) -> str:
+    """A portrait that was posed; a link to itself, to keep it."""
+    return (
+        f'<figure class="lt-latest"><a href="{address(path)}" download="posed.jpg">'
+        f'<img src="{address(path)}" alt="{label("pose.shown")}"></a>'
+        f"<figcaption>{both('pose.shown')}</figcaption></figure>"
+    )
+
+
 def segment(path: str, start: int, stop: int) -> str:
     """The newest finished part of a video, as a player; `path` is where the browser may fetch it."""
     return (

@@ -41,6 +41,14 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_faces": ("Which face", "选择人脸"),
     "longtake_motion": ("Motion", "动作"),
     "longtake_retargeting": ("Eyes and lips", "眼睛与嘴唇"),
+    "longtake_pose": ("Pose it by hand (LivePortrait)", "手动摆姿势（LivePortrait）"),
+    "longtake_pose_info": (
+        "One picture, drawn anew whenever a slider moves. Eyes and lips need the published face models.",
+        "一张图片，每次移动滑块都会重新绘制。眼睛和嘴唇需要已发布的人脸模型。",
+    ),
+    "longtake_pose_reset": ("As it was", "复原"),
+    "longtake_pose_points": ("Points of the expression", "表情的关键点"),
+    "longtake_pose_point": ("Point", "关键点"),
     "longtake_source_crop": ("Cut-out of the portrait", "肖像的裁切"),
     "longtake_driving_crop": ("Cut-out of the driving", "驱动的裁切"),
     "longtake_cancel": ("Cancel", "取消"),
@@ -55,6 +63,8 @@ STATIC: dict[str, tuple[str, str]] = {
 """Texts that stand on the page from the start: key -> (English, Chinese). Gradio has a `file` of its own."""
 
 LIVE: dict[str, tuple[str, str]] = {
+    "pose.no_portrait": ("Choose a portrait first: a picture.", "请先选择肖像图片。"),
+    "pose.shown": ("The portrait, posed. Click to keep it", "摆好姿势的肖像，点击可保存"),
     "empty.inpaint": (
         "Choose a video, then mark what is to go on any frame: paint over it, drag a box around it, or click on it. It "
         "is followed through the video and filled with what other frames show there; what no frame shows is invented, "
@@ -424,6 +434,12 @@ FIELDS_ZH: dict[str, tuple[str, str]] = {
     "vx_ratio_crop_driving_video": ("驱动裁切右移", "向右移动驱动的裁切，按其边长的比例。"),
     "vy_ratio_crop_driving_video": ("驱动裁切下移", "向下移动驱动的裁切，按其边长的比例。"),
     "source_max_dim": ("来源最长边", "来源的较长边；更大的会被缩小。"),
+    "pitch": ("俯仰", "头部俯仰的角度。"),
+    "yaw": ("转头", "头部向侧面转动的角度。"),
+    "roll": ("歪头", "头部倾斜的角度。"),
+    "eyes": ("睁眼", "眼睛多睁开多少，以眼宽为单位；小于 0 则闭合。"),
+    "lips": ("张嘴", "嘴唇多张开多少，以嘴宽为单位；小于 0 则闭合。"),
+    "key": ("关键点", "要移动的表情关键点，写作 点:x,y,z；可同时移动多个。"),
     "source_division": ("来源边长倍数", "来源的边长裁到此数的倍数。"),
     "crf": ("CRF", "编码器的质量系数：越低越好，文件越大；默认随质量而定。"),
     "mode": ("模式", "填补蒙版标出的部分，或把画面扩大并画出周围的内容。"),

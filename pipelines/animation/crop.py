@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.animation.keypoints import Floats
 from pipelines.errors import BadInput
-from pipelines.settings import PortraitOptions
+from pipelines.settings import PortraitOptions, SourceCut
 
 Bytes = NDArray[np.uint8]
 Matrix = NDArray[np.float32]
@@ -93,7 +93,7 @@ def _axes(landmarks: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array([along[1], -along[0]]), along
 
 
-def source_square(face: Square, options: PortraitOptions) -> Square:
+def source_square(face: Square, options: SourceCut) -> Square:
     """What is cut out of a source frame, by the square about the landmarks of its face."""
     square = face.grown(options.scale, options.vx_ratio, options.vy_ratio)
     return square if options.flag_do_rot else square.upright()
@@ -167,7 +167,7 @@ def driving_input(picture: Bytes) -> Bytes:
     return _pixels(cv2.resize(picture, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_LINEAR))
 
 
-def limited(picture: Bytes, options: PortraitOptions) -> Bytes:
+def limited(picture: Bytes, options: SourceCut) -> Bytes:
     """A source frame no larger than allowed, its sides cut to multiples."""
     height, width = limited_size(picture.shape[0], picture.shape[1], options.source_max_dim)
     if (height, width) != picture.shape[:2]:

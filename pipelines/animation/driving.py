@@ -9,8 +9,9 @@ from typing import Protocol, Self, cast
 
 import numpy as np
 
-from pipelines.animation.keypoints import EYES, LIPS, LIPS_CLOSED, PART, WHOLE, Floats, hull_ratio, placed
+from pipelines.animation.keypoints import LIPS_CLOSED, Floats, hull_ratio, placed
 from pipelines.animation.motion import Motions
+from pipelines.animation.points import EYES, LIPS, PART, WHOLE
 from pipelines.animation.smoothing import smooth
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, Region

@@ -8,15 +8,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
-POINTS = 21
 EPSILON = 1e-6
-
-WHOLE = (1, 2, 6, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
-"""Points that follow an expression in all coordinates."""
-PART = ((3, 1), (4, 1), (5, 2), (8, 2), (9, 1), (9, 2))
-"""Further (point, coordinate) pairs that do."""
-LIPS = (6, 12, 14, 17, 19, 20)
-EYES = (11, 13, 15, 16, 18)
 
 LIPS_CLOSED: Floats = np.array(
     [

@@ -139,6 +139,13 @@ def read_picture(given: Given) -> Pixels:
     return next(iter_images(given.video, 0, 1))
 
 
+def picture_at(path: Path) -> Given:
+    """A source that must be a picture. Raises BadInput for anything else, and the errors of `probe_picture`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput(f"{path.name} is no picture.", "Give a portrait as PNG, JPEG, WebP, BMP or TIFF.")
+    return _looked_at(path, salvage=False)
+
+
 def _looked_at(path: Path, salvage: bool) -> Given:
     # A file may be replaced by another of the same name while the process lives.
     changed = path.stat().st_mtime_ns if path.exists() else 0

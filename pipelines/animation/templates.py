@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.animation.keypoints import POINTS, Floats
+from pipelines.animation.keypoints import Floats
 from pipelines.animation.motion import Motions
+from pipelines.animation.points import POINTS
 from pipelines.errors import BadInput
 from pipelines.whole import whole
 

@@ -71,7 +71,7 @@ def held() -> Held:
 
 ENDPOINTS = {
     "/score", "/inpaint", "/track", "/mask_preview", "/animate", "/animate_preview", "/submit", "/estimate", "/inspect",
-    "/job", "/jobs", "/cancel", "/pause", "/resume", "/delete", "/system",
+    "/job", "/jobs", "/cancel", "/pause", "/resume", "/delete", "/system", "/pose",
 }  # fmt: skip
 
 

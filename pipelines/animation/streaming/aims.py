@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.animation.driving import Targets, targets
-from pipelines.animation.keypoints import POINTS, Floats
+from pipelines.animation.keypoints import Floats
+from pipelines.animation.points import POINTS
 from pipelines.animation.smoothing import read_smoothed, smooth_file
 from pipelines.animation.streaming.motion_pass import Record
 from pipelines.animation.streaming.scene import Scene

@@ -10,16 +10,16 @@ from pipelines.animation.face_boxes import FaceBox
 from pipelines.animation.face_track import LOOK_EVERY
 from pipelines.animation.faces import GivenFace, Provider, VotedFaces, Which, faces_on, find_reference
 from pipelines.animation.landmarks_onnx import LANDMARKS, OnnxFaces, files_in
-from pipelines.animation.streaming.material import Read, Side
+from pipelines.animation.streaming.material import Read
 from pipelines.errors import WeightsMissing
-from pipelines.settings import AnimateSettings
+from pipelines.settings import AnimateSettings, SourceFace
 from pipelines.spans import Span
 
 MOST_LOOKS = 120
 """How many frames of a video are looked at, each `LOOK_EVERY` frames from the last, before there is no face on it."""
 
 
-def faces_by(settings: AnimateSettings) -> Literal["builtin", "insightface"]:
+def faces_by(settings: SourceFace) -> Literal["builtin", "insightface"]:
     """What finds faces: where that is left open, the published models where all that landmarks need is there."""
     if settings.faces != "auto":
         return settings.faces
@@ -50,9 +50,12 @@ class Finder:
             return reference, self.on_picture(next(one))
 
 
-def source_finder(settings: AnimateSettings, source: Side) -> Finder:
-    """For the source. Raises WeightsMissing where published models are asked for that are not there."""
-    return _finder(settings, settings.source_box, settings.face, "--source-box", source.scale)
+def source_finder(settings: SourceFace, scale: float) -> Finder:
+    """For a source `scale` times as large as it was given.
+
+    Raises WeightsMissing where published models are asked for that are not there.
+    """
+    return _finder(settings, settings.source_box, settings.face, "--source-box", scale)
 
 
 def driving_finder(settings: AnimateSettings) -> Finder:
@@ -60,7 +63,7 @@ def driving_finder(settings: AnimateSettings) -> Finder:
     return _finder(settings, settings.driving_box, settings.driving_face, "--driving-box", 1.0)
 
 
-def _finder(settings: AnimateSettings, box: str | None, which: str, flag: str, scale: float) -> Finder:
+def _finder(settings: SourceFace, box: str | None, which: str, flag: str, scale: float) -> Finder:
     landmarks = _published(settings) if faces_by(settings) == "insightface" else None
     by: Provider = landmarks or VotedFaces()
     if box:
@@ -69,7 +72,7 @@ def _finder(settings: AnimateSettings, box: str | None, which: str, flag: str, s
     return Finder(by, "largest" if box else meant, flag, landmarks)
 
 
-def _published(settings: AnimateSettings) -> OnnxFaces:
+def _published(settings: SourceFace) -> OnnxFaces:
     files = files_in(settings.weights)
     if not files or LANDMARKS not in files:
         raise WeightsMissing(

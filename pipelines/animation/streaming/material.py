@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pipelines.animation.crop import Bytes, limited, limited_size
 from pipelines.animation.roles import Given, read_pixels, roles_of, settings_of
 from pipelines.animation.templates import Template, read_template
-from pipelines.settings import PortraitOptions
+from pipelines.settings import SourceCut
 from pipelines.stages import Assignment
 from pipelines.video.reader import READ_AHEAD_FRAMES
 
@@ -69,7 +69,7 @@ def material(job: Assignment) -> Material:
     return Material(source, driving, None)
 
 
-def source_size(width: int, height: int, options: PortraitOptions) -> tuple[int, int]:
+def source_size(width: int, height: int, options: SourceCut) -> tuple[int, int]:
     """Width and height of what is left of a source."""
     division = options.source_division
     height, width = limited_size(height, width, options.source_max_dim)

@@ -43,7 +43,7 @@ class Scene:
         template = self.material.template
         moves = len(template.motions) > 1 if template else self.driving is not None and self.driving.moves
         self.kind = Kind(self.source.moves, moves)
-        self.source_finder = source_finder(self.options, self.source)
+        self.source_finder = source_finder(self.options, self.source.scale)
         self.driving_finder = driving_finder(self.options)
 
     def look(self) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pipelines.animation.driving import Director, Kind, Targets, smoothed, targets
-from pipelines.animation.keypoints import EYES, LIPS, LIPS_CLOSED, PART, WHOLE, hull_ratio, placed
+from pipelines.animation.keypoints import LIPS_CLOSED, hull_ratio, placed
 from pipelines.animation.motion import Motions, motions_of
 from pipelines.animation.options import options_of
+from pipelines.animation.points import EYES, LIPS, PART, WHOLE
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions
 

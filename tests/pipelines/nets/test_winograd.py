@@ -41,7 +41,9 @@ def test_bands_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight = torch.randn(1, 8, 40, 12), torch.randn(4, 8, 3, 3)
     at_once = Winograd(weight)(x)
     monkeypatch.setattr(winograd, "TILES_AT_ONCE", 1)
-    torch.testing.assert_close(Winograd(weight)(x), at_once, atol=1e-5, rtol=0)
+    # Products of other sizes are summed in another order: what that moves is a share of the outputs, not a number.
+    roundings = 2e-5 * at_once.std().item()
+    torch.testing.assert_close(Winograd(weight)(x), at_once, atol=roundings, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -70,6 +72,7 @@ def test_a_layer_has_the_names_and_the_numbers_of_the_usual_one(groups: int) -> 
     layer(torch.zeros(1, 64, 4, 4))  # prepared for the weights it has now
     layer.load_state_dict(usual.state_dict())
     x = torch.randn(1, 64, 9, 9)
-    torch.testing.assert_close(layer(x), usual(x), atol=1e-5, rtol=0)
+    # The largest of thousands of errors whose mean is 2e-6 of the outputs.
+    torch.testing.assert_close(layer(x), usual(x), atol=4e-5 * usual(x).std().item(), rtol=0)
     assert layer.state_dict().keys() == usual.state_dict().keys()
     assert layer.bfloat16()(x.bfloat16()).dtype == torch.bfloat16

@@ -1,0 +1,52 @@
+"""The settings of the tasks: one field = type, range, default, unit and one sentence.
+
+The page's form, the flags of the command line and the parameters of the API are made from these models;
+nothing repeats a default. A field says in `json_schema_extra` its `unit` and whether it `changes_result`:
+those that do are part of a job's id, the others say only how it is run. One that a single engine knows says which
+(`engine`): to a job of another engine it means nothing.
+"""
+
+from pipelines.settings.animation import (
+    AnimateSettings,
+    PortraitOptions,
+    PoseSettings,
+    Region,
+    SourceCut,
+    SourceFace,
+)
+from pipelines.settings.base import CopySettings, Machine, Settings, engine_of, trial
+from pipelines.settings.film import VIDEO_SUFFIXES, Codec, FilmSettings
+from pipelines.settings.inpainting import InpaintSettings, MaskSettings, ProPainterSettings, TrackSettings
+from pipelines.settings.scoring import ScoreSettings
+
+__all__ = [
+    "MODELS",
+    "VIDEO_SUFFIXES",
+    "AnimateSettings",
+    "Codec",
+    "CopySettings",
+    "FilmSettings",
+    "InpaintSettings",
+    "Machine",
+    "MaskSettings",
+    "PortraitOptions",
+    "PoseSettings",
+    "ProPainterSettings",
+    "Region",
+    "ScoreSettings",
+    "Settings",
+    "SourceCut",
+    "SourceFace",
+    "TrackSettings",
+    "engine_of",
+    "trial",
+]
+
+MODELS: dict[str, type[Settings]] = {
+    "score": ScoreSettings,
+    "copy": CopySettings,
+    "inpaint": InpaintSettings,
+    "track": TrackSettings,
+    "animate": AnimateSettings,
+}
+"""The settings model of each task, by the task's name."""

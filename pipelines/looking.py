@@ -3,8 +3,10 @@
 A hostile file may crash a decoder or keep it busy for ever; whoever asks in this way loses neither.
 """
 
+import json
 import sys
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +16,7 @@ from pipelines import events
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.events import Event
 from pipelines.settings import MODELS, AnimateSettings
+from pipelines.whole import write_whole
 
 
 class PlanQuestion(BaseModel):
@@ -39,7 +42,10 @@ class StillQuestion(BaseModel):
 
 
 class FacesQuestion(BaseModel):
-    """Which faces would an animation take? Answered by `preview`, a JPEG at `picture`: source and driving, marked."""
+    """Which faces would an animation take? Answered by `preview`, a JPEG at `picture`: source and driving, marked.
+
+    Beside it, with the suffix `.json`, lies where each face is: a list of `FacePlace`.
+    """
 
     model_config = ConfigDict(frozen=True)
     type: Literal["faces"] = "faces"
@@ -95,7 +101,9 @@ def _faces(question: FacesQuestion) -> Event:
 
     settings = AnimateSettings.model_validate(question.asked)
     marked = marked_faces(question.inputs, settings)
-    picture = save_picture(marked, question.picture, most_width_px=question.most_width_px)
+    places = json.dumps([asdict(place) for place in marked.places])
+    write_whole(question.picture.with_suffix(".json"), places.encode())
+    picture = save_picture(marked.pixels, question.picture, most_width_px=question.most_width_px)
     return events.Preview(job="", frame=0, path=picture)
 
 

@@ -20,6 +20,7 @@ from ui.uploads import example_portrait, faces_of, take_uploads_alone
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 _TEMPLATES = (".pkl", ".npz")
+_BY_CLICK = ("face", "driving_face")
 _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_crop")
 
 
@@ -91,6 +92,8 @@ class AnimateTab(TaskTab):
     def lay_out_middle(self) -> None:
         """Which faces were found, before anything runs; and the portrait posed by hand."""
         self._faces = gr.HTML(visible=False, elem_id=self.id("faces"))
+        # What is clicked on them is written here, as a field and a number; fields in a closed group are not there.
+        self._chosen = gr.Textbox(visible="hidden", elem_id=self.id("chosen"))
         self._pose = PosePanel(self.desk, self.texts)
 
     def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> Asked:
@@ -115,11 +118,11 @@ class AnimateTab(TaskTab):
             try:
                 settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
                 cache = Path(self.file.GRADIO_CACHE)
-                picture = await faces_of(Path(source), Path(driving), settings, cache)
-            except (LongtakeError, OSError):
+                picture, places = await faces_of(Path(source), Path(driving), settings, cache)
+            except (LongtakeError, OSError, ValueError):
                 # The card says why.
                 return gr.update(visible=False)
-            return gr.update(value=render_pictures.faces(str(picture)), visible=True)
+            return gr.update(value=render_pictures.faces(str(picture), places), visible=True)
 
         gr.on(
             [component.change for component in (self.file, self._driving, *fields)],
@@ -130,3 +133,14 @@ class AnimateTab(TaskTab):
             concurrency_limit=2,
             **PRIVATE,
         )
+        # Fields of a closed group tell nobody that they have changed.
+        self._chosen.change(
+            _choice, [self._chosen], [self.fields[name] for name in _BY_CLICK], **PRIVATE
+        ).then(look, [self.file, self._driving, *fields], [self._faces], **PRIVATE)
+
+
+def _choice(clicked: str) -> list[Any]:
+    """The field that a click was about with its number; what else comes from a browser changes nothing."""
+    field, _, number = clicked.partition(" ")
+    fits = number.isdecimal()
+    return [number if fits and field == name else gr.skip() for name in _BY_CLICK]

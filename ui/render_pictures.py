@@ -1,14 +1,21 @@
 """Pictures and films of a job as HTML. Paths are those of the page's cache; the browser fetches them from there."""
 
 import base64
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from ui.texts import both, label
 from ui.view import View
 
+_CHOOSE = (
+    "const field = document.querySelector('#animate-chosen input, #animate-chosen textarea');"
+    "field.value = '{field} {number}'; field.dispatchEvent(new Event('input', {{bubbles: true}}))"
+)
+"""Tells the tab which face was clicked."""
 _MOVE_BORDER = "this.parentNode.style.setProperty('--cut', this.value + '%')"
 
 
@@ -36,12 +43,27 @@ def _before_and_after(source: str, words: str) -> str:
     )
 
 
-def faces(path: str) -> str:
-    """Source and driving beside each other, with the faces that are meant; `path` is where the browser fetches it."""
-    words = label("faces_meant")
+def faces(path: str, places: Sequence[Mapping[str, Any]]) -> str:
+    """Source and driving beside each other, with the faces that are meant; `path` is where the browser fetches it.
+
+    `places` are the faces on it (`FacePlace`): where a side has several, a click chooses one.
+    """
+    sides = Counter(place["side"] for place in places)
+    buttons = "".join(_face_button(place) for place in places if sides[place["side"]] > 1)
+    key = "faces_choose" if buttons else "faces_meant"
     return (
-        f'<figure class="lt-latest lt-faces"><img src="{address(path)}" alt="{words}">'
-        f"<figcaption>{both('faces_meant')}</figcaption></figure>"
+        f'<figure class="lt-latest lt-faces"><div><img src="{address(path)}" alt="{label("faces_meant")}">{buttons}'
+        f"</div><figcaption>{both(key)}</figcaption></figure>"
+    )
+
+
+def _face_button(place: Mapping[str, Any]) -> str:
+    field = "face" if place["side"] == "source" else "driving_face"
+    number = int(place["number"])
+    style = ";".join(f"{name}:{100 * float(place[name]):.2f}%" for name in ("left", "top", "width", "height"))
+    return (
+        f'<button type="button" style="{style}" onclick="{_CHOOSE.format(field=field, number=number)}" '
+        f'aria-label="{label("face_number")} {number}"></button>'
     )
 
 

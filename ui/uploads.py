@@ -2,11 +2,13 @@
 
 import asyncio
 import hashlib
+import json
 import logging
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from pydantic import ValidationError
@@ -132,14 +134,19 @@ async def still(path: Path, frame: int, cache: Path) -> Path:
     return picture
 
 
-async def faces_of(source: Path, driving: Path, settings: AnimateSettings, cache: Path) -> Path:
-    """Source and driving with the faces that an animation takes, as a JPEG in the page's `cache`; made likewise."""
+async def faces_of(
+    source: Path, driving: Path, settings: AnimateSettings, cache: Path
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Source and driving with the faces that an animation takes, as a JPEG in the page's `cache`; made likewise.
+
+    Besides, where each face is on it: the fields of `FacePlace`.
+    """
     asked = settings.model_dump(mode="json")
     known = "".join([*(Input.of(path).content for path in (source, driving)), repr(sorted(asked.items()))])
     picture = cache / "faces" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
     if not picture.exists():
         await _ask(FacesQuestion(inputs=(source, driving), asked=asked, picture=picture))
-    return picture
+    return picture, json.loads(picture.with_suffix(".json").read_bytes())
 
 
 async def _ask(question: Asked) -> Event:

@@ -80,6 +80,11 @@ LIVE: dict[str, tuple[str, str]] = {
         "内置引擎给出预览；有权重时，网络会重新绘制每一帧。",
     ),
     "faces_meant": ("The faces that are taken", "将使用的人脸"),
+    "faces_choose": (
+        "The faces that are taken are marked. Click another to take it",
+        "已标出将使用的人脸，点击另一张即可改用",
+    ),
+    "face_number": ("Take face", "使用人脸"),
     "animate": ("Animate portrait", "让肖像动起来"),
     "curve.liveportrait": (
         "1 where the driving face is seen, 0 where the portrait rests",

@@ -106,7 +106,7 @@ def faces_on(picture: Pixels, by: Provider, which: Which, flag: str) -> list[Fac
             "No face was found on the picture.",
             f"Say where it is with {flag} left,top,width,height: from hairline to chin, from ear to ear.",
         )
-    return _chosen(found, which)
+    return chosen(found, which)
 
 
 def find_reference(
@@ -119,7 +119,7 @@ def find_reference(
     looked_at = 0
     for index, frame in frames:
         if found := by.look(frame):
-            return index, _chosen(found, "largest" if which == "all" else which)[0]
+            return index, chosen(found, "largest" if which == "all" else which)[0]
         looked_at += 1
     raise BadInput(
         f"No face was found on the driving video ({looked_at} frames were looked at).",
@@ -149,8 +149,8 @@ def landmark_square(placed: Placement) -> Square:
     return Square(float(x), float(y), _LANDMARKS_SIDE * placed.size, placed.turn)
 
 
-def _chosen(found: Sequence[FaceBox], which: Which) -> list[FaceBox]:
-    """Those of `found` that are meant."""
+def chosen(found: Sequence[FaceBox], which: Which) -> list[FaceBox]:
+    """Those of `found`, of which there are some, that are meant. Raises BadInput for a number that there is not."""
     if which == "all":
         return sorted(found, key=lambda box: box.x)
     if which == "largest":

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from pipelines import events
 from pipelines.events import Event
 from pipelines.example.faults import FAULTS
+from pipelines.example.moving_face import astronaut
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
 from pipelines.settings import ScoreSettings
@@ -233,6 +236,42 @@ def test_the_example_of_a_portrait_shows_its_faces_and_is_animated(visit: Visit,
         "longtake-portrait.png",
         "longtake-driving.mp4",
     ]
+
+
+def test_of_several_faces_one_is_chosen_by_a_click(visit: Visit, queue: JobQueue, tmp_path: Path) -> None:
+    alone, pair = tmp_path / "alone.png", tmp_path / "pair.png"
+    picture = astronaut().picture
+    Image.fromarray(picture).save(alone)
+    Image.fromarray(np.hstack([picture, picture])).save(pair)
+    page = visit(queue, viewport={"width": 1280, "height": 1600})
+    page.get_by_role("tab", name="Animate portrait").click()
+    for name, path in (("file", pair), ("driving", alone)):
+        page.locator(f"#animate-{name} input[type=file]").set_input_files(path)
+    first = page.locator("#animate-faces img").get_attribute("src")
+    page.get_by_role("button", name="Take face / 使用人脸 2").click()
+    expect(page.locator("#animate-faces img")).not_to_have_attribute("src", str(first), timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Which face").click()
+    expect(page.locator("#animate-setting-face input, #animate-setting-face textarea")).to_have_value("2")
+
+
+def test_a_pose_says_what_it_needs(visit: Visit, queue: JobQueue, tmp_path: Path) -> None:
+    portrait = tmp_path / "portrait.png"
+    Image.fromarray(astronaut().picture).save(portrait)
+    page = visit(queue)
+    page.get_by_role("tab", name="Animate portrait").click()
+    page.locator("#animate-file input[type=file]").set_input_files(portrait)
+    page.get_by_role("button", name="Pose it by hand").click()
+    page.locator("#pose-yaw input[type=range]").press("ArrowRight")
+    expect(page.locator("#pose-shown [role=alert]")).to_contain_text(
+        "weights liveportrait --fetch", timeout=PATIENCE_MS
+    )
+    page.get_by_role("button", name="Points of the expression").click()
+    page.locator("#pose-y input[type=range]").press("ArrowLeft")
+    key = page.locator("#pose-key input, #pose-key textarea")
+    expect(key).to_have_value(re.compile("^1:0,-0.001,0$"))
+    page.locator("#pose-reset").click()
+    expect(key).to_have_value("")
+    expect(page.locator("#pose-yaw input[type=range]")).to_have_value("0")
 
 
 def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQueue) -> None:

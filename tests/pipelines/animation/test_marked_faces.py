@@ -49,7 +49,7 @@ def marks(picture: Any) -> list[tuple[int, int]]:
 def test_both_faces_are_marked_and_the_driving_where_it_is_first_seen(
     saved: Saved, driving: Path, driver: Face
 ) -> None:
-    shown = marked_faces((saved("portrait.png", driver.picture), driving), AnimateSettings())
+    shown = marked_faces((saved("portrait.png", driver.picture), driving), AnimateSettings()).pixels
     assert shown.shape[0] == HEIGHT_PX and shown.shape[1] == 2 * HEIGHT_PX + 8
     left, right, beside, last = marks(shown)
     share = HEIGHT_PX / 256
@@ -63,11 +63,11 @@ def test_both_faces_are_marked_and_the_driving_where_it_is_first_seen(
 
 def test_faces_that_are_not_found_are_not_marked(saved: Saved, driver: Face) -> None:
     blank = saved("blank.png", np.full((90, 120, 3), 90, np.uint8))
-    assert marks(marked_faces((blank, blank), AnimateSettings())) == []
+    assert marks(marked_faces((blank, blank), AnimateSettings()).pixels) == []
     found = marked_faces(
         (blank, saved("face.png", driver.picture)), AnimateSettings(source_box="30,20,50,60")
     )
-    assert len(marks(found)) == 4
+    assert len(marks(found.pixels)) == 4
 
 
 def test_all_of_several_are_marked_and_a_part_of_the_driving_is_looked_at(
@@ -77,7 +77,21 @@ def test_all_of_several_are_marked_and_a_part_of_the_driving_is_looked_at(
     one, both = (
         marked_faces((pair, driving), AnimateSettings(face=which, start=0.4)) for which in ("largest", "all")
     )
-    assert len(marks(one)) < len(marks(both))
+    assert len(marks(one.pixels)) < len(marks(both.pixels))
+
+
+def test_every_face_can_be_chosen_by_where_it_is(saved: Saved, driving: Path, driver: Face) -> None:
+    pair = saved("pair.png", np.hstack([driver.picture, driver.picture]))
+    marked = [marked_faces((pair, driving), AnimateSettings(face=which)) for which in ("1", "2", "3")]
+    places = marked[0].places
+    assert [(place.side, place.number) for place in places] == [("source", 1), ("source", 2), ("driving", 1)]
+    assert all(each.places == places for each in marked), "whichever is meant"
+    width = marked[0].pixels.shape[1]
+    for each, place in zip(marked, places[:2], strict=False):
+        left, right = (edge * width for edge in (place.left, place.left + place.width))
+        assert marks(each.pixels)[0][0] == pytest.approx(left, abs=3)
+        assert marks(each.pixels)[1][0] == pytest.approx(right, abs=3)
+    assert len(marks(marked[2].pixels)) == 2, "there is no third one: only the driving's is marked"
 
 
 def test_a_portrait_alone_is_refused(saved: Saved, driver: Face) -> None:

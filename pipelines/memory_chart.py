@@ -15,8 +15,9 @@ def draw_memory(
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     seconds = [float(row["seconds"]) for row in rows]
-    figure = Figure(figsize=(9, 3), dpi=110, layout="constrained")
-    axes = figure.add_subplot()
+    figure = Figure(figsize=(9, 3), dpi=110)
+    # Fixed, since finding the margins draws everything twice more.
+    axes = figure.add_axes((0.08, 0.17, 0.9, 0.71))
     for column, label, colour in (("host_bytes", "host", "#2f6f8f"), ("device_bytes", "device", "#b5651d")):
         held = [int(row[column]) / _GIB for row in rows]
         if any(held):

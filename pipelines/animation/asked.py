@@ -5,11 +5,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.animation.driving_flow import Motion
-from pipelines.animation.face_view import EYES_APART, PER_SIDE, REACH, Floats, Matrix, ellipse, inverse
+from pipelines.animation.face_view import CORE, EYES_APART, PER_SIDE, REACH, Floats, Matrix, ellipse, inverse
 from pipelines.animation.fields import FACE
 
 WARN_DEGREES, WARN_SHIFT = 20.0, 0.3
@@ -58,8 +59,8 @@ def asked_of(motion: Motion | None) -> Asked:
     if motion is None:
         return Asked()
     shift, turn, _ = _taken_apart(motion.head)
-    apart = np.einsum("ij,ijk->k", _nose_over_rim(), motion.face)
-    ahead = min(1.0, float(np.hypot(*apart)) / (PER_SIDE * EYES_APART * _NOSE_AHEAD))
+    apart = [float((_nose_over_rim() * plane).sum()) for plane in cv2.split(motion.face[CORE])]
+    ahead = min(1.0, math.hypot(*apart) / (PER_SIDE * EYES_APART * _NOSE_AHEAD))
     return Asked(float(np.hypot(*shift)), max(abs(math.degrees(turn)), math.degrees(math.asin(ahead))))
 
 
@@ -100,4 +101,4 @@ def _nose_over_rim() -> Floats:
     """Weights that give the mean over the nose less the mean over the face's rim."""
     nose = ellipse(_NOSE, 0.1)
     rim = ellipse(FACE, 0.05) - ellipse((FACE[0], FACE[1], FACE[2] * 0.8, FACE[3] * 0.8), 0.05)
-    return cast(Floats, nose / nose.sum() - rim / rim.sum())
+    return cast(Floats, (nose / nose.sum() - rim / rim.sum())[CORE])

@@ -16,8 +16,8 @@ from pipelines.animation.animating import Animated, Size
 from pipelines.animation.asked import Asked
 from pipelines.animation.beside import row_sizes
 from pipelines.animation.crop import limited_size
-from pipelines.animation.face_boxes import FaceBox
-from pipelines.animation.face_looks import FaceLooks, read_looks
+from pipelines.animation.face_boxes import FaceBox, glance
+from pipelines.animation.face_looks import FaceLooks, Glance, read_looks
 from pipelines.animation.face_track import LOOK_EVERY, FaceTrack, follow
 from pipelines.animation.faces import (
     GivenFace,
@@ -70,7 +70,7 @@ class Bending:
 
     def __init__(self, quality: str) -> None:
         self._longest = own_tiers().animate.quality[quality].max_side_px
-        self._looks = FaceLooks(_driving_faces)
+        self._looks = FaceLooks(self._glance)
         self._known: tuple[Path, _Prepared] | None = None
 
     @property
@@ -120,6 +120,10 @@ class Bending:
             for index, frame in enumerate(bent, start):
                 figures = frame.asked.shift, frame.asked.degrees, frame.seen
                 yield Animated(index, found.source, read.last, frame.pixels, figures)
+
+    def _glance(self, job: Assignment) -> Glance:
+        """Looks for faces about as large as the driving's is on the reference."""
+        return partial(glance, size=self._prepared(job).box.size)
 
     def told(self, job: Assignment, warn: Warn) -> dict[str, Any]:
         """Faces, how much motion was asked for, and where there was none to follow."""

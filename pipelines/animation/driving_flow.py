@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipelines.animation.face_boxes import Pixels
 from pipelines.animation.face_view import (
+    CORE,
     SIDE_PX,
     Floats,
     Matrix,
@@ -20,16 +21,21 @@ from pipelines.animation.face_view import (
     ellipse,
     from_pixels,
     gray_of,
+    grid,
     inverse,
     joined,
+    looked_at,
     sampled,
+    shrink_of,
+    uncored,
 )
 from pipelines.animation.fields import FACE, FaceField, light
 from pipelines.animation.open_mouth import Opening
 
+_TO_VIEW = np.array([[1.0, 0.0, CORE[1].start], [0.0, 1.0, CORE[0].start]])
+_TO_CORE = inverse(_TO_VIEW)
 _STRIDE, _HALF = 3, 0.5
 _RANSAC_PX, _RANSAC_ROUNDS = 1.5, 500
-_FEWEST_POINTS = 100
 _SURE = 30.0
 """Grey levels by which what flow leads to may well be off."""
 _LOST, _FOUND = 0.7, 0.9
@@ -60,68 +66,76 @@ class Motion:
 class DrivingFlow:
     """Follows a face from frame to frame. Flow starts from the frame before, so frames come in order.
 
-    Holds some views; nothing grows.
+    Each frame is looked at as the head was on the one before, so that flow tells only what has changed since, and
+    only where the face is. Holds some views; nothing grows.
     """
 
     def __init__(self, reference: Pixels, placed: Placement) -> None:
-        self._placed = placed
-        self._pixels = placed.view(reference)
-        self._gray = gray_of(self._pixels)
+        self._reference = reference
+        self._to_picture = joined(placed.to_picture(), from_pixels())
+        view = placed.view(reference)
+        self._gray = gray_of(view[CORE])
         self._flow_of = _flow_engine()
-        self._opening_of = Opening(self._pixels, placed.slit)
+        self._opening_of = Opening(np.ascontiguousarray(view[CORE]), placed.slit)
         self._field = FaceField()
-        self._inside = ellipse(FACE, 0.05)
-        rows, columns = np.nonzero(self._inside[::_STRIDE, ::_STRIDE] > _HALF)
-        self._points = np.stack((columns, rows), axis=1).astype(np.float64) * _STRIDE
+        self._inside = ellipse(FACE, 0.05)[CORE]
+        self._face = self._inside > _HALF
+        rows, columns = np.nonzero(self._face[::_STRIDE, ::_STRIDE])
+        self._points = np.stack((columns, rows), axis=1) * _STRIDE
         self.restart(placed)
 
     def restart(self, window: Placement) -> None:
         """Forget the frames before; `window` is where about the face is on the frames to come."""
-        self._window = window
-        from_window = joined(window.to_picture(), from_pixels())
-        self._to_window = joined(inverse(from_window), joined(self._placed.to_picture(), from_pixels()))
+        self._begin = joined(inverse(joined(window.to_picture(), from_pixels())), self._to_picture)
+        self._shrink = shrink_of(joined(window.to_picture(), from_pixels()))
         self._trust = 1.0
         self._forget()
 
     def _forget(self) -> None:
-        self._flow: Floats = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32)
-        self._head: Matrix = np.eye(2, 3)
-        self._opening = np.zeros((SIDE_PX, SIDE_PX), np.float32)
-        self._light = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+        height, width = self._gray.shape
+        self._head = self._begin
+        self._rest: Floats = np.zeros((height, width, 2), np.float32)
+        self._opening = np.zeros((height, width), np.float32)
+        self._light = np.zeros((height, width), np.float32)
 
     def follow(self, frame: Pixels) -> Motion | None:
         """The motion of `frame` `(H, W, 3)` uint8 RGB, of the reference's size; None where it is the reference."""
-        pixels = self._window.view(frame)
-        if self._window == self._placed and np.array_equal(pixels, self._pixels):
-            self.restart(self._window)
+        if np.array_equal(frame, self._reference):
+            self._trust = 1.0
+            self._forget()
             return None
-        pixels = self._lit_alike(pixels)
-        self._flow = cast(Floats, self._flow_of.calc(gray_of(pixels), self._gray, self._flow.copy()))
-        self._head = _stiff(self._flow, self._points, self._head)
-        rest = _rest(self._flow, self._head)
-        shown = _put_back(pixels, self._head)
-        unlike = gray_of(shown) - sampled(self._gray, rest)
-        self._opening = _FRESH * self._opening_of.hull(shown, rest) + (1 - _FRESH) * self._opening
+        pixels = self._lit_alike(self._stabilised(frame))
+        flow = cast(Floats, self._flow_of.calc(gray_of(pixels), self._gray, self._rest))
+        step = _stiff(flow, self._points)
+        self._head = joined(joined(_TO_VIEW, step), joined(_TO_CORE, self._head))
+        self._rest = rest = _rest(flow, step)
+        shown = _put_back(pixels, step)
+        core = np.ascontiguousarray(shown[CORE])
+        unlike = cast(Floats, cv2.subtract(gray_of(core), sampled(self._gray, rest), dtype=cv2.CV_32F))
+        self._opening = _FRESH * self._opening_of.hull(core, rest) + (1 - _FRESH) * self._opening
         sure = np.exp(-((unlike / _SURE) ** 2)) * self._inside * (1 - self._opening)
         self._trust = min(self._alike(unlike), self._trust + 1 / _BACK_FRAMES)
-        head, face = joined(self._head, self._to_window), self._field.drawn(rest, sure)
-        motion = Motion(head, face, self._opening, shown, self._trust)
+        face, opening = self._field.drawn(rest, sure), uncored(self._opening)
+        motion = Motion(self._head, face, opening, shown, self._trust)
         self._light += light(unlike, sure)
         if self._trust == 0:
             # Another shot, or nobody: what comes next has nothing to do with this.
             self._forget()
         return motion
 
+    def _stabilised(self, frame: Pixels) -> Pixels:
+        """The core of a view of `frame` with the head put back as far as the frame before told."""
+        matrix = joined(self._to_picture, joined(inverse(self._head), _TO_VIEW))
+        height, width = self._gray.shape
+        return looked_at(frame, matrix, (width, height), self._shrink)
+
     def _lit_alike(self, pixels: Pixels) -> Pixels:
         """`pixels` in the light of the reference, as far as the last frame told: flow takes brightness for a place."""
-        lighter = cv2.warpAffine(
-            self._light, inverse(self._head), (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REPLICATE
-        )
-        return cast(Pixels, cv2.subtract(pixels, cv2.merge((lighter,) * 3), dtype=cv2.CV_8U))
+        return cast(Pixels, cv2.subtract(pixels, cv2.merge((self._light,) * 3), dtype=cv2.CV_8U))
 
     def _alike(self, unlike: Floats) -> float:
         """1 where enough of the face looks like the reference, 0 where too little does."""
-        share = float((np.abs(unlike) < _SURE)[self._inside > _HALF].mean())
+        share = float((np.abs(unlike) < _SURE)[self._face].mean())
         return min(1.0, max(0.0, (share - _LOST) / (_FOUND - _LOST)))
 
 
@@ -147,37 +161,29 @@ def _flow_engine() -> cv2.DISOpticalFlow:
     return engine
 
 
-def _stiff(flow: Floats, points: NDArray[np.float64], last: Matrix) -> Matrix:
-    """The similarity back to the reference that most of the face follows; `last` where too little of it is seen.
+def _stiff(flow: Floats, points: NDArray[np.int64]) -> Matrix:
+    """The similarity that most of the face follows to the reference; none where there is none.
 
-    `points` `(N, 2)` are the face's on the reference.
+    `points` `(N, 2)` are the face's.
     """
-    back = inverse(last)
-    here = np.rint(points @ back[:, :2].T + back[:, 2]).astype(np.int64)
-    here = here[((here >= 0) & (here < SIDE_PX)).all(axis=1)]
-    if len(here) < _FEWEST_POINTS:
-        return last
-    there = here + flow[here[:, 1], here[:, 0]]
     found, _ = cv2.estimateAffinePartial2D(
-        here.astype(np.float32),
-        there.astype(np.float32),
+        points.astype(np.float32),
+        points + flow[points[:, 1], points[:, 0]],
         ransacReprojThreshold=_RANSAC_PX,
         maxIters=_RANSAC_ROUNDS,
     )
-    return last if found is None else cast(Matrix, found)
+    return np.eye(2, 3) if found is None else cast(Matrix, found)
 
 
-def _put_back(pixels: Pixels, head: Matrix) -> Pixels:
+def _put_back(pixels: Pixels, step: Matrix) -> Pixels:
+    """A view, of what is seen of its core, with the head put back the last `step`."""
     side = SIDE_PX, SIDE_PX
-    return cast(Pixels, cv2.warpAffine(pixels, head, side, borderMode=cv2.BORDER_REPLICATE))
+    return cast(Pixels, cv2.warpAffine(pixels, joined(_TO_VIEW, step), side, borderMode=cv2.BORDER_REPLICATE))
 
 
-def _rest(flow: Floats, head: Matrix) -> Floats:
+def _rest(flow: Floats, step: Matrix) -> Floats:
     """What is left of `flow` once the head is put back, by where the head then is."""
-    (xx, xy, x0), (yx, yy, y0) = (inverse(head) - np.eye(2, 3)).astype(np.float32)
-    across = np.arange(SIDE_PX, dtype=np.float32)
-    down = across[:, None]
-    rest = cv2.warpAffine(flow, head, (SIDE_PX, SIDE_PX), borderMode=cv2.BORDER_REPLICATE)
-    rest[..., 0] += xx * across + xy * down + x0
-    rest[..., 1] += yx * across + yy * down + y0
-    return cast(Floats, rest)
+    height, width = flow.shape[:2]
+    rest = cv2.warpAffine(flow, step, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    stiff = (inverse(step) - np.eye(2, 3)).astype(np.float32)
+    return cast(Floats, cv2.add(rest, cv2.transform(grid(height, width), stiff)))

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from pipelines.animation.face_boxes import FaceBox
 from pipelines.animation.face_track import MOST_FACES, RECORD, Records, is_look, record_of
-from pipelines.animation.faces import Provider
 from pipelines.animation.roles import read_given, roles_of
 from pipelines.spans import Span
 from pipelines.stages import Assignment, OneFile, Pixels
 
 FOLDER, SUFFIX = "state/faces", ".npy"
+
+Glance = Callable[[Pixels], list[FaceBox]]
+"""What may be faces on a frame."""
 
 
 class FaceLooks(OneFile):
@@ -22,15 +25,15 @@ class FaceLooks(OneFile):
     folder = FOLDER
     suffix = SUFFIX
 
-    def __init__(self, by: Callable[[Assignment], Provider]) -> None:
-        self._by = by
+    def __init__(self, glance_of: Callable[[Assignment], Glance]) -> None:
+        self._glance_of = glance_of
 
     def compute(self, job: Assignment, start: int, stop: int) -> Generator[Records | None]:
         """What is seen on each of frames `[start, stop)` that is looked at; None for the others, which are skipped."""
-        by, driving = self._by(job), roles_of(job).driving
+        glance, driving = self._glance_of(job), roles_of(job).driving
         with closing(read_given(job, driving, start, stop)) as frames:
             for frame in frames:
-                yield record_of(by.glance(frame.rgb())) if is_look(frame.index, job.frames) else None
+                yield record_of(glance(frame.rgb())) if is_look(frame.index, job.frames) else None
 
     def sink(self, job: Assignment, path: Path) -> "_LookSink":
         """A `.npy` of `RECORD`, `(looks, MOST_FACES)`."""

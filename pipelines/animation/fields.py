@@ -4,8 +4,9 @@ from typing import cast
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 
-from pipelines.animation.face_view import EYES_APART, PER_SIDE, SIDE_PX, Floats, ellipse
+from pipelines.animation.face_view import CORE, EYES_APART, PER_SIDE, SIDE_PX, Floats, ellipse, uncored
 
 FACE = (0.0, 0.06, 0.44, 0.52)
 """The face as an ellipse of the view: middle and half axes, in box sides."""
@@ -25,44 +26,62 @@ class FaceField:
     """Draws the motion of a face from flow; holds two masks."""
 
     def __init__(self) -> None:
-        self._inside = ellipse(FACE, 0.05)[..., None]
-        eyes = [ellipse((side * _EYE[0], *_EYE[1:]), 0.6) for side in (-1, 1)]
+        self._inside = ellipse(FACE, 0.05)[CORE]
+        eyes = [ellipse((side * _EYE[0], *_EYE[1:]), 0.6)[CORE] for side in (-1, 1)]
         self._lids = (_LIDS - 1) * np.maximum(*eyes)
 
     def drawn(self, rest: Floats, sure: Floats) -> Floats:
-        """`rest` `(SIDE_PX, SIDE_PX, 2)` smoothed where it is sure, `sure` `(SIDE_PX, SIDE_PX)` being 0 to 1.
+        """`rest` `(h, w, 2)` of the core, smoothed where it is sure, for the whole view `(SIDE_PX, SIDE_PX, 2)`.
 
-        Outside the face a continuation of what is inside, never what flow says: what moves there is cloth and
-        background. Lids move farther than flow tells. Nothing moves farther than .3 eye distances.
+        `sure` `(h, w)` is 0 to 1, and 0 outside the face. There it is a continuation of what is inside, never what flow
+        says: what moves there is cloth and background. Lids move farther than flow tells. Nothing moves farther than .3
+        eye distances.
         """
-        weighted = np.dstack((rest * sure[..., None], sure))
-        far, _ = _mean(_smaller(weighted, _SHRINK_FAR), _FAR_PX / _SHRINK_FAR)
-        near, known = _mean(_smaller(weighted, _SHRINK), _NEAR_PX / _SHRINK)
+        x, y = cv2.split(rest)
+        weighted = _beside(x * sure, y * sure, sure)
+        far, _ = _mean(uncored(_smaller(weighted, _SHRINK_FAR), _SHRINK_FAR), _FAR_PX / _SHRINK_FAR)
+        near, known = _mean(uncored(_smaller(weighted, _SHRINK), _SHRINK), _NEAR_PX / _SHRINK)
         far = _larger(far, SIDE_PX // _SHRINK)
-        drawn = _larger(far + (near - far) * np.minimum(1, known / _KNOWN_NEAR), SIDE_PX)
+        coarse = far + (near - far) * np.minimum(1, known / _KNOWN_NEAR)[..., None]
+        drawn = _larger(_limited(coarse), SIDE_PX)
+        # The same once more, with what only the face itself shows.
         fine, known = _mean(weighted, _FINE_PX)
-        drawn += (fine - drawn) * (np.minimum(1, known / _KNOWN) * self._inside)
-        drawn[..., 1] += (drawn[..., 1] - _larger(far[..., 1], SIDE_PX)) * self._lids
-        length = np.hypot(drawn[..., 0], drawn[..., 1])[..., None]
-        shorter = np.tanh(length / _LIMIT_PX) * np.float32(_LIMIT_PX) / np.maximum(length, _TRACE)
-        return cast(Floats, drawn * shorter)
+        rows, columns = CORE
+        core = _larger(coarse, SIDE_PX)[rows, columns]
+        core = core + (fine - core) * (np.minimum(1, known / _KNOWN) * self._inside)[..., None]
+        core[..., 1] += (core[..., 1] - _larger(far[..., 1], SIDE_PX)[rows, columns]) * self._lids
+        drawn[rows, columns] = _limited(core)
+        return drawn
 
 
 def light(unlike: Floats, sure: Floats) -> Floats:
-    """What of a difference in grey `(SIDE_PX, SIDE_PX)` changes slowly over the face, where it is sure."""
-    mean, _ = _mean(_smaller(np.dstack((unlike * sure, sure)), _SHRINK), _LIGHT_PX / _SHRINK)
-    return _larger(mean, SIDE_PX)
+    """What of a difference in grey `(h, w)` of the core changes slowly over the face, where it is sure."""
+    mean, _ = _mean(_smaller(_beside(unlike * sure, sure), _SHRINK), _LIGHT_PX / _SHRINK)
+    size = unlike.shape[1], unlike.shape[0]
+    return cast(Floats, cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _limited(motion: Floats) -> Floats:
+    x, y = cv2.split(motion)
+    length = np.maximum(cv2.magnitude(x, y), np.float32(_TRACE))
+    shorter = np.tanh(length / _LIMIT_PX) * np.float32(_LIMIT_PX) / length
+    return _beside(x * shorter, y * shorter)
 
 
 def _mean(weighted: Floats, spread: float) -> tuple[Floats, Floats]:
-    """The mean of values nearby `(h, w, C)`, and how well it is known `(h, w, 1)`; `weighted` ends with the weight."""
-    near = cast(Floats, cv2.GaussianBlur(weighted, (0, 0), spread))
-    known = near[..., -1:]
-    return near[..., :-1] / (known + np.float32(_TRACE)), known
+    """The mean of values nearby `(h, w[, C])`, and how well it is known `(h, w)`; `weighted` ends with the weight."""
+    *values, known = cv2.split(cv2.GaussianBlur(weighted, (0, 0), spread))
+    share = 1 / (known + np.float32(_TRACE))
+    return _beside(*(plane * share for plane in values)), cast(Floats, known)
+
+
+def _beside(*planes: MatLike) -> Floats:
+    return cast(Floats, cv2.merge(planes))
 
 
 def _smaller(values: Floats, times: int) -> Floats:
-    return cast(Floats, cv2.resize(values, (SIDE_PX // times,) * 2, interpolation=cv2.INTER_AREA))
+    size = values.shape[1] // times, values.shape[0] // times
+    return cast(Floats, cv2.resize(values, size, interpolation=cv2.INTER_AREA))
 
 
 def _larger(values: Floats, side_px: int) -> Floats:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from pipelines.animation.face_boxes import Pixels
-from pipelines.animation.face_view import SIDE_PX, Floats, ellipse, gray_of, sampled
+from pipelines.animation.face_view import CORE, Floats, ellipse, gray_of, grid, sampled
 
 _ZONE = (0.26, 0.25)
 """Half axes of where a mouth may open, in box sides; it begins a little above the lips."""
@@ -29,13 +29,14 @@ class Opening:
     """Finds what a frame shows about the mouth and the reference does not."""
 
     def __init__(self, reference: Pixels, slit: float) -> None:
-        """`reference` `(SIDE_PX, SIDE_PX, 3)` is a view; the lips meet `slit` below where they usually do."""
+        """`reference` is the core of a view, uint8 RGB; the lips meet `slit` below where they usually do."""
         across, down = _ZONE
         lips = _LIPS_AT + slit
-        zone = ellipse((0.0, lips - _ABOVE + down, across, down), 0.01) > 0.5
+        zone = ellipse((0.0, lips - _ABOVE + down, across, down), 0.01)[CORE] > 0.5
         rows, columns = np.nonzero(zone)
         self._crop = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-        self._zone, self._lips = zone[self._crop], (ellipse((0.0, lips, *_LIPS), 0.01) > 0.5)[self._crop]
+        self._zone = zone[self._crop]
+        self._lips = (ellipse((0.0, lips, *_LIPS), 0.01)[CORE] > 0.5)[self._crop]
         slack = np.ones((_SLACK_PX, _SLACK_PX), np.uint8)
         self._low, self._high = cv2.erode(reference, slack), cv2.dilate(reference, slack)
         self._gray = np.ascontiguousarray(gray_of(reference)[self._crop])
@@ -44,13 +45,13 @@ class Opening:
         self._flow_of.setFinestScale(1)
 
     def hull(self, shown: Pixels, rest: Floats) -> Floats:
-        """The hull `(SIDE_PX, SIDE_PX)` float32 {0, 1} of what is like nothing there, or does not find its way back.
+        """The hull `(h, w)` float32 {0, 1} of what is like nothing there, or does not find its way back.
 
-        `shown` is the frame with the head put back, in the reference's light, `rest` its flow to the
-        reference. A hull, since putting in only what is unlike leaves pieces of lip within a wide mouth.
+        `shown` `(h, w, 3)` is the core of the frame with the head put back, in the reference's light, `rest` its flow
+        to the reference. A hull, since putting in only what is unlike leaves pieces of lip within a wide mouth.
         """
         here, there = np.ascontiguousarray(shown[self._crop]), rest[self._crop]
-        places = there + _grid(self._crop)
+        places = there + grid(*shown.shape[:2])[self._crop]
         low, high = (
             cv2.remap(bound, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
             for bound in (self._low, self._high)
@@ -58,11 +59,11 @@ class Opening:
         unlike = cv2.max(cv2.subtract(low, here), cv2.subtract(here, high)).max(axis=2)
         forward = cast(Floats, self._flow_of.calc(self._gray, gray_of(here), np.zeros_like(there)))
         back = there + sampled(forward, there)
-        lost = np.hypot(back[..., 0], back[..., 1]) > _MISMATCH_PX
+        lost = cv2.magnitude(*cv2.split(back)) > _MISMATCH_PX
         torn = (((unlike > self._unlike) | lost) & self._zone).astype(np.uint8)
         torn = cv2.morphologyEx(torn, cv2.MORPH_OPEN, _disc(_OPEN_PX))
         torn = cv2.morphologyEx(torn, cv2.MORPH_CLOSE, _disc(_CLOSE_PX))
-        drawn = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+        drawn = np.zeros(shown.shape[:2], np.float32)
         drawn[self._crop] = self._hull_of(cast(Pixels, torn))
         return drawn
 
@@ -114,8 +115,3 @@ def _continued(values: Floats, known: Floats) -> Floats:
 
 def _disc(side_px: int) -> Pixels:
     return cast(Pixels, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side_px, side_px)))
-
-
-def _grid(crop: tuple[slice, slice]) -> Floats:
-    rows, columns = (np.arange(part.start, part.stop, dtype=np.float32) for part in crop)
-    return np.stack(np.meshgrid(columns, rows), axis=2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from pipelines.animation import faces
+from pipelines.animation import face_boxes, faces
 from pipelines.animation.face_boxes import ENOUGH_VOTES, FaceBox, glance, vote
 from pipelines.animation.face_track import (
     LOOK_EVERY,
@@ -73,6 +73,30 @@ class TestVotes:
         box = glance(driver.picture)[0]
         assert (box.x, box.y, box.size) == pytest.approx((128, 117, 106), abs=10)
         assert box.votes >= 8
+
+    def test_a_glance_at_faces_about_as_large_sees_only_those(self, driver: Face) -> None:
+        size = driver.box.size
+        for known in (0.65 * size, size, 1.5 * size):
+            assert glance(driver.picture, known)[0].size == pytest.approx(size, rel=0.15)
+        for known in (0.4 * size, 2.4 * size):
+            assert not [box for box in glance(driver.picture, known) if box.votes >= 8]
+
+    def test_sizes_that_no_face_has_are_left_out_and_no_vote_is_lost(
+        self, driver: Face, portrait: Face, pair: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[Any] = []
+        detected = face_boxes._detected
+
+        def counted(gray: Any, picture: Any, sizes: Any = None, scale: float = 1.05) -> Any:
+            asked.append(sizes)
+            return detected(gray, picture, sizes, scale)
+
+        monkeypatch.setattr(face_boxes, "_detected", counted)
+        pictures = (driver.picture, portrait.picture, pair)
+        found = [VotedFaces().look(picture) for picture in pictures]
+        assert [sizes is None for sizes in asked] == [True, False, False, False] * 3
+        monkeypatch.setattr(face_boxes, "_sizes", lambda first: None)
+        assert [VotedFaces().look(picture) for picture in pictures] == found
 
     def test_a_head_that_leans(self, driver: Face) -> None:
         turn = cv2.getRotationMatrix2D((128, 117), 32, 1)

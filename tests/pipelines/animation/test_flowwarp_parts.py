@@ -12,7 +12,7 @@ from pipelines.animation.asked import Asked, asked_of, gentle
 from pipelines.animation.driving_flow import DrivingFlow, Motion, blended
 from pipelines.animation.face_boxes import FaceBox
 from pipelines.animation.face_template import fit
-from pipelines.animation.face_view import PER_SIDE, SIDE_PX, Placement, ellipse, joined
+from pipelines.animation.face_view import CORE, PER_SIDE, SIDE_PX, Placement, ellipse, joined, uncored
 from pipelines.animation.fields import FACE, FaceField
 from pipelines.animation.open_mouth import Opening, put_in
 from pipelines.animation.puppet import Puppet
@@ -112,7 +112,7 @@ class TestField:
     def test_inside_the_flow_counts_and_outside_it_does_not(self) -> None:
         inside = ellipse(FACE, 0.01) > 0.5
         rest = np.where(inside[..., None], (3.0, -2.0), (-40.0, 40.0)).astype(np.float32)
-        found = FaceField().drawn(rest, inside.astype(np.float32))
+        found = FaceField().drawn(rest[CORE], inside.astype(np.float32)[CORE])
         assert np.abs(found[100:130, 90:110] - (3, -2)).max() < 0.1
         assert np.abs(found[~inside]).max() < 3.7
 
@@ -120,12 +120,21 @@ class TestField:
         sure = ellipse(FACE, 0.01)
         rest = np.full((SIDE_PX, SIDE_PX, 2), 2, np.float32)
         sure[120:140, 90:120], rest[120:140, 90:120] = 0, 70
-        found = FaceField().drawn(rest, sure)[60:160, 60:150]
+        found = FaceField().drawn(rest[CORE], sure[CORE])[60:160, 60:150]
         assert np.abs(found - 2).max() < 0.2
 
     def test_nothing_moves_farther_than_a_limit(self) -> None:
-        found = FaceField().drawn(np.full((SIDE_PX, SIDE_PX, 2), 500, np.float32), ellipse(FACE, 0.01))
+        rest = np.full((SIDE_PX, SIDE_PX, 2), 500, np.float32)
+        found = FaceField().drawn(rest[CORE], ellipse(FACE, 0.01)[CORE])
         assert np.hypot(found[..., 0], found[..., 1]).max() <= 0.3 * 0.58 * PER_SIDE + 1e-3
+
+    def test_what_lies_beside_the_core_goes_on_from_it(self) -> None:
+        """No step where the core of a view ends."""
+        rest = np.full((SIDE_PX, SIDE_PX, 2), 4, np.float32)
+        found = FaceField().drawn(rest[CORE], ellipse(FACE, 0.05)[CORE])
+        steps = [np.abs(np.diff(found, axis=axis)).max() for axis in (0, 1)]
+        assert max(steps) < 0.2
+        assert np.abs(found[104, [0, -1]] - 4).max() < 0.5
 
 
 class TestOpening:
@@ -135,17 +144,18 @@ class TestOpening:
 
     def test_a_dark_hole_is_found_and_only_it(self, view: Any) -> None:
         still, shown = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
-        opening = Opening(view, 0.0)
-        assert not opening.hull(view, still).any()
+        opening = Opening(np.ascontiguousarray(view[CORE]), 0.0)
+        assert not opening.hull(view[CORE], still[CORE]).any()
         cv2.ellipse(shown, (104, 145), (14, 9), 0, 0, 360, (25, 5, 5), -1)
-        found = opening.hull(shown, still)
+        found = uncored(opening.hull(shown[CORE], still[CORE]))
         assert found[145, 104] == 1
         assert 300 < found.sum() < 900
 
     def test_what_does_not_reach_the_lips_is_no_mouth(self, view: Any) -> None:
-        shown = view.copy()
+        still, shown = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
         cv2.ellipse(shown, (104, 182), (20, 5), 0, 0, 360, (5, 5, 5), -1)
-        assert not Opening(view, 0.0).hull(shown, np.zeros((SIDE_PX, SIDE_PX, 2), np.float32)).any()
+        opening = Opening(np.ascontiguousarray(view[CORE]), 0.0)
+        assert not opening.hull(shown[CORE], still[CORE]).any()
 
     def test_a_mouth_is_put_in_without_a_seam(self) -> None:
         """What is put in has another skin around it; only its inside is to be seen."""
@@ -171,6 +181,13 @@ class TestPuppet:
     def test_no_motion_is_the_picture(self, puppet: Puppet, driver: Face) -> None:
         assert np.array_equal(puppet.bent(driver.picture, motion()), driver.picture)
 
+    def test_another_picture_is_bent_in_the_same_way(self, puppet: Puppet, driver: Face) -> None:
+        """The one that is held is prepared, and others are when they come."""
+        for picture in (driver.picture.copy(), driver.picture[..., ::-1].copy()):
+            held = Puppet(picture, driver.placed, driver.placed.view(driver.picture), 0.0)
+            here, there = (one.bent(picture, motion(moved_by(0.03, 0.01))) for one in (held, puppet))
+            assert np.array_equal(here, there)
+
     def test_a_head_moves_by_what_its_size_says(self, puppet: Puppet, driver: Face) -> None:
         bent = puppet.bent(driver.picture, motion(moved_by(0.1, 0)))
         part, there = np.s_[90:130, 105:150], round(0.1 * driver.placed.size)
@@ -178,6 +195,22 @@ class TestPuppet:
         x, y = cv2.minMaxLoc(found)[2]
         assert abs(x - 105 - there) <= 1
         assert abs(y - 90) <= 1
+
+    def test_what_moves_stays_sharp(self, driver: Face) -> None:
+        """As sharp as a look-up by cubics: half a pixel aside and half a pixel back again."""
+        puppet = Puppet(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
+        half = 0.5 / driver.placed.size
+        once = puppet.bent(driver.picture, motion(moved_by(half, 0)))
+        twice = puppet.bent(once, motion(moved_by(-half, 0)))
+        face = np.s_[60:170, 85:170]
+        by_cubics, columns = driver.picture, np.indices((256, 256), np.float32)[::-1]
+        for aside in (-0.5, 0.5):
+            by_cubics = cv2.remap(by_cubics, columns[0] + np.float32(aside), columns[1], cv2.INTER_CUBIC)
+        lost = [
+            float(np.abs(found[face].astype(int) - driver.picture[face]).mean())
+            for found in (twice, by_cubics)
+        ]
+        assert lost[0] <= lost[1]
 
     def test_lips_that_meet_lower_move_where_they_are(self, driver: Face) -> None:
         """The same motion about the driving lips, .05 lower on the portrait."""
@@ -204,8 +237,9 @@ class TestPuppet:
         remapped = Puppet._remapped
         monkeypatch.setattr(Puppet, "_remapped", lambda s, p, px: seen.append(px) or remapped(s, p, px))
         Puppet(cut, placed, driver.picture[:SIDE_PX, :SIDE_PX], 0.0).bent(cut, motion(moved_by(0.25, 0.25)))
-        px = seen[0]
-        rows, columns = np.indices(px.shape[:2])
+        px, step = seen[0], round(placed.size / 64)
+        assert step > 1
+        rows, columns = (np.indices(px.shape[:2]) + 0.5) * step - 0.5
         assert (px[..., 0] + columns).min() >= 0
         assert (px[..., 1] + rows).min() >= 0
         assert px.min() < -20

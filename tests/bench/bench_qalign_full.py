@@ -4,7 +4,7 @@
 
 The weights are random: what they say of a video means nothing, what they take is what the published ones take. They are
 written once into the folder, in shards of bfloat16 as published, and stay there. Each row is one run of `score --engine
-qalign` over a clip that is drawn, from the plan to the last file; memory is that of the whole process tree, by the job's
+qalign` over a drawn clip, from the plan to the last file; memory is that of the whole process tree, by the job's
 own account. The CPU time of a window contains that of its newest frame.
 Results are printed as a table and kept in tests/bench/results/.
 """

@@ -54,9 +54,9 @@ def moves(seeds: Mask, box: Box, looks: Iterable[Look], moving: Callable[[int], 
     rows, columns = np.nonzero(seeds)
     step = max(1, len(rows) // _POINTS)
     start = (np.stack((columns + box.left, rows + box.top), axis=1)[::step]).astype(np.float32)
-    here, kept = start, np.ones(len(start), np.bool_)
+    here, kept, guess = start, np.ones(len(start), np.bool_), None
     for number, (before, now) in enumerate(pairwise(looks), 1):
-        gone, seen = follow(before.gray, now.gray, here)
+        gone, seen = follow(before.gray, now.gray, here, guess)
         kept &= seen & inside(gone, _followable(now, moving(number)))
         if np.count_nonzero(kept) < _FEWEST:
             return
@@ -64,6 +64,8 @@ def moves(seeds: Mask, box: Box, looks: Iterable[Look], moving: Callable[[int], 
         kept &= np.hypot(*(channel - median(channel[kept]) for channel in step_px.T)) < _APART_PX
         if np.count_nonzero(kept) < _FEWEST:
             return
+        # Things go on as they go.
+        guess = gone + np.array([median(channel[kept]) for channel in step_px.T])
         here = gone
         yield np.array([median(channel) for channel in (here - start)[kept].T])
 

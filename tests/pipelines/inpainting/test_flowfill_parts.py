@@ -142,9 +142,9 @@ def crop(known: int) -> tuple[Hole, np.ndarray]:
 
 def test_a_candidate_is_relit_to_meet_what_is_known() -> None:
     hole, known = crop(120)
-    found = Seam(hole, known, hole.seam, hole.inside).meets(known - 15, ~hole.inside)
+    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(known - 15, ~hole.inside)])
     assert found is not None
-    assert np.abs(found.colours - 120)[hole.inside].max() < 0.5
+    assert np.abs(found.relit(known - 15) - 120)[hole.inside].max() < 0.5
 
 
 def test_a_candidate_is_as_bad_as_it_is_on_its_side_of_the_hole() -> None:
@@ -152,9 +152,9 @@ def test_a_candidate_is_as_bad_as_it_is_on_its_side_of_the_hole() -> None:
     colours = known.copy()
     right = np.arange(known.shape[1]) > known.shape[1] // 2
     colours[:, right] += np.random.default_rng(0).integers(-30, 31, colours[:, right].shape).astype(np.uint8)
-    found = Seam(hole, known, hole.seam, hole.inside).meets(colours, np.ones_like(hole.inside))
+    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(colours, np.ones_like(hole.inside))])
     assert found is not None
-    inside = found.error[hole.inside[:, 0].size // 2][hole.inside[hole.inside[:, 0].size // 2]]
+    inside = found.errors[hole.inside[:, 0].size // 2][hole.inside[hole.inside[:, 0].size // 2]]
     assert inside[-3:].min() > 2 * inside[:3].max()
 
 
@@ -162,15 +162,19 @@ def test_another_thing_beside_the_hole_does_not_change_the_light() -> None:
     hole, known = crop(120)
     colours = known.copy()
     colours[: known.shape[0] // 3] = 10
-    found = Seam(hole, known, hole.seam, hole.inside).meets(colours, np.ones_like(hole.inside))
+    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(colours, np.ones_like(hole.inside))])
     assert found is not None
     lower = hole.inside & (np.arange(known.shape[0]) > known.shape[0] // 2)[:, None]
-    assert np.abs(found.colours - 120)[lower].max() < 0.5
+    assert np.abs(found.relit(colours) - 120)[lower].max() < 0.5
 
 
 def test_a_candidate_that_meets_nothing_known_is_none() -> None:
     hole, known = crop(120)
-    assert Seam(hole, known, hole.seam, hole.inside).meets(known, hole.inside) is None
+    nothing, something = Seam(hole, known, hole.seam, hole.inside).meets(
+        [(known, hole.inside), (known, ~hole.inside)]
+    )
+    assert nothing is None
+    assert something is not None
 
 
 def test_a_mean_leans_to_the_candidate_that_fits() -> None:

@@ -29,7 +29,7 @@ _SOFT = 2
 """Width of the edge of a thing, pixels of the look."""
 _TINY = 1e-30
 _MOST_KEYS = 4
-_TOGETHER = 10
+_TOGETHER = 12
 """References that are compared side by side: many small steps become few."""
 _CELL_PX = 2
 """Of the look."""
@@ -168,8 +168,12 @@ class Painter:
         found = self._moves(seeds, 1, shot.stop) | self._moves(seeds, -1, shot.start - 1)
         sights = {i: self._sight(i, self._spots + move) for i, move in found.items()}
         plate, spread = self._plate(), Spread(seeds, (self._hole.empty > 0) | seeds, _CELL_PX)
-        for i in chosen(sights, self._index, self._effort.references):
-            self._add_thing(seeds, spread, found[i], self._footage.view(i), plate)
+        near = [(i, found[i]) for i in chosen(sights, self._index, self._effort.references)]
+        looks = [(self._footage.look(i), move) for i, move in near]
+        there = thing_places(self._aim, seeds, spread, looks, self._effort.preset)
+        for (i, _), seen in zip(near, there, strict=True):
+            if seen is not None:
+                self._add_thing(*seen, self._footage.view(i), plate)
 
     def _plate(self) -> Plate:
         hole = self._hole
@@ -184,13 +188,7 @@ class Painter:
         found = moves(seeds, self._hole.wide, looks, lambda number: self._footage.moving(frames[number]))
         return dict(zip(frames[1:], found, strict=False))
 
-    def _add_thing(self, seeds: Mask, spread: Spread, move: Move, reference: View, plate: Plate) -> None:
-        found = thing_places(
-            self._aim, seeds, spread, move, self._footage.look(reference.index), self._effort.preset
-        )
-        if found is None:
-            return
-        places, error = found
+    def _add_thing(self, places: Places, error: float, reference: View, plate: Plate) -> None:
         colours, real = sampled(reference, self._enlarged(places))
         worth = real * weight(np.asarray(error, np.float32)) * self._nearness(reference)
         self._asked += worth

@@ -72,7 +72,8 @@ class Seam:
         here = np.stack([colours.reshape(-1, 3)[spread.places] for colours, _ in samples]).astype(np.float32)
         gains = _gains(self._known, here, shared)
         difference = self._known - gains[:, None, None] * here
-        largest = np.abs(difference).max(axis=-1)
+        red, green, blue = np.moveaxis(np.abs(difference), -1, 0)
+        largest = np.maximum(np.maximum(red, green), blue)
         squares = np.minimum(largest, np.float32(ERROR_LIMIT))[..., None] ** 2
         errors = np.sqrt(spread.field(*spread.means(squares, shared.astype(np.float32)))[..., 0])
         like = (shared & (largest < _SEAM_LIMIT)).astype(np.float32)

@@ -29,7 +29,7 @@ _SOFT = 2
 """Width of the edge of a thing, pixels of the look."""
 _TINY = 1e-30
 _MOST_KEYS = 4
-_TOGETHER = 12
+_TOGETHER = 6
 """References that are compared side by side: many small steps become few."""
 _CELL_PX = 2
 """Of the look."""

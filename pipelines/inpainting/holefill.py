@@ -81,7 +81,7 @@ class Painter:
         self._front, self._asked = Mean(hole.inside.shape), np.zeros(hole.inside.shape, np.float32)
 
     def paint(self) -> Patch:
-        """The patch. Holds the means, and one candidate at a time."""
+        """The patch. Holds the means, and what is sampled of `_TOGETHER` references."""
         shot = self._footage.shot(self._index, self._effort.reach)
         near = [self._footage.view(index) for index in self._near(shot)]
         for first in range(0, len(near), _TOGETHER):

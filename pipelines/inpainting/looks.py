@@ -171,7 +171,7 @@ def follow(
 ) -> tuple[Points, NDArray[np.bool_]]:
     """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal).
 
-    A good `guess` of where saves most of the pyramid.
+    A `guess` of where takes the place of the pyramid: what lies far off it is something else.
     """
     gone, found, _ = cv2.calcOpticalFlowPyrLK(
         first,

@@ -38,7 +38,7 @@ def medians(values: NDArray[_Real], seen: Mask) -> NDArray[_Real]:
 class Spread:
     """From pixels `known` `(H, W)` into `into` `(H, W)`, by cells of at least `least_px` pixels.
 
-    Holds a float32 for each pair of a cell with something known and one that is asked for: at most about 7 MB.
+    Holds a float32 for each pair of a cell with something known and one that is asked for: at most about 1.4 MB.
     """
 
     def __init__(self, known: Mask, into: Mask, least_px: int) -> None:

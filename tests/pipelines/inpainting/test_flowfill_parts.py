@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipelines.inpainting.holes import Hole, holes
-from pipelines.inpainting.looks import Look, camera_between, compare, inside, look, reduced, reduction
+from pipelines.inpainting.looks import Look, camera_between, compare, follow, inside, look, reduced, reduction
 from pipelines.inpainting.membrane import membrane
 from pipelines.inpainting.merging import Mean, Seam, weight
 from pipelines.inpainting.views import sampled, view
@@ -120,6 +120,16 @@ def test_places_that_are_nowhere_are_not_inside() -> None:
     shown = np.ones((3, 3), np.uint8)
     shown[0, 0] = 0
     assert inside(points, shown).tolist() == [False, False, False, True, False]
+
+
+def test_points_are_followed_near_a_guess_and_not_far_off_it() -> None:
+    here, there = (look_at(frame).gray for frame in pan(picture(1), 2, step=30))
+    points = np.array([[60.0, 40], [80, 50], [100, 60]], np.float32)
+    truth = points - (30, 0.3)
+    near, _ = follow(here, there, points, (truth + 2).astype(np.float32))
+    assert np.abs(near - truth).max() < 0.6
+    far, _ = follow(here, there, points, points)
+    assert np.abs(far - truth).max() > 5
 
 
 @pytest.mark.parametrize("margin", [0, 2, 5])

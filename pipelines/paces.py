@@ -22,8 +22,8 @@ PACES: dict[tuple[str, str, str], Pace] = {
     ("animate", "liveportrait", "cpu"): Pace(7.3, 4.1e-8, shared=True),
     # tests/bench/results/score.md: 655 frames a second at 854 x 480, 220 at 1920 x 1080, on two cores.
     ("score", "builtin", "cpu"): Pace(0.8e-3, 1.8e-9),
-    # tests/bench/results/flowfill.md: about 21 frames a second at 432 x 240, 12 at 854 x 480, of one core.
-    ("inpaint", "flow", "cpu"): Pace(37e-3, 1.1e-7),
+    # tests/bench/results/flowfill.md: about 26 frames a second at 432 x 240, 14 at 854 x 480, of one core.
+    ("inpaint", "flow", "cpu"): Pace(27e-3, 1.08e-7),
     # tests/bench/bench_propainter.py: 6.4 seconds of a core for a frame of 432 x 240.
     ("inpaint", "propainter", "cpu"): Pace(0.0, 6.2e-5, shared=True),
     # tests/bench/results/animate.md: 33 frames a second of one core at 512 x 512, the encoder and all included.

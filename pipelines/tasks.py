@@ -15,7 +15,7 @@ from pipelines.settings import (
 if TYPE_CHECKING:
     from pipelines.stages import Pipeline
 
-_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 3, "track": 2, "animate": 2}
+_RESULT_VERSIONS = {"score": 1, "copy": 1, "inpaint": 4, "track": 2, "animate": 2}
 """Raised when a task's result changes for the same question: older results are then computed anew."""
 
 _SUFFIXES = {

@@ -30,7 +30,7 @@ from pipelines.spans import Span, widen
 
 EFFORTS = {
     "draft": Effort(6, 12, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.1),
-    "balanced": Effort(10, 20, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.125),
+    "balanced": Effort(12, 20, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.125),
     "high": Effort(14, 20, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.2),
     "ultimate": Effort(20, 20, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25),
 }
@@ -171,18 +171,18 @@ class _Anchored:
         known = _known(self._footage.view(index), patch)
         beside = hole.beside(missing) & ~patch.in_front
         seam = Seam(hole, known, beside, missing)
-        mean = Mean(missing.shape)
+        mean, samples, near = Mean(missing.shape), [], []
         for anchor in anchors:
             camera = self._footage.motion(index, anchor)
             if camera is None:
                 continue
             places = moved_places(hole, camera)
             outside = np.zeros_like(self._footage.view(anchor).covered)
-            colours, real = sampled(View(anchor, self._anchors[anchor], outside), places)
-            found = seam.meets(colours, real)
+            samples.append(sampled(View(anchor, self._anchors[anchor], outside), places))
+            near.append(np.float32(ANCHOR_EVERY - abs(anchor - index) + 0.5))
+        for (colours, real), found, nearness in zip(samples, seam.meets(samples), near, strict=True):
             if found is not None:
-                nearness = np.float32(ANCHOR_EVERY - abs(anchor - index) + 0.5)
-                mean.add(found.colours, real * found.weight * nearness, found.error)
+                mean.add(found.relit(colours), real * found.weight * nearness)
         carried = missing & mean.seen
         return _with_drawn(patch, np.where(carried[..., None], mean.colours, known), ~missing | carried)
 

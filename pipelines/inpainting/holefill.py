@@ -1,5 +1,6 @@
 """One hole of one frame, filled from other frames of the shot."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -28,6 +29,8 @@ _SOFT = 2
 """Width of the edge of a thing, pixels of the look."""
 _TINY = 1e-30
 _MOST_KEYS = 4
+_TOGETHER = 6
+"""References that are compared side by side: many small steps become few."""
 _CELL_PX = 2
 """Of the look."""
 _SPOTS = 200
@@ -78,16 +81,17 @@ class Painter:
         self._front, self._asked = Mean(hole.inside.shape), np.zeros(hole.inside.shape, np.float32)
 
     def paint(self) -> Patch:
-        """The patch. Holds the means, and one candidate at a time."""
+        """The patch. Holds the means, and what is sampled of `_TOGETHER` references."""
         shot = self._footage.shot(self._index, self._effort.reach)
-        for index in self._near(shot):
-            self._add_background(self._footage.view(index))
+        near = [self._footage.view(index) for index in self._near(shot)]
+        for first in range(0, len(near), _TOGETHER):
+            self._add_background(near[first : first + _TOGETHER])
         self._add_things(shot)
         for key in self._footage.keys(self._index)[:_MOST_KEYS]:
             if not self._missing.any():
                 break
             if abs(key.index - self._index) > self._effort.reach:
-                self._add_background(key)
+                self._add_background([key])
         thing = self._aim.thing[self._hole.inner].astype(np.float32)
         return Patch(
             self._hole,
@@ -131,21 +135,23 @@ class Painter:
     def _in_front(self) -> Mask:
         return self._cover > _MAJORITY
 
-    def _add_background(self, reference: View) -> None:
-        camera = self._footage.motion(self._index, reference.index)
-        if camera is None:
-            return
-        places = background_places(
-            self._aim, self._footage.look(reference.index), camera, self._effort.preset
-        )
-        if places is None:
-            return
-        colours, real = sampled(reference, self._enlarged(places))
-        found = self._seam.meets(colours, real)
-        if found is None:
-            return
-        still = self._hole.enlarged(1 - (1 - _MOVING_WEIGHT) * self._moving(reference.index, places))
-        self._back.add(found.colours, real * still * found.weight * self._nearness(reference), found.error)
+    def _add_background(self, references: Sequence[View]) -> None:
+        """Add what frames show of the background. Holds what is sampled of each: they are compared side by side."""
+        motions = [(r, self._footage.motion(self._index, r.index)) for r in references]
+        others = [(r, camera) for r, camera in motions if camera is not None]
+        looks = [(self._footage.look(r.index), camera) for r, camera in others]
+        found = background_places(self._aim, looks, self._effort.preset)
+        told = [(r, places) for (r, _), places in zip(others, found, strict=True) if places is not None]
+        samples = [sampled(r, self._enlarged(places)) for r, places in told]
+        for (reference, places), (colours, real), candidate in zip(
+            told, samples, self._seam.meets(samples), strict=True
+        ):
+            if candidate is not None:
+                worth = real * candidate.weight * self._nearness(reference)
+                moving = self._moving(reference.index, places)
+                if moving.any():
+                    worth *= self._hole.enlarged(1 - (1 - _MOVING_WEIGHT) * moving)
+                self._back.add(candidate.relit(colours), worth, candidate.errors)
 
     def _nearness(self, reference: View) -> np.float32:
         return np.float32(abs(reference.index - self._index) ** -0.5)
@@ -162,8 +168,12 @@ class Painter:
         found = self._moves(seeds, 1, shot.stop) | self._moves(seeds, -1, shot.start - 1)
         sights = {i: self._sight(i, self._spots + move) for i, move in found.items()}
         plate, spread = self._plate(), Spread(seeds, (self._hole.empty > 0) | seeds, _CELL_PX)
-        for i in chosen(sights, self._index, self._effort.references):
-            self._add_thing(seeds, spread, found[i], self._footage.view(i), plate)
+        near = [(i, found[i]) for i in chosen(sights, self._index, self._effort.references)]
+        looks = [(self._footage.look(i), move) for i, move in near]
+        there = thing_places(self._aim, seeds, spread, looks, self._effort.preset)
+        for (i, _), seen in zip(near, there, strict=True):
+            if seen is not None:
+                self._add_thing(*seen, self._footage.view(i), plate)
 
     def _plate(self) -> Plate:
         hole = self._hole
@@ -178,13 +188,7 @@ class Painter:
         found = moves(seeds, self._hole.wide, looks, lambda number: self._footage.moving(frames[number]))
         return dict(zip(frames[1:], found, strict=False))
 
-    def _add_thing(self, seeds: Mask, spread: Spread, move: Move, reference: View, plate: Plate) -> None:
-        found = thing_places(
-            self._aim, seeds, spread, move, self._footage.look(reference.index), self._effort.preset
-        )
-        if found is None:
-            return
-        places, error = found
+    def _add_thing(self, places: Places, error: float, reference: View, plate: Plate) -> None:
         colours, real = sampled(reference, self._enlarged(places))
         worth = real * weight(np.asarray(error, np.float32)) * self._nearness(reference)
         self._asked += worth
@@ -193,7 +197,9 @@ class Painter:
         if back is not None:
             small = reduced(colours, self._hole.tight.size, self._hole.reduction)
             shown &= ~plate.shows(small, places, back)
-        self._front.add(colours, worth * self._hole.enlarged(shown.astype(np.float32)), np.float32(error))
+        if shown.any():
+            worth = worth * self._hole.enlarged(shown.astype(np.float32))
+            self._front.add(colours.astype(np.float32), worth)
 
     def _moving(self, index: int, places: Places) -> Floats:
         """How much the frame moves on its own at `places` of its look, 0 to 1."""

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from pipelines.inpainting.camera import simplest, spread
 from pipelines.inpainting.holes import Flags, Mask, dilated
+from pipelines.inpainting.spread import median
+from pipelines.inpainting.views import grid
 
 Pixels = NDArray[np.uint8]
 Homography = NDArray[np.float64]
@@ -27,6 +29,7 @@ _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX = 600, 0.003, 4
 _FEWEST = 12
 _TOLERANCE_PX = 0.75
 _WINDOW_PX = 15
+_LEVELS, _GUESSED_LEVELS = 3, 0
 _HOLE_MARGIN_PX = 3
 _MOVED_PX, _DIFFERENT, _EXPLAINED = 0.8, 6, 0.7
 _CHANGED, _ONE_MAY_FAIL = 7, 3
@@ -163,16 +166,22 @@ def _as_light(one: Look, as_other: Look) -> Pixels:
     return cast(Pixels, cv2.convertScaleAbs(one.gray, alpha=gain, beta=_DARKEST * (gain - 1)))
 
 
-def follow(first: Pixels, then: Pixels, points: Points) -> tuple[Points, NDArray[np.bool_]]:
-    """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal)."""
+def follow(
+    first: Pixels, then: Pixels, points: Points, guess: Points | None = None
+) -> tuple[Points, NDArray[np.bool_]]:
+    """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal).
+
+    A `guess` of where takes the place of the pyramid: what lies far off it is something else.
+    """
     gone, found, _ = cv2.calcOpticalFlowPyrLK(
         first,
         then,
         points[:, None],
-        np.empty_like(points[:, None]),
+        np.empty_like(points[:, None]) if guess is None else guess[:, None].copy(),
         winSize=(_WINDOW_PX, _WINDOW_PX),
-        maxLevel=3,
+        maxLevel=_LEVELS if guess is None else _GUESSED_LEVELS,
         criteria=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 12, 0.03),
+        flags=0 if guess is None else cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
     return cast(Points, gone[:, 0]), found.ravel() > 0
 
@@ -191,9 +200,12 @@ def _flowing(now: Look, there: Pixels, compared: Flags) -> Flags:
     empty = now.hole > 0
     here, there = np.where(empty, there, now.gray), np.where((compared == 0) & ~empty, now.gray, there)
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(here, there, None)  # type: ignore[call-overload]
-    rows, columns = np.mgrid[: here.shape[0], : here.shape[1]].astype(np.float32)
     followed = cv2.remap(
-        there, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        there,
+        grid(*here.shape[1::-1]) + flow,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
     )
     off = cv2.blur(cv2.absdiff(here, there), (5, 5))
     left = cv2.blur(cv2.absdiff(here, followed), (5, 5))
@@ -221,7 +233,7 @@ def relit(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
     if np.count_nonzero(shared) < _FEWEST:
         return gray
     here, there = (plane[coarse][shared] + np.float32(_DARKEST) for plane in (like, gray))
-    gain = float(np.median(here / there))
+    gain = float(median(here / there))
     return cast(Pixels, cv2.convertScaleAbs(gray, alpha=gain, beta=_DARKEST * (gain - 1)))
 
 

@@ -60,5 +60,5 @@ class Plate:
             cv2.remap(plane, here, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)
         )
-        off = cv2.max(cv2.subtract(colours, high), cv2.subtract(low, colours)).max(axis=2)
-        return cast(Mask, (off < _LIKE) & (known > 0))
+        red, green, blue = cv2.split(cv2.max(cv2.subtract(colours, high), cv2.subtract(low, colours)))
+        return cast(Mask, (cv2.max(cv2.max(red, green), blue) < _LIKE) & (known > 0))

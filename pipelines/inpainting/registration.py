@@ -4,6 +4,7 @@ The camera's chained motion comes first; optical flow (DIS, Kroeger et al. 2016)
 hole; an affine motion and what is left of that, spread smoothly, carry it into the hole.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -14,12 +15,14 @@ from numpy.typing import NDArray
 
 from pipelines.inpainting.holes import Box, Hole, Mask
 from pipelines.inpainting.looks import Homography, Look
-from pipelines.inpainting.spread import Floats, Spread, median
+from pipelines.inpainting.spread import Floats, Spread, medians
 from pipelines.inpainting.views import Pixels, Places, covered_at, grid, place
 
 _ALL_MOVES = 0.75
 _FLOW_LEAST_PX = 16
 _CELL_PX = 2
+_STRIDE_PX = 5
+"""Between patches that flow matches, 8 pixels wide: fewer than DIS would take, which finds about the same."""
 _FEWEST = 8
 """Cells that tell an affine motion."""
 _ROUNDS = 5
@@ -62,23 +65,32 @@ def target(gaze: Look, hole: Hole, moving: Mask) -> Target:
     return Target(hole, gaze.gray[hole.wide.slices], steady, thing)
 
 
-def background_places(aim: Target, other: Look, camera: Homography, preset: int) -> Places | None:
-    """Where each pixel of `aim.hole.tight` lies in the look `other`; None where that cannot be told or none is seen.
+def background_places(
+    aim: Target, others: Sequence[tuple[Look, Homography]], preset: int
+) -> list[Places | None]:
+    """Where each pixel of `aim.hole.tight` lies in each look; None where that cannot be told or none is seen.
 
-    `camera` takes places of the hole's look to places of the other, `preset` is one of DIS's.
+    Each of the `others` comes with the motion that takes places of the hole's look to its own; `preset` is one of
+    DIS's. Holds 3 float32 for each of these and a pixel of `tight`.
     """
-    roughly = cast(Places, cv2.perspectiveTransform(aim.places, camera))
-    hidden = covered_at(other.covered, roughly) > 0
-    if hidden[aim.hole.empty > 0].all():
-        return None
-    flow = residual_flow(aim, warped(other.gray, roughly), hidden, preset)
-    inner = aim.hole.inner
-    flow, usable = flow[inner], (aim.steady & ~hidden)[inner]
-    moved = _into_hole(aim, flow, usable)
-    if moved is None:
-        return None
-    total = np.where(usable[..., None], flow, moved) + aim.places[inner]
-    return cast(Places, cv2.perspectiveTransform(total, camera))
+    inner, found = aim.hole.inner, cast(list[Places | None], [None] * len(others))
+    flows, usables, seen = [], [], []
+    for number, (other, camera) in enumerate(others):
+        roughly = cast(Places, cv2.perspectiveTransform(aim.places, camera))
+        hidden = covered_at(other.covered, roughly) > 0
+        if hidden[aim.hole.empty > 0].all():
+            continue
+        seen.append(number)
+        flows.append(residual_flow(aim, warped(other.gray, roughly), hidden, preset)[inner])
+        usables.append((aim.steady & ~hidden)[inner])
+    if not seen or not aim.rim.cells.size:
+        return found
+    carried = _into_hole(aim, np.stack(flows), np.stack(usables))
+    for number, flow, usable, moved in zip(seen, flows, usables, carried, strict=True):
+        if moved is not None:
+            total = np.where(usable[..., None], flow, moved) + aim.places[inner]
+            found[number] = cast(Places, cv2.perspectiveTransform(total, others[number][1]))
+    return found
 
 
 def residual_flow(aim: Target, there: Pixels, hidden: Mask, preset: int) -> Floats:
@@ -93,26 +105,29 @@ def residual_flow(aim: Target, there: Pixels, hidden: Mask, preset: int) -> Floa
     dis = cv2.DISOpticalFlow.create(preset)
     # A look is small as it is.
     dis.setFinestScale(0)
+    dis.setPatchStride(_STRIDE_PX)
     flow = dis.calc(here, np.where(hidden & ~empty, aim.gray, there), None)  # type: ignore[call-overload]
     return cast(Floats, flow)
 
 
-def _into_hole(aim: Target, flow: Floats, usable: Mask) -> Floats | None:
-    """The flow `(h, w, 2)` of what surrounds the hole, carried into it; None where too little of it is known."""
-    rim, (height, width) = aim.rim, usable.shape
-    means, known = rim.means(flow.reshape(-1, 2)[rim.places], usable.ravel()[rim.places].astype(np.float32))
-    seen = known > 0
-    if np.count_nonzero(seen) < _FEWEST:
-        return None
+def _into_hole(aim: Target, flows: Floats, usable: Mask) -> list[Floats | None]:
+    """The flows `(R, h, w, 2)` of what surrounds the hole, carried into it; None where too little of one is known."""
+    rim, (many, height, width) = aim.rim, usable.shape
+    shown = usable.reshape(many, -1)[:, rim.places].astype(np.float32)
+    means, known = rim.means(flows.reshape(many, -1, 2)[:, rim.places], shown)
     rows, columns = np.divmod(rim.cells, rim.shape[1])
     across, down = _side(columns, rim.cell_px, width), _side(rows, rim.cell_px, height)
-    motion = _affine(across[seen], down[seen], means[seen], known[seen])
-    rest = means - _moved(motion, across, down)
-    far = (rest**2).sum(axis=1) / np.float32(_FOLLOWS_PX**2)
-    smooth = rim.enlarged(rim.field(rest, known / (1 + far) ** 2), usable.shape)
-    return smooth + _moved(
-        motion, _side(np.arange(width), 1, width)[None], _side(np.arange(height), 1, height)[:, None]
-    )
+    motions = _affine(across, down, means, known)
+    rest = means - _moved(motions[:, :, None], across, down)
+    far = (rest**2).sum(axis=-1) / np.float32(_FOLLOWS_PX**2)
+    fields = rim.field(rest, known / (1 + far) ** 2)
+    sides = _side(np.arange(width), 1, width)[None], _side(np.arange(height), 1, height)[:, None]
+    return [
+        rim.enlarged(field, (height, width)) + _moved(motion, *sides) if enough else None
+        for field, motion, enough in zip(
+            fields, motions, np.count_nonzero(known, axis=1) >= _FEWEST, strict=True
+        )
+    ]
 
 
 def _side(numbers: NDArray[np.int64], each_px: int, whole_px: int) -> Floats:
@@ -121,24 +136,29 @@ def _side(numbers: NDArray[np.int64], each_px: int, whole_px: int) -> Floats:
 
 
 def _moved(motion: Floats, across: Floats, down: Floats) -> Floats:
-    return cast(Floats, motion[0] + across[..., None] * motion[1] + down[..., None] * motion[2])
+    """What a motion `(3, 2)`, or each of `(R, 3, 1, 2)`, does at places."""
+    one, by_x, by_y = np.moveaxis(motion, -3 if motion.ndim > 2 else 0, 0)
+    return cast(Floats, one + across[..., None] * by_x + down[..., None] * by_y)
 
 
-def _affine(across: Floats, down: Floats, seen: Floats, known: Floats) -> Floats:
-    """The motion `(3, 2)`, constant, by `across` and by `down`, that most of the flow `seen` `(N, 2)` follows.
+def _affine(across: Floats, down: Floats, flows: Floats, known: Floats) -> Floats:
+    """The motions `(R, 3, 2)`, constant, by `across` and by `down`, that most of each flow `(R, N, 2)` follows.
 
     Least squares, weighted anew each round by how well the last one fits (Geman-McClure, ever narrower).
     """
-    basis, flow = np.stack((np.ones_like(across), across, down)).astype(np.float64), seen.T.astype(np.float64)
-    off = np.hypot(*(channel - median(channel) for channel in flow))
-    narrow = max(0.5, 2 * float(median(off)))
+    basis = np.stack((np.ones_like(across), across, down)).astype(np.float64)
+    products = (basis[:, None] * basis).reshape(9, -1)
+    seen, targets = known > 0, np.ascontiguousarray(np.moveaxis(flows, -1, 0), np.float64)
+    centred = [channel - np.nan_to_num(medians(channel, seen), posinf=0)[:, None] for channel in targets]
+    off = np.hypot(*centred)
+    narrow = np.maximum(0.5, 2 * np.nan_to_num(medians(off, seen), posinf=0))[:, None]
     for _ in range(_ROUNDS):
-        weighted = basis * (known * (narrow**2 / (narrow**2 + off**2)) ** 2)
+        weights = known * (narrow**2 / (narrow**2 + off**2)) ** 2
         # Not by BLAS, whose sums depend on its number of threads.
-        normal = np.einsum("in,jn->ij", weighted, basis) + np.eye(3) * 1e-4
-        motion = cv2.solve(normal, np.einsum("in,cn->ic", weighted, flow), flags=cv2.DECOMP_CHOLESKY)[1]
-        off = np.hypot(*(flow - np.einsum("in,ic->cn", basis, motion)))
-        narrow = max(0.25, narrow / 2)
+        normal = np.einsum("rk,nk->rn", weights, products).reshape(-1, 3, 3) + np.eye(3) * 1e-4
+        motion = np.linalg.solve(normal, np.einsum("crk,ik->ric", weights * targets, basis))
+        off = np.hypot(*(targets - np.einsum("ric,ik->crk", motion, basis)))
+        narrow = np.maximum(0.25, narrow / 2)
     return cast(Floats, motion.astype(np.float32))
 
 

@@ -5,6 +5,7 @@ Over a disc the harmonic function of given border values is their mean, weighed 
 grow with the hole: values are gathered in cells.
 """
 
+from math import prod
 from typing import TypeVar, cast
 
 import cv2
@@ -15,7 +16,7 @@ Floats = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 _Real = TypeVar("_Real", np.float32, np.float64)
 
-_MOST_CELLS = 36
+_MOST_CELLS = 24
 _OWN = 0.1
 """Squared distance, in cells, of a cell from itself."""
 _TINY = 1e-12
@@ -27,10 +28,17 @@ def median(values: NDArray[_Real]) -> _Real:
     return cast(_Real, np.partition(values, middle)[middle])
 
 
+def medians(values: NDArray[_Real], seen: Mask) -> NDArray[_Real]:
+    """The upper median of what is `seen` of each row of values `(R, N)`, N at least 1; infinite where nothing is."""
+    ordered = np.sort(np.where(seen, values, np.inf), axis=1)
+    middle = np.minimum(np.count_nonzero(seen, axis=1) // 2, values.shape[1] - 1)
+    return cast(NDArray[_Real], np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0])
+
+
 class Spread:
     """From pixels `known` `(H, W)` into `into` `(H, W)`, by cells of at least `least_px` pixels.
 
-    Holds a float32 for each pair of a cell with something known and one that is asked for: at most about 7 MB.
+    Holds a float32 for each pair of a cell with something known and one that is asked for: at most about 1.4 MB.
     """
 
     def __init__(self, known: Mask, into: Mask, least_px: int) -> None:
@@ -51,23 +59,28 @@ class Spread:
         self._kernel = cast(Floats, 1 / (apart + np.float32(_OWN)))
 
     def means(self, values: Floats, weights: Floats) -> tuple[Floats, Floats]:
-        """Of values `(N, C)` of the known pixels the weighted mean in each cell, and the cells' weights."""
-        count = len(self.cells)
-        weight = np.bincount(self._cell, weights, count)
-        sums = [np.bincount(self._cell, weights * channel, count) for channel in values.T]
-        return (
-            (np.stack(sums, axis=1) / np.maximum(weight, _TINY)[:, None]).astype(np.float32),
-            weight.astype(np.float32),
-        )
+        """Of values `(..., N, C)` of the known pixels the weighted mean in each cell, and the cells' weights."""
+        count, many = len(self.cells), prod(weights.shape[:-1])
+        cell = (self._cell + count * np.arange(many)[:, None]).ravel()
+        weight = np.bincount(cell, weights.ravel(), many * count)
+        weighted = np.moveaxis(values * weights[..., None], -1, 0)
+        sums = np.stack([np.bincount(cell, channel.ravel(), many * count) for channel in weighted], axis=1)
+        means = (sums / np.maximum(weight, _TINY)[:, None]).astype(np.float32)
+        shape = *weights.shape[:-1], count
+        return means.reshape(*shape, -1), weight.astype(np.float32).reshape(shape)
 
     def field(self, means: Floats, weights: Floats) -> Floats:
-        """`means` `(cells, C)` with their weights, as a picture of cells; 0 where nothing is asked for or known."""
-        weighed = np.ascontiguousarray(np.concatenate((means * weights[:, None], weights[:, None]), axis=1).T)
+        """`means` `(..., cells, C)` with their weights, as pictures of cells `(..., h, w, C)`.
+
+        0 where nothing is asked for or known.
+        """
+        weighed = np.concatenate((means * weights[..., None], weights[..., None]), axis=-1)
+        rows = np.ascontiguousarray(np.moveaxis(weighed, -1, -2))
         # Not by BLAS, whose sums depend on its number of threads; rows times rows, which is as fast.
-        found = np.einsum("ik,ck->ic", self._kernel, weighed)
-        drawn = np.zeros((self.shape[0] * self.shape[1], means.shape[1]), np.float32)
-        drawn[self._into] = found[:, :-1] / np.maximum(found[:, -1:], _TINY)
-        return drawn.reshape(*self.shape, -1)
+        found = np.einsum("...ck,ik->...ic", rows, self._kernel)
+        drawn = np.zeros((*means.shape[:-2], self.shape[0] * self.shape[1], means.shape[-1]), np.float32)
+        drawn[..., self._into, :] = found[..., :-1] / np.maximum(found[..., -1:], _TINY)
+        return drawn.reshape(*means.shape[:-2], *self.shape, -1)
 
     def enlarged(self, field: Floats, shape: tuple[int, ...]) -> Floats:
         """A picture of cells at the size of the crop, `shape`."""

@@ -4,7 +4,7 @@ Points of what is seen of it right beside the hole are followed from frame to fr
 common is made exact by optical flow.
 """
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -54,9 +54,9 @@ def moves(seeds: Mask, box: Box, looks: Iterable[Look], moving: Callable[[int], 
     rows, columns = np.nonzero(seeds)
     step = max(1, len(rows) // _POINTS)
     start = (np.stack((columns + box.left, rows + box.top), axis=1)[::step]).astype(np.float32)
-    here, kept = start, np.ones(len(start), np.bool_)
+    here, kept, guess = start, np.ones(len(start), np.bool_), None
     for number, (before, now) in enumerate(pairwise(looks), 1):
-        gone, seen = follow(before.gray, now.gray, here)
+        gone, seen = follow(before.gray, now.gray, here, guess)
         kept &= seen & inside(gone, _followable(now, moving(number)))
         if np.count_nonzero(kept) < _FEWEST:
             return
@@ -64,29 +64,39 @@ def moves(seeds: Mask, box: Box, looks: Iterable[Look], moving: Callable[[int], 
         kept &= np.hypot(*(channel - median(channel[kept]) for channel in step_px.T)) < _APART_PX
         if np.count_nonzero(kept) < _FEWEST:
             return
+        # Things go on as they go.
+        guess = gone + np.array([median(channel[kept]) for channel in step_px.T])
         here = gone
         yield np.array([median(channel) for channel in (here - start)[kept].T])
 
 
 def thing_places(
-    aim: Target, seeds: Mask, spread: Spread, move: Move, other: Look, preset: int
-) -> tuple[Places, float] | None:
-    """Where each pixel of `aim.hole.tight` would lie in the look `other` if it moved as the thing does.
+    aim: Target, seeds: Mask, spread: Spread, others: Sequence[tuple[Look, Move]], preset: int
+) -> list[tuple[Places, float] | None]:
+    """Where each pixel of `aim.hole.tight` would lie in each look if it moved as the thing does.
 
     One motion for the whole thing, then what flow finds on the `seeds`: legs pedal, and the rider above them does not.
     Also says by how many grey levels what is seen of it is off there; None where that is too little.
     """
-    places: Places = aim.places + move
-    shown = covered_at(other.covered, places) == 0
-    if np.count_nonzero(shown & seeds) < _LEAST_SHARED:
-        return None
-    flow = residual_flow(aim, warped(other.gray, places), ~shown, preset)
-    seen = (seeds & shown).ravel()[spread.places].astype(np.float32)
-    field = spread.field(*spread.means(flow.reshape(-1, 2)[spread.places], seen))
-    places = places + spread.enlarged(field, shown.shape)
-    off = cv2.absdiff(aim.gray, warped(other.gray, places))
-    seen = seeds & shown
-    return places[aim.hole.inner], float(np.minimum(off[seen], _ERROR_LIMIT).mean(dtype=np.float64))
+    found = cast(list[tuple[Places, float] | None], [None] * len(others))
+    near: list[tuple[int, Places, Mask]] = []
+    flows = []
+    for number, (other, move) in enumerate(others):
+        places: Places = aim.places + move
+        shown = covered_at(other.covered, places) == 0
+        if np.count_nonzero(seen := seeds & shown) >= _LEAST_SHARED:
+            near.append((number, places, seen))
+            flows.append(residual_flow(aim, warped(other.gray, places), ~shown, preset).reshape(-1, 2))
+    if not near:
+        return found
+    weights = np.stack([seen.ravel()[spread.places] for _, _, seen in near]).astype(np.float32)
+    fields = spread.field(*spread.means(np.stack(flows)[:, spread.places], weights))
+    for (number, places, seen), field in zip(near, fields, strict=True):
+        places = places + spread.enlarged(field, seen.shape)
+        off = cv2.absdiff(aim.gray, warped(others[number][0].gray, places))
+        error = float(np.minimum(off[seen], _ERROR_LIMIT).mean(dtype=np.float64))
+        found[number] = places[aim.hole.inner], error
+    return found
 
 
 def _followable(now: Look, moving: Flags) -> Flags:

@@ -16,7 +16,7 @@ _TRUSTED = 0.97
 _ROUNDS = 6
 _CELL_PX = 2
 """Of the look."""
-_EDGES, _EDGES_PX = np.float32(0.7), 5
+_EDGES, _EDGES_PX = np.float32(0.7), 3
 """What lines that go on into the hole (Telea 2004) are worth against a soap film, and how far they look."""
 
 

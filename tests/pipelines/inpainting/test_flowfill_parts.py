@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipelines.inpainting.holes import Hole, holes
-from pipelines.inpainting.looks import Look, camera_between, compare, inside, look, reduced, reduction
+from pipelines.inpainting.looks import Look, camera_between, compare, follow, inside, look, reduced, reduction
 from pipelines.inpainting.membrane import membrane
 from pipelines.inpainting.merging import Mean, Seam, weight
 from pipelines.inpainting.views import sampled, view
@@ -122,6 +122,16 @@ def test_places_that_are_nowhere_are_not_inside() -> None:
     assert inside(points, shown).tolist() == [False, False, False, True, False]
 
 
+def test_points_are_followed_near_a_guess_and_not_far_off_it() -> None:
+    here, there = (look_at(frame).gray for frame in pan(picture(1), 2, step=30))
+    points = np.array([[60.0, 40], [80, 50], [100, 60]], np.float32)
+    truth = points - (30, 0.3)
+    near, _ = follow(here, there, points, (truth + 2).astype(np.float32))
+    assert np.abs(near - truth).max() < 0.6
+    far, _ = follow(here, there, points, points)
+    assert np.abs(far - truth).max() > 5
+
+
 @pytest.mark.parametrize("margin", [0, 2, 5])
 def test_what_lies_beside_a_hole_is_not_sampled(margin: int) -> None:
     mask = disc(80, 48, 10)
@@ -142,9 +152,9 @@ def crop(known: int) -> tuple[Hole, np.ndarray]:
 
 def test_a_candidate_is_relit_to_meet_what_is_known() -> None:
     hole, known = crop(120)
-    found = Seam(hole, known, hole.seam, hole.inside).meets(known - 15, ~hole.inside)
+    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(known - 15, ~hole.inside)])
     assert found is not None
-    assert np.abs(found.colours - 120)[hole.inside].max() < 0.5
+    assert np.abs(found.relit(known - 15) - 120)[hole.inside].max() < 0.5
 
 
 def test_a_candidate_is_as_bad_as_it_is_on_its_side_of_the_hole() -> None:
@@ -152,9 +162,9 @@ def test_a_candidate_is_as_bad_as_it_is_on_its_side_of_the_hole() -> None:
     colours = known.copy()
     right = np.arange(known.shape[1]) > known.shape[1] // 2
     colours[:, right] += np.random.default_rng(0).integers(-30, 31, colours[:, right].shape).astype(np.uint8)
-    found = Seam(hole, known, hole.seam, hole.inside).meets(colours, np.ones_like(hole.inside))
+    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(colours, np.ones_like(hole.inside))])
     assert found is not None
-    inside = found.error[hole.inside[:, 0].size // 2][hole.inside[hole.inside[:, 0].size // 2]]
+    inside = found.errors[hole.inside[:, 0].size // 2][hole.inside[hole.inside[:, 0].size // 2]]
     assert inside[-3:].min() > 2 * inside[:3].max()
 
 
@@ -162,15 +172,19 @@ def test_another_thing_beside_the_hole_does_not_change_the_light() -> None:
     hole, known = crop(120)
     colours = known.copy()
     colours[: known.shape[0] // 3] = 10
-    found = Seam(hole, known, hole.seam, hole.inside).meets(colours, np.ones_like(hole.inside))
+    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(colours, np.ones_like(hole.inside))])
     assert found is not None
     lower = hole.inside & (np.arange(known.shape[0]) > known.shape[0] // 2)[:, None]
-    assert np.abs(found.colours - 120)[lower].max() < 0.5
+    assert np.abs(found.relit(colours) - 120)[lower].max() < 0.5
 
 
 def test_a_candidate_that_meets_nothing_known_is_none() -> None:
     hole, known = crop(120)
-    assert Seam(hole, known, hole.seam, hole.inside).meets(known, hole.inside) is None
+    nothing, something = Seam(hole, known, hole.seam, hole.inside).meets(
+        [(known, hole.inside), (known, ~hole.inside)]
+    )
+    assert nothing is None
+    assert something is not None
 
 
 def test_a_mean_leans_to_the_candidate_that_fits() -> None:

@@ -131,9 +131,15 @@ def _open(nvml: Any) -> tuple[Any, str]:
     return nvml, ""
 
 
+def loaded_torch() -> Any:
+    """The module torch where it is loaded; None also while another thread is in the middle of loading it."""
+    torch = sys.modules.get("torch")
+    return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch
+
+
 def _torch_refuses() -> str:
     """Why torch cannot use a GPU that the driver may have; empty where nothing is known against it."""
-    torch: Any = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None:
         return "" if torch.cuda.is_available() else "This torch cannot use a GPU; computing on the CPU."
     with suppress(importlib.metadata.PackageNotFoundError):
@@ -216,7 +222,7 @@ def _held_bytes(nvml: Any, handle: Any, pids: Collection[int]) -> int:
 
 def _torch_cuda() -> Any:
     """torch.cuda where it is loaded and in use. Asking earlier would start the driver in this process."""
-    torch: Any = sys.modules.get("torch")
+    torch = loaded_torch()
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
@@ -238,7 +244,7 @@ def _reserved_bytes() -> int:
     cuda = _torch_cuda()
     if cuda is not None:
         return sum(int(cuda.memory_reserved(i)) for i in range(cuda.device_count()))
-    torch: Any = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None and torch.backends.mps.is_available():
         return int(torch.mps.driver_allocated_memory())
     return 0
@@ -246,7 +252,7 @@ def _reserved_bytes() -> int:
 
 def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[Device, ...], str]:
     """Apple's GPU, which lives in the host's memory."""
-    torch: Any = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is not None:
         if not torch.backends.mps.is_available():
             return (), "This torch cannot use Apple's GPU; computing on the CPU."

@@ -68,6 +68,7 @@ class Meter:
         self._interval_seconds = interval_seconds
         self._listeners: list[OnReading] = [on_reading] if on_reading else []
         self._failed: list[OnReading] = []
+        self._unread = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -142,7 +143,7 @@ class Meter:
         self.stop()
         if self._thread is not None:
             self._thread.join()
-        self.sample()
+        self._sampled()
 
     def _take(self) -> Reading | None:
         with self._lock:
@@ -165,8 +166,18 @@ class Meter:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval_seconds):
-            if self.sample() is None:
+            if not self._sampled():
                 return
+
+    def _sampled(self) -> bool:
+        """Take a reading; False where the process is gone. One that fails is reported, once: the watch goes on."""
+        try:
+            return self.sample() is not None
+        except Exception as error:  # noqa: BLE001 - a driver may raise anything
+            if not self._unread:
+                self._unread = True
+                _log.error("memory could not be read", exc_info=error)
+            return True
 
 
 def watch(limit_bytes: int, handler: Callable[[Level, Reading], None]) -> OnReading:

@@ -9,10 +9,10 @@ import errno
 import gc
 import logging
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+
+from memory.devices import loaded_torch
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def release() -> None:
     """
     gc.collect()
     _trim_heap()
-    torch: Any = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is None:
         return
     if torch.cuda.is_initialized():

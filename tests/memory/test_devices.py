@@ -1,12 +1,18 @@
 import builtins
 import importlib
 import os
+import subprocess
 import sys
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from memory.devices import device_reader, find_devices, limit_device
+from memory.oom import release
 
+ROOT = Path(__file__).parents[2]
 GIB = 1 << 30
 PID = os.getpid()
 
@@ -108,6 +114,36 @@ def test_a_cpu_build_of_torch_uses_no_card(nvml, card, monkeypatch, without_torc
     devices, reason = find(nvml(card("GPU-a")))
     assert devices == ()
     assert "2.13.0+cpu is built for the CPU" in reason
+
+
+def test_a_torch_that_is_being_loaded_is_not_asked(monkeypatch, without_torch):
+    half = ModuleType("torch")
+    half.__spec__ = ModuleSpec("torch", None)
+    half.__spec__._initializing = True
+    monkeypatch.setitem(sys.modules, "torch", half)
+    assert device_reader()([1]) == 0
+    release()
+
+
+def test_what_is_held_is_read_while_torch_is_loaded():
+    """As a run does it: one thread reads while another imports."""
+    code = """
+import threading
+from memory.devices import device_reader
+read, done = device_reader(), threading.Event()
+reads = 0
+def load():
+    import torch
+    done.set()
+thread = threading.Thread(target=load)
+thread.start()
+while not done.is_set():
+    read([1])
+    reads += 1
+print(reads)
+"""
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert int(told.stdout) > 1
 
 
 def test_a_loaded_torch_without_cuda_uses_no_card(nvml, card, load_torch):

@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 import threading
-from itertools import repeat
+from itertools import chain, repeat
 
 import psutil
 import pytest
@@ -137,6 +137,20 @@ class TestMeter:
         with caplog.at_level(logging.ERROR), meter:
             assert stopped.wait(10)
         assert "listener" in caplog.text
+
+    def test_a_reading_that_fails_does_not_end_the_watch(self, caplog):
+        stopped, sizes = threading.Event(), chain([0, None, None], repeat(GIB))
+
+        def read():
+            if (size := next(sizes)) is None:
+                raise AttributeError("half loaded")
+            return Reading(0.0, size, 0, 0)
+
+        meter = Meter(read=read, interval_seconds=0)
+        meter.watch(GIB, lambda level, reading: level == "hard" and stopped.set())
+        with caplog.at_level(logging.ERROR), meter:
+            assert stopped.wait(10)
+        assert caplog.text.count("memory could not be read") == 1
 
     def test_reads_this_process_and_this_machine(self):
         with Meter(interval_seconds=3600) as meter:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.boxes import Crop
 from pipelines.inpainting.camera import Gray, Homography, camera_motion
+from pipelines.inpainting.crops import Crop
 from pipelines.spans import Span, widen
 
 Pixels = NDArray[np.uint8]

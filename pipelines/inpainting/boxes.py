@@ -1,45 +1,15 @@
 """Boxes `(x, y, width, height)` in pixels of the work size, and the part of a picture that one covers."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
+
+from pipelines.inpainting.crops import Crop
 
 Box = NDArray[np.float64]
 Outline = NDArray[np.uint8]
 """{0, 1}, of a crop or of a whole picture."""
 
 _OUTERMOST = 0.02
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A part of the picture, `[top, bottom)` by `[left, right)`, whole pixels; empty where there is no overlap."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Rows and columns."""
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.right - self.left, self.bottom - self.top
-
-    @property
-    def area(self) -> int:
-        """Pixels."""
-        return self.size[0] * self.size[1]
-
-    def within(self, other: "Crop") -> tuple[slice, slice]:
-        """The rows and columns of `other` that it covers."""
-        rows = slice(max(0, self.top - other.top), max(0, self.bottom - other.top))
-        return rows, slice(max(0, self.left - other.left), max(0, self.right - other.left))
 
 
 def crop_of(box: Box, shape: tuple[int, ...]) -> Crop:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.inpainting.background import Scene, View
-from pipelines.inpainting.boxes import Box, Crop, Outline, about, around, crop_of, grown, middle, overlap
+from pipelines.inpainting.boxes import Box, Outline, about, around, crop_of, grown, middle, overlap
 from pipelines.inpainting.camera import move_box
+from pipelines.inpainting.crops import Crop
 from pipelines.inpainting.seeds import Seed
 from pipelines.inpainting.silhouette import colours_of, form_in, likeness, moved_in, parts_moved
 

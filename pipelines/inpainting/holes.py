@@ -1,6 +1,6 @@
 """The parts of a frame's mask, each with the crop in which it is filled: cost follows the hole, not the frame.
 
-Boxes are in pixels of the frame's look, whose pixels are squares of `reduction` pixels of the frame; so what surrounds
+Crops are in pixels of the frame's look, whose pixels are squares of `reduction` pixels of the frame; so what surrounds
 a hole is as wide, against the frame, at any resolution.
 """
 
@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.inpainting.crops import Crop
+
 Mask = NDArray[np.bool_]
 Flags = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -22,66 +24,19 @@ _SEAM = 1.5
 """Width of what lies right beside a hole, pixels of the look."""
 
 
-@dataclass(frozen=True)
-class Box:
-    """Pixels `[top, bottom) x [left, right)`."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Rows and columns."""
-        return slice(self.top, self.bottom), slice(self.left, self.right)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height."""
-        return self.right - self.left, self.bottom - self.top
-
-    def padded(self, pad: int, shape: tuple[int, ...]) -> "Box":
-        """`pad` pixels larger on each side, as far as a picture of `shape` goes."""
-        return Box(
-            max(0, self.top - pad),
-            max(0, self.left - pad),
-            min(shape[0], self.bottom + pad),
-            min(shape[1], self.right + pad),
-        )
-
-    def meets(self, other: "Box") -> bool:
-        """Whether they share a pixel."""
-        return (
-            self.top < other.bottom
-            and other.top < self.bottom
-            and self.left < other.right
-            and other.left < self.right
-        )
-
-    def joined(self, other: "Box") -> "Box":
-        """The smallest that holds both."""
-        return Box(
-            min(self.top, other.top),
-            min(self.left, other.left),
-            max(self.bottom, other.bottom),
-            max(self.right, other.right),
-        )
-
-
 @dataclass(frozen=True, eq=False)
 class Hole:
-    """One part of a mask: filled in `tight`, registered in `wide`, both boxes of the look.
+    """One part of a mask: filled in `tight`, registered in `wide`, both crops of the look.
 
     `empty` (h, w) {0, 1} is the look's mask in `wide`; `inside` `(H, W)` is the frame's in `full`, which is what
     `tight` covers of the frame.
     """
 
-    tight: Box
-    wide: Box
+    tight: Crop
+    wide: Crop
     empty: Flags
     inside: Mask
-    full: Box
+    full: Crop
     reduction: int
 
     @cached_property
@@ -128,11 +83,11 @@ def holes(mask: Mask, small: Flags, reduction: int, pad: int) -> list[Hole]:
     # A coarse picture of the padded parts already joins most of those that meet: a noisy mask has thousands.
     near = cv2.dilate(small[top : top + height, left : left + width], np.ones((2 * pad + 1,) * 2, np.uint8))
     count, labels = cv2.connectedComponents(near)
-    boxes: list[Box] = []
+    boxes: list[Crop] = []
     for label in range(1, count):
         part = small[top : top + height, left : left + width] & (labels == label)
         x, y, w, h = cv2.boundingRect(part)
-        boxes.append(Box(top + y, left + x, top + y + h, left + x + w))
+        boxes.append(Crop(left + x, top + y, left + x + w, top + y + h))
     return [_hole(mask, small, reduction, box, pad) for box in _merged(boxes, pad, small.shape)]
 
 
@@ -143,9 +98,9 @@ def dilated(mask: Flags, radius_px: int) -> Flags:
     return cast(Flags, cv2.dilate(mask, disc))
 
 
-def _merged(boxes: list[Box], pad: int, shape: tuple[int, ...]) -> list[Box]:
+def _merged(boxes: list[Crop], pad: int, shape: tuple[int, ...]) -> list[Crop]:
     """`boxes`, joined until no two meet when padded; in reading order."""
-    done: list[Box] = []
+    done: list[Crop] = []
     for box in boxes:
         apart = box
         while near := [b for b in done if b.padded(pad, shape).meets(apart.padded(pad, shape))]:
@@ -156,14 +111,11 @@ def _merged(boxes: list[Box], pad: int, shape: tuple[int, ...]) -> list[Box]:
     return sorted(done, key=lambda box: (box.top, box.left))
 
 
-def _hole(mask: Mask, small: Flags, reduction: int, box: Box, pad: int) -> Hole:
+def _hole(mask: Mask, small: Flags, reduction: int, box: Crop, pad: int) -> Hole:
     wide, tight = box.padded(pad, small.shape), box.padded(RIM_PX, small.shape)
-    full = Box(
-        tight.top * reduction,
-        tight.left * reduction,
-        min(mask.shape[0], tight.bottom * reduction),
-        min(mask.shape[1], tight.right * reduction),
-    )
+    # A look's last row and column may reach beyond the frame.
+    full = tight.enlarged(reduction)
+    full = Crop(full.left, full.top, min(mask.shape[1], full.right), min(mask.shape[0], full.bottom))
     return Hole(
         tight, wide, np.ascontiguousarray(small[wide.slices]), mask[full.slices].copy(), full, reduction
     )

@@ -6,7 +6,8 @@ from typing import Self, cast
 import cv2
 import numpy as np
 
-from pipelines.inpainting.holes import Box, Flags, Hole, Mask
+from pipelines.inpainting.crops import Crop
+from pipelines.inpainting.holes import Flags, Hole, Mask
 from pipelines.inpainting.looks import Homography, reduced
 from pipelines.inpainting.merging import Mean
 from pipelines.inpainting.views import Pixels, Places, View, place
@@ -24,16 +25,16 @@ class Plate:
     At the looks' size.
     """
 
-    box: Box
+    box: Crop
     low: Pixels
     high: Pixels
     known: Flags
 
     @classmethod
-    def of(cls, frame: View, box: Box, moving: Mask, hole: Hole, background: Mean) -> Self:
+    def of(cls, frame: View, box: Crop, moving: Mask, hole: Hole, background: Mean) -> Self:
         """What `frame` shows in `box` and is not `moving` there, and what was found of the background of its `hole`."""
         times = hole.reduction
-        part = Box(*(side * times for side in (box.top, box.left, box.bottom, box.right)))
+        part = box.enlarged(times)
         colours, known = frame.pixels[part.slices].copy(), frame.covered[part.slices] == 0
         top, left = hole.full.top - part.top, hole.full.left - part.left
         height, width = hole.inside.shape

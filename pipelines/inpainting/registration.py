@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.holes import Box, Hole, Mask
+from pipelines.inpainting.crops import Crop
+from pipelines.inpainting.holes import Hole, Mask
 from pipelines.inpainting.looks import Homography, Look
 from pipelines.inpainting.spread import Floats, Spread, medians
 from pipelines.inpainting.views import Pixels, Places, covered_at, grid, place
@@ -167,6 +168,6 @@ def warped(gray: Pixels, places: Places) -> Pixels:
     return cast(Pixels, cv2.remap(gray, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
 
 
-def places_of(box: Box) -> Places:
+def places_of(box: Crop) -> Places:
     """Where the pixels of a box lie."""
     return grid(*box.size) + place(box.left, box.top)

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from pipelines.inpainting.background import Footage, Pixels, Scene
-from pipelines.inpainting.boxes import Box, Crop, Outline, crop_of, grown
+from pipelines.inpainting.boxes import Box, Outline, crop_of, grown
+from pipelines.inpainting.crops import Crop
 from pipelines.inpainting.hints import Hint, Mask, Point
 from pipelines.inpainting.silhouette import Colours, colours_of, form_of, grab_cut, moved_in
 

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.inpainting.background import Pixels, Scene
-from pipelines.inpainting.boxes import Box, Crop, Outline
+from pipelines.inpainting.boxes import Box, Outline
+from pipelines.inpainting.crops import Crop
 
 Colours = NDArray[np.float64]
 """Shares of pixels by colour, `(2048,)`, summing to 1."""

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.holes import Box, Flags, Mask, dilated
+from pipelines.inpainting.crops import Crop
+from pipelines.inpainting.holes import Flags, Mask, dilated
 from pipelines.inpainting.looks import Look, follow, inside
 from pipelines.inpainting.registration import Target, residual_flow, warped
 from pipelines.inpainting.spread import Spread, median
@@ -45,7 +46,7 @@ def near_things(aim: Target) -> Mask:
     return found if enough else np.zeros_like(found)
 
 
-def moves(seeds: Mask, box: Box, looks: Iterable[Look], moving: Callable[[int], Flags]) -> Generator[Move]:
+def moves(seeds: Mask, box: Crop, looks: Iterable[Look], moving: Callable[[int], Flags]) -> Generator[Move]:
     """How far the `seeds`, pixels of `box`, have moved in each look after the first, as far as they can be followed.
 
     `looks` are the frame's and those of the frames one after the other, in either direction of time; `moving` says what

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from pipelines.inpainting.background import Footage, Frames, Scene
-from pipelines.inpainting.boxes import Box, Crop, Outline, crop_of, grown, overlap
+from pipelines.inpainting.boxes import Box, Outline, crop_of, grown, overlap
+from pipelines.inpainting.crops import Crop
 from pipelines.inpainting.following import RECORD
 from pipelines.inpainting.hints import Hint, Mask, checked
 from pipelines.inpainting.seeds import Seed, seeds_from

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from pipelines.inpainting.crops import Crop
 from pipelines.inpainting.footage import Footage
-from pipelines.inpainting.holes import Box, Hole, holes
+from pipelines.inpainting.holes import Hole, holes
 from pipelines.inpainting.looks import look
 from pipelines.inpainting.merging import Mean
 from pipelines.inpainting.plate import Plate
@@ -200,7 +201,7 @@ def test_a_plate_knows_what_a_frame_shows_to_its_last_row(times: int) -> None:
     hole = the_hole(mask, times)
     background = Mean(hole.inside.shape)
     rows, columns = -(-95 // times), -(-157 // times)
-    box = Box(rows // 3, columns // 3, rows, columns)
+    box = Crop(columns // 3, rows // 3, columns, rows)
     still = np.zeros((box.bottom - box.top, box.right - box.left), np.bool_)
     plate = Plate.of(view(0, frame, mask), box, still, hole, background)
     places = grid(*box.size) + place(box.left, box.top)

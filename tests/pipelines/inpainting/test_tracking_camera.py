@@ -6,8 +6,8 @@ import pytest
 from skimage import data
 
 from pipelines.inpainting.background import Footage
-from pipelines.inpainting.boxes import Crop
 from pipelines.inpainting.camera import camera_motion, move_box
+from pipelines.inpainting.crops import Crop
 from pipelines.spans import Span
 
 from .moving import Clip, disc_clip

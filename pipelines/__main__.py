@@ -205,7 +205,7 @@ def _run(
         outputs = console.follow(queue, job)
     if options.output:
         if options.output.suffix.lower() == ".pkl" and outputs.template:
-            from pipelines.animation.templates import published_template
+            from pipelines.animation.portrait.templates import published_template
 
             outputs = outputs.model_copy(update={"template": published_template(outputs.template)})
         console.put(outputs, options.output)

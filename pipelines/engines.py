@@ -129,7 +129,7 @@ def resolved(task: str, settings: SettingsT, hardware: Hardware | None = None) -
         and settings.faces == "auto"
     ):
         # Here: it loads OpenCV, which only this engine needs.
-        from pipelines.animation.streaming.finding import faces_by
+        from pipelines.animation.portrait.streaming.finding import faces_by
 
         settings = settings.model_copy(update={"faces": faces_by(settings)})
     return settings

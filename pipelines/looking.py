@@ -96,7 +96,7 @@ def _still(question: StillQuestion) -> Event:
 
 
 def _faces(question: FacesQuestion) -> Event:
-    from pipelines.animation.marked_faces import marked_faces
+    from pipelines.animation.faces.marked_faces import marked_faces
     from pipelines.pictures import save_picture
 
     settings = AnimateSettings.model_validate(question.asked)

@@ -24,8 +24,8 @@ from pipelines.nets.finding import find
 from pipelines.settings import PoseSettings
 
 if TYPE_CHECKING:
-    from pipelines.animation.crop import Bytes
-    from pipelines.animation.posing import Poser
+    from pipelines.animation.faces.crop import Bytes
+    from pipelines.animation.portrait.posing import Poser
 
 MODEL = "liveportrait"
 IDLE_SECONDS = 180.0
@@ -74,7 +74,7 @@ def _looked_at(source: Path, settings: PoseSettings) -> "Poser":
     name = f"{device.kind}:{device.index}" if device else "cpu"
     # Here: they load OpenCV and torch.
     from pipelines.animation.liveportrait import LivePortrait
-    from pipelines.animation.posing import Poser
+    from pipelines.animation.portrait.posing import Poser
 
     networks = LivePortrait(settings.weights, device=name)
     if settings.vram_limit_gb and device:
@@ -85,7 +85,7 @@ def _looked_at(source: Path, settings: PoseSettings) -> "Poser":
 
 
 def _check_fits(settings: PoseSettings, device: Device | None) -> None:
-    from pipelines.animation.liveportrait_cost import cost
+    from pipelines.animation.portrait.liveportrait_cost import cost
 
     budget = Budget.of(
         probe_hardware(),

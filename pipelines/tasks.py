@@ -56,16 +56,16 @@ def pipeline_for(task: str, settings: Settings) -> "Pipeline":
 
         return ProPainterPipeline(settings)
     if isinstance(settings, InpaintSettings):
-        from pipelines.inpainting.flowfill import FlowFill
+        from pipelines.inpainting.flow.flowfill import FlowFill
         from pipelines.inpainting.pipeline import InpaintPipeline
 
         return InpaintPipeline(settings, FlowFill(settings.quality))
     if isinstance(settings, AnimateSettings) and settings.engine == "liveportrait":
-        from pipelines.animation.portrait import LivePortraitPipeline
+        from pipelines.animation.portrait.portrait import LivePortraitPipeline
 
         return LivePortraitPipeline(settings)
     if isinstance(settings, AnimateSettings):
-        from pipelines.animation.bending import BendPipeline
+        from pipelines.animation.warp.bending import BendPipeline
 
         return BendPipeline(settings)
     if isinstance(settings, TrackSettings):

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipelines.animation.points import EYES, LIPS, POINTS, movable
+from pipelines.animation.portrait.points import EYES, LIPS, POINTS, movable
 from pipelines.errors import LongtakeError
 from pipelines.settings import PoseSettings
 from ui import forms, render, render_pictures

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.animation.driving import Director, Kind, smoothed, targets
-from pipelines.animation.keypoints import Floats
-from pipelines.animation.motion import Motions, motions_of
-from pipelines.animation.options import options_of
+from pipelines.animation.portrait.driving import Director, Kind, smoothed, targets
+from pipelines.animation.portrait.keypoints import Floats
+from pipelines.animation.portrait.motion import Motions, motions_of
+from pipelines.animation.portrait.options import options_of
 from pipelines.errors import BadInput
 from pipelines.nets.finding import find
 from pipelines.settings import PortraitOptions

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from pipelines.animation.templates import read_template
+from pipelines.animation.portrait.templates import read_template
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span

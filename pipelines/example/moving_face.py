@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from pipelines.animation.face_boxes import FaceBox
-from pipelines.animation.face_view import Placement, inverse
+from pipelines.animation.faces.face_boxes import FaceBox
+from pipelines.animation.faces.face_view import Placement, inverse
 
 Array = NDArray[Any]
 NAMES = (

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from memory.plan import Cost, Load
 from pipelines.events import Outputs
+from pipelines.inpainting.following.tracks import lost_frames
 from pipelines.inpainting.given import Hole, mask_settings_of, read_holes, read_pixels
-from pipelines.inpainting.marking import check_marks, lost_stretches, tracking_load, tracking_stages
-from pipelines.inpainting.mask_films import shown
+from pipelines.inpainting.masks.marking import check_marks, lost_stretches, tracking_load, tracking_stages
+from pipelines.inpainting.masks.mask_films import shown
 from pipelines.inpainting.overlay import framed_as_lost, laid_over
 from pipelines.inpainting.scale import Pixels, Size
-from pipelines.inpainting.tracks import lost_frames
 from pipelines.report_file import video_facts, write_report
 from pipelines.settings import Settings, TrackSettings
 from pipelines.spans import Span

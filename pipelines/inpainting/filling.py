@@ -13,7 +13,7 @@ from memory.plan import Load
 from pipelines.frame_folder import FrameFolder
 from pipelines.inpainting import invention
 from pipelines.inpainting.given import read_given, read_masks, read_pixels, settings_of, size_of
-from pipelines.inpainting.masks import Mask
+from pipelines.inpainting.masks.masks import Mask
 from pipelines.inpainting.scale import Pixels, Size, large_mask, put_back
 from pipelines.spans import Span
 from pipelines.stages import Assignment, Sink

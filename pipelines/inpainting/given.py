@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipelines.errors import BadInput
-from pipelines.inpainting.mask_films import read_tracked
-from pipelines.inpainting.masks import Mask, Masks, dilate, open_masks
+from pipelines.inpainting.masks.mask_films import read_tracked
+from pipelines.inpainting.masks.masks import Mask, Masks, dilate, open_masks
 from pipelines.inpainting.scale import Pixels, Size, small_frame, small_mask, work_size
 from pipelines.settings import InpaintSettings, MaskSettings
 from pipelines.stages import Assignment

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.mask_pictures import Mask
+from pipelines.inpainting.masks.mask_pictures import Mask
 from pipelines.whole import whole
 
 COLUMNS = ("frame", "time_seconds", "hole_share", "invented_share")

@@ -5,7 +5,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from pipelines.inpainting.masks import Mask
+from pipelines.inpainting.masks.masks import Mask
 from pipelines.inpainting.scale import Pixels, Size, small_frame, small_mask
 
 _TINT, _TINT_SHARE = (255, 0, 80), 0.45

@@ -11,8 +11,8 @@ from pipelines.inpainting import invention
 from pipelines.inpainting.chart import draw_invention
 from pipelines.inpainting.filling import Engine, Filler, FillStage, InPlace, frame_folder
 from pipelines.inpainting.given import settings_of
-from pipelines.inpainting.marking import check_marks, lost_stretches, tracking_load, tracking_stages
-from pipelines.inpainting.mask_films import SUFFIX
+from pipelines.inpainting.masks.marking import check_marks, lost_stretches, tracking_load, tracking_stages
+from pipelines.inpainting.masks.mask_films import SUFFIX
 from pipelines.inpainting.scale import work_size
 from pipelines.report_file import video_facts, write_report
 from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, MaskSettings, Settings

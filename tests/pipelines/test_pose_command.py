@@ -12,7 +12,7 @@ from pipelines.animation import liveportrait
 from pipelines.nets import consent
 from pipelines.nets.published import PUBLISHED
 
-from .animation.streaming.fakes import FakePortrait
+from .animation.portrait.streaming.fakes import FakePortrait
 
 
 @pytest.fixture

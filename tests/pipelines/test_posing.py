@@ -16,7 +16,7 @@ from pipelines.nets.published import PUBLISHED
 from pipelines.posing import PoseQuestion, PosingRoom, answer, lines, serve
 from pipelines.settings import PoseSettings
 
-from .animation.streaming.fakes import FakePortrait
+from .animation.portrait.streaming.fakes import FakePortrait
 
 READY = {"source_crop": "none"}
 

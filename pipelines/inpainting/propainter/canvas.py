@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.inpainting.mask_pictures import Mask
+from pipelines.inpainting.masks.mask_pictures import Mask
 from pipelines.inpainting.propainter.chain import Painted
 from pipelines.inpainting.scale import Pixels, Size, large_mask, small_mask, work_size
 from pipelines.settings import InpaintSettings

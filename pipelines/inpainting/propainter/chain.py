@@ -13,7 +13,7 @@ import numpy as np
 
 from memory.ladder import Ladder
 from pipelines.inpainting.filling import Read
-from pipelines.inpainting.mask_pictures import Mask
+from pipelines.inpainting.masks.mask_pictures import Mask
 from pipelines.inpainting.propainter.flows import Completion, Estimator
 from pipelines.inpainting.propainter.footage import Footage
 from pipelines.inpainting.propainter.painting import Colours, Painter

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from memory.ladder import Effort
-from pipelines.inpainting.mask_pictures import Mask
+from pipelines.inpainting.masks.mask_pictures import Mask
 from pipelines.inpainting.propainter.schedule import Chunk
 from pipelines.inpainting.propainter.work import Work, computing
 from pipelines.spans import Span

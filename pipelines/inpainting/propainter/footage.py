@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.mask_pictures import Mask
+from pipelines.inpainting.masks.mask_pictures import Mask
 from pipelines.inpainting.scale import Pixels
 
 Places = NDArray[np.int64]

@@ -9,7 +9,7 @@ from memory.ladder import Rung, standard_rungs
 from memory.plan import Cost
 from pipelines.errors import BadInput
 from pipelines.inpainting.given import masks_given, settings_of
-from pipelines.inpainting.marking import check_marks
+from pipelines.inpainting.masks.marking import check_marks
 from pipelines.inpainting.pipeline import FillPipeline, around_the_engine
 from pipelines.inpainting.propainter.filler import ProPainter, schedule_of
 from pipelines.inpainting.propainter.fitting import Question, fitted

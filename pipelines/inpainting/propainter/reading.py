@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from pipelines.inpainting.given import mask_path, read_holes, read_masks, read_pixels, settings_of
-from pipelines.inpainting.mask_bundles import Bundle, most_pixels, open_bundle
-from pipelines.inpainting.mask_pictures import Mask, open_picture
-from pipelines.inpainting.masks import dilate
+from pipelines.inpainting.masks.mask_bundles import Bundle, most_pixels, open_bundle
+from pipelines.inpainting.masks.mask_pictures import Mask, open_picture
+from pipelines.inpainting.masks.masks import dilate
 from pipelines.inpainting.propainter.canvas import Canvas
 from pipelines.inpainting.scale import Pixels, Size
 from pipelines.stages import Assignment

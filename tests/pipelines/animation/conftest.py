@@ -7,8 +7,8 @@ import pytest
 from matplotlib import cbook
 from PIL import Image
 
-from pipelines.animation.face_boxes import FaceBox
-from pipelines.animation.face_view import Placement
+from pipelines.animation.faces.face_boxes import FaceBox
+from pipelines.animation.faces.face_view import Placement
 from pipelines.example.moving_face import Face, MovingFace, Pose, astronaut, speaking
 
 FRAMES = 40

@@ -13,11 +13,11 @@ import numpy as np
 
 from memory.plan import Cost, Load
 from pipelines import events, planning
-from pipelines.animation import flowwarp
 from pipelines.animation.animating import Animated, Size
 from pipelines.animation.filming import read_figures
 from pipelines.animation.pipeline import AnimatePipeline
 from pipelines.animation.roles import Roles, read_picture, read_pixels, roles_of
+from pipelines.animation.warp import flowwarp
 from pipelines.jobs import Job
 from pipelines.run import run_job
 from pipelines.settings import AnimateSettings

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipelines.animation.driving import Director, Kind, smoothed, targets
 from pipelines.animation.liveportrait import LivePortrait, animate_crops
-from pipelines.animation.motion import Motions
-from pipelines.animation.options import options_of
+from pipelines.animation.portrait.driving import Director, Kind, smoothed, targets
+from pipelines.animation.portrait.motion import Motions
+from pipelines.animation.portrait.options import options_of
 from pipelines.errors import BadInput, WeightsMissing
 
 CASES = {

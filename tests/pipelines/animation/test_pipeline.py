@@ -18,10 +18,11 @@ import pytest
 from PIL import Image
 
 from pipelines import events, planning
-from pipelines.animation import bending, faces
-from pipelines.animation.face_boxes import FaceBox, vote
-from pipelines.animation.motion import Motions
-from pipelines.animation.templates import Template, write_template
+from pipelines.animation.faces import faces
+from pipelines.animation.faces.face_boxes import FaceBox, vote
+from pipelines.animation.portrait.motion import Motions
+from pipelines.animation.portrait.templates import Template, write_template
+from pipelines.animation.warp import bending
 from pipelines.example.moving_face import Face
 from pipelines.jobs import Job
 from pipelines.settings import AnimateSettings

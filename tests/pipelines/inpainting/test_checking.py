@@ -16,13 +16,13 @@ from PIL import Image
 from pipelines import __main__ as command_line
 from pipelines import events, planning
 from pipelines.errors import BadInput
-from pipelines.inpainting import tracks
 from pipelines.inpainting.checking import overlay_size
+from pipelines.inpainting.following import tracks
+from pipelines.inpainting.following.tracking import RECORD, Tracked
 from pipelines.inpainting.given import read_masks
-from pipelines.inpainting.marking import check_marks
-from pipelines.inpainting.masks import dilate, open_masks
+from pipelines.inpainting.masks.marking import check_marks
+from pipelines.inpainting.masks.masks import dilate, open_masks
 from pipelines.inpainting.overlay import framed_as_lost, laid_over
-from pipelines.inpainting.tracking import RECORD, Tracked
 from pipelines.jobs import Job
 from pipelines.queue import JobQueue
 from pipelines.run import run_job

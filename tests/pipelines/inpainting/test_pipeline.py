@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipelines import events
 from pipelines.frame_folder import FrameFolder
-from pipelines.inpainting.masks import dilate
+from pipelines.inpainting.masks.masks import dilate
 from pipelines.inpainting.scale import put_back, small_frame, small_mask, work_size
 from pipelines.jobs import Job
 from pipelines.run import run_job

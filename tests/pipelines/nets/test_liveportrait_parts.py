@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from memory.plan import Load
-from pipelines.animation.liveportrait_cost import cost
+from pipelines.animation.portrait.liveportrait_cost import cost
 from pipelines.nets import liveportrait as nets
 from pipelines.nets.liveportrait_convolution import Scratch
 from pipelines.nets.liveportrait_merging import ready

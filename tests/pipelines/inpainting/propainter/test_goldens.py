@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from memory.ladder import Effort, Ladder
-from pipelines.inpainting.masks import dilate
+from pipelines.inpainting.masks.masks import dilate
 from pipelines.inpainting.propainter.canvas import Canvas
 from pipelines.inpainting.propainter.chain import Chain, Painted, Recipe
 from pipelines.inpainting.propainter.loading import load_networks

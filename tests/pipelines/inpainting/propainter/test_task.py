@@ -11,7 +11,7 @@ from PIL import Image
 
 from pipelines import events
 from pipelines.engines import weights_of
-from pipelines.inpainting.masks import dilate
+from pipelines.inpainting.masks.masks import dilate
 from pipelines.inpainting.propainter import filler
 from pipelines.jobs import Job
 from pipelines.run import run_job

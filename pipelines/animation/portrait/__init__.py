@@ -1,0 +1,1 @@
+"""The network engine around the networks: motion, options, templates, poses, long videos."""

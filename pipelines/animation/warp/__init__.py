@@ -1,0 +1,1 @@
+"""The built-in engine: a portrait bent after a driving face."""

@@ -1,0 +1,1 @@
+"""The built-in engine: holes filled from other frames by optical flow."""

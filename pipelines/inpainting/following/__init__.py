@@ -1,0 +1,1 @@
+"""An object that is followed from hints, mask by mask."""

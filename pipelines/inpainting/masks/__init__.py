@@ -1,0 +1,1 @@
+"""Masks as they are given: pictures, archives, films."""

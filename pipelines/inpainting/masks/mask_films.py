@@ -1,0 +1,37 @@
+"""Masks that a job made, kept as small films: they can be watched, corrected and given back."""
+
+from collections.abc import Generator
+from contextlib import closing
+
+import numpy as np
+
+from pipelines.inpainting.masks.masks import Mask
+from pipelines.inpainting.scale import Pixels
+from pipelines.stages import Assignment
+from pipelines.video.probe import probe
+from pipelines.video.reader import read_frames
+
+FOLDER = "state/masks"
+SUFFIX = ".mp4"
+CRF = 8
+"""Exact at one half of white, down to thin lines; lossless H.264 would not play in browsers."""
+_HALF_WHITE = 127
+
+
+def read_tracked(job: Assignment, start: int, stop: int) -> Generator[Mask]:
+    """The masks `(H, W)` of frames `[start, stop)`, as they were kept. Holds one, and a decoder."""
+    width, height = job.video.width, job.video.height
+    for span in job.spans:
+        first, last = max(start, span.start), min(stop, span.stop)
+        if first >= last:
+            continue
+        film = probe(job.folder / FOLDER / f"{span.name}{SUFFIX}")
+        part = first - span.start, last - span.start
+        with closing(read_frames(film, *part, decoder="pyav", luma_only=True)) as frames:
+            for frame in frames:
+                yield frame.luma()[:height, :width] > _HALF_WHITE
+
+
+def shown(mask: Mask) -> Pixels:
+    """White where `mask` is True, `(H, W, 3)` uint8."""
+    return np.repeat((mask.view(np.uint8) * np.uint8(255))[:, :, None], 3, axis=2)

@@ -97,14 +97,21 @@ class Preparation:
         )
 
     def _seconds(self, frames: int) -> float | None:
+        pipeline, kind = self.pipeline, self.device.partition(":")[0]
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return expected_seconds(pipeline.task, pipeline.engine, kind, frames, self._work, cores)
+
+    @property
+    def _work(self) -> int:
+        """What a frame's time goes with: the pixels that are computed, or a network's multiplications."""
         values, width, height = self.choice.values, self.video.width, self.video.height
+        if "gigaflops" in values:
+            return self.choice.number("gigaflops")
         if "work_width" in values:
             width, height = self.choice.number("work_width"), self.choice.number("work_height")
         elif isinstance(self.settings, InpaintSettings):
             width, height = work_size((width, height), self.settings, self.choice.number("max_side_px"))
-        pipeline, kind = self.pipeline, self.device.partition(":")[0]
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return expected_seconds(pipeline.task, pipeline.engine, kind, frames, width * height, cores)
+        return width * height
 
 
 def prepare(

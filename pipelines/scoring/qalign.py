@@ -154,7 +154,12 @@ class QAlignPipeline(ScorePipeline):
         need = Need(self._config, self._settings, self._base(video), pixels, samples)
         layout = need.settled(budget, device)
         most = self._settings.batch_size or (_BATCH_ON_CPU if device == "cpu" else _BATCH_ON_CARD)
-        values = {**choice.values, "layers_place": layout.place, "batch_frames": most}
+        values = {
+            **choice.values,
+            "layers_place": layout.place,
+            "batch_frames": most,
+            "gigaflops": need.gigaflops,
+        }
         reason = f"{choice.reason[:-1]}. {need.remark(layout)}."
         return replace(choice, values=values, reason=reason), need.cost(layout)
 

@@ -62,6 +62,15 @@ class Need:
     pixels: int
     samples: int = 1
 
+    @property
+    def gigaflops(self) -> int:
+        """Of one frame and of the window that it completes: twice the weights that each token meets, in billions."""
+        seen, language = self.config.seen_weights * self.config.vision.tokens, self.config.language
+        # Text and frames have keys and values of their own: each token meets two of these four squares.
+        met = language.layers * (self.config.layer_weights - 2 * language.width**2)
+        read = window_of(self.settings) * self.config.frame_tokens + _WORDS
+        return max(1, round(2 * (seen + met * read) / 1e9))
+
     def settled(self, budget: Budget, device: str) -> Layout:
         """The first place in which a single window can be scored within `budget`, or the one that is asked for."""
         layout = Layout(device, "disk", int(self.settings.weight_bits))

@@ -18,7 +18,7 @@ from memory.oom import is_out_of_memory
 from memory.probe import probe_hardware
 from pipelines import events
 from pipelines.engines import device_for
-from pipelines.errors import LongtakeError, NotEnoughMemory
+from pipelines.errors import LongtakeError, NotEnoughMemory, OverLimit
 from pipelines.events import Event
 from pipelines.nets.finding import find
 from pipelines.settings import PoseSettings
@@ -43,6 +43,8 @@ class PoseQuestion(BaseModel):
     asked: dict[str, Any]
     picture: Path
     most_width_px: int = 1280
+    most_pixels: int | None = None
+    """Of the source, where whoever serves the page sets a limit."""
 
 
 class PosingRoom:
@@ -106,12 +108,25 @@ def _check_fits(settings: PoseSettings, device: Device | None) -> None:
             )
 
 
+def _check_size(source: Path, most_pixels: int) -> None:
+    from pipelines.animation.roles import picture_at
+
+    video = picture_at(source).video
+    if video.width * video.height > most_pixels:
+        raise OverLimit(
+            f"{video.width} × {video.height} is more than {most_pixels / 1e6:g} megapixels.",
+            "Scale the picture down first.",
+        )
+
+
 def answer(room: PosingRoom, question: PoseQuestion) -> Event:
     """The answer, or `failed` with what stands against it."""
     from pipelines.pictures import save_picture
 
     try:
         settings = PoseSettings.model_validate(question.asked)
+        if question.most_pixels is not None:
+            _check_size(question.source, question.most_pixels)
         drawn = room.posed(question.source, settings)
         picture = save_picture(drawn, question.picture, most_width_px=question.most_width_px)
     except LongtakeError as error:

@@ -101,7 +101,7 @@ class Desk:
     async def pose(self, file: str | None, settings: PoseSettings, cache: Path) -> Path:
         """A portrait posed by hand, as a JPEG in the page's `cache`. Needs the published networks.
 
-        Raises OverLimit, WeightsMissing, LicenceNotAccepted, and what `PosingProcess.ask` raises.
+        Raises OverLimit, WeightsMissing, LicenceNotAccepted, QueueFull, and what `PosingProcess.ask` raises.
         """
         source, local = self._checked(file), self.policy.local
         check_model(MODEL, settings, local=local)
@@ -111,7 +111,10 @@ class Desk:
         picture = cache / "poses" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
         if not picture.exists():
             asked = settings.model_dump(mode="json")
-            await self._posing.ask(PoseQuestion(source=source, asked=asked, picture=picture))
+            most = self.policy.max_megapixels
+            pixels = None if most is None else int(most * 1e6)
+            question = PoseQuestion(source=source, asked=asked, picture=picture, most_pixels=pixels)
+            await self._posing.ask(question)
         return picture
 
     def limited(self, settings: _S) -> _S:

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pipelines import events
-from pipelines.errors import LongtakeError, NotEnoughMemory
+from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.posing import PoseQuestion
 from pipelines.worker_process import worker_environment
 from ui.uploads import Refused
@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 600.0
 """A portrait is looked at and drawn within that, also by one core of a busy machine."""
+MOST_WAITING = 8
+"""Questions that wait or are answered, of all visitors."""
 _GRACE_SECONDS = 1.0
 _ROOT = Path(__file__).parents[1]
 
@@ -30,9 +32,22 @@ class PosingProcess:
         self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
+        self._waiting = 0
 
     async def ask(self, question: PoseQuestion) -> Path:
-        """The picture that was asked for. Raises Refused, NotEnoughMemory where the process died, LongtakeError."""
+        """The picture that was asked for.
+
+        Raises QueueFull, Refused, NotEnoughMemory where the process was killed, LongtakeError where it failed.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise QueueFull(f"{self._waiting} poses wait to be drawn.", "Try again in a minute.")
+        self._waiting += 1
+        try:
+            return await self._asked(question)
+        finally:
+            self._waiting -= 1
+
+    async def _asked(self, question: PoseQuestion) -> Path:
         async with self._turn:
             process = await self._started()
             assert process.stdin and process.stdout

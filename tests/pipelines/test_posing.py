@@ -102,6 +102,19 @@ def test_missing_weights_are_told(picture: Path, tmp_path: Path) -> None:
     assert isinstance(told, events.Failed) and told.code == "weights_missing" and told.exit_code == 4
 
 
+def test_a_larger_picture_than_is_served_is_refused(
+    picture: Path, weights: Path, fakes: list[FakePortrait]
+) -> None:
+    asked = {**READY, "weights": str(weights)}
+    there = picture.with_suffix(".jpg")
+    told = [
+        answer(PosingRoom(), PoseQuestion(source=picture, asked=asked, picture=there, most_pixels=most))
+        for most in (300 * 300 - 1, 300 * 300)
+    ]
+    assert [event.type for event in told] == ["failed", "preview"]
+    assert isinstance(told[0], events.Failed) and told[0].code == "over_limit" and len(fakes) == 1
+
+
 def test_memory_that_ends_meanwhile_is_told(
     picture: Path, weights: Path, fakes: list[FakePortrait], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from pipelines.errors import LongtakeError, NotEnoughMemory
+from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.nets import consent
 from pipelines.nets.published import PUBLISHED
 from pipelines.posing import PoseQuestion
@@ -19,7 +19,7 @@ from pipelines.settings import PoseSettings
 from ui.desk import Desk
 from ui.policy import Policy
 from ui.pose_panel import _move_of, _moved
-from ui.posing import PosingProcess
+from ui.posing import MOST_WAITING, PosingProcess
 from ui.uploads import Refused
 
 ANSWERS = """
@@ -52,6 +52,18 @@ def test_one_process_answers_everybody_in_turn() -> None:
 
     found = [path.name for path in asyncio.run(ask())]
     assert [name[0] for name in found] == ["a", "b", "c"] and len({name[1:] for name in found}) == 1
+
+
+def test_more_than_a_few_do_not_wait() -> None:
+    async def ask() -> None:
+        posing = process()
+        asked = [posing.ask(question(str(number))) for number in range(MOST_WAITING + 2)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [each for each in found if isinstance(each, QueueFull)]
+        assert len(refused) == 2 and all(isinstance(each, Path) for each in found if each not in refused)
+        assert await posing.ask(question("later"))
+
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize(("signal", "kind"), [(9, NotEnoughMemory), (11, LongtakeError)])
@@ -155,6 +167,10 @@ def test_a_pose_is_drawn_once(
     for yaw in (3, 4, 3):
         asyncio.run(desk.pose(str(picture), PoseSettings(yaw=yaw), tmp_path / "cache"))
     assert [each.asked["yaw"] for each in asked] == [3, 4]
+    assert {each.most_pixels for each in asked} == {None}
+    consent.accept("liveportrait")
+    asyncio.run(Desk(queue, Policy.space()).pose(str(picture), PoseSettings(), tmp_path / "cache"))
+    assert asked[-1].most_pixels == 2_100_000
 
 
 def test_the_api_says_what_is_missing(served: Client, picture: Path) -> None:

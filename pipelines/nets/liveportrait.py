@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from memory.oom import release
 from pipelines.errors import WeightsBroken
 from pipelines.nets.liveportrait_appearance import AppearanceExtractor
 from pipelines.nets.liveportrait_convolution import Scratch
@@ -67,12 +68,11 @@ def retargeting(files: Files) -> dict[str, Perceptron]:
 
 
 def _network(make: Callable[[], NetworkT], path: Path, place: Place) -> NetworkT:
-    tensors = read(path)
-    network = _filled(make, tensors, path.name)
+    # The network alone holds the file's tensors, so that each is let go when what it becomes is there.
+    network = _filled(make, read(path, mapped=False), path.name)
     ready(network, place.scratch if place.device.type == "cpu" else None)
-    # What is still the file's own memory, mapped from disk, becomes ours.
-    mapped = {tensor.data_ptr() for tensor in tensors.values()}
-    network._apply(lambda tensor: tensor.clone() if tensor.data_ptr() in mapped else tensor)  # type: ignore[no-untyped-call]
+    # What was let go lies between what stays; few of the large arrays to come would fit there.
+    release()
     return network.to(place.device, torch.float16 if place.half else torch.float32)
 
 

@@ -18,11 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.nets.liveportrait_pieces import Coming, Piece
+
 COLUMNS = 128
 """Tiles that are computed together: fewer make the matrix products slow, more leave the processor's cache."""
 
 BLOCK = 512
 """Channels of the result that are computed together."""
+
+FEW = 32
+"""Channels whose kernels are laid out together."""
 
 WORTH = 128 * 128
 """Channels in x channels out (x taps of the depth) from which on the transforms cost less than they save."""
@@ -85,6 +90,10 @@ SCHEMES = {
 }
 """By how much the picture is enlarged before it is convolved."""
 
+ONE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+PLAIN = Scheme.of(ONE, ONE, [[1.0, 1.0, 1.0]])
+"""Tap by tap. Nothing is saved, but torch's own convolution lays kernels out anew for each call, beside the others."""
+
 
 class Scratch:
     """Memory for what is computed on the way, kept from call to call: fresh memory costs more than the sums do.
@@ -95,12 +104,17 @@ class Scratch:
     def __init__(self) -> None:
         self._kept: dict[str, Tensor] = {}
 
-    def take(self, name: str, *shape: int) -> Tensor:
-        """A float32 array with anything in it; the one that was taken before under `name` is lost."""
+    def take(self, name: str, *shape: int, second: bool = False) -> Tensor:
+        """A float32 array with anything in it; the one that was taken before under `name` is lost.
+
+        The `second` half of a name is kept apart from anything of at most its size that is taken after it.
+        """
         size = math.prod(shape)
-        if name not in self._kept or len(self._kept[name]) < size:
-            self._kept[name] = torch.empty(size)
-        return self._kept[name][:size].view(shape)
+        needed = 2 * size if second else size
+        if name not in self._kept or len(self._kept[name]) < needed:
+            self._kept[name] = torch.empty(needed)
+        kept = self._kept[name]
+        return kept[len(kept) // 2 :][:size].view(shape) if second else kept[:size].view(shape)
 
 
 class Conv(nn.Module):
@@ -108,7 +122,7 @@ class Conv(nn.Module):
 
     Takes (B, C, H, W), or (B, C, D, H, W) where `volume`; gives O channels and H and W times `enlarge` (depth is never
     enlarged), a leaky ReLU of `slope` applied where there is one. Once folded, sides must be multiples of 4 where
-    nothing is enlarged, memory is channels last, and the samples of a batch are computed one by one: the batch changes
+    nothing is enlarged nor `small`, memory is channels last, and the samples of a batch are computed one by one: the batch changes
     no bit.
     """
 
@@ -126,10 +140,17 @@ class Conv(nn.Module):
         enlarge: int = 1,
         slope: float | None = None,
         small: bool = False,
+        kernels: str = "kernels",
+        result: str | None = None,
     ) -> None:
-        """A `small` picture has too few tiles to pay for transformed kernels."""
+        """A `small` picture has too few tiles to pay for transformed kernels: each tap is one product of matrices.
+
+        Transformed `kernels` have a name in scratch, another one than those that pictures come from meanwhile; so has a
+        `result` that is needed no longer when the next one of this name is computed.
+        """
         super().__init__()
         self.volume, self.enlarge, self.slope, self.small = volume, enlarge, slope, small
+        self._names = kernels, result
         self.weight = nn.Parameter(torch.empty(outputs, inputs, *(3,) * (3 if volume else 2)))
         self.bias = nn.Parameter(torch.empty(outputs))
         self.scratch: Scratch | None = None
@@ -138,59 +159,77 @@ class Conv(nn.Module):
         """Exchange the kernels for what the scheme wants, where it pays. They stay as large as they were."""
         outputs, inputs = self.weight.shape[:2]
         taps = self.weight.detach().view(outputs, inputs, -1, 9).permute(2, 3, 1, 0)
-        if self.enlarge == 1 and (self.small or inputs * outputs * len(taps) < WORTH):
+        if self.enlarge == 1 and inputs * outputs * len(taps) < WORTH:
             return
-        scheme = SCHEMES[self.enlarge]
+        scheme = PLAIN if self.small else SCHEMES[self.enlarge]
         both = torch.kron(scheme.kernel, scheme.kernel)
-        if self.enlarge > 1:
-            taps = torch.einsum("pk,dkco->dpco", both, taps.double()).float()
-        self.register_buffer("taps", taps.contiguous(), persistent=False)
+        laid = torch.empty(taps.shape)
+        # A few channels at a time, for what is twice as precise is twice as large.
+        for few, out in zip(taps.split(FEW, 2), laid.split(FEW, 2), strict=True):
+            out.copy_(few if self.enlarge == 1 else torch.einsum("pk,dkco->dpco", both, few.double()))
+        self.register_buffer("taps", laid, persistent=False)
         del self.weight
         self._step, self._tile = scheme.step, len(scheme.results)
         self._b, self._g, self._a = scheme.samples.float(), both.float(), scheme.results.float()
         self.scratch = scratch
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor | Coming) -> Tensor:
         """The convolution of a batch."""
         if self.scratch is None:
             return self._direct(x)
-        *outer, height, width = x.shape[2:]
-        out = x.new_empty(len(x), *outer, height * self.enlarge, width * self.enlarge, len(self.bias))
+        shape = (len(x), *self._size(x), len(self.bias))
+        out = self._take(self._names[1], *shape) if self._names[1] else torch.empty(shape)
         kernels = self._kernels()
-        for sample, result in zip(x.movedim(1, -1), out, strict=True):
-            for strip in self._strips(sample):
-                self._compute(sample, strip, kernels, result[..., self._rows(strip), :, :])
+        for number, result in enumerate(out):
+            for strip in self._strips(x):
+                self._compute(x, number, strip, kernels, result[..., self._rows(strip), :, :])
         return out.movedim(-1, 1)
 
-    def pieces(self, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    def pieces(self, x: Tensor | Coming) -> Iterator[Piece]:
         """The convolution piece by piece: of which samples, which rows, and they (b, O, [D,] rows, W').
 
         Holds one piece, which is lost when the next one is asked for.
         """
+        *outer, height, width = self._size(x)
         if self.scratch is None:
-            yield slice(0, len(x)), slice(0, x.shape[-2] * self.enlarge), self._direct(x)
+            yield slice(0, len(x)), slice(0, height), self._direct(x)
             return
-        *outer, _, width = x.shape[2:]
         kernels = self._kernels()
-        for number, sample in enumerate(x.movedim(1, -1)):
-            for strip in self._strips(sample):
+        for number in range(len(x)):
+            for strip in self._strips(x):
                 rows = self._rows(strip)
-                size = (*outer, rows.stop - rows.start, width * self.enlarge)
-                out = self.scratch.take("piece", *size, len(self.bias))
-                self._compute(sample, strip, kernels, out)
+                out = self.scratch.take("piece", *outer, rows.stop - rows.start, width, len(self.bias))
+                self._compute(x, number, strip, kernels, out)
                 yield slice(number, number + 1), rows, out.movedim(-1, 0)[None]
 
-    def _direct(self, x: Tensor) -> Tensor:
+    def coming(self, x: Tensor) -> Coming:
+        """The convolution of pictures, computed when it is looked at."""
+        height, width = self._size(x)
+        # Where a piece is scratch, others are made there while this one is still looked at.
+        pieces = (
+            (part, rows, piece if self.scratch is None else piece.clone())
+            for part, rows, piece in self.pieces(x)
+        )
+        return Coming((len(x), len(self.bias), height, width), pieces)
+
+    def _direct(self, x: Tensor | Coming) -> Tensor:
+        x = x.whole() if isinstance(x, Coming) else x
         if self.enlarge > 1:
             x = functional.interpolate(x, scale_factor=(*(1,) * (x.ndim - 4), self.enlarge, self.enlarge))
         convolve = functional.conv3d if self.volume else functional.conv2d
         x = convolve(x.to(self.weight.dtype), self.weight, self.bias, padding=1)
         return x if self.slope is None else functional.leaky_relu_(x, self.slope)
 
-    def _strips(self, sample: Tensor) -> list[range]:
-        """Rows of tiles that are computed together, of a sample ([D,] H, W, C)."""
-        height, width = (n // self._step for n in sample.shape[-3:-1])
-        rows = max(1, COLUMNS // (width * (len(sample) if self.volume else 1)))
+    def _size(self, x: Tensor | Coming) -> tuple[int, ...]:
+        """([D,] H, W) of the result."""
+        *outer, height, width = x.shape[2:]
+        return *outer, height * self.enlarge, width * self.enlarge
+
+    def _strips(self, x: Tensor | Coming) -> list[range]:
+        """Rows of tiles that are computed together."""
+        *outer, height, width = x.shape[2:]
+        height, width = height // self._step, width // self._step
+        rows = max(1, COLUMNS // (width * math.prod(outer)))
         return [range(top, min(top + rows, height)) for top in range(0, height, rows)]
 
     def _rows(self, strip: range) -> slice:
@@ -198,24 +237,24 @@ class Conv(nn.Module):
 
     def _kernels(self) -> Tensor:
         """G of the kernels (taps of the depth, products, C, O). Made for each call: they are four times as large."""
-        if self.enlarge > 1:
+        if self.small or self.enlarge > 1:
             return self.taps
-        out = self._take("kernels", len(self.taps), len(self._g), *self.taps.shape[2:])
+        out = self._take(self._names[0], len(self.taps), len(self._g), *self.taps.shape[2:])
         for taps, kernels in zip(self.taps, out, strict=True):
             torch.mm(self._g, taps.flatten(1), out=kernels.flatten(1))
         return out
 
-    def _compute(self, sample: Tensor, strip: range, kernels: Tensor, out: Tensor) -> None:
-        """Write the rows of `strip` into `out` ([D,] rows, W', O)."""
-        volume, result = (sample, out) if self.volume else (sample[None], out[None])
-        samples = self._spread(volume, strip)
+    def _compute(self, x: Tensor | Coming, number: int, strip: range, kernels: Tensor, out: Tensor) -> None:
+        """Write the rows of `strip` of a sample into `out` ([D,] rows, W', O)."""
+        result = out if self.volume else out[None]
+        samples = self._spread(x, number, strip)
         for start in range(0, len(self.bias), BLOCK):
             block = slice(start, start + BLOCK)
             bias, products = (
                 self.bias[block],
                 self._take("products", *samples.shape[:2], len(self.bias[block])),
             )
-            multiply(samples, kernels[..., block], len(volume), products)
+            multiply(samples, kernels[..., block], len(result), products)
             tiles = self._take("tiles", self._tile**2, samples.shape[1], len(bias))
             self._both(self._a, products, tiles)
             tiles = tiles.view(self._tile, self._tile, len(result), len(strip), -1, len(bias))
@@ -224,14 +263,23 @@ class Conv(nn.Module):
         if self.slope is not None:
             functional.leaky_relu_(out, self.slope)
 
-    def _spread(self, volume: Tensor, strip: range) -> Tensor:
-        """B of the windows in `strip`, (products, columns, C), columns by depth, row, column."""
-        depth, height, width, channels = volume.shape
+    def _spread(self, x: Tensor | Coming, number: int, strip: range) -> Tensor:
+        """B of the windows in `strip` of a sample, (products, columns, C), columns by depth, row, column."""
+        channels, *outer, height, width = x.shape[1:]
         products, side = self._b.shape
         top, stop = strip.start * self._step - 1, strip.stop * self._step + 1
         first, last = max(0, top), min(height, stop)
-        padded = self._take("padded", depth, stop - top, width + 2, channels).zero_()
-        padded[:, first - top : last - top, 1:-1] = volume[:, first:last]
+        # Before any scratch is taken, for what comes is computed in scratch as well.
+        rows = (
+            x.rows(number, first, last)
+            if isinstance(x, Coming)
+            else [x[number].movedim(0, -1)[..., first:last, :, :]]
+        )
+        padded = self._take("padded", math.prod(outer), stop - top, width + 2, channels).zero_()
+        at = first - top
+        for piece in rows:
+            padded[:, at : at + piece.shape[-3], 1:-1] = piece
+            at += piece.shape[-3]
         views = padded.unfold(1, side, self._step).unfold(2, side, self._step).permute(4, 5, 0, 1, 2, 3)
         windows = self._take("windows", *views.shape).copy_(views).view(side * side, -1, channels)
         samples = self._take("samples", products**2, *windows.shape[1:])

@@ -5,6 +5,8 @@ only the depth is summed tap by tap. That is a twelfth of the multiplications of
 Mathieu, Henaff and LeCun 2013, arXiv:1312.5851).
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,6 +16,9 @@ from pipelines.nets.liveportrait_convolution import Scratch, multiply
 TAPS = 7
 TILE = 16
 WINDOW = TILE + TAPS - 1
+
+LAYERS = 4
+"""Layers of the depth that are transformed together, for the memory that this takes on the way."""
 
 
 class WideConv(nn.Module):
@@ -36,12 +41,15 @@ class WideConv(nn.Module):
 
     def fold(self, scratch: Scratch) -> None:
         """Exchange the kernels for their spectra, once they are there: 11 times as large."""
-        # Conjugated, since a network's convolution does not turn its kernel round.
-        spectra = torch.fft.rfft2(self.weight.detach(), s=(WINDOW, WINDOW)).conj()
-        parts = torch.view_as_real(spectra.resolve_conj()).permute(2, 3, 4, 1, 5, 0)
-        self.register_buffer(
-            "spectra", parts.reshape(TAPS, -1, parts.shape[3], 2 * len(self.bias)), persistent=False
-        )
+        outputs, inputs = self.weight.shape[:2]
+        frequencies = (WINDOW, WINDOW // 2 + 1)
+        spectra = torch.empty(TAPS, *frequencies, inputs, 2, outputs)
+        # Tap by tap: on the way, spectra are there several times.
+        for kernels, laid in zip(self.weight.detach().unbind(2), spectra, strict=True):
+            # Conjugated, since a network's convolution does not turn its kernel round.
+            parts = torch.fft.rfft2(kernels, s=(WINDOW, WINDOW)).conj().resolve_conj()
+            laid.copy_(torch.view_as_real(parts).permute(2, 3, 1, 4, 0))
+        self.register_buffer("spectra", spectra.flatten(4).flatten(1, 2), persistent=False)
         del self.weight
         self.scratch = scratch
 
@@ -62,8 +70,10 @@ class WideConv(nn.Module):
         samples = scratch.take("samples", frequencies, depth, 2, across, channels)
         products = scratch.take("products", frequencies, depth * 2 * across, 2 * outputs)
         for top in range(0, height, TILE):
-            spectrum = torch.view_as_real(self._spectrum(sample, top, scratch))
-            samples.copy_(spectrum.view(frequencies, depth, across, channels, 2).permute(0, 1, 4, 2, 3))
+            for few in slices(depth):
+                spectrum = torch.view_as_real(self._spectrum(sample[few], top, scratch))
+                spectrum = spectrum.view(frequencies, -1, across, channels, 2)
+                samples[:, few] = spectrum.permute(0, 1, 4, 2, 3)
             multiply(samples.flatten(1, 3), self.spectra, depth, products)
             real, imaginary = products.view(frequencies, depth, 2, across, 2, outputs).unbind(2)
             spectrum = torch.complex(
@@ -85,3 +95,8 @@ class WideConv(nn.Module):
         windows = scratch.take("windows", *views.shape).copy_(views)
         spectrum: Tensor = torch.fft.rfft2(windows, dim=(0, 1))
         return spectrum
+
+
+def slices(depth: int) -> Iterator[slice]:
+    """The layers that are transformed together."""
+    return (slice(start, min(start + LAYERS, depth)) for start in range(0, depth, LAYERS))

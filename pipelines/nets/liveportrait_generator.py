@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from pipelines.nets.liveportrait_convolution import Conv
 from pipelines.nets.liveportrait_merging import Network
+from pipelines.nets.liveportrait_pieces import Coming
 
 WIDTH, GUIDE, HIDDEN = 512, 256, 128
 SLOPE = 0.2
@@ -22,8 +23,10 @@ EPSILON = 1e-5
 class SpectralConv(Conv):
     """A 3 x 3 convolution whose kernels are divided by their largest singular value, as it was last estimated."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs)
+    def __init__(
+        self, inputs: int, outputs: int, *, kernels: str = "kernels", result: str | None = None
+    ) -> None:
+        super().__init__(inputs, outputs, kernels=kernels, result=result)
         self.weight_orig = self.weight
         del self.weight
         self.register_buffer("weight_u", torch.empty(outputs))
@@ -79,6 +82,11 @@ class Modulated(nn.Module):
         self.modulation.bias = nn.Parameter(torch.cat([gamma.bias + 1, bias]), requires_grad=False)
         del self.mlp_gamma, self.mlp_beta
 
+    def room(self, name: str, shape: tuple[int, ...], *, second: bool = False) -> Tensor | None:
+        """Memory (B, C, H, W), channels last, for what is computed on the way: scratch, or none on cards."""
+        scratch, (batch, channels, *sides) = self.modulation.scratch, shape
+        return scratch and scratch.take(name, batch, *sides, channels, second=second).movedim(-1, 1)
+
     def pieces(
         self, x: Tensor, guide: Tensor, grow: int
     ) -> Iterator[tuple[slice, slice, Tensor, Tensor, Tensor]]:
@@ -86,9 +94,13 @@ class Modulated(nn.Module):
         channels = x.shape[1]
         # Two plain sums: torch's own variance takes five times as long where channels are last.
         mean = x.float().mean((2, 3), keepdim=True)
-        scale = torch.rsqrt((x - mean).square_().mean((2, 3), keepdim=True) + EPSILON)
+        apart = torch.sub(x, mean, out=self.room("left", x.shape)).square_()
+        scale = torch.rsqrt(apart.mean((2, 3), keepdim=True) + EPSILON)
         scale, shift = scale.to(x.dtype), (-mean * scale).to(x.dtype)
-        for part, rows, piece in self.modulation.pieces(self.mlp_shared(guide)):
+        shared = cast(Conv, self.mlp_shared[0])
+        # Enlarged, they are larger than kernels are, and need no scratch for them.
+        hidden = shared(guide) if shared.enlarge == 1 else shared.coming(guide)
+        for part, rows, piece in self.modulation.pieces(hidden):
             small = x[part, :, rows.start // grow : rows.stop // grow]
             normed = torch.addcmul(shift[part], small, scale[part])
             if grow > 1:
@@ -103,13 +115,14 @@ class Spade(Modulated):
         """One convolution for gamma and beta, once."""
         self.join(self.mlp_beta.weight, self.mlp_beta.bias)
 
-    def forward(self, x: Tensor, guide: Tensor, grow: int) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W times `grow`)."""
-        out = grown(x, x.shape[1], grow)
-        for part, rows, normed, gamma, beta in self.pieces(x, guide, grow):
-            target = torch.addcmul(beta, normed, gamma, out=out[part, :, rows])
-            functional.leaky_relu_(target, SLOPE)
-        return out
+    def forward(self, x: Tensor, guide: Tensor, grow: int) -> Coming:
+        """(B, C, H, W) -> (B, C, H, W times `grow`), computed when it is looked at."""
+        batch, channels, height, width = x.shape
+        pieces = (
+            (part, rows, functional.leaky_relu_(torch.addcmul(beta, normed, gamma), SLOPE))
+            for part, rows, normed, gamma, beta in self.pieces(x, guide, grow)
+        )
+        return Coming((batch, channels, height * grow, width * grow), pieces)
 
 
 class Shortcut(Modulated):
@@ -122,17 +135,15 @@ class Shortcut(Modulated):
 
     def forward(self, x: Tensor, guide: Tensor, grow: int, after: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, O, H, W times `grow`)."""
-        out = grown(x, len(after), grow)
+        batch, _, height, width = x.shape
+        size = (batch, len(after), height * grow, width * grow)
+        out = self.room("right", size, second=True)
+        if out is None:
+            out = x.new_empty(batch, *size[2:], len(after)).movedim(-1, 1)
         for part, rows, normed, gamma, beta in self.pieces(x, guide, grow):
             straight = functional.linear((normed * gamma).movedim(1, -1), after)
             torch.add(straight.movedim(-1, 1), beta, out=out[part, :, rows])
         return out
-
-
-def grown(x: Tensor, channels: int, grow: int) -> Tensor:
-    """Room for a result, channels last."""
-    batch, _, height, width = x.shape
-    return x.new_empty(batch, height * grow, width * grow, channels).movedim(-1, 1)
 
 
 class Block(nn.Module):
@@ -142,8 +153,11 @@ class Block(nn.Module):
         super().__init__()
         middle = min(inputs, outputs)
         self.grow = grow
+        # Where normed pictures are larger than kernels, they are convolved as they come.
+        self.flowing = inputs < WIDTH
         self.norm_0 = Spade(inputs, guide_grow)
-        self.conv_0 = SpectralConv(inputs, middle)
+        kernels = "kernels of what comes" if self.flowing else "kernels"
+        self.conv_0 = SpectralConv(inputs, middle, kernels=kernels, result="right")
         self.norm_1 = Spade(middle, guide_grow)
         self.conv_1 = SpectralConv(middle, outputs)
         if inputs != outputs:
@@ -159,9 +173,11 @@ class Block(nn.Module):
         """(B, inputs, H, W) -> (B, outputs, H, W times `grow`)."""
         own = hasattr(self, "conv_s")
         shortcut = self.norm_s(x, guide, self.grow, self.conv_s.weight) if own else x
-        y = self.conv_0(self.norm_0(x, guide, self.grow))
-        y = self.conv_1(self.norm_1(y, guide, 1))
-        result: Tensor = y.add_(shortcut)
+        normed = self.norm_0(x, guide, self.grow)
+        y = self.conv_0(normed if self.flowing else normed.whole(self.norm_0.room("left", normed.shape)))
+        normed = self.norm_1(y, guide, 1)
+        y = normed.whole(self.norm_1.room("left", normed.shape))
+        result: Tensor = self.conv_1(y).add_(shortcut)
         return result
 
 

@@ -54,14 +54,18 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = pairwise((GIVEN, 64, 128, 256, 512, 1024))
-        convs = (Conv(a, b, volume=True, slope=0.0, small=b >= 512) for a, b in widths)
+        convs = (
+            Conv(a, b, volume=True, slope=0.0, small=b >= 512, result="right" if a == GIVEN else None)
+            for a, b in widths
+        )
         self.down_blocks = nn.ModuleList(ConvNorm(conv) for conv in convs)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """All resolutions, the finest first."""
-        levels = [x]
+        """All coarser resolutions, the finest first."""
+        levels: list[Tensor] = []
         for block in self.down_blocks:
-            levels.append(functional.avg_pool3d(block(levels[-1]), (1, 2, 2)))
+            x = functional.avg_pool3d(block(x), (1, 2, 2))
+            levels.append(x)
         return levels
 
 
@@ -69,33 +73,35 @@ class Decoder(ConvNorm):
     """From coarse to fine, each resolution beside what the encoder had there; then one more convolution."""
 
     def __init__(self) -> None:
-        super().__init__(Conv(WIDTH, WIDTH, volume=True, slope=0.0))
-        widths, skips = pairwise((1024, 512, 256, 128, 64, 32)), (0, 512, 256, 128, 64)
+        super().__init__(Conv(WIDTH, WIDTH, volume=True, slope=0.0, result="right"))
+        widths, skips = pairwise((1024, 512, 256, 128, 64, WIDTH - GIVEN)), (0, 512, 256, 128, 64)
         convs = (
             Conv(a + skip, b, volume=True, enlarge=2, slope=0.0)
             for (a, b), skip in zip(widths, skips, strict=True)
         )
         self.up_blocks = nn.ModuleList(ConvNorm(conv) for conv in convs)
 
-    def joined(self, levels: list[Tensor]) -> Tensor:
-        """All resolutions up to the finest in one; takes them from the list."""
+    def join(self, levels: list[Tensor], room: Tensor) -> None:
+        """Put all coarser resolutions before the finest, the last channels of `room`; takes them from the list."""
         x = levels.pop()
-        for block in self.up_blocks:
+        *blocks, last = self.up_blocks
+        for block in blocks:
             x = torch.cat([block(x), levels.pop()], dim=1)
-        return x
+        room[:, : WIDTH - GIVEN] = last(x)
 
 
 class Hourglass(nn.Module):
-    """(B, 110, 16, 64, 64) -> (B, 142, 16, 64, 64)."""
+    """(B, 142, 16, 64, 64), of which it sees the last 110 channels and writes the first 32 -> the same."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = Encoder()
         self.decoder = Decoder()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, room: Tensor) -> Tensor:
         """There and back."""
-        result: Tensor = self.decoder(self.decoder.joined(self.encoder(x)))
+        self.decoder.join(self.encoder(room[:, WIDTH - GIVEN :]), room)
+        result: Tensor = self.decoder(room)
         return result
 
 
@@ -126,16 +132,26 @@ class DenseMotion(nn.Module):
         return where, torch.sigmoid(self.visible(given))
 
     def arrange(self, source: Source, points: Tensor) -> Tensor:
-        """What the hourglass sees, (B, 110, 16, 64, 64): for each point its heat, and the feature moved with it."""
-        rows = points.new_zeros(len(points), POINTS + 1, 1 + COMPRESSED, *VOLUME)
+        """What the hourglass sees: for each point its heat, and the feature moved with it.
+
+        They are the last 110 channels of (B, 142, 16, 64, 64), channels last, so that nobody has to put more before them.
+        """
+        rows = self.room("right", (len(points), POINTS + 1, 1 + COMPRESSED, *VOLUME), points)
+        rows[:, 0, 0] = 0
         rows[:, 0, 1:] = source.still
         rows[:, 1:, 0] = heat(points).sub_(source.heat)
         compressed = source.compressed.expand(len(points), *source.compressed.shape[1:])
         for sample, shifts, row in zip(compressed, source.points - points, rows, strict=True):
             for shift, target in zip(shifts, row[1:, 1:], strict=True):
                 target.copy_(shifted(sample, shift))
-        given = rows.flatten(1, 2).to(self.compress.weight.dtype)
-        return given.contiguous(memory_format=torch.channels_last_3d)
+        room = self.room("left", (len(rows), *VOLUME, WIDTH), self.compress.weight).movedim(-1, 1)
+        room[:, WIDTH - GIVEN :] = rows.flatten(1, 2)
+        return room
+
+    def room(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Memory for what is computed on the way: on processors scratch, where convolutions have theirs."""
+        scratch = self.mask.scratch
+        return scratch.take(name, *shape) if scratch else like.new_empty(shape)
 
     def visible(self, given: Tensor) -> Tensor:
         """The occlusion's convolution (B, 1, 64, 64), float32: its taps as channels, put where they belong."""

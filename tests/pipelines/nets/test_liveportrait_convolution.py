@@ -93,10 +93,14 @@ def test_two_convolutions_share_their_scratch() -> None:
     )
 
 
-@pytest.mark.parametrize("conv", [Conv(16, 16), Conv(128, 512, small=True)])
-def test_what_does_not_pay_stays_as_it_is(conv: Conv) -> None:
-    filled(conv)
-    x = torch.randn(1, conv.weight.shape[1], 3, 7)
+def test_small_volumes_of_any_sides() -> None:
+    conv = filled(Conv(64, 520, volume=True, small=True, slope=0.0))
+    expected, found = both_ways(conv, torch.randn(2, 64, 4, 3, 5))
+    torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
+
+
+def test_what_does_not_pay_stays_as_it_is() -> None:
+    conv, x = filled(Conv(16, 16)), torch.randn(1, 16, 3, 7)
     expected = conv(x)
     conv.fold(Scratch())
     assert torch.equal(conv(x), expected)

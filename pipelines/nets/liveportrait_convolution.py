@@ -122,8 +122,8 @@ class Conv(nn.Module):
 
     Takes (B, C, H, W), or (B, C, D, H, W) where `volume`; gives O channels and H and W times `enlarge` (depth is never
     enlarged), a leaky ReLU of `slope` applied where there is one. Once folded, sides must be multiples of 4 where
-    nothing is enlarged nor `small`, memory is channels last, and the samples of a batch are computed one by one: the batch
-    changes no bit.
+    nothing is enlarged nor `small`, memory is channels last, and the samples of a batch are computed one by one: the
+    batch changes no bit.
     """
 
     weight: Tensor

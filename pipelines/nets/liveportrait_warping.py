@@ -134,7 +134,8 @@ class DenseMotion(nn.Module):
     def arrange(self, source: Source, points: Tensor) -> Tensor:
         """What the hourglass sees: for each point its heat, and the feature moved with it.
 
-        They are the last 110 channels of (B, 142, 16, 64, 64), channels last: others are put before them without a copy.
+        They are the last 110 channels of (B, 142, 16, 64, 64), channels last, so that others are put before
+        them without a copy.
         """
         rows = self.room("right", (len(points), POINTS + 1, 1 + COMPRESSED, *VOLUME), points)
         rows[:, 0, 0] = 0

@@ -123,17 +123,18 @@ class Conv(nn.Module):
         slope: float | None = None,
         small: bool = False,
         flowing: bool = False,
+        kernels: str = "left",
         result: str | None = None,
     ) -> None:
         """A `small` picture has too few tiles to pay for transformed kernels: each tap is one product of matrices.
 
-        Transformed kernels are at the back of "left" in scratch; those of a `flowing` convolution, of what comes, at
-        its front, for what it comes from has its own. A `result` has a name in scratch where it is needed no longer
+        Transformed `kernels` are at the back of their name in scratch; those of a `flowing` convolution, of what comes,
+        at its front, for what it comes from has its own. A `result` has a name in scratch where it is needed no longer
         when the next one of this name is computed.
         """
         super().__init__()
         self.volume, self.enlarge, self.slope, self.small = volume, enlarge, slope, small
-        self._flowing, self._result = flowing, result
+        self._flowing, self._kept, self._result = flowing, kernels, result
         self.weight = nn.Parameter(torch.empty(outputs, inputs, *(3,) * (3 if volume else 2)))
         self.bias = nn.Parameter(torch.empty(outputs))
         self.scratch: Scratch | None = None
@@ -223,7 +224,7 @@ class Conv(nn.Module):
         if self.small or self.enlarge > 1:
             return self.taps
         out = cast(Scratch, self.scratch).take(
-            "left", len(self.taps), len(self._g), *self.taps.shape[2:], back=not self._flowing
+            self._kept, len(self.taps), len(self._g), *self.taps.shape[2:], back=not self._flowing
         )
         for taps, kernels in zip(self.taps, out, strict=True):
             torch.mm(self._g, taps.flatten(1), out=kernels.flatten(1))

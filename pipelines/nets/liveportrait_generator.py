@@ -121,7 +121,7 @@ class Spade(Modulated):
         """(B, C, H, W) -> (B, C, H, W times `grow`), computed when it is looked at."""
         batch, channels, height, width = x.shape
         pieces = (
-            (part, rows, functional.leaky_relu_(torch.addcmul(beta, normed, gamma), SLOPE))
+            (part, rows, functional.leaky_relu_(torch.addcmul(beta, normed, gamma, out=normed), SLOPE))
             for part, rows, normed, gamma, beta in self.pieces(x, guide, grow)
         )
         return Coming((batch, channels, height * grow, width * grow), pieces)
@@ -143,7 +143,7 @@ class Shortcut(Modulated):
         if out is None:
             out = x.new_empty(batch, *size[2:], len(after)).movedim(-1, 1)
         for part, rows, normed, gamma, beta in self.pieces(x, guide, grow):
-            straight = functional.linear((normed * gamma).movedim(1, -1), after)
+            straight = functional.linear(normed.mul_(gamma).movedim(1, -1), after)
             torch.add(straight.movedim(-1, 1), beta, out=out[part, :, rows])
         return out
 
@@ -175,9 +175,13 @@ class Block(nn.Module):
         own = hasattr(self, "conv_s")
         shortcut = self.norm_s(x, guide, self.grow, self.conv_s.weight) if own else x
         normed = self.norm_0(x, guide, self.grow)
-        y = self.conv_0(normed if self.grow > 1 else normed.whole(self.norm_0.room("left", normed.shape)))
+        y = self.conv_0(
+            normed if self.grow > 1 else normed.whole(self.norm_0.room("right", normed.shape, back=True))
+        )
         normed = self.norm_1(y, guide, 1)
-        y = normed.whole(self.norm_1.room("left", normed.shape))
+        # The back of "right" is where a shortcut of its own is; without one, that place is free.
+        room = self.norm_1.room("left" if own else "right", normed.shape, back=not own)
+        y = normed.whole(room)
         result: Tensor = self.conv_1(y).add_(shortcut)
         return result
 

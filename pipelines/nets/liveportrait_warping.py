@@ -54,7 +54,10 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         widths = pairwise((GIVEN, 64, 128, 256, 512, 1024))
-        convs = (Conv(a, b, volume=True, slope=0.0, small=b >= 512, result="right") for a, b in widths)
+        convs = (
+            Conv(a, b, volume=True, slope=0.0, small=b >= 512, kernels="even", result="right")
+            for a, b in widths
+        )
         self.down_blocks = nn.ModuleList(ConvNorm(conv) for conv in convs)
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -70,7 +73,7 @@ class Decoder(ConvNorm):
     """From coarse to fine, each resolution beside what the encoder had there; then one more convolution."""
 
     def __init__(self) -> None:
-        super().__init__(Conv(WIDTH, WIDTH, volume=True, slope=0.0, result="right"))
+        super().__init__(Conv(WIDTH, WIDTH, volume=True, slope=0.0, kernels="even", result="right"))
         widths, skips = pairwise((1024, 512, 256, 128, 64, WIDTH - GIVEN)), (0, 512, 256, 128, 64)
         convs = (
             Conv(a + skip, b, volume=True, enlarge=2, slope=0.0, result="right")

@@ -78,11 +78,13 @@ class LivePortrait:
         import torch
 
         drawn = np.empty((len(keypoints), DRAWN, DRAWN, 3), np.uint8)
+        # Loaded before the warp computes: for a moment weights are there twice, in part.
+        generator = self._generator
         for part in self._parts(len(keypoints)):
             with torch.no_grad():
                 warped = self._warping(portrait[part], self._tensor(keypoints[part]))
                 # Cut off, not rounded, as in the published system.
-                pictures = (self._generator(warped) * 255).to(torch.uint8)
+                pictures = (generator(warped) * 255).to(torch.uint8)
                 drawn[part] = pictures.movedim(1, -1).cpu().numpy()
         return drawn
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from memory.oom import release
 from pipelines.errors import WeightsBroken
 from pipelines.nets.liveportrait_appearance import AppearanceExtractor
-from pipelines.nets.liveportrait_convolution import Scratch
 from pipelines.nets.liveportrait_generator import Generator
 from pipelines.nets.liveportrait_merging import ready
 from pipelines.nets.liveportrait_motion import MotionExtractor
 from pipelines.nets.liveportrait_retargeting import WIDTHS, Perceptron
+from pipelines.nets.liveportrait_scratch import Scratch
 from pipelines.nets.liveportrait_warping import WarpingModule
 from pipelines.nets.weights import fill, read
 
@@ -68,10 +68,20 @@ def retargeting(files: Files) -> dict[str, Perceptron]:
 
 
 def _network(make: Callable[[], NetworkT], path: Path, place: Place) -> NetworkT:
-    # The network alone holds the file's tensors, so that each is let go when what it becomes is there.
-    network = _filled(make, read(path, mapped=False), path.name)
-    ready(network, place.scratch if place.device.type == "cpu" else None)
-    # What was let go lies between what stays; few of the large arrays to come would fit there.
+    network = _filled(make, read(path), path.name)
+
+    def refill(name: str, part: nn.Module) -> None:
+        # From the file mapped anew: pages that were looked at before are not held beside what became of them.
+        start = f"{name}."
+        found = {key.removeprefix(start): value for key, value in read(path).items() if key.startswith(start)}
+        part.load_state_dict(found, assign=True)
+        part.requires_grad_(False)
+
+    if place.device.type == "cpu":
+        ready(network, place.scratch, refill)
+    else:
+        ready(network)
+    # Before what is large comes and is put between what stays.
     release()
     return network.to(place.device, torch.float16 if place.half else torch.float32)
 

@@ -19,7 +19,7 @@ class Residual(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm3d(CHANNELS)
-        self.conv1 = Conv(CHANNELS, CHANNELS, volume=True, slope=0.0)
+        self.conv1 = Conv(CHANNELS, CHANNELS, volume=True, slope=0.0, result="right")
         self.norm2 = nn.BatchNorm3d(CHANNELS)
         self.conv2 = Conv(CHANNELS, CHANNELS, volume=True)
 
@@ -44,7 +44,9 @@ class AppearanceExtractor(Network):
     def __init__(self) -> None:
         super().__init__()
         self.first = ConvNorm(Conv(3, 64, slope=0.0))
-        self.down_blocks = nn.ModuleList(ConvNorm(Conv(a, b, slope=0.0)) for a, b in ((64, 128), (128, 256)))
+        self.down_blocks = nn.ModuleList(
+            ConvNorm(Conv(a, b, slope=0.0, result="right")) for a, b in ((64, 128), (128, 256))
+        )
         self.second = nn.Conv2d(256, CHANNELS * DEPTH, 1)
         self.resblocks_3d = nn.Module()
         for i in range(6):

@@ -19,12 +19,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.nets.liveportrait_pieces import Coming, Piece
+from pipelines.nets.liveportrait_scratch import Scratch, own_memory
 
 COLUMNS = 128
 """Tiles that are computed together: fewer make the matrix products slow, more leave the processor's cache."""
 
 BLOCK = 512
 """Channels of the result that are computed together."""
+
+SOME = 128
+"""Channels whose samples are combined together."""
 
 FEW = 32
 """Channels whose kernels are laid out together."""
@@ -95,28 +99,6 @@ PLAIN = Scheme.of(ONE, ONE, [[1.0, 1.0, 1.0]])
 """Tap by tap. Nothing is saved, but torch's own convolution lays kernels out anew for each call, beside the others."""
 
 
-class Scratch:
-    """Memory for what is computed on the way, kept from call to call: fresh memory costs more than the sums do.
-
-    A network shares one among its convolutions, so it computes for one thread at a time.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[str, Tensor] = {}
-
-    def take(self, name: str, *shape: int, second: bool = False) -> Tensor:
-        """A float32 array with anything in it; the one that was taken before under `name` is lost.
-
-        The `second` half of a name is kept apart from anything of at most its size that is taken after it.
-        """
-        size = math.prod(shape)
-        needed = 2 * size if second else size
-        if name not in self._kept or len(self._kept[name]) < needed:
-            self._kept[name] = torch.empty(needed)
-        kept = self._kept[name]
-        return kept[len(kept) // 2 :][:size].view(shape) if second else kept[:size].view(shape)
-
-
 class Conv(nn.Module):
     """A 3 x 3 (x 3) convolution, padded by 1 with zeros, of a picture or volume enlarged by repetition.
 
@@ -140,17 +122,19 @@ class Conv(nn.Module):
         enlarge: int = 1,
         slope: float | None = None,
         small: bool = False,
-        kernels: str = "kernels",
+        flowing: bool = False,
+        kernels: str = "left",
         result: str | None = None,
     ) -> None:
         """A `small` picture has too few tiles to pay for transformed kernels: each tap is one product of matrices.
 
-        Transformed `kernels` have a name in scratch, another one than those that pictures come from meanwhile; so has a
-        `result` that is needed no longer when the next one of this name is computed.
+        Transformed `kernels` are at the back of their name in scratch; those of a `flowing` convolution, of what comes,
+        at its front, for what it comes from has its own. A `result` has a name in scratch where it is needed no longer
+        when the next one of this name is computed.
         """
         super().__init__()
         self.volume, self.enlarge, self.slope, self.small = volume, enlarge, slope, small
-        self._names = kernels, result
+        self._flowing, self._kept, self._result = flowing, kernels, result
         self.weight = nn.Parameter(torch.empty(outputs, inputs, *(3,) * (3 if volume else 2)))
         self.bias = nn.Parameter(torch.empty(outputs))
         self.scratch: Scratch | None = None
@@ -163,9 +147,9 @@ class Conv(nn.Module):
             return
         scheme = PLAIN if self.small else SCHEMES[self.enlarge]
         both = torch.kron(scheme.kernel, scheme.kernel)
-        laid = torch.empty(taps.shape)
+        laid = own_memory(*taps.shape)
         # A few channels at a time, for what is twice as precise is twice as large.
-        for few, out in zip(taps.split(FEW, 2), laid.split(FEW, 2), strict=True):
+        for few, out in zip(torch.split(taps, FEW, 2), torch.split(laid, FEW, 2), strict=True):
             out.copy_(few if self.enlarge == 1 else torch.einsum("pk,dkco->dpco", both, few.double()))
         self.register_buffer("taps", laid, persistent=False)
         del self.weight
@@ -178,7 +162,7 @@ class Conv(nn.Module):
         if self.scratch is None:
             return self._direct(x)
         shape = (len(x), *self._size(x), len(self.bias))
-        out = self._take(self._names[1], *shape) if self._names[1] else torch.empty(shape)
+        out = self._take(self._result, *shape) if self._result else torch.empty(shape)
         kernels = self._kernels()
         for number, result in enumerate(out):
             for strip in self._strips(x):
@@ -239,7 +223,9 @@ class Conv(nn.Module):
         """G of the kernels (taps of the depth, products, C, O). Made for each call: they are four times as large."""
         if self.small or self.enlarge > 1:
             return self.taps
-        out = self._take(self._names[0], len(self.taps), len(self._g), *self.taps.shape[2:])
+        out = cast(Scratch, self.scratch).take(
+            self._kept, len(self.taps), len(self._g), *self.taps.shape[2:], back=not self._flowing
+        )
         for taps, kernels in zip(self.taps, out, strict=True):
             torch.mm(self._g, taps.flatten(1), out=kernels.flatten(1))
         return out
@@ -281,9 +267,14 @@ class Conv(nn.Module):
             padded[:, at : at + piece.shape[-3], 1:-1] = piece
             at += piece.shape[-3]
         views = padded.unfold(1, side, self._step).unfold(2, side, self._step).permute(4, 5, 0, 1, 2, 3)
-        windows = self._take("windows", *views.shape).copy_(views).view(side * side, -1, channels)
-        samples = self._take("samples", products**2, *windows.shape[1:])
-        self._both(self._b, windows, samples)
+        samples = self._take("samples", products**2, math.prod(views.shape[2:-1]), channels)
+        # A few channels at a time, for windows overlap: together they are as large as what comes of them.
+        for some in range(0, channels, SOME):
+            part = views[..., some : some + SOME]
+            windows = self._take("windows", *part.shape).copy_(part).view(side * side, -1, part.shape[-1])
+            spread = self._take("spread", products**2, *windows.shape[1:])
+            self._both(self._b, windows, spread)
+            samples[..., some : some + SOME] = spread
         return samples
 
     def _both(self, matrix: Tensor, x: Tensor, out: Tensor) -> None:

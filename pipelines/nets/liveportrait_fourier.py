@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.nets.liveportrait_convolution import Scratch, multiply
+from pipelines.nets.liveportrait_convolution import multiply
+from pipelines.nets.liveportrait_scratch import Scratch, own_memory
 
 TAPS = 7
 TILE = 16
 WINDOW = TILE + TAPS - 1
 
-LAYERS = 4
+LAYERS = 2
 """Layers of the depth that are transformed together, for the memory that this takes on the way."""
 
 
@@ -25,7 +26,7 @@ class WideConv(nn.Module):
     """A 7 x 7 x 7 convolution of a volume (B, C, D, H, W), padded by 3 with zeros.
 
     Once folded, sides must be multiples of 16, and the samples of a batch are computed one by one.
-    Holds 3 times the volume while it runs.
+    Holds the volume once more while it runs.
     """
 
     weight: Tensor
@@ -43,7 +44,7 @@ class WideConv(nn.Module):
         """Exchange the kernels for their spectra, once they are there: 11 times as large."""
         outputs, inputs = self.weight.shape[:2]
         frequencies = (WINDOW, WINDOW // 2 + 1)
-        spectra = torch.empty(TAPS, *frequencies, inputs, 2, outputs)
+        spectra = own_memory(TAPS, *frequencies, inputs, 2, outputs)
         # Tap by tap: on the way, spectra are there several times.
         for kernels, laid in zip(self.weight.detach().unbind(2), spectra, strict=True):
             # Conjugated, since a network's convolution does not turn its kernel round.
@@ -67,7 +68,7 @@ class WideConv(nn.Module):
         depth, height, width, channels = sample.shape
         across, frequencies, outputs = width // TILE, self.spectra.shape[1], len(self.bias)
         # Real and imaginary parts are rows of their own, so that every product of matrices is a real one.
-        samples = scratch.take("samples", frequencies, depth, 2, across, channels)
+        samples = scratch.take("left", frequencies, depth, 2, across, channels)
         products = scratch.take("products", frequencies, depth * 2 * across, 2 * outputs)
         for top in range(0, height, TILE):
             for few in slices(depth):

@@ -24,9 +24,9 @@ class SpectralConv(Conv):
     """A 3 x 3 convolution whose kernels are divided by their largest singular value, as it was last estimated."""
 
     def __init__(
-        self, inputs: int, outputs: int, *, kernels: str = "kernels", result: str | None = None
+        self, inputs: int, outputs: int, *, flowing: bool = False, result: str | None = None
     ) -> None:
-        super().__init__(inputs, outputs, kernels=kernels, result=result)
+        super().__init__(inputs, outputs, flowing=flowing, result=result)
         self.weight_orig = self.weight
         del self.weight
         self.register_buffer("weight_u", torch.empty(outputs))
@@ -82,10 +82,12 @@ class Modulated(nn.Module):
         self.modulation.bias = nn.Parameter(torch.cat([gamma.bias + 1, bias]), requires_grad=False)
         del self.mlp_gamma, self.mlp_beta
 
-    def room(self, name: str, shape: tuple[int, ...], *, second: bool = False) -> Tensor | None:
+    def room(self, name: str, shape: tuple[int, ...], *, back: bool = False) -> Tensor | None:
         """Memory (B, C, H, W), channels last, for what is computed on the way: scratch, or none on cards."""
-        scratch, (batch, channels, *sides) = self.modulation.scratch, shape
-        return scratch and scratch.take(name, batch, *sides, channels, second=second).movedim(-1, 1)
+        if self.modulation.scratch is None:
+            return None
+        batch, channels, *sides = shape
+        return self.modulation.scratch.take(name, batch, *sides, channels, back=back).movedim(-1, 1)
 
     def pieces(
         self, x: Tensor, guide: Tensor, grow: int
@@ -94,7 +96,7 @@ class Modulated(nn.Module):
         channels = x.shape[1]
         # Two plain sums: torch's own variance takes five times as long where channels are last.
         mean = x.float().mean((2, 3), keepdim=True)
-        apart = torch.sub(x, mean, out=self.room("left", x.shape)).square_()
+        apart = torch.sub(x, mean, out=self.room("left", x.shape, back=True)).square_()
         scale = torch.rsqrt(apart.mean((2, 3), keepdim=True) + EPSILON)
         scale, shift = scale.to(x.dtype), (-mean * scale).to(x.dtype)
         shared = cast(Conv, self.mlp_shared[0])
@@ -119,7 +121,7 @@ class Spade(Modulated):
         """(B, C, H, W) -> (B, C, H, W times `grow`), computed when it is looked at."""
         batch, channels, height, width = x.shape
         pieces = (
-            (part, rows, functional.leaky_relu_(torch.addcmul(beta, normed, gamma), SLOPE))
+            (part, rows, functional.leaky_relu_(torch.addcmul(beta, normed, gamma, out=normed), SLOPE))
             for part, rows, normed, gamma, beta in self.pieces(x, guide, grow)
         )
         return Coming((batch, channels, height * grow, width * grow), pieces)
@@ -137,11 +139,11 @@ class Shortcut(Modulated):
         """(B, C, H, W) -> (B, O, H, W times `grow`)."""
         batch, _, height, width = x.shape
         size = (batch, len(after), height * grow, width * grow)
-        out = self.room("right", size, second=True)
+        out = self.room("right", size, back=True)
         if out is None:
             out = x.new_empty(batch, *size[2:], len(after)).movedim(-1, 1)
         for part, rows, normed, gamma, beta in self.pieces(x, guide, grow):
-            straight = functional.linear((normed * gamma).movedim(1, -1), after)
+            straight = functional.linear(normed.mul_(gamma).movedim(1, -1), after)
             torch.add(straight.movedim(-1, 1), beta, out=out[part, :, rows])
         return out
 
@@ -149,17 +151,16 @@ class Shortcut(Modulated):
 class Block(nn.Module):
     """A residual block of modulated norms; where channels change, the shortcut has its own norm and convolution."""
 
-    def __init__(self, inputs: int, outputs: int, *, grow: int = 1, guide_grow: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, *, grow: int = 1, guide_grow: int = 1, result: str) -> None:
+        """The `result` has another name in scratch than what comes in."""
         super().__init__()
         middle = min(inputs, outputs)
         self.grow = grow
-        # Where normed pictures are larger than kernels, they are convolved as they come.
-        self.flowing = inputs < WIDTH
         self.norm_0 = Spade(inputs, guide_grow)
-        kernels = "kernels of what comes" if self.flowing else "kernels"
-        self.conv_0 = SpectralConv(inputs, middle, kernels=kernels, result="right")
+        # Grown pictures are the largest: they are convolved as they come.
+        self.conv_0 = SpectralConv(inputs, middle, flowing=grow > 1, result="right")
         self.norm_1 = Spade(middle, guide_grow)
-        self.conv_1 = SpectralConv(middle, outputs)
+        self.conv_1 = SpectralConv(middle, outputs, result=result)
         if inputs != outputs:
             self.norm_s = Shortcut(inputs, guide_grow)
             self.conv_s = Pointwise(inputs, outputs)
@@ -174,9 +175,13 @@ class Block(nn.Module):
         own = hasattr(self, "conv_s")
         shortcut = self.norm_s(x, guide, self.grow, self.conv_s.weight) if own else x
         normed = self.norm_0(x, guide, self.grow)
-        y = self.conv_0(normed if self.flowing else normed.whole(self.norm_0.room("left", normed.shape)))
+        y = self.conv_0(
+            normed if self.grow > 1 else normed.whole(self.norm_0.room("right", normed.shape, back=True))
+        )
         normed = self.norm_1(y, guide, 1)
-        y = normed.whole(self.norm_1.room("left", normed.shape))
+        # The back of "right" is where a shortcut of its own is; without one, that place is free.
+        room = self.norm_1.room("left" if own else "right", normed.shape, back=not own)
+        y = normed.whole(room)
         result: Tensor = self.conv_1(y).add_(shortcut)
         return result
 
@@ -186,11 +191,11 @@ class Generator(Network):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fc = Conv(GUIDE, WIDTH)
+        self.fc = Conv(GUIDE, WIDTH, result="odd")
         for i in range(6):
-            self.add_module(f"G_middle_{i}", Block(WIDTH, WIDTH))
-        self.up_0 = Block(WIDTH, WIDTH // 2, grow=2, guide_grow=2)
-        self.up_1 = Block(WIDTH // 2, WIDTH // 8, grow=2, guide_grow=4)
+            self.add_module(f"G_middle_{i}", Block(WIDTH, WIDTH, result="odd" if i % 2 else "even"))
+        self.up_0 = Block(WIDTH, WIDTH // 2, grow=2, guide_grow=2, result="even")
+        self.up_1 = Block(WIDTH // 2, WIDTH // 8, grow=2, guide_grow=4, result="odd")
         self.conv_img = nn.Sequential(Conv(WIDTH // 8, 12), nn.PixelShuffle(2))
 
     def forward(self, guide: Tensor) -> Tensor:

@@ -1,14 +1,18 @@
 """What the networks of LivePortrait need less of once their weights are in: norms and factors go into kernels."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from pipelines.nets.liveportrait_convolution import Conv, Scratch
+from pipelines.nets.liveportrait_convolution import Conv
+from pipelines.nets.liveportrait_scratch import Scratch, own_memory
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
+
+LARGE = 2**16
+"""Numbers from which on weights stay out of the C library's heap."""
 
 
 class Network(nn.Module):
@@ -72,16 +76,32 @@ def affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
     return scale, cast(Tensor, norm.bias) - mean * scale
 
 
-def ready(network: NetworkT, scratch: Scratch | None = None) -> NetworkT:
+def ready(
+    network: NetworkT,
+    scratch: Scratch | None = None,
+    refill: Callable[[str, nn.Module], None] | None = None,
+) -> NetworkT:
     """`network`, whose weights are in, as it is used: merged and, with `scratch`, for processors and float32 alone.
 
-    Part after part, so that what one no longer needs is there for the next.
+    Part after part, each of which `refill`, if there is one, gives its weights again by its name.
+    With `scratch`, weights are memory of their own in the end.
     """
-    for part in network.children():
-        for module in reversed(list(part.modules())):  # what is inside before what is around it
-            if isinstance(module, Merging):
-                module.merge()
-        for module in part.modules():
-            if scratch and isinstance(module, Folding):
-                module.fold(scratch)
+    for name, part in network.named_children():
+        if refill:
+            refill(name, part)
+        _ready(part, scratch)
+    if scratch:
+        network.register_forward_pre_hook(lambda *_: scratch.forget())
     return network
+
+
+def _ready(part: nn.Module, scratch: Scratch | None) -> None:
+    for module in reversed(list(part.modules())):  # what is inside before what is around it
+        if isinstance(module, Merging):
+            module.merge()
+    for module in part.modules() if scratch else ():
+        if isinstance(module, Folding):
+            module.fold(cast(Scratch, scratch))
+        for weight in module.parameters(recurse=False):
+            large = weight.numel() >= LARGE
+            weight.data = own_memory(*weight.shape).copy_(weight) if large else weight.clone()

@@ -55,7 +55,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = pairwise((GIVEN, 64, 128, 256, 512, 1024))
         convs = (
-            Conv(a, b, volume=True, slope=0.0, small=b >= 512, result="right" if a == GIVEN else None)
+            Conv(a, b, volume=True, slope=0.0, small=b >= 512, kernels="even", result="right")
             for a, b in widths
         )
         self.down_blocks = nn.ModuleList(ConvNorm(conv) for conv in convs)
@@ -64,7 +64,7 @@ class Encoder(nn.Module):
         """All coarser resolutions, the finest first."""
         levels: list[Tensor] = []
         for block in self.down_blocks:
-            x = functional.avg_pool3d(block(x), (1, 2, 2))
+            x = halved(block(x))
             levels.append(x)
         return levels
 
@@ -73,10 +73,10 @@ class Decoder(ConvNorm):
     """From coarse to fine, each resolution beside what the encoder had there; then one more convolution."""
 
     def __init__(self) -> None:
-        super().__init__(Conv(WIDTH, WIDTH, volume=True, slope=0.0, result="right"))
+        super().__init__(Conv(WIDTH, WIDTH, volume=True, slope=0.0, kernels="even", result="right"))
         widths, skips = pairwise((1024, 512, 256, 128, 64, WIDTH - GIVEN)), (0, 512, 256, 128, 64)
         convs = (
-            Conv(a + skip, b, volume=True, enlarge=2, slope=0.0)
+            Conv(a + skip, b, volume=True, enlarge=2, slope=0.0, result="right")
             for (a, b), skip in zip(widths, skips, strict=True)
         )
         self.up_blocks = nn.ModuleList(ConvNorm(conv) for conv in convs)
@@ -134,8 +134,7 @@ class DenseMotion(nn.Module):
     def arrange(self, source: Source, points: Tensor) -> Tensor:
         """What the hourglass sees: for each point its heat, and the feature moved with it.
 
-        They are the last 110 channels of (B, 142, 16, 64, 64), channels last, so that others are put before
-        them without a copy.
+        They are the last 110 channels of (B, 142, 16, 64, 64), channels last: there is room for what comes before them.
         """
         rows = self.room("right", (len(points), POINTS + 1, 1 + COMPRESSED, *VOLUME), points)
         rows[:, 0, 0] = 0
@@ -158,8 +157,10 @@ class DenseMotion(nn.Module):
         """The occlusion's convolution (B, 1, 64, 64), float32: its taps as channels, put where they belong."""
         kernel, bias = self.occlusion.weight, cast(Tensor, self.occlusion.bias)
         taps = kernel.view(given.shape[1], VOLUME[0], -1).flip(2).transpose(0, 1)
-        maps = (given.movedim(1, -1).flatten(2, 3) @ taps).float().sum(1).mT
-        return functional.fold(maps, VOLUME[1:], kernel.shape[2:], padding=3) + bias.float()
+        maps = taps.new_zeros(len(given), VOLUME[1] * VOLUME[2], taps.shape[-1], dtype=torch.float32)
+        for layer, tap in zip(given.movedim(1, -1).flatten(2, 3).unbind(1), taps, strict=True):
+            maps += layer @ tap
+        return functional.fold(maps.mT, VOLUME[1:], kernel.shape[2:], padding=3) + bias.float()
 
 
 class WarpingModule(Network):
@@ -189,6 +190,12 @@ class WarpingModule(Network):
         flat = warped.flatten(1, 2).to(self.fourth.weight.dtype)
         x: Tensor = self.fourth(self.third(flat.contiguous(memory_format=torch.channels_last)))
         return x.mul_(visible)
+
+
+def halved(x: Tensor) -> Tensor:
+    """`x` (..., H, W), each 2 x 2 pixels as their mean. Torch's own pooling takes a copy where channels are last."""
+    total = x[..., ::2, ::2] + x[..., ::2, 1::2]
+    return total.add_(x[..., 1::2, ::2]).add_(x[..., 1::2, 1::2]).mul_(0.25)
 
 
 def axis(length: int, device: torch.device) -> Tensor:

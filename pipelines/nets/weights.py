@@ -33,15 +33,15 @@ _BROKEN = (
 )
 
 
-def read(path: Path, *, mapped: bool = True) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     """The tensors of a `.pth`, `.bin` or `.safetensors` file by name (nested as they were saved), on the CPU.
 
-    Runs no code of the file. Where `mapped`, holds the file's pages that were looked at until the last tensor is let
-    go; the format of before PyTorch 1.6 cannot be mapped. Otherwise holds the tensors, each by itself.
+    Runs no code of the file. Holds the file's pages that are looked at, mapped from disk; the format of before
+    PyTorch 1.6 cannot be mapped and is held in full.
     Raises WeightsBroken for a file that is truncated, none of ours, or that wants to run code.
     """
     try:
-        found = _read(path, mapped)
+        found = _read(path)
     except _BROKEN as error:
         if is_out_of_memory(error):
             raise
@@ -67,11 +67,11 @@ def fill(module: nn.Module, tensors: Mapping[str, Tensor], name: str) -> None:
         ) from error
 
 
-def _read(path: Path, mapped: bool) -> Any:
+def _read(path: Path) -> Any:
     if path.suffix == ".safetensors":
         return safetensors.torch.load_file(path, device="cpu")
     with path.open("rb") as file:
-        mapped = mapped and file.read(len(_ZIP)) == _ZIP
+        mapped = file.read(len(_ZIP)) == _ZIP
     with warnings.catch_warnings():
         # Old pickles are read, or refused; either way there is nothing to be done about their protocol.
         warnings.simplefilter("ignore", UserWarning)

@@ -4,7 +4,7 @@ from memory.plan import GIB, Cost, Load
 
 _MIB = 2**20
 
-_PROCESSOR = Load(fixed=1.15 * GIB, per_batch_frame=2 * _MIB)
+_PROCESSOR = Load(fixed=1.03 * GIB, per_batch_frame=2 * _MIB)
 """Python, torch, weights, and one frame at work, measured by `tests/bench/bench_liveportrait.py`; the others of a batch
 wait as crops and as pictures."""
 

@@ -86,7 +86,9 @@ def test_appearance(
 def test_warping(files: dict[str, Path], golden: Callable[[str], dict[str, Any]], stream: Any) -> None:
     network, expected, seen = nets.warping(files, PLACE), golden("stage_warping"), {}
     dense = network.dense_motion_network
-    dense.hourglass.register_forward_hook(lambda _, given, result: seen.update(given=given[0], result=result))
+    dense.hourglass.register_forward_hook(
+        lambda _, given, result: seen.update(given=given[0].clone(), result=result)
+    )
     dense.mask.register_forward_hook(lambda _, given, result: seen.update(logits=result))
     dense.register_forward_hook(lambda _, given, result: seen.update(where=result[0], visible=result[1]))
     close(stream[0][:, ::8, ::8, ::16, ::16], expected["feature_probe"], 0)

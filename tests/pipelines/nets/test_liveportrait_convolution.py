@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipelines.nets.liveportrait_convolution import SCHEMES, Conv, Scratch
+from pipelines.nets.liveportrait_convolution import SCHEMES, Conv
 from pipelines.nets.liveportrait_fourier import WideConv
+from pipelines.nets.liveportrait_scratch import Scratch
 
 TOLERANCE = 2e-5
 """A few rounding errors of sums of up to 3,000 products, of results with a spread of 1."""

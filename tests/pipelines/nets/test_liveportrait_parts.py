@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from memory.plan import Load
 from pipelines.animation.portrait.liveportrait_cost import cost
 from pipelines.nets import liveportrait as nets
-from pipelines.nets.liveportrait_convolution import Scratch
 from pipelines.nets.liveportrait_merging import ready
+from pipelines.nets.liveportrait_scratch import Scratch
 from pipelines.nets.liveportrait_warping import DenseMotion, Source, identity, shifted
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}

@@ -266,11 +266,15 @@ def test_a_pose_says_what_it_needs(visit: Visit, queue: JobQueue, tmp_path: Path
         "weights liveportrait --fetch", timeout=PATIENCE_MS
     )
     page.get_by_role("button", name="Points of the expression").click()
-    page.locator("#pose-y input[type=range]").press("ArrowLeft")
-    key = page.locator("#pose-key input, #pose-key textarea")
-    expect(key).to_have_value(re.compile("^1:0,-0.001,0$"))
+    down, key = page.locator("#pose-y input[type=range]"), page.locator("#pose-key input, #pose-key textarea")
+    expect(key).to_be_visible()
+    down.focus()
+    expect(down).to_be_focused()
+    down.press("ArrowLeft")
+    expect(down).to_have_value("-0.001")
+    expect(key).to_have_value("1:0,-0.001,0", timeout=PATIENCE_MS)
     page.locator("#pose-reset").click()
-    expect(key).to_have_value("")
+    expect(key).to_have_value("", timeout=PATIENCE_MS)
     expect(page.locator("#pose-yaw input[type=range]")).to_have_value("0")
 
 

@@ -133,8 +133,10 @@ from memory.devices import device_reader
 read, done = device_reader(), threading.Event()
 reads = 0
 def load():
-    import torch
-    done.set()
+    try:
+        import torch
+    finally:
+        done.set()
 thread = threading.Thread(target=load)
 thread.start()
 while not done.is_set():
@@ -142,8 +144,8 @@ while not done.is_set():
     reads += 1
 print(reads)
 """
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert int(told.stdout) > 1
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert int(told.stdout) > 1, told.stderr
 
 
 def test_a_loaded_torch_without_cuda_uses_no_card(nvml, card, load_torch):

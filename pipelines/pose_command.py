@@ -1,5 +1,6 @@
 """The command `pose`: a portrait posed by hand, as one picture; no job, since there is nothing to resume."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,8 @@ def pose(
         raise BadInput(f"{output.name} is no name for a picture.", f"It may end in {', '.join(_SUFFIXES)}.")
     find(MODEL, settings.weights)
     state_licence(MODEL, console)
+    # Read when torch is loaded: threads that wait for each other would spin, which took several times the CPU time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     pixels = PosingRoom().posed(source, settings)
     # Here: it is loaded by what draws.
     import cv2

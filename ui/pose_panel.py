@@ -94,7 +94,7 @@ class PosePanel:
             yield render.looking()
             try:
                 settings = forms.read(PoseSettings, dict(zip(names, values, strict=True)))
-                picture = await self._desk.pose(source, settings, Path(self._cache))
+                picture = await self._desk.pose(source, settings, Path(self._shown.GRADIO_CACHE))
             except (LongtakeError, OSError) as error:
                 told = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
                 yield render.refusal(told)
@@ -102,10 +102,6 @@ class PosePanel:
             yield render_pictures.posed(str(picture))
 
         return draw
-
-    @property
-    def _cache(self) -> str:
-        return str(self._shown.GRADIO_CACHE)
 
 
 def _named(point: int) -> str:

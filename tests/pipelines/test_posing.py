@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from memory.devices import Device
 from memory.probe import GIB, Hardware, Host
 from pipelines import events, posing
 from pipelines.animation import liveportrait
@@ -95,6 +96,18 @@ def test_nothing_is_loaded_that_would_not_fit(
     monkeypatch.setattr(posing, "probe_hardware", lambda: full)
     told = ask(PosingRoom(), picture, weights)
     assert isinstance(told, events.Failed) and told.code == "not_enough_memory" and not fakes
+
+
+def test_a_card_that_is_too_small_is_told_before_anything_is_loaded(
+    picture: Path, weights: Path, fakes: list[FakePortrait], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Device("cuda", 0, "small", "GPU-a", GIB, GIB)
+    monkeypatch.setattr(
+        posing, "probe_hardware", lambda: Hardware(Host(64 * GIB, 60 * GIB, 64 * GIB), (card,))
+    )
+    told = ask(PosingRoom(), picture, weights)
+    assert isinstance(told, events.Failed) and "device memory" in told.message and not fakes
+    assert isinstance(ask(PosingRoom(), picture, weights, device="cpu"), events.Preview)
 
 
 def test_missing_weights_are_told(picture: Path, tmp_path: Path) -> None:

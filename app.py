@@ -12,10 +12,10 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from pipelines.errors import BadInput, Cancelled, LongtakeError
-from pipelines.nets.finding import anchor
-from ui import passwords
-from ui.passwords import Passwords
-from ui.policy import Policy, gib, is_loopback, sentence
+from pipelines.weights.locate import anchor
+from ui.server import passwords
+from ui.server.passwords import Passwords
+from ui.server.policy import Policy, gib, is_loopback, sentence
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -111,12 +111,13 @@ def _serve(
     jobs_dir: Path, policy: Policy, users: Passwords | None, address: dict[str, Any], *, share: bool
 ) -> None:
     # Only now: Gradio reads the environment on import, and `password` needs none of it.
-    from pipelines.janitor import Janitor
-    from pipelines.queue import JobQueue
-    from ui import metrics, serving
-    from ui.desk import Desk
-    from ui.monitor import Monitor
+    from pipelines.scheduler.janitor import Janitor
+    from pipelines.scheduler.queue import JobQueue
+    from ui import launch
+    from ui.jobs.service import JobService
     from ui.page import build
+    from ui.server import metrics
+    from ui.server.monitor import Monitor
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -124,12 +125,12 @@ def _serve(
     queue = JobQueue(jobs_dir, idle_seconds=_IDLE_SECONDS, max_waiting=policy.max_waiting)
     janitor = Janitor(queue, int(policy.jobs_max_gb * 2**30) if policy.jobs_max_gb else None)
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
-    desk = Desk(queue, policy)
+    desk = JobService(queue, policy)
     monitor.start()
     page = build(desk, monitor, lambda: janitor.notices)
     counts = metrics.JobCounts(jobs_dir)
     try:
-        url = serving.launch(
+        url = launch.launch(
             page,
             policy,
             users,
@@ -144,15 +145,15 @@ def _serve(
         stopping.wait()
     finally:
         stopping.set()
-        serving.stop(queue, page, desk.presence.close, monitor.close, janitor.close)
+        launch.stop(queue, page, desk.presence.close, monitor.close, janitor.close)
 
 
 def _share(page: "gr.Blocks", users: Passwords | None) -> None:
-    from ui import serving
+    from ui import launch
 
     try:
-        link = serving.open_tunnel(page)
-    except serving.NoTunnel as error:
+        link = launch.open_tunnel(page)
+    except launch.NoTunnel as error:
         _say(str(error))
     else:
         who = (

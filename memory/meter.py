@@ -13,7 +13,7 @@ import psutil
 
 from memory.devices import device_reader
 from memory.probe import GIB, probe_host
-from memory.timeline import Reading, Timeline
+from memory.timeline import PeakTimeline, Reading
 
 _log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ __all__ = [
     "Leak",
     "Level",
     "Meter",
+    "PeakTimeline",
     "Reading",
-    "Timeline",
     "_tree_reader",
     "tree_bytes",
     "watch",
@@ -75,7 +75,7 @@ class Meter:
         self._first: Reading | None = None
         self._latest: Reading | None = None
         self._peak: Reading | None = None
-        self.timeline = Timeline()
+        self.timeline = PeakTimeline()
 
     def watch(self, limit_bytes: int, handler: Callable[[Level, Reading], None]) -> None:
         """Call `handler` when the host bytes come near a limit: see `watch` in this module."""

@@ -27,7 +27,7 @@ class Reading:
         )
 
 
-class Timeline:
+class PeakTimeline:
     """At most `capacity` points, however many readings are added; each is the worst of as many readings.
 
     Holds `capacity` small objects.

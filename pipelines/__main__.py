@@ -15,16 +15,17 @@ import cyclopts
 from cyclopts import App, Parameter
 from pydantic import ValidationError
 
-from pipelines import film_folders
-from pipelines.console import Console
+from pipelines.cli import batch as film_folders
+from pipelines.cli.console import Console
+from pipelines.cli.estimate import estimating
+from pipelines.cli.licence import prepare_engine
+from pipelines.cli.options import FLAT, JobsOptions, Options
+from pipelines.cli.pose import pose
+from pipelines.cli.weights import weights
+from pipelines.engines.registry import result_suffixes
 from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
-from pipelines.estimating import estimating
-from pipelines.flags import FLAT, Options, Place
-from pipelines.folders import is_video_folder, videos_in
-from pipelines.jobs import Job
-from pipelines.nets.finding import anchor
-from pipelines.pose_command import pose
-from pipelines.queue import JobQueue
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import (
     AnimateSettings,
     CopySettings,
@@ -34,13 +35,13 @@ from pipelines.settings import (
     Settings,
     TrackSettings,
 )
-from pipelines.stocktaking import prepare_engine, weights
-from pipelines.tasks import result_suffixes
+from pipelines.storage.video_folders import is_video_folder, videos_in
+from pipelines.weights.locate import anchor
 
 app = App(name="python -m pipelines", help="Run videos of any length on whatever memory is there.")
 
 
-_OPTIONS, _PLACE, _SCORE, _COPY = Options(), Place(), ScoreSettings(), CopySettings()
+_OPTIONS, _PLACE, _SCORE, _COPY = Options(), JobsOptions(), ScoreSettings(), CopySettings()
 _INPAINT, _TRACK, _ANIMATE = InpaintSettings(), TrackSettings(), AnimateSettings()
 _ONE_MASK_HELP = (
     "What to remove, white on black: one picture for all frames; a folder or a zip of pictures, one a frame; a mask "
@@ -133,7 +134,7 @@ def copy(
 
 
 @app.command
-def resume(id: str | None = None, /, *, options: Place = _PLACE) -> None:
+def resume(id: str | None = None, /, *, options: JobsOptions = _PLACE) -> None:
     """Go on with a job where it was; without an ID, with every interrupted or paused one."""
     console = Console(json=options.json)
     jobs = [Job.find(options.jobs_dir, id)] if id else _unfinished(options.jobs_dir)
@@ -154,7 +155,7 @@ app.command(pose)
 
 
 @app.command
-def doctor(*, options: Place = _PLACE) -> None:
+def doctor(*, options: JobsOptions = _PLACE) -> None:
     """Look at hardware, limits, decoders, weights and disk, and say what to do about each."""
     from pipelines.doctor import examine  # here: it loads the decoders
 
@@ -205,14 +206,14 @@ def _run(
         outputs = console.follow(queue, job)
     if options.output:
         if options.output.suffix.lower() == ".pkl" and outputs.template:
-            from pipelines.animation.portrait.templates import published_template
+            from pipelines.animation.motion.templates import published_template
 
             outputs = outputs.model_copy(update={"template": published_template(outputs.template)})
         console.put(outputs, options.output)
 
 
 def _score_folder(folder: Path, settings: Settings, options: Options, console: Console) -> None:
-    from pipelines.scoring import batch
+    from pipelines.cli import score_batch
 
     results = []
     prepare_engine(settings, console)
@@ -220,13 +221,15 @@ def _score_folder(folder: Path, settings: Settings, options: Options, console: C
         for path in videos_in(folder):
             try:
                 job = queue.submit("score", path, settings, force=options.force)
-                results.append(batch.read_result(path.name, console.follow(queue, job)))
+                results.append(score_batch.read_result(path.name, console.follow(queue, job)))
             except Cancelled:
                 raise
             except LongtakeError as error:
                 console.error(error, path.name)
-                results.append(batch.failed_result(path.name, error))
-    table = batch.write_table(results, options.output or options.jobs_dir / f"{folder.resolve().name}-scores")
+                results.append(score_batch.failed_result(path.name, error))
+    table = score_batch.write_table(
+        results, options.output or options.jobs_dir / f"{folder.resolve().name}-scores"
+    )
     console.table(table)
     bad = sum(result.error is not None for result in results)
     if bad:
@@ -236,7 +239,7 @@ def _score_folder(folder: Path, settings: Settings, options: Options, console: C
 def _inpaint_folder(
     folder: Path, masks: Path | None, settings: InpaintSettings, options: Options, console: Console
 ) -> None:
-    from pipelines.inpainting import batch
+    from pipelines.cli import inpaint_batch
 
     if masks is None and not settings.outpaints:
         raise BadInput(
@@ -244,25 +247,25 @@ def _inpaint_folder(
         )
 
     def asked(video: Path) -> _Question:
-        marks = [batch.mask_for(video, masks)] if masks else []
+        marks = [inpaint_batch.mask_for(video, masks)] if masks else []
         return "inpaint", (video, *marks), film_folders.settings_for(video, settings)
 
     target = options.output or options.jobs_dir / f"{folder.resolve().name}-inpainted"
     prepare_engine(settings, console)
-    _film_folder(videos_in(folder), target, asked, batch.Result, options, console)
+    _film_folder(videos_in(folder), target, asked, inpaint_batch.InpaintRow, options, console)
 
 
 def _animate_folder(
     source: Path, folder: Path, settings: AnimateSettings, options: Options, console: Console
 ) -> None:
-    from pipelines.animation import batch
+    from pipelines.cli import animate_batch
 
     def asked(driving: Path) -> _Question:
         return "animate", (source, driving), film_folders.settings_for(driving, settings)
 
     target = options.output or options.jobs_dir / f"{folder.resolve().name}-animated"
     prepare_engine(settings, console)
-    _film_folder(videos_in(folder), target, asked, batch.Result, options, console)
+    _film_folder(videos_in(folder), target, asked, animate_batch.AnimateRow, options, console)
 
 
 _Question = tuple[str, tuple[Path, ...], Settings]

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 
 from memory.probe import GIB, Hardware, probe_disk, probe_hardware
 from pipelines.errors import WeightsBroken, WeightsMissing
-from pipelines.nets.consent import is_accepted
-from pipelines.nets.finding import find, own_folder
-from pipelines.nets.published import PUBLISHED
+from pipelines.weights.catalog import PUBLISHED
+from pipelines.weights.licences import is_accepted
+from pipelines.weights.locate import find, own_folder
 
 _LOW_DISK_BYTES = 5 * GIB
 _LOW_HOST_BYTES = 2 * GIB

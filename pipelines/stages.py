@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from memory.budget import Budget
 from memory.ladder import Effort, Rung, Step, standard_rungs
 from memory.plan import Cost, Plan
-from pipelines.events import Outputs
+from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
@@ -28,7 +28,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Assignment:
+class RunContext:
     """One job as its pipeline sees it: everything that a span needs to be computed on its own."""
 
     folder: Path
@@ -45,7 +45,7 @@ class Assignment:
     """What is left of the plan since memory ended; None where it never did."""
     on_step: Callable[[Step], None] = field(default=lambda step: None, compare=False)
     """To be told where a stage goes on with less of its own accord."""
-    look: Callable[[], None] = field(default=lambda: None, compare=False)
+    check_interrupt: Callable[[], None] = field(default=lambda: None, compare=False)
     """To be called now and then by a stage that computes for long without an item; raises where it is to stop."""
 
     @property
@@ -73,18 +73,18 @@ class Stage(Protocol):
     folder: str
     suffix: str
 
-    def compute(self, job: Assignment, start: int, stop: int) -> Generator[Any]:
+    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Any]:
         """Items of frames `[start, stop)`, one a frame, in order; reads its own halo; holds a bounded number of frames.
 
         Starting anywhere gives the same items as starting at the first frame.
         """
         ...
 
-    def sink(self, job: Assignment, path: Path) -> Sink:
+    def sink(self, run: RunContext, path: Path) -> Sink:
         """A writer of one span's file at `path` (a temporary name; the loop renames it)."""
         ...
 
-    def has_all(self, job: Assignment, span: Span) -> bool:
+    def has_all(self, run: RunContext, span: Span) -> bool:
         """Whether what a finished span keeps beside its file is there too; where it is not, it is computed again."""
         ...
 
@@ -105,7 +105,7 @@ class Pipeline(Protocol):
     network: bool
     """Whether the engine is a network, which computes on a card where there is one."""
 
-    def footage(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
+    def probe_inputs(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
         """The video whose frames and times the result has. Raises the errors of `probe`."""
         ...
 
@@ -126,7 +126,7 @@ class Pipeline(Protocol):
         """The prepasses, then the stage that makes the segments."""
         ...
 
-    def check(self, job: Assignment) -> None:
+    def check(self, run: RunContext) -> None:
         """Look at what only this task needs; called before the first frame, at every start. Raises LongtakeError."""
         ...
 
@@ -148,7 +148,7 @@ class Pipeline(Protocol):
         """An estimate of what a run writes."""
         ...
 
-    def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
+    def join(self, run: RunContext, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` tells the user."""
         ...
 
@@ -166,7 +166,7 @@ class FrameByFrame:
 
     network = False
 
-    def footage(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
+    def probe_inputs(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
         """The first input."""
         return probe(inputs[0], salvage=settings.salvage)
 
@@ -192,13 +192,13 @@ class FrameByFrame:
         """Smaller windows; without a network they give the same bytes."""
         return standard_rungs(network=False)
 
-    def check(self, job: Assignment) -> None:
+    def check(self, run: RunContext) -> None:
         """Nothing but the video is needed."""
 
 
 class OneFile:
     """A stage that keeps nothing of a span but its file."""
 
-    def has_all(self, job: Assignment, span: Span) -> bool:
+    def has_all(self, run: RunContext, span: Span) -> bool:
         """The file is all."""
         return True

@@ -1,7 +1,7 @@
-"""Imports point down only: the house's floors, read from the source."""
+"""The structure of the code, read from its imports: which package may import which, and that none goes in a circle."""
 
 import ast
-import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -9,41 +9,32 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS: list[set[str]] = [
-    {"memory"},
-    {"presets", "pipelines.errors", "pipelines.spans", "pipelines.whole"},
-    {
-        "pipelines.settings",
-        "pipelines.events",
-        "pipelines.pictures",
-        "pipelines.memory_chart",
-        "pipelines.folders",
-        "pipelines.frame_folder",
-        "pipelines.paces",
-    },
-    {"pipelines.journal", "pipelines.locking", "pipelines.inputs"},
-    {"pipelines.jobs", "pipelines.video", "pipelines.nets"},
-    {"pipelines.stages", "pipelines.telling", "pipelines.report_file", "pipelines.film_folders"},
-    {
-        "pipelines.scoring",
-        "pipelines.inpainting",
-        "pipelines.animation",
-        "pipelines.copying",
-    },
-    {"pipelines.example", "pipelines.tasks", "pipelines.watching", "pipelines.recovery", "pipelines.engines"},
-    {"pipelines.planning", "pipelines.doctor"},
-    {"pipelines.run", "pipelines.looking", "pipelines.posing"},
-    {"pipelines.disposal", "pipelines.ticket", "pipelines.worker_process"},
-    {"pipelines.worker", "pipelines.retrying", "pipelines.ledger"},
-    {"pipelines.queue"},
-    {"pipelines.janitor"},
-    {"pipelines.console", "pipelines.flags"},
-    {"pipelines.estimating", "pipelines.stocktaking"},
-    {"pipelines.pose_command"},
+    {"memory", "pipelines.errors", "pipelines.spans"},
+    {"presets"},
+    {"pipelines.storage", "pipelines.vision"},
+    {"pipelines.settings"},
+    {"pipelines.jobs", "pipelines.video", "pipelines.weights"},
+    {"pipelines.stages", "pipelines.nets"},
+    {"pipelines.masks"},
+    {"pipelines.tracking"},
+    {"pipelines.scoring", "pipelines.inpainting", "pipelines.animation", "pipelines.copying"},
+    {"pipelines.example", "pipelines.engines"},
+    {"pipelines.doctor"},
+    {"pipelines.runtime"},
+    {"pipelines.workers"},
+    {"pipelines.scheduler"},
+    {"pipelines.cli"},
     {"pipelines.__main__"},
     {"ui"},
     {"app"},
 ]
-"""Lowest first. A room may import from its own floor only within the same package, and from any floor below."""
+"""Lowest first. A room imports from floors below its own, never from another room of its own floor or from above."""
+
+MOST_LOOSE_MODULES = 6
+"""So many modules may stand beside sub-packages (house rule: a reader takes in a folder at one glance)."""
+
+SAME_NAME = {}
+"""Public class names that stand in two places, each with its reason."""
 
 
 def modules() -> dict[str, Path]:
@@ -56,6 +47,10 @@ def modules() -> dict[str, Path]:
 def name_of(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = modules()
+PACKAGES = sorted({name for name, path in MODULES.items() if path.name == "__init__.py"})
 
 
 def room(module: str) -> str | None:
@@ -81,35 +76,96 @@ def imports(path: Path, *, at_top: bool = False) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
+def imported_modules(module: str) -> set[str]:
+    """Modules of ours that `module` imports, the most exact name of each."""
+    found = set()
+    for name in imports(MODULES[module]):
+        if name in MODULES:
+            found.add(name)
+        elif (parent := name.rpartition(".")[0]) in MODULES:
+            found.add(parent)
+    return found - {
+        name for name in found if name in PACKAGES and any(f.startswith(name + ".") for f in found)
+    }
+
+
+def children(package: str) -> dict[str, set[str]]:
+    """The modules and sub-packages of `package`, and which of their siblings each of them imports."""
+    depth = package.count(".") + 1
+    arrows: dict[str, set[str]] = defaultdict(set)
+    for module in MODULES:
+        if module.startswith(package + "."):
+            child = ".".join(module.split(".")[: depth + 1])
+            arrows[child] |= {
+                ".".join(name.split(".")[: depth + 1])
+                for name in imported_modules(module)
+                if name.startswith(package + ".")
+            }
+    return {child: there - {child} for child, there in arrows.items()}
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """Nodes that cannot be put in order: each is on a circle, or behind one."""
+    left = {node: set(there) for node, there in arrows.items()}
+    while free := [node for node, there in left.items() if not there & left.keys()]:
+        for node in free:
+            del left[node]
+    return sorted(left)
+
+
+def test_a_circle_is_seen() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_children_of_a_package_import_each_other_in_no_circle(package: str) -> None:
+    arrows = children(package)
+    left = circle(arrows)
+    assert not left, {node: sorted(arrows[node] & set(left)) for node in left}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_point_down(module: str) -> None:
     if module == "pipelines":
-        assert not imports(modules()[module])
+        assert not imports(MODULES[module])
         return
     home = room(module)
-    assert home, f"{module} has no floor: add it to FLOORS and to the map in the README"
-    for name in imports(modules()[module]):
+    assert home, f"{module} has no floor: add its package to FLOORS"
+    for name in imports(MODULES[module]):
         there = room(name)
         if there and there != home:
             assert level(there) < level(home), f"{module} imports {name}, which is not below it"
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_torch_is_imported_only_by_networks_and_never_on_import(module: str) -> None:
     if not module.startswith("pipelines.nets"):
-        tops = {name.split(".")[0] for name in imports(modules()[module], at_top=True)}
+        tops = {name.split(".")[0] for name in imports(MODULES[module], at_top=True)}
         assert "torch" not in tops
 
 
-@pytest.mark.parametrize("module", sorted(modules()))
+@pytest.mark.parametrize("module", sorted(MODULES))
 def test_only_the_page_knows_gradio(module: str) -> None:
     if not module.startswith(("ui", "app")):
-        assert "gradio" not in {name.split(".")[0] for name in imports(modules()[module])}
+        assert "gradio" not in {name.split(".")[0] for name in imports(MODULES[module])}
 
 
-def test_the_map_in_the_readme_names_every_module() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = re.search(r"## Layout.*?```\n(.*?)```", text, re.S)
-    assert block, "the README has a section Layout with a map"
-    missing = [p.name for m, p in modules().items() if p.name != "__init__.py" and p.name not in block[1]]
-    assert not missing, f"not in the README's map: {missing}"
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_with_sub_packages_holds_few_loose_modules(package: str) -> None:
+    folder = MODULES[package].parent
+    loose = [p.name for p in folder.glob("*.py") if p.name not in ("__init__.py", "__main__.py")]
+    if any(folder.glob("*/__init__.py")):
+        assert len(loose) <= MOST_LOOSE_MODULES, sorted(loose)
+
+
+def test_a_public_class_name_stands_for_one_thing() -> None:
+    places = defaultdict(list)
+    for module, path in MODULES.items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(module)
+    twice = {name: where for name, where in places.items() if len(where) > 1 and name not in SAME_NAME}
+    assert not twice
+    assert len(SAME_NAME) <= 8
+    assert all(len(places[name]) > 1 for name in SAME_NAME), "an exception that is none any more"

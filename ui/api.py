@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from pipelines.errors import BadInput, LongtakeError
-from pipelines.jobs import Job
+from pipelines.jobs.job import Job
 from pipelines.settings import (
     AnimateSettings,
     InpaintSettings,
@@ -25,11 +25,11 @@ from pipelines.settings import (
     TrackSettings,
     trial,
 )
-from ui import forms
-from ui.desk import Desk
-from ui.run_view import shown
-from ui.uploads import hand_out, take_uploads_alone
-from ui.view import Status, View
+from ui.components import forms
+from ui.components.run_view import shown
+from ui.jobs.service import JobService
+from ui.jobs.uploads import hand_out, take_uploads_alone
+from ui.jobs.view import JobView, Status
 
 TASKS: dict[str, type[Settings]] = {
     "score": ScoreSettings,
@@ -55,7 +55,7 @@ Answer = dict[str, Any]
 class Api:
     """Publishes the endpoints where it is made. `system` answers for the machine."""
 
-    def __init__(self, desk: Desk, system: Callable[[], Answer]) -> None:
+    def __init__(self, desk: JobService, system: Callable[[], Answer]) -> None:
         self._desk = desk
         self._system = system
         # What is never shown costs the page nothing but its description.
@@ -262,7 +262,7 @@ class Api:
 
     async def _answers(self, job: Job, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
         """Full statuses until the job ends, the last one with its files. Raises what a failed job failed with."""
-        session, last = str(request.session_hash), View()
+        session, last = str(request.session_hash), JobView()
         self._desk.presence.arrive(session, self._desk.visitor(request).name)
         try:
             async with aclosing(self._desk.watch(job)) as listening:
@@ -273,7 +273,7 @@ class Api:
         if last.status.state == "failed":
             raise _told(last.status)
 
-    def _answer(self, view: View) -> tuple[Any, Any]:
+    def _answer(self, view: JobView) -> tuple[Any, Any]:
         if view.outputs is None:
             return _json(view.status), None
         cache = Path(self._files.GRADIO_CACHE)

@@ -11,19 +11,20 @@ import gradio as gr
 
 from pipelines.errors import LongtakeError
 from pipelines.settings import AnimateSettings, InpaintSettings, PoseSettings, ScoreSettings
-from ui import forms, render_system
-from ui.animate_tab import AnimateTab
 from ui.api import Api
-from ui.desk import Desk
-from ui.inpaint_tab import InpaintTab
-from ui.jobs_tab import JobsTab
-from ui.monitor import Monitor
-from ui.render_jobs import Removed
-from ui.run_view import PRIVATE, named_in
-from ui.score_tab import ScoreTab
-from ui.system_tab import SystemTab
-from ui.task_tab import TaskTab
-from ui.texts import error_text, i18n
+from ui.components import forms
+from ui.components.run_view import PRIVATE, named_in
+from ui.i18n.texts import error_text, i18n
+from ui.jobs.service import JobService
+from ui.render import system as render_system
+from ui.render.jobs import Removed
+from ui.server.monitor import Monitor
+from ui.tabs.animate import AnimateTab
+from ui.tabs.base import TaskTab
+from ui.tabs.inpaint import InpaintTab
+from ui.tabs.jobs import JobsTab
+from ui.tabs.score import ScoreTab
+from ui.tabs.system import SystemTab
 
 I18N = i18n(
     forms.field_texts(ScoreSettings)
@@ -37,7 +38,7 @@ _CACHE_AGE_SECONDS = 6 * 3600
 _STRIP_SECONDS = 10.0
 
 
-def build(desk: Desk, monitor: Monitor, removed: Callable[[], Sequence[Removed]] = tuple) -> gr.Blocks:
+def build(desk: JobService, monitor: Monitor, removed: Callable[[], Sequence[Removed]] = tuple) -> gr.Blocks:
     """The page over `desk`. `monitor` knows the machine; `removed` tells which jobs made room lately."""
     page = gr.Blocks(
         title="Longtake", analytics_enabled=False, delete_cache=(600, _CACHE_AGE_SECONDS), fill_width=True
@@ -78,7 +79,7 @@ def build(desk: Desk, monitor: Monitor, removed: Callable[[], Sequence[Removed]]
     return page
 
 
-def _be_kept_fresh(strip: gr.HTML, desk: Desk, monitor: Monitor) -> None:
+def _be_kept_fresh(strip: gr.HTML, desk: JobService, monitor: Monitor) -> None:
     gr.Timer(_STRIP_SECONDS).tick(
         lambda: render_system.hardware_strip(monitor.system(), desk.policy),
         None,
@@ -91,7 +92,7 @@ def _be_kept_fresh(strip: gr.HTML, desk: Desk, monitor: Monitor) -> None:
 class _Door:
     """Visitors who come and go. `tabs` are those that show jobs, in the order in which they are answered."""
 
-    def __init__(self, desk: Desk, tabs: Sequence[str]) -> None:
+    def __init__(self, desk: JobService, tabs: Sequence[str]) -> None:
         self._desk = desk
         self._tabs = tabs
 

@@ -5,26 +5,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipelines.animation.animating import Animator
-from pipelines.animation.beside import stacked
-from pipelines.animation.filming import (
-    PICTURE_SUFFIX,
-    FilmStage,
-    as_png,
-    frame_folder,
-    moments_of,
-    read_moment,
+from pipelines.animation.engine import PortraitEngine
+from pipelines.animation.inputs import (
+    InputMedia,
+    PortraitInputs,
+    inputs_of,
+    probe_portrait_inputs,
+    settings_of,
 )
-from pipelines.animation.roles import Given, Roles, roles_in, roles_of, settings_of
-from pipelines.events import Outputs
-from pipelines.report_file import video_facts, write_report
+from pipelines.animation.side_by_side import stacked
+from pipelines.animation.stage import PICTURE_SUFFIX, FilmStage, as_png, frame_folder, moments_of, read_moment
+from pipelines.jobs.events import Outputs
 from pipelines.settings import VIDEO_SUFFIXES, AnimateSettings, Settings
 from pipelines.spans import Span
-from pipelines.stages import Assignment, FrameByFrame, Stage
+from pipelines.stages import FrameByFrame, RunContext, Stage
+from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.storage.report import write_report
 from pipelines.video.encodings import check_available
-from pipelines.video.info import VideoInfo
+from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import JoinReport, join_segments
-from pipelines.whole import whole, write_whole
 
 Warn = Callable[[str, str], None]
 
@@ -38,23 +37,26 @@ class AnimatePipeline(FrameByFrame):
 
     task = "animate"
 
-    def __init__(self, settings: AnimateSettings, animator: Animator) -> None:
+    def __init__(self, settings: AnimateSettings, animator: PortraitEngine) -> None:
         self.engine = animator.name
         self._settings = settings
         self._animator = animator
         self._film = FilmStage(animator, VIDEO_SUFFIXES[settings.codec])
-        self._roles: Roles | None = None
+        self._roles: PortraitInputs | None = None
 
     @property
-    def roles(self) -> Roles:
-        """Source and driving; known once `footage` has looked at them."""
+    def roles(self) -> PortraitInputs:
+        """Source and driving; known once `probe_inputs` has looked at them."""
         if self._roles is None:
             raise ValueError("source and driving are looked at first")
         return self._roles
 
-    def footage(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
-        """The source where it moves, otherwise the driving. Raises as `roles_in`, BadInput for what cannot be taken."""
-        self._roles = roles_in(inputs, salvage=settings.salvage)
+    def probe_inputs(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
+        """The source where it moves, otherwise the driving.
+
+        Raises as `probe_portrait_inputs`, BadInput for what cannot be taken.
+        """
+        self._roles = probe_portrait_inputs(inputs, salvage=settings.salvage)
         self._animator.check_roles(self._roles)
         if self._roles.makes_a_picture:
             self._film.suffix = PICTURE_SUFFIX
@@ -69,11 +71,11 @@ class AnimatePipeline(FrameByFrame):
         """What the engine looks at first; then the frames."""
         return (*self._animator.prepasses, self._film)
 
-    def check(self, job: Assignment) -> None:
+    def check(self, run: RunContext) -> None:
         """An encoder that answers, faces, a folder that is free. Raises BadInput, and what the engine raises."""
-        check_available(settings_of(job).codec)
-        self._animator.check(job)
-        if folder := frame_folder(job):
+        check_available(settings_of(run).codec)
+        self._animator.check(run)
+        if folder := frame_folder(run):
             folder.claim()
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
@@ -82,7 +84,7 @@ class AnimatePipeline(FrameByFrame):
         beside = 3 if self._settings.side_by_side else 1
         return int((_FILM_PIXEL_BYTES + pictures) * beside * self.roles.source.pixels * len(frames))
 
-    def join(self, job: Assignment, segments: list[Path], warn: Warn) -> Outputs:
+    def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """The film, or the one picture; the report and its picture. Holds one span's figures."""
         said: list[str] = []
 
@@ -90,42 +92,42 @@ class AnimatePipeline(FrameByFrame):
             said.append(sentence)
             warn(code, sentence)
 
-        roles, result = roles_of(job), job.folder / f"result{self._film.suffix}"
-        joined = self._joined(job, roles, segments, result, tell)
-        told = self._animator.told(job, tell)
-        report, picture = job.folder / "report.json", job.folder / "report.png"
+        roles, result = inputs_of(run), run.folder / f"result{self._film.suffix}"
+        joined = self._joined(run, roles, segments, result, tell)
+        told = self._animator.told(run, tell)
+        report, picture = run.folder / "report.json", run.folder / "report.png"
         write_report(
             report,
             {
                 "task": self.task,
                 "engine": self.engine,
-                "video": video_facts(job.video),
+                "video": video_facts(run.video),
                 "source": _facts(roles.source),
                 "driving": _facts(roles.driving),
-                "settings": job.settings.identity(),
-                "size": list(self._animator.size(job)),
-                "frames": len(job.frames),
+                "settings": run.settings.identity(),
+                "size": list(self._animator.size(run)),
+                "frames": len(run.frames),
                 "audio_packets": joined.audio_packets if joined else 0,
                 "warnings": said,
-                "summary": {"frames": len(job.frames), **told},
+                "summary": {"frames": len(run.frames), **told},
             },
         )
-        write_whole(picture, as_png(stacked([read_moment(job, index) for index in moments_of(job)])))
+        write_bytes(picture, as_png(stacked([read_moment(run, index) for index in moments_of(run)])))
         return Outputs(result=result, report=report, picture=picture)
 
     def _joined(
-        self, job: Assignment, roles: Roles, segments: list[Path], result: Path, tell: Warn
+        self, run: RunContext, roles: PortraitInputs, segments: list[Path], result: Path, tell: Warn
     ) -> JoinReport | None:
         """Make the result. A picture has neither times nor sound."""
-        with whole(result) as part:
+        with atomic_write(result) as part:
             if roles.makes_a_picture:
                 shutil.copyfile(segments[0], part)
                 return None
             sound = _heard(roles, self._settings.audio, tell)
             joined = join_segments(
                 segments,
-                job.video,
-                job.frames,
+                run.video,
+                run.frames,
                 part,
                 heard=sound.video if sound else None,
                 silent=sound is None,
@@ -135,7 +137,7 @@ class AnimatePipeline(FrameByFrame):
         return joined
 
 
-def _heard(roles: Roles, audio: str, tell: Warn) -> Given | None:
+def _heard(roles: PortraitInputs, audio: str, tell: Warn) -> InputMedia | None:
     """Whose sound the result has; None where it has none, or the one that was asked for has none."""
     if audio == "none":
         return None
@@ -155,5 +157,5 @@ def _heard(roles: Roles, audio: str, tell: Warn) -> Given | None:
     return chosen
 
 
-def _facts(given: Given) -> dict[str, Any]:
+def _facts(given: InputMedia) -> dict[str, Any]:
     return {"kind": given.kind, **video_facts(given.video)}

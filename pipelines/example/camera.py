@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.example.faults import FAULTS, FRAMES, HEIGHT, WIDTH, Fault, Kind, fault_at
 from pipelines.example.paper import Camera, Pixels, Point
-from pipelines.example.scenery import Scene, day, night
+from pipelines.example.scenery import Scenery, day, night
 
 _PAN = 1.2
 """Pixels a frame that the camera goes."""
@@ -34,13 +34,13 @@ def frames() -> Generator[Pixels]:
     yield from _take(night(), cut, FRAMES)
 
 
-def _take(scene: Scene, start: int, stop: int) -> Generator[Pixels]:
+def _take(scene: Scenery, start: int, stop: int) -> Generator[Pixels]:
     for frame in range(start, stop):
         frozen = fault_at(frame, "frozen")
         yield _shot(scene, frozen.start - 1 if frozen else frame)
 
 
-def _shot(scene: Scene, frame: int) -> Pixels:
+def _shot(scene: Scenery, frame: int) -> Pixels:
     """What the camera makes of `scene` at frame `frame`."""
     fault = fault_at(frame)
     if fault is None:
@@ -59,7 +59,7 @@ def _shot(scene: Scene, frame: int) -> Pixels:
             return _seen(scene, frame)
 
 
-def _seen(scene: Scene, moment: float) -> Pixels:
+def _seen(scene: Scenery, moment: float) -> Pixels:
     """The scene at a frame number, also between two; time and way are counted from the scene's first frame."""
     cut = _fault("cut").start
     if moment < cut:
@@ -83,7 +83,7 @@ def _shaken(moment: float) -> Point:
     return _SHAKE[0] * np.sin(2.1 * phase), _SHAKE[1] * np.sin(2.9 * phase)
 
 
-def _exposed(scene: Scene, frame: int) -> Pixels:
+def _exposed(scene: Scenery, frame: int) -> Pixels:
     """The mean of what is seen while the shutter is open."""
     light = np.zeros((HEIGHT, WIDTH, 3), np.float32)
     for k in range(_EXPOSURES):

@@ -12,10 +12,10 @@ from pipelines.errors import BadInput, EncoderDied, NotEnoughDisk
 from pipelines.example import camera
 from pipelines.example.faults import FAULTS, FRAME_RATE, FRAMES, HEIGHT, WIDTH, Fault
 from pipelines.example.sound import write_sound
+from pipelines.storage.atomic import atomic_write
 from pipelines.video import ffmpeg
 from pipelines.video.info import ColourTags
 from pipelines.video.writer import VideoWriter
-from pipelines.whole import whole
 
 SUFFIX = ".mp4"
 
@@ -55,7 +55,7 @@ def write_example(path: Path) -> Example:
     try:
         drawn = not (path.exists() and _is_current(path))
         if drawn:
-            with whole(path) as part:
+            with atomic_write(path) as part:
                 part.touch()  # Before the work: it may be that nothing can be written there.
                 _write(part)
     except OSError as error:

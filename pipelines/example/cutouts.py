@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pipelines.example.paper import Colour, Layer, Point, Sheet, grain
+from pipelines.example.paper import Colour, PaperLayer, PaperSheet, Point, grain
 
 Rng = np.random.Generator
 
@@ -11,7 +11,7 @@ _CREAM: Colour = (250, 226, 178)
 
 
 def conifer(
-    sheet: Sheet, x: float, foot: float, tall: float, colour: Colour, snow: Colour | None = None
+    sheet: PaperSheet, x: float, foot: float, tall: float, colour: Colour, snow: Colour | None = None
 ) -> None:
     """A fir that stands at `(x, foot)`, with snow on one side if there is a colour for it."""
     sheet.box(x - tall * 0.04, foot - tall * 0.14, tall * 0.08, tall * 0.16, (84, 64, 58))
@@ -27,7 +27,7 @@ def conifer(
             )
 
 
-def bush(rng: Rng, sheet: Sheet, x: float, foot: float) -> None:
+def bush(rng: Rng, sheet: PaperSheet, x: float, foot: float) -> None:
     """A round tree that stands at `(x, foot)`."""
     green = vary(rng, (96, 132, 78))
     sheet.box(x - 1, foot - 4, 2, 5, (110, 80, 60))
@@ -35,7 +35,7 @@ def bush(rng: Rng, sheet: Sheet, x: float, foot: float) -> None:
         sheet.disc(x + dx, foot + dy, radius, green)
 
 
-def house(rng: Rng, sheet: Sheet, place: Point, wide: float, *, lit: bool) -> None:
+def house(rng: Rng, sheet: PaperSheet, place: Point, wide: float, *, lit: bool) -> None:
     """A house whose lower left corner is at `place`; lit ones have snow on the roof."""
     walls: list[Colour] = [(246, 232, 206), (226, 196, 164), (214, 160, 132)]
     roofs: list[Colour] = [(176, 74, 58), (150, 70, 66), (108, 82, 92)]
@@ -54,10 +54,10 @@ def house(rng: Rng, sheet: Sheet, place: Point, wide: float, *, lit: bool) -> No
     sheet.box(x + wide * 0.42, foot - 9, 5, 9, pane if lit else (120, 78, 62))
 
 
-def balloon(rng: Rng, place: Point, speed: tuple[float, float]) -> Layer:
+def balloon(rng: Rng, place: Point, speed: tuple[float, float]) -> PaperLayer:
     """A striped balloon on a sheet of its own, far away."""
     red, rope = (226, 84, 66), (70, 60, 60)
-    sheet = Sheet(92, 122, red)
+    sheet = PaperSheet(92, 122, red)
     angles = np.linspace(0, np.pi, 24)
     for k in range(7):  # stripes, the widest first
         half = 30 * np.cos(np.pi * k / 14)
@@ -71,11 +71,11 @@ def balloon(rng: Rng, place: Point, speed: tuple[float, float]) -> Layer:
 
 def train(
     rng: Rng, place: Point, speed: tuple[float, float], colours: tuple[Colour, Colour, Colour]
-) -> Layer:
+) -> PaperLayer:
     """An engine with smoke and three wagons on a sheet of its own; `colours` are body, windows and iron."""
     body, window, iron = colours
     ahead = 1 if speed[0] > 0 else -1
-    sheet = Sheet(214, 62, body)
+    sheet = PaperSheet(214, 62, body)
 
     def x(along: float, width: float = 0.0) -> float:
         """Along the train from its tail, whichever way it goes."""

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from pipelines.example.cutouts import SNOW, Rng, bush, conifer, house, shade, vary
 from pipelines.example.faults import HEIGHT, WIDTH
-from pipelines.example.paper import Colour, Layer, Sheet, grain, ridge
+from pipelines.example.paper import Colour, PaperLayer, PaperSheet, grain, ridge
 
 WAY_PX, TURN_PX = 270, 130
 """How far the camera goes at most along a scene, and turns to the right."""
@@ -16,9 +16,9 @@ _FALL_FRAMES = 90
 """How long snow falls at most."""
 
 
-def clouds(rng: Rng) -> Layer:
+def clouds(rng: Rng) -> PaperLayer:
     """Flat-bottomed clouds that drift."""
-    sheet = Sheet(_span(0.25) + 200, 120, (250, 244, 230))
+    sheet = PaperSheet(_span(0.25) + 200, 120, (250, 244, 230))
     for x in range(60, sheet.width - 60, 190):
         left, base = x + int(rng.integers(-50, 50)), int(rng.integers(45, 100))
         for step in range(5):
@@ -28,7 +28,7 @@ def clouds(rng: Rng) -> Layer:
     return sheet.layer(grain(rng, sheet.width, sheet.height, 4), -100, 6, 0.2, (0.25, 0))
 
 
-def mountains(rng: Rng, top: int, colours: tuple[Colour, Colour, Colour]) -> Layer:
+def mountains(rng: Rng, top: int, colours: tuple[Colour, Colour, Colour]) -> PaperLayer:
     """Peaks with a lit and a shaded side, and snow: `colours` in that order."""
     lit, shaded, snow = colours
     sheet = _land(0.25, top, lit)
@@ -49,7 +49,7 @@ def mountains(rng: Rng, top: int, colours: tuple[Colour, Colour, Colour]) -> Lay
     return _placed(sheet, rng, top, 0.25, 5)
 
 
-def woods(rng: Rng, top: int, depth: float, colours: list[Colour], tree: Colour) -> Layer:
+def woods(rng: Rng, top: int, depth: float, colours: list[Colour], tree: Colour) -> PaperLayer:
     """A hill with firs."""
     sheet = _land(depth, top - 40, colours[0])
     edge = 44 + ridge(rng, sheet.width, [(170, 16), (60, 5)])
@@ -60,7 +60,7 @@ def woods(rng: Rng, top: int, depth: float, colours: list[Colour], tree: Colour)
     return _placed(sheet, rng, top - 40, depth)
 
 
-def viaduct(rng: Rng, top: int) -> Layer:
+def viaduct(rng: Rng, top: int) -> PaperLayer:
     """A brick viaduct under all of the way; `top` is its parapet."""
     stone, joint = (206, 140, 100), (168, 106, 78)
     sheet = _land(1.0, top, stone)
@@ -83,7 +83,7 @@ def viaduct(rng: Rng, top: int) -> Layer:
     return _placed(sheet, rng, top, 1.0)
 
 
-def village(rng: Rng, top: int, depth: float, colours: list[Colour], *, lit: bool) -> Layer:
+def village(rng: Rng, top: int, depth: float, colours: list[Colour], *, lit: bool) -> PaperLayer:
     """A hill with houses and trees: in the sun, or lit from inside and in snow."""
     sheet = _land(depth, top - 44, colours[0])
     edge = 50 + ridge(rng, sheet.width, [(230, 12), (70, 3)])
@@ -104,7 +104,7 @@ def village(rng: Rng, top: int, depth: float, colours: list[Colour], *, lit: boo
     return _placed(sheet, rng, top - 44, depth)
 
 
-def meadow(rng: Rng, top: int, colours: list[Colour], flower: Colour) -> Layer:
+def meadow(rng: Rng, top: int, colours: list[Colour], flower: Colour) -> PaperLayer:
     """Grass and flowers, close by."""
     sheet = _land(1.75, top - 30, colours[0])
     edge = 42 + ridge(rng, sheet.width, [(260, 9), (90, 4)])
@@ -120,7 +120,7 @@ def meadow(rng: Rng, top: int, colours: list[Colour], flower: Colour) -> Layer:
     return _placed(sheet, rng, top - 30, 1.75)
 
 
-def drift(rng: Rng, top: int) -> Layer:
+def drift(rng: Rng, top: int) -> PaperLayer:
     """Snow with large firs, close by."""
     sheet = _land(1.75, top - 90, (240, 245, 253))
     edge = 100 + ridge(rng, sheet.width, [(240, 12), (80, 3)])
@@ -132,16 +132,16 @@ def drift(rng: Rng, top: int) -> Layer:
     return _placed(sheet, rng, top - 90, 1.75)
 
 
-def flakes(rng: Rng, depth: float, fall: float) -> Layer:
+def flakes(rng: Rng, depth: float, fall: float) -> PaperLayer:
     """Snow that falls, `fall` pixels a frame."""
-    sheet = Sheet(_span(depth), HEIGHT + round(fall * _FALL_FRAMES) + SPARE_PX, (250, 252, 255))
+    sheet = PaperSheet(_span(depth), HEIGHT + round(fall * _FALL_FRAMES) + SPARE_PX, (250, 252, 255))
     for _ in range(sheet.width // 8):
         x, y = float(rng.uniform(4, sheet.width - 4)), float(rng.uniform(4, sheet.height - 4))
         sheet.disc(x, y, depth * float(rng.uniform(0.5, 1.0)), (250, 252, 255))
     return sheet.layer(0, -SPARE_PX, HEIGHT + SPARE_PX - sheet.height, depth, (0.0, fall))
 
 
-def _bands(sheet: Sheet, edge: NDArray[np.float64], colours: list[Colour], apart: float) -> None:
+def _bands(sheet: PaperSheet, edge: NDArray[np.float64], colours: list[Colour], apart: float) -> None:
     """A hill in strips that follow its edge, with furrows in each."""
     for number, colour in enumerate(colours):
         sheet.below(edge + number * apart, colour)
@@ -151,13 +151,13 @@ def _bands(sheet: Sheet, edge: NDArray[np.float64], colours: list[Colour], apart
             sheet.line(np.column_stack((np.arange(len(edge)), line))[::6], furrow, 0.5)
 
 
-def _land(depth: float, top: int, ground: Colour) -> Sheet:
-    return Sheet(_span(depth), HEIGHT + SPARE_PX - top, ground)
+def _land(depth: float, top: int, ground: Colour) -> PaperSheet:
+    return PaperSheet(_span(depth), HEIGHT + SPARE_PX - top, ground)
 
 
 def _span(depth: float) -> int:
     return round(WIDTH + depth * WAY_PX) + TURN_PX + SPARE_PX
 
 
-def _placed(sheet: Sheet, rng: Rng, top: float, depth: float, strength: float = 7.0) -> Layer:
+def _placed(sheet: PaperSheet, rng: Rng, top: float, depth: float, strength: float = 7.0) -> PaperLayer:
     return sheet.layer(grain(rng, sheet.width, sheet.height, strength), -SPARE_PX, top, depth)

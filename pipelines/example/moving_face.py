@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from pipelines.animation.faces.face_boxes import FaceBox
-from pipelines.animation.faces.face_view import Placement, inverse
+from pipelines.animation.faces.aligned_view import FacePlacement, inverse
+from pipelines.animation.faces.cascade import FaceBox
 
 Array = NDArray[Any]
 NAMES = (
@@ -22,11 +22,11 @@ UPPER, LOWER = [2, 6], [3, 7]
 
 
 @dataclass(frozen=True, eq=False)
-class Face:
+class DrawnFace:
     """A picture with one face: its true place, its box as the cascade finds it, and its landmarks `(12, 2)`."""
 
     picture: Array
-    placed: Placement
+    placed: FacePlacement
     box: FaceBox
     landmarks: Array
 
@@ -36,14 +36,14 @@ class Face:
         return float(np.hypot(*(self.landmarks[5] - self.landmarks[0])))
 
 
-def astronaut() -> Face:
+def astronaut() -> DrawnFace:
     """Eileen Collins, 256 x 256, smiling: a picture by NASA, in the public domain."""
     left = [(96.6, 99.4), (114.7, 102.5), (106.1, 96.2), (106.5, 104.0)]
     right = [(140.4, 104.0), (162.3, 103.0), (149.9, 98.9), (150.5, 106.5)]
     mouth = [(105.7, 139.4), (151.2, 138.7), (127.6, 125.0), (128.0, 173.0)]
     picture = np.ascontiguousarray(data.astronaut()[:256, 96:352])  # type: ignore[no-untyped-call]
-    place, box = Placement(128.5, 113.6, 113.2, 0.018), FaceBox(128, 117, 106, 141)
-    return Face(picture, place, box, np.array(left + right + mouth))
+    place, box = FacePlacement(128.5, 113.6, 113.2, 0.018), FaceBox(128, 117, 106, 141)
+    return DrawnFace(picture, place, box, np.array(left + right + mouth))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ _GAPE = 0.16
 class MovingFace:
     """A face as it looks in any pose, and where its landmarks then are."""
 
-    def __init__(self, face: Face) -> None:
+    def __init__(self, face: DrawnFace) -> None:
         self._face = face
         back = inverse(face.placed.to_picture())
         height, width = face.picture.shape[:2]

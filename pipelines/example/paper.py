@@ -33,7 +33,7 @@ class Camera(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Layer:
+class PaperLayer:
     """A finished sheet. `colour` `(2, H, W, 3)` uint8, what it adds, and `through` alike, what it lets through.
 
     Its left edge stands at column `left` of the frame when the camera is at 0. The nearer it is, the more of the
@@ -63,7 +63,7 @@ class Layer:
         cv2.add(part, self.colour[here], dst=part)
 
 
-class Sheet:
+class PaperSheet:
     """Paper of `width` x `height` shown pixels to cut shapes from; coordinates are shown pixels."""
 
     def __init__(self, width: int, height: int, ground: Colour) -> None:
@@ -106,7 +106,7 @@ class Sheet:
         top: float,
         depth: float,
         speed: tuple[float, float] = (0.0, 0.0),
-    ) -> Layer:
+    ) -> PaperLayer:
         """The sheet with its grain (0 for none), its bright rim and its shadow."""
         lit = cv2.subtract(self._cover, np.roll(self._cover, (_SCALE, -_SCALE // 2), (0, 1)))
         light = (lit.astype(np.int16) * _RIM >> 8) + grain
@@ -114,7 +114,7 @@ class Sheet:
             Pixels, cv2.add(self._colour, cv2.merge([light] * 3), dtype=cv2.CV_8U)
         )  # stops at 0, 255
         colour, through = _with_shadow(colour, self._cover)
-        return Layer(_halves(colour), _halves(through), left, top, depth, speed)
+        return PaperLayer(_halves(colour), _halves(through), left, top, depth, speed)
 
 
 def grain(rng: np.random.Generator, width: int, height: int, strength: float = 7.0) -> NDArray[np.int16]:

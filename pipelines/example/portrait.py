@@ -17,9 +17,9 @@ from skimage import data
 from pipelines.errors import BadInput
 from pipelines.example.clip import add_sound
 from pipelines.example.moving_face import MovingFace, Pose, astronaut, speaking
+from pipelines.storage.atomic import atomic_write
 from pipelines.video.info import ColourTags
 from pipelines.video.writer import VideoWriter
-from pipelines.whole import whole
 
 
 class PortraitExample(BaseModel):
@@ -47,10 +47,10 @@ def write_portrait_example(folder: Path) -> PortraitExample:
     portrait, driving = folder / PORTRAIT, folder / DRIVING
     try:
         if not portrait.exists():
-            with whole(portrait) as part:
+            with atomic_write(portrait) as part:
                 Image.fromarray(data.astronaut()).save(part, "PNG")  # type: ignore[no-untyped-call]
         if not driving.exists():
-            with whole(driving) as part:
+            with atomic_write(driving) as part:
                 _write_driving(part)
     except OSError as error:
         raise BadInput(f"{folder} cannot be written ({error.strerror}).", "Name another place.") from error

@@ -19,15 +19,15 @@ from pipelines.example.land import (
     village,
     woods,
 )
-from pipelines.example.paper import Camera, Colour, Layer, Pixels, gradient
+from pipelines.example.paper import Camera, Colour, PaperLayer, Pixels, gradient
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scenery:
     """A sky, and sheets from the farthest to the nearest."""
 
     sky: Pixels
-    layers: tuple[Layer, ...]
+    layers: tuple[PaperLayer, ...]
 
     def picture(self, camera: Camera, moment: float) -> Pixels:
         """The scene `(H, W, 3)` uint8 from a camera there, at that frame number (also between two)."""
@@ -38,7 +38,7 @@ class Scene:
         return shown
 
 
-def day() -> Scene:
+def day() -> Scenery:
     """Hills in the sun: clouds, mountains, a balloon, woods, a train on its viaduct, a village, a meadow."""
     rng = np.random.default_rng(20)
     sky = gradient(
@@ -48,7 +48,7 @@ def day() -> Scene:
     )
     _sun(sky, (500, 128), 34, (255, 246, 214), (250, 214, 140))
     _speckle(sky, rng)
-    return Scene(
+    return Scenery(
         sky,
         (
             clouds(rng),
@@ -65,7 +65,7 @@ def day() -> Scene:
     )
 
 
-def night() -> Scene:
+def night() -> Scenery:
     """Snow under the moon: mountains, woods, lit houses, and flakes that fall."""
     rng = np.random.default_rng(7)
     sky = gradient(
@@ -75,7 +75,7 @@ def night() -> Scene:
     )
     _stars(sky, rng)
     _sun(sky, (174, 102), 26, (250, 244, 220), (120, 118, 176))
-    return Scene(
+    return Scenery(
         sky,
         (
             mountains(rng, 98, ((150, 164, 204), (112, 124, 174), (232, 238, 250))),

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from pipelines.inpainting.invention import Invention
-from pipelines.inpainting.scale import Pixels
+from pipelines.inpainting.unseen import Invention
+from pipelines.masks.resize import Pixels
 
 _INK, _BLUE, _GREY = "#22303c", "#1f6f9f", "#9aa7b1"
 _DPI = 110

@@ -6,23 +6,23 @@ from math import prod
 from pathlib import Path
 
 from memory.plan import Cost, Load
-from pipelines.events import Outputs
-from pipelines.inpainting import invention
+from pipelines.inpainting import unseen
 from pipelines.inpainting.chart import draw_invention
-from pipelines.inpainting.filling import Engine, Filler, FillStage, InPlace, frame_folder
-from pipelines.inpainting.given import settings_of
-from pipelines.inpainting.masks.marking import check_marks, lost_stretches, tracking_load, tracking_stages
-from pipelines.inpainting.masks.mask_films import SUFFIX
-from pipelines.inpainting.scale import work_size
-from pipelines.report_file import video_facts, write_report
+from pipelines.inpainting.stage import FillStage, FrameFiller, InpaintEngine, InPlace, frame_folder
+from pipelines.jobs.events import Outputs
+from pipelines.masks.mask_video import SUFFIX
+from pipelines.masks.reading import settings_of
+from pipelines.masks.resize import work_size
 from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, MaskSettings, Settings
 from pipelines.spans import Span
-from pipelines.stages import Assignment, FrameByFrame, Stage
+from pipelines.stages import FrameByFrame, RunContext, Stage
+from pipelines.storage.atomic import atomic_write
+from pipelines.storage.report import write_report
+from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.video.encodings import check_available
-from pipelines.video.info import VideoInfo
+from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import join_segments
 from pipelines.video.reader import choose_decoder, held_bytes
-from pipelines.whole import whole
 from presets.tiers import own_tiers
 
 _MIB = 2**20
@@ -39,7 +39,7 @@ class FillPipeline(FrameByFrame):
 
     task = "inpaint"
 
-    def __init__(self, settings: InpaintSettings, filler: Filler) -> None:
+    def __init__(self, settings: InpaintSettings, filler: InpaintEngine) -> None:
         self.engine = filler.name
         self._settings = settings
         self._filler = filler
@@ -51,19 +51,19 @@ class FillPipeline(FrameByFrame):
         """The object is followed, where that is asked for; then the frames are filled."""
         return (*self._tracking, self._fill)
 
-    def check(self, job: Assignment) -> None:
+    def check(self, run: RunContext) -> None:
         """Masks that mark something, hints within the picture, an encoder that answers, a folder that is free.
 
         Raises BadInput, and what `open_masks` raises.
         """
-        check_available(settings_of(job).codec)
-        self.check_masks(job)
-        if folder := frame_folder(job):
+        check_available(settings_of(run).codec)
+        self.check_masks(run)
+        if folder := frame_folder(run):
             folder.claim()
 
-    def check_masks(self, job: Assignment) -> None:
+    def check_masks(self, run: RunContext) -> None:
         """Masks that mark something, and hints within the picture. Raises as `check_marks` does."""
-        check_marks(job)
+        check_marks(run)
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
         """Segments and the joined file, each about as long as the source's share of these frames, and pictures."""
@@ -72,54 +72,54 @@ class FillPipeline(FrameByFrame):
         pictures = _PNG_PIXEL_BYTES * video.width * video.height if self._settings.frames_out else 0
         return int(3 * size * len(frames) / video.frames) + pictures * len(frames)
 
-    def join(self, job: Assignment, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
+    def join(self, run: RunContext, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """The video, the table, the report and its picture. Holds one span's records."""
-        result = job.folder / f"result{self._fill.suffix}"
-        with whole(result) as part:
-            joined = join_segments(segments, job.video, job.frames, part)
+        result = run.folder / f"result{self._fill.suffix}"
+        with atomic_write(result) as part:
+            joined = join_segments(segments, run.video, run.frames, part)
         for sentence in joined.warnings:
             warn("sound", sentence)
-        lost = lost_stretches(job, warn)
-        video, seconds = job.video, _clock(job.video)
-        pixels, start = prod(self._filler.size(job)), job.frames.start
-        found = invention.Invention(len(job.frames), pixels)
-        records = (invention.record_path(job.folder, span.name) for span in job.spans)
-        table, report, picture = (job.folder / name for name in ("invented.csv", "report.json", "report.png"))
-        invention.write_table(table, found.watch(records), start, pixels, seconds)
+        lost = lost_stretches(run, warn)
+        video, seconds = run.video, _clock(run.video)
+        pixels, start = prod(self._filler.size(run)), run.frames.start
+        found = unseen.Invention(len(run.frames), pixels)
+        records = (unseen.record_path(run.folder, span.name) for span in run.spans)
+        table, report, picture = (run.folder / name for name in ("invented.csv", "report.json", "report.png"))
+        unseen.write_table(table, found.watch(records), start, pixels, seconds)
         write_report(
             report,
             {
                 "task": self.task,
                 "engine": self.engine,
                 "video": video_facts(video),
-                "settings": job.settings.identity(),
-                "work_size": list(self._filler.work_size(job)),
+                "settings": run.settings.identity(),
+                "work_size": list(self._filler.work_size(run)),
                 "audio_packets": joined.audio_packets,
                 "warnings": list(joined.warnings),
                 "lost": [[span.start, span.stop] for span in lost],
                 "summary": found.describe(start, seconds),
             },
         )
-        with whole(picture) as part:
-            before = self._filler.picture(job, start)
+        with atomic_write(picture) as part:
+            before = self._filler.picture(run, start)
             draw_invention(part, video.path.name, before, found, start, seconds)
-        return Outputs(result=result, report=report, scores=table, picture=picture, mask=self._mask_film(job))
+        return Outputs(result=result, report=report, scores=table, picture=picture, mask=self._mask_film(run))
 
-    def _mask_film(self, job: Assignment) -> Path | None:
+    def _mask_film(self, run: RunContext) -> Path | None:
         """The masks that were made, as one film of the video's times."""
         if not self._tracking:
             return None
-        film, stage = job.folder / f"mask{SUFFIX}", self._tracking[-1]
-        kept = [job.folder / stage.folder / f"{span.name}{stage.suffix}" for span in job.spans]
-        with whole(film) as part:
-            join_segments(kept, job.video, job.frames, part, silent=True)
+        film, stage = run.folder / f"mask{SUFFIX}", self._tracking[-1]
+        kept = [run.folder / stage.folder / f"{span.name}{stage.suffix}" for span in run.spans]
+        with atomic_write(film) as part:
+            join_segments(kept, run.video, run.frames, part, silent=True)
         return film
 
 
 class InpaintPipeline(FillPipeline):
     """The task with a built-in engine."""
 
-    def __init__(self, settings: InpaintSettings, engine: Engine) -> None:
+    def __init__(self, settings: InpaintSettings, engine: FrameFiller) -> None:
         super().__init__(settings, InPlace(engine))
         self._load = engine.load
 

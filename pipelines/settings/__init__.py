@@ -15,9 +15,9 @@ from pipelines.settings.animation import (
     SourceFace,
 )
 from pipelines.settings.base import CopySettings, Machine, Settings, engine_of, trial
-from pipelines.settings.film import VIDEO_SUFFIXES, Codec, FilmSettings
 from pipelines.settings.inpainting import InpaintSettings, MaskSettings, ProPainterSettings, TrackSettings
 from pipelines.settings.scoring import ScoreSettings
+from pipelines.settings.video_output import VIDEO_SUFFIXES, Codec, FilmSettings
 
 __all__ = [
     "MODELS",

@@ -12,7 +12,7 @@ from pipelines.settings.base import (
     setting,
     written_as,
 )
-from pipelines.settings.film import FilmSettings
+from pipelines.settings.video_output import FilmSettings
 
 Region = Literal["all", "exp", "pose", "lip", "eyes"]
 """What of a portrait moves."""

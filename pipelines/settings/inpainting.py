@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import model_validator
 
 from pipelines.settings.base import NUMBER, Settings, engine_setting, setting, written_as
-from pipelines.settings.film import FilmSettings
+from pipelines.settings.video_output import FilmSettings
 
 Box = Annotated[
     str,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
-from pipelines.folders import natural_key
+from pipelines.storage.video_folders import natural_key
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant
 

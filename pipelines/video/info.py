@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from pipelines.video.timeline import Timeline
 
@@ -93,3 +94,16 @@ class VideoInfo:
     def plain_container(self) -> bool:
         """Whether the container stores times and an index (see PLAIN_CONTAINERS)."""
         return not PLAIN_CONTAINERS.isdisjoint(self.container.split(","))
+
+
+def video_facts(info: VideoInfo) -> dict[str, Any]:
+    """What a report says of the video itself."""
+    return {
+        "name": info.path.name,
+        "codec": info.codec,
+        "width": info.width,
+        "height": info.height,
+        "frames": info.frames,
+        "frame_rate": str(info.frame_rate),
+        "seconds": round(float(info.seconds), 6),
+    }

@@ -25,7 +25,7 @@ from skimage import data
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from pipelines.inpainting.flow.flowfill import FlowFill  # noqa: E402  after the path is set
+from pipelines.inpainting.flow.engine import FlowFill  # noqa: E402  after the path is set
 from pipelines.spans import Span  # noqa: E402
 
 PANNED = ("coffee", "chelsea", "astronaut")

@@ -30,9 +30,9 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import liveportrait_plain as plain  # noqa: E402  after the path is set
 
-from pipelines.animation.liveportrait import animate_crops  # noqa: E402
-from pipelines.nets import liveportrait as nets  # noqa: E402
-from pipelines.nets.liveportrait_retargeting import WIDTHS, Perceptron  # noqa: E402
+from pipelines.animation.liveportrait.crops import animate_crops  # noqa: E402
+from pipelines.nets.liveportrait import loading as nets  # noqa: E402
+from pipelines.nets.liveportrait.retargeting import WIDTHS, Perceptron  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results" / "liveportrait.md"
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
@@ -77,7 +77,7 @@ Step = Callable[[], Any]
 def ours(folder: Path, image: Tensor, points: Tensor) -> dict[str, Step]:
     """What is done for each frame, after what is done for each source."""
     files = {path.name: path for path in folder.glob("*.pth")}
-    place = nets.Place(torch.device("cpu"))
+    place = nets.NetworkDevice(torch.device("cpu"))
     motion, warping = nets.motion(files, place), nets.warping(files, place)
     generator = nets.generator(files, place)
     source = warping.source(nets.appearance(files, place)(image), points[:1])

@@ -28,9 +28,9 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 
 import propainter_plain as plain  # noqa: E402  after the path is set
 
-from pipelines.nets.flow_completion import FlowCompletion, load_flow_completion  # noqa: E402
-from pipelines.nets.propainter import Generator, load_generator, quarter_flows, quarter_masks  # noqa: E402
-from pipelines.nets.raft import Raft, load_raft  # noqa: E402
+from pipelines.nets.propainter.flow_completion import FlowCompletion, load_flow_completion  # noqa: E402
+from pipelines.nets.propainter.generator import InpaintGenerator, load_generator, quarter_flows, quarter_masks  # noqa: E402
+from pipelines.nets.raft.model import Raft, load_raft  # noqa: E402
 
 LOCAL, REFERENCES, STEP = 11, 3, 5
 ITERATIONS = 20
@@ -43,7 +43,7 @@ Row = tuple[str, float, float, float]
 def random_weights(folder: Path) -> None:
     """Weights as the published files name them, but drawn at random."""
     torch.manual_seed(0)
-    for name, network in ((RAFT, Raft()), (COMPLETION, FlowCompletion()), (GENERATOR, Generator())):
+    for name, network in ((RAFT, Raft()), (COMPLETION, FlowCompletion()), (GENERATOR, InpaintGenerator())):
         tensors = network.state_dict()
         for key, tensor in tensors.items():
             if tensor.dim() > 1:

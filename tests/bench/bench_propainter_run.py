@@ -45,9 +45,9 @@ def one_run(
     import torch
 
     from memory.ladder import Effort, Ladder
-    from pipelines.inpainting.propainter.chain import Chain, Recipe
     from pipelines.inpainting.propainter.loading import load_networks
     from pipelines.inpainting.propainter.schedule import Schedule
+    from pipelines.inpainting.propainter.streaming import Chain, Recipe
     from pipelines.spans import Span
 
     torch.set_num_threads(threads)

@@ -23,14 +23,14 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from pipelines.nets.qalign import QAlign, inspect, load, wanted  # noqa: E402  after the path is set
-from pipelines.nets.qalign_config import LEVEL_WEIGHTS, read_config  # noqa: E402
-from pipelines.nets.qalign_language import FRAMES, TEXT, rotation  # noqa: E402
-from pipelines.nets.qalign_vision import normalised  # noqa: E402
-from pipelines.scoring.qalign_frames import Prepared  # noqa: E402
-from pipelines.scoring.qalign_scorer import NetworkScorer  # noqa: E402
-from pipelines.scoring.qalign_windows import rated  # noqa: E402
-from pipelines.scoring.smoothness import windows  # noqa: E402
+from pipelines.nets.qalign.config import LEVEL_WEIGHTS, read_config  # noqa: E402
+from pipelines.nets.qalign.language import FRAMES, TEXT, rotation  # noqa: E402
+from pipelines.nets.qalign.model import QAlign, inspect, load, wanted  # noqa: E402  after the path is set
+from pipelines.nets.qalign.vision import normalised  # noqa: E402
+from pipelines.scoring.metrics.smoothness import windows  # noqa: E402
+from pipelines.scoring.qalign.preprocess import Prepared  # noqa: E402
+from pipelines.scoring.qalign.scorer import NetworkScorer  # noqa: E402
+from pipelines.scoring.qalign.windows import rated  # noqa: E402
 from pipelines.spans import Span  # noqa: E402
 
 BATCH = 4

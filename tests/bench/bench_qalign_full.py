@@ -27,8 +27,8 @@ from safetensors.torch import save_file
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from pipelines.nets.qalign import wanted  # noqa: E402  after the path is set
-from pipelines.nets.qalign_config import read_config  # noqa: E402
+from pipelines.nets.qalign.config import read_config  # noqa: E402
+from pipelines.nets.qalign.model import wanted  # noqa: E402  after the path is set
 
 RESULTS = Path(__file__).parent / "results" / "qalign_full.md"
 SHARD_BYTES = 2**31

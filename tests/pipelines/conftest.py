@@ -11,17 +11,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from memory.ladder import Rung, standard_rungs
 from memory.plan import GIB, Cost, Load
-from pipelines import planning
-from pipelines.events import Outputs
-from pipelines.jobs import Job
+from pipelines.jobs.events import Outputs
+from pipelines.jobs.job import Job
+from pipelines.runtime import planning
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant
 from presets.choose import Choice
+
+from .mask_clips import HEIGHT, WIDTH, disc
 
 
 class TextSink:
@@ -87,7 +91,7 @@ class NumbersPipeline:
     load: Load = field(default_factory=lambda: Load(fixed=2 * GIB))
     checked: Callable[[Any], None] = lambda job: None
 
-    def footage(self, inputs: Any, settings: Any) -> VideoInfo:
+    def probe_inputs(self, inputs: Any, settings: Any) -> VideoInfo:
         return self.video
 
     def frames(self, inputs: Any, video: VideoInfo, asked: Span) -> Span:
@@ -228,3 +232,33 @@ def write_liveportrait_weights(folder: Path, parity: Path) -> None:
         # As published: saved from a wrapper that trained on several cards.
         nested.setdefault(network, {})[f"module.{inner}"] = tensor
     torch.save(nested, folder / f"retargeting_models/{name}.pth")
+
+
+@pytest.fixture
+def video() -> Callable[..., VideoInfo]:
+    """A video that is known, but not there."""
+
+    def of(frames: int = 5, width: int = WIDTH, height: int = HEIGHT, **more: object) -> VideoInfo:
+        return VideoInfo(Path("clip.mp4"), "mp4", "h264", width, height, constant(frames, 25), **more)
+
+    return of
+
+
+@pytest.fixture
+def discs() -> Callable[[int], list[NDArray[np.bool_]]]:
+    """The masks of so many frames."""
+    return lambda frames: [disc(index) for index in range(frames)]
+
+
+@pytest.fixture
+def folder_of(tmp_path: Path) -> Callable[..., Path]:
+    """A folder of pictures `1.png`, `2.png`, ... `10.png` in the mode that `draw` gives them."""
+
+    def write(masks: list[NDArray[np.bool_]], draw: Callable[[NDArray[np.bool_]], Image.Image]) -> Path:
+        folder = tmp_path / "masks"
+        folder.mkdir()
+        for number, mask in enumerate(masks, 1):
+            draw(mask).save(folder / f"{number}.png")
+        return folder
+
+    return write

@@ -8,13 +8,13 @@ import pytest
 from pydantic import ValidationError
 
 from memory.probe import GIB, Device, Hardware, Host
-from pipelines import events
 from pipelines.doctor import examine
 from pipelines.errors import BadInput, NotEnoughMemory
-from pipelines.folders import is_video_folder, natural_key, videos_in
-from pipelines.pictures import save_picture
-from pipelines.telling import Pace
-from pipelines.whole import whole
+from pipelines.jobs import events
+from pipelines.runtime.progress import Throughput
+from pipelines.storage.atomic import atomic_write
+from pipelines.storage.jpeg import save_picture
+from pipelines.storage.video_folders import is_video_folder, natural_key, videos_in
 
 
 class Clock:
@@ -27,7 +27,7 @@ class Clock:
 
 def test_pace_is_that_of_the_last_seconds_and_tells_what_is_left() -> None:
     clock = Clock()
-    pace = Pace(total=1000, done=0, clock=clock)
+    pace = Throughput(total=1000, done=0, clock=clock)
     for done in range(100, 600, 100):
         clock.now += 1
         rate, left = pace.at(done)
@@ -40,7 +40,7 @@ def test_pace_is_that_of_the_last_seconds_and_tells_what_is_left() -> None:
 
 def test_pace_says_nothing_before_it_knows() -> None:
     clock = Clock()
-    assert Pace(total=10, done=4, clock=clock).at(4) == (0.0, None)
+    assert Throughput(total=10, done=4, clock=clock).at(4) == (0.0, None)
 
 
 def test_natural_order() -> None:
@@ -75,11 +75,11 @@ def test_a_preview_is_small_and_keeps_its_colours(tmp_path: Path) -> None:
 
 def test_a_file_is_whole_or_absent(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file.txt"
-    with pytest.raises(ZeroDivisionError), whole(path) as part:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as part:
         part.write_text("half")
         1 / 0  # noqa: B018
     assert list(path.parent.iterdir()) == []
-    with whole(path) as part:
+    with atomic_write(path) as part:
         part.write_text("all")
         assert not path.exists() and part.suffix == ".txt"
     assert path.read_text() == "all"

@@ -25,17 +25,17 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from starlette.middleware import Middleware
 
-from pipelines import events
-from pipelines.events import Event, Facts, Outputs, Planned
-from pipelines.jobs import Job
-from pipelines.queue import JobQueue
-from pipelines.worker_process import WorkerState
-from ui import look
-from ui.desk import Desk
-from ui.monitor import Monitor
+from pipelines.jobs import events
+from pipelines.jobs.events import Event, Facts, Outputs, Planned
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
+from pipelines.workers.runner import WorkerState
+from ui import theme
+from ui.jobs.service import JobService
 from ui.page import I18N, build
-from ui.policy import Policy
-from ui.visitors import GiveCookie
+from ui.server.monitor import Monitor
+from ui.server.policy import Policy
+from ui.server.visitors import GiveCookie
 
 Script = Callable[[Job], Iterator[Event]]
 ROOT = Path(__file__).parents[2]
@@ -227,10 +227,10 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 @pytest.fixture
 def page_over() -> Iterator[Callable[..., gr.Blocks]]:
     """Builds the page over a queue, under a policy; nobody is waited for after they left."""
-    desks: list[Desk] = []
+    desks: list[JobService] = []
 
     def make(queue: JobQueue, policy: Policy | None = None, **options: Any) -> gr.Blocks:
-        desks.append(Desk(queue, policy or Policy(), grace_seconds=0))
+        desks.append(JobService(queue, policy or Policy(), grace_seconds=0))
         return build(desks[-1], Monitor(queue), **options)
 
     yield make
@@ -364,7 +364,7 @@ def visit(
     contexts, outside, errors = [], [], []
 
     def open_page(queue: JobQueue, policy: Policy | None = None, *, query: str = "", **options: Any) -> Page:
-        look_of_it = {"theme": look.theme(), "css_paths": look.CSS_PATH, "head": look.HEAD, "i18n": I18N}
+        look_of_it = {"theme": theme.theme(), "css_paths": theme.CSS_PATH, "head": theme.HEAD, "i18n": I18N}
         url = serve(page_over(queue, policy), **look_of_it)
         context = chromium.new_context(**options)
         context.set_default_timeout(1000 * PATIENCE_SECONDS)

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from pipelines import events
 from pipelines.errors import LongtakeError
-from pipelines.events import Event
-from pipelines.jobs import Job
-from pipelines.queue import JobQueue
+from pipelines.jobs import events
+from pipelines.jobs.events import Event
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import ScoreSettings
 
 pytestmark = pytest.mark.browser

@@ -14,18 +14,18 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from pipelines import events
-from pipelines.events import Event
-from pipelines.jobs import Job
-from pipelines.queue import JobQueue
+from pipelines.jobs import events
+from pipelines.jobs.events import Event
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import AnimateSettings, InpaintSettings, ScoreSettings
-from ui import forms
-from ui.desk import Desk
-from ui.listening import views
-from ui.monitor import Monitor
+from ui.components import forms
+from ui.jobs.service import JobService
+from ui.jobs.stream import views
+from ui.jobs.view import Status
 from ui.page import build
-from ui.policy import Policy
-from ui.view import Status
+from ui.server.monitor import Monitor
+from ui.server.policy import Policy
 
 PageOver = Callable[..., gr.Blocks]
 MakeQueue = Callable[[Callable[[Job], Iterator[Event]]], JobQueue]
@@ -474,7 +474,7 @@ def test_jobs_of_one_who_left_are_paused_where_that_is_the_rule(
     make_queue: MakeQueue, serve: Serve, held: Held, clip: Path
 ) -> None:
     queue = make_queue(held)
-    desk = Desk(queue, Policy(local=False, on_disconnect="pause"), grace_seconds=0)
+    desk = JobService(queue, Policy(local=False, on_disconnect="pause"), grace_seconds=0)
     client = Client(serve(build(desk, Monitor(queue))), verbose=False)
     call = client.submit(file=handle_file(clip), api_name="/score")
     next(iter(call))

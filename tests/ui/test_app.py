@@ -18,7 +18,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 import app
-from ui.policy import Policy
+from ui.server.policy import Policy
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from pipelines import events
-from pipelines.events import Event
 from pipelines.example.faults import FAULTS
 from pipelines.example.moving_face import astronaut
-from pipelines.jobs import Job
-from pipelines.queue import JobQueue
+from pipelines.jobs import events
+from pipelines.jobs.events import Event
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import ScoreSettings
-from ui.policy import Policy
+from ui.server.policy import Policy
 
 pytestmark = pytest.mark.browser
 

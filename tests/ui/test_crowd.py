@@ -12,10 +12,10 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from pipelines.events import Done, Event, Started
-from pipelines.jobs import Job
-from pipelines.queue import JobQueue
-from ui.policy import Policy
+from pipelines.jobs.events import Done, Event, Started
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
+from ui.server.policy import Policy
 
 CROWD = 10
 PATIENCE_SECONDS = 90

@@ -14,10 +14,10 @@ import gradio as gr
 import pytest
 from gradio_client import Client, handle_file
 
-from pipelines.events import Event
-from pipelines.jobs import Job
-from pipelines.queue import JobQueue
-from ui.policy import Policy
+from pipelines.jobs.events import Event
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
+from ui.server.policy import Policy
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "http://127.0.0.1:7860"

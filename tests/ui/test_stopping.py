@@ -12,7 +12,7 @@ import psutil
 import pytest
 from gradio_client import Client, handle_file
 
-from pipelines.jobs import Job
+from pipelines.jobs.job import Job
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.animation.portrait.keypoints import Floats
+from pipelines.animation.motion.keypoints import Floats
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, SourceCut
 

@@ -11,13 +11,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.animation.faces.face_boxes import Pixels
-from pipelines.animation.faces.face_view import (
+from pipelines.animation.faces.aligned_view import (
     CORE,
     SIDE_PX,
+    FacePlacement,
     Floats,
     Matrix,
-    Placement,
     ellipse,
     from_pixels,
     gray_of,
@@ -29,8 +28,9 @@ from pipelines.animation.faces.face_view import (
     shrink_of,
     uncored,
 )
-from pipelines.animation.warp.fields import FACE, FaceField, light
-from pipelines.animation.warp.open_mouth import Opening
+from pipelines.animation.faces.cascade import Pixels
+from pipelines.animation.warp.flow_fields import FACE, FaceField, light
+from pipelines.animation.warp.mouth import Opening
 
 _TO_VIEW = np.array([[1.0, 0.0, CORE[1].start], [0.0, 1.0, CORE[0].start]])
 _TO_CORE = inverse(_TO_VIEW)
@@ -70,7 +70,7 @@ class DrivingFlow:
     only where the face is. Holds some views; nothing grows.
     """
 
-    def __init__(self, reference: Pixels, placed: Placement) -> None:
+    def __init__(self, reference: Pixels, placed: FacePlacement) -> None:
         self._reference = reference
         self._to_picture = joined(placed.to_picture(), from_pixels())
         view = placed.view(reference)
@@ -84,7 +84,7 @@ class DrivingFlow:
         self._points = np.stack((columns, rows), axis=1) * _STRIDE
         self.restart(placed)
 
-    def restart(self, window: Placement) -> None:
+    def restart(self, window: FacePlacement) -> None:
         """Forget the frames before; `window` is where about the face is on the frames to come."""
         self._begin = joined(inverse(joined(window.to_picture(), from_pixels())), self._to_picture)
         self._shrink = shrink_of(joined(window.to_picture(), from_pixels()))

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.crops import Crop
+from pipelines.vision.crop import Crop
 
 Mask = NDArray[np.bool_]
 Flags = NDArray[np.uint8]

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.crops import Crop
+from pipelines.inpainting.flow.frame_pairs import Homography, Thumbnail
+from pipelines.inpainting.flow.frame_view import Pixels, Places, covered_at, grid, place
+from pipelines.inpainting.flow.harmonic import Floats, Spread, medians
 from pipelines.inpainting.flow.holes import Hole, Mask
-from pipelines.inpainting.flow.looks import Homography, Look
-from pipelines.inpainting.flow.spread import Floats, Spread, medians
-from pipelines.inpainting.flow.views import Pixels, Places, covered_at, grid, place
+from pipelines.vision.crop import Crop
 
 _ALL_MOVES = 0.75
 _FLOW_LEAST_PX = 16
@@ -54,7 +54,7 @@ class Target:
         return Spread(self.hole.rim, self.hole.empty[self.hole.inner] > 0, _CELL_PX)
 
 
-def target(gaze: Look, hole: Hole, moving: Mask) -> Target:
+def target(gaze: Thumbnail, hole: Hole, moving: Mask) -> Target:
     """`hole` of the frame of `gaze`; `moving` `(h, w)` covers `hole.wide`."""
     known = hole.empty == 0
     thing = moving & known
@@ -67,7 +67,7 @@ def target(gaze: Look, hole: Hole, moving: Mask) -> Target:
 
 
 def background_places(
-    aim: Target, others: Sequence[tuple[Look, Homography]], preset: int
+    aim: Target, others: Sequence[tuple[Thumbnail, Homography]], preset: int
 ) -> list[Places | None]:
     """Where each pixel of `aim.hole.tight` lies in each look; None where that cannot be told or none is seen.
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipelines.inpainting.masks.mask_pictures import Mask
-from pipelines.inpainting.propainter.chain import Painted
-from pipelines.inpainting.scale import Pixels, Size, large_mask, small_mask, work_size
+from pipelines.inpainting.propainter.streaming import Painted
+from pipelines.masks.decode import Mask
+from pipelines.masks.resize import Pixels, Size, large_mask, small_mask, work_size
 from pipelines.settings import InpaintSettings
 
 PictureT = TypeVar("PictureT", bound=NDArray[Any])
@@ -30,7 +30,7 @@ _LEAST_ROOM_PX = 10
 
 
 @dataclass(frozen=True)
-class Placement:
+class CanvasPlacement:
     """A picture of size `picture` in one of size `whole`, its upper left corner at (`left`, `top`)."""
 
     picture: Size
@@ -62,11 +62,11 @@ class Placement:
         whole[self.slices] = False if mask is None else mask
         return whole
 
-    def scaled(self, picture: Size) -> "Placement":
+    def scaled(self, picture: Size) -> "CanvasPlacement":
         """The same for a picture of another size."""
         across, down = picture[0] / self.picture[0], picture[1] / self.picture[1]
         whole = (round(self.whole[0] * across), round(self.whole[1] * down))
-        return Placement(picture, whole, round(self.left * across), round(self.top * down))
+        return CanvasPlacement(picture, whole, round(self.left * across), round(self.top * down))
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,8 @@ class Canvas:
     the source.
     """
 
-    work: Placement
-    result: Placement
+    work: CanvasPlacement
+    result: CanvasPlacement
     output: Size
     published: bool
 
@@ -92,7 +92,7 @@ class Canvas:
                 _rounded(int(settings.scale_w * picture[0])),
                 _rounded(int(settings.scale_h * picture[1])),
             )
-        work = Placement(picture, whole, (whole[0] - picture[0]) // 2, (whole[1] - picture[1]) // 2)
+        work = CanvasPlacement(picture, whole, (whole[0] - picture[0]) // 2, (whole[1] - picture[1]) // 2)
         result = work.scaled(source)
         return cls(
             work, result, size if settings.reference_output else result.whole, settings.reference_output

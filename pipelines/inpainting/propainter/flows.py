@@ -9,16 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from memory.ladder import Effort
-from pipelines.inpainting.masks.mask_pictures import Mask
+from pipelines.inpainting.propainter.context import ChainContext, computing
 from pipelines.inpainting.propainter.schedule import Chunk
-from pipelines.inpainting.propainter.work import Work, computing
+from pipelines.masks.decode import Mask
 from pipelines.spans import Span
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pipelines.nets.image_propagation import Passage
-    from pipelines.nets.raft import Features
+    from pipelines.nets.propainter.image_propagation import Passage
+    from pipelines.nets.raft.model import Features
 
     Flows = tuple[Tensor, Tensor]
     """Forward and backward, each (n, 2, H, W) float32 in pixels, on the host."""
@@ -31,7 +31,7 @@ class Estimator:
     Holds the flows that are to be read again, and the features of one frame; while it computes, those of a block.
     """
 
-    def __init__(self, work: Work, iterations: int, block: int) -> None:
+    def __init__(self, work: ChainContext, iterations: int, block: int) -> None:
         self._work, self._iterations, self._block = work, iterations, block
         self._next = 0
         self._again: dict[int, tuple[Tensor, Tensor]] = {}
@@ -57,7 +57,7 @@ class Estimator:
             take(index, flows)
         self._next = max(self._next, pairs.start // self._block * self._block)
         while self._next < pairs.stop:
-            self._work.look()
+            self._work.check_interrupt()
             stop = min(self._work.schedule.flows, self._next + self._block)
             found = self._work.ladder.run(partial(self._estimated, stop))
             for index, onward, back in zip(range(self._next, stop), *found, strict=True):
@@ -91,7 +91,7 @@ class Estimator:
     def _features(self, index: int) -> "Features":
         import torch
 
-        from pipelines.nets.image_propagation import codes_of, colours_of
+        from pipelines.nets.propainter.image_propagation import codes_of, colours_of
 
         if self._last and self._last[0] == index:
             return self._last[1]
@@ -130,7 +130,7 @@ class Completion:
     """
 
     def __init__(
-        self, work: Work, estimator: Estimator, first_chunk: int, flow_mask: Mask | None = None
+        self, work: ChainContext, estimator: Estimator, first_chunk: int, flow_mask: Mask | None = None
     ) -> None:
         self._work, self._estimator, self._flow_mask = work, estimator, flow_mask
         self._number = first_chunk
@@ -176,7 +176,7 @@ class Completion:
         keep = following.read.start if following else work.schedule.flows
         onward, back = self._estimator.read(chunk.read, keep)
         masks = self._masks(chunk.read)
-        work.look()
+        work.check_interrupt()
 
         def complete(effort: Effort) -> None:
             # In place, and none the worse when it is done again: the network looks at known flows alone, which stay.
@@ -205,8 +205,8 @@ class Completion:
     def _linked(self, index: int, onward: "Tensor", back: "Tensor") -> Link:
         import torch
 
-        from pipelines.nets.image_propagation import passage
-        from pipelines.nets.propainter import quarter_flows
+        from pipelines.nets.propainter.generator import quarter_flows
+        from pipelines.nets.propainter.image_propagation import passage
 
         here, there = (torch.from_numpy(self._work.footage.places(i)) for i in (index, index + 1))
         with computing():

@@ -7,24 +7,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.ladder import Effort
+from pipelines.inpainting.propainter.context import ChainContext, computing
 from pipelines.inpainting.propainter.flows import Completion
-from pipelines.inpainting.propainter.propagation import Propagation
+from pipelines.inpainting.propainter.propagation import PropagatedHoles
 from pipelines.inpainting.propainter.schedule import Window
-from pipelines.inpainting.propainter.work import Work, computing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pipelines.nets.image_propagation import Update
+    from pipelines.nets.propainter.image_propagation import HoleState
+
 
 Colours = NDArray[np.uint8]
 """(k, 3): of the pixels of a hole."""
 
 
-class Painter:
+class WindowPainter:
     """Paints the holes of windows. Holds the encoded frames that later windows use again, up to `capacity` of them."""
 
-    def __init__(self, work: Work, completion: Completion, propagation: Propagation, capacity: int) -> None:
+    def __init__(
+        self, work: ChainContext, completion: Completion, propagation: PropagatedHoles, capacity: int
+    ) -> None:
         self._work, self._completion, self._propagation = work, completion, propagation
         self._capacity = capacity
         self._encoded: dict[int, Tensor] = {}
@@ -44,7 +47,7 @@ class Painter:
         local = range(window.local.start, window.local.stop)
         painted: dict[int, Colours] = {}
         if footage.any_masked(local):
-            self._work.look()
+            self._work.check_interrupt()
             painted = self._work.ladder.run(lambda effort: self._painted(window, effort))
         again = (index for index in schedule.uses_after(middle) if index in self._encoded)
         self._encoded = {index: self._encoded[index] for index in islice(again, self._capacity)}
@@ -76,7 +79,7 @@ class Painter:
         """Frame `index` (1, 128, H/4, W/4), encoded by itself, so that it is the same in whatever window."""
         import torch
 
-        from pipelines.nets.image_propagation import codes_of, colours_of
+        from pipelines.nets.propainter.image_propagation import codes_of, colours_of
 
         kind, networks = getattr(torch, effort.precision), self._work.networks
         if (found := self._encoded.get(index)) is not None:
@@ -92,12 +95,12 @@ class Painter:
         """The hole of a frame, and what of it is still unknown: each (1, H, W) float32."""
         import torch
 
-        from pipelines.nets.image_propagation import unknown_of
+        from pipelines.nets.propainter.image_propagation import unknown_of
 
         hole = torch.from_numpy(self._work.footage.mask(index))[None].float()
         return hole, unknown_of(*self._known(index))
 
-    def _known(self, index: int) -> "tuple[Tensor, Tensor | None, Update | None]":
+    def _known(self, index: int) -> "tuple[Tensor, Tensor | None, HoleState | None]":
         """A frame (H, W, 3) uint8, where its hole is, and what is known of that."""
         import torch
 

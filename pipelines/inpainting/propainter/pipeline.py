@@ -8,17 +8,17 @@ from memory.budget import Budget
 from memory.ladder import Rung, standard_rungs
 from memory.plan import Cost
 from pipelines.errors import BadInput
-from pipelines.inpainting.given import masks_given, settings_of
-from pipelines.inpainting.masks.marking import check_marks
 from pipelines.inpainting.pipeline import FillPipeline, around_the_engine
-from pipelines.inpainting.propainter.filler import ProPainter, schedule_of
-from pipelines.inpainting.propainter.fitting import Question, fitted
-from pipelines.inpainting.propainter.reading import marks_nothing
-from pipelines.nets.finding import find
+from pipelines.inpainting.propainter.engine import ProPainter, schedule_of
+from pipelines.inpainting.propainter.inputs import marks_nothing
+from pipelines.inpainting.propainter.memory_plan import Workload, fitted
+from pipelines.masks.reading import masks_given, settings_of
 from pipelines.settings import InpaintSettings, Settings
-from pipelines.stages import Assignment, Stage
+from pipelines.stages import RunContext, Stage
+from pipelines.tracking.prepass import check_marks
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant
+from pipelines.weights.locate import find
 from presets.choose import Choice
 
 _SCALES = (0.75, 0.5)
@@ -32,9 +32,9 @@ class ProPainterPipeline(FillPipeline):
     def __init__(self, settings: InpaintSettings) -> None:
         super().__init__(settings, ProPainter())
 
-    def footage(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
+    def probe_inputs(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
         """The first input; a folder of images at the rate that was asked for."""
-        video = super().footage(inputs, settings)
+        video = super().probe_inputs(inputs, settings)
         if not video.images:
             return video
         return replace(video, timeline=constant(video.frames, Fraction(str(self._settings.save_fps))))
@@ -49,9 +49,9 @@ class ProPainterPipeline(FillPipeline):
         """Size, digits, how correlations are had, how many frames stay encoded, how many pairs are computed at once."""
         return fitted(self._question(video, settings, device), choice, budget)
 
-    def _question(self, video: VideoInfo, settings: Settings, device: str) -> Question:
+    def _question(self, video: VideoInfo, settings: Settings, device: str) -> Workload:
         schedule = schedule_of(self._settings, video.frames)
-        return Question(video, self._settings, schedule, device, around_the_engine(video, settings))
+        return Workload(video, self._settings, schedule, device, around_the_engine(video, settings))
 
     def rungs(self, stage: Stage) -> tuple[Rung, ...]:
         """The chain goes down by itself, and loses nothing; what is left is to begin it anew, and smaller."""
@@ -61,21 +61,21 @@ class ProPainterPipeline(FillPipeline):
         rungs = standard_rungs(scales=() if fixed else _SCALES)
         return tuple(rung for rung in rungs if rung.name in ("retry", "lower resolution"))
 
-    def check_masks(self, job: Assignment) -> None:
+    def check_masks(self, run: RunContext) -> None:
         """Weights that are there; masks, where there must be any, that mark something.
 
         Raises BadInput, WeightsMissing, and what `open_masks` raises.
         """
-        settings = settings_of(job)
+        settings = settings_of(run)
         find(self.engine, settings.weights)
-        if marks_nothing(job):
+        if marks_nothing(run):
             return
         if not settings.reference_output:
-            check_marks(job)
+            check_marks(run)
         elif settings.outpaints:
             raise BadInput(
                 "The published system looks at no mask where it makes the picture larger.",
                 "Leave --mask away, or --reference-output.",
             )
         elif not settings.follows:
-            masks_given(job)
+            masks_given(run)

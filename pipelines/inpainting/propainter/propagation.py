@@ -3,23 +3,23 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from pipelines.inpainting.propainter.context import ChainContext, computing
 from pipelines.inpainting.propainter.flows import Completion
 from pipelines.inpainting.propainter.schedule import Chunk
-from pipelines.inpainting.propainter.work import Work, computing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pipelines.nets.image_propagation import Update
+    from pipelines.nets.propainter.image_propagation import HoleState
 
 
-class Propagation:
+class PropagatedHoles:
     """What is known of the holes after propagation. Holds 7 bytes for each pixel of a hole, of the frames held."""
 
-    def __init__(self, work: Work, completion: Completion, first_chunk: int) -> None:
+    def __init__(self, work: ChainContext, completion: Completion, first_chunk: int) -> None:
         self._work, self._completion = work, completion
         self._number = first_chunk
-        self._updates: dict[int, Update] = {}
+        self._updates: dict[int, HoleState] = {}
 
     def __len__(self) -> int:
         """Of how many frames there is something known."""
@@ -31,7 +31,7 @@ class Propagation:
         chunk = self._work.schedule.image_chunk(self._number)
         return chunk.read.start if chunk else self._work.schedule.frames
 
-    def update(self, index: int) -> "Update | None":
+    def update(self, index: int) -> "HoleState | None":
         """What is known of the hole of frame `index`, whose chunk was computed; None where it has none."""
         return self._updates.get(index)
 
@@ -50,11 +50,11 @@ class Propagation:
                 kept = range(chunk.kept.start, chunk.kept.stop)
                 self._updates |= {index: found[index] for index in kept if index in found}
 
-    def _propagated(self, chunk: Chunk) -> "dict[int, Update]":
+    def _propagated(self, chunk: Chunk) -> "dict[int, HoleState]":
         """Of each frame of the chunk that has a hole: first from later frames, then from earlier ones."""
         import torch
 
-        from pipelines.nets.image_propagation import nothing
+        from pipelines.nets.propainter.image_propagation import nothing
 
         footage, frames = self._work.footage, range(chunk.read.start, chunk.read.stop)
         holes = {i: torch.from_numpy(footage.places(i)) for i in frames if footage.is_masked(i)}
@@ -64,12 +64,12 @@ class Propagation:
         return known
 
     def _pass(
-        self, order: Iterable[int], offset: int, holes: "dict[int, Tensor]", known: "dict[int, Update]"
+        self, order: Iterable[int], offset: int, holes: "dict[int, Tensor]", known: "dict[int, HoleState]"
     ) -> None:
         """Fill `known` further from the neighbour at `offset`, which was visited just before."""
         import torch
 
-        from pipelines.nets.image_propagation import codes_of, propagate, unknown_of
+        from pipelines.nets.propainter.image_propagation import codes_of, propagate, unknown_of
 
         footage, first = self._work.footage, True
         for index in order:

@@ -7,32 +7,32 @@ import pytest
 from matplotlib import cbook
 from PIL import Image
 
-from pipelines.animation.faces.face_boxes import FaceBox
-from pipelines.animation.faces.face_view import Placement
-from pipelines.example.moving_face import Face, MovingFace, Pose, astronaut, speaking
+from pipelines.animation.faces.aligned_view import FacePlacement
+from pipelines.animation.faces.cascade import FaceBox
+from pipelines.example.moving_face import DrawnFace, MovingFace, Pose, astronaut, speaking
 
 FRAMES = 40
 
 
-def admiral() -> Face:
+def admiral() -> DrawnFace:
     """Grace Hopper, 512 x 512, with glasses."""
     with cbook.get_sample_data("grace_hopper.jpg") as file:
         picture = np.ascontiguousarray(np.asarray(Image.open(file).convert("RGB"))[:512])
     left = [(202.0, 187.1), (240.0, 187.1), (221.2, 181.1), (222.0, 195.9)]
     right = [(288.0, 183.9), (326.0, 187.1), (305.2, 178.3), (305.2, 191.1)]
     mouth = [(228.0, 278.4), (306.8, 277.2), (266.8, 237.1), (268.0, 331.2)]
-    place, box = Placement(265.3, 214.3, 231.5, -0.023), FaceBox(266, 219, 223, 153)
-    return Face(picture, place, box, np.array(left + right + mouth))
+    place, box = FacePlacement(265.3, 214.3, 231.5, -0.023), FaceBox(266, 219, 223, 153)
+    return DrawnFace(picture, place, box, np.array(left + right + mouth))
 
 
 @pytest.fixture(scope="session")
-def driver() -> Face:
+def driver() -> DrawnFace:
     """Whose motion is followed."""
     return astronaut()
 
 
 @pytest.fixture(scope="session")
-def portrait() -> Face:
+def portrait() -> DrawnFace:
     """Who follows it."""
     return admiral()
 
@@ -43,7 +43,7 @@ def poses() -> list[Pose]:
 
 
 @pytest.fixture(scope="session")
-def clip(driver: Face, poses: list[Pose]) -> list[Any]:
+def clip(driver: DrawnFace, poses: list[Pose]) -> list[Any]:
     """The driver in these poses."""
     moving = MovingFace(driver)
     return [moving.frame(pose) for pose in poses]

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from memory.plan import Cost, Load
-from pipelines import events, planning
-from pipelines.animation.animating import Animated, Size
-from pipelines.animation.filming import read_figures
+from pipelines.animation.engine import Animated, Size
+from pipelines.animation.inputs import PortraitInputs, inputs_of, read_picture, read_pixels
 from pipelines.animation.pipeline import AnimatePipeline
-from pipelines.animation.roles import Roles, read_picture, read_pixels, roles_of
-from pipelines.animation.warp import flowwarp
-from pipelines.jobs import Job
-from pipelines.run import run_job
+from pipelines.animation.stage import read_figures
+from pipelines.animation.warp import engine
+from pipelines.jobs import events
+from pipelines.jobs.job import Job
+from pipelines.runtime import planning
+from pipelines.runtime.run import run_job
 from pipelines.settings import AnimateSettings
-from pipelines.stages import Assignment
+from pipelines.stages import RunContext
 
 SPAN_FRAMES = 8
 SHORT = {"CHAIN_FRAMES": 10, "WARM_UP_FRAMES": 4, "_BLEND_FRAMES": 2}
@@ -36,20 +37,20 @@ class StandIn:
     def __init__(self) -> None:
         self.asked: list[tuple[int, int]] = []
 
-    def check_roles(self, roles: Roles) -> None: ...
+    def check_roles(self, roles: PortraitInputs) -> None: ...
 
-    def check(self, job: Assignment) -> None: ...
+    def check(self, run: RunContext) -> None: ...
 
-    def size(self, job: Assignment) -> Size:
-        video = roles_of(job).source.video
+    def size(self, run: RunContext) -> Size:
+        video = inputs_of(run).source.video
         return video.width, video.height
 
-    def frames(self, job: Assignment, start: int, stop: int) -> Generator[Animated]:
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
         self.asked.append((start, stop))
-        roles = roles_of(job)
+        roles = inputs_of(run)
         still = read_picture(roles.source) if roles.source.kind == "picture" else None
         seen = None if roles.driving.kind == "template" else roles.driving
-        moving = read_pixels(job, roles.moving, start, stop) if roles.moving.kind != "template" else None
+        moving = read_pixels(run, roles.moving, start, stop) if roles.moving.kind != "template" else None
         for index in range(start, stop):
             frame = None if moving is None else next(moving)
             source = frame if still is None else still
@@ -60,8 +61,8 @@ class StandIn:
         if moving is not None:
             moving.close()
 
-    def told(self, job: Assignment, warn: Callable[[str, str], None]) -> dict[str, Any]:
-        figures = np.concatenate(list(read_figures(job)))
+    def told(self, run: RunContext, warn: Callable[[str, str], None]) -> dict[str, Any]:
+        figures = np.concatenate(list(read_figures(run)))
         return {"figures": figures[:, 0].tolist()}
 
 
@@ -80,7 +81,7 @@ def shorten(patch: Callable[[object, str, Any], None]) -> None:
 
     patch(planning, "choose", shorter)
     for name, frames in SHORT.items():
-        patch(flowwarp, name, frames)
+        patch(engine, name, frames)
 
 
 def ask(folder: Path, source: Path, driving: Path, **settings: object) -> Job:

@@ -17,14 +17,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import events, planning
-from pipelines.animation.faces import faces
-from pipelines.animation.faces.face_boxes import FaceBox, vote
-from pipelines.animation.portrait.motion import Motions
-from pipelines.animation.portrait.templates import Template, write_template
-from pipelines.animation.warp import bending
-from pipelines.example.moving_face import Face
-from pipelines.jobs import Job
+from pipelines.animation.faces import selection
+from pipelines.animation.faces.cascade import FaceBox, vote
+from pipelines.animation.motion.motions import Motions
+from pipelines.animation.motion.templates import Template, write_template
+from pipelines.animation.warp import pipeline
+from pipelines.example.moving_face import DrawnFace
+from pipelines.jobs import events
+from pipelines.jobs.job import Job
+from pipelines.runtime import planning
 from pipelines.settings import AnimateSettings
 from pipelines.video.probe import probe
 from pipelines.video.writer import VideoWriter
@@ -102,9 +103,9 @@ def looked_for(frame: Any) -> list[FaceBox]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.run._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.run.draw_memory", lambda table, picture, **more: None)
-    monkeypatch.setattr(faces, "vote", looked_for)
+    monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
+    monkeypatch.setattr(selection, "vote", looked_for)
     shorten(monkeypatch.setattr)
 
 
@@ -116,7 +117,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
 
 
 @pytest.fixture(scope="module")
-def portrait_png(portrait: Face, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def portrait_png(portrait: DrawnFace, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The admiral, small."""
     path = tmp_path_factory.mktemp("portrait") / "admiral.png"
     Image.fromarray(portrait.picture).resize((256, 256), Image.Resampling.BOX).save(path)
@@ -140,9 +141,9 @@ def done(portrait_png: Path, speaker: Path, tmp_path_factory: pytest.TempPathFac
     """A finished job with the built-in engine: the job, its outputs, its frames as pictures."""
     folder = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.run._LOOK_SECONDS", 0.0)
-        patch.setattr("pipelines.run.draw_memory", lambda table, picture, **more: None)
-        patch.setattr(faces, "vote", looked_for)
+        patch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
+        patch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
+        patch.setattr(selection, "vote", looked_for)
         shorten(patch.setattr)
         job = ask(folder / "jobs", portrait_png, speaker, frames_out=folder / "frames")
         return job, result(job), pictures(folder / "frames")
@@ -218,7 +219,7 @@ def test_the_report_says_what_it_is_and_what_was_found(done: Any) -> None:
     assert Image.open(outputs.picture).size == (3 * 240, 3 * 240), "three moments of source, driving, result"
 
 
-def test_more_motion_than_it_follows_is_told(portrait_png: Path, driver: Face, tmp_path: Path) -> None:
+def test_more_motion_than_it_follows_is_told(portrait_png: Path, driver: DrawnFace, tmp_path: Path) -> None:
     path = tmp_path / "leaps.mp4"
     with VideoWriter(path, 256, 256, RATE, preset="ultrafast") as writer:
         for i in range(10):
@@ -231,7 +232,7 @@ def test_more_motion_than_it_follows_is_told(portrait_png: Path, driver: Face, t
 
 
 def test_where_nobody_drives_the_portrait_rests_and_it_is_told(
-    portrait_png: Path, driver: Face, tmp_path: Path
+    portrait_png: Path, driver: DrawnFace, tmp_path: Path
 ) -> None:
     path = tmp_path / "leaves.mp4"
     with VideoWriter(path, 256, 256, RATE, preset="ultrafast") as writer:
@@ -244,7 +245,9 @@ def test_where_nobody_drives_the_portrait_rests_and_it_is_told(
     assert np.array_equal(pictures(tmp_path / "out")[-1], np.asarray(Image.open(portrait_png)))
 
 
-def test_a_large_portrait_is_made_smaller_and_told(portrait: Face, speaker: Path, tmp_path: Path) -> None:
+def test_a_large_portrait_is_made_smaller_and_told(
+    portrait: DrawnFace, speaker: Path, tmp_path: Path
+) -> None:
     large = Image.fromarray(portrait.picture).resize((900, 900))
     large.save(tmp_path / "large.png")
     job = ask(tmp_path / "jobs", tmp_path / "large.png", speaker, quality="draft", end=0.1)
@@ -293,7 +296,7 @@ def test_what_cannot_be_animated_is_refused_with_what_to_do(
     template(tmp_path / "t.npz", 5)
     for name in ("text.mp4", "text.png", "text.npz"):
         (tmp_path / name).write_text("no video")
-    monkeypatch.setattr(bending, "_MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(pipeline, "_MOST_LOOKED_AT", 2)
     failed = step(ask(tmp_path / "jobs", tmp_path / source, tmp_path / driving, **settings))
     assert isinstance(failed, events.Failed)
     assert failed.exit_code == 2

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 
 from memory.plan import Load
-from pipelines import planning
-from pipelines.inpainting.filling import Fill, Read
 from pipelines.inpainting.pipeline import InpaintPipeline
-from pipelines.jobs import Job
-from pipelines.run import run_job
+from pipelines.inpainting.stage import Fill, Read
+from pipelines.jobs.job import Job
+from pipelines.runtime import planning
+from pipelines.runtime.run import run_job
 from pipelines.spans import Span, widen
 
 HALO = 2

@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines import events
-from pipelines.frame_folder import FrameFolder
-from pipelines.inpainting.masks.masks import dilate
-from pipelines.inpainting.scale import put_back, small_frame, small_mask, work_size
-from pipelines.jobs import Job
-from pipelines.run import run_job
+from pipelines.jobs import events
+from pipelines.jobs.job import Job
+from pipelines.masks.resize import put_back, small_frame, small_mask, work_size
+from pipelines.masks.sequence import dilate
+from pipelines.runtime.run import run_job
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
+from pipelines.storage.frame_export import FrameFolder
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 
-from .conftest import encode, white
+from ..mask_clips import encode, white
 from .standin import StandIn, install
 
 ROOT = Path(__file__).parents[3]
@@ -80,9 +80,9 @@ def blob(width: int, height: int) -> np.ndarray:
 @pytest.fixture
 def engine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> StandIn:
     """Jobs run with the stand-in; charts, which take longer than all the rest, only for a test that has `charts`."""
-    monkeypatch.setattr("pipelines.run._LOOK_SECONDS", 0.0)
+    monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     if "charts" not in request.fixturenames:
-        monkeypatch.setattr("pipelines.run.draw_memory", lambda table, picture, **more: None)
+        monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
         monkeypatch.setattr("pipelines.inpainting.pipeline.draw_invention", lambda path, *more: path.touch())
     return install(monkeypatch.setattr)
 

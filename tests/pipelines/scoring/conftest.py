@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pipelines.scoring.analysis import compare, look
+from pipelines.scoring.metrics.frame_features import compare, features_of
 
 Lumas = list[NDArray[np.uint8]]
 
@@ -59,7 +59,7 @@ def noisy(lumas: Lumas, deviation: float = 1.0, seed: int = 3) -> Lumas:
 
 
 def records_of(lumas: Lumas) -> NDArray[np.void]:
-    looks = [look(luma) for luma in lumas]
+    looks = [features_of(luma) for luma in lumas]
     return np.concatenate([compare(a, b) for a, b in zip([None, *looks], looks, strict=False)])
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.animation.faces import crop as c
-from pipelines.animation.portrait.options import options_of
+from pipelines.animation.motion.options import options_of
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.filling import Fill
-from pipelines.inpainting.flow.flowfill import FlowFill
+from pipelines.inpainting.flow.engine import FlowFill
+from pipelines.inpainting.stage import Fill
 from pipelines.spans import Span
 
 Pixels = NDArray[np.uint8]

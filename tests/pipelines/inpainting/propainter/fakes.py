@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from memory.ladder import Effort, Ladder
-from pipelines.inpainting.propainter.chain import Chain, Painted, Recipe
+from pipelines.inpainting.propainter.context import ProPainterNetworks
 from pipelines.inpainting.propainter.schedule import Schedule
-from pipelines.inpainting.propainter.work import Networks
-from pipelines.nets.raft import Features
+from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
+from pipelines.nets.raft.model import Features
 from pipelines.spans import Span
 
 HEIGHT, WIDTH = 16, 24
@@ -78,8 +78,8 @@ class FakeGenerator(nn.Module):
         return torch.tanh(large + 0.3 * local_masks - 0.2 * local_updated)
 
 
-def networks() -> Networks:
-    return Networks(FakeRaft(), FakeCompletion(), FakeGenerator())  # type: ignore[arg-type]
+def networks() -> ProPainterNetworks:
+    return ProPainterNetworks(FakeRaft(), FakeCompletion(), FakeGenerator())  # type: ignore[arg-type]
 
 
 def clip(frames: int, seed: int = 0, holes: Any = lambda index: True) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +102,7 @@ def chain_over(
     span: Span | None = None,
     *,
     flow_mask: Any = None,
-    nets: Networks | None = None,
+    nets: ProPainterNetworks | None = None,
     ladder: Ladder | None = None,
     read: Any = None,
     look: Any = lambda: None,
@@ -135,7 +135,7 @@ def whole(
     return _painted(nets, pictures, masks, updated, holes, unknown, done, order), unknown[:, 0].numpy() > 0
 
 
-def _raw(nets: Networks, frames: Tensor, iterations: int) -> list[Tensor]:
+def _raw(nets: ProPainterNetworks, frames: Tensor, iterations: int) -> list[Tensor]:
     found = []
     for i in range(len(frames) - 1):
         here, there = (nets.raft.features(frames[j : j + 1]) for j in (i, i + 1))
@@ -143,7 +143,7 @@ def _raw(nets: Networks, frames: Tensor, iterations: int) -> list[Tensor]:
     return found
 
 
-def _completed(nets: Networks, raw: list[Tensor], holes: Tensor, order: Schedule) -> Tensor:
+def _completed(nets: ProPainterNetworks, raw: list[Tensor], holes: Tensor, order: Schedule) -> Tensor:
     count, length = len(raw), order.subvideo_length
     done = torch.zeros(2, count, 2, HEIGHT, WIDTH)
     for first in range(0, count, length):
@@ -193,7 +193,7 @@ def _propagated(frames: Tensor, holes: Tensor, flows: Tensor, order: Schedule) -
 
 
 def _painted(
-    nets: Networks,
+    nets: ProPainterNetworks,
     pictures: np.ndarray,
     masks: np.ndarray,
     updated: Tensor,
@@ -202,7 +202,7 @@ def _painted(
     flows: Tensor,
     order: Schedule,
 ) -> np.ndarray:
-    from pipelines.nets.propainter import quarter_flows
+    from pipelines.nets.propainter.generator import quarter_flows
 
     count, step = len(pictures), order.neighbor_length // 2
     out: list[Any] = [None] * count

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.inpainting.propainter.canvas import Canvas, Placement, asked_size
-from pipelines.inpainting.propainter.chain import Painted
+from pipelines.inpainting.propainter.canvas import Canvas, CanvasPlacement, asked_size
+from pipelines.inpainting.propainter.streaming import Painted
 from pipelines.settings import InpaintSettings
 
 
@@ -51,7 +51,7 @@ def test_otherwise_it_is_computed_at_what_is_asked_for_or_up_to_the_limits(asked
 
 def test_outpainting_makes_room_around_the_picture():
     canvas = Canvas.of((128, 128), published(mode="video_outpainting"), (128, 128))
-    assert canvas.work == Placement((128, 128), (152, 128), 12, 0)
+    assert canvas.work == CanvasPlacement((128, 128), (152, 128), 12, 0)
     assert canvas.output == (128, 128)
     hole, unknown = canvas.small_hole(None), canvas.flow_mask
     assert not hole[:, 12:140].any() and hole[:, :12].all() and hole[:, 140:].all()
@@ -65,7 +65,7 @@ def test_outpainting_makes_room_around_the_picture():
 def test_flows_are_believed_to_the_border_where_there_is_little_room():
     settings = published(mode="video_outpainting", scale_w=1.1, scale_h=1.25)
     canvas = Canvas.of((128, 128), settings, (128, 128))
-    assert canvas.work == Placement((128, 128), (136, 160), 4, 16)
+    assert canvas.work == CanvasPlacement((128, 128), (136, 160), 4, 16)
     assert np.array_equal(~canvas.flow_mask, np.pad(np.ones((120, 128), np.bool_), ((20, 20), (4, 4))))
 
 

@@ -9,12 +9,19 @@ import pytest
 import torch
 
 from memory.ladder import Effort, Ladder
-from pipelines.inpainting.masks.masks import dilate
 from pipelines.inpainting.propainter.canvas import Canvas
-from pipelines.inpainting.propainter.chain import Chain, Painted, Recipe
 from pipelines.inpainting.propainter.loading import load_networks
 from pipelines.inpainting.propainter.schedule import Schedule
-from pipelines.nets.image_propagation import Update, codes_of, nothing, passage, propagate, unknown_of
+from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
+from pipelines.masks.sequence import dilate
+from pipelines.nets.propainter.image_propagation import (
+    HoleState,
+    codes_of,
+    nothing,
+    passage,
+    propagate,
+    unknown_of,
+)
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 
@@ -30,7 +37,7 @@ def test_image_propagation_is_exact(goldens):
     holes = [torch.from_numpy(np.flatnonzero(mask)) for mask in golden["mask"]]
     known = [nothing(places) for places in holes]
 
-    def step(index: int, other: int, there: torch.Tensor, home: torch.Tensor) -> Update:
+    def step(index: int, other: int, there: torch.Tensor, home: torch.Tensor) -> HoleState:
         given = frames[other], holes[other], known[other]
         way = passage(there, home, holes[index])
         return propagate(known[index], holes[index], way, codes_of(*given), unknown_of(*given))

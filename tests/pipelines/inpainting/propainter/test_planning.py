@@ -9,8 +9,8 @@ import pytest
 from memory.budget import within_limit
 from memory.devices import Device
 from memory.probe import GIB, Hardware, Host
-from pipelines import planning
-from pipelines.planning import Preparation, prepare
+from pipelines.runtime import planning
+from pipelines.runtime.planning import Preparation, prepare
 from pipelines.settings import InpaintSettings
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant

@@ -1,0 +1,166 @@
+"""Source and driving: who is animated, and who is followed. Each is a picture, a video, or a template that drives."""
+
+import functools
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pipelines.animation.motion.templates import read_template
+from pipelines.errors import BadInput
+from pipelines.settings import AnimateSettings
+from pipelines.spans import Span
+from pipelines.stages import Pixels, RunContext
+from pipelines.video.images import SUFFIXES, iter_images, probe_picture
+from pipelines.video.info import VideoInfo
+from pipelines.video.probe import probe
+from pipelines.video.reader import Frame, choose_decoder, read_frames
+from pipelines.video.timeline import constant
+
+Kind = Literal["picture", "video", "template"]
+
+TEMPLATE_SUFFIXES = frozenset({".npz", ".pkl"})
+_MOST_KNOWN = 8
+
+
+@dataclass(frozen=True)
+class InputMedia:
+    """One of both, as it was given. A picture has one frame; those of a template have times and no pixels."""
+
+    kind: Kind
+    video: VideoInfo
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is more than one frame."""
+        return self.video.frames > 1
+
+    @property
+    def sounds(self) -> bool:
+        """Whether it has sound."""
+        return self.video.audio is not None
+
+    @property
+    def pixels(self) -> int:
+        """Of one frame."""
+        return self.video.width * self.video.height
+
+
+@dataclass(frozen=True)
+class PortraitInputs:
+    """Both of them. Frame `i` of a video follows frame `i` of another; a picture stands for all frames."""
+
+    source: InputMedia
+    driving: InputMedia
+
+    @property
+    def moving(self) -> InputMedia:
+        """The one whose times the result has: a source video, otherwise the driving."""
+        return self.source if self.source.kind == "video" else self.driving
+
+    @property
+    def footage(self) -> VideoInfo:
+        """The same as the planner sees it; a template is as large as the picture that it drives."""
+        video, picture = self.moving.video, self.source.video
+        if self.moving.kind == "template":
+            return replace(video, width=picture.width, height=picture.height)
+        return video
+
+    @property
+    def makes_a_picture(self) -> bool:
+        """Whether the result is one picture: one is driven by one, or by a template of one frame."""
+        return self.source.kind == "picture" and self.driving.kind != "video" and not self.driving.moves
+
+    def frames(self, asked: Span) -> Span:
+        """Those that both have. Raises BadInput for none."""
+        if self.source.kind != "video" or not self.driving.moves:
+            return asked
+        stop = min(asked.stop, self.driving.video.frames)
+        if stop <= asked.start:
+            raise BadInput(
+                f"The driving has {self.driving.video.frames} frames, and the part of the source that is asked for "
+                f"begins at frame {asked.start}.",
+                "Choose an earlier --start, or a longer driving video.",
+            )
+        return Span(asked.start, stop)
+
+
+def probe_portrait_inputs(inputs: tuple[Path, ...], *, salvage: bool) -> PortraitInputs:
+    """Look at source and driving. What was looked at and has not changed since is known.
+
+    Raises the errors of `probe`, `probe_picture` and `read_template`; BadInput where one is missing or has no pixels
+    to animate.
+    """
+    if len(inputs) < 2:
+        raise BadInput("Nothing says whom the portrait follows.", "Give a driving video after the source.")
+    source, driving = (_looked_at(path, salvage) for path in inputs[:2])
+    if source.kind == "template":
+        raise BadInput(
+            f"{source.video.path.name} is a motion template, which has no picture to animate.",
+            "Give a portrait first, then the template that drives it.",
+        )
+    return PortraitInputs(source, driving)
+
+
+def inputs_of(run: RunContext) -> PortraitInputs:
+    """Source and driving of the job."""
+    return probe_portrait_inputs(run.inputs, salvage=run.settings.salvage)
+
+
+def settings_of(run: RunContext) -> AnimateSettings:
+    """The job's settings as those of animating."""
+    if not isinstance(run.settings, AnimateSettings):
+        raise TypeError(f"animating is asked with AnimateSettings, not with {type(run.settings).__name__}")
+    return run.settings
+
+
+def read_given(run: RunContext, given: InputMedia, start: int, stop: int) -> Generator[Frame]:
+    """Frames `[start, stop)` of a video or picture. Holds what the decoder holds.
+
+    decord is left aside unless it is asked for: it decodes ahead of a slow consumer without limit.
+    """
+    settings, video = run.settings, given.video
+    decoder = settings.decoder if settings.decoder != "auto" else choose_decoder(video, luma_only=True)
+    return read_frames(
+        video, start, stop, decoder=decoder, salvage=settings.salvage, ahead=run.plan.window_frames
+    )
+
+
+def read_pixels(run: RunContext, given: InputMedia, start: int, stop: int) -> Generator[Pixels]:
+    """The same frames as `(H, W, 3)` uint8 RGB."""
+    with closing(read_given(run, given, start, stop)) as frames:
+        for frame in frames:
+            yield frame.rgb()
+
+
+def read_picture(given: InputMedia) -> Pixels:
+    """A picture `(H, W, 3)` uint8 RGB, upright. Raises DamagedVideo."""
+    return next(iter_images(given.video, 0, 1))
+
+
+def picture_at(path: Path) -> InputMedia:
+    """A source that must be a picture. Raises BadInput for anything else, and the errors of `probe_picture`."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput(f"{path.name} is no picture.", "Give a portrait as PNG, JPEG, WebP, BMP or TIFF.")
+    return _looked_at(path, salvage=False)
+
+
+def _looked_at(path: Path, salvage: bool) -> InputMedia:
+    # A file may be replaced by another of the same name while the process lives.
+    changed = path.stat().st_mtime_ns if path.exists() else 0
+    return _probed(path, salvage, changed)
+
+
+@functools.lru_cache(maxsize=_MOST_KNOWN)
+def _probed(path: Path, salvage: bool, changed: int) -> InputMedia:
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return InputMedia("video", probe(path, salvage=salvage))
+    if suffix in TEMPLATE_SUFFIXES:
+        template = read_template(path)
+        timeline = constant(len(template.motions), template.rate)
+        return InputMedia("template", VideoInfo(path, "template", suffix[1:], 1, 1, timeline))
+    if suffix in SUFFIXES:
+        return InputMedia("picture", probe_picture(path))
+    return InputMedia("video", probe(path, salvage=salvage))

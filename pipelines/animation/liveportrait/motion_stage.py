@@ -1,0 +1,182 @@
+"""The pass that looks at every frame's cut-outs, keeps how the faces are turned and moved, and no pixel."""
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from itertools import islice
+from typing import Any, Protocol
+
+import numpy as np
+
+from pipelines.animation.faces.crop import Bytes, Matrix, cut, driving_input, source_input, source_square
+from pipelines.animation.liveportrait.batches import batches
+from pipelines.animation.liveportrait.detection_stages import RowStage, SceneOf
+from pipelines.animation.liveportrait.face_views import FaceView, Openness
+from pipelines.animation.liveportrait.frame_records import FrameRecords
+from pipelines.animation.liveportrait.scene import Scene
+from pipelines.animation.motion.keypoints import Floats
+from pipelines.animation.motion.motions import Motions
+from pipelines.stages import RunContext
+from pipelines.video.prefetch import read_ahead
+
+MOTIONS = "state/motion"
+
+_PARTS: dict[str, tuple[int, ...]] = {
+    **{"turn": (3, 3), "expression": (21, 3), "translation": (3,), "scale": (1,)},
+    **{"canonical": (21, 3), "keypoints": (21, 3), "eyes": (2,), "lips": (1,)},
+}
+_OPENNESS = ("eyes", "lips")
+COLUMNS = sum(int(np.prod(shape)) for shape in _PARTS.values())
+"""Of one face: 820 bytes."""
+
+
+class Looking(Protocol):
+    """The network that sees motion."""
+
+    def motions(self, crops: Bytes, landmarks: Floats | None = None) -> Motions:
+        """Of crops (N, 256, 256, 3)."""
+        ...
+
+
+class MotionStage(RowStage):
+    """Keeps the motions of what moves: of the driving, and then of each face of the source."""
+
+    name, folder = "motion", MOTIONS
+
+    def __init__(self, scene: SceneOf, networks: Callable[[RunContext], Looking]) -> None:
+        super().__init__(scene)
+        self._networks = networks
+
+    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Floats]:
+        """A row of `COLUMNS` a face. Holds a window of cut-outs, and a batch of them."""
+        scene = self._scene(run)
+        if not scene.moving:
+            yield from (np.zeros(0, np.float32) for _ in range(start, stop))
+            return
+        with closing(read_ahead(_crops(scene, start, stop), run.plan.window_frames)) as crops:
+            for batch in batches(run.spans, start, stop, run.plan.batch_frames):
+                seen = np.stack(list(islice(crops, len(batch))))
+                faces = [self._networks(run).motions(seen[:, face]) for face in range(seen.shape[1])]
+                views = scene.moving
+                yield from np.concatenate(
+                    [
+                        rows_of(opened(motions, view, batch.start, batch.stop))
+                        for motions, view in zip(faces, views, strict=True)
+                    ],
+                    axis=1,
+                )
+
+
+def rows_of(motions: Motions) -> Floats:
+    """(N, COLUMNS); NaN where nothing tells how open eyes and lips are."""
+    parts = motions.parts()
+    columns = []
+    for name, shape in _PARTS.items():
+        part = parts[name]
+        size = int(np.prod(shape))
+        columns.append(
+            np.full((len(motions), size), np.nan, np.float32) if part is None else part.reshape(-1, size)
+        )
+    return np.concatenate(columns, axis=1)
+
+
+def motions_in(rows: Floats) -> Motions:
+    """The motions that `rows_of` made rows of."""
+    parts: dict[str, Any] = {}
+    first = 0
+    for name, shape in _PARTS.items():
+        last = first + int(np.prod(shape))
+        part = np.ascontiguousarray(rows[:, first:last]).reshape(-1, *shape)
+        parts[name] = None if name in _OPENNESS and np.isnan(part).any() else part
+        first = last
+    return Motions(**parts)
+
+
+def opened(motions: Motions, view: FaceView | None, start: int, stop: int) -> Motions:
+    """`motions` with how open eyes and lips are on frames `[start, stop)`, where the view tells."""
+    found: Openness | None = None if view is None else view.openness(start, stop)
+    return motions if found is None else replace(motions, eyes=found[:, :2], lips=found[:, 2:])
+
+
+def source_matrix(scene: Scene, view: FaceView | None, frame: int) -> Matrix | None:
+    """From a source frame to the cut-out of a face; None where the whole frame is taken for it."""
+    if view is None or not scene.crops_source:
+        return None
+    return source_square(view.square(frame), scene.options).to_crop()
+
+
+def source_crop(frame: Bytes, matrix: Matrix | None) -> Bytes:
+    """What the networks see of a source frame."""
+    return driving_input(frame) if matrix is None else source_input(cut(frame, matrix))
+
+
+def driving_crop(frame: Bytes, window: Matrix | None) -> Bytes:
+    """What the networks see of a driving frame."""
+    return driving_input(frame if window is None else cut(frame, window))
+
+
+def _crops(scene: Scene, start: int, stop: int) -> Generator[Bytes]:
+    """(faces, 256, 256, 3) of each frame, in the order of `Scene.moving`. Holds a frame of each side."""
+    window = scene.driving_window
+    with ExitStack() as stack:
+        driving = source = None
+        if scene.driving and scene.driving.moves:
+            driving = stack.enter_context(closing(scene.driving.read(start, stop)))
+        if scene.source.moves:
+            source = stack.enter_context(closing(scene.source.read(start, stop)))
+        for index in range(start, stop):
+            crops = [driving_crop(next(driving), window)] if driving else []
+            if source:
+                frame = next(source)
+                crops += [
+                    source_crop(frame, source_matrix(scene, view, index)) for view in scene.source_views
+                ]
+            yield np.stack(crops)
+
+
+class MotionRecord(Protocol):
+    """The motion of one face, frame by frame."""
+
+    @property
+    def first(self) -> Motions:
+        """That of its first frame."""
+        ...
+
+    def between(self, start: int, stop: int) -> Motions:
+        """That of frames `[start, stop)`, or the one of a picture, which stands for all."""
+        ...
+
+
+class StillRecord:
+    """The motion of a picture."""
+
+    def __init__(self, motions: Motions) -> None:
+        self.first = motions
+
+    def between(self, start: int, stop: int) -> Motions:
+        """The one there is."""
+        return self.first
+
+
+class TemplateRecord:
+    """The motion of a template, whose first frame is that of the job."""
+
+    def __init__(self, motions: Motions, start: int) -> None:
+        self._motions = motions
+        self.first = motions[start : start + 1]
+
+    def between(self, start: int, stop: int) -> Motions:
+        """As it was kept."""
+        return self._motions[start:stop]
+
+
+class KeptRecord:
+    """The motion that the pass kept of the face number `face`; `start` is the first frame that shows it."""
+
+    def __init__(self, rows: FrameRecords, face: int, start: int) -> None:
+        self._rows, self._columns = rows, slice(face * COLUMNS, (face + 1) * COLUMNS)
+        self.first = self.between(start, start + 1)
+
+    def between(self, start: int, stop: int) -> Motions:
+        """As it was kept."""
+        return motions_in(self._rows.between(start, stop)[:, self._columns])

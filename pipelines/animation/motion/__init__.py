@@ -1,0 +1,1 @@
+"""Facial motion as numbers: keypoints, expressions, templates and their smoothing."""

@@ -1,0 +1,252 @@
+"""Motion templates: a driving video as its motions alone, in the published format and in ours.
+
+A published template is a pickle, which could run anything; it is read by one that knows arrays, lists and numbers and
+nothing else. Ours, `.npz`, holds the same arrays for all frames and the exact rate.
+"""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.animation.motion.keypoints import Floats
+from pipelines.animation.motion.motions import Motions
+from pipelines.animation.motion.points import POINTS
+from pipelines.errors import BadInput
+from pipelines.storage.atomic import atomic_write
+
+LARGEST_BYTES = 2**29
+"""More than three hours of frames."""
+
+_SHAPES = {
+    "turn": (3, 3),
+    "expression": (POINTS, 3),
+    "translation": (3,),
+    "scale": (1,),
+    "canonical": (POINTS, 3),
+    "keypoints": (POINTS, 3),
+    "eyes": (2,),
+    "lips": (1,),
+}
+_NAMES = {
+    "turn": ("R", "R_d"),
+    "expression": ("exp",),
+    "translation": ("t",),
+    "scale": ("scale",),
+    "canonical": ("kp",),
+    "keypoints": ("x_s",),
+}
+"""What a published template calls them, in its newer and its older form."""
+_RATIOS = {"eyes": ("c_eyes_lst", "c_d_eyes_lst"), "lips": ("c_lip_lst", "c_d_lip_lst")}
+_REST = ("canonical", "keypoints")
+"""What is not read of a driving; older templates lack it, and it is zero then."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """A driving video as its motions. One frame stands for a driving picture."""
+
+    motions: Motions
+    rate: Fraction
+    """Frames a second."""
+
+
+def read_template(path: Path) -> Template:
+    """The template in a `.pkl` or `.npz` file. Runs no code of it. Raises BadInput."""
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read ({error.strerror}).", "Check the path.") from error
+    if size_bytes > LARGEST_BYTES:
+        raise BadInput(f"{path} is too large for a motion template ({size_bytes >> 20} MiB).", _ANOTHER)
+    try:
+        return _read_npz(path) if path.suffix == ".npz" else _published(_unpickled(path.read_bytes()))
+    except _FAULTS as error:
+        raise BadInput(f"{path} is no motion template that can be read: {_why(error)}.", _ANOTHER) from error
+
+
+def write_template(path: Path, template: Template) -> None:
+    """Write a `.pkl` in the published format, its rate cut to a whole number there, or an `.npz`."""
+    with atomic_write(path) as part, part.open("wb") as file:
+        if path.suffix == ".npz":
+            parts = {name: value for name, value in template.motions.parts().items() if value is not None}
+            rate = np.array([template.rate.numerator, template.rate.denominator], np.int64)
+            np.savez(file, rate=rate, **parts)  # type: ignore[arg-type]
+        else:
+            pickle.dump(_as_published(template), file, protocol=4)
+
+
+def write_template_file(
+    path: Path, rate: Fraction, frames: int, blocks: Callable[[], Iterable[Motions]]
+) -> None:
+    """Write an `.npz` of `frames` frames whose motions `blocks()` gives in order, each time anew. Holds one block.
+
+    Eyes and lips are left out where a block has none.
+    """
+    with atomic_write(path) as part, zipfile.ZipFile(part, "w") as archive:
+        with archive.open("rate.npy", "w") as file:
+            np.lib.format.write_array(file, np.array([rate.numerator, rate.denominator], np.int64))
+        known = {name for name, value in next(iter(blocks())).parts().items() if value is not None}
+        for name, shape in _SHAPES.items():
+            if name not in known:
+                continue
+            header = {"descr": "<f4", "fortran_order": False, "shape": (frames, *shape)}
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, header)
+                for block in blocks():
+                    file.write(np.ascontiguousarray(block.parts()[name], "<f4").tobytes())
+
+
+def published_template(path: Path) -> Path:
+    """The template in `path` in the published format, in a `.pkl` beside it. Holds all its frames. Raises BadInput."""
+    there = path.with_suffix(".pkl")
+    write_template(there, read_template(path))
+    return there
+
+
+_ANOTHER = "Give a template that LivePortrait or Longtake wrote, or the driving video itself."
+_FAULTS = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    # What damaged data runs into.
+    *(EOFError, OSError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),
+)
+
+
+def _why(error: BaseException) -> str:
+    return (
+        str(error)[:160] if isinstance(error, (pickle.UnpicklingError, ValueError)) else type(error).__name__
+    )
+
+
+class _Array:
+    """What pickled arrays name as their type; nothing else is made of it."""
+
+    def __new__(cls, *_: object) -> "_Array":
+        raise pickle.UnpicklingError("it holds an array that is none")
+
+
+def _empty(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
+    """The empty array that a pickled one begins as; its data comes later."""
+    if kind is not _Array or tuple(shape) != (0,):
+        raise pickle.UnpicklingError("it holds an array that is none")
+    return np.zeros(0, np.uint8)
+
+
+def _from_buffer(
+    buffer: Any, kind: np.dtype[Any], shape: tuple[int, ...], order: str, *more: Any
+) -> NDArray[Any]:
+    """An array from its bytes, as newer pickles have it."""
+    return np.frombuffer(buffer, kind).reshape(shape, order="F" if order == "F" else "C")
+
+
+def _scalar(kind: np.dtype[Any], data: bytes) -> Any:
+    return np.frombuffer(data, kind, count=1)[0]
+
+
+def _latin(text: str, encoding: str) -> bytes:
+    """Bytes as pickles of old wrote them."""
+    return text.encode("latin1")
+
+
+_HARMLESS: dict[tuple[str, str], Callable[..., Any]] = {
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): np.dtype,
+    ("_codecs", "encode"): _latin,
+}
+"""All that a template may name, and what it gets."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return _HARMLESS[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which was not run") from None
+
+
+def _unpickled(data: bytes) -> dict[str, Any]:
+    found = _Unpickler(io.BytesIO(data)).load()
+    if not isinstance(found, dict) or not isinstance(found.get("motion"), list) or not found["motion"]:
+        raise ValueError("it has no list of motions")
+    return found
+
+
+def _published(found: dict[str, Any]) -> Template:
+    frames = found["motion"]
+    parts: dict[str, Any] = {
+        name: _stacked(name, [_named(frame, names, name in _REST) for frame in frames])
+        for name, names in _NAMES.items()
+    }
+    for name, names in _RATIOS.items():
+        ratios = next((found[key] for key in names if found.get(key)), None)
+        if ratios is not None:
+            if len(ratios) != len(frames):
+                raise ValueError(f"it has {len(ratios)} {name} for {len(frames)} frames")
+            parts[name] = _stacked(name, ratios)
+    return Template(Motions(**parts), Fraction(int(found.get("output_fps", 25))))
+
+
+def _named(frame: Any, names: tuple[str, ...], optional: bool) -> Any:
+    if not isinstance(frame, dict):
+        raise ValueError("a motion is no table")
+    found = next((frame[name] for name in names if name in frame), None)
+    if found is None and not optional:
+        raise ValueError(f"a motion has no {names[0]}")
+    return np.zeros((POINTS, 3), np.float32) if found is None else found
+
+
+def _stacked(name: str, values: list[Any]) -> Floats:
+    """The values of all frames, (N, ...)."""
+    shape = _SHAPES[name]
+    for value in values:
+        if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size != np.prod(shape):
+            raise ValueError(f"{name} has not {'x'.join(map(str, shape))} numbers in every frame")
+    return _checked(name, np.stack([value.reshape(shape) for value in values]))
+
+
+def _checked(name: str, values: NDArray[Any]) -> Floats:
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name} is not a number in some frame")
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _read_npz(path: Path) -> Template:
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > LARGEST_BYTES:
+            raise ValueError("it unpacks to more than a template can be")
+    with np.load(path, allow_pickle=False) as found:
+        numerator, denominator = (int(number) for number in found["rate"])
+        parts: dict[str, Any] = {name: found[name] for name in _SHAPES if name in found.files}
+    frames = len(parts["turn"])
+    for name, values in parts.items():
+        if values.shape != (frames, *_SHAPES[name]) or values.dtype.kind != "f" or not frames:
+            raise ValueError(f"{name} has the shape {values.shape}")
+    return Template(
+        Motions(**{name: _checked(name, values) for name, values in parts.items()}),
+        Fraction(numerator, denominator),
+    )
+
+
+def _as_published(template: Template) -> dict[str, Any]:
+    motions = template.motions
+    parts = motions.parts()
+    frames = [
+        {names[0]: np.array(parts[name])[i : i + 1] for name, names in _NAMES.items()}
+        for i in range(len(motions))
+    ]
+    table: dict[str, Any] = {"n_frames": len(motions), "output_fps": int(template.rate), "motion": frames}
+    for name, names in _RATIOS.items():
+        ratios = parts[name]
+        table[names[0]] = [] if ratios is None else [ratios[i : i + 1] for i in range(len(motions))]
+    return table

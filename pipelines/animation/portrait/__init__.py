@@ -1,1 +1,0 @@
-"""The network engine around the networks: motion, options, templates, poses, long videos."""

@@ -1,0 +1,175 @@
+"""The stage that makes the result: frames span by span, and beside each span what is told of them in the end."""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.animation.engine import Animated, PortraitEngine
+from pipelines.animation.inputs import inputs_of, settings_of
+from pipelines.animation.side_by_side import beside, panels
+from pipelines.spans import Span
+from pipelines.stages import Pixels, RunContext, Sink
+from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.storage.frame_export import FrameFolder
+from pipelines.video.encodings import encoding
+from pipelines.video.images import iter_images, probe_picture
+from pipelines.video.writer import VideoWriter
+
+FIGURES, MOMENTS = "state/figures", "state/moments"
+PICTURE_SUFFIX = ".png"
+
+_MOMENTS = (0.1, 0.5, 0.9)
+_MOMENT_PX, _PREVIEW_PX = 240, 360
+_PREVIEW_WIDTH_PX = 1280
+
+
+class FilmStage:
+    """Makes the segments; the one segment of a result that is a picture is a PNG."""
+
+    name = "animate"
+    folder = "segments"
+
+    def __init__(self, animator: PortraitEngine, suffix: str) -> None:
+        self.suffix = suffix
+        self._animator = animator
+
+    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
+        """Frames `[start, stop)` of the result."""
+        return self._animator.frames(run, start, stop)
+
+    def sink(self, run: RunContext, path: Path) -> Sink:
+        """A segment, the span's figures and, where they are wanted, its pictures."""
+        return _FilmSink(run, path)
+
+    def has_all(self, run: RunContext, span: Span) -> bool:
+        """Whether figures, moments and pictures are there."""
+        folder = frame_folder(run)
+        moments = (_moment_path(run, index) for index in moments_of(run) if span.start <= index < span.stop)
+        there = _figures_path(run, span).is_file() and all(path.is_file() for path in moments)
+        return there and (folder is None or folder.has(span))
+
+    def preview(self, item: Animated) -> Pixels:
+        """Source, driving and result."""
+        return beside(panels(item), _PREVIEW_PX, _PREVIEW_WIDTH_PX)
+
+    def value(self, item: Animated) -> float | None:
+        """How far the head is from where it began, in distances of the eyes."""
+        return item.figures[0] if item.figures else None
+
+
+class _FilmSink:
+    """One span's files. Holds the encoder, and the figures of the span."""
+
+    def __init__(self, run: RunContext, path: Path) -> None:
+        self._job, self._path = run, path
+        self._pictures = frame_folder(run)
+        self._moments = moments_of(run)
+        settings = settings_of(run)
+        self._beside, self._codec = settings.side_by_side, settings.codec
+        self._crf = run.choice.number("crf") if settings.crf is None else settings.crf
+        self._alpha = encoding(self._codec, self._crf).alpha and not inputs_of(run).makes_a_picture
+        self._figures: list[tuple[float, ...]] = []
+        self._first: int | None = None
+        self._writer: VideoWriter | _OnePicture | None = None
+
+    def write(self, item: Animated) -> None:
+        """Encode the frame; keep its figures, and its picture where one is wanted."""
+        pixels = beside(panels(item), item.pixels.shape[0]) if self._beside else item.pixels
+        if self._writer is None:
+            self._writer, self._first = self._opened(pixels), item.index
+        self._writer.write(_opaque(pixels) if self._alpha else pixels)
+        self._figures.append(item.figures)
+        if self._pictures:
+            self._pictures.write(item.index, pixels)
+        if item.index in self._moments:
+            write_bytes(_moment_path(self._job, item.index), as_png(beside(panels(item), _MOMENT_PX)))
+
+    def close(self) -> None:
+        """The figures come before the segment has its name: a span without them is not finished."""
+        if self._writer is None:
+            raise ValueError("a span has at least one frame")
+        self._writer.close()
+        span = Span(self._first or 0, (self._first or 0) + len(self._figures))
+        with atomic_write(_figures_path(self._job, span)) as part, part.open("wb") as file:
+            np.save(file, np.array(self._figures, np.float32), allow_pickle=False)
+
+    def abandon(self) -> None:
+        if self._writer:
+            self._writer.abandon()
+
+    def _opened(self, pixels: Pixels) -> "VideoWriter | _OnePicture":
+        """What takes frames of this size. Colours and the shape of pixels are the source's."""
+        roles = inputs_of(self._job)
+        if roles.makes_a_picture:
+            return _OnePicture(self._path)
+        return VideoWriter(
+            self._path,
+            pixels.shape[1],
+            pixels.shape[0],
+            self._job.video.frame_rate,
+            colour=roles.source.video.output_colour,
+            sample_aspect_ratio=roles.source.video.sample_aspect_ratio,
+            codec=self._codec,
+            crf=self._crf,
+        )
+
+
+class _OnePicture:
+    """A segment that is a picture."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def write(self, pixels: Pixels) -> None:
+        """Keep the picture, lossless."""
+        self._path.write_bytes(as_png(pixels))
+
+    def close(self) -> None: ...
+
+    def abandon(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+def frame_folder(run: RunContext) -> FrameFolder | None:
+    """Where the job's frames are wanted as pictures, if they are."""
+    folder = settings_of(run).frames_out
+    return FrameFolder(folder, run.folder.name, run.frames) if folder else None
+
+
+def moments_of(run: RunContext) -> tuple[int, ...]:
+    """The few frames of which the report shows a picture, in order."""
+    frames = run.frames
+    return tuple(sorted({frames.start + int(share * len(frames)) for share in _MOMENTS}))
+
+
+def read_moment(run: RunContext, index: int) -> Pixels:
+    """The picture `(H, W, 3)` uint8 RGB of such a frame. Raises DamagedVideo where it cannot be read."""
+    path = _moment_path(run, index)
+    return next(iter_images(probe_picture(path), 0, 1))
+
+
+def read_figures(run: RunContext) -> Iterator[NDArray[np.float32]]:
+    """The figures `(frames, figures)` of each span, in order. Holds those of one."""
+    for span in run.spans:
+        yield np.load(_figures_path(run, span), allow_pickle=False)
+
+
+def _moment_path(run: RunContext, index: int) -> Path:
+    return run.folder / MOMENTS / f"{index:08d}.png"
+
+
+def _figures_path(run: RunContext, span: Span) -> Path:
+    return run.folder / FIGURES / f"{span.name}.npy"
+
+
+def _opaque(pixels: Pixels) -> Pixels:
+    """RGBA, for an encoding that has room for transparency."""
+    return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+
+
+def as_png(pixels: Pixels) -> bytes:
+    """A picture `(H, W, 3)` uint8 RGB as a file, lossless."""
+    return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -1,0 +1,130 @@
+"""The built-in engine: a portrait bent after a driving face by optical flow; no weights, no landmarks, no GPU.
+
+Both faces are fitted to a drawn one (`face_template`), which tells where what moves on the one lies on the
+other. Flow leads from each driving frame back to the first (`driving_flow`), the portrait is bent by it
+(`puppet`), and an opened mouth is put in from the driving frame (`open_mouth`). A preview: heads do not
+really turn, and nothing new comes into sight but the mouth.
+
+Flow starts from the frame before, so it is computed in chains: each begins on a fixed grid of frames, some
+frames early, and any span of frames comes out the same.
+"""
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from pipelines.animation.faces.aligned_view import FacePlacement
+from pipelines.animation.faces.alignment import fit
+from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.track import FaceTrack
+from pipelines.animation.warp.driving_flow import DrivingFlow, Motion, blended
+from pipelines.animation.warp.mesh_warp import Puppet
+from pipelines.animation.warp.motion_limits import MotionExtent, asked_of, gentle
+from pipelines.spans import Span
+
+CHAIN_FRAMES = 64
+"""A chain begins at each of these, counted from the first driving frame."""
+WARM_UP_FRAMES = 8
+HALO = CHAIN_FRAMES + WARM_UP_FRAMES - 1
+"""Driving frames before a span that its first frame may depend on, beside the first of all; none after."""
+
+_BLEND_FRAMES = 4
+_WINDOW_STEP, _WINDOW_GROWTH = 0.125, 1.25
+
+Read = Callable[[int, int], Generator[Pixels]]
+"""Driving frames `[start, stop)`, `(H, W, 3)` uint8 RGB, in order."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bent:
+    """One frame of the result: `pixels` `(H, W, 3)` uint8 RGB, as large as the source, and what was asked for."""
+
+    pixels: Pixels
+    asked: MotionExtent = field(default_factory=MotionExtent)
+    seen: float = 1.0
+    """1 where the driving face is seen, 0 where it is gone and the portrait rests."""
+
+
+def first_needed(start: int, frames: Span) -> int:
+    """The first driving frame that is read for a span that begins at `start`, `frames` being all of them."""
+    chain = (start - frames.start) // CHAIN_FRAMES
+    return max(frames.start, frames.start + chain * CHAIN_FRAMES - WARM_UP_FRAMES)
+
+
+class FlowWarp:
+    """The engine `flowwarp`; keeps nothing between spans. Holds a frame of each, some views, and maps of the source."""
+
+    name = "flowwarp"
+
+    def __init__(
+        self, source: Pixels, boxes: Sequence[FaceBox], reference: Pixels, driving: FaceBox | FaceTrack
+    ) -> None:
+        """Prepare the faces in `boxes` of `source` `(H, W, 3)` uint8 RGB to be driven.
+
+        `reference` is the first driving frame, on which the driving face is as the source's shall be at rest;
+        `driving` is its box there, or its track.
+        """
+        self._source, self._reference = source, reference
+        self._track = driving if isinstance(driving, FaceTrack) else None
+        self._placed = fit(reference, driving.first if isinstance(driving, FaceTrack) else driving)
+        view = self._placed.view(reference)
+        self._puppets = [Puppet(source, fit(source, box), view, self._placed.slit) for box in boxes]
+
+    def frames(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Bent]:
+        """Frames `[start, stop)` of the result; `frames` are all driving frames.
+
+        Reads from `first_needed(start, frames)` to `stop`, once. A frame without motion is the source, to the
+        bit; so is the first.
+        """
+        begin = first_needed(start, frames)
+        with closing(read(begin, stop)) as driving:
+            for index, motion in self._motions(driving, frames, begin):
+                if index >= start:
+                    yield self._animated(index, motion)
+
+    def _motions(
+        self, driving: Generator[Pixels], frames: Span, begin: int
+    ) -> Generator[tuple[int, Motion | None]]:
+        """The motion of each frame; the next chain warms up beside this one, which goes over into it."""
+        chain, coming = None, None
+        for index, frame in enumerate(driving, begin):
+            into = (index - frames.start) % CHAIN_FRAMES
+            if into == 0:
+                chain, coming = coming or self._chain(index), None
+            elif into == CHAIN_FRAMES - WARM_UP_FRAMES:
+                coming = self._chain(index + WARM_UP_FRAMES)
+            motion = chain.follow(frame) if chain else None
+            if coming:
+                taken_over = into + 1 + _BLEND_FRAMES - CHAIN_FRAMES
+                motion = blended(motion, coming.follow(frame), max(0, taken_over) / (_BLEND_FRAMES + 1))
+            yield index, motion
+
+    def _chain(self, start: int) -> DrivingFlow:
+        """A chain for the frames from `start` on, its window where the face is about then."""
+        flow = DrivingFlow(self._reference, self._placed)
+        if self._track:
+            flow.restart(self._window(self._track, start))
+        return flow
+
+    def _window(self, track: FaceTrack, start: int) -> FacePlacement:
+        """Where the face is on the frames from `start` on, in coarse steps: small motion is left to the flow."""
+        then, now = track.box(track.reference), track.box(start + CHAIN_FRAMES // 2)
+        step = _WINDOW_STEP * then.size
+        right, down = round((now.x - then.x) / step) * step, round((now.y - then.y) / step) * step
+        growth = round(math.log(now.size / then.size) / math.log(_WINDOW_GROWTH))
+        placed = self._placed
+        return replace(
+            placed, x=placed.x + right, y=placed.y + down, size=placed.size * _WINDOW_GROWTH**growth
+        )
+
+    def _animated(self, index: int, motion: Motion | None) -> Bent:
+        if motion is None:
+            return Bent(self._source.copy())
+        seen = motion.trust * (self._track.presence(index) if self._track else 1.0)
+        if seen == 0:
+            return Bent(self._source.copy(), seen=0.0)
+        pixels, followed = self._source, gentle(motion, seen)
+        for puppet in self._puppets:
+            pixels = puppet.bent(pixels, followed)
+        return Bent(pixels, asked_of(motion) if seen == 1 else MotionExtent(), seen)

@@ -1,0 +1,211 @@
+"""How the command line speaks: events as JSON lines, or a progress bar and a few sentences."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+from pydantic import BaseModel
+from rich.console import Console as Rich
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from pipelines.errors import BadInput, Cancelled, LongtakeError
+from pipelines.jobs import events
+from pipelines.jobs.events import Event, Outputs
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
+from pipelines.storage.atomic import atomic_write
+
+_GIB = 2**30
+
+
+class Console:
+    """One listener to a job's events, on a terminal or a pipe.
+
+    `json`: stdout is nothing but events. Otherwise sentences go to stdout, the progress bar to stderr.
+    """
+
+    def __init__(self, *, json: bool) -> None:
+        self._json = json
+        self._out = Rich(highlight=False, soft_wrap=True)
+        self._err = Rich(stderr=True, highlight=False, soft_wrap=True)
+
+    def follow(self, queue: JobQueue, job: Job) -> Outputs:
+        """Tell a job's events until it ends; Ctrl-C cancels it. Raises what the job failed with."""
+        bar = nullcontext(_NoBar()) if self._json or not self._err.is_terminal else _Bar(self._err)
+        told = 0
+        with bar as moving:
+            while True:
+                try:
+                    for event in islice(queue.listen(job), told, None):
+                        told += 1
+                        self._tell(event, moving)
+                        if isinstance(event, events.ENDINGS):
+                            return _outcome(event)
+                except KeyboardInterrupt:
+                    queue.stop(job, "cancel")
+
+    def _tell(self, event: Event, bar: "_Bar | _NoBar") -> None:
+        if self._json:
+            self._line(event)
+            return
+        bar.move(event)
+        match event:
+            case events.Planned():
+                self.say(f"{event.reason}")
+            case events.Degraded() | events.Warned():
+                self._err.print(f"[yellow]{_plain(event.message)}[/yellow]")
+            case events.Done():
+                for name, path in event.outputs.model_dump(exclude_none=True, exclude={"worst"}).items():
+                    self.say(f"{name:>8}  {path}")
+            case _:
+                pass
+
+    def say(self, text: str) -> None:
+        """A sentence for people; nothing where stdout is for events."""
+        if not self._json:
+            self._out.print(_plain(text))
+
+    def show(self, facts: BaseModel) -> None:
+        """A value with named fields: as one JSON line, or a line a field."""
+        if self._json:
+            self._line(facts)
+            return
+        for name, value in facts.model_dump(exclude={"type", "time", "job"}).items():
+            shown = f"{value / _GIB:.2f} GiB" if name.endswith("_bytes") else value
+            self.say(f"{name.removesuffix('_bytes').replace('_', ' '):>24}  {shown}")
+
+    def checkup(self, findings: Sequence[BaseModel]) -> None:
+        """The doctor's findings: what was looked at, what was found, what to do."""
+        for finding in findings:
+            if self._json:
+                self._line(finding)
+            else:
+                fields = finding.model_dump()
+                mark = "[green]ok[/green]" if fields["ok"] else "[yellow]!![/yellow]"
+                self._out.print(f"{mark}  {fields['what']:<12} {_plain(fields['found'])}")
+                if fields["advice"]:
+                    self._out.print(f"{'':<17}{_plain(fields['advice'])}")
+
+    def note(self, text: str) -> None:
+        """A line on stderr that is no error."""
+        self._err.print(_plain(text))
+
+    @contextmanager
+    def transfer(self) -> Iterator[Callable[[str, int, int | None], None]]:
+        """Shows on a terminal how far files are: is told a name, bytes that are there, bytes in all where known."""
+        columns = TextColumn("{task.description:>32}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+        shown: dict[str, TaskID] = {}
+        with Progress(*columns, console=self._err, disable=self._json or not self._err.is_terminal) as bars:
+
+            def tell(name: str, done: int, total: int | None) -> None:
+                if name not in shown:
+                    shown[name] = bars.add_task(name)
+                bars.update(shown[name], completed=done, total=total)
+
+            yield tell
+
+    def error(self, error: LongtakeError, name: str = "") -> None:
+        """One line on stderr: what happened and what to do; an event too where stdout is for events."""
+        if self._json and not error.told:
+            self._line(events.Failed.of("", error))
+        self._err.print(f"{name}: {_plain(str(error))}" if name else _plain(str(error)))
+
+    def put(self, outputs: Outputs, target: Path) -> None:
+        """Put the output whose kind `target`'s suffix names at `target`. Raises BadInput where the job made none."""
+        made = outputs.paths()
+        found = next((path for path in made if path.suffix == target.suffix.lower()), None)
+        if found is None:
+            names = ", ".join(path.name for path in made)
+            raise BadInput(
+                f"This job made no {target.suffix} for {target.name}.",
+                f"It made {names}: see {made[0].parent}.",
+            )
+        with atomic_write(target) as part:
+            shutil.copyfile(found, part)
+        self.say(f"{'copied':>8}  {target}")
+
+    def table(self, folder: Path) -> None:
+        """Where the table of a folder was written."""
+        self.say(f"{'table':>8}  {folder}")
+
+    def _line(self, value: BaseModel) -> None:
+        sys.stdout.write(value.model_dump_json() + "\n")
+        sys.stdout.flush()
+
+
+def _outcome(event: Event) -> Outputs:
+    """What a job's ending amounts to: its files, or the error that ended it."""
+    if isinstance(event, events.Done):
+        return event.outputs
+    error: LongtakeError
+    match event:
+        case events.Failed():
+            error = LongtakeError(event.message, event.hint)
+            error.code, error.exit_code = event.code, event.exit_code
+        case events.Paused():
+            error = Cancelled(f"Paused. {event.message}".strip(), f"`resume {event.job}` goes on.")
+        case _:
+            error = Cancelled("Cancelled; finished spans are kept.", f"`resume {event.job}` goes on.")
+    error.told = True
+    raise error
+
+
+def _plain(text: str) -> str:
+    # rich reads [brackets] as markup; file names may have them.
+    return text.replace("[", r"\[")
+
+
+class _NoBar:
+    def move(self, event: Event) -> None:
+        """Show nothing."""
+
+
+class _Bar:
+    """A progress bar on stderr."""
+
+    def __init__(self, console: Rich) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:>9}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._memory = ""
+
+    def __enter__(self) -> "_Bar":
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, e: BaseException | None, t: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def move(self, event: Event) -> None:
+        """Take what `event` says of progress and memory."""
+        if isinstance(event, events.Memory):
+            self._memory = f"{event.host_bytes / _GIB:.2f} GiB"
+        elif isinstance(event, events.Progress):
+            if event.stage not in self._tasks:
+                self._tasks[event.stage] = self._progress.add_task(event.stage, detail="")
+            self._progress.update(
+                self._tasks[event.stage],
+                completed=event.done,
+                total=event.total,
+                detail=f"{event.frames_per_second:.0f} fps  {self._memory}",
+            )

@@ -1,0 +1,177 @@
+"""Decode, encode, join: the whole machinery on a task that changes nothing.
+
+A prepass keeps a checksum of every decoded frame; the main stage reads the frames again, from wherever its
+span starts, and refuses one whose checksum differs. So a copy proves that decoding is exact from any frame.
+"""
+
+import json
+import zlib
+from bisect import bisect_right
+from collections.abc import Callable, Generator
+from contextlib import closing
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.plan import Cost, Load
+from pipelines.errors import LongtakeError
+from pipelines.jobs.events import Outputs
+from pipelines.settings import Settings
+from pipelines.spans import Span
+from pipelines.stages import FrameByFrame, OneFile, Pixels, RunContext
+from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.video.info import VideoInfo
+from pipelines.video.join import join_segments
+from pipelines.video.reader import Frame, held_bytes, read_frames
+from pipelines.video.writer import VideoWriter
+
+_PROCESS_BYTES = 190 * 2**20
+"""Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
+_ENCODER_PIXEL_BYTES = 170
+"""What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
+
+
+class CopyPipeline(FrameByFrame):
+    """Every frame as it was, encoded anew; sound, times and shape kept."""
+
+    task = "copy"
+    engine = "builtin"
+
+    @property
+    def stages(self) -> "tuple[_Checksums, _Frames]":
+        """Checksums first, then the frames."""
+        return _Checksums(), _Frames()
+
+    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
+        """The decoder's frames and the encoder's."""
+        per_pixel = held_bytes(video, settings.decoder) / (video.width * video.height) + _ENCODER_PIXEL_BYTES
+        return Cost(host=Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=3))
+
+    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
+        """Segments and the joined file, each about as long as the source's share of these frames."""
+        size = (
+            video.path.stat().st_size if video.path.is_file() else sum(p.stat().st_size for p in video.images)
+        )
+        return int(3 * size * len(frames) / video.frames)
+
+    def join(self, run: RunContext, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
+        """One file from the segments, with the source's times and sound."""
+        result = run.folder / "result.mp4"
+        with atomic_write(result) as part:
+            report = join_segments(segments, run.video, run.frames, part)
+        for sentence in report.warnings:
+            warn("sound", sentence)
+        facts = {
+            "task": self.task,
+            "engine": self.engine,
+            "frames": report.frames,
+            "audio_packets": report.audio_packets,
+            "warnings": report.warnings,
+        }
+        write_bytes(run.folder / "report.json", json.dumps(facts, indent=1).encode())
+        return Outputs(result=result, report=run.folder / "report.json")
+
+
+def _read(run: RunContext, start: int, stop: int) -> Generator[Frame]:
+    settings = run.settings
+    ahead = run.plan.window_frames
+    return read_frames(
+        run.video, start, stop, decoder=settings.decoder, salvage=settings.salvage, ahead=ahead
+    )
+
+
+class _Checksums(OneFile):
+    """Prepass: four bytes a frame."""
+
+    name = "look"
+    folder = "state/checksums"
+    suffix = ".npy"
+
+    def compute(self, run: RunContext, start: int, stop: int) -> Generator[int]:
+        """CRC-32 of each frame's RGB bytes."""
+        with closing(_read(run, start, stop)) as frames:
+            for frame in frames:
+                yield zlib.crc32(np.ascontiguousarray(frame.rgb()).data)
+
+    def sink(self, run: RunContext, path: Path) -> "_ChecksumSink":
+        """A `.npy` of uint32."""
+        return _ChecksumSink(path)
+
+    def preview(self, item: int) -> Pixels | None:
+        """Nothing to show."""
+        return None
+
+    def value(self, item: int) -> float | None:
+        """No curve."""
+        return None
+
+
+class _ChecksumSink:
+    """Keeps one span's checksums; the span bounds them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._checksums: list[int] = []
+
+    def write(self, item: int) -> None:
+        self._checksums.append(item)
+
+    def close(self) -> None:
+        with self._path.open("wb") as file:
+            np.save(file, np.array(self._checksums, np.uint32), allow_pickle=False)
+
+    def abandon(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+
+class _Frames(OneFile):
+    """The frames themselves, in playable segments."""
+
+    name = "copy"
+    folder = "segments"
+    suffix = ".mp4"
+
+    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
+        """Frames (H, W, 3) uint8 RGB. Raises LongtakeError where one is not what the prepass saw."""
+        spans = run.spans
+        at = bisect_right(spans, start, key=lambda span: span.start) - 1
+        span, checksums = spans[at], _load(run, spans[at])
+        with closing(_read(run, start, stop)) as frames:
+            for frame in frames:
+                if frame.index >= span.stop:
+                    at += 1
+                    span, checksums = spans[at], _load(run, spans[at])
+                pixels = frame.rgb()
+                if zlib.crc32(np.ascontiguousarray(pixels).data) != checksums[frame.index - span.start]:
+                    raise LongtakeError(
+                        f"Frame {frame.index} was decoded differently than before.", "Try another --decoder."
+                    )
+                yield pixels
+
+    def sink(self, run: RunContext, path: Path) -> VideoWriter:
+        """A segment of its own encoder."""
+        video = run.video
+        return VideoWriter(
+            path,
+            video.width,
+            video.height,
+            video.frame_rate,
+            colour=video.output_colour,
+            sample_aspect_ratio=video.sample_aspect_ratio,
+            crf=run.choice.number("crf"),
+        )
+
+    def preview(self, item: Pixels) -> Pixels:
+        """The frame."""
+        return item
+
+    def value(self, item: Pixels) -> float | None:
+        """No curve."""
+        return None
+
+
+def _load(run: RunContext, span: Span) -> NDArray[np.uint32]:
+    path = run.folder / _Checksums.folder / f"{span.name}{_Checksums.suffix}"
+    return cast(NDArray[np.uint32], np.load(path, allow_pickle=False))

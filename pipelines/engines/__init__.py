@@ -1,0 +1,1 @@
+"""Which engines there are, what each needs, and which one runs here."""

@@ -1,0 +1,215 @@
+"""The built-in engine: holes filled from other frames by optical flow; no weights, no GPU.
+
+Each hole is registered to reference frames around it (`registration`), things that move before the background are
+followed on their own (`things`), and all that other frames show is merged (`merging`). What no frame shows is
+*invented*: drawn smoothly on anchor frames and carried from there by the camera's motion, so that it does not flicker.
+
+A frame depends on frames within `HALO` of it, and on nothing else: not on where a span starts, nor on the number of
+threads. Anchors and key frames lie on grids that start at frame 0.
+"""
+
+import os
+from collections import deque
+from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from memory.plan import Load
+from pipelines.inpainting.flow.blending import Mean, Seam
+from pipelines.inpainting.flow.confidence import smooth
+from pipelines.inpainting.flow.frame_cache import KEY_EVERY, MARGIN, FrameCache
+from pipelines.inpainting.flow.frame_view import FrameView, Pixels, sampled
+from pipelines.inpainting.flow.harmonic import Floats
+from pipelines.inpainting.flow.hole_filler import HoleFiller, HolePatch, SearchEffort, moved_places
+from pipelines.inpainting.flow.holes import Hole, Mask, holes
+from pipelines.inpainting.stage import Fill, Read
+from pipelines.spans import Span, widen
+
+EFFORTS = {
+    "draft": SearchEffort(6, 12, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.1),
+    "balanced": SearchEffort(12, 20, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.125),
+    "high": SearchEffort(14, 20, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.2),
+    "ultimate": SearchEffort(20, 20, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25),
+}
+"""By quality."""
+
+PIXEL_BYTES = 4
+"""A view's."""
+ANCHOR_EVERY = 10
+FAR = 90
+HALO = FAR + ANCHOR_EVERY + MARGIN
+"""Frames before and after that a frame's fill may depend on."""
+
+_LEAST_PAD_PX = 8
+_LOOK_BYTES, _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 480_000, 17, 260
+"""A look's are 6 a pixel, and the largest of 16 to 9 is 374 x 210."""
+
+
+class FlowFill:
+    """The engine `flow`. One object may fill any number of videos; it keeps nothing between them."""
+
+    name = "flow"
+
+    def __init__(self, quality: str = "balanced", workers: int | None = None) -> None:
+        self._quality = quality
+        self._effort = EFFORTS[quality]
+        self._workers = workers or len(os.sched_getaffinity(0))
+
+    @property
+    def load(self) -> Load:
+        """What filling holds beside its readers."""
+        return load(self._quality, self._workers)
+
+    def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
+        """Frames `[start, stop)`, filled; outside the masks they are what was read, to the bit.
+
+        Reads up to `HALO` frames more on either side, within `frames`, twice. Holds what `load` says.
+        """
+        first = max(frames.start, start // ANCHOR_EVERY * ANCHOR_EVERY)
+        last = min(frames.stop, (stop - 1) // ANCHOR_EVERY * ANCHOR_EVERY + ANCHOR_EVERY + 1)
+        reach = self._effort.reach
+        with (
+            FrameCache(read, frames, Span(first, last), reach, FAR) as footage,
+            ThreadPoolExecutor(self._workers) as pool,
+        ):
+            shots = _Anchored(footage, self._effort, pool)
+            for begin in range(start // ANCHOR_EVERY * ANCHOR_EVERY, stop, ANCHOR_EVERY):
+                group = Span(max(begin, frames.start), min(begin + ANCHOR_EVERY + 1, last))
+                footage.advance(group)
+                yield from shots.fills(Span(max(begin, start), min(begin + ANCHOR_EVERY, stop)))
+
+
+def load(quality: str, workers: int) -> Load:
+    """What filling holds beside its readers, for the planner; pixels are those of the size that is worked at.
+
+    Views of a window and of key frames, and a group's anchors and results; looks, whose size is fixed; and for each
+    worker the crops of one hole, as if it were as large as the frame.
+    """
+    views = 2 * EFFORTS[quality].reach + ANCHOR_EVERY + 1 + 2 * FAR // KEY_EVERY + 1
+    results = _RESULT_PIXEL_BYTES * (ANCHOR_EVERY + 1)
+    return Load(
+        fixed=_LOOK_BYTES * (2 * HALO + ANCHOR_EVERY),
+        per_pixel=PIXEL_BYTES * views + results + _WORKER_PIXEL_BYTES * workers,
+    )
+
+
+class _Anchored:
+    """Fills frames group by group; holds the patches and anchors of one group."""
+
+    def __init__(self, footage: FrameCache, effort: SearchEffort, pool: ThreadPoolExecutor) -> None:
+        self._footage, self._effort, self._pool = footage, effort, pool
+        self._patches: dict[int, list[HolePatch]] = {}
+        self._anchors: dict[int, Pixels] = {}
+
+    def fills(self, group: Span) -> Generator[Fill]:
+        """The fills of `group`, which lies between two places of the anchors' grid."""
+        for held in (self._patches, self._anchors):
+            for index in [i for i in held if i < group.start - ANCHOR_EVERY]:
+                del held[index]
+        indices = range(group.start, group.stop)
+        self._paint(indices)
+        anchors = {i: self._around(i) for i in indices if self._lacks(i)}
+        self._paint({anchor for pair in anchors.values() for anchor in pair})
+        for anchor in sorted({anchor for pair in anchors.values() for anchor in pair}):
+            if anchor not in self._anchors:
+                self._anchors[anchor] = self._drawn(anchor)
+        completed = self._pool.map(lambda i: self._completed(i, anchors.get(i, ())), indices)
+        for index, patches in zip(indices, completed, strict=True):
+            view = self._footage.view(index)
+            yield Fill(_put(view, patches), _invented(view, patches))
+
+    def _paint(self, indices: Iterable[int]) -> None:
+        """Find the patches of frames that are not found yet, the holes of all frames side by side."""
+        wanted = [i for i in sorted(indices) if i not in self._patches]
+        views = {i: self._footage.view(i) for i in wanted}
+        parts = [(views[i], hole) for i in wanted if views[i].has_hole for hole in self._holes(views[i])]
+        if parts:
+            # Found side by side and in advance: each of these is asked for by many frames.
+            near = widen(
+                Span(wanted[0], wanted[-1] + 1), self._effort.reach, self._effort.reach, self._footage.whole
+            )
+            deque(self._pool.map(self._footage.moving, range(near.start, near.stop)), maxlen=0)
+        patches = self._pool.map(
+            lambda part: HoleFiller(self._footage, part[0], part[1], self._effort).paint(), parts
+        )
+        self._patches.update((i, []) for i in wanted)
+        for (of, _), patch in zip(parts, patches, strict=True):
+            self._patches[of.index].append(patch)
+
+    def _holes(self, of: FrameView) -> list[Hole]:
+        gaze, times = self._footage.look(of.index), self._footage.reduction
+        pad = max(_LEAST_PAD_PX, round(self._effort.pad_share * min(gaze.gray.shape)))
+        return holes(of.hole, gaze.hole, times, pad)
+
+    def _lacks(self, index: int) -> bool:
+        return any(patch.missing.any() for patch in self._patches[index])
+
+    def _around(self, index: int) -> tuple[int, ...]:
+        """The anchors before and after: places of the grid, or the ends of the shot where those are nearer."""
+        shot = self._footage.shot(index, ANCHOR_EVERY)
+        before = index // ANCHOR_EVERY * ANCHOR_EVERY
+        after = before + ANCHOR_EVERY
+        return tuple(sorted({max(shot.start, before), min(shot.stop - 1, after)}))
+
+    def _drawn(self, index: int) -> Pixels:
+        """A frame with its holes filled, and what no frame shows of them drawn from what is around it."""
+        of = self._footage.view(index)
+        return _put(of, (_with_drawn(p, _known(of, p), ~p.missing) for p in self._patches[index]))
+
+    def _completed(self, index: int, anchors: tuple[int, ...]) -> list[HolePatch]:
+        """The patches of a frame, with what they lack carried over from its anchors."""
+        return [
+            self._carried(index, patch, anchors) if patch.missing.any() else patch
+            for patch in self._patches[index]
+        ]
+
+    def _carried(self, index: int, patch: HolePatch, anchors: tuple[int, ...]) -> HolePatch:
+        missing, hole = patch.missing, patch.hole
+        known = _known(self._footage.view(index), patch)
+        beside = hole.beside(missing) & ~patch.in_front
+        seam = Seam(hole, known, beside, missing)
+        mean, samples, near = Mean(missing.shape), [], []
+        for anchor in anchors:
+            camera = self._footage.motion(index, anchor)
+            if camera is None:
+                continue
+            places = moved_places(hole, camera)
+            outside = np.zeros_like(self._footage.view(anchor).covered)
+            samples.append(sampled(FrameView(anchor, self._anchors[anchor], outside), places))
+            near.append(np.float32(ANCHOR_EVERY - abs(anchor - index) + 0.5))
+        for (colours, real), found, nearness in zip(samples, seam.meets(samples), near, strict=True):
+            if found is not None:
+                mean.add(found.relit(colours), real * found.weight * nearness)
+        carried = missing & mean.seen
+        return _with_drawn(patch, np.where(carried[..., None], mean.colours, known), ~missing | carried)
+
+
+def _with_drawn(patch: HolePatch, colours: Floats, known: Mask) -> HolePatch:
+    """What is not known is drawn from the background around it: a thing before it would bleed into it."""
+    drawn = smooth(colours, known & ~patch.in_front)
+    return replace(patch, colours=np.where(known[..., None], colours, drawn))
+
+
+def _known(of: FrameView, patch: HolePatch) -> Floats:
+    """The crop: what the frame shows, and what the patch has for its hole."""
+    pixels = of.pixels[patch.hole.full.slices].astype(np.float32)
+    return np.where(patch.hole.inside[..., None], patch.colours, pixels)
+
+
+def _put(of: FrameView, patches: Iterable[HolePatch]) -> Pixels:
+    """A copy of the frame with the patches in its holes."""
+    pixels = of.pixels.copy()
+    for patch in patches:
+        crop, inside = pixels[patch.hole.full.slices], patch.hole.inside
+        crop[inside] = np.clip(patch.colours[inside] + 0.5, 0, 255).astype(np.uint8)
+    return pixels
+
+
+def _invented(of: FrameView, patches: Iterable[HolePatch]) -> Mask:
+    found = np.zeros(of.covered.shape, np.bool_)
+    for patch in patches:
+        found[patch.hole.full.slices] |= patch.missing
+    return found

@@ -1,0 +1,264 @@
+"""Small looks at frames, and what a pair of neighbours tells: how the camera moved, what moved otherwise, a cut.
+
+A pair is told from its two frames alone, so any stretch of a video gives the same records on its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.inpainting.flow.frame_view import grid
+from pipelines.inpainting.flow.harmonic import median
+from pipelines.inpainting.flow.holes import Flags, Mask, dilated
+from pipelines.vision.camera_motion import simplest, spread
+
+Pixels = NDArray[np.uint8]
+Homography = NDArray[np.float64]
+Points = NDArray[np.float32]
+
+WORK_PX = 250
+"""Longest side of a look, about. Holes are registered in looks, so distances in pixels of these follow the frame."""
+_LEAST_PX = 16
+
+_CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX = 600, 0.003, 4
+_FEWEST = 12
+_TOLERANCE_PX = 0.75
+_WINDOW_PX = 15
+_LEVELS, _GUESSED_LEVELS = 3, 0
+_HOLE_MARGIN_PX = 3
+_MOVED_PX, _DIFFERENT, _EXPLAINED = 0.8, 6, 0.7
+_CHANGED, _ONE_MAY_FAIL = 7, 3
+_CUT_LAYOUT, _CUT_CHANGE = 0.3, 12.0
+_LAYOUT = (8, 6)
+_STRIDE, _DARKEST = 4, 8
+"""Pixels that tell how light a picture is; grey levels that are added, since shadows say little about that."""
+_FLASH = 0.05
+"""A change of light on the whole from which corners are followed better after it is undone."""
+_SLACK = np.ones((3, 3), np.uint8)
+_CLOSING = np.ones((7, 7), np.uint8)
+
+
+@dataclass(frozen=True, eq=False)
+class Thumbnail:
+    """A frame at work size: luma `(h, w)` uint8, and its hole {0, 1}."""
+
+    gray: Pixels
+    hole: Flags
+
+    @cached_property
+    def covered(self) -> Flags:
+        """255 where it shows nothing for certain, else 0."""
+        return cast(Flags, dilated(self.hole, 1) * np.uint8(255))
+
+    def without(self, margin_px: int) -> Flags:
+        """255 where the frame shows something for certain, else 0."""
+        return cast(Flags, (1 - dilated(self.hole, margin_px)) * np.uint8(255))
+
+
+@dataclass(frozen=True, eq=False)
+class FramePair:
+    """What one frame and the next tell.
+
+    `camera` takes places of the first to places of the next, in pixels of the work size; `cut` says that it is another
+    shot; `flowing`, of the first and of the next, marks what flow finds to move against the camera {0, 1}.
+    """
+
+    camera: Homography
+    cut: bool
+    flowing: tuple[Flags, Flags]
+
+    @cached_property
+    def back(self) -> Homography:
+        """`camera` the other way."""
+        return cast(Homography, np.linalg.inv(self.camera))
+
+
+def reduction(shape: tuple[int, ...]) -> int:
+    """How many pixels of a frame of `shape` one of its look is wide and high."""
+    return max(1, round(max(shape[:2]) / WORK_PX))
+
+
+def thumbnail_of(frame: Pixels, mask: Mask, times: int) -> Thumbnail:
+    """A look at `frame` (H, W, 3) uint8 RGB with its `mask` (H, W), `times` smaller and `_LEAST_PX` wide at least."""
+    height, width = mask.shape
+    size = max(_LEAST_PX, -(-width // times)), max(_LEAST_PX, -(-height // times))
+    covered = reduced(mask.view(np.uint8) * np.uint8(255), size, times)
+    gray = reduced(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, times)  # type: ignore[arg-type]
+    return Thumbnail(gray, cast(Flags, (covered > 0).astype(np.uint8)))
+
+
+def reduced(plane: Pixels, size: tuple[int, int], times: int) -> Pixels:
+    """`plane` (H, W) or (H, W, C) at `size`, width and height, each pixel the mean of `times` x `times`.
+
+    Where those lie outside, the outermost pixels are repeated.
+    """
+    height, width = plane.shape[:2]
+    below, right = size[1] * times - height, size[0] * times - width
+    if below or right:
+        plane = cast(Pixels, cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE))
+    return cast(Pixels, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def compare(first: Thumbnail, then: Thumbnail) -> FramePair:
+    """What `first` and `then`, the next frame, tell."""
+    camera = camera_between(first, then)
+    there, compared = _moved(first, then, camera)
+    here, again = _moved(then, first, cast(Homography, np.linalg.inv(camera)))
+    return FramePair(
+        camera=camera,
+        cut=_is_cut(first, then, _difference(first.gray, there), compared),
+        flowing=(_flowing(first, there, compared), _flowing(then, here, again)),
+    )
+
+
+def moving(now: Thumbnail, flowing: Sequence[Flags], others: Iterable[tuple[Thumbnail, Homography]]) -> Flags:
+    """What of a frame moves on its own {0, 1}.
+
+    That is what flow finds to do so (`flowing`), and what differs from nearly all of the `others` that show its place,
+    each with the motion that takes places of `now` to its own: a thing too quick for flow does.
+    """
+    shown, differs = np.zeros_like(now.gray), np.zeros_like(now.gray)
+    for other, motion in others:
+        there, compared = _moved(now, other, motion)
+        shown += compared
+        differs += (_difference(now.gray, there) > _CHANGED) & (compared > 0)
+    found = (shown >= 2) & (differs + (shown > _ONE_MAY_FAIL) >= shown)
+    for flags in flowing:
+        found |= flags > 0
+    closed = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, _CLOSING)
+    return cast(Flags, cv2.morphologyEx(closed, cv2.MORPH_OPEN, _SLACK) & (now.hole == 0))
+
+
+def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
+    """The homography that most corners outside the holes follow; the identity where there are too few.
+
+    RANSAC of OpenCV starts from the same random state at each call.
+    """
+    corners = cv2.goodFeaturesToTrack(
+        first.gray,
+        _CORNERS,
+        _CORNER_QUALITY,
+        _CORNER_DISTANCE_PX,
+        mask=first.without(_HOLE_MARGIN_PX),
+    )
+    if corners is None or len(corners) < _FEWEST:
+        return np.eye(3)
+    corners = spread(cast(Points, corners), first.gray.shape).reshape(-1, 2)
+    gone, found = follow(first.gray, _as_light(then, first), corners)
+    found &= inside(gone, then.without(_HOLE_MARGIN_PX))
+    if found.sum() < _FEWEST:
+        return np.eye(3)
+    motion, _ = simplest(corners[found][:, None], gone[found][:, None], _TOLERANCE_PX)
+    return motion
+
+
+def _as_light(one: Thumbnail, as_other: Thumbnail) -> Pixels:
+    """The luma of `one`, as light on the whole as another's where that is a great change: a flash, a shutter."""
+    here, there = (cv2.mean(gaze.gray, 1 - gaze.hole)[0] + _DARKEST for gaze in (as_other, one))
+    gain = here / there
+    if abs(gain - 1) < _FLASH:
+        return one.gray
+    return cast(Pixels, cv2.convertScaleAbs(one.gray, alpha=gain, beta=_DARKEST * (gain - 1)))
+
+
+def follow(
+    first: Pixels, then: Pixels, points: Points, guess: Points | None = None
+) -> tuple[Points, NDArray[np.bool_]]:
+    """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal).
+
+    A `guess` of where takes the place of the pyramid: what lies far off it is something else.
+    """
+    gone, found, _ = cv2.calcOpticalFlowPyrLK(
+        first,
+        then,
+        points[:, None],
+        np.empty_like(points[:, None]) if guess is None else guess[:, None].copy(),
+        winSize=(_WINDOW_PX, _WINDOW_PX),
+        maxLevel=_LEVELS if guess is None else _GUESSED_LEVELS,
+        criteria=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 12, 0.03),
+        flags=0 if guess is None else cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )
+    return cast(Points, gone[:, 0]), found.ravel() > 0
+
+
+def inside(points: Points, shown: Flags) -> NDArray[np.bool_]:
+    """Whether each of `points` (N, 2) lies where `shown` is not 0."""
+    within: Mask = np.all((points > -0.5) & (points < np.array(shown.shape[::-1]) - 0.5), axis=1)
+    column, row = np.rint(points[within]).astype(np.intp).T
+    within[within] = shown[row, column] > 0
+    return within
+
+
+def _flowing(now: Thumbnail, there: Pixels, compared: Flags) -> Flags:
+    """What of `now` flow finds to move {0, 1} against `there`, the other frame as seen from where `now` is."""
+    # Where only one is seen, both are made equal: flow finds rest there, and is not led astray nearby.
+    empty = now.hole > 0
+    here, there = np.where(empty, there, now.gray), np.where((compared == 0) & ~empty, now.gray, there)
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(here, there, None)  # type: ignore[call-overload]
+    followed = cv2.remap(
+        there,
+        grid(*here.shape[1::-1]) + flow,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
+    )
+    off = cv2.blur(cv2.absdiff(here, there), (5, 5))
+    left = cv2.blur(cv2.absdiff(here, followed), (5, 5))
+    speed = cv2.magnitude(flow[..., 0], flow[..., 1])
+    found = (speed > _MOVED_PX) & (off > _DIFFERENT) & (left < _EXPLAINED * off) & (compared > 0)
+    return cast(Flags, found.astype(np.uint8))
+
+
+def _moved(now: Thumbnail, other: Thumbnail, motion: Homography) -> tuple[Pixels, Flags]:
+    """`other` as seen from where `now` is, and where both show something."""
+    size = now.gray.shape[1::-1]
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    gray = cv2.warpPerspective(other.gray, motion, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    hidden = cv2.warpPerspective(
+        other.hole * np.uint8(255), motion, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=255
+    )
+    compared = ((hidden == 0) & (now.hole == 0)).astype(np.uint8)
+    return relit(cast(Pixels, gray), now.gray, compared), compared
+
+
+def relit(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
+    """`gray`, as much lighter as most of what is `compared` says that `like` is."""
+    coarse = slice(None, None, _STRIDE), slice(None, None, _STRIDE)
+    shared = compared[coarse] > 0
+    if np.count_nonzero(shared) < _FEWEST:
+        return gray
+    here, there = (plane[coarse][shared] + np.float32(_DARKEST) for plane in (like, gray))
+    gain = float(median(here / there))
+    return cast(Pixels, cv2.convertScaleAbs(gray, alpha=gain, beta=_DARKEST * (gain - 1)))
+
+
+def _difference(here: Pixels, there: Pixels) -> Pixels:
+    """By how many grey levels each pixel is off all those near it: a motion is right to a pixel or so."""
+    above = cv2.subtract(here, cv2.dilate(there, _SLACK))
+    below = cv2.subtract(cv2.erode(there, _SLACK), here)
+    return cast(Pixels, cv2.blur(cv2.max(above, below), (3, 3)))
+
+
+def _is_cut(first: Thumbnail, then: Thumbnail, changed: Pixels, compared: Flags) -> bool:
+    """Another shot: motion explains little, and the layout is another one."""
+    if cv2.mean(changed, compared)[0] < _CUT_CHANGE:
+        return False
+    known = ((first.hole == 0) & (then.hole == 0)).astype(np.float32)
+    weight = cast(NDArray[np.float32], cv2.resize(known, _LAYOUT, interpolation=cv2.INTER_AREA))
+    one, other = (_layout(gaze.gray, known, weight) for gaze in (first, then))
+    return float(((one - other) ** 2).sum() / max(1e-6, 2 * weight.sum())) > _CUT_LAYOUT
+
+
+def _layout(gray: Pixels, known: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Light and dark in broad strokes, mean 0 and deviation 1 over what is known."""
+    means = cv2.resize(gray * known, _LAYOUT, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)
+    total = max(1e-6, float(weight.sum()))
+    means = (means - (means * weight).sum() / total).astype(np.float64)
+    return cast(
+        NDArray[np.float64], means / np.sqrt((means**2 * weight).sum() / total + 16) * np.sqrt(weight)
+    )

@@ -1,0 +1,84 @@
+"""A frame as the flow engine holds it, and sampling it anywhere."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.inpainting.flow.holes import Flags, Mask, dilated
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Places = NDArray[np.float32]
+"""`(h, w, 2)` float32: for each pixel of a crop, x and y in a frame."""
+
+_LEAST_MARGIN_PX = 2
+_HOLE, _MARGIN = 255, 127
+
+
+@dataclass(frozen=True, eq=False)
+class FrameView:
+    """Frame `index`: `pixels` (H, W, 3) uint8 RGB and `covered` (H, W) uint8, 255 in the hole, 127 right beside it.
+
+    Holds 4 bytes a pixel.
+    """
+
+    index: int
+    pixels: Pixels
+    covered: Flags
+
+    @property
+    def hole(self) -> Mask:
+        """(H, W)."""
+        return cast(Mask, self.covered == _HOLE)
+
+    @property
+    def has_hole(self) -> bool:
+        """Whether anything is to be filled."""
+        return bool(self.covered.any())
+
+
+def view(index: int, pixels: Pixels, mask: Mask, margin_px: int = 0) -> FrameView:
+    """A view of a frame and its mask `(H, W)` bool.
+
+    Next to its hole, by `margin_px` or more, a frame is not trusted: an outline is seldom exact, and sampling reaches
+    a pixel further.
+    """
+    hole = mask.astype(np.uint8)
+    if not mask.any():
+        return FrameView(index, pixels, hole)
+    margin = dilated(hole, max(_LEAST_MARGIN_PX, margin_px)) * np.uint8(_MARGIN)
+    return FrameView(index, pixels, cast(Flags, cv2.max(margin, hole * np.uint8(_HOLE))))
+
+
+def sampled(of: FrameView, places: Places) -> tuple[Pixels, Mask]:
+    """The colours `(h, w, 3)` uint8 of `of` at `places`, bilinear, and where they are real: shown, in the frame."""
+    colours = cv2.remap(of.pixels, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return cast(Pixels, colours), covered_at(of.covered, places) == 0
+
+
+def covered_at(flags: Flags, places: Places) -> Flags:
+    """`flags` at `places`, 255 outside the frame; more than 0 wherever a pixel that bears on it is."""
+    found = cv2.remap(
+        flags,
+        places,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=255,  # type: ignore[call-overload]
+    )
+    return cast(Flags, found)
+
+
+def place(x: float, y: float) -> Places:
+    """One place, `(2,)`."""
+    return np.array((x, y), np.float32)
+
+
+def grid(width: int, height: int) -> Places:
+    """Each pixel's own place."""
+    found = np.empty((height, width, 2), np.float32)
+    found[..., 0], found[..., 1] = np.arange(width), np.arange(height)[:, None]
+    return found

@@ -1,1 +1,0 @@
-"""An object that is followed from hints, mask by mask."""

@@ -1,1 +1,0 @@
-"""Masks as they are given: pictures, archives, films."""

@@ -1,0 +1,116 @@
+"""What makes the frames of a result with the published networks."""
+
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import replace
+
+from memory.ladder import Effort, Ladder, Rung, standard_rungs
+from pipelines.inpainting.propainter.canvas import Canvas
+from pipelines.inpainting.propainter.context import ProPainterNetworks
+from pipelines.inpainting.propainter.inputs import read_results, read_work
+from pipelines.inpainting.propainter.loading import load_networks
+from pipelines.inpainting.propainter.memory_plan import ON_DEMAND
+from pipelines.inpainting.propainter.schedule import Schedule
+from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
+from pipelines.inpainting.stage import Filled
+from pipelines.masks.reading import read_pixels, settings_of
+from pipelines.masks.resize import Pixels, Size, put_back
+from pipelines.settings import InpaintSettings
+from pipelines.spans import Span
+from pipelines.stages import RunContext
+
+_LOOK_UP = Rung(
+    "correlate on demand",
+    "close",
+    "Correlations are computed where they are looked up.",
+    lambda effort: None if effort.tile_px else replace(effort, tile_px=1),
+)
+
+
+class ProPainter:
+    """The engine `propainter`. One object may fill any number of videos; it keeps nothing between them."""
+
+    name = "propainter"
+
+    def work_size(self, run: RunContext) -> Size:
+        """What is painted, without what is added to make it large enough for the networks."""
+        return canvas_of(run).work.whole
+
+    def size(self, run: RunContext) -> Size:
+        """The source's, more where it is outpainted; or what the published system makes of it."""
+        return canvas_of(replace(run, effort=None)).output
+
+    def picture(self, run: RunContext, index: int) -> Pixels:
+        """Frame `index` as it lies in the result."""
+        with closing(read_pixels(run, index, index + 1)) as frames:
+            return canvas_of(replace(run, effort=None)).before(next(frames))
+
+    def filled(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
+        """Frames `[start, stop)`. Loads the networks, and lets go of them when it is closed."""
+        canvas = canvas_of(run)
+        with closing(_painted(run, canvas, Span(start, stop))) as frames:
+            painted = (canvas.cropped(each) for each in frames)
+            if canvas.published:
+                for index, each in enumerate(painted, start):
+                    before, after = canvas.resized(each.before), canvas.resized(each.after)
+                    yield Filled(index, before, after, canvas.large(each.mask), canvas.large(each.invented))
+                return
+            with closing(read_results(run, canvas, start, stop)) as results:
+                for index, (each, (frame, hole)) in enumerate(zip(painted, results, strict=True), start):
+                    before = canvas.before(frame)
+                    after = put_back(before, each.after, hole)
+                    yield Filled(index, before, after, hole, canvas.large(each.invented) & hole)
+
+
+def canvas_of(run: RunContext) -> Canvas:
+    """Where the job's frames lie."""
+    video, scale = run.video, run.effort.scale if run.effort else 1.0
+    size = run.choice.number("work_width"), run.choice.number("work_height")
+    if scale != 1.0:
+        size = int(size[0] * scale), int(size[1] * scale)
+    return Canvas.of((video.width, video.height), settings_of(run), size)
+
+
+def schedule_of(settings: InpaintSettings, frames: int) -> Schedule:
+    """The order of work on so many frames."""
+    return Schedule(frames, settings.subvideo_length, settings.neighbor_length, settings.ref_stride)
+
+
+def _painted(run: RunContext, canvas: Canvas, span: Span) -> Generator[Painted]:
+    settings, first = settings_of(run), run.frames.start
+    networks = load_networks(settings.weights, run.device)
+    recipe = Recipe(
+        schedule_of(settings, len(run.frames)),
+        settings.raft_iter,
+        run.plan.batch_frames,
+        run.choice.number("cached_frames"),
+    )
+    chain = Chain(
+        lambda start, stop: read_work(run, canvas, first + start, first + stop),
+        networks,
+        _way_down(run, networks),
+        recipe,
+        Span(span.start - first, span.stop - first),
+        canvas.flow_mask,
+        run.check_interrupt,
+    )
+    yield from chain.frames()
+
+
+def _way_down(run: RunContext, networks: ProPainterNetworks) -> Ladder:
+    """What is tried again where memory ends inside the chain, whose state is on the host and outlives that."""
+    precisions = {str(run.choice.values["precision"]), run.effort.precision if run.effort else "float32"}
+    effort = Effort(
+        run.plan.window_frames,
+        run.plan.batch_frames,
+        tile_px=1 if run.choice.values["correlation"] == ON_DEMAND else None,
+        precision="float16" if "float16" in precisions else "float32",
+    )
+    harmful = networks.device != "cpu" and not settings_of(run).reference_output
+    rungs = standard_rungs(
+        min_window=effort.window,
+        precisions=("float16",) if harmful else (),
+        drop_idle=networks.leave_alone,
+    )
+    gentle = [rung for rung in rungs if rung.change != "changes"]
+    return Ladder(effort, [*gentle, _LOOK_UP, *rungs[len(gentle) :]], on_step=run.on_step)

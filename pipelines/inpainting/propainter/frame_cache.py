@@ -1,0 +1,71 @@
+"""The frames and masks that a run holds on the host: each is read once, and let go when nobody asks for it any more."""
+
+from collections.abc import Generator
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.masks.decode import Mask
+from pipelines.masks.resize import Pixels
+
+Places = NDArray[np.int64]
+
+
+class SlidingFrameCache:
+    """Frames from `first` on, as they are asked for. Holds 3 bytes and a bit a pixel for each frame that is held."""
+
+    def __init__(self, given: Generator[tuple[Pixels, Mask]], first: int) -> None:
+        self._given = given
+        self._next = first
+        self._frames: dict[int, Pixels] = {}
+        self._masks: dict[int, NDArray[np.uint8] | None] = {}
+
+    def __len__(self) -> int:
+        """How many frames are held."""
+        return len(self._frames)
+
+    def close(self) -> None:
+        """Release the decoder and all frames."""
+        self._given.close()
+        self._frames.clear()
+        self._masks.clear()
+
+    def frame(self, index: int) -> Pixels:
+        """Frame (H, W, 3) uint8 RGB; not to be written to."""
+        self._read_to(index)
+        return self._frames[index]
+
+    def mask(self, index: int) -> Mask:
+        """The hole (H, W) of a frame."""
+        self._read_to(index)
+        height, width = self._frames[index].shape[:2]
+        bits = self._masks[index]
+        if bits is None:
+            return np.zeros((height, width), np.bool_)
+        return cast(Mask, np.unpackbits(bits, count=height * width).reshape(height, width).view(np.bool_))
+
+    def places(self, index: int) -> Places:
+        """Where the hole is: indices (k,) into the pixels of the frame."""
+        return np.flatnonzero(self.mask(index))
+
+    def is_masked(self, index: int) -> bool:
+        """Whether the frame has a hole."""
+        self._read_to(index)
+        return self._masks[index] is not None
+
+    def any_masked(self, indices: range) -> bool:
+        """Whether any of the frames has a hole; reads no further than to the first that has."""
+        return any(self.is_masked(i) for i in indices)
+
+    def drop_before(self, index: int) -> None:
+        """Let go of frames before `index`; they are not asked for again."""
+        for each in [i for i in self._frames if i < index]:
+            del self._frames[each], self._masks[each]
+
+    def _read_to(self, index: int) -> None:
+        while self._next <= index:
+            pixels, mask = next(self._given)
+            self._frames[self._next] = np.require(pixels, requirements=["C", "W"])
+            self._masks[self._next] = np.packbits(mask) if mask.any() else None
+            self._next += 1

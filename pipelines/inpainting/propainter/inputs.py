@@ -1,0 +1,81 @@
+"""What a job gives the chain: frames and holes as they are computed, by the task's rules or by the published ones."""
+
+from collections.abc import Generator
+from contextlib import closing
+
+import numpy as np
+from PIL import Image
+
+from pipelines.inpainting.propainter.canvas import Canvas
+from pipelines.masks.bundle import Bundle, most_pixels, open_bundle
+from pipelines.masks.decode import Mask, open_picture
+from pipelines.masks.reading import mask_path, read_holes, read_masks, read_pixels, settings_of
+from pipelines.masks.resize import Pixels, Size
+from pipelines.masks.sequence import dilate
+from pipelines.stages import RunContext
+
+
+def read_work(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
+    """Frames (H, W, 3) and holes (H, W) of frames `[start, stop)`, as they are computed. Holds one of each."""
+    with (
+        closing(read_pixels(run, start, stop)) as frames,
+        closing(_small_masks(run, canvas, start, stop)) as masks,
+    ):
+        for frame, mask in zip(frames, masks, strict=True):
+            yield canvas.small_frame(frame), canvas.small_hole(mask)
+
+
+def read_results(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
+    """Frames as the source has them, and holes (H, W) at the result's size. Holds one of each."""
+    with closing(read_pixels(run, start, stop)) as frames, closing(_masks(run, start, stop)) as masks:
+        for frame, mask in zip(frames, masks, strict=True):
+            yield frame, canvas.result.hole(mask)
+
+
+def marks_nothing(run: RunContext) -> bool:
+    """Whether there are no masks, as there need not be where the picture only becomes larger."""
+    settings = settings_of(run)
+    return settings.outpaints and not settings.follows and len(run.inputs) < 2
+
+
+def _masks(run: RunContext, start: int, stop: int) -> Generator[Mask | None]:
+    """Masks as they are filled, at the source's size."""
+    if marks_nothing(run):
+        yield from (None for _ in range(start, stop))
+    else:
+        yield from read_masks(run, start, stop)
+
+
+def _small_masks(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generator[Mask | None]:
+    if not canvas.published or marks_nothing(run):
+        yield from _masks(run, start, stop)
+        return
+    steps = settings_of(run).mask_dilation
+    with closing(_published_masks(run, canvas.work.picture, start, stop)) as masks:
+        for mask in masks:
+            yield dilate(mask, steps)
+
+
+def _published_masks(run: RunContext, size: Size, start: int, stop: int) -> Generator[Mask]:
+    """Masks resized before they grow, to the nearest pixel; of pictures, whatever is not black."""
+    settings = settings_of(run)
+    path = None if settings.follows else mask_path(run).expanduser()
+    bundle = open_bundle(path, run.video.frames, most_pixels(run.video)) if path else None
+    if bundle is None:
+        with closing(read_holes(run, start, stop)) as holes:
+            for hole in holes:
+                yield np.asarray(Image.fromarray(hole.marked).resize(size, Image.Resampling.NEAREST))
+        return
+    still, first = len(bundle.names) == 1, 0 if len(bundle.names) == run.video.frames else run.frames.start
+    for mask in _pictures(run, bundle, size, (0,) if still else range(start - first, stop - first)):
+        yield from [mask ^ settings.invert] * (stop - start if still else 1)
+
+
+def _pictures(
+    run: RunContext, bundle: Bundle, size: Size, members: "range | tuple[int, ...]"
+) -> Generator[Mask]:
+    with closing(bundle.files(members)) as files:
+        for name, file in files:
+            picture = open_picture(file, name, most_pixels(run.video))
+            small = picture.resize(size, Image.Resampling.NEAREST).convert("L")
+            yield np.asarray(small) != 0

@@ -1,0 +1,186 @@
+"""What a run with the published networks holds, and what makes it fit: all of it is decided before the start."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from memory.budget import Budget
+from memory.plan import Cost, Load, make_plan
+from pipelines.inpainting.propainter.canvas import Canvas, asked_size
+from pipelines.inpainting.propainter.schedule import Schedule
+from pipelines.masks.resize import Size
+from pipelines.nets.propainter import memory_cost as costs
+from pipelines.settings import InpaintSettings
+from pipelines.video.info import VideoInfo
+from presets.choose import Choice
+
+KEPT, ON_DEMAND = "kept", "on demand"
+"""How correlations are had: all of them at once, or where they are looked up, which is slower and needs no room."""
+
+_MIB = 2**20
+_LIBRARY_BYTES = 350 * _MIB
+"""Torch on the host, at work."""
+_CONTEXT_BYTES = 600 * _MIB
+"""The driver's context and the kernels' workspace on a card."""
+
+_FLOW_BYTES, _LINK_BYTES, _QUARTER_BYTES, _UPDATE_BYTES = 16, 18, 1, 7
+"""A pixel of a pair of raw flows, of a link in a hole, of a link anywhere, and of what is known in a hole."""
+_FRAME_BYTES, _MASK_BYTES, _ENCODED_VALUES = 3.2, 4, 8
+_HOLE_SHARE = 0.25
+"""The share of a frame that is planned for as a hole."""
+
+_SHRINKING = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3)
+_MOST_PAIRS = ((640, 12), (720, 8), (1280, 4))
+"""How many pairs of frames are estimated together, by width, as it is published; two where they are wider."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A way to compute: the sizes that memory decides. `pairs` and `cached_frames` change no result."""
+
+    size: Size
+    precision: str = "float32"
+    correlation: str = KEPT
+    cached_frames: int = 0
+    pairs: int = 1
+
+    def values(self) -> dict[str, int | str]:
+        """What is kept of it with the job."""
+        return {
+            "work_width": self.size[0],
+            "work_height": self.size[1],
+            "precision": self.precision,
+            "correlation": self.correlation,
+            "cached_frames": self.cached_frames,
+            "batch_frames": self.pairs,
+        }
+
+    @classmethod
+    def of(cls, choice: Choice) -> "Configuration | None":
+        """What was decided at the job's first start, if it was."""
+        known = choice.values
+        if "correlation" not in known:
+            return None
+        size = choice.number("work_width"), choice.number("work_height")
+        correlation, cached = str(known["correlation"]), choice.number("cached_frames")
+        return cls(size, str(known["precision"]), correlation, cached, choice.number("batch_frames"))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is to be computed, on which kind of device, beside what `around` holds."""
+
+    video: VideoInfo
+    settings: InpaintSettings
+    schedule: Schedule
+    device: str
+    around: Load
+
+    @property
+    def on_card(self) -> bool:
+        """Whether networks compute on a device of their own."""
+        return self.device != "cpu"
+
+    def canvas(self, shape: Configuration) -> Canvas:
+        """Where frames lie."""
+        return Canvas.of((self.video.width, self.video.height), self.settings, shape.size)
+
+
+def fitted(question: Workload, choice: Choice, budget: Budget) -> tuple[Choice, Cost]:
+    """`choice` with the first way to compute that fits, the least harmful first; with the last where none does.
+
+    What was decided before stays decided.
+    """
+    decided = Configuration.of(choice)
+    ways = [decided] if decided else list(shapes(question, choice))
+    shape = next((way for way in ways if _fits(question, way, budget)), ways[-1])
+    width, height = question.canvas(shape).work.whole
+    words = f"{choice.reason[:-1]}, computed at {width}x{height} in {shape.precision}"
+    words += ", correlations on demand." if shape.correlation == ON_DEMAND else "."
+    return replace(choice, values={**choice.values, **shape.values()}, reason=words), cost_of(question, shape)
+
+
+def _fits(question: Workload, shape: Configuration, budget: Budget) -> bool:
+    pixels = question.video.width * question.video.height
+    cost = cost_of(question, shape)
+    return make_plan(cost, pixels=pixels, frames=1, budget=budget, window=(1,)).risk != "cannot"
+
+
+def shapes(question: Workload, choice: Choice) -> Iterator[Configuration]:
+    """The ways to compute, in the order in which they are tried: what changes no number, then digits, then the size.
+
+    The published output is given at its size and with the digits that were asked for, or not at all.
+    """
+    settings, video = question.settings, question.video
+    limits = choice.number("max_side_px"), choice.number("most_pixels")
+    largest = asked_size((video.width, video.height), settings, *limits)
+    given = settings.reference_output or settings.width or settings.height or settings.resize_ratio
+    for ratio in (1.0,) if given else (1.0, *_SHRINKING):
+        size = int(largest[0] * ratio), int(largest[1] * ratio)
+        for precision in _precisions(question):
+            for correlation in (KEPT, ON_DEMAND):
+                for cached in (question.schedule.most_reused, 0):
+                    for pairs in _pairs(size[0]) if question.on_card else (1,):
+                        yield Configuration(size, precision, correlation, cached, pairs)
+
+
+def cost_of(question: Workload, shape: Configuration) -> Cost:
+    """What is held at the worst moment, on the host and on the card."""
+    host, card = _station_bytes(question, shape), _network_bytes(question, shape)
+    weights = sum(costs.WEIGHTS_BYTES.values())
+    fixed = question.around.fixed + _LIBRARY_BYTES + weights + host
+    if question.on_card:
+        device = Load(fixed=_CONTEXT_BYTES + weights + card)
+        return Cost(host=replace(question.around, fixed=fixed), device=device)
+    fixed += card + sum(costs.PREPARED_BYTES.values())
+    return Cost(host=replace(question.around, fixed=fixed))
+
+
+def _station_bytes(question: Workload, shape: Configuration) -> int:
+    """What the stations of the chain hold on the host."""
+    schedule, canvas = question.schedule, question.canvas(shape)
+    length, around = schedule.subvideo_length, max(schedule.step, schedule.reach)
+    frames = min(schedule.frames, 3 * length + 2 * around + 30)
+    links, updates = (
+        min(schedule.flows, 2 * length + 2 * around),
+        min(schedule.frames, 2 * length + 2 * around),
+    )
+    raw = min(schedule.flows, length + 10)
+    (width, height), (picture_width, picture_height) = canvas.work.whole, canvas.work.picture
+    share = max(_HOLE_SHARE, 1 - picture_width * picture_height / (width * height))
+    a_pixel = (
+        _FRAME_BYTES * frames
+        + _FLOW_BYTES * (raw + 10)
+        + _MASK_BYTES * raw
+        + (_QUARTER_BYTES + _LINK_BYTES * share) * links
+        + _UPDATE_BYTES * share * updates
+    )
+    return int(a_pixel * canvas.computed[0] * canvas.computed[1])
+
+
+def _network_bytes(question: Workload, shape: Configuration) -> int:
+    """What the networks hold at their worst moment: one of them computes at a time."""
+    schedule, (width, height) = question.schedule, question.canvas(shape).computed
+    bytes_each = 2 if shape.precision == "float16" else 4
+    flows = min(schedule.flows, schedule.subvideo_length + 10)
+    local = min(schedule.frames, 2 * schedule.step + 1)
+    on_demand = shape.correlation == ON_DEMAND
+    peak = max(
+        costs.raft(height, width, shape.pairs, on_demand=on_demand),
+        costs.completion(height, width, flows, bytes_each),
+        costs.encode(height, width, 1, bytes_each),
+        costs.paint(height, width, local, schedule.longest_window, bytes_each),
+    )
+    return peak + shape.cached_frames * _ENCODED_VALUES * bytes_each * width * height
+
+
+def _precisions(question: Workload) -> tuple[str, ...]:
+    if not question.on_card:
+        return ("float32",)
+    if question.settings.fp16:
+        return ("float16",)
+    return ("float32",) if question.settings.reference_output else ("float32", "float16")
+
+
+def _pairs(width: int) -> list[int]:
+    most = next((pairs for limit, pairs in _MOST_PAIRS if width <= limit), 2)
+    return [pairs for pairs in (12, 8, 4, 2, 1) if pairs <= most]

@@ -1,0 +1,114 @@
+"""The chain from frames with holes to frames without, at constant memory, from any frame on.
+
+A window is painted as soon as what it looks at is there, which it asks the stations before it for: painting asks image
+propagation, that asks flow completion, that asks flow estimation, and all of them the footage. Each station computes
+its chunks in order and says which frame is the oldest that it will look at again.
+"""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from memory.ladder import Ladder
+from pipelines.inpainting.propainter.context import ChainContext, ProPainterNetworks
+from pipelines.inpainting.propainter.flows import Completion, Estimator
+from pipelines.inpainting.propainter.frame_cache import SlidingFrameCache
+from pipelines.inpainting.propainter.painting import Colours, WindowPainter
+from pipelines.inpainting.propainter.propagation import PropagatedHoles
+from pipelines.inpainting.propainter.schedule import Schedule
+from pipelines.inpainting.stage import Read
+from pipelines.masks.decode import Mask
+from pipelines.masks.resize import Pixels
+from pipelines.spans import Span
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a chain computes: the published numbers of a schedule, and sizes that change no result.
+
+    `block` is how many pairs of frames are on one place of the grid on which flows are estimated, `capacity` how many
+    encoded frames are kept for later windows.
+    """
+
+    schedule: Schedule
+    iterations: int = 20
+    block: int = 1
+    capacity: int = 32
+
+
+@dataclass(frozen=True, eq=False)
+class Painted:
+    """A frame (H, W, 3) uint8 RGB before and after, its hole, and what of that no other frame shows, (H, W) each."""
+
+    before: Pixels
+    after: Pixels
+    mask: Mask
+    invented: Mask
+
+
+class Chain:
+    """One unbroken run over frames `span`. Holds what the stations hold, and partly blended holes of a window."""
+
+    def __init__(
+        self,
+        read: Read,
+        networks: ProPainterNetworks,
+        ladder: Ladder,
+        recipe: Recipe,
+        span: Span,
+        flow_mask: Mask | None = None,
+        look: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._span, self._schedule = span, recipe.schedule
+        begin = recipe.schedule.begin(span)
+        first = begin.frame // recipe.block * recipe.block
+        self.footage = SlidingFrameCache(read(first, recipe.schedule.frames), first)
+        work = ChainContext(self.footage, networks, ladder, recipe.schedule, look)
+        self.estimator = Estimator(work, recipe.iterations, recipe.block)
+        self.completion = Completion(work, self.estimator, begin.flow_chunk, flow_mask)
+        self.propagation = PropagatedHoles(work, self.completion, begin.image_chunk)
+        self.painter = WindowPainter(work, self.completion, self.propagation, recipe.capacity)
+        self._block = recipe.block
+        self.blended: dict[int, Colours] = {}
+
+    def frames(self, on_window: Callable[[int], None] = lambda middle: None) -> Generator[Painted]:
+        """The frames of the span, in order. `on_window` is called after each window. Close it to release all."""
+        due, windows = self._span.start, self._schedule.windows(self._span)
+        with closing(self.footage):
+            for middle in windows:
+                for index, colours in self.painter.paint(middle).items():
+                    self._blend(index, colours)
+                on_window(middle)
+                # Later windows do not touch frames before this one's middle.
+                stop = self._span.stop if middle == windows[-1] else min(middle, self._span.stop)
+                for index in range(due, stop):
+                    yield self._painted(index)
+                due = max(due, stop)
+                self._drop(middle + self._schedule.step, due)
+
+    def _blend(self, index: int, colours: Colours) -> None:
+        """The mean of what windows paint, later ones counting more, cut off at each step as it is published."""
+        if (before := self.blended.get(index)) is not None:
+            colours = ((before.astype(np.uint16) + colours) >> 1).astype(np.uint8)
+        self.blended[index] = colours
+
+    def _painted(self, index: int) -> Painted:
+        frame, mask = self.footage.frame(index), self.footage.mask(index)
+        after, invented = frame.copy(), np.zeros_like(mask)
+        if (colours := self.blended.pop(index, None)) is not None:
+            after[mask] = colours
+        if (update := self.propagation.update(index)) is not None:
+            invented[mask] = update.unknown.numpy()
+        return Painted(frame, after, mask, invented)
+
+    def _drop(self, middle: int, due: int) -> None:
+        """Let go of what neither the windows from `middle` on, nor frames from `due` on, nor a station needs."""
+        seen = self._schedule.oldest(middle)
+        estimated = self.completion.oldest // self._block * self._block
+        self.footage.drop_before(min(seen, due, self.propagation.oldest, estimated))
+        self.propagation.drop_before(min(seen, due))
+        self.completion.drop_before(min(max(0, middle - self._schedule.step), self.propagation.oldest))
+        for index in [i for i in self.blended if i < due]:
+            del self.blended[index]

@@ -1,0 +1,138 @@
+"""What of a fill was invented, because no other frame shows it: how much of each frame, and where.
+
+A record a frame and a small picture a span lie beside the segments, so that a resumed run reports the same.
+"""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.masks.decode import Mask
+from pipelines.storage.atomic import atomic_write
+
+COLUMNS = ("frame", "time_seconds", "hole_share", "invented_share")
+FOLDER = "state/invented"
+RECORD = np.dtype([("hole", np.int64), ("invented", np.int64)])
+"""Pixels that were filled, and those of them that were invented."""
+
+Records = NDArray[np.void]
+Heat = NDArray[np.int64]
+
+_HEAT_PX = 320
+_CURVE_POINTS = 1000
+
+
+def record_path(folder: Path, span_name: str) -> Path:
+    """Where the records of a span are kept, below the job's folder."""
+    return folder / FOLDER / f"{span_name}.npz"
+
+
+class Recorder:
+    """The records of one span: 16 bytes a frame, and one small picture."""
+
+    def __init__(self, width: int, height: int) -> None:
+        scale = min(1.0, _HEAT_PX / width)
+        self._size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        self._records: list[tuple[int, int]] = []
+        self._heat: Heat = np.zeros(self._size[::-1], np.int64)
+
+    def add(self, mask: Mask, invented: Mask) -> None:
+        """Take the next frame: what was filled `(H, W)`, and what of it was invented."""
+        count = int(np.count_nonzero(invented))
+        self._records.append((int(np.count_nonzero(mask)), count))
+        if count:
+            shade = invented.view(np.uint8) * np.uint8(255)
+            self._heat += cv2.resize(shade, self._size, interpolation=cv2.INTER_AREA).astype(np.int64)
+
+    def save(self, path: Path) -> None:
+        """Write the span's file, complete or absent."""
+        with atomic_write(path) as part, part.open("wb") as file:
+            np.savez(file, records=np.array(self._records, RECORD), heat=self._heat)
+
+
+@dataclass
+class Invention:
+    """Of all frames: what was filled, what of it was invented, where, and when."""
+
+    frames: int
+    pixels: int
+    filled: int = 0
+    invented: int = 0
+    frames_filled: int = 0
+    frames_invented: int = 0
+    worst_frame: int | None = None
+    worst_share: float = 0.0
+    heat: Heat | None = None
+
+    def __post_init__(self) -> None:
+        self._step = max(1, -(-self.frames // _CURVE_POINTS))
+        self._curve = np.zeros((-(-self.frames // self._step), 2), np.int64)
+
+    @property
+    def share(self) -> float:
+        """Of all that was filled."""
+        return self.invented / self.filled if self.filled else 0.0
+
+    def curve(self) -> list[tuple[int, float]]:
+        """(first frame, share) of at most 1,000 equal stretches, frames counted from the first one computed."""
+        hole, invented = self._curve.T
+        shares = invented / np.maximum(hole, 1)
+        return [(i * self._step, round(float(share), 4)) for i, share in enumerate(shares)]
+
+    def watch(self, paths: Iterable[Path]) -> Iterator[Records]:
+        """Pass the records of each span on, in order, and take them in. Holds one span's."""
+        at = 0
+        for path in paths:
+            with np.load(path, allow_pickle=False) as kept:
+                records, heat = kept["records"], kept["heat"]
+            self._take(records, at)
+            self.heat = heat if self.heat is None else self.heat + heat
+            at += len(records)
+            yield records
+
+    def _take(self, records: Records, at: int) -> None:
+        hole, invented = records["hole"], records["invented"]
+        self.filled += int(hole.sum())
+        self.invented += int(invented.sum())
+        self.frames_filled += int(np.count_nonzero(hole))
+        self.frames_invented += int(np.count_nonzero(invented))
+        shares = invented / np.maximum(hole, 1)
+        if shares.max(initial=0) > self.worst_share:
+            self.worst_frame, self.worst_share = at + int(shares.argmax()), float(shares.max())
+        places = (np.arange(len(records)) + at) // self._step
+        np.add.at(self._curve, places, np.stack([hole, invented], axis=1))
+
+    def describe(self, start: int, seconds: Callable[[int], float]) -> dict[str, Any]:
+        """The facts for a report; frame `start` of the video is the first one computed."""
+        worst = None if self.worst_frame is None else start + self.worst_frame
+        return {
+            "frames": self.frames,
+            "frames_filled": self.frames_filled,
+            "frames_invented": self.frames_invented,
+            "mean_hole_share": round(self.filled / (self.frames * self.pixels), 6),
+            "mean_invented_share": round(self.share, 6),
+            "worst_frame": worst,
+            "worst_invented_share": round(self.worst_share, 6),
+            "invented_curve": [(round(seconds(start + i), 3), share) for i, share in self.curve()],
+        }
+
+
+def write_table(
+    path: Path, spans: Iterable[Records], start: int, pixels: int, seconds: Callable[[int], float]
+) -> None:
+    """Write one row a frame as the spans come; decimals are fixed, so that equal runs give equal bytes."""
+    with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(COLUMNS)
+        frame = start
+        for records in spans:
+            for hole, invented in records.tolist():
+                share = invented / hole if hole else 0.0
+                table.writerow((frame, f"{seconds(frame):.6f}", f"{hole / pixels:.6f}", f"{share:.6f}"))
+                frame += 1

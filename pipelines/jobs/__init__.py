@@ -1,0 +1,1 @@
+"""A job on disk: its record, events, lock, inputs and removal."""

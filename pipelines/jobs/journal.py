@@ -1,0 +1,113 @@
+"""A job's events on disk, one JSON object a line: written by its runner, read by any number of listeners."""
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+from pydantic import ValidationError
+
+from pipelines.jobs import events
+from pipelines.jobs.events import Event
+
+_POLL_SECONDS = 0.1
+_BLOCK_BYTES = 2**16
+
+_STATES = (events.Queued, events.Started, *events.ENDINGS)
+"""Events that change a job's state."""
+
+_MAY_BE_STATE = re.compile(
+    rb'"type":\s*"(?:' + b"|".join(s.model_fields["type"].default.encode() for s in _STATES) + rb')"'
+)
+"""Told from the bytes alone: a run tells thousands of other events, and parsing them takes most of the time."""
+
+
+class Journal:
+    """The file `events.jsonl` of a job. Instances hold no open file and may be made freely, in any process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def append(self, event: Event) -> None:
+        """Add an event; starts a fresh line where a killed writer left half a one."""
+        with self._path.open("ab+") as file:
+            torn = False
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                torn = file.read(1) != b"\n"
+            file.write(b"\n" * torn + event.model_dump_json().encode() + b"\n")
+
+    def read(self, offset: int = 0) -> Iterator[tuple[Event, int]]:
+        """Events from byte `offset` on, each with the offset behind it. Lines that are no event are passed over."""
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(offset)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                offset += len(line)
+                try:
+                    event = events.parse(line)
+                except ValidationError:
+                    continue
+                yield event, offset
+
+    def last_start(self) -> int:
+        """The byte offset at which the newest start of the job begins."""
+        start = before = 0
+        previous: Event | None = None
+        for event, offset in self.read():
+            if isinstance(event, events.Queued) and not isinstance(previous, events.Queued):
+                start = before
+            before, previous = offset, event
+        return start
+
+    def last_state(self) -> Event | None:
+        """The newest event that changes the job's state, or None. Reads from the end, a block at a time."""
+        if not self._path.exists():
+            return None
+        with self._path.open("rb") as file:
+            # The last piece is empty, or what a writer has not finished.
+            for line in islice(_lines_backwards(file), 1, None):
+                if _MAY_BE_STATE.search(line):
+                    with suppress(ValidationError):
+                        event = events.parse(line)
+                        if isinstance(event, _STATES):
+                            return event
+        return None
+
+    def has_ended(self) -> bool:
+        """Whether the job's newest run is over."""
+        return isinstance(self.last_state(), events.ENDINGS)
+
+    def follow(self, offset: int = 0, *, given_up: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Events from `offset` on, then new ones as they come, until the job ends or `given_up()` says so.
+
+        Closing the generator stops nothing but the listening.
+        """
+        last: Event | None = None
+        while True:
+            for event, behind in self.read(offset):
+                last, offset = event, behind
+                yield event
+            if isinstance(last, events.ENDINGS) or given_up():
+                return
+            time.sleep(_POLL_SECONDS)
+
+
+def _lines_backwards(file: BinaryIO) -> Iterator[bytes]:
+    """The pieces of `file` between line ends, the last first. Holds a block and a line."""
+    position = file.seek(0, os.SEEK_END)
+    begun = b""
+    while position:
+        size = min(_BLOCK_BYTES, position)
+        position -= size
+        file.seek(position)
+        begun, *lines = (file.read(size) + begun).split(b"\n")
+        yield from reversed(lines)
+    yield begun

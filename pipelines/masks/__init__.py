@@ -1,0 +1,1 @@
+"""Masks as they are given (images, archives, videos), read as one mask per frame."""

@@ -1,0 +1,67 @@
+"""Computing on a smaller picture: its size, frames and masks in it, and what was filled put back into the frame."""
+
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.masks.decode import Mask
+from pipelines.settings import InpaintSettings
+
+Pixels = NDArray[np.uint8]
+Size = tuple[int, int]
+"""Width and height."""
+
+_LEAST_SIDE_PX = 16
+
+
+def work_size(size: Size, settings: InpaintSettings, max_side_px: int) -> Size:
+    """The size at which a video of `size` is computed: as asked, else up to `max_side_px`; never larger than it is."""
+    width, height = size
+    if settings.resize_ratio is not None:
+        across = down = settings.resize_ratio
+    elif settings.width or settings.height:
+        across = (settings.width or 0) / width or (settings.height or 0) / height
+        down = (settings.height or 0) / height or across
+    else:
+        across = down = max_side_px / max(size)
+
+    def side(pixels: int, ratio: float) -> int:
+        return min(pixels, max(_LEAST_SIDE_PX, round(pixels * ratio)))
+
+    return side(width, across), side(height, down)
+
+
+def small_frame(frame: Pixels, size: Size) -> Pixels:
+    """`frame` (H, W, 3) at `size`, each pixel the mean of what it covers."""
+    if frame.shape[1::-1] == size:
+        return frame
+    return cast(Pixels, cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+
+
+def small_mask(mask: Mask, size: Size) -> Mask:
+    """`mask` (H, W) at `size`: a pixel is masked where any that it covers is, so that no mean holds a masked one."""
+    if mask.shape[::-1] == size:
+        return mask
+    share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(share) > 0
+
+
+def large_mask(mask: Mask, size: Size) -> Mask:
+    """`mask` (H, W) at the larger `size`, to the nearest pixel."""
+    if mask.shape[::-1] == size:
+        return mask
+    scaled = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return cast(Mask, scaled.view(np.bool_))
+
+
+def put_back(frame: Pixels, filled: Pixels, mask: Mask) -> Pixels:
+    """A new frame: `filled`, enlarged where it is smaller, where `mask` is True; elsewhere `frame`, to the bit."""
+    if not mask.any():
+        return frame
+    if filled.shape != frame.shape:
+        size = (frame.shape[1], frame.shape[0])
+        filled = cast(Pixels, cv2.resize(filled, size, interpolation=cv2.INTER_CUBIC))
+    # Many times faster than `np.where`.
+    return cast(Pixels, cv2.copyTo(np.ascontiguousarray(filled), mask.view(np.uint8), frame.copy()))

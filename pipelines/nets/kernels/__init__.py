@@ -1,0 +1,1 @@
+"""Operators that networks share: convolutions, resampling, scratch memory."""

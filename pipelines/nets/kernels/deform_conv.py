@@ -1,0 +1,127 @@
+"""Modulated deformable convolution (Zhu et al., CVPR 2019), and the layer that aligns features with it."""
+
+import importlib
+import importlib.util
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.nets.kernels.winograd import Conv2d
+
+GROUPS, TAPS = 16, 9
+WIDTH = 128
+"""Channels of every aligned feature."""
+SCRATCH_BYTES = 16 << 20
+"""What sampled values may take at a time: it stays near the cache, and does not grow with the picture."""
+
+
+def deform(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 3x3 convolution whose taps lie where offsets say, each times its modulation; outside is zero.
+
+    Args:
+        x: (n, c, h, w); offset group g covers the channels g c/16 .. (g + 1) c/16 - 1.
+        offsets: (n, h, w, 16, 9, 2) float32 in pixels, y before x; taps row by row.
+        modulation: (n, h, w, 16, 9).
+        weight: (out, c, 3, 3).
+        bias: (out,).
+
+    Returns:
+        (n, out, h, w), channels last. Holds `SCRATCH_BYTES` and a copy of x beyond it, on CUDA with torchvision's
+        kernel (which is used where that is installed) 9 times x.
+    """
+    kernel = torchvision_kernel() if x.is_cuda else None
+    if kernel is not None:
+        by_channel = (t.flatten(3).permute(0, 3, 1, 2).to(x.dtype) for t in (offsets, modulation))
+        moved, modulated = by_channel
+        out: Tensor = kernel(x, moved.contiguous(), weight, bias, padding=1, mask=modulated.contiguous())
+        return out
+    frames, channels, height, width = x.shape
+    # Zeros around: whatever lies outside is clamped onto them.
+    padded = functional.pad(x, (1, 2, 1, 2)).permute(0, 2, 3, 1)
+    tables = padded.reshape(frames, -1, channels // GROUPS)
+    by_tap = weight.view(len(weight), GROUPS, -1, TAPS).permute(1, 3, 2, 0).reshape(-1, len(weight))
+    result = x.new_empty(frames, height, width, len(weight))
+    per_row = width * GROUPS * TAPS * (8 * 4 + channels // GROUPS * x.element_size())
+    rows = max(1, SCRATCH_BYTES // per_row)
+    for frame in range(frames):
+        for start in range(0, height, rows):
+            band = slice(start, min(height, start + rows))
+            where = offsets[frame, band], modulation[frame, band]
+            values = _sampled(tables[frame], start, (height, width), *where)
+            torch.addmm(bias, values, by_tap, out=result[frame, band].flatten(0, 1))
+    return result.permute(0, 3, 1, 2)
+
+
+def _sampled(table: Tensor, top: int, size: tuple[int, int], offsets: Tensor, modulation: Tensor) -> Tensor:
+    """Modulated samples of a band of rows: (rows * w, 16 * 9 * c/16)."""
+    height, width = size
+    rows, device = len(offsets), table.device
+    tap = torch.arange(TAPS, device=device)
+    y = torch.arange(top, top + rows, device=device).view(-1, 1, 1, 1) + (tap // 3 - 1) + offsets[..., 0]
+    x = torch.arange(width, device=device).view(-1, 1, 1) + (tap % 3 - 1) + offsets[..., 1]
+    y, x = y.clamp_(-1, height), x.clamp_(-1, width)
+    upper, left = y.floor(), x.floor()
+    line = (width + 3) * GROUPS
+    corner = (upper.int() + 1) * line + (left.int() + 1) * GROUPS
+    corner += torch.arange(GROUPS, device=device, dtype=torch.int32).view(-1, 1)
+    corners = torch.tensor((0, GROUPS, line, line + GROUPS), device=device, dtype=torch.int32)
+    # Bilinear weights of the four corners, modulation included.
+    lower_share = (y - upper) * modulation
+    upper_share = modulation - lower_share
+    right = x - left
+    lower_right, upper_right = lower_share * right, upper_share * right
+    shares = (upper_share - upper_right, upper_right, lower_share - lower_right, lower_right)
+    values = functional.embedding_bag(
+        (corner[..., None] + corners).view(-1, 4),
+        table,
+        mode="sum",
+        per_sample_weights=torch.stack(shares, -1).view(-1, 4).to(table.dtype),
+    )
+    return values.view(rows * width, -1)
+
+
+@cache
+def torchvision_kernel() -> Any | None:
+    """What torchvision calls deform_conv2d, or None where torchvision is not installed."""
+    if importlib.util.find_spec("torchvision") is None:
+        return None
+    return importlib.import_module("torchvision.ops").deform_conv2d
+
+
+class Alignment(nn.Module):
+    """A deformable convolution whose offsets and modulation are predicted from a condition."""
+
+    def __init__(self, inside: int, condition: int, reach: float) -> None:
+        """`inside` channels are aligned, seen `condition` channels, by at most `reach` pixels (beside a flow)."""
+        super().__init__()
+        self.reach = reach
+        self.weight = nn.Parameter(torch.empty(WIDTH, inside, 3, 3))
+        self.bias = nn.Parameter(torch.empty(WIDTH))
+        self.conv_offset = nn.Sequential(
+            Conv2d(condition, WIDTH, 3),
+            nn.LeakyReLU(0.1, inplace=True),
+            Conv2d(WIDTH, WIDTH, 3),
+            nn.LeakyReLU(0.1, inplace=True),
+            Conv2d(WIDTH, WIDTH, 3),
+            nn.LeakyReLU(0.1, inplace=True),
+            Conv2d(WIDTH, 3 * GROUPS * TAPS, 3),
+        )
+
+    def forward(self, x: Tensor, condition: Tensor, flow: Tensor | None = None) -> Tensor:
+        """Align (n, inside, h, w) as (n, 128, h, w).
+
+        Args:
+            x: what is sampled.
+            condition: (n, condition, h, w).
+            flow: (n, 2, h, w), x before y, in pixels: added to all offsets.
+        """
+        seen = self.conv_offset(condition).permute(0, 2, 3, 1).float()
+        moved, kept = torch.split(seen, [2 * GROUPS * TAPS, GROUPS * TAPS], -1)
+        offsets = torch.tanh(moved).mul_(self.reach).view(*moved.shape[:3], GROUPS, TAPS, 2)
+        if flow is not None:
+            offsets += flow.float().flip(1).permute(0, 2, 3, 1)[:, :, :, None, None]
+        modulation = torch.sigmoid(kept).view(*kept.shape[:3], GROUPS, TAPS)
+        return deform(x, offsets, modulation, self.weight, self.bias)

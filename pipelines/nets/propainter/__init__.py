@@ -1,0 +1,1 @@
+"""The networks of ProPainter (Zhou et al., ICCV 2023)."""

@@ -1,0 +1,96 @@
+"""Tokens of overlapping patches, 7x7 every 3 features; every step of them is a convolution, so no patch is stored.
+
+Unfolding followed by a linear layer is a convolution with stride 3; a linear layer followed by folding is the
+transposed one. What lies between (a division, GELU, which keeps zero at zero) is the same before unfolding.
+"""
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.nets.kernels.deform_conv import WIDTH
+from pipelines.nets.kernels.upsample import Part
+from pipelines.nets.kernels.winograd import Conv2d
+
+PATCH, STRIDE, PADDING = 7, 3, 3
+TOKEN, INNER = 512, 40
+"""Channels of a token, and of the map in the middle of a feed-forward layer."""
+
+
+def token_grid(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of tokens of features of this size."""
+    return (height - 1) // STRIDE + 1, (width - 1) // STRIDE + 1
+
+
+def _split(features: Tensor, layer: nn.Module) -> Tensor:
+    """A linear layer over the patches of (n, c, h, w): (n, out, rows, columns)."""
+    weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+    taps = weight.view(len(weight), -1, PATCH, PATCH)
+    return functional.conv2d(features, taps, bias, STRIDE, PADDING)
+
+
+def _composed(tokens: Tensor, layer: nn.Module) -> Tensor:
+    """Sums of overlapping patches that a linear layer makes of (n, in, rows, columns), with the padding around."""
+    weight = layer.get_parameter("weight").t().reshape(tokens.shape[1], -1, PATCH, PATCH)
+    bias = layer.get_parameter("bias").view(1, -1, PATCH, PATCH)
+    everywhere = tokens.new_ones(1, 1, *tokens.shape[2:])
+    sums = functional.conv_transpose2d(tokens, weight, stride=STRIDE)
+    return sums.add_(functional.conv_transpose2d(everywhere, bias, stride=STRIDE))
+
+
+class SoftSplit(nn.Module):
+    """Features as tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(WIDTH * PATCH**2, TOKEN)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(n, 128, h, w) -> (n, rows, columns, 512)."""
+        return _split(features, self.embedding).permute(0, 2, 3, 1)
+
+
+class SoftComposition(nn.Module):
+    """Tokens as features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(TOKEN, WIDTH * PATCH**2)
+        self.bias_conv = Conv2d(WIDTH, WIDTH, 3)
+
+    def forward(self, tokens: Tensor, part: Part) -> Tensor:
+        """This part of the features of (n, rows, columns, 512): (n, 128, h, w).
+
+        Where the part ends inside the picture, the outermost row or column is not to be used.
+        """
+        rows, columns = tokens.shape[1:3]
+        first_row, last_row = _tokens_of(part.top, part.bottom, rows)
+        first_column, last_column = _tokens_of(part.left, part.right, columns)
+        near = tokens[:, first_row:last_row, first_column:last_column].permute(0, 3, 1, 2)
+        top, left = part.top + PADDING - STRIDE * first_row, part.left + PADDING - STRIDE * first_column
+        sums = _composed(near, self.embedding)[:, :, top:, left:]
+        features: Tensor = self.bias_conv(sums[:, :, : part.bottom - part.top, : part.right - part.left])
+        return features
+
+
+def _tokens_of(start: int, stop: int, tokens: int) -> tuple[int, int]:
+    """The tokens along an axis whose patches reach into features [start, stop)."""
+    return max(0, -(-(start - PADDING) // STRIDE)), min(tokens, (stop - 1 + PADDING) // STRIDE + 1)
+
+
+class FeedForward(nn.Module):
+    """A feed-forward layer whose middle is a map of features: overlapping patches are averaged in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = nn.Sequential(nn.Linear(TOKEN, INNER * PATCH**2))
+        self.fc2 = nn.ModuleDict({"1": nn.Linear(INNER * PATCH**2, TOKEN)})
+
+    def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """(n, rows, columns, 512) -> the same shape; `size` is that of the features that the tokens cover."""
+        height, width = size
+        inside = slice(PADDING, PADDING + height), slice(PADDING, PADDING + width)
+        sums = _composed(tokens.permute(0, 3, 1, 2), self.fc1[0])[:, :, *inside]
+        ones = tokens.new_ones(1, 1, *tokens.shape[1:3])
+        patches = functional.conv_transpose2d(ones, ones.new_ones(1, 1, PATCH, PATCH), stride=STRIDE)
+        mean = functional.gelu(sums / patches[:, :, *inside])
+        return _split(mean, self.fc2["1"]).permute(0, 2, 3, 1)

@@ -1,0 +1,1 @@
+"""The optical flow network RAFT (Teed and Deng, ECCV 2020)."""

@@ -1,0 +1,1 @@
+"""One job, run to its end: planning, the loop, memory, events."""

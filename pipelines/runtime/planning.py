@@ -1,0 +1,233 @@
+"""From a question to a plan: look at the video and the machine, pick a preset, solve for window and batch.
+
+Everything here happens before the first frame is computed; `estimate` stops there.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+from memory.plan import Budget, Cost, Plan, correct, make_plan
+from memory.probe import probe_disk, probe_hardware
+from pipelines.engines.availability import check_there, resolved
+from pipelines.engines.devices import device_for
+from pipelines.engines.registry import pipeline_for
+from pipelines.engines.run_time import expected_seconds
+from pipelines.errors import BadInput
+from pipelines.jobs.events import Facts, Planned
+from pipelines.jobs.job import Decision
+from pipelines.masks.resize import work_size
+from pipelines.settings import MODELS, InpaintSettings, Settings
+from pipelines.spans import Span
+from pipelines.stages import Pipeline
+from pipelines.video.info import VideoInfo
+from presets.choose import Choice, VideoFacts, choose
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Everything that is decided before a run."""
+
+    pipeline: Pipeline
+    video: VideoInfo
+    frames: Span
+    settings: Settings
+    choice: Choice
+    cost: Cost
+    plan: Plan
+    budget: Budget
+    device: str = "cpu"
+    """What the engine computes on, by torch's name."""
+
+    def corrected(self, measured_host_bytes: int, measured_device_bytes: int) -> "Preparation":
+        """The same decision, its prediction corrected by what the first windows held.
+
+        Where that does not fit the budget, the risk and the reason say so; window and batch stay as they are.
+        """
+        plan, pixels = self.plan, self.video.width * self.video.height
+        cost = correct(
+            self.cost,
+            plan,
+            pixels=pixels,
+            measured_host_bytes=measured_host_bytes,
+            measured_device_bytes=measured_device_bytes,
+        )
+        again = make_plan(
+            cost,
+            pixels=pixels,
+            frames=len(self.frames),
+            budget=self.budget,
+            window=(plan.window_frames,),
+            batch=(plan.batch_frames,),
+            disk_bytes=plan.disk_bytes,
+        )
+        return replace(self, cost=cost, plan=again)
+
+    @property
+    def decision(self) -> Decision:
+        """What a resume must decide again."""
+        return Decision(preset=dict(self.choice.values), plan=self.plan.to_json())
+
+    @property
+    def lacks_disk(self) -> bool:
+        """Whether it is the disk that is too small."""
+        return self.budget.disk_bytes is not None and self.plan.disk_bytes > self.budget.disk_bytes
+
+    def planned(self, job: str, frames_kept: int) -> Planned:
+        """The preparation as the event that tells it."""
+        plan, choice = self.plan, self.choice
+        return Planned(
+            job=job,
+            facts=_facts(self.video),
+            engine=self.pipeline.engine,
+            frames=len(self.frames),
+            frames_kept=frames_kept,
+            window_frames=plan.window_frames,
+            batch_frames=plan.batch_frames,
+            predicted_host_bytes=plan.predicted_host_bytes,
+            predicted_device_bytes=plan.predicted_device_bytes,
+            budget_host_bytes=plan.budget_host_bytes,
+            budget_device_bytes=plan.budget_device_bytes,
+            disk_bytes=plan.disk_bytes,
+            predicted_seconds=self._seconds(len(self.frames) - frames_kept),
+            risk=plan.risk,
+            reason=plan.reason,
+            preset=choice.preset,
+            preset_reason=choice.reason,
+        )
+
+    def _seconds(self, frames: int) -> float | None:
+        pipeline, kind = self.pipeline, self.device.partition(":")[0]
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return expected_seconds(pipeline.task, pipeline.engine, kind, frames, self._work, cores)
+
+    @property
+    def _work(self) -> int:
+        """What a frame's time goes with: the pixels that are computed, or a network's multiplications."""
+        values, width, height = self.choice.values, self.video.width, self.video.height
+        if "gigaflops" in values:
+            return self.choice.number("gigaflops")
+        if "work_width" in values:
+            width, height = self.choice.number("work_width"), self.choice.number("work_height")
+        elif isinstance(self.settings, InpaintSettings):
+            width, height = work_size((width, height), self.settings, self.choice.number("max_side_px"))
+        return width * height
+
+
+def prepare(
+    task: str,
+    inputs: tuple[Path, ...],
+    settings: Settings,
+    jobs_dir: Path,
+    *,
+    held_bytes: int = 0,
+    kept: Decision | None = None,
+) -> Preparation:
+    """Look, choose and plan; the first of `inputs` is the video. `held_bytes` is what our processes hold already.
+
+    What was decided before (`kept`) is not decided anew, only held against today's budget.
+
+    Raises the errors of `probe` for a video that cannot be read, BadInput for an empty range of time. A plan that
+    cannot be kept is returned as such, with the reason.
+    """
+    pipeline = pipeline_for(task, settings)
+    video = pipeline.probe_inputs(inputs, settings)
+    frames = pipeline.frames(inputs, video, range_of(video, settings))
+    hardware, disk = probe_hardware(), probe_disk(jobs_dir)
+    pixels = video.width * video.height
+    facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
+    device = device_for(settings, hardware) if pipeline.network else None
+    # A built-in engine uses none; the preset only tells which one there is.
+    device_index = (device.index if device else None) if pipeline.network else _device_index(settings.device)
+    choice = choose(
+        hardware.limited(settings.ram_limit_gb, settings.vram_limit_gb),
+        facts,
+        task,
+        settings.quality,
+        settings.preset,
+        device_index=device_index,
+        network=pipeline.network,
+    )
+    if kept:
+        choice = replace(choice, values=kept.preset)
+    vram_limits = [gb for gb in (settings.vram_limit_gb, choice.vram_limit_gb) if gb is not None]
+    budget = Budget.of(
+        hardware,
+        disk,
+        device_index=device_index,
+        ram_limit_gb=settings.ram_limit_gb,
+        vram_limit_gb=min(vram_limits, default=None),
+        held_bytes=held_bytes,
+    )
+    choice, cost = pipeline.fit(video, settings, choice, budget, device.kind if device else "cpu")
+    windows, batches = pipeline.windows(choice), pipeline.batches(choice)
+    if kept:
+        plan = Plan.from_json(kept.plan)
+        windows, batches = (plan.window_frames,), (plan.batch_frames,)
+    plan = make_plan(
+        cost,
+        pixels=pixels,
+        frames=len(frames),
+        budget=budget,
+        window=windows,
+        batch=batches,
+        disk_bytes=pipeline.disk_bytes(video, frames),
+    )
+    name = f"{device.kind}:{device.index}" if device else "cpu"
+    return Preparation(pipeline, video, frames, settings, choice, cost, plan, budget, name)
+
+
+def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: Path) -> Planned:
+    """What a run would do and hold.
+
+    Raises as `prepare` does, BadInput for a task that does not exist, WeightsMissing, WeightsBroken.
+    """
+    if task not in MODELS:
+        raise BadInput(f"There is no task {task!r}.", f"There are {', '.join(sorted(MODELS))}.")
+    asked = MODELS[task].model_validate(settings.model_dump(include=set(MODELS[task].model_fields)))
+    asked = resolved(task, asked)
+    check_there(asked)
+    return prepare(task, inputs, asked, jobs_dir).planned(job="", frames_kept=0)
+
+
+def range_of(video: VideoInfo, settings: Settings) -> Span:
+    """The frames shown at or after `start` and before `end`, seconds from the first frame. Raises BadInput for none."""
+
+    def index_at(seconds: float | None, otherwise: int) -> int:
+        # A decimal is meant to its last digit: 1.001 s is 1001/1000 s.
+        return otherwise if seconds is None else video.timeline.first_at(Fraction(str(seconds)))
+
+    start = index_at(settings.start, 0)
+    span = Span(start, max(start, index_at(settings.end, video.frames)))
+    if not span:
+        begin, end = settings.start or 0, settings.end or video.seconds
+        raise BadInput(
+            f"No frame lies between {begin:g} s and {end:g} s: the video has {video.seconds:g} s.",
+            "Choose --start and --end within it.",
+        )
+    return span
+
+
+def _device_index(device: str) -> int | None:
+    """Which of the visible devices `--device` names; None computes on the CPU."""
+    if device == "cpu":
+        return None
+    return int(device.partition(":")[2] or 0)
+
+
+def _facts(video: VideoInfo) -> Facts:
+    return Facts(
+        name=video.path.name,
+        container=video.container,
+        codec=video.codec,
+        width=video.width,
+        height=video.height,
+        frames=video.frames,
+        seconds=video.seconds,
+        frame_rate=str(video.frame_rate),
+        variable_frame_rate=video.timeline.vfr,
+        rotation=video.rotation,
+        sound=video.audio.codec if video.audio else None,
+        damage=video.damage,
+    )

@@ -1,0 +1,1 @@
+"""Who runs next: the job queue, its statistics and the removal of old jobs."""

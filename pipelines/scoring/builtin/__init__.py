@@ -1,0 +1,1 @@
+"""The built-in scorer: sharpness, blur and smoothness from pixels alone."""

@@ -1,0 +1,1 @@
+"""Per-frame measurements and the verdicts drawn from them."""

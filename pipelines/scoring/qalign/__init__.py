@@ -1,0 +1,1 @@
+"""The engine `qalign`: window scores by a vision-language network."""

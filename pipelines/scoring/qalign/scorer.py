@@ -1,0 +1,67 @@
+"""The network behind the windows: squares to features, windows and whole videos to scores."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.scoring.qalign.memory_layout import Layout
+from pipelines.scoring.qalign.preprocess import Pixels
+from pipelines.scoring.qalign.windows import Features
+
+if TYPE_CHECKING:
+    from pipelines.nets.qalign.config import Task
+    from pipelines.nets.qalign.model import QAlign
+
+
+class NetworkScorer:
+    """Q-Align on its device; one question for all that it scores. Holds the network."""
+
+    def __init__(self, network: "QAlign", task: "Task", device: str) -> None:
+        self.side = network.config.vision.image_side
+        self._network = network
+        self._task = task
+        self._device = device
+
+    @classmethod
+    def load(cls, files: Mapping[str, Path], task: "Task", layout: Layout) -> "NetworkScorer":
+        """Read the weights into the places that `layout` has for them. Raises WeightsMissing, WeightsBroken."""
+        import torch
+
+        from pipelines.nets.qalign.model import load
+
+        dtype = torch.float32 if layout.device == "cpu" else torch.float16
+        network = load(files, layout.device, dtype, layout.quant, place=layout.place)
+        return cls(network, task, layout.device)
+
+    def encode(self, squares: Sequence[Pixels]) -> Sequence[Features]:
+        """Tokens `(queries + 1, width)` of each frame, on the device."""
+        import torch
+
+        from pipelines.nets.qalign.vision import normalised
+
+        pixels = torch.from_numpy(np.stack(squares)).to(self._device)
+        return list(self._network.encode_frames(normalised(pixels)))
+
+    def score(self, windows: Sequence[Sequence[Features]]) -> list[float]:
+        """Scores, 0 bad to 1 excellent, of windows of equal length."""
+        import torch
+
+        tokens = torch.cat([features for window in windows for features in window])
+        scores: list[float] = self._network.scores(
+            tokens.view(len(windows), -1, tokens.shape[1]), self._task
+        ).tolist()
+        return scores
+
+    def kept(self, features: Features) -> NDArray[Any]:
+        """A copy in host memory."""
+        copy: NDArray[Any] = features.cpu().numpy().copy()
+        return copy
+
+    def score_video(self, features: Sequence[NDArray[Any]]) -> float:
+        """One score for frames from all over a video, taken together."""
+        import torch
+
+        return self.score([[torch.from_numpy(each).to(self._device) for each in features]])[0]

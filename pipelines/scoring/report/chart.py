@@ -1,0 +1,275 @@
+"""The report as one picture: sharpness over time with its faults, jumps between scores, memory."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from pipelines.scoring.report.summary import Runs, Seconds, Summary
+from pipelines.scoring.report.time_axis import span_time
+
+Reading = tuple[float, float, float]
+"""Seconds, host GiB, device GiB."""
+
+_INK, _SOFT_INK, _GREY, _PALE = "#22303c", "#5d6c78", "#9aa7b1", "#e6eaed"
+_BLUE, _RED, _AMBER, _GREEN = "#1f6f9f", "#c8443c", "#d99a1c", "#3d8b6e"
+_GIB = 2**30
+_DPI = 110
+_WIDTH_INCHES, _HEAD_INCHES = 12.0, 0.95
+_PANEL_INCHES = (4.0, 2.1, 1.9)
+_MARGIN = 0.012
+_LONGEST_TITLE = 80
+_HAN_FONTS = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "PingFang", "Microsoft YaHei", "SimHei")
+_SHADE = {"mild": 0.16, "moderate": 0.26, "severe": 0.38}
+_FROZEN_SHADE, _HATCH = 0.42, "///"
+_MOST_WORDS = 20
+"""With more stretches, nothing is written on them."""
+_LEAST_WIDTH, _LEAST_APART = 0.002, 0.075
+"""Shares of the chart: a stretch is drawn at least so wide, so that two frames of an hour are seen; and the words
+on two stretches are at least so far apart, or the second goes without."""
+
+
+def draw_report(
+    path: Path, title: str, summary: Summary, seconds: Seconds, memory: Path | None, rater: str = ""
+) -> None:
+    """Draw to `path` as PNG, 1320 pixels wide; holds the picture.
+
+    Args:
+        path: where to write.
+        title: the video's name.
+        summary: of all frames, at least one.
+        seconds: time at which a frame begins; also of the frame after the last.
+        memory: a CSV with columns `seconds`, `host_bytes`, `device_bytes`, or None.
+        rater: the network whose window scores are drawn beside the sharpness; empty where they come from that.
+    """
+    # No date and no version inside: equal runs give equal bytes.
+    _figure(title, summary, seconds, _readings(memory), rater).savefig(
+        path, format="png", metadata={"Software": None}
+    )
+
+
+def _figure(
+    title: str, summary: Summary, seconds: Seconds, readings: Sequence[Reading], rater: str = ""
+) -> Figure:
+    inches = _PANEL_INCHES if readings else _PANEL_INCHES[:-1]
+    height = _HEAD_INCHES + sum(inches)
+    figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DPI, facecolor="white")
+    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - _HEAD_INCHES / height))
+    _draw_head(figure, title, summary)
+    panels = figure.subplots(len(inches), 1, squeeze=False, height_ratios=inches)[:, 0]
+    _draw_sharpness(panels[0], summary, seconds, rater)
+    _draw_jumps(panels[1], summary, seconds)
+    if readings:
+        _draw_memory(panels[2], readings)
+    return figure
+
+
+def _draw_head(figure: Figure, title: str, summary: Summary) -> None:
+    height = figure.get_figheight()
+    name = figure.text(
+        _MARGIN, 1 - 0.16 / height, _shown(title), fontsize=16, fontweight="bold", color=_INK, va="top"
+    )
+    name.set_parse_math(False)  # A name is no formula: between two `$` it would be read as one.
+    name.set_fontfamily(
+        ["DejaVu Sans", *sorted(f for f in font_manager.get_font_names() if f.startswith(_HAN_FONTS))]
+    )
+    figure.text(_MARGIN, 1 - 0.56 / height, _headline(summary), fontsize=11, color=_SOFT_INK, va="top")
+
+
+def _shown(title: str) -> str:
+    """The name on one line, its middle left out where it is too long."""
+    line = "".join(letter if letter.isprintable() else " " for letter in title)
+    half = _LONGEST_TITLE // 2
+    return line if len(line) <= _LONGEST_TITLE else f"{line[:half]} … {line[-half:]}"
+
+
+def _headline(summary: Summary) -> str:
+    share = 100 * summary.blurred.frames / summary.frames
+    parts = [
+        _count(summary.frames, "frame", "frames"),
+        f"mean sharpness {summary.mean('sharpness') or 0:.2f}",
+        f"{share:.1f} % blurred in {_count(summary.blurred.count, 'stretch', 'stretches')}",
+        f"{summary.frozen.frames:,} frozen",
+        _count(summary.cut_count, "cut", "cuts"),
+        f"smoothness {summary.smoothness.score:.2f}",
+    ]
+    return "   ·   ".join(parts)
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _draw_sharpness(axes: Axes, summary: Summary, seconds: Seconds, rater: str) -> None:
+    curve = summary.curve
+    times = _time_axis(axes, summary, seconds)
+    _mark(axes, sorted(_stretches(summary, seconds), key=lambda stretch: stretch.start))
+    for cut in summary.cuts:
+        axes.axvline(seconds(cut), color=_SOFT_INK, linewidth=1.1, linestyle=(0, (4, 3)))
+    if curve.step > 1:
+        axes.fill_between(times, curve.lowest, curve.mean, color=_BLUE, alpha=0.25, linewidth=0)
+    marker = "o" if len(times) < 4 else None
+    axes.plot(times, curve.mean, color=_BLUE, linewidth=1.5, marker=marker, markersize=4)
+    # Room above the curve for what is said of the stretches.
+    axes.set_ylim(0, max(0.6, float(curve.mean.max()) * 1.28))
+    handles = [
+        Line2D([], [], color=_BLUE, label="sharpness"),
+        Patch(color=_RED, alpha=_SHADE["moderate"], label=_kind("blurred", summary.blurred)),
+        _hatched(Patch(label=_kind("frozen", summary.frozen))),
+        Line2D([], [], color=_SOFT_INK, linestyle=(0, (4, 3)), label="cut"),
+    ]
+    if rater:
+        _draw_scores(axes, times, curve.mean_score, marker)
+        handles.insert(1, Line2D([], [], color=_GREEN, label=f"{rater}, on the right"))
+    _dress(axes, "Sharpness of each frame", "higher is sharper", handles)
+
+
+def _draw_scores(axes: Axes, times: Sequence[float], scores: NDArray[np.float64], marker: str | None) -> None:
+    """Window scores over the same time, on an axis of their own: networks have scales of their own."""
+    right = axes.twinx()
+    right.plot(times, scores, color=_GREEN, linewidth=1.5, marker=marker, markersize=4)
+    right.set_ylim(0, float(scores.max()) * 1.28 or 1)
+    right.spines[["top", "left", "bottom", "right"]].set_visible(False)
+    right.tick_params(colors=_GREEN, labelsize=9.5)
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """A fault from `start` to `stop` seconds; `severity` is None where the picture is frozen."""
+
+    start: float
+    stop: float
+    severity: str | None
+    words: str
+
+
+def _stretches(summary: Summary, seconds: Seconds) -> Iterator[_Stretch]:
+    for run in summary.blurred.kept:
+        words = f"{run.severity}\n−{100 * run.drop:.0f} %"
+        yield _Stretch(seconds(run.start), seconds(run.stop), run.severity, words)
+    for run in summary.frozen.kept:
+        words = f"frozen\n{_count(len(run), 'frame', 'frames')}"
+        yield _Stretch(seconds(run.start), seconds(run.stop), None, words)
+
+
+def _kind(name: str, runs: Runs) -> str:
+    """The kind of stretch; and how many are shown, where that is not all of them."""
+    kept = len(runs.kept)
+    return name if kept == runs.count else f"{name} (the first {kept:,} of {runs.count:,})"
+
+
+def _mark(axes: Axes, stretches: Sequence[_Stretch]) -> None:
+    """Shade each, and write on it what is to be said where that does not run into the one before."""
+    left, right = axes.get_xlim()
+    last = -np.inf
+    for stretch in stretches:
+        middle = (stretch.start + stretch.stop) / 2
+        half = max(stretch.stop - stretch.start, _LEAST_WIDTH * (right - left)) / 2
+        if stretch.severity:
+            axes.axvspan(
+                middle - half, middle + half, color=_RED, alpha=_SHADE[stretch.severity], linewidth=0
+            )
+        else:
+            _hatched(axes.axvspan(middle - half, middle + half))
+        place = (middle - left) / (right - left)
+        place = min(max(place, _LEAST_APART / 2), 1 - _LEAST_APART / 2)
+        if place - last >= _LEAST_APART and len(stretches) <= _MOST_WORDS:
+            axes.text(
+                place,
+                0.97,
+                stretch.words,
+                transform=axes.transAxes,
+                ha="center",
+                va="top",
+                fontsize=9.5,
+                color=_INK,
+            )
+            last = place
+
+
+def _hatched(patch: Patch) -> Patch:
+    """Frozen: told from blurred without its colour too."""
+    patch.set(facecolor=_AMBER, edgecolor="white", alpha=_FROZEN_SHADE, linewidth=0, hatch=_HATCH)
+    return patch
+
+
+def _draw_jumps(axes: Axes, summary: Summary, seconds: Seconds) -> None:
+    jump, limit = summary.curve.jump, summary.smoothness.threshold
+    times = _time_axis(axes, summary, seconds)
+    axes.fill_between(times, jump, color=_BLUE, alpha=0.35, linewidth=0)
+    axes.plot(times, jump, color=_BLUE, linewidth=0.9)
+    axes.axhline(limit, color=_RED, linewidth=1.1, linestyle=(0, (5, 3)))
+    axes.set_ylim(0, max(2 * limit, float(jump.max()) * 1.1))
+    axes.set_xlabel("time in the video")
+    handles = [Line2D([], [], color=_RED, linestyle=(0, (5, 3)), label=f"threshold {limit:g}")]
+    _dress(axes, "Jumps of the window score", "below the threshold counts as smooth", handles)
+
+
+def _draw_memory(axes: Axes, readings: Sequence[Reading]) -> None:
+    times, host, device = np.array(readings).T
+    axes.fill_between(times, host, color=_GREEN, alpha=0.25, linewidth=0)
+    handles = axes.plot(times, host, color=_GREEN, linewidth=1.2, label=f"host, peak {host.max():.2f} GiB")
+    if device.any():
+        label = f"device, peak {device.max():.2f} GiB"
+        handles += axes.plot(times, device, color=_AMBER, linewidth=1.2, label=label)
+    span_time(axes, float(times[0]), float(times[-1]))
+    axes.set_ylim(0, max(host.max(), device.max(), 0.01) * 1.25)
+    axes.set_xlabel("time of the run")
+    _dress(axes, "Memory held", "GiB, all processes together", handles)
+
+
+def _time_axis(axes: Axes, summary: Summary, seconds: Seconds) -> list[float]:
+    """Let the axis run over the whole video; returns the time of each point of the curve."""
+    curve = summary.curve
+    times = [seconds(summary.start + i * curve.step) for i in range(len(curve.total))]
+    span_time(axes, times[0], seconds(summary.start + summary.frames))
+    return times
+
+
+def _readings(table: Path | None) -> list[Reading]:
+    """One for each row; none where there is no table."""
+    if table is None or not table.is_file():
+        return []
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = csv.DictReader(file)
+        return [
+            (float(r["seconds"]), float(r["host_bytes"]) / _GIB, float(r["device_bytes"] or 0) / _GIB)
+            for r in rows
+        ]
+
+
+def _dress(axes: Axes, title: str, remark: str, handles: Sequence[Artist]) -> None:
+    """Title and remark on the left, the legend on the right, both above the panel, where nothing is covered."""
+    heading = axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=_INK, pad=9)
+    axes.legend(
+        handles=handles,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=len(handles),
+        fontsize=9.5,
+        frameon=False,
+    )
+    axes.annotate(
+        remark,
+        (1, 0),
+        xycoords=heading,
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="bottom",
+        color=_SOFT_INK,
+    )
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GREY)
+    axes.tick_params(colors=_INK, labelsize=9.5)
+    axes.xaxis.label.set_color(_INK)
+    axes.grid(axis="y", color=_PALE, linewidth=0.8)
+    axes.set_axisbelow(True)

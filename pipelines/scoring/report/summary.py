@@ -1,0 +1,258 @@
+"""What a whole video amounts to, gathered from its verdicts block by block.
+
+Everything here has a fixed size: sums, a curve of at most `CURVE_POINTS`, and the first `KEPT` of each list beside
+its true length.
+"""
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.scoring.metrics.smoothness import MOVEMENT_FRAMES, Smoothness, mean_change, threshold_for
+from pipelines.scoring.metrics.verdicts import MOST_DROP, Flags, Verdicts
+
+Seconds = Callable[[int], float]
+"""The time at which a frame begins; also of the frame after the last."""
+
+CURVE_POINTS = 2000
+KEPT = 200
+WORST = 8
+
+_MODERATE, _SEVERE = 0.2, 0.4
+
+
+@dataclass
+class Run:
+    """Neighbouring frames `[start, stop)` with the same fault; `sharpness` and `left` are sums until asked."""
+
+    start: int
+    stop: int
+    sharpness: float = 0.0
+    left: float = 0.0
+    worst_frame: int = 0
+    worst_left: float = math.inf
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def drop(self) -> float:
+        """How much sharpness is lost beside the better frames nearby, 0 to 1."""
+        return 1 - self.left / len(self)
+
+    @property
+    def severity(self) -> Literal["mild", "moderate", "severe"]:
+        """The drop in a word."""
+        if self.drop < _MODERATE:
+            return "mild"
+        return "moderate" if self.drop < _SEVERE else "severe"
+
+    @property
+    def confidence(self) -> float:
+        """0 to 1: 1 where the drop is twice what is surely a fault."""
+        return min(1.0, max(0.0, self.drop / (2 * MOST_DROP)))
+
+    @property
+    def weight(self) -> float:
+        """For a ranking: sharpness lost, over all frames."""
+        return max(0.0, self.drop) * len(self)
+
+
+@dataclass
+class Runs:
+    """Runs of flagged frames, joined over the borders of blocks."""
+
+    count: int = 0
+    frames: int = 0
+    kept: list[Run] = field(default_factory=list)
+    worst: list[tuple[float, int, Run]] = field(default_factory=list)
+    _open: Run | None = None
+
+    def add(
+        self, flags: Flags, first: int, sharpness: NDArray[np.float64], left: NDArray[np.float64]
+    ) -> None:
+        """Take the flags of frames from `first` on, with their sharpness and the share of it that is left."""
+        edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
+        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+            if self._open is None or self._open.stop != first + start:
+                self.close()
+                self._open = Run(first + start, first + start)
+            run = self._open
+            run.stop = first + stop
+            run.sharpness += float(sharpness[start:stop].sum())
+            run.left += float(left[start:stop].sum())
+            lowest = start + int(left[start:stop].argmin())
+            if left[lowest] < run.worst_left:
+                run.worst_frame, run.worst_left = first + lowest, float(left[lowest])
+
+    def close(self) -> None:
+        """No frame joins the last run any more."""
+        if self._open is None:
+            return
+        run, self._open = self._open, None
+        self.count += 1
+        self.frames += len(run)
+        if len(self.kept) < KEPT:
+            self.kept.append(run)
+        heapq.heappush(self.worst, (run.weight, -run.start, run))
+        if len(self.worst) > WORST:
+            heapq.heappop(self.worst)
+
+
+class ScoreCurve:
+    """Scores over time in at most `CURVE_POINTS` buckets: lowest and mean; of windows mean and largest jump."""
+
+    def __init__(self, frames: int) -> None:
+        self.step = max(1, math.ceil(frames / CURVE_POINTS))
+        points = math.ceil(frames / self.step)
+        self.lowest = np.full(points, np.inf)
+        self.total = np.zeros(points)
+        self.count = np.zeros(points, np.int64)
+        self.scored = np.zeros(points)
+        self.jump = np.zeros(points)
+        self._last: float | None = None
+
+    def add(self, first: int, values: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
+        """Take values of frames from `first` (0 is the first of all) on, and the scores whose jumps are shown."""
+        place = np.arange(first, first + len(values)) // self.step
+        np.minimum.at(self.lowest, place, values)
+        np.add.at(self.total, place, values)
+        np.add.at(self.count, place, 1)
+        np.add.at(self.scored, place, scores)
+        before = scores[0] if self._last is None else self._last
+        np.maximum.at(self.jump, place, np.abs(np.diff(scores, prepend=before)))
+        self._last = float(scores[-1])
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean of each bucket."""
+        return self.total / np.maximum(1, self.count)
+
+    @property
+    def mean_score(self) -> NDArray[np.float64]:
+        """Mean window score of each bucket."""
+        return self.scored / np.maximum(1, self.count)
+
+
+class Summary:
+    """Counts, means, runs and the curve of `frames` frames, of which the first is number `start`.
+
+    `movement` is how much the picture moves at the start, 0 to 1; where it is None, it is taken from the verdicts.
+    """
+
+    def __init__(self, start: int, frames: int, movement: float | None = None) -> None:
+        self.start = start
+        self.curve = ScoreCurve(frames)
+        self.blurred, self.frozen = Runs(), Runs()
+        self.cuts: list[int] = []
+        self.cut_count = 0
+        self.frames = 0
+        self.movement = 0.0 if movement is None else movement
+        self._movement_known = movement is not None
+        self.smoothness = Smoothness(threshold_for(self.movement), KEPT)
+        self.least_sharp = (math.inf, start)
+        self._sums: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def watch(self, blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
+        """Pass blocks through, taking what the summary needs."""
+        for block in blocks:
+            self._add(block)
+            yield block
+        for runs in (self.blurred, self.frozen):
+            runs.close()
+
+    def _add(self, block: Verdicts) -> None:
+        if self.frames == 0 and not self._movement_known:
+            self.movement = mean_change(block["difference"][1:MOVEMENT_FRAMES])
+            self.smoothness = Smoothness(threshold_for(self.movement), KEPT)
+        first = self.start + self.frames
+        sharp = block["sharpness"]
+        left = sharp / np.maximum(block["baseline"], 1e-9)
+        self.blurred.add(block["blurred"], first, sharp, left)
+        self.frozen.add(block["frozen"], first, sharp, left)
+        self.curve.add(self.frames, sharp, block["window_score"])
+        for score in block["window_score"].tolist():
+            self.smoothness.add(score)
+        cuts = np.flatnonzero(block["cut"])
+        self.cut_count += len(cuts)
+        self.cuts += (first + cuts[: KEPT - len(self.cuts)]).tolist()
+        self.least_sharp = min(self.least_sharp, (float(sharp.min()), first + int(sharp.argmin())))
+        for name in ("sharpness", "motion", "jerk", "under", "over"):
+            known = block[name][np.isfinite(block[name])]
+            self._sums[name] = self._sums.get(name, 0.0) + float(known.sum())
+            self._counts[name] = self._counts.get(name, 0) + len(known)
+        self.frames += len(block)
+
+    def mean(self, name: str) -> float | None:
+        """Mean of a column over the frames where it is known; None where it is nowhere."""
+        return self._sums[name] / self._counts[name] if self._counts.get(name) else None
+
+    def worst_frames(self) -> list[int]:
+        """The worst frame of each of the `WORST` worst blurred runs, in order; the least sharp frame where none is."""
+        if not self.frames:
+            return []
+        return sorted(run.worst_frame for *_, run in self.blurred.worst) or [self.least_sharp[1]]
+
+    def describe(self, seconds: Seconds) -> dict[str, Any]:
+        """The summary as plain JSON values; `seconds(frame)` is the time of a frame."""
+        return {
+            "frames": self.frames,
+            "mean_sharpness": _round(self.mean("sharpness")),
+            "blurred": {
+                "frames": self.blurred.frames,
+                "ratio": _round(self.blurred.frames / self.frames),
+                "interval_count": self.blurred.count,
+                "intervals": [self._interval(run, seconds) for run in self.blurred.kept],
+            },
+            "frozen": {
+                "frames": self.frozen.frames,
+                "ratio": _round(self.frozen.frames / self.frames),
+                "run_count": self.frozen.count,
+                "runs": [_extent(run, seconds) for run in self.frozen.kept],
+            },
+            "cuts": {"count": self.cut_count, "frames": self.cuts},
+            "motion": {"mean": _round(self.mean("motion")), "jerkiness": _round(self.mean("jerk"))},
+            "exposure": {"under": _round(self.mean("under")), "over": _round(self.mean("over"))},
+            "smoothness": {
+                "score": _round(self.smoothness.score),
+                "threshold": self.smoothness.threshold,
+                "artifact_frames": self.smoothness.artifact_count,
+            },
+            "curve": {
+                "frames_a_point": self.curve.step,
+                "mean": np.round(self.curve.mean, 4).tolist(),
+                "lowest": np.round(self.curve.lowest, 4).tolist(),
+                "window_score": np.round(self.curve.mean_score, 4).tolist(),
+                "jump": np.round(self.curve.jump, 4).tolist(),
+            },
+        }
+
+    def _interval(self, run: Run, seconds: Seconds) -> dict[str, Any]:
+        return {
+            **_extent(run, seconds),
+            "severity": run.severity,
+            "ratio": _round(len(run) / self.frames),
+            "drop": _round(run.drop),
+            "mean_sharpness": _round(run.sharpness / len(run)),
+            "confidence": _round(run.confidence),
+            "worst_frame": run.worst_frame,
+        }
+
+
+def _extent(run: Run, seconds: Seconds) -> dict[str, Any]:
+    return {
+        "start": run.start,
+        "stop": run.stop,
+        "start_seconds": _round(seconds(run.start)),
+        "stop_seconds": _round(seconds(run.stop)),
+    }
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

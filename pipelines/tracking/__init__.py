@@ -1,0 +1,1 @@
+"""An object followed from prompts (boxes, points, strokes), mask by mask; the task `track`."""

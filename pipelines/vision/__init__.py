@@ -1,0 +1,1 @@
+"""Geometry of images that several tasks share: crops, boxes, camera motion."""

@@ -1,0 +1,1 @@
+"""Published weights: catalogue, search, download and licences."""

@@ -1,0 +1,1 @@
+"""The processes that compute, inspect and pose; and their supervision."""

@@ -1,0 +1,112 @@
+"""A look at a video in a process of its own: a question on stdin, its answer as an event on stdout.
+
+A hostile file may crash a decoder or keep it busy for ever; whoever asks in this way loses neither.
+"""
+
+import json
+import sys
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from pipelines.errors import BadInput, LongtakeError
+from pipelines.jobs import events
+from pipelines.jobs.events import Event
+from pipelines.settings import MODELS, AnimateSettings
+from pipelines.storage.atomic import write_bytes
+
+
+class PlanQuestion(BaseModel):
+    """What would `task`, asked with these settings, do with a video and hold? Answered by `planned`."""
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["plan"] = "plan"
+    task: str
+    inputs: tuple[Path, ...]
+    asked: dict[str, Any]
+    jobs_dir: Path
+
+
+class StillQuestion(BaseModel):
+    """What does frame `frame` look like? Answered by `preview`, a JPEG at `picture` at most `most_width_px` wide."""
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["still"] = "still"
+    path: Path
+    frame: int = Field(ge=0)
+    picture: Path
+    most_width_px: int = 1280
+
+
+class FacesQuestion(BaseModel):
+    """Which faces would an animation take? Answered by `preview`, a JPEG at `picture`: source and driving, marked.
+
+    Beside it, with the suffix `.json`, lies where each face is: a list of `FacePlace`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["faces"] = "faces"
+    inputs: tuple[Path, ...]
+    asked: dict[str, Any]
+    picture: Path
+    most_width_px: int = 960
+
+
+Asked = PlanQuestion | StillQuestion | FacesQuestion
+_QUESTION: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="type")])
+
+
+def answer(question: Asked) -> Event:
+    """The answer, or `failed` with what stands against it."""
+    try:
+        match question:
+            case PlanQuestion():
+                return _plan(question)
+            case StillQuestion():
+                return _still(question)
+            case FacesQuestion():
+                return _faces(question)
+    except LongtakeError as error:
+        return events.Failed.of("", error)
+
+
+def _plan(question: PlanQuestion) -> Event:
+    from pipelines.runtime.planning import estimate  # here: it loads the decoders
+
+    if question.task not in MODELS:
+        raise BadInput(f"There is no task {question.task!r}.", f"There are {', '.join(sorted(MODELS))}.")
+    settings = MODELS[question.task].model_validate(question.asked)
+    return estimate(question.task, question.inputs, settings, question.jobs_dir)
+
+
+def _still(question: StillQuestion) -> Event:
+    from pipelines.storage.jpeg import save_picture
+    from pipelines.video.probe import probe
+    from pipelines.video.reader import read_frames
+
+    video, frame = probe(question.path, salvage=True), question.frame
+    if frame >= video.frames:
+        raise BadInput(f"There is no frame {frame}: the video has {video.frames}.", "Frames count from 0.")
+    with closing(read_frames(video, frame, frame + 1, salvage=True)) as frames:
+        picture = save_picture(next(frames).rgb(), question.picture, most_width_px=question.most_width_px)
+    return events.Preview(job="", frame=frame, path=picture)
+
+
+def _faces(question: FacesQuestion) -> Event:
+    from pipelines.animation.faces.preview import marked_faces
+    from pipelines.storage.jpeg import save_picture
+
+    settings = AnimateSettings.model_validate(question.asked)
+    marked = marked_faces(question.inputs, settings)
+    places = json.dumps([asdict(place) for place in marked.places])
+    write_bytes(question.picture.with_suffix(".json"), places.encode())
+    picture = save_picture(marked.pixels, question.picture, most_width_px=question.most_width_px)
+    return events.Preview(job="", frame=0, path=picture)
+
+
+if __name__ == "__main__":
+    told = answer(_QUESTION.validate_json(sys.stdin.buffer.read()))
+    sys.stdout.write(told.model_dump_json() + "\n")

@@ -1,0 +1,24 @@
+import io
+
+from rich.console import Console as Rich
+
+from pipelines.cli.console import _Bar
+from pipelines.jobs import events
+
+
+def progress(stage: str, done: int, rate: float) -> events.Progress:
+    return events.Progress(
+        job="j", stage=stage, done=done, total=10, frames_per_second=rate, eta_seconds=None, frame=done - 1
+    )
+
+
+def test_the_bar_shows_each_stage_frames_a_second_and_memory() -> None:
+    shown = io.StringIO()
+    held = {"host_bytes": 2**30, "host_peak_bytes": 2**30, "host_available_bytes": 2**33}
+    with _Bar(Rich(file=shown, force_terminal=True, width=120)) as bar:
+        bar.move(progress("look", 5, 123))
+        bar.move(events.Memory(job="j", **held, device_bytes=0, device_peak_bytes=0))
+        bar.move(progress("copy", 10, 77))
+    text = shown.getvalue()
+    for word in ("look", "copy", "123 fps", "77 fps", "1.00 GiB", "50%", "100%"):
+        assert word in text, word

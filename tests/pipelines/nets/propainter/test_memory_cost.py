@@ -1,0 +1,71 @@
+"""What is said to be held is held, and not much less."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from pipelines.nets.propainter import memory_cost as costs
+from pipelines.nets.propainter.flow_completion import FlowCompletion
+from pipelines.nets.propainter.generator import InpaintGenerator
+from pipelines.nets.raft.model import Raft, join
+
+HEIGHT, WIDTH = 128, 192
+MIB = 1 << 20
+
+
+def held(stated: int, counted: int) -> None:
+    assert counted <= stated, f"{counted / MIB:.0f} MiB are more than the stated {stated / MIB:.0f}"
+    assert stated < 2 * counted + costs.WORK_BYTES, (
+        f"{counted / MIB:.0f} MiB are much less than the stated {stated / MIB:.0f}"
+    )
+
+
+@pytest.mark.parametrize("on_demand", [False, True])
+def test_raft(on_demand: bool, tally_of: Callable[..., int]) -> None:
+    network, frame = Raft().eval(), torch.rand(1, 3, HEIGHT, WIDTH)
+    features = network.features(frame)
+    twice = join(features, features)
+    network.flows(features, features, 1)  # weights are prepared now
+    held(
+        costs.raft(HEIGHT, WIDTH, 2, on_demand=on_demand),
+        tally_of(lambda: network.flows(twice, twice, 1, on_demand=on_demand)),
+    )
+    assert tally_of(lambda: network.features(frame)) < costs.raft(HEIGHT, WIDTH, 1, on_demand=True)
+
+
+def test_correlations_are_what_does_not_fit(tally_of: Callable[..., int]) -> None:
+    assert costs.raft(1080, 1920, 1) > 10e9 > 10 * costs.raft(1080, 1920, 1, on_demand=True) / 2
+
+
+@pytest.mark.parametrize("flows", [2, 12])
+def test_completion(flows: int, tally_of: Callable[..., int]) -> None:
+    network = FlowCompletion().eval()
+    network.complete(*torch.zeros(2, 2, 2, 64, 64), torch.ones(3, 1, 64, 64))
+    given, masks = torch.zeros(2, flows, 2, 128, 128), torch.ones(flows + 1, 1, 128, 128)
+    found = tally_of(lambda: network.complete(given[0], given[1], masks, out=(given[0], given[1])))
+    held(costs.completion(128, 128, flows), found)
+
+
+def test_generator(tally_of: Callable[..., int]) -> None:
+    network = InpaintGenerator().eval()
+    frame, mask = torch.zeros(1, 3, HEIGHT, WIDTH), torch.ones(1, 1, HEIGHT, WIDTH)
+    encoded = network.encode(frame, mask, mask)
+    held(costs.encode(HEIGHT, WIDTH), tally_of(lambda: network.encode(frame, mask, mask)))
+    for local, total in ((1, 2), (2, 8)):
+        given = encoded.expand(total, -1, -1, -1).contiguous()
+        masks, flows = mask.expand(local, -1, -1, -1), torch.zeros(local - 1, 2, HEIGHT // 4, WIDTH // 4)
+        found = tally_of(lambda: network.paint(given, masks, masks, flows, flows))  # noqa: B023  called at once
+        held(costs.paint(HEIGHT, WIDTH, local, total), found)
+
+
+def test_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    networks = {
+        "raft-things.pth": Raft,
+        "recurrent_flow_completion.pth": FlowCompletion,
+        "ProPainter.pth": InpaintGenerator,
+    }
+    for name, network in networks.items():
+        with torch.device("meta"):
+            size = sum(tensor.nbytes for tensor in network().state_dict().values())
+        assert 0.9 * costs.WEIGHTS_BYTES[name] < size <= costs.WEIGHTS_BYTES[name]

@@ -1,0 +1,155 @@
+"""Planted faults are found; verdicts do not depend on how the records come in."""
+
+import cv2
+import numpy as np
+import pytest
+
+from pipelines.scoring.metrics import verdicts as verdict
+from pipelines.scoring.metrics.frame_features import RECORD
+from pipelines.scoring.metrics.smoothness import windows
+from pipelines.scoring.metrics.verdicts import verdicts
+
+
+def judge(records, window=3):
+    return np.concatenate(list(verdicts([records], window)))
+
+
+def auc(positive, negative):
+    p, n = np.asarray(positive)[:, None], np.asarray(negative)[None]
+    return float(((p > n) + 0.5 * (p == n)).mean())
+
+
+def pooled(clips, name):
+    found = [(judge(records), clip) for clip, records in clips]
+    return np.concatenate([v[name] for v, _ in found]), np.concatenate([getattr(c, name) for _, c in found])
+
+
+def test_blurred_frames_score_below_sharp_ones_within_a_clip(clips):
+    for clip, records in clips:
+        sharp = records["sharpness"]
+        assert auc(-sharp[clip.blurred], -sharp[~clip.blurred]) >= 0.98
+
+
+def test_blurred_frames_score_below_sharp_ones_across_clips(clips):
+    sharp = np.concatenate([records["sharpness"] for _, records in clips])
+    truth = np.concatenate([clip.blurred for clip, _ in clips])
+    assert auc(-sharp[truth], -sharp[~truth]) >= 0.95
+
+
+def test_blurred_frames_are_found(clips):
+    found, truth = pooled(clips, "blurred")
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) >= 0.95
+
+
+def test_copies_are_found_and_nothing_else_although_noise_was_added(clips):
+    found, truth = pooled(clips, "frozen")
+    assert np.array_equal(found, truth)
+
+
+def test_a_clip_without_cuts_has_none(clips):
+    assert not any(judge(records)["cut"].any() for _, records in clips)
+
+
+def test_half_the_size_keeps_the_ranking(clips, draw):
+    clip, _ = clips[0]
+    halves = [cv2.resize(f, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for f in clip.lumas]
+    sharp = draw["records_of"](halves)["sharpness"]
+    assert auc(-sharp[clip.blurred], -sharp[~clip.blurred]) >= 0.95
+
+
+@pytest.fixture(scope="module")
+def two_shots(draw):
+    first = draw["pan"](draw["scene"](11), 24)
+    second = [cv2.GaussianBlur(f, (0, 0), 1.5) for f in draw["pan"](draw["scene"](12), 24)]
+    return draw["records_of"](draw["noisy"](first + second))
+
+
+def test_a_cut_is_the_first_frame_of_the_new_shot(two_shots):
+    assert np.flatnonzero(judge(two_shots)["cut"]).tolist() == [24]
+
+
+def test_a_cut_resets_what_a_frame_is_compared_with(two_shots):
+    found = judge(two_shots)
+    assert not found["blurred"].any()  # the second shot is soft throughout
+    alone = judge(two_shots[:24])
+    assert np.array_equal(found["baseline"][:24], alone["baseline"])
+
+
+def test_motion_is_not_computed_across_a_cut(two_shots):
+    motion = judge(two_shots)["motion"]
+    assert np.flatnonzero(np.isnan(motion)).tolist() == [0, 24]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_a_flash_is_no_cut(draw, length):
+    lumas = draw["pan"](draw["scene"](5), 30)
+    for i in range(15, 15 + length):
+        lumas[i] = cv2.add(lumas[i], 150)
+    assert not judge(draw["records_of"](lumas))["cut"].any()
+
+
+def test_a_whip_pan_is_no_cut(draw):
+    picture = draw["scene"](5, width=4000)
+    lumas = [picture[100:460, x : x + 640] for x in [10] * 10 + list(range(40, 900, 60)) + [900] * 10]
+    assert not judge(draw["records_of"](draw["noisy"](lumas)))["cut"].any()
+
+
+def test_a_wholly_soft_clip_is_blurred(draw):
+    lumas = [cv2.GaussianBlur(f, (0, 0), 7) for f in draw["pan"](draw["scene"](2), 20)]
+    assert judge(draw["records_of"](draw["noisy"](lumas)))["blurred"].all()
+
+
+def test_a_still_life_is_not_frozen_but_a_slideshow_of_equal_frames_is(draw):
+    still = [draw["scene"](4)[:360, :640]] * 30
+    assert not judge(draw["records_of"](draw["noisy"](still)))["frozen"].any()
+    assert judge(draw["records_of"](still))["frozen"].tolist() == [False] + [True] * 29
+
+
+def random_records(n, seed=0):
+    rng = np.random.default_rng(seed)
+    records = np.zeros(n, RECORD)
+    for name in RECORD.names:
+        records[name] = rng.random(records[name].shape) * (100 if name in ("grid", "residual") else 1)
+    return records
+
+
+@pytest.mark.parametrize("window", [1, 2, 3, 40, 99])
+def test_verdicts_do_not_depend_on_how_records_come_in(monkeypatch, window):
+    records = random_records(700)
+    whole = judge(records, window)
+    monkeypatch.setattr(verdict, "_BLOCK", 7)
+    for size in (1, 13, 240):
+        chunks = [records[i : i + size] for i in range(0, len(records), size)]
+        pieces = list(verdicts(chunks, window))
+        assert len(pieces) >= 3
+        assert np.concatenate(pieces).tobytes() == whole.tobytes()
+
+
+def test_verdicts_hold_a_bounded_number_of_records(monkeypatch):
+    held = []
+    original = verdict._judge
+    monkeypatch.setattr(
+        verdict, "_judge", lambda records, *rest: held.append(len(records)) or original(records, *rest)
+    )
+    total = sum(map(len, verdicts((random_records(240) for _ in range(60)), 3)))
+    assert total == 60 * 240
+    assert max(held) <= verdict._BLOCK + 240 + 2 * (verdict.REACH + 2 * verdict._SEAM)
+
+
+def test_window_scores_are_means_of_the_windows():
+    for n in (1, 2, 3, 7, 20):
+        records = random_records(n)
+        for width in (1, 2, 3, 4, 9, 15):
+            means = [np.mean(w) for w in windows(records["sharpness"].astype(float), width)]
+            assert judge(records, width)["window_score"] == pytest.approx(means, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_tiny_clips(draw, n):
+    if n == 0:
+        assert list(verdicts([], 3)) == []
+        return
+    found = judge(draw["records_of"](draw["pan"](draw["scene"](1), n)), 9)
+    assert len(found) == n
+    assert np.isfinite(found["sharpness"]).all()
+    assert not found["cut"].any()

@@ -1,0 +1,136 @@
+"""What becomes of a worker process that does not behave."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.jobs import events
+from pipelines.jobs.events import Outputs
+from pipelines.jobs.job import Job
+from pipelines.workers.process import WorkerProcess
+from pipelines.workers.runner import WorkerState
+
+
+def worker_that(code: str) -> WorkerProcess:
+    worker = WorkerProcess()
+    worker._process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    return worker
+
+
+def test_a_worker_that_does_not_leave_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.workers.process.STOP_SECONDS", 0.1)
+    worker = worker_that("import threading; threading.Event().wait()")
+    process = worker._process
+    worker.let_go()
+    assert process is not None and process.poll() == -9
+    assert worker.worker == WorkerState()
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("import sys; sys.stdin.readline(); sys.exit(7)", "ended with exit status 7"),
+        ("import os, sys; sys.stdin.readline(); os.kill(os.getpid(), 11)", "was killed by signal 11"),
+        ("print('no event'); import sys; sys.stdin.readline(); sys.exit(3)", "ended with exit status 3"),
+    ],
+)
+def test_a_worker_that_dies_is_told_how(tmp_path: Path, code: str, says: str) -> None:
+    death = worker_that(code).run(Job(tmp_path / "0123456789abcdef"), lambda event: None)
+    assert death is not None and says in death
+
+
+def test_what_a_worker_tells_is_heard_and_its_state_is_known(tmp_path: Path, planned: events.Planned) -> None:
+    job = Job(tmp_path / "0123456789abcdef")
+    plan = planned.model_copy(update={"job": job.id, "engine": "builtin"})
+    told = [events.Started(job=job.id, worker_pid=1), plan, events.Done(job=job.id, outputs=Outputs())]
+    others = events.Done(job="another", outputs=Outputs())
+    lines = [event.model_dump_json() for event in (told[0], others, *told[1:])]
+    worker = worker_that(
+        f"import sys\nfor _ in sys.stdin: print(*{lines!r}, 'no event', sep='\\n', flush=True)"
+    )
+    heard: list[events.Event] = []
+    states: list[str] = []
+
+    def hear(event: events.Event) -> None:
+        heard.append(event)
+        states.append(worker.worker.state)
+
+    try:
+        assert worker.run(job, hear) is None
+        assert heard == told, "its own events, each of them, and nothing else"
+        assert states == ["busy"] * 3
+        assert (worker.worker.state, worker.worker.engine, worker.worker.jobs_run) == ("warm", "builtin", 1)
+        assert worker.run(job, hear) is None
+        assert worker.worker.jobs_run == 2
+    finally:
+        worker.let_go()
+    assert worker.worker == WorkerState()
+
+
+def test_a_worker_that_was_started_tells_since_when_and_one_that_died_idle_is_none(tmp_path: Path) -> None:
+    before, worker = time.time(), WorkerProcess()
+    process = worker._started()
+    try:
+        now = worker.worker
+        assert now.pid == process.pid and before <= now.since <= time.time()
+        assert (now.state, now.jobs_run, now.engine) == ("warm", 0, "")
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(60)
+        assert worker.worker == WorkerState()
+    finally:
+        worker.let_go()
+
+
+@pytest.fixture
+def planned() -> events.Planned:
+    facts = events.Facts(
+        name="clip.mp4",
+        container="mp4",
+        codec="h264",
+        width=160,
+        height=120,
+        frames=40,
+        seconds=1.6,
+        frame_rate="25/1",
+        variable_frame_rate=False,
+        rotation=0,
+        sound=None,
+        damage=None,
+    )
+    sizes = dict.fromkeys(events.Planned.model_fields, 1)
+    words = {
+        "type": "planned",
+        "facts": facts,
+        "engine": "",
+        "risk": "low",
+        "reason": "",
+        "preset": "",
+        "job": "",
+    }
+    return events.Planned.model_validate({**sizes, **words, "preset_reason": ""})
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize(
+    "name, ours, asked", [("MALLOC_ARENA_MAX", "2", "5"), ("OMP_WAIT_POLICY", "PASSIVE", "ACTIVE")]
+)
+def test_threads_of_a_worker_share_heaps_and_wait_quietly_unless_somebody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, name: str, ours: str, asked: str
+) -> None:
+    for value, given in ((None, ours), (asked, asked)):
+        if value:
+            monkeypatch.setenv(name, value)
+        worker = WorkerProcess()
+        process = worker._started()
+        told = b""
+        while not told and process.poll() is None:  # it has none while it becomes another program
+            told = Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert f"{name}={given}".encode() in told.split(b"\0")
+        worker.let_go()

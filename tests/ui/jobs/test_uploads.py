@@ -1,0 +1,218 @@
+"""Uploads outlive the page's cache; a hostile file hurts only the process that looks at it."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from pipelines.errors import LongtakeError, NotAVideo
+from pipelines.settings import AnimateSettings, ScoreSettings
+from pipelines.video.probe import probe
+from pipelines.workers.inspect import FacesQuestion, PlanQuestion
+from ui.jobs import uploads
+from ui.jobs.uploads import (
+    Refused,
+    example_clip,
+    example_portrait,
+    faces_of,
+    hand_out,
+    inspect_video,
+    keep,
+    still,
+)
+
+
+def test_a_kept_upload_outlives_the_cache_and_costs_no_copy(tmp_path: Path) -> None:
+    upload = tmp_path / "my clip.mp4"
+    upload.write_bytes(b"video")
+    kept = keep(upload, tmp_path / "jobs")
+    assert kept.name == "my clip.mp4" and kept.is_relative_to(tmp_path / "jobs" / "uploads")
+    assert kept.stat().st_ino == upload.stat().st_ino
+    upload.unlink()
+    assert kept.read_bytes() == b"video"
+
+
+def test_where_there_can_be_no_link_the_upload_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    upload = tmp_path / "clip.mp4"
+    upload.write_bytes(b"video")
+    kept = keep(upload, tmp_path / "jobs")
+    assert kept.read_bytes() == b"video" and kept.stat().st_ino != upload.stat().st_ino
+    assert [path.name for path in kept.parent.iterdir()] == ["clip.mp4"]
+
+
+def test_the_same_contents_are_kept_once_and_others_apart(tmp_path: Path) -> None:
+    paths = []
+    for folder, data in (("a", b"one"), ("b", b"one"), ("c", b"two")):
+        (tmp_path / folder).mkdir()
+        upload = tmp_path / folder / "clip.mp4"
+        upload.write_bytes(data)
+        paths.append(keep(upload, tmp_path / "jobs"))
+    assert paths[0] == paths[1] != paths[2]
+    assert [path.read_bytes() for path in paths] == [b"one", b"one", b"two"]
+
+
+def look(path: Path, jobs_dir: Path, settings: ScoreSettings | None = None) -> object:
+    return asyncio.run(inspect_video("score", [path], settings or ScoreSettings(), jobs_dir))
+
+
+def instead(script: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `script` run in place of Python; its arguments are in `$@`."""
+    path = tmp_path / "python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(path))
+
+
+def test_an_ordinary_clip_is_understood(clip: Path, tmp_path: Path) -> None:
+    planned = asyncio.run(inspect_video("score", [clip], ScoreSettings(end=1.0), tmp_path / "jobs"))
+    assert (planned.facts.frames, planned.facts.width, planned.facts.height) == (40, 160, 120)
+    assert planned.frames == 25, "the settings are part of the question"
+    assert planned.predicted_host_bytes > 0 and planned.preset_reason
+
+
+def test_a_text_renamed_to_mp4_is_refused_by_name_without_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "fake.mp4"
+    path.write_text("just words\n" * 100)
+    with pytest.raises(Refused) as told:
+        look(path, tmp_path / "jobs")
+    assert told.value.code == "not_a_video"
+    assert "fake.mp4" in told.value.message and str(tmp_path) not in told.value.message
+
+
+def test_the_whole_question_is_passed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead(f"cat > {tmp_path}/question; exit 1", tmp_path, monkeypatch)
+    settings = ScoreSettings(end=2.5, quality="draft", salvage=True)
+    with pytest.raises(LongtakeError):
+        look(tmp_path / "-clip.mp4", tmp_path / "jobs", settings)
+    asked = PlanQuestion.model_validate_json((tmp_path / "question").read_text())
+    assert (asked.task, asked.inputs, asked.jobs_dir) == (
+        "score",
+        (tmp_path / "-clip.mp4",),
+        tmp_path / "jobs",
+    )
+    assert ScoreSettings.model_validate(asked.asked) == settings
+
+
+def test_a_file_that_kills_the_process_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("kill -SEGV $$", tmp_path, monkeypatch)
+    with pytest.raises(NotAVideo, match="exit status -11"):
+        look(tmp_path / "clip.mp4", tmp_path / "jobs")
+
+
+def test_a_fault_of_ours_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("echo Traceback >&2; exit 1", tmp_path, monkeypatch)
+    with pytest.raises(LongtakeError) as told:
+        look(tmp_path / "clip.mp4", tmp_path / "jobs")
+    assert told.value.code == "internal"
+
+
+def test_a_file_that_is_never_understood_is_given_up_and_its_process_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instead(f"echo $$ > {tmp_path}/pid; exec sleep 600", tmp_path, monkeypatch)
+    monkeypatch.setattr(uploads, "LOOK_SECONDS", 0.5)
+
+    async def look_and_see() -> None:
+        with pytest.raises(NotAVideo, match="could not be understood"):
+            await inspect_video("score", [tmp_path / "clip.mp4"], ScoreSettings(), tmp_path / "jobs")
+
+    asyncio.run(look_and_see())
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_an_upload_that_is_asked_for_again_is_young_again(tmp_path: Path) -> None:
+    upload = tmp_path / "clip.mp4"
+    upload.write_bytes(b"one")
+    kept = keep(upload, tmp_path / "jobs")
+    os.utime(kept, (1, 1))
+    assert keep(upload, tmp_path / "jobs") == kept and kept.stat().st_mtime > 1
+
+
+def test_a_result_is_handed_out_once_and_anew_when_it_has_changed(tmp_path: Path) -> None:
+    result = tmp_path / "report.json"
+    result.write_text("one")
+    first = hand_out(result, tmp_path / "cache", "key")
+    assert hand_out(result, tmp_path / "cache", "key") == first
+    assert hand_out(result, tmp_path / "cache", "another") != first, (
+        "the place is not guessed without the key"
+    )
+    result.unlink()
+    result.write_text("two")
+    os.utime(result, (1, 1))
+    second = hand_out(result, tmp_path / "cache", "key")
+    assert (Path(first).read_text(), Path(second).read_text()) == ("one", "two")
+    with pytest.raises(FileNotFoundError):
+        hand_out(tmp_path / "gone", tmp_path / "cache", "key")
+
+
+def test_the_example_is_drawn_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = f'echo drawn >> {tmp_path}/log; mkdir -p {tmp_path}/jobs/example; echo clip > "$5"'
+    instead(draw, tmp_path, monkeypatch)
+    first = asyncio.run(example_clip(tmp_path / "jobs"))
+    assert asyncio.run(example_clip(tmp_path / "jobs")) == first and first.read_text() == "clip\n"
+    assert (tmp_path / "log").read_text() == "drawn\n"
+
+
+def test_an_example_that_cannot_be_drawn_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instead("echo no ink >&2; exit 3", tmp_path, monkeypatch)
+    with pytest.raises(LongtakeError, match="no ink"):
+        asyncio.run(example_clip(tmp_path / "jobs"))
+
+
+def test_a_frame_is_shown_as_a_picture_once_made(clip: Path, tmp_path: Path) -> None:
+    picture = asyncio.run(still(clip, 7, tmp_path / "cache"))
+    assert Image.open(picture).size == (160, 120)
+    made = picture.stat().st_mtime_ns
+    assert asyncio.run(still(clip, 7, tmp_path / "cache")) == picture and picture.stat().st_mtime_ns == made
+
+
+def test_a_frame_that_is_not_there_is_refused_with_both_numbers(clip: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no frame 40: the video has 40"):
+        asyncio.run(still(clip, 40, tmp_path / "cache"))
+
+
+def test_faces_are_looked_at_once_for_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / name for name in ("portrait.png", "driving.mp4")]
+    for path in files:
+        path.write_bytes(path.name.encode())
+    asked: list[Path] = []
+
+    async def ask(question: FacesQuestion) -> None:
+        asked.append(question.picture)
+        question.picture.parent.mkdir(parents=True, exist_ok=True)
+        question.picture.touch()
+        question.picture.with_suffix(".json").write_text('[{"number": 1}]')
+
+    monkeypatch.setattr(uploads, "_ask", ask)
+
+    def look(**settings: Any) -> Path:
+        found = asyncio.run(faces_of(*files, AnimateSettings(**settings), tmp_path / "cache"))
+        assert found[1] == [{"number": 1}]
+        return found[0]
+
+    assert look() == look() == asked[0]
+    assert look(face="all") == asked[1] != asked[0]
+    files[1].write_bytes(b"another")
+    assert look() == asked[2]
+
+
+def test_the_example_of_a_portrait_is_drawn_once(tmp_path: Path) -> None:
+    portrait, driving = asyncio.run(example_portrait(tmp_path))
+    young = driving.stat().st_mtime_ns
+    with Image.open(portrait) as picture:
+        assert picture.size == (512, 512)
+    assert asyncio.run(example_portrait(tmp_path)) == (portrait, driving)
+    assert driving.stat().st_mtime_ns == young
+    video = probe(driving)
+    assert (video.frames, video.width, video.height) == (100, 256, 256) and video.audio

@@ -1,0 +1,194 @@
+"""What a view looks like: text from outside stays text, numbers stay bounded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import NotAVideo
+from pipelines.jobs import events
+from pipelines.jobs.events import Planned
+from pipelines.scheduler.janitor import Notice
+from ui.i18n.words import LIVE
+from ui.jobs.service import Entry
+from ui.jobs.view import JobView, Status
+from ui.render import job, jobs, media
+from ui.render.report import describe_score, read_report
+
+EVIL = '<img src=x onerror="alert(1)">${alert(2)}{{value}}`.mp4'
+
+
+def test_a_file_name_with_html_in_it_is_shown_as_text(plan: Planned) -> None:
+    named = plan.model_copy(update={"facts": plan.facts.model_copy(update={"name": EVIL, "codec": EVIL})})
+    for html in (
+        job.card(named, "/cache/" + EVIL),
+        job.strip(JobView(Status(name=EVIL, messages=(EVIL,), stage=EVIL, state="running"))),
+        job.strip(JobView(Status(name=EVIL, state="failed", message=EVIL, code="bad_input"))),
+        job.refusal(NotAVideo(EVIL)),
+    ):
+        assert "<img" not in html
+        assert 'onerror="alert' not in html
+
+
+def test_the_templates_are_given_numbers_only(plan: Planned) -> None:
+    view = JobView().after(plan).after(events.Queued(job="a", task="score", name=EVIL))
+    assert EVIL not in json.dumps([job.gauge(view), job.curve(view)])
+    assert "{{" not in job.GAUGE + job.CURVE, "Gradio would put a value there before it is read as code"
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "done", "failed", "paused", "cancelled"])
+def test_every_state_is_told_in_both_languages(state: Any) -> None:
+    html = job.strip(JobView(Status(state=state)))
+    assert all(text in html for text in LIVE[f"state.{state}"])
+
+
+@pytest.mark.parametrize("risk", ["low", "medium", "high", "cannot"])
+def test_every_risk_is_told_in_both_languages(risk: Any, plan: Planned) -> None:
+    html = job.card(plan.model_copy(update={"risk": risk}), "/cache/clip.mp4")
+    assert all(text in html for text in LIVE[f"risk.{risk}"])
+
+
+def test_the_strip_tells_stage_frames_pace_and_time() -> None:
+    status = Status(state="running", stage="score", done=1200, total=5000, fps=98.4, eta_seconds=3725)
+    html = job.strip(JobView(status))
+    assert 'max="5000" value="1200"' in html
+    assert "1,200 / 5,000" in html and "98.4 fps" in html and "1:02:05" in html
+
+
+def test_the_gauge_has_a_bar_for_the_device_only_where_the_plan_uses_one(plan: Planned) -> None:
+    assert len(job.gauge(JobView().after(plan))["bars"]) == 1
+    both = job.gauge(JobView().after(plan.model_copy(update={"predicted_device_bytes": 5})))
+    assert [bar["device"] for bar in both["bars"]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("now", "peak", "predicted", "limit", "scale"),
+    [
+        (0, 0, 0, 1, 1),
+        (1, 2, 3, 1000, 6),
+        (1, 400, 300, 500, 500),
+        (1, 700, 300, 500, 700),
+    ],
+)
+def test_nothing_on_the_gauge_lies_outside_it(
+    now: int, peak: int, predicted: int, limit: int, scale: int
+) -> None:
+    status = Status(
+        host_bytes=now, host_peak_bytes=peak, host_predicted_bytes=predicted, host_limit_bytes=limit
+    )
+    (bar,) = job.gauge(JobView(status))["bars"]
+    assert bar["scale"] == scale
+
+
+def test_there_is_no_gauge_before_there_is_a_plan() -> None:
+    assert job.gauge(JobView()) == {"bars": []}
+
+
+@pytest.mark.parametrize(("frame", "done", "last"), [(None, 0, 0), (9, 10, 39), (109, 10, 139), (39, 40, 39)])
+def test_the_curve_ends_at_the_last_frame_wherever_the_job_begins(
+    frame: int | None, done: int, last: int
+) -> None:
+    assert job.curve(JobView(Status(frame=frame, done=done, total=40)))["last"] == last
+
+
+@pytest.mark.parametrize(
+    ("task", "engine", "shown"),
+    [("score", "builtin", "score"), ("score", "qalign", "qalign"), ("inpaint", "propainter", "inpaint")],
+)
+def test_the_curve_says_what_it_shows(task: str, engine: str, shown: str) -> None:
+    kind = job.curve(JobView(Status(task=task, engine=engine)))["kind"]
+    assert kind == job.CURVES.index(shown)
+
+
+def test_a_preview_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    view = JobView(preview=events.Preview(job="a", frame=3, path=tmp_path / "none.jpg"))
+    assert media.latest(view) == ""
+    (tmp_path / "none.jpg").write_bytes(b"picture")
+    assert "data:image/jpeg;base64,cGljdHVyZQ==" in media.latest(view)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(3.21, "3.2 s"), (9.96, "0:10"), (59.6, "1:00"), (750, "12:30"), (3723, "1:02:03")]
+)
+def test_clock(seconds: float, shown: str) -> None:
+    assert job.clock(seconds) == shown
+
+
+def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> None:
+    html = describe_score(report["summary"])
+    assert "None of the 40 frames is blurred or frozen." in html
+    interval = {
+        "start": 10,
+        "stop": 15,
+        "start_seconds": 0.4,
+        "stop_seconds": 0.6,
+        "severity": "severe",
+        "drop": 0.5,
+    }
+    report["summary"]["blurred"] = {"frames": 5, "ratio": 0.125, "interval_count": 1, "intervals": [interval]}
+    html = describe_score(report["summary"])
+    assert "Of 40 frames 5 are blurred, in 1 place, and 0 are frozen." in html
+    assert "12.5 %" in html and "0.4 s – 0.6 s" in html and "severe" in html and "严重" in html
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    assert read_report(tmp_path / "report.json") == html
+
+
+def test_figures_that_were_not_computed_are_dashes(report: dict[str, Any]) -> None:
+    report["summary"]["motion"]["jerkiness"] = None
+    assert "<dd>–</dd>" in describe_score(report["summary"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(1.76, "1.8 s"), (10.56, "10.6 s"), (59.96, "1:00.0"), (62.4, "1:02.4"), (3723, "1:02:03.0")],
+)
+def test_a_moment_has_tenths(seconds: float, shown: str) -> None:
+    assert job.moment(seconds) == shown
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_what_was_removed_is_told_to_others_without_names(named: bool) -> None:
+    gone = [Notice(time=0.0, job="a", name=EVIL, freed_bytes=2**30)] * 2
+    html = jobs.jobs([], gone, named=named)
+    assert ("onerror=" in html) is named and "<img" not in html
+    assert "GiB" in html and (named or "2 · 2.00 GiB" in html)
+
+
+def test_a_row_leads_to_its_job_and_says_what_can_be_done() -> None:
+    entry = Entry(job="a1", key="k", name=EVIL, task="score", state="paused", position=None, created=0.0)
+    html = jobs.jobs([entry], [], named=True)
+    assert 'href="?job=a1&amp;key=k"' in html and "<img" not in html and LIVE["jobs.resume"][0] in html
+    assert LIVE["jobs.none"][0] in jobs.jobs([], [], named=True)
+
+
+def test_a_removal_and_a_check_are_told_in_words(tmp_path: Path) -> None:
+    path, video = tmp_path / "report.json", {"name": EVIL}
+    fill = {"frames": 40, "frames_filled": 30, "mean_hole_share": 0.05, "mean_invented_share": 0.015}
+    told = {"task": "inpaint", "summary": fill, "lost": [[3, 5], [9, 10]], "video": video}
+    path.write_text(json.dumps(told))
+    for part in (
+        "30 <small>/ 40",
+        "5.0 %",
+        "1.5 %",
+        "<dd>3</dd>",
+        'data-turn="3"',
+        "3 – 4<",
+        'data-turn="9"',
+    ):
+        assert part in read_report(path)
+    assert "<img" not in read_report(path)
+    masks = {"frames": 40, "frames_marked": 39, "frames_lost": 2, "mean_area_share": 0.07}
+    path.write_text(json.dumps({"task": "track", "summary": masks, "lost": [], "video": video}))
+    for part in ("39 <small>/ 40", "7.0 %", "<dd>2</dd>"):
+        assert part in read_report(path)
+    assert "data-turn" not in read_report(path), "nothing was lost"
+
+
+def test_films_and_pictures_are_addressed_in_the_cache() -> None:
+    path = '/cache/k/a "b".mp4'
+    for html in (media.film(path), media.segment(path, 0, 240)):
+        assert "gradio_api/file=/cache/k/a%20%22b%22.mp4" in html
+    html = media.pictures(["/c/report.png", "/c/worst-00000007.jpg"])
+    assert html.count("<img") == 2 and "Frame" in html and " 7<" in html
+    assert "lt-worst" not in media.pictures(["/c/report.png"])

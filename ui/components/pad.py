@@ -1,0 +1,50 @@
+"""The pad: a still frame of a video that a visitor marks things on. What it looks like; `pad.js` is what it does."""
+
+from html import escape
+from pathlib import Path
+
+from ui.i18n.texts import both, label
+from ui.render.media import address
+
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+
+_TOOLS = ("paint", "wipe", "box", "on", "off")
+_ACTIONS = ("undo", "clear", "clear-all")
+_BRUSH = 'min="4" max="120" value="40"'
+"""In thousandths of the picture's width."""
+
+
+def tools() -> str:
+    """What can be done on the pad: the tool at hand, its width, and how marks go again."""
+    kinds = "".join(
+        f'<label><input type="radio" name="lt-tool" value="{name}"{" checked" * (name == "paint")}>'
+        f"<span>{both('tool.' + name)}</span></label>"
+        for name in _TOOLS
+    )
+    actions = "".join(
+        f'<button type="button" data-mark="{name}">{both("tool." + name)}</button>' for name in _ACTIONS
+    )
+    return (
+        f'<div class="lt-tools"><div role="radiogroup" aria-label="{label("tool")}">{kinds}</div>'
+        f'<input type="range" {_BRUSH} aria-label="{label("tool.width")}">'
+        f'<div class="lt-tool-ends">{actions}</div></div>'
+    )
+
+
+def sheet(picture: str, frame: int, size: tuple[int, int], video: str) -> str:
+    """Frame `frame` of `video` to be marked; `picture` is where the browser may fetch it, `size` that of the video."""
+    width, height = size
+    return (
+        f'<div class="lt-pad" data-width="{width}" data-height="{height}" data-frame="{frame}" '
+        f'data-video="{escape(video, quote=True)}" style="--ratio:{width / height:.4f}">'
+        f'<img src="{address(picture)}" alt="{label("frame")} {frame:,}" draggable="false">'
+        f'<canvas tabindex="0" role="application" aria-label="{label("pad")}"></canvas></div>'
+    )
+
+
+def marked() -> str:
+    """On which frames there are marks: the script lists them."""
+    return (
+        f'<p class="lt-quiet lt-marked" data-frames=""><span class="lt-some">{both("marked")}: '
+        f'<span class="lt-frames"></span></span><span class="lt-none">{both("mark_here")}</span></p>'
+    )

@@ -1,0 +1,66 @@
+"""What the page says, in English and Chinese.
+
+Two ways, for two kinds of text. What stands on the page from the start is translated by Gradio (`I18N`). What
+is said while a job runs is written in both languages side by side (`both`), and a style sheet shows the one that the
+browser asks for; so one job can be watched by two people in two languages.
+"""
+
+from html import escape
+
+import gradio as gr
+
+from pipelines.errors import LongtakeError
+from ui.i18n.words import ERRORS_ZH, FIELDS_ZH, LIVE, STATIC
+
+
+def label_en(field: str, unit: str) -> str:
+    """A setting's name as a label: `ram_limit_gb`, GiB -> `RAM limit (GiB)`."""
+    words = field.removesuffix("_gb").removeprefix("flag_").split("_")
+    named = [w.upper() if w in ("ram", "vram") else w for w in words]
+    text = " ".join(named)
+    return text[0].upper() + text[1:] + (f" ({unit})" if unit else "")
+
+
+def field_key(field: str, part: str) -> str:
+    """The key of a setting's `label` or `info`."""
+    return f"longtake_{part}_{field}"
+
+
+def both(key: str) -> str:
+    """The live text `key` as HTML in both languages; the browser shows one."""
+    english, chinese = LIVE[key]
+    return spans(english, chinese)
+
+
+def spans(english: str, chinese: str) -> str:
+    """A text in two languages as HTML; escapes."""
+    return f'<span lang="en">{escape(english)}</span><span lang="zh">{escape(chinese)}</span>'
+
+
+def filled(key: str, **values: str) -> str:
+    """The live text `key` with values in it, as HTML in both languages; escapes."""
+    english, chinese = LIVE[key]
+    return spans(english.format(**values), chinese.format(**values))
+
+
+def label(key: str) -> str:
+    """The live text `key` for an attribute, where only one text fits: `Memory / 内存`."""
+    return escape(" / ".join(LIVE[key]), quote=True)
+
+
+def error_text(error: LongtakeError) -> str:
+    """An error in one line and both languages, with its code; plain text."""
+    chinese = ERRORS_ZH.get(error.code, ERRORS_ZH["internal"])
+    return f"{error} / {chinese} [{error.code}]"
+
+
+def i18n(fields: dict[str, tuple[str, str]]) -> gr.I18n:
+    """The static texts for Gradio; `fields` adds label and sentence of each setting, in English."""
+    english = {key: text for key, (text, _) in STATIC.items()}
+    chinese = {key: text for key, (_, text) in STATIC.items()}
+    for name, (title, sentence) in fields.items():
+        title_zh, sentence_zh = FIELDS_ZH[name]
+        unit = title[title.find(" (") :] if " (" in title else ""
+        english |= {field_key(name, "label"): title, field_key(name, "info"): sentence}
+        chinese |= {field_key(name, "label"): title_zh + unit, field_key(name, "info"): sentence_zh}
+    return gr.I18n(en=english, **{"zh-CN": chinese, "zh": chinese})

@@ -1,0 +1,1 @@
+"""Visitors' jobs: what may be asked, uploads, and the stream of events."""

@@ -1,0 +1,101 @@
+"""The process that poses portraits, as the page sees it: started when it is first asked, kept while it is used."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
+from pipelines.jobs import events
+from pipelines.workers.pose import PoseQuestion
+from pipelines.workers.process import worker_environment
+from ui.jobs.uploads import Refused
+
+log = logging.getLogger(__name__)
+
+ANSWER_SECONDS = 600.0
+"""A portrait is looked at and drawn within that, also by one core of a busy machine."""
+MOST_WAITING = 8
+"""Questions that wait or are answered, of all visitors."""
+_GRACE_SECONDS = 1.0
+_ROOT = Path(__file__).parents[2]
+
+
+class PosingProcess:
+    """Answers one question at a time; others wait. Dies with the page's process, and by itself when it is idle."""
+
+    def __init__(self, command: Sequence[str] = (sys.executable, "-m", "pipelines.workers.pose")) -> None:
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._turn = asyncio.Lock()
+        self._waiting = 0
+
+    async def ask(self, question: PoseQuestion) -> Path:
+        """The picture that was asked for.
+
+        Raises QueueFull, Refused, NotEnoughMemory where the process was killed, LongtakeError where it failed.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise QueueFull(f"{self._waiting} poses wait to be drawn.", "Try again in a minute.")
+        self._waiting += 1
+        try:
+            return await self._asked(question)
+        finally:
+            self._waiting -= 1
+
+    async def _asked(self, question: PoseQuestion) -> Path:
+        async with self._turn:
+            process = await self._started()
+            assert process.stdin and process.stdout
+            try:
+                process.stdin.write(question.model_dump_json().encode() + b"\n")
+                await process.stdin.drain()
+                line = await asyncio.wait_for(process.stdout.readline(), ANSWER_SECONDS)
+                told = events.parse(line)
+            except (OSError, TimeoutError, ValidationError) as error:
+                raise await self._how_it_died(process) from error
+            except asyncio.CancelledError:
+                # Whoever asked has gone; what is drawn now must not answer the next question.
+                await self._end(process)
+                raise
+        match told:
+            case events.Preview():
+                return told.path
+            case events.Failed():
+                raise Refused(told, question.source)
+        raise LongtakeError("The portrait could not be posed.", "The server's log says why.")
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                cwd=_ROOT,
+                env=worker_environment(),
+                start_new_session=True,
+            )
+        return self._process
+
+    async def _how_it_died(self, process: asyncio.subprocess.Process) -> LongtakeError:
+        await self._end(process)
+        log.warning("posing ended with %s", process.returncode)
+        if process.returncode == -9:
+            return NotEnoughMemory(
+                "What poses the portrait was killed: memory may have ended.",
+                "Try again when nothing else runs.",
+            )
+        return LongtakeError("The portrait could not be posed.", "The server's log says why.")
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        self._process = None
+        # One that died by itself tells how, which killing it would hide.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _GRACE_SECONDS)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

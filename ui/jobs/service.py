@@ -1,0 +1,265 @@
+"""The front desk: what visitors may ask of the job queue, within the policy, and which jobs they get to see.
+
+The page and the API both ask here; of Gradio it knows the request alone.
+"""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from functools import reduce
+from pathlib import Path
+from typing import TypeVar
+
+import gradio as gr
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.errors import BadInput, NoSuchJob, OverLimit, QueueFull
+from pipelines.jobs.events import Planned
+from pipelines.jobs.inputs import InputFile
+from pipelines.jobs.job import Job
+from pipelines.scheduler.queue import JobQueue
+from pipelines.settings import Machine, PoseSettings, Settings
+from pipelines.workers.pose import MODEL, PoseQuestion
+from ui.jobs.engine_policy import check_engine, check_model, take_note
+from ui.jobs.pose_client import PosingProcess
+from ui.jobs.stream import views
+from ui.jobs.uploads import inspect_video, keep
+from ui.jobs.view import JobView
+from ui.server.policy import Policy
+from ui.server.sessions import GRACE_SECONDS, Presence
+from ui.server.visitors import Keys, Visitor, add_owner, drop_owner, owners
+
+GIB = 2**30
+SHOWN_JOBS = 100
+"""How many jobs a list has at most, the newest."""
+
+_S = TypeVar("_S", bound=Machine)
+
+
+class Entry(BaseModel):
+    """A job in a list."""
+
+    model_config = ConfigDict(frozen=True)
+    job: str
+    key: str
+    name: str
+    task: str
+    state: str
+    position: int | None = Field(description="Jobs ahead while it waits.")
+    created: float = Field(description="Seconds since the epoch.")
+
+
+class JobService:
+    """Answers visitors. One for a server; thread-safe."""
+
+    def __init__(self, queue: JobQueue, policy: Policy, *, grace_seconds: float = GRACE_SECONDS) -> None:
+        self.queue = queue
+        self.policy = policy
+        self.presence = Presence(self._pause_jobs_of, grace_seconds=grace_seconds)
+        self._keys = Keys(queue.jobs_dir)
+        self._posing = PosingProcess()
+        self._asked_by: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def visitor(self, request: gr.Request) -> Visitor:
+        """Who sent `request`."""
+        return Visitor.of(request, behind_proxy=self.policy.behind_proxy)
+
+    # -- asking ----------------------------------------------------------------------------------------------
+
+    async def inspect(
+        self, task: str, file: str | None, settings: Settings, others: Sequence[str] = ()
+    ) -> Planned:
+        """What `task` would do with uploads and hold. Raises OverLimit, WeightsMissing, and as `inspect_video`."""
+        paths = [self._checked(each) for each in (file, *others)]
+        check_engine(settings, local=self.policy.local)
+        plan = await inspect_video(task, paths, self.limited(settings), self.queue.jobs_dir)
+        self._check(plan)
+        return plan
+
+    async def submit(
+        self,
+        visitor: Visitor,
+        task: str,
+        file: str | None,
+        settings: Settings,
+        others: Sequence[str] = (),
+    ) -> Job:
+        """Queue a job for `visitor`; the same question finds the same job, finished or not.
+
+        `others` are the uploads that the task reads besides the video.
+        Raises OverLimit, QueueFull, NotAVideo, WeightsMissing, LicenceNotAccepted, and what `inspect_video` raises.
+        """
+        check_engine(settings, local=self.policy.local)
+        take_note(settings.engine, local=self.policy.local)
+        policy, paths = self.policy, [self._checked(each) for each in (file, *others)]
+        if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
+            await self.inspect(task, file, settings, others)
+        return await asyncio.to_thread(self._submit, visitor, task, paths, self.limited(settings))
+
+    async def pose(self, file: str | None, settings: PoseSettings, cache: Path) -> Path:
+        """A portrait posed by hand, as a JPEG in the page's `cache`. Needs the published networks.
+
+        Raises OverLimit, WeightsMissing, LicenceNotAccepted, QueueFull, and what `PosingProcess.ask` raises.
+        """
+        source, local = self._checked(file), self.policy.local
+        check_model(MODEL, settings, local=local)
+        take_note(MODEL, local=local)
+        settings = self.limited(settings)
+        known = f"{InputFile.of(source).content}{settings.model_dump_json()}"
+        picture = cache / "poses" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
+        if not picture.exists():
+            asked = settings.model_dump(mode="json")
+            most = self.policy.max_megapixels
+            pixels = None if most is None else int(most * 1e6)
+            question = PoseQuestion(source=source, asked=asked, picture=picture, most_pixels=pixels)
+            await self._posing.ask(question)
+        return picture
+
+    def limited(self, settings: _S) -> _S:
+        """`settings` within the server's memory limit."""
+        limits = [gb for gb in (settings.ram_limit_gb, self.policy.ram_limit_gb) if gb is not None]
+        return settings.model_copy(update={"ram_limit_gb": min(limits, default=None)})
+
+    def _submit(self, visitor: Visitor, task: str, paths: list[Path], settings: Settings) -> Job:
+        with self._lock:
+            self._check_share(visitor)
+            video, *others = (keep(path, self.queue.jobs_dir) for path in paths)
+            job = self.queue.submit(task, video, settings, *others)
+            self._asked_by[job.id] = visitor.counted_as
+            add_owner(job, visitor)
+            return job
+
+    def _checked(self, file: str | None) -> Path:
+        if not file:
+            raise BadInput("There is no video.", "Choose one first.")
+        path, most = Path(file), self.policy.max_file_gb
+        if path.stat().st_size > most * GIB:
+            raise OverLimit(f"{path.name} is larger than {most:g} GiB.", "Cut it or encode it smaller.")
+        return path
+
+    def _check(self, plan: Planned) -> None:
+        facts, policy = plan.facts, self.policy
+        megapixels, minutes, disk = (
+            facts.width * facts.height / 1e6,
+            facts.seconds / 60,
+            plan.disk_bytes / GIB,
+        )
+        if policy.max_megapixels and megapixels > policy.max_megapixels:
+            size = f"{facts.width} × {facts.height} ({megapixels:.1f} megapixels)"
+            raise OverLimit(
+                f"{size} is more than {policy.max_megapixels:g} megapixels.", "Scale it down first."
+            )
+        if policy.max_minutes and minutes > policy.max_minutes:
+            raise OverLimit(
+                f"The video has {minutes:.1f} minutes, more than {policy.max_minutes:g}.", "Cut it first."
+            )
+        if policy.jobs_max_gb and disk > policy.jobs_max_gb:
+            raise OverLimit(
+                f"The job would write {disk:.1f} GiB; all jobs together may keep {policy.jobs_max_gb:g}.",
+                "Choose a shorter part with start and end.",
+            )
+
+    def _check_share(self, visitor: Visitor) -> None:
+        most = self.policy.max_jobs_per_visitor
+        held = [*self.queue.waiting, *([self.queue.running] if self.queue.running else [])]
+        mine = sum(self._asked_by.get(job.id) == visitor.counted_as for job in held)
+        if most is not None and mine >= most:
+            raise QueueFull(
+                f"You have {mine} jobs waiting or running, as many as one visitor may.",
+                "Wait for one to end, or cancel one.",
+            )
+
+    # -- one job ---------------------------------------------------------------------------------------------
+
+    def find(self, visitor: Visitor, id: str, key: str = "") -> Job:
+        """The job with this id, if `visitor` may see it: their own, or with its key, or any in local mode.
+
+        Raises NoSuchJob, in the same words, where there is none and where it is not theirs.
+        """
+        job = Job.find(self.queue.jobs_dir, id)
+        if self.policy.local or visitor.name in owners(job) or self._keys.fits(job, key):
+            return job
+        raise NoSuchJob("There is no such job, or it is not yours.", "Open it by its whole link.")
+
+    def resume(self, visitor: Visitor, job: Job) -> None:
+        """Go on with a job that was interrupted, paused, cancelled or failed. Raises QueueFull."""
+        with self._lock:
+            if not self.queue.holds(job):
+                self._check_share(visitor)
+                self._asked_by[job.id] = visitor.counted_as
+            self.queue.start(job)
+
+    def delete(self, visitor: Visitor, job: Job) -> None:
+        """Take a job out of `visitor`'s sight, and its files off the disk where nobody else asked for it.
+
+        Raises BadInput where it waits or runs, and where several asked for it and `visitor` only has its link.
+        """
+        asked = owners(job)
+        if self.policy.local or len(asked) < 2:
+            self.queue.delete(job)
+        elif visitor.name in asked:
+            drop_owner(job, visitor)
+        else:
+            raise BadInput("Several visitors asked for this job.", "Only they can delete it.")
+
+    def snapshot(self, job: Job) -> JobView:
+        """The job as it is now. Reads its whole newest start."""
+        view = JobView(folder=f"{job.record().inputs[0].path.parent}/")
+        told = (event for event, _ in job.journal.read(job.journal.last_start()))
+        view = reduce(JobView.after, told, view)
+        state = self.queue.state(job)
+        if state == "interrupted":
+            view = view.having(state=state, eta_seconds=None)
+        return self._named(view, job)
+
+    async def watch(self, job: Job) -> AsyncGenerator[JobView]:
+        """The job's newest views until it ends; one alone for a job that nobody runs."""
+        view = await asyncio.to_thread(self.snapshot, job)
+        if view.status.state not in ("queued", "running"):
+            yield view
+            return
+        async with aclosing(views(self.queue, job)) as listening:
+            async for view in listening:
+                yield self._named(view, job)
+
+    def query(self, job: Job) -> str:
+        """The job's link, as the query of the page's address."""
+        return f"?job={job.id}&key={self._keys.of(job)}"
+
+    def _named(self, view: JobView, job: Job) -> JobView:
+        return view.having(job=job.id, key=self._keys.of(job))
+
+    # -- all jobs --------------------------------------------------------------------------------------------
+
+    def jobs(self, visitor: Visitor) -> list[Entry]:
+        """The jobs that `visitor` started (local mode: all), the newest first, at most `SHOWN_JOBS`."""
+        found: list[Entry] = []
+        for job in reversed(Job.all(self.queue.jobs_dir)):
+            if len(found) == SHOWN_JOBS:
+                break
+            if self.policy.local or visitor.name in owners(job):
+                found.append(self._entry(job))
+        return found
+
+    def _entry(self, job: Job) -> Entry:
+        record = job.record()
+        return Entry(
+            job=job.id,
+            key=self._keys.of(job),
+            name=record.inputs[0].path.name,
+            task=record.task,
+            state=self.queue.state(job),
+            position=self.queue.ahead(job),
+            created=record.created,
+        )
+
+    def _pause_jobs_of(self, visitor: str) -> None:
+        if self.policy.on_disconnect == "continue":
+            return
+        for job in (*self.queue.waiting, *([self.queue.running] if self.queue.running else [])):
+            asked = owners(job)
+            if visitor in asked and not any(self.presence.is_there(other) for other in asked):
+                self.queue.stop(job, "pause")

@@ -1,0 +1,122 @@
+"""What a visitor painted, as the masks that a job reads.
+
+A stroke is a word, like a box or a point: `width:x,y,x,y,...@frame`, in pixels of the video; one that begins with an
+exclamation mark wipes off what was painted before it.
+"""
+
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from pipelines.errors import BadInput, OverLimit
+from pipelines.storage.atomic import write_bytes
+
+Mark = NDArray[np.bool_]
+"""`(H, W)`, true where something was painted, at the size of the video."""
+
+MOST_CHARACTERS = 400_000
+MOST_FRAMES = 200
+"""How much may be painted: each frame is drawn for whoever asks."""
+_STROKE = re.compile(r"(!?)(\d{1,4}):(\d{1,6},\d{1,6}(?:,\d{1,6},\d{1,6})*)@(\d{1,9})")
+_ALWAYS = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A line through `points` `(x, y)`, as wide as a round brush; it paints, or `wipes` off."""
+
+    frame: int
+    width: int
+    points: tuple[tuple[int, int], ...]
+    wipes: bool = False
+
+    @classmethod
+    def parse(cls, word: str) -> "Stroke":
+        """A stroke as the page writes it. Raises BadInput for what is none."""
+        match = _STROKE.fullmatch(word)
+        if not match:
+            raise BadInput(f"{word[:40]!r} is no stroke of a brush.", "Paint on the frame.")
+        numbers = iter(map(int, match[3].split(",")))
+        return cls(int(match[4]), int(match[2]), tuple(zip(numbers, numbers, strict=True)), bool(match[1]))
+
+
+def read_strokes(text: str) -> list[Stroke]:
+    """The strokes in `text`, between spaces. Raises BadInput for what is none, OverLimit for far too many."""
+    if len(text) > MOST_CHARACTERS:
+        raise OverLimit("More is painted than can be taken in.", "Use a wider brush, or a box.")
+    strokes = [Stroke.parse(word) for word in text.split()]
+    if (frames := len({stroke.frame for stroke in strokes})) > MOST_FRAMES:
+        raise OverLimit(
+            f"{frames} frames are painted on; {MOST_FRAMES} is the most.",
+            "Follow from fewer, or give a mask.",
+        )
+    return strokes
+
+
+def painted(strokes: Sequence[Stroke], size: tuple[int, int]) -> Generator[tuple[int, Mark]]:
+    """Frame and mark of each frame on which paint is left, in order; `size` is width and height. Holds one."""
+    in_order = sorted(strokes, key=lambda stroke: stroke.frame)  # stable: as they were painted
+    for frame, theirs in groupby(in_order, key=lambda stroke: stroke.frame):
+        paper = Image.new("L", size)
+        for stroke in theirs:
+            _draw(paper, stroke)
+        mark = np.asarray(paper) > 0
+        if mark.any():
+            yield frame, mark
+
+
+def _draw(paper: Image.Image, stroke: Stroke) -> None:
+    pen, ink, reach = ImageDraw.Draw(paper), 0 if stroke.wipes else 255, stroke.width / 2
+    pen.line(stroke.points, ink, stroke.width)
+    for x, y in stroke.points:
+        pen.ellipse((x - reach, y - reach, x + reach, y + reach), ink)
+
+
+def save_marks(marks: Iterable[tuple[int, Mark]], folder: Path, *, follow: bool) -> Path | None:
+    """Masks as a file below `folder`; the same marks give the same bytes, and so the same job. None where none is.
+
+    `follow`: a zip of pictures, each named by the number of its frame, a hint for that frame. Otherwise one picture of
+    all that was painted, for every frame; the marks then have one size. Holds two marks.
+    """
+    marks = iter(marks)
+    if (first := next(marks, None)) is None:
+        return None
+    marks = chain([first], marks)
+    if follow:
+        data, name = _zip((f"{frame:08d}.png", _png(mark)) for frame, mark in marks), "marks.zip"
+    else:
+        data, name = _png(_together(mark for _, mark in marks)), "mark.png"
+    path = folder / hashlib.sha256(data).hexdigest()[:16] / name
+    write_bytes(path, data)
+    return path
+
+
+def _together(marks: Iterable[Mark]) -> Mark:
+    marks = iter(marks)
+    all_of_them = next(marks).copy()
+    for mark in marks:
+        all_of_them |= mark
+    return all_of_them
+
+
+def _png(mark: Mark) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(mark.view(np.uint8) * np.uint8(255)).save(file, "png")
+    return file.getvalue()
+
+
+def _zip(pictures: Iterable[tuple[str, bytes]]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as bundle:
+        for name, data in pictures:
+            bundle.writestr(zipfile.ZipInfo(name, _ALWAYS), data)
+    return file.getvalue()

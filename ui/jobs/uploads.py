@@ -1,0 +1,207 @@
+"""Files that come and go: uploads, kept and looked at where a hostile one can do no harm, and results, handed out."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from pydantic import ValidationError
+
+from pipelines.errors import BadInput, LongtakeError, NotAVideo
+from pipelines.jobs import events
+from pipelines.jobs.events import Event, Planned
+from pipelines.jobs.inputs import InputFile
+from pipelines.settings import AnimateSettings, Settings
+from pipelines.storage.atomic import atomic_write
+from pipelines.workers.inspect import Asked, FacesQuestion, PlanQuestion, StillQuestion
+from ui.i18n.texts import error_text
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 120.0
+_ROOT = Path(__file__).parents[2]
+
+
+class Refused(LongtakeError):
+    """What the inspection of a file ended with, told by another process."""
+
+    def __init__(self, event: events.Failed, path: Path) -> None:
+        # Visitors know their file's name; where it lies is the server's matter.
+        super().__init__(event.message.replace(str(path), path.name), event.hint)
+        self.code = event.code
+        self.exit_code = event.exit_code
+
+
+def keep(path: Path, jobs_dir: Path) -> Path:
+    """Keep an upload below `jobs_dir/uploads`, under its own name, as long as the jobs; returns where.
+
+    The page's cache is cleaned by age, also under a running job. A hard link costs nothing and survives that; where
+    there can be none (another disk) the file is copied. The same contents are kept once.
+    """
+    return _linked(path, jobs_dir.absolute() / "uploads" / InputFile.of(path).content[:16] / path.name)
+
+
+def hand_out(path: Path, cache: Path, key: str) -> str:
+    """The result at `path`, put where the page serves files from; returns where. Raises OSError where it is gone.
+
+    No part of the jobs' folder is ever served. The place is named after the job's `key`, which nobody guesses.
+    """
+    return str(_linked(path, cache / f"{key}-{path.stat().st_mtime_ns:x}" / path.name))
+
+
+def _linked(path: Path, target: Path) -> Path:
+    if target.exists():
+        target.touch()  # asked for again: as young as a new one to whoever tidies up
+        return target
+    with atomic_write(target) as part:
+        try:
+            part.hardlink_to(path)
+        except OSError:
+            shutil.copyfile(path, part)
+    return target
+
+
+def take_uploads_alone(file: gr.File) -> gr.File:
+    """`file`, refusing addresses: Gradio would fetch them from here, and nothing leaves this machine."""
+    into_cache = file.async_move_resource_to_block_cache
+
+    async def refuse_addresses(path: str | Path | None) -> str | None:
+        if "://" in str(path):
+            raise gr.Error(
+                error_text(BadInput(f"{path} is an address.", "Download it, then upload the file."))
+            )
+        return await into_cache(path)
+
+    file.async_move_resource_to_block_cache = refuse_addresses  # type: ignore[assignment, method-assign]
+    return file
+
+
+async def example_clip(jobs_dir: Path) -> Path:
+    """The example clip, drawn at the first call by a process of its own. Raises LongtakeError where that fails."""
+    path = jobs_dir.absolute() / "example" / EXAMPLE_NAME
+    if not path.exists():
+        await _draw("-o", str(path))
+    return path
+
+
+async def example_portrait(jobs_dir: Path) -> tuple[Path, Path]:
+    """The example's portrait and what it follows, drawn likewise."""
+    folder = jobs_dir.absolute() / "example"
+    paths = folder / PORTRAIT_NAME, folder / DRIVING_NAME
+    if not all(path.exists() for path in paths):
+        await _draw("--portrait", "-o", str(folder))
+    return paths
+
+
+async def _draw(*flags: str) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pipelines", "example", *flags),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
+    )
+    _, words = await process.communicate()
+    if process.returncode:
+        raise LongtakeError("The example could not be drawn.", words.decode(errors="replace").strip())
+
+
+async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, jobs_dir: Path) -> Planned:
+    """What `task` would do with its inputs and hold, found out by a process of its own with a time limit.
+
+    Raises Refused with what that process says, NotAVideo where it crashes or says nothing in time, LongtakeError
+    where it fails for a reason of its own.
+    """
+    asked = settings.model_dump(mode="json")
+    question = PlanQuestion(task=task, inputs=tuple(inputs), asked=asked, jobs_dir=jobs_dir.absolute())
+    told = await _ask(question)
+    assert isinstance(told, Planned)
+    return told
+
+
+async def still(path: Path, frame: int, cache: Path) -> Path:
+    """A frame of a video as a JPEG in the page's `cache`, made by a process of its own. Raises as `inspect_video`."""
+    picture = cache / "stills" / InputFile.of(path).content[:16] / f"{frame:08d}.jpg"
+    if not picture.exists():
+        await _ask(StillQuestion(path=path, frame=frame, picture=picture))
+    return picture
+
+
+async def faces_of(
+    source: Path, driving: Path, settings: AnimateSettings, cache: Path
+) -> tuple[Path, list[dict[str, Any]]]:
+    """Source and driving with the faces that an animation takes, as a JPEG in the page's `cache`; made likewise.
+
+    Besides, where each face is on it: the fields of `FacePlace`.
+    """
+    asked = settings.model_dump(mode="json")
+    known = "".join(
+        [*(InputFile.of(path).content for path in (source, driving)), repr(sorted(asked.items()))]
+    )
+    picture = cache / "faces" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
+    if not picture.exists():
+        await _ask(FacesQuestion(inputs=(source, driving), asked=asked, picture=picture))
+    return picture, json.loads(picture.with_suffix(".json").read_bytes())
+
+
+async def _ask(question: Asked) -> Event:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pipelines.workers.inspect"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=_ROOT,
+        start_new_session=True,
+    )
+    path = question.path if isinstance(question, StillQuestion) else question.inputs[0]
+    try:
+        told = process.communicate(question.model_dump_json().encode())
+        out, words = await asyncio.wait_for(told, LOOK_SECONDS)
+    except TimeoutError as error:
+        raise NotAVideo(
+            f"{path.name} could not be understood within {LOOK_SECONDS:.0f} s.", "Convert it and try again."
+        ) from error
+    finally:
+        # Also where the visitor left meanwhile.
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    log.info(
+        "looking at %s ended with %s: %s", path, process.returncode, words.decode(errors="replace").strip()
+    )
+    return _answer(out, path, process.returncode)
+
+
+def _answer(out: bytes, path: Path, code: int | None) -> Event:
+    for line in reversed(out.splitlines()):
+        match _parsed(line):
+            case events.Planned() | events.Preview() as told:
+                return told
+            case events.Failed() as failed:
+                raise Refused(failed, path)
+            case _:
+                continue
+    if code == LongtakeError.exit_code:
+        raise LongtakeError(f"{path.name} could not be looked at.", "The server's log says why.")
+    raise NotAVideo(
+        f"{path.name} could not be looked at: the process that tried ended with exit status {code}.",
+        "The file may be damaged. Convert it and try again.",
+    )
+
+
+def _parsed(line: bytes) -> Event | None:
+    try:
+        return events.parse(line)
+    except ValidationError:
+        return None
+
+
+EXAMPLE_NAME, PORTRAIT_NAME, DRIVING_NAME = (
+    f"longtake-{name}" for name in ("example.mp4", "portrait.png", "driving.mp4")
+)

@@ -1,0 +1,207 @@
+"""What a listener knows of a job: a pure fold of its events.
+
+`JobView.after(event)` is all there is; it may be called from the first event or from any later one on. A view holds
+at most 200 points of the curve, however long the video is.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.jobs import events
+from pipelines.jobs.events import Event, Outputs, Planned
+
+CURVE_POINTS = 200
+_WARNINGS = 5
+_LOG_LINES = 60
+
+
+class Status(BaseModel):
+    """A job in full, as the API tells it with every message. Sizes are bytes, times seconds."""
+
+    model_config = ConfigDict(frozen=True)
+    job: str = Field(default="", description="The job's id: the same question has the same id.")
+    key: str = Field(default="", description="Shows the job to whoever has it, besides those who started it.")
+    name: str = Field(default="", description="Name of the input.")
+    task: str = ""
+    state: Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"] = "queued"
+    position: int = Field(default=0, description="Jobs ahead while it is queued.")
+    starts_in_seconds: float | None = Field(default=None, description="Expected, while it is queued.")
+    started: float | None = Field(
+        default=None, description="When it was started last, seconds since the epoch."
+    )
+    stage: str = ""
+    frame: int | None = Field(default=None, description="The newest frame that was computed.")
+    done: int = Field(default=0, description="Frames of the stage that are done.")
+    total: int = Field(default=0, description="Frames of the stage.")
+    fps: float = Field(default=0.0, description="Frames per second, lately.")
+    eta_seconds: float | None = Field(default=None, description="Time left of the stage; null where unknown.")
+    host_bytes: int = Field(default=0, description="Host memory now, all processes together.")
+    host_peak_bytes: int = 0
+    host_predicted_bytes: int = 0
+    host_limit_bytes: int = Field(default=0, description="What the job may hold at most.")
+    device_bytes: int = 0
+    device_peak_bytes: int = 0
+    device_predicted_bytes: int = 0
+    device_limit_bytes: int = 0
+    engine: str = ""
+    preset: str = ""
+    reason: str = Field(default="", description="Why this plan, in a sentence.")
+    risk: Literal["", "low", "medium", "high", "cannot"] = ""
+    messages: tuple[str, ...] = Field(default=(), description="The newest warnings.")
+    outputs: tuple[str, ...] = Field(default=(), description="Names of the files of a finished job.")
+    code: str = Field(default="", description="What kind of error a failed job ended with.")
+    message: str = ""
+    hint: str = Field(default="", description="What to do about it.")
+
+
+@dataclass(frozen=True)
+class LiveCurve:
+    """A score over frames, thinned out evenly as it grows: at most `CURVE_POINTS` points, `gap` frames apart."""
+
+    points: tuple[tuple[int, float], ...] = ()
+    gap: int = 1
+
+    def add(self, frame: int, value: float) -> "LiveCurve":
+        """The curve with one more point; one that lies before the end takes the place of what was there."""
+        kept = self.points
+        while kept and kept[-1][0] >= frame:
+            kept = kept[:-1]
+        if kept and frame - kept[-1][0] < self.gap:
+            return replace(self, points=kept)
+        points = (*kept, (frame, round(value, 4)))
+        if len(points) <= CURVE_POINTS:
+            return replace(self, points=points)
+        thinned = points[::2]
+        return LiveCurve(
+            thinned, gap=max(self.gap + 1, (thinned[-1][0] - thinned[0][0]) // (len(thinned) - 1))
+        )
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job in the eyes of one listener."""
+
+    status: Status = field(default_factory=Status)
+    curve: LiveCurve = field(default_factory=LiveCurve)
+    planned: Planned | None = None
+    preview: events.Preview | None = None
+    segment: events.Segment | None = None
+    outputs: Outputs | None = None
+    log: tuple[tuple[float, str], ...] = ()
+    """What happened when: seconds since the epoch and a line, the newest last, at most `_LOG_LINES`."""
+    folder: str = ""
+    """Where the input lies on the server: left out of messages, for visitors know their file by its name."""
+
+    def after(self, event: Event) -> "JobView":
+        """The view after one more event."""
+        if (line := _line(event)) is not None:
+            return replace(self, log=(*self.log, (event.time, self.named(line)))[-_LOG_LINES:])._after(event)
+        return self._after(event)
+
+    def _after(self, event: Event) -> "JobView":
+        match event:
+            case events.Planned():
+                return replace(self.having(**_plan(event)), planned=event)
+            case events.Progress(value=value):
+                view = self.having(
+                    stage=event.stage,
+                    frame=event.frame,
+                    done=event.done,
+                    total=event.total,
+                    fps=round(event.frames_per_second, 1),
+                    eta_seconds=event.eta_seconds,
+                )
+                return view if value is None else replace(view, curve=self.curve.add(event.frame, value))
+            case events.Segment(curve=points):
+                # Means over the whole span take the place of the single values that ran ahead.
+                curve = self.curve
+                for frame, value in points:
+                    curve = curve.add(frame, value)
+                return replace(self, curve=curve, segment=event)
+            case events.Preview():
+                return replace(self, preview=event)
+            case events.Done(outputs=outputs):
+                names = tuple(path.name for path in outputs.paths())
+                # The last frames may have been too quick for an event of their own.
+                done = self.status.total
+                return replace(
+                    self.having(state="done", done=done, outputs=names, eta_seconds=None), outputs=outputs
+                )
+            case _:
+                return self.having(**_changes(event, self))
+
+    def having(self, **changes: object) -> "JobView":
+        """The view with these fields of its status changed: what only a server knows is told so."""
+        return replace(self, status=self.status.model_copy(update=changes))
+
+    def named(self, message: str) -> str:
+        """`message` with the input's name in place of its path."""
+        return message.replace(self.folder, "") if self.folder else message
+
+
+def _plan(event: Planned) -> dict[str, object]:
+    return {
+        "done": event.frames_kept,
+        "total": event.frames,
+        "engine": event.engine,
+        "preset": event.preset,
+        "reason": event.reason,
+        "risk": event.risk,
+        "host_predicted_bytes": event.predicted_host_bytes,
+        "host_limit_bytes": event.budget_host_bytes,
+        "device_predicted_bytes": event.predicted_device_bytes,
+        "device_limit_bytes": event.budget_device_bytes,
+    }
+
+
+def _changes(event: Event, view: JobView) -> dict[str, object]:
+    match event:
+        case events.Queued():
+            place = {"job": event.job, "name": event.name, "task": event.task}
+            return {**place, "state": "queued", "position": event.position}
+        case events.Started():
+            begun: dict[str, object] = {"position": 0, "starts_in_seconds": None, "started": event.time}
+            return {**begun, "job": event.job, "state": "running", "code": "", "message": "", "hint": ""}
+        case events.Memory():
+            return {
+                "host_bytes": event.host_bytes,
+                "host_peak_bytes": event.host_peak_bytes,
+                "device_bytes": event.device_bytes,
+                "device_peak_bytes": event.device_peak_bytes,
+            }
+        case events.Degraded() | events.Warned():
+            return {"messages": (*view.status.messages, view.named(event.message))[-_WARNINGS:]}
+        case events.Failed():
+            told = {"code": event.code, "message": view.named(event.message), "hint": event.hint}
+            return {**told, "state": "failed", "eta_seconds": None}
+        case events.Paused():
+            return {"state": "paused", "message": event.message, "eta_seconds": None}
+        case events.CancelledEvent():
+            return {"state": "cancelled", "eta_seconds": None}
+        case _:
+            return {}
+
+
+def _line(event: Event) -> str | None:
+    """An event as a line of the log; None for those that come many times a second."""
+    match event:
+        case events.Queued():
+            return f"queued, {event.position} ahead"
+        case events.Started():
+            return "started"
+        case events.Planned():
+            return f"planned: {event.preset_reason} {event.reason}"
+        case events.Segment():
+            return f"frames {event.start} to {event.stop - 1} are on disk"
+        case events.Degraded():
+            return f"frame {event.frame}: {event.rung} ({event.change}): {event.message}"
+        case events.Warned():
+            return f"{event.code}: {event.message}"
+        case events.Failed():
+            return f"failed: {event.message} {event.hint} [{event.code}]"
+        case events.Done() | events.Paused() | events.CancelledEvent():
+            return event.type
+        case _:
+            return None

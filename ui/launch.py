@@ -1,0 +1,194 @@
+"""Around a served page: answers for machines, a public link, and a stop that loses nothing."""
+
+import asyncio
+import base64
+import os
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import gradio as gr
+import httpx
+import psutil
+from gradio import networking, tunneling
+from gradio.exceptions import ChecksumMismatchError, ShareCertificateWriteError
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pipelines.errors import LongtakeError
+from pipelines.scheduler.queue import JobQueue
+from ui import theme
+from ui.page import I18N
+from ui.server import system_info
+from ui.server.metrics import CONTENT_TYPE
+from ui.server.passwords import Passwords
+from ui.server.policy import Policy
+from ui.server.visitors import GiveCookie
+
+QUEUE_SECONDS = 4.5
+"""For the frame at hand to be finished and its worker to leave."""
+PAGE_SECONDS = 2.5
+"""For requests that are being answered."""
+OTHERS_SECONDS = 0.5
+LAST_SECONDS = 9.0
+"""After this the process ends whatever it waits for: who sent SIGTERM often sends SIGKILL after ten."""
+
+
+class NoTunnel(LongtakeError):
+    """There is no public link to the page."""
+
+    code = "no_tunnel"
+
+
+def launch(
+    page: gr.Blocks,
+    policy: Policy,
+    users: Passwords | None,
+    address: Mapping[str, Any],
+    *,
+    is_stopping: Callable[[], bool],
+    metrics: Callable[[], str],
+) -> str:
+    """Serve `page` at `address` (Gradio's names) from now on; returns its URL. Raises OSError: the port is taken."""
+    _, url, _ = page.launch(
+        **address,
+        # Gradio awaits a coroutine function too, though its annotation does not say so.
+        auth=users.accepts if users else None,  # type: ignore[arg-type]
+        app_kwargs=additions(is_stopping=is_stopping, metrics=metrics, passwords=users),
+        max_file_size=int(policy.max_file_gb * 2**30),
+        share=False,
+        prevent_thread_lock=True,
+        quiet=True,
+        ssr_mode=False,
+        show_error=False,
+        enable_monitoring=False,
+        run_history=False,
+        footer_links=["api", "settings"],
+        theme=theme.theme(),
+        css_paths=theme.CSS_PATH,
+        head=theme.HEAD,
+        i18n=I18N,
+    )
+    return url
+
+
+# -- answers for machines ------------------------------------------------------------------------------------
+
+
+def additions(
+    *, is_stopping: Callable[[], bool], metrics: Callable[[], str], passwords: Passwords | None
+) -> dict[str, Any]:
+    """What the page's app is made with, as `app_kwargs` of `launch`: two routes, and what stands before all routes.
+
+    `/healthz` is open to all. `/metrics` asks for a password where users have one, by HTTP Basic, which Prometheus
+    can send; coming from this machine is no excuse, for behind a proxy everybody does. Routes given here come before
+    Gradio's own, so they win.
+    """
+    return {
+        "routes": _routes(is_stopping, metrics, passwords),
+        "middleware": [Middleware(GiveCookie), Middleware(TakeNoMore, is_stopping=is_stopping)],
+    }
+
+
+class TakeNoMore:
+    """ASGI middleware: while the server stops, nothing new is asked of it; who listens may go on."""
+
+    def __init__(self, app: ASGIApp, is_stopping: Callable[[], bool]) -> None:
+        self._app = app
+        self._is_stopping = is_stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 503."""
+        if scope["type"] == "http" and scope["method"] == "POST" and self._is_stopping():
+            refusal = PlainTextResponse("The server is stopping. Try again soon.", 503, {"Retry-After": "30"})
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+
+def _routes(
+    is_stopping: Callable[[], bool], metrics: Callable[[], str], passwords: Passwords | None
+) -> list[Route]:
+    version = system_info.version()
+
+    async def healthz(_: Request) -> Response:
+        stopping = is_stopping()
+        answer = {"status": "stopping" if stopping else "ok", "version": version}
+        return JSONResponse(answer, 503 if stopping else 200, {"Cache-Control": "no-store"})
+
+    async def measured(request: Request) -> Response:
+        if passwords and not await _may_enter(request, passwords):
+            return Response(
+                status_code=401, headers={"WWW-Authenticate": 'Basic realm="Longtake", charset="UTF-8"'}
+            )
+        text = await asyncio.to_thread(metrics)
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
+
+    return [Route("/healthz", healthz), Route("/metrics", measured)]
+
+
+async def _may_enter(request: Request, passwords: Passwords) -> bool:
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    try:
+        user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except ValueError:
+        return False
+    return scheme.lower() == "basic" and bool(colon) and await passwords.accepts(user, password)
+
+
+# -- a public link -------------------------------------------------------------------------------------------
+
+
+def open_tunnel(page: gr.Blocks) -> str:
+    """Open a tunnel to a page that is being served; returns its public address. May take half a minute.
+
+    Not `launch(share=True)`, which serves to everyone a page that loads its scripts from another host, keeps the
+    local address waiting meanwhile, and prints eight lines where there is no network. Raises NoTunnel.
+    """
+    try:
+        return networking.setup_tunnel(page.server_name, page.server_port, page.share_token, None, None)
+    except ChecksumMismatchError as error:
+        why = f"the tunnel program {tunneling.BINARY_PATH} is not the published one"
+        raise NoTunnel(f"No public link: {why}.", "Delete it and start again.") from error
+    except httpx.HTTPError as error:
+        why = f"the tunnel program could not be fetched ({error})"
+        hint = f"Put {tunneling.BINARY_URL} at {tunneling.BINARY_PATH}, executable."
+        raise NoTunnel(f"No public link: {why}.", hint) from error
+    except RuntimeError as error:
+        why = f"Gradio's tunnel service does not answer ({error.__cause__ or error})"
+        raise NoTunnel(f"No public link: {why}.", "Is there a network?") from error
+    except (OSError, ValueError, ShareCertificateWriteError) as error:
+        raise NoTunnel(
+            f"No public link: {str(error).splitlines()[0]}", "The page's own address works."
+        ) from error
+
+
+# -- a stop that loses nothing -------------------------------------------------------------------------------
+
+
+def stop(queue: JobQueue, page: gr.Blocks, *others: Callable[[], None]) -> None:
+    """End the queue, the page, the others, then every child; the process is gone after LAST_SECONDS at most.
+
+    The frame at hand is finished where it takes less than QUEUE_SECONDS; jobs that run or wait can be resumed. The
+    page answers meanwhile, so that `/healthz` can say that it is stopping.
+    """
+    last = threading.Timer(LAST_SECONDS, os._exit, (0,))
+    last.daemon = True
+    last.start()
+    _within(QUEUE_SECONDS, queue.close)
+    _within(PAGE_SECONDS, partial(page.close, verbose=False))
+    _within(OTHERS_SECONDS, lambda: [close() for close in others])
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        child.kill()
+    psutil.wait_procs(children, timeout=1)
+
+
+def _within(seconds: float, action: Callable[[], object]) -> None:
+    thread = threading.Thread(target=action, daemon=True)
+    thread.start()
+    thread.join(seconds)

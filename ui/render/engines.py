@@ -1,0 +1,114 @@
+"""What the page says of a task's engines: what each needs, what it has here, and which one will run. Pure functions."""
+
+from collections.abc import Sequence
+from html import escape
+
+from memory.devices import Device
+from pipelines.engines.availability import Availability
+from pipelines.errors import WeightsMissing
+from pipelines.jobs.events import Planned
+from pipelines.weights.catalog import Licence, Published
+from ui.i18n.texts import both, filled, spans
+from ui.server.system_info import size
+
+
+def engine_notes(
+    offers: Sequence[Availability], chosen: str, runs: str, plan: Planned | None, *, local: bool
+) -> str:
+    """A row for each engine; `runs` is the one that `chosen` stands for, and `plan` what it would do.
+
+    Commands are for whoever runs the server (`local`); other visitors are told whom to ask.
+    """
+    told = f'<p class="lt-quiet">{_auto(offers, runs)}</p>' if chosen == "auto" else ""
+    rows = "".join(_row(offer, offer.engine == runs, plan, local) for offer in offers)
+    return f'<section class="lt-engines">{told}<ul>{rows}</ul></section>'
+
+
+def consent(published: Published, *, local: bool) -> str:
+    """What has to be known before the first use of a model's weights."""
+    licence = published.licence
+    link = f'<a href="{escape(licence.address, quote=True)}" target="_blank" rel="noopener">{both("engine.read")}</a>'
+    said = filled("engine.consent", title=published.title, licence=licence.name)
+    rest = both("engine.commercial" if licence.commercial else "engine.non_commercial")
+    ask = "" if local else f" {both('engine.ask_owner')}"
+    return f'<section class="lt-consent" role="status"><p>{said} <b>{rest}</b> {link}{ask}</p></section>'
+
+
+def _auto(offers: Sequence[Availability], runs: str) -> str:
+    taken = next(offer for offer in offers if offer.engine == runs)
+    if taken.published:
+        return filled("engine.auto_network", title=taken.title)
+    against = [_against(offer) for offer in offers if offer.published]
+    return " ".join([both("engine.auto_builtin"), *against])
+
+
+def _against(offer: Availability) -> str:
+    """Why `auto` does not take a network."""
+    if isinstance(offer.error, WeightsMissing):
+        return filled("engine.auto_weights", title=offer.title)
+    if offer.error:
+        return filled("engine.auto_error", title=offer.title)
+    if not offer.fits:
+        return filled("engine.auto_card", title=offer.title)
+    return filled("engine.auto_licence", title=offer.title)
+
+
+def _title(offer: Availability) -> str:
+    return escape(offer.title) if offer.published else both("engine.builtin")
+
+
+def _row(offer: Availability, runs: bool, plan: Planned | None, local: bool) -> str:
+    facts = _needs(offer, offer.published, local) if offer.published else [("needs", both("engine.nothing"))]
+    if runs and plan:
+        device = f" + {size(plan.predicted_device_bytes)} GPU" if plan.predicted_device_bytes else ""
+        facts.append(("memory", f"{size(plan.predicted_host_bytes)}{device}"))
+        if plan.predicted_seconds is not None:
+            facts.append(("time", expected(plan.predicted_seconds)))
+    listed = "".join(f"<div><dt>{both(f'engine.{key}')}</dt><dd>{text}</dd></div>" for key, text in facts)
+    ready = offer.error is None and offer.accepted
+    badge = f' <span class="lt-runs">{both("engine.runs")}</span>' if runs and ready else ""
+    state = " data-runs" if runs else ""
+    return f"<li{state}><p><strong>{_title(offer)}</strong>{badge}</p><dl>{listed}</dl></li>"
+
+
+def _needs(offer: Availability, published: Published, local: bool) -> list[tuple[str, str]]:
+    return [
+        ("weights", _weights(offer, published, local)),
+        ("licence", _licence(published.licence, offer.accepted)),
+        ("device", _device(offer.device)),
+    ]
+
+
+def _weights(offer: Availability, published: Published, local: bool) -> str:
+    if offer.error is None:
+        return both("engine.there")
+    if not local:
+        return f"{both('engine.missing')} {both('engine.ask_owner_weights')}"
+    if not isinstance(offer.error, WeightsMissing):
+        return escape(str(offer.error))
+    command = f"<code>python -m pipelines weights {escape(published.model)} --fetch</code>"
+    gigabytes = f"{published.about_bytes / 1e9:.1f} GB"
+    return f"{both('engine.missing')} {command} {filled('engine.fetches', size=gigabytes)}"
+
+
+def _licence(licence: Licence, accepted: bool) -> str:
+    use = both("engine.commercial" if licence.commercial else "engine.non_commercial")
+    return f"{escape(licence.name)}. {use} {both('engine.accepted' if accepted else 'engine.not_accepted')}"
+
+
+def _device(device: Device | None) -> str:
+    return f"{escape(device.name)}, {size(device.total_bytes)}" if device else both("engine.cpu")
+
+
+def expected(seconds: float) -> str:
+    """A guess of a time, in words as rough as it is: `about 3 min`."""
+    if seconds < 90:
+        return spans(f"about {_few(seconds)} s", f"约 {_few(seconds)} 秒")
+    if seconds < 5400:
+        return spans(f"about {_few(seconds / 60)} min", f"约 {_few(seconds / 60)} 分钟")
+    return spans(f"about {_few(seconds / 3600)} h", f"约 {_few(seconds / 3600)} 小时")
+
+
+def _few(number: float) -> str:
+    """A number with the two digits that a guess has."""
+    return f"{number:.1f}".removesuffix(".0") if number < 9.95 else f"{float(f'{number:.2g}'):.0f}"

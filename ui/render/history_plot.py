@@ -1,0 +1,103 @@
+"""The last hour of the server as lines over time: an inline picture, without a library and without a script."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from memory.probe import GIB
+from ui.i18n.texts import both, filled
+from ui.i18n.words import LIVE
+from ui.server.monitor import Sample
+from ui.server.system_info import size
+
+POINTS = 360
+"""Of a line, at most."""
+
+_WINDOWS_MINUTES = (4, 10, 20, 30, 40, 60)
+_WIDTH, _HEIGHT = 1000, 200
+
+
+def last_hour(samples: Sequence[Sample]) -> str:
+    """The last hour as lines over time; a picture of at most 360 points a line, told in words for screen readers."""
+    title = f"<h3>{both('system.hour')}</h3>"
+    if len(samples) < 2:
+        return (
+            f'<section class="lt-tile">{title}<p class="lt-quiet">{both("system.hour_empty")}</p></section>'
+        )
+    now = samples[-1].seconds
+    age = (now - samples[0].seconds) / 60
+    minutes = next((window for window in _WINDOWS_MINUTES if age <= window), _WINDOWS_MINUTES[-1])
+    shown = [sample for sample in samples if now - sample.seconds <= 60 * minutes]
+    lines = {
+        "host": [sample.host_used_bytes for sample in shown],
+        "ours": [sample.ours_bytes for sample in shown],
+    }
+    if shown[-1].device_total_bytes:
+        lines["device"] = [sample.device_used_bytes for sample in shown]
+    top = _round_up(max(map(max, lines.values())))
+    across = [_WIDTH * (1 - (now - sample.seconds) / (60 * minutes)) for sample in shown]
+    drawn = "".join(_line(name, across, values, top) for name, values in lines.items())
+    grid = "".join(
+        f'<line x1="0" x2="{_WIDTH}" y1="{y}" y2="{y}"></line>' for y in (0, _HEIGHT // 2, _HEIGHT)
+    )
+    heights = "".join(f"<span>{_short(top * part)}</span>" for part in (1, 0.5)) + "<span>0</span>"
+    ago = [filled("system.minutes_ago", minutes=f"{minutes * part:g}") for part in (1, 0.5)]
+    return (
+        f'<section class="lt-tile lt-hour">{title}{_legend(lines)}<div class="lt-plane">'
+        f'<div class="lt-heights" aria-hidden="true">{heights}</div>'
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{_told(lines, minutes)}">{grid}{drawn}</svg></div>'
+        f'<p class="lt-axis"><span>{ago[0]}</span><span>{ago[1]}</span>'
+        f"<span>{both('system.just_now')}</span></p></section>"
+    )
+
+
+def _line(name: str, across: Sequence[float], values: Sequence[int], top: int) -> str:
+    """A line, and the area below it for the host's. Points are thinned to the highest of each group."""
+    group = math.ceil(len(values) / POINTS)
+    starts = range(0, len(values), group)
+    highest = [max(values[start : start + group]) for start in starts]
+    # The last of a group: the line ends at now.
+    xs = [across[min(start + group, len(across)) - 1] for start in starts]
+    points = " ".join(f"{x:.1f},{_HEIGHT * (1 - y / top):.1f}" for x, y in zip(xs, highest, strict=True))
+    area = (
+        f'<polygon points="{xs[0]:.1f},{_HEIGHT} {points} {xs[-1]:.1f},{_HEIGHT}"></polygon>'
+        if name == "host"
+        else ""
+    )
+    return f'{area}<polyline class="lt-line-{name}" points="{points}" vector-effect="non-scaling-stroke"></polyline>'
+
+
+def _legend(lines: Mapping[str, Sequence[int]]) -> str:
+    listed = "".join(
+        f'<li><svg viewBox="0 0 26 8" aria-hidden="true"><polyline class="lt-line-{name}" points="1,4 25,4"></polyline>'
+        f"</svg>{both(f'system.line.{name}')} <b>{size(values[-1])}</b></li>"
+        for name, values in lines.items()
+    )
+    return f'<ul class="lt-legend">{listed}</ul>'
+
+
+def _told(lines: Mapping[str, Sequence[int]], minutes: int) -> str:
+    """The picture in words, in both languages, for an attribute."""
+    told = []
+    for language, comma in enumerate((", ", "，")):
+        each = (
+            LIVE["system.hour_line"][language].format(
+                name=LIVE[f"system.line.{name}"][language], low=size(min(values)), high=size(max(values))
+            )
+            for name, values in lines.items()
+        )
+        told.append(LIVE["system.hour_told"][language].format(minutes=minutes, lines=comma.join(each)))
+    return escape(" / ".join(told))
+
+
+def _round_up(size_bytes: int) -> int:
+    """The next size whose half is a round number too: 1, 2, 4, 6, 8 times a power of ten, of MiB or GiB."""
+    unit = GIB if size_bytes > GIB else 2**20
+    power = 10 ** math.floor(math.log10(max(1.0, size_bytes / unit)))
+    steps = (step * power * unit for step in (1, 2, 4, 6, 8, 10))
+    return next(int(step) for step in steps if step >= size_bytes)
+
+
+def _short(size_bytes: float) -> str:
+    return f"{size_bytes / GIB:g} GiB" if size_bytes >= GIB else f"{size_bytes / 2**20:g} MiB"

@@ -1,0 +1,66 @@
+"""The list of jobs as HTML. Names come from outside and are escaped."""
+
+import time
+from collections.abc import Sequence
+from html import escape
+from typing import Protocol
+
+from ui.i18n.texts import both
+from ui.i18n.words import LIVE
+from ui.jobs.service import Entry
+from ui.render.job import GIB
+
+_GOES_ON = ("interrupted", "paused", "cancelled", "failed")
+
+
+class Removed(Protocol):
+    """A job that was removed to make room."""
+
+    @property
+    def time(self) -> float: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def freed_bytes(self) -> int: ...  # noqa: D102
+
+
+def no_jobs() -> str:
+    """The list before there is a job."""
+    return f'<section class="lt-card lt-quiet"><p>{both("jobs.none")}</p></section>'
+
+
+def jobs(entries: Sequence[Entry], removed: Sequence[Removed], *, named: bool) -> str:
+    """A row for each job, a link to it, and what was removed to make room, by name where all are `named`."""
+    said = _tidied(removed, named)
+    if not entries:
+        return no_jobs() + said
+    return f'<section class="lt-card lt-jobs"><ul>{"".join(map(_row, entries))}</ul></section>{said}'
+
+
+def _row(entry: Entry) -> str:
+    place = f" · {entry.position} {both('ahead')}" if entry.position else ""
+    action = both("jobs.resume" if entry.state in _GOES_ON else "jobs.open")
+    task = both(entry.task) if entry.task in LIVE else escape(entry.task)
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
+    return (
+        f'<li data-job="{escape(entry.job, quote=True)}" data-state="{entry.state}">'
+        f'<a href="?job={escape(entry.job, quote=True)}&amp;key={escape(entry.key, quote=True)}">'
+        f'<span class="lt-badge lt-badge-{entry.state}">{both(f"state.{entry.state}")}</span>'
+        f'<span class="lt-name">{escape(entry.name)}</span>'
+        f"<small>{task} · {when}{place}</small>"
+        f'<span class="lt-go">{action}</span></a></li>'
+    )
+
+
+def _tidied(removed: Sequence[Removed], named: bool) -> str:
+    if not removed:
+        return ""
+    if not named:  # names are those of other visitors' files
+        freed = sum(r.freed_bytes for r in removed) / GIB
+        words = f"{both('jobs.tidied')} {len(removed)} · {freed:.2f} GiB"
+        return f'<section class="lt-card lt-quiet"><p>{words}</p></section>'
+    rows = "".join(
+        f"<li>{time.strftime('%H:%M', time.localtime(r.time))} · {escape(r.name)} · {r.freed_bytes / GIB:.2f} GiB</li>"
+        for r in removed
+    )
+    return f'<section class="lt-card lt-quiet"><p>{both("jobs.tidied")}:</p><ul>{rows}</ul></section>'

@@ -1,0 +1,127 @@
+"""Pictures and films of a job as HTML. Paths are those of the page's cache; the browser fetches them from there."""
+
+import base64
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from ui.i18n.texts import both, label
+from ui.jobs.view import JobView
+
+_CHOOSE = (
+    "const field = document.querySelector('#animate-chosen input, #animate-chosen textarea');"
+    "field.value = '{field} {number}'; field.dispatchEvent(new Event('input', {{bubbles: true}}))"
+)
+"""Tells the tab which face was clicked."""
+_MOVE_BORDER = "this.parentNode.style.setProperty('--cut', this.value + '%')"
+
+
+def latest(view: JobView) -> str:
+    """The latest frame, inside the page: a picture a second over hours would fill the cache with files."""
+    if view.preview is None or (data := _read(view.preview.path)) is None:
+        return ""
+    source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+    number = f"{view.preview.frame:,}"
+    words = f"{label('latest')} {number}"
+    picture = (_before_and_after if view.status.task == "inpaint" else _whole)(source, words)
+    return f'<figure class="lt-latest">{picture}<figcaption>{both("latest")} · {number}</figcaption></figure>'
+
+
+def _whole(source: str, words: str) -> str:
+    return f'<img src="{source}" alt="{words}">'
+
+
+def _before_and_after(source: str, words: str) -> str:
+    """A picture whose left half is the frame before and whose right half is the frame after, with a slider."""
+    return (
+        f'<div class="lt-compare"><div><img src="{source}" alt="{words}"></div>'
+        f'<div><img src="{source}" alt=""></div><input type="range" min="0" max="100" value="50" '
+        f'aria-label="{label("compare")}" oninput="{_MOVE_BORDER}"></div>'
+    )
+
+
+def faces(path: str, places: Sequence[Mapping[str, Any]]) -> str:
+    """Source and driving beside each other, with the faces that are meant; `path` is where the browser fetches it.
+
+    `places` are the faces on it (`FacePlace`): where a side has several, a click chooses one.
+    """
+    sides = Counter(place["side"] for place in places)
+    buttons = "".join(_face_button(place) for place in places if sides[place["side"]] > 1)
+    key = "faces_choose" if buttons else "faces_meant"
+    return (
+        f'<figure class="lt-latest lt-faces"><div><img src="{address(path)}" alt="{label("faces_meant")}">{buttons}'
+        f"</div><figcaption>{both(key)}</figcaption></figure>"
+    )
+
+
+def _face_button(place: Mapping[str, Any]) -> str:
+    field = "face" if place["side"] == "source" else "driving_face"
+    number = int(place["number"])
+    style = ";".join(f"{name}:{100 * float(place[name]):.2f}%" for name in ("left", "top", "width", "height"))
+    return (
+        f'<button type="button" style="{style}" onclick="{_CHOOSE.format(field=field, number=number)}" '
+        f'aria-label="{label("face_number")} {number}"></button>'
+    )
+
+
+def posed(path: str) -> str:
+    """A portrait that was posed; a link to itself, to keep it."""
+    return (
+        f'<figure class="lt-latest"><a href="{address(path)}" download="posed.jpg">'
+        f'<img src="{address(path)}" alt="{label("pose.shown")}"></a>'
+        f"<figcaption>{both('pose.shown')}</figcaption></figure>"
+    )
+
+
+def segment(path: str, start: int, stop: int) -> str:
+    """The newest finished part of a video, as a player; `path` is where the browser may fetch it."""
+    return (
+        f'<figure class="lt-latest"><video src="{address(path)}" controls muted autoplay playsinline loop '
+        f'aria-label="{label("segment")}"></video>'
+        f"<figcaption>{both('segment')} · {start:,} – {stop - 1:,}</figcaption></figure>"
+    )
+
+
+def film(path: str) -> str:
+    """A finished video, as a player."""
+    return (
+        f'<section class="lt-card lt-film"><video src="{address(path)}" controls playsinline '
+        f'onerror="this.hidden=true" aria-label="{label("result")}"></video></section>'
+    )
+
+
+def pictures(paths: Sequence[str]) -> str:
+    """Pictures of a result, each a link to itself in full size: the chart, and frames named by their numbers."""
+    frames = [path for path in paths if "worst-" in Path(path).name]
+    charts = [path for path in paths if path not in frames]
+    shown = "".join(
+        f'<a class="lt-chart" href="{address(path)}" target="_blank"><img src="{address(path)}" '
+        f'alt="{label("chart")}"></a>'
+        for path in charts
+    )
+    return shown + (_worst(frames) if frames else "")
+
+
+def _worst(paths: Sequence[str]) -> str:
+    rows = "".join(
+        f'<a href="{address(path)}" target="_blank"><figure><img src="{address(path)}" loading="lazy" '
+        f'alt="{label("frame")} {number}"><figcaption>{both("frame")} {number}</figcaption></figure></a>'
+        for path in paths
+        for number in [f"{int(Path(path).stem.split('-')[-1]):,}"]
+    )
+    return f'<section class="lt-card lt-worst"><h3>{both("worst")}</h3><div>{rows}</div></section>'
+
+
+def address(path: str) -> str:
+    """Where the browser fetches a file that lies in the page's cache."""
+    return escape(quote(f"gradio_api/file={path}", safe="/="))
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

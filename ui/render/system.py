@@ -1,0 +1,250 @@
+"""What the server looks like: the hardware strip, the System tab, the doctor. Pure functions to HTML.
+
+Text that comes from outside (names of cards and processes, sentences of drivers) is escaped here.
+"""
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from memory.probe import GIB
+from pipelines.doctor import Finding
+from ui.i18n.texts import both, filled, label, spans
+from ui.i18n.words import LIVE
+from ui.render.history_plot import last_hour
+from ui.render.job import clock
+from ui.server.leak_check import sentence
+from ui.server.monitor import Sample
+from ui.server.policy import Policy
+from ui.server.system_info import BaselineNow, DeviceNow, ProcessesNow, System, size
+
+
+def hardware_strip(system: System, policy: Policy) -> str:
+    """One slim line: device, free memory, limit, disk, preset; a button opens the sentences behind it.
+
+    The sentences are a popover, for its being open is no attribute: a tick that renders the line anew would close
+    a `<details>` under the reader's eyes.
+    """
+    hardware, host = system.hardware, system.hardware.host
+    items = [_device_name(system), _free("strip.host", host.available_bytes, host.total_bytes)]
+    items += [_free("strip.device", device.free_bytes, device.total_bytes) for device in hardware.devices]
+    if policy.ram_limit_gb is not None:
+        items.append(f"<dt>{both('strip.limit')}</dt><dd>{size(int(policy.ram_limit_gb * GIB))}</dd>")
+    items.append(_free("strip.disk", system.disk.free_bytes, None))
+    why = (
+        '<button type="button" popovertarget="lt-why" class="lt-why">'
+        f"{escape(system.preset.vram)} · {both('strip.why')}</button>"
+    )
+    items.append(f"<dt>{both('strip.preset')}</dt><dd>{why}</dd>")
+    listed = "".join(f"<div>{item}</div>" for item in items)
+    sentences = "".join(f"<p>{text}</p>" for text in _reasons(system, policy))
+    return (
+        f'<section class="lt-hardware" aria-label="{label("strip.hardware")}"><dl>{listed}</dl>'
+        f'<div id="lt-why" popover>{sentences}</div></section>'
+    )
+
+
+def _device_name(system: System) -> str:
+    cores = system.hardware.cores
+    cpu = filled("strip.core" if cores == 1 else "strip.cores", cores=f"{cores}")
+    devices = system.hardware.devices
+    if not devices:
+        return f"<dt>{both('strip.no_gpu')}</dt><dd>{cpu}</dd>"
+    more = f" + {len(devices) - 1}" if len(devices) > 1 else ""
+    return f"<dt>{escape(devices[0].name)}{more}</dt><dd>{cpu}</dd>"
+
+
+def _free(key: str, free_bytes: int, total_bytes: int | None) -> str:
+    if total_bytes is None:
+        return f"<dt>{both(key)}</dt><dd>{filled('strip.free', free=size(free_bytes))}</dd>"
+    told = filled("strip.free_of", free=_number(free_bytes, total_bytes), total=size(total_bytes))
+    used = _percent(total_bytes - free_bytes, total_bytes)
+    return (
+        f'<dt>{both(key)}</dt><dd>{told}<i class="lt-sliver" aria-hidden="true">'
+        f'<i style="width:{used:.1f}%"></i></i></dd>'
+    )
+
+
+def _number(part_bytes: int, total_bytes: int) -> str:
+    """The part without its unit where the whole has the same."""
+    (part, unit), (_, whole_unit) = size(part_bytes).split(" "), size(total_bytes).split(" ")
+    return part if unit == whole_unit else f"{part} {unit}"
+
+
+def _reasons(system: System, policy: Policy) -> list[str]:
+    hardware, preset, device = system.hardware, system.preset, next(iter(system.hardware.devices), None)
+    told = []
+    if device is None:
+        told.append(filled("strip.no_device", reason=hardware.no_device_reason))
+        told.append(filled("strip.tier_cpu", host=preset.host))
+    else:
+        total = size(device.total_bytes)
+        told.append(filled("strip.tier_gpu", total=total, vram=preset.vram, host=preset.host))
+    host = hardware.host
+    if host.in_container:
+        limit, machine = size(host.total_bytes), size(host.machine_bytes)
+        told.append(filled("strip.container", limit=limit, machine=machine))
+    if policy.ram_limit_gb is not None:
+        told.append(filled("strip.limit_why", limit=size(int(policy.ram_limit_gb * GIB))))
+    return [*told, both("strip.rest")]
+
+
+def system_panel(system: System, samples: Sequence[Sample]) -> str:
+    """The whole System tab: bars, the last hour, processes, worker, baseline, counters."""
+    tiles = [_host(system), *map(_device, system.hardware.devices), _disk(system)]
+    more = [_processes(system.processes), _worker(system), _baseline(system.baseline), _counters(system)]
+    return (
+        f'<div class="lt-system"><div class="lt-tiles">{"".join(tiles)}</div>{last_hour(samples)}'
+        f'<div class="lt-tiles">{"".join(more)}</div></div>'
+    )
+
+
+def _host(system: System) -> str:
+    host, ours = system.hardware.host, system.processes.total_bytes
+    note = filled("system.in_container", machine=size(host.machine_bytes)) if host.in_container else ""
+    # Ours is proportional, the machine's is not: the two may differ by some pages.
+    others = max(0, host.used_bytes - ours)
+    return _tile(both("system.memory"), note, _bar("system.memory", host.total_bytes, ours, others))
+
+
+def _device(device: DeviceNow) -> str:
+    busy = device.utilisation_percent
+    note = "" if busy is None else filled("system.busy_device", percent=f"{busy}")
+    bar = _bar("strip.device", device.total_bytes, device.ours_bytes, device.others_bytes)
+    return _tile(f"GPU {device.index} · {escape(device.name)}", note, bar)
+
+
+def _disk(system: System) -> str:
+    disk = system.disk
+    note = f"<code>{escape(disk.folder)}</code>" if disk.folder else both("system.of_jobs")
+    bar = _bar("system.disk", disk.total_bytes, None, disk.total_bytes - disk.free_bytes)
+    return _tile(both("system.disk"), note, bar)
+
+
+def _tile(title: str, note: str, body: str) -> str:
+    small = f" <small>{note}</small>" if note else ""
+    return f'<section class="lt-tile"><h3>{title}{small}</h3>{body}</section>'
+
+
+def _bar(key: str, total: int, ours: int | None, others: int) -> str:
+    """A bar of what is held, and its numbers. `ours` is None where it is not told apart."""
+    used = others + (ours or 0)
+    told = [text.format(used=size(used), total=size(total)) for text in LIVE["system.used_of"]]
+    rows = [] if ours is None else [("ours", "system.ours", ours)]
+    rows.append(("others", "system.used" if ours is None else "system.others", others))
+    parts = "".join(
+        f'<i class="lt-{name}" style="width:{_percent(held, total):.2f}%"></i>' for name, _, held in rows
+    )
+    rows.append(("free", "system.free", max(0, total - used)))
+    return (
+        f'<div class="lt-bar lt-stack" role="meter" aria-label="{label(key)}" aria-valuemin="0" '
+        f'aria-valuemax="{total}" aria-valuenow="{min(used, total)}" aria-valuetext="{escape(" / ".join(told))}">'
+        f"{parts}</div>{_figures([(name, both(word), _big(size(held))) for name, word, held in rows])}"
+    )
+
+
+def _figures(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Named numbers: colour key ("none" has none), name, value; the last two are HTML."""
+    cells = (f'<div><dt class="lt-key-{key}">{name}</dt><dd>{value}</dd></div>' for key, name, value in rows)
+    return f'<dl class="lt-facts">{"".join(cells)}</dl>'
+
+
+def _big(text: str) -> str:
+    number, _, unit = text.partition(" ")
+    return f"{number} <small>{unit}</small>" if unit else number
+
+
+def _processes(processes: ProcessesNow) -> str:
+    rows = [("page", "page", processes.page_bytes), ("worker", "worker", processes.worker_bytes)]
+    if processes.other_bytes:
+        rows.append(("other", "other", processes.other_bytes))
+    total = max(1, processes.total_bytes)
+    parts = "".join(
+        f'<i class="lt-{name}" style="width:{_percent(held, total):.2f}%"></i>' for name, _, held in rows
+    )
+    figures = _figures([(name, both(f"system.{word}"), _big(size(held))) for name, word, held in rows])
+    each = "" if processes.each is None else _each(processes)
+    bar = f'<div class="lt-bar lt-stack" aria-hidden="true">{parts}</div>'
+    return _tile(both("system.processes"), size(processes.total_bytes), f"{bar}{figures}{each}")
+
+
+def _each(processes: ProcessesNow) -> str:
+    rows = "".join(
+        f'<li><span class="lt-name">{escape(process.name)}<small>{both(f"system.{process.role}")} · {process.pid}'
+        f"</small></span><span>{size(process.host_bytes)}</span></li>"
+        for process in processes.each or ()
+    )
+    return f'<ul class="lt-each">{rows}</ul>'
+
+
+def _worker(system: System) -> str:
+    worker, queue = system.worker, system.queue
+    state = filled(f"system.worker.{worker.state}", time=clock(worker.seconds))
+    rows = [
+        ("none", both("system.running"), f"{queue.running:,}"),
+        ("none", both("system.waiting"), f"{queue.waiting:,}"),
+    ]
+    if worker.state != "none":
+        engine = escape(worker.engine) or both("none")
+        rows += [
+            ("none", both("system.jobs_run"), f"{worker.jobs_run:,}"),
+            ("none", both("system.engine"), engine),
+        ]
+    dot = f'<i class="lt-lamp lt-lamp-{worker.state}" aria-hidden="true"></i>'
+    return _tile(both("system.worker"), "", f"<p>{dot}{state}</p>{_figures(rows)}")
+
+
+def _baseline(baseline: BaselineNow) -> str:
+    lamp = {None: "none", True: "warm", False: "bad"}[baseline.returned]
+    told = spans(*sentence(baseline))
+    return _tile(
+        both("system.baseline"), "", f'<p><i class="lt-lamp lt-lamp-{lamp}" aria-hidden="true"></i>{told}</p>'
+    )
+
+
+def _counters(system: System) -> str:
+    counters = system.counters
+    rows = [
+        ("none", both("system.frames_per_second"), f"{counters.frames_per_second:,.1f}"),
+        ("none", both("system.restarts"), f"{counters.restarts:,}"),
+        ("none", both("system.degradations"), f"{counters.degradations:,}"),
+        *(("none", _ending(ending), f"{count:,}") for ending, count in counters.finished.items() if count),
+    ]
+    return _tile(both("system.counters"), "", _figures(rows))
+
+
+def _ending(name: str) -> str:
+    return both(f"state.{name}") if f"state.{name}" in LIVE else escape(name)
+
+
+def doctor_text(findings: Sequence[Finding], *, private: bool = False) -> str:
+    """What the doctor found, with what to do about it. Paths are told with `private` alone."""
+    ill = sum(not finding.ok for finding in findings)
+    verdict = (
+        filled("system.doctor.ill", count=f"{ill}", all=f"{len(findings)}")
+        if ill
+        else both("system.doctor.well")
+    )
+    rows = "".join(_finding(finding, private) for finding in findings)
+    return _tile(
+        both("system.doctor"), "", f'<p role="status">{verdict}</p><ul class="lt-doctor">{rows}</ul>'
+    )
+
+
+def _finding(finding: Finding, private: bool) -> str:
+    lamp, word = ("warm", "ok") if finding.ok else ("bad", "look")
+    advice = f"<small>{escape(_public(finding.advice, private))}</small>" if finding.advice else ""
+    return (
+        f'<li><i class="lt-lamp lt-lamp-{lamp}" role="img" aria-label="{label(f"system.doctor.{word}")}"></i>'
+        f"<b>{escape(finding.what)}</b><span>{escape(_public(finding.found, private))} {advice}</span></li>"
+    )
+
+
+def _public(text: str, private: bool) -> str:
+    """`text` up to the first path in it, for a reader who is not to know where things lie."""
+    kept, *path = re.split(r"\S*[/\\]", text, maxsplit=1)
+    return text if private or not path else f"{kept.rstrip(' (')} …".lstrip()
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100 * min(1.0, max(0.0, part / whole)) if whole else 0.0

@@ -1,0 +1,1 @@
+"""The served page: visitors, limits, metrics and the machine's state."""

@@ -1,0 +1,120 @@
+"""The machine and our processes at one moment, and how they are told."""
+
+import math
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from memory.devices import Device
+from memory.meter import tree_bytes
+from memory.probe import Disk, Hardware, probe_disk, probe_hardware
+from presets.choose import tier
+from presets.tiers import own_tiers
+from ui.server import system_info
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The machine and our processes at one moment; `device_bytes` is what ours hold on all devices."""
+
+    hardware: Hardware
+    disk: Disk
+    processes: tuple[system_info.ProcessNow, ...]
+
+    def held(self, role: system_info.Role) -> int:
+        """Host bytes of our processes of one kind."""
+        return sum(process.host_bytes for process in self.processes if process.role == role)
+
+    @property
+    def device_bytes(self) -> int:
+        """What ours hold on all devices together."""
+        return sum(ours_on(device) for device in self.hardware.devices)
+
+
+def look_at(jobs_dir: Path, worker_pid: int | None) -> Snapshot:
+    """Probe the machine and everything below this process; about 4 ms and 3 ms for each process of ours.
+
+    Raises OSError where the disk cannot be asked.
+    """
+    page = os.getpid()
+    held = tree_bytes(page)
+    below = _tree(worker_pid) if worker_pid in held else set()
+    processes = tuple(
+        system_info.ProcessNow(
+            pid=pid,
+            name=_name(pid),
+            role="page" if pid == page else "worker" if pid in below else "other",
+            host_bytes=size,
+        )
+        for pid, size in held.items()
+    )
+    return Snapshot(probe_hardware(own_pids=held.keys()), probe_disk(jobs_dir), processes)
+
+
+def hardware_now(hardware: Hardware) -> system_info.HardwareNow:
+    """What was probed, as it is told."""
+    return system_info.HardwareNow(
+        host=system_info.HostNow.of(hardware.host),
+        devices=tuple(
+            system_info.DeviceNow(
+                kind=device.kind,
+                index=device.index,
+                name=device.name,
+                total_bytes=device.total_bytes,
+                free_bytes=device.free_bytes,
+                ours_bytes=ours_on(device),
+                others_bytes=device.others_bytes,
+                utilisation_percent=device.utilisation_percent,
+            )
+            for device in hardware.devices
+        ),
+        no_device_reason=hardware.no_device_reason,
+        cores=usable_cores(),
+    )
+
+
+def ours_on(device: Device) -> int:
+    """What our processes hold of a device, bytes."""
+    return max(0, device.total_bytes - device.free_bytes - device.others_bytes)
+
+
+def preset_now(hardware: Hardware) -> system_info.PresetNow:
+    """The tiers that a machine belongs to, by the table of the presets."""
+    table, device = own_tiers(), hardware.device()
+    vram = tier(table.vram, device.total_bytes if device else 0)
+    host = tier(table.host, hardware.host.total_bytes)
+    card = f"The first GPU belongs to the tier {vram}" if device else "Without a GPU the tier is none"
+    reason = f"{card}, the host to {host}; a video's size and length and the quality decide the rest."
+    return system_info.PresetNow(vram=vram, host=host, reason=reason)
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process may use: affinity and the container's quota (control groups, version 1 and 2)."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    group = root / "sys/fs/cgroup"
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        # No such file, or "max": no quota.
+        with suppress(OSError, ValueError):
+            quota, period = map(int, " ".join((group / name).read_text() for name in names).split())
+            if quota > 0:
+                cores = min(cores, math.ceil(quota / period))
+    return cores
+
+
+def _tree(pid: int | None) -> set[int]:
+    try:
+        root = psutil.Process(pid)
+        return {root.pid, *(child.pid for child in root.children(recursive=True))}
+    except psutil.Error:
+        return set()
+
+
+def _name(pid: int) -> str:
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return ""

@@ -1,0 +1,178 @@
+"""The server as it is now, in full: what the API tells of it and what the page and the metrics are made from.
+
+Models only. All sizes are bytes, all times seconds.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from memory.probe import GIB, Host
+
+Role = Literal["page", "worker", "other"]
+
+
+class _Told(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class HostNow(_Told):
+    """Host memory."""
+
+    total_bytes: int = Field(description="The machine's or the container's, whichever is smaller.")
+    available_bytes: int
+    used_bytes: int = Field(description="By everyone.")
+    machine_bytes: int
+    in_container: bool = False
+
+    @classmethod
+    def of(cls, host: Host) -> "HostNow":
+        """What was probed, and what of it is used."""
+        used = max(0, host.total_bytes - host.available_bytes)
+        return cls(
+            total_bytes=host.total_bytes,
+            available_bytes=host.available_bytes,
+            used_bytes=used,
+            machine_bytes=host.machine_bytes,
+            in_container=host.in_container,
+        )
+
+
+class DeviceNow(_Told):
+    """One accelerator."""
+
+    kind: Literal["cuda", "mps"]
+    index: int
+    name: str
+    total_bytes: int
+    free_bytes: int
+    ours_bytes: int
+    others_bytes: int = Field(description="What other people's processes hold.")
+    utilisation_percent: int | None = None
+
+
+class HardwareNow(_Told):
+    """The machine, as far as the container shows it."""
+
+    host: HostNow
+    devices: tuple[DeviceNow, ...] = ()
+    no_device_reason: str = Field(default="", description="Why there is no device, in a sentence.")
+    cores: int = Field(default=1, description="Cores that this process may use.")
+
+
+class PresetNow(_Told):
+    """The tiers that this machine belongs to; a video's size and length decide the rest."""
+
+    vram: str
+    host: str
+    reason: str
+
+
+class DiskNow(_Told):
+    """The disk that holds the jobs. `folder` is told to the person at this machine only."""
+
+    total_bytes: int
+    free_bytes: int
+    folder: str | None = None
+
+
+class ProcessNow(_Told):
+    """One process of ours; told to the person at this machine only."""
+
+    pid: int
+    name: str
+    role: Role
+    host_bytes: int
+
+
+class ProcessesNow(_Told):
+    """What our processes hold on the host: proportional set size where the system tells it, else resident."""
+
+    page_bytes: int
+    worker_bytes: int = Field(default=0, description="The worker and everything that it started.")
+    other_bytes: int = Field(default=0, description="Helpers of the page: looking at uploads.")
+    each: tuple[ProcessNow, ...] | None = None
+
+    @property
+    def total_bytes(self) -> int:
+        """All together."""
+        return self.page_bytes + self.worker_bytes + self.other_bytes
+
+
+class WorkerNow(_Told):
+    """The worker process."""
+
+    state: Literal["none", "warm", "busy"]
+    engine: str = ""
+    jobs_run: int = 0
+    seconds: float = Field(default=0.0, description="How long it has been so, as of the newest sample.")
+    pid: int | None = Field(default=None, description="Told to the person at this machine only.")
+
+
+class QueueNow(_Told):
+    """How many jobs run and wait."""
+
+    running: int
+    waiting: int
+
+
+class CountersNow(_Told):
+    """Counted since the server started; `frames_per_second` is of late."""
+
+    frames_per_second: float = 0.0
+    restarts: int = Field(default=0, description="Workers that died and were replaced.")
+    degradations: int = Field(default=0, description="Times that a job went on with less memory.")
+    finished: Mapping[str, int] = Field(default_factory=dict, description="Jobs, by how they ended.")
+
+
+class BaselineNow(_Told):
+    """What was held before the first job and what is held when idle after jobs. None where not known.
+
+    The page is compared with itself before the first job, a warm worker with itself after its first job.
+    """
+
+    returned: bool | None = Field(default=None, description="Whether memory came back; null: not known yet.")
+    page_before_bytes: int | None = None
+    page_after_bytes: int | None = None
+    worker_first_bytes: int | None = None
+    worker_after_bytes: int | None = None
+    worker_first_device_bytes: int | None = None
+    worker_after_device_bytes: int | None = None
+    worker_jobs: int = Field(default=0, description="Jobs that lie between the worker's two readings.")
+    sentence: str = ""
+
+
+class System(_Told):
+    """The server as it is now. Sizes are bytes, times seconds."""
+
+    version: str
+    hardware: HardwareNow
+    preset: PresetNow
+    disk: DiskNow
+    processes: ProcessesNow
+    worker: WorkerNow
+    queue: QueueNow
+    counters: CountersNow
+    baseline: BaselineNow
+
+
+def size(size_bytes: int) -> str:
+    """Bytes for people: `1.50 GiB`, `12.3 GiB`, `640 MiB`."""
+    gib = size_bytes / GIB
+    if abs(gib) >= 10:
+        return f"{gib:.1f} GiB"
+    return f"{gib:.2f} GiB" if abs(gib) >= 0.995 else f"{size_bytes / 2**20:.0f} MiB"
+
+
+@cache
+def version() -> str:
+    """The program's version, as `pyproject.toml` states it."""
+    try:
+        text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+        return str(tomllib.loads(text)["project"]["version"])
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return "unknown"

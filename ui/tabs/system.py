@@ -1,0 +1,89 @@
+"""The tab *System*: what the machine has, what we hold of it, and a look at everything a run depends on."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import gradio as gr
+from pydantic import TypeAdapter, ValidationError
+
+from pipelines.doctor import Finding
+from pipelines.errors import BadInput, LongtakeError
+from ui.components.run_view import PRIVATE, shown
+from ui.jobs.service import JobService
+from ui.render import system
+from ui.server.monitor import PERIOD_SECONDS, Monitor
+from ui.tabs.jobs import watch_while_open
+
+_ROOT = Path(__file__).parents[2]
+_FINDINGS = TypeAdapter(list[Finding])
+
+
+class SystemTab:
+    """Lays out the tab where it is made. On a page with many visitors nobody may free the worker or ask for paths."""
+
+    def __init__(self, desk: JobService, monitor: Monitor, texts: gr.I18n) -> None:
+        self._desk = desk
+        self._monitor = monitor
+        self._panel = gr.HTML(elem_id="system")
+        with gr.Row(elem_classes="lt-actions"):
+            free = gr.Button(
+                texts("longtake_free"), size="sm", scale=0, min_width=160, visible=desk.policy.local
+            )
+            look = gr.Button(
+                texts("longtake_doctor"), size="sm", scale=0, min_width=160, visible=desk.policy.local
+            )
+        findings = gr.HTML(elem_id="doctor")
+        self._timer = gr.Timer(PERIOD_SECONDS, active=False)
+        self._timer.tick(self._refresh, None, [self._panel], **PRIVATE, queue=False)
+        free.click(self._free, None, [self._panel], **PRIVATE, queue=False)
+        look.click(self._examine, None, [findings], **PRIVATE, concurrency_limit=1)
+
+    def show_on(self, tab: gr.Tab, *others: gr.Tab) -> None:
+        """Be kept fresh while `tab` is looked at, and no longer when one of the `others` is."""
+        tab.select(self._refresh, None, [self._panel], **PRIVATE, queue=False)
+        watch_while_open(self._timer, tab, *others)
+
+    def _refresh(self) -> str:
+        monitor = self._monitor
+        return system.system_panel(monitor.system(private=self._desk.policy.local), monitor.samples())
+
+    def _free(self) -> str:
+        try:
+            if not self._desk.policy.local:
+                raise BadInput(
+                    "Only whoever runs this server may free its worker.", "It is let go when idle."
+                )
+            self._desk.queue.free_worker()
+        except LongtakeError as error:
+            raise shown(error) from error
+        return self._refresh()
+
+    async def _examine(self) -> str:
+        if not self._desk.policy.local:
+            raise shown(BadInput("Only whoever runs this server may look at everything.", ""))
+        process = await asyncio.create_subprocess_exec(
+            *(
+                sys.executable,
+                "-m",
+                "pipelines",
+                "doctor",
+                "--json",
+                "--jobs-dir",
+                str(self._desk.queue.jobs_dir),
+            ),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            cwd=_ROOT,
+        )
+        out, _ = await process.communicate()
+        try:
+            return system.doctor_text(
+                _FINDINGS.validate_python([json.loads(line) for line in out.splitlines()])
+            )
+        except (ValidationError, json.JSONDecodeError) as error:
+            raise shown(
+                LongtakeError("The look at the system failed.", "Run `python -m pipelines doctor`.")
+            ) from error

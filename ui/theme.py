@@ -1,0 +1,64 @@
+"""How the page looks: a calm theme, light and dark; fonts come with Gradio or with the system, never from outside."""
+
+from pathlib import Path
+
+import gradio as gr
+
+from ui.components import pad
+
+CSS_PATH = Path(__file__).with_name("page.css")
+
+HEAD = """
+<meta name="color-scheme" content="light dark">
+<script>document.documentElement.lang = navigator.language || navigator.languages[0] || "en";
+document.addEventListener("click", (event) => {
+  const link = event.target.closest(".lt-jobs a"), wanted = document.querySelector("#wanted textarea, #wanted input");
+  if (!link || !wanted || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  history.replaceState(null, "", link.getAttribute("href"));
+  wanted.value = link.getAttribute("href") + "&at=" + Date.now();
+  wanted.dispatchEvent(new Event("input", { bubbles: true }));
+});
+</script>
+"""
+HEAD += f"<script>{pad.SCRIPT}</script>\n"
+"""The page's language, by the rule that Gradio uses for its own texts; the style sheet shows texts by it."""
+
+
+def theme() -> gr.themes.Base:
+    """Slate and one teal; no shadows, thin lines."""
+    return gr.themes.Base(
+        primary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.slate,
+        radius_size=gr.themes.sizes.radius_lg,
+        font=(gr.themes.LocalFont("IBM Plex Sans"), gr.themes.Font("sans-serif")),
+        font_mono=(gr.themes.LocalFont("IBM Plex Mono"), gr.themes.Font("monospace")),
+    ).set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_width="1px",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_shadow="none",
+        block_label_background_fill="white",
+        block_label_background_fill_dark="*neutral_900",
+        block_label_text_color="*neutral_500",
+        block_label_text_color_dark="*neutral_400",
+        block_title_text_weight="500",
+        input_background_fill="*neutral_50",
+        input_background_fill_dark="*neutral_950",
+        input_border_width="1px",
+        input_border_color="*neutral_200",
+        input_border_color_dark="*neutral_800",
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover_dark="*primary_800",
+        body_text_color_subdued="*neutral_500",
+        body_text_color_subdued_dark="*neutral_400",
+        block_info_text_color="*neutral_500",
+        block_info_text_color_dark="*neutral_400",
+        button_primary_text_color="white",
+    )

@@ -152,8 +152,7 @@ def _outcome(event: Event) -> Outputs:
     error: LongtakeError
     match event:
         case events.Failed():
-            error = LongtakeError(event.message, event.hint)
-            error.code, error.exit_code = event.code, event.exit_code
+            error = event.to_error()
         case events.Paused():
             error = Cancelled(f"Paused. {event.message}".strip(), f"`resume {event.job}` goes on.")
         case _:

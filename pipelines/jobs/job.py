@@ -16,7 +16,6 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.errors import BadInput, InputChanged, NoSuchJob
@@ -26,7 +25,7 @@ from pipelines.jobs.journal import Journal
 from pipelines.jobs.lock import is_locked, lock
 from pipelines.settings import MODELS, Settings
 from pipelines.spans import Span
-from pipelines.storage.atomic import write_bytes
+from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
@@ -240,7 +239,10 @@ class Job:
     # -- finished work ---------------------------------------------------------------------------------------
 
     def finished(self, folder: str, suffix: str, grid: list[Span]) -> set[Span]:
-        """The spans of `grid` that are complete below `folder`; anything else there is left from a kill and removed."""
+        """The spans of `grid` that are complete below `folder`.
+
+        Removes everything else there, except part files that a living process is writing.
+        """
         kept: set[Span] = set()
         wanted = set(grid)
         (self.folder / folder).mkdir(parents=True, exist_ok=True)
@@ -248,8 +250,8 @@ class Job:
             span = Span.from_name(path.name.removesuffix(suffix)) if path.name.endswith(suffix) else None
             if span in wanted:
                 kept.add(span)
-            else:
-                path.unlink()
+            elif not is_being_written(path):
+                path.unlink(missing_ok=True)
         return kept
 
     def count_finished(self) -> int:
@@ -284,11 +286,7 @@ def _is_held(queued: events.Queued, held_here: bool | None) -> bool:
         return held_here
     if queued.queue_pid is None:
         return True
-    try:
-        # A process that is younger than the event only has the same number.
-        return psutil.Process(queued.queue_pid).create_time() <= queued.time
-    except psutil.Error:
-        return False
+    return is_alive(queued.queue_pid, since=queued.time)
 
 
 @contextmanager

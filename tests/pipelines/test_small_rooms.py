@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from memory.probe import GIB, Device, Hardware, Host
 from pipelines.doctor import examine
-from pipelines.errors import BadInput, NotEnoughMemory
+from pipelines.errors import BadInput, LongtakeError, NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.runtime.progress import Throughput
 from pipelines.storage.atomic import atomic_write
@@ -120,3 +120,24 @@ def test_the_doctor_gives_advice_where_something_is_wrong(
     for what in ("host", "ffmpeg", "weights", "disk"):
         assert not found[what].ok and found[what].advice, what
     assert found["gpu"].found == "No NVIDIA driver answers."
+
+
+def test_a_failure_becomes_the_error_that_it_was() -> None:
+    known = NotEnoughMemory("8 GiB are not there.", "Close other programs.")
+    back = events.parse(events.Failed.of("a", known).model_dump_json())
+    assert isinstance(back, events.Failed)
+    error = back.to_error()
+    assert type(error) is NotEnoughMemory
+    assert (error.code, error.exit_code, error.message, error.hint) == (
+        "not_enough_memory",
+        3,
+        "8 GiB are not there.",
+        "Close other programs.",
+    )
+    newer = events.Failed(job="a", code="of_a_newer_version", message="x", exit_code=7).to_error()
+    assert type(newer) is LongtakeError and (newer.code, newer.exit_code) == ("of_a_newer_version", 7)
+
+
+def test_a_visitors_file_is_named_without_its_folder() -> None:
+    failed = events.Failed(job="a", code="not_a_video", message="/srv/jobs/clip.mp4 is no video.")
+    assert failed.to_error(Path("/srv/jobs/clip.mp4")).message == "clip.mp4 is no video."

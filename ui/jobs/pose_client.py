@@ -13,7 +13,6 @@ from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.jobs import events
 from pipelines.workers.pose import PoseQuestion
 from pipelines.workers.process import worker_environment
-from ui.jobs.uploads import Refused
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,8 @@ class PosingProcess:
     async def ask(self, question: PoseQuestion) -> Path:
         """The picture that was asked for.
 
-        Raises QueueFull, Refused, NotEnoughMemory where the process was killed, LongtakeError where it failed.
+        Raises QueueFull, the error that the process reports, NotEnoughMemory where it was killed, LongtakeError where
+        it failed.
         """
         if self._waiting >= MOST_WAITING:
             raise QueueFull(f"{self._waiting} poses wait to be drawn.", "Try again in a minute.")
@@ -66,7 +66,7 @@ class PosingProcess:
             case events.Preview():
                 return told.path
             case events.Failed():
-                raise Refused(told, question.source)
+                raise told.to_error(question.source)
         raise LongtakeError("The portrait could not be posed.", "The server's log says why.")
 
     async def _started(self) -> asyncio.subprocess.Process:

@@ -28,16 +28,6 @@ LOOK_SECONDS = 120.0
 _ROOT = Path(__file__).parents[2]
 
 
-class Refused(LongtakeError):
-    """What the inspection of a file ended with, told by another process."""
-
-    def __init__(self, event: events.Failed, path: Path) -> None:
-        # Visitors know their file's name; where it lies is the server's matter.
-        super().__init__(event.message.replace(str(path), path.name), event.hint)
-        self.code = event.code
-        self.exit_code = event.exit_code
-
-
 def keep(path: Path, jobs_dir: Path) -> Path:
     """Keep an upload below `jobs_dir/uploads`, under its own name, as long as the jobs; returns where.
 
@@ -115,7 +105,7 @@ async def _draw(*flags: str) -> None:
 async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, jobs_dir: Path) -> Planned:
     """What `task` would do with its inputs and hold, found out by a process of its own with a time limit.
 
-    Raises Refused with what that process says, NotAVideo where it crashes or says nothing in time, LongtakeError
+    Raises the error that this process reports, NotAVideo where it crashes or says nothing in time, LongtakeError
     where it fails for a reason of its own.
     """
     asked = settings.model_dump(mode="json")
@@ -184,7 +174,7 @@ def _answer(out: bytes, path: Path, code: int | None) -> Event:
             case events.Planned() | events.Preview() as told:
                 return told
             case events.Failed() as failed:
-                raise Refused(failed, path)
+                raise failed.to_error(path)
             case _:
                 continue
     if code == LongtakeError.exit_code:

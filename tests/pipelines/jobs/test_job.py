@@ -235,6 +235,24 @@ def test_only_whole_spans_of_the_grid_are_kept(tmp_path: Path, clip: Path) -> No
     assert [p.name for p in folder.iterdir()] == ["00000000-00000010.npy"]
 
 
+def test_the_part_files_of_living_processes_are_kept(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    folder = job.folder / "segments"
+    folder.mkdir(parents=True)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as living:
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        kept = {f"part-{pid}-1-00000010-00000020.npy" for pid in (living.pid, os.getpid())}
+        killed = f"part-{dead.pid}-1-00000010-00000020.npy"
+        # Its writer is gone, and another process has its number.
+        reused = f"part-{living.pid}-2-00000010-00000020.npy"
+        for name in (*kept, killed, reused):
+            (folder / name).touch()
+        os.utime(folder / reused, (0, 0))
+        assert job.finished("segments", ".npy", split(Span(0, 20), 10)) == set()
+        assert {p.name for p in folder.iterdir()} == kept
+
+
 def test_a_result_whose_files_are_gone_is_none(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     report = job.folder / "report.json"

@@ -22,7 +22,7 @@ from pipelines.errors import BadInput, InputChanged, NoSuchJob
 from pipelines.jobs import events
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.journal import Journal
-from pipelines.jobs.lock import is_locked, lock
+from pipelines.jobs.lock import GATE, is_locked, lock
 from pipelines.settings import MODELS, Settings
 from pipelines.spans import Span
 from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
@@ -30,7 +30,7 @@ from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
 
-_KEPT = ("job.json", "lock", "visitors")
+_KEPT = ("job.json", "lock", GATE, "visitors")
 """What is left of a job whose work is forgotten; `visitors` is the page's list of who may see it."""
 _ASKING_TRIES, _ASKING_SECONDS = 100, 0.01
 

@@ -28,7 +28,7 @@ def disk_bytes(paths: Iterable[Path], *, freed: bool = False) -> int:
     `freed`: only what goes when all of them go, so nothing that has another name elsewhere. Holds a number for each
     file with several names.
     """
-    blocks = 0
+    used = 0
     seen: dict[tuple[int, int], int] = {}
     for found in _walk(paths):
         if found.st_nlink > 1 and not stat.S_ISDIR(found.st_mode):
@@ -36,8 +36,8 @@ def disk_bytes(paths: Iterable[Path], *, freed: bool = False) -> int:
             seen[inode] = seen.get(inode, 0) + 1
             if seen[inode] != (found.st_nlink if freed else 1):
                 continue
-        blocks += found.st_blocks
-    return blocks * _BLOCK_BYTES
+        used += _used_bytes(found)
+    return used
 
 
 def bin_job(job: Job) -> Path:
@@ -180,6 +180,12 @@ def _children(folder: Path) -> list[Path]:
     with suppress(FileNotFoundError, NotADirectoryError):
         return sorted(folder.iterdir())
     return []
+
+
+def _used_bytes(found: os.stat_result) -> int:
+    # Windows does not say how many blocks a file takes.
+    blocks: int | None = getattr(found, "st_blocks", None)
+    return found.st_size if blocks is None else blocks * _BLOCK_BYTES
 
 
 def _inode(found: os.stat_result) -> tuple[int, int]:

@@ -25,7 +25,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     part = path.with_name(f"part-{os.getpid()}-{threading.get_ident()}-{path.name}")
     try:
         yield part
-        with part.open("rb") as file:
+        # Windows flushes only what is open for writing; elsewhere the part may be a link to a read-only file.
+        with part.open("r+b" if os.name == "nt" else "rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
     finally:

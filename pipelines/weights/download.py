@@ -4,7 +4,6 @@ Until then it is called `NAME.part`; `NAME.part.tag` says which version of the f
 """
 
 import errno
-import fcntl
 import hashlib
 import http.client
 import os
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
+
+from filelock import lock_descriptor
 
 from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk, WeightsBroken, WeightsMissing
 
@@ -82,12 +83,10 @@ def download(wanted: Wanted, target: Path, tell: Tell) -> str:
 
 
 def _claim(file: BinaryIO, target: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not lock_descriptor(file.fileno(), blocking=False):
         raise LongtakeError(
             f"Another process is fetching {target.name} into {target.parent}.", "Wait until it has ended."
-        ) from error
+        )
 
 
 def _receive(wanted: Wanted, file: BinaryIO, part: Path, tell: Tell) -> None:

@@ -1,6 +1,5 @@
 """A pipeline without pixels: items are numbers, files are text, memory ends where a test says so; a tiny Q-Align."""
 
-import fcntl
 import importlib.util
 import json
 import os
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -203,8 +203,7 @@ def liveportrait_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory)
     """A folder of stand-in weights in LivePortrait's published layout; made once for all processes of the tests."""
     root = tmp_path_factory.getbasetemp()
     folder = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "liveportrait-weights"
-    with folder.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
             part = folder.with_suffix(".part")
             write_liveportrait_weights(part / "liveportrait", shared / "parity")

@@ -8,7 +8,6 @@ A frame depends on frames within `HALO` of it, and on nothing else: not on where
 threads. Anchors and key frames lie on grids that start at frame 0.
 """
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import cv2
 import numpy as np
 
 from memory.plan import Load
+from memory.probe import schedulable_cores
 from pipelines.inpainting.flow.blending import Mean, Seam
 from pipelines.inpainting.flow.confidence import smooth
 from pipelines.inpainting.flow.frame_cache import KEY_EVERY, MARGIN, FrameCache
@@ -56,7 +56,7 @@ class FlowFill:
     def __init__(self, quality: str = "balanced", workers: int | None = None) -> None:
         self._quality = quality
         self._effort = EFFORTS[quality]
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or schedulable_cores()
 
     @property
     def load(self) -> Load:

@@ -270,7 +270,7 @@ def test_forget_work_leaves_the_question_alone(tmp_path: Path, clip: Path) -> No
     (job.folder / "visitors").touch()
     (job.folder / "state").symlink_to(clip.parent)
     job.forget_work()
-    assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock", "visitors"}
+    assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock", "lock-gate", "visitors"}
     assert clip.exists()
 
 

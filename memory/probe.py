@@ -15,8 +15,7 @@ import psutil
 
 from memory.container import find_limits
 from memory.devices import Device, find_devices
-
-GIB = 1 << 30
+from memory.units import GIB
 
 __all__ = [
     "GIB",

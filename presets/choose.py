@@ -10,7 +10,8 @@ from typing import get_args
 
 from pydantic import BaseModel
 
-from memory.probe import GIB, Device, Hardware
+from memory.probe import Device, Hardware
+from memory.units import GIB
 from presets.tiers import InpaintTask, Length, NetworkTask, Quality, Tiers, VramTier, own_tiers
 
 Value = int | str

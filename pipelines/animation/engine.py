@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipelines.animation.inputs import PortraitInputs
-from pipelines.stages import Pixels, RunContext, Stage
-
-Size = tuple[int, int]
-"""Width and height."""
+from pipelines.stages import RunContext, Stage
+from pipelines.vision.types import Pixels, Size
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,12 +11,13 @@ from pipelines.animation.motion.templates import read_template
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
-from pipelines.stages import Pixels, RunContext
+from pipelines.stages import RunContext
 from pipelines.video.images import SUFFIXES, iter_images, probe_picture
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
 from pipelines.video.reader import Frame, choose_decoder, read_frames
 from pipelines.video.timeline import constant
+from pipelines.vision.types import Pixels
 
 Kind = Literal["picture", "video", "template"]
 

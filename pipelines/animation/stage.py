@@ -11,12 +11,13 @@ from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.inputs import inputs_of, settings_of
 from pipelines.animation.side_by_side import beside, panels
 from pipelines.spans import Span
-from pipelines.stages import Pixels, RunContext, Sink
+from pipelines.stages import RunContext, Sink
 from pipelines.storage.atomic import atomic_write, write_bytes
 from pipelines.storage.frame_export import FrameFolder
 from pipelines.video.encodings import encoding
 from pipelines.video.images import iter_images, probe_picture
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels
 
 FIGURES, MOMENTS = "state/figures", "state/moments"
 PICTURE_SUFFIX = ".png"

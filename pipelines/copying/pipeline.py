@@ -16,18 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.errors import LongtakeError
 from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span
-from pipelines.stages import FrameByFrame, OneFile, Pixels, RunContext
+from pipelines.stages import FrameByFrame, OneFile, RunContext
 from pipelines.storage.atomic import atomic_write, write_bytes
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import join_segments
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels
 
-_PROCESS_BYTES = 190 * 2**20
+_PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
 _ENCODER_PIXEL_BYTES = 170
 """What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""

@@ -6,6 +6,7 @@ from math import prod
 from pathlib import Path
 
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.inpainting import unseen
 from pipelines.inpainting.chart import draw_invention
 from pipelines.inpainting.stage import FillStage, FrameFiller, InpaintEngine, InPlace, frame_folder
@@ -25,8 +26,7 @@ from pipelines.video.join import join_segments
 from pipelines.video.reader import choose_decoder, held_bytes
 from presets.tiers import own_tiers
 
-_MIB = 2**20
-_PROCESS_BYTES = 220 * _MIB
+_PROCESS_BYTES = 220 * MIB
 _ENCODER_PIXEL_BYTES = 170
 """What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
 _READERS = 3

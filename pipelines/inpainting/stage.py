@@ -12,13 +12,13 @@ import numpy as np
 from memory.plan import Load
 from pipelines.inpainting import unseen
 from pipelines.masks.reading import read_given, read_masks, read_pixels, settings_of, size_of
-from pipelines.masks.resize import Pixels, Size, large_mask, put_back
-from pipelines.masks.sequence import Mask
+from pipelines.masks.resize import large_mask, put_back
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
 from pipelines.storage.frame_export import FrameFolder
 from pipelines.video.encodings import encoding
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Mask, Pixels, Size
 
 Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
 """Frames and masks of a range, from any frame on."""

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.masks.decode import Mask
 from pipelines.storage.atomic import atomic_write
+from pipelines.vision.types import Mask
 
 COLUMNS = ("frame", "time_seconds", "hole_share", "invented_share")
 FOLDER = "state/invented"

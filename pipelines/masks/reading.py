@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from pipelines.errors import BadInput
 from pipelines.masks.mask_video import read_tracked
-from pipelines.masks.resize import Pixels, Size, small_frame, small_mask, work_size
-from pipelines.masks.sequence import Mask, Masks, dilate, open_masks
+from pipelines.masks.resize import small_frame, small_mask, work_size
+from pipelines.masks.sequence import Masks, dilate, open_masks
 from pipelines.settings import InpaintSettings, MaskSettings
 from pipelines.stages import RunContext
 from pipelines.video.reader import choose_decoder, read_frames
+from pipelines.vision.types import Mask, Pixels, Size
 
 
 def settings_of(run: RunContext) -> InpaintSettings:

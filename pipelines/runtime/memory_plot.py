@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-_GIB = 2**30
+from memory.units import GIB
 
 
 def draw_memory(
@@ -19,12 +19,12 @@ def draw_memory(
     # Fixed, since finding the margins draws everything twice more.
     axes = figure.add_axes((0.08, 0.17, 0.9, 0.71))
     for column, label, colour in (("host_bytes", "host", "#2f6f8f"), ("device_bytes", "device", "#b5651d")):
-        held = [int(row[column]) / _GIB for row in rows]
+        held = [int(row[column]) / GIB for row in rows]
         if any(held):
             axes.plot(seconds, held, color=colour, label=label)
-    axes.axhline(predicted_bytes / _GIB, color="#777", linestyle="--", linewidth=1, label="predicted")
+    axes.axhline(predicted_bytes / GIB, color="#777", linestyle="--", linewidth=1, label="predicted")
     if limit_bytes:
-        axes.axhline(limit_bytes / _GIB, color="#b00020", linewidth=1, label="limit")
+        axes.axhline(limit_bytes / GIB, color="#b00020", linewidth=1, label="limit")
     axes.set(xlabel="seconds", ylabel="GiB", title=title, ylim=(0, None))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right", ncols=4)

@@ -6,8 +6,8 @@ from types import TracebackType
 from typing import Self
 
 from memory.meter import Level, Meter, Reading
-from memory.plan import GIB
 from memory.probe import probe_host
+from memory.units import GIB
 from pipelines.errors import NotEnoughMemory
 from pipelines.jobs.events import Failed, Memory, Warned
 from pipelines.jobs.job import Job

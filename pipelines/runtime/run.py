@@ -18,7 +18,7 @@ from typing import Any
 from memory.devices import limit_device
 from memory.ladder import Step
 from memory.oom import is_out_of_memory
-from memory.plan import GIB
+from memory.units import GIB
 from pipelines.engines.availability import check_weights
 from pipelines.errors import LongtakeError, NotEnoughDisk, NotEnoughMemory
 from pipelines.jobs import events

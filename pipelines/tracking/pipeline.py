@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.jobs.events import Outputs
 from pipelines.masks.mask_video import shown
 from pipelines.masks.reading import FrameMask, mask_settings_of, read_holes, read_pixels
-from pipelines.masks.resize import Pixels, Size
 from pipelines.settings import Settings, TrackSettings
 from pipelines.spans import Span
 from pipelines.stages import FrameByFrame, RunContext, Sink, Stage
@@ -32,6 +32,7 @@ from pipelines.video.info import ColourTags, VideoInfo, video_facts
 from pipelines.video.join import join_segments
 from pipelines.video.reader import choose_decoder, held_bytes
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels, Size
 
 COLUMNS = ("frame", "time_seconds", "area_share", "lost")
 RECORD = np.dtype([("masked", np.int64), ("lost", np.bool_)])
@@ -42,8 +43,7 @@ _FILM_SUFFIX = ".mkv"
 _FULL_RANGE = ColourTags(range="pc")
 """White is 255: what is corrected in a paint program stays black and white."""
 
-_MIB = 2**20
-_PROCESS_BYTES = 220 * _MIB
+_PROCESS_BYTES = 220 * MIB
 _READERS = 2
 """The frames, and the masks where they are a film."""
 _PIXEL_BYTES = 60

@@ -15,16 +15,16 @@ from memory.probe import probe_hardware
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.masks.mask_video import FOLDER, SUFFIX, read_tracked
 from pipelines.masks.reading import mask_settings_of, read_pixels
-from pipelines.masks.resize import Pixels
 from pipelines.settings import MaskSettings
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
 from pipelines.tracking.fusion import Tracked
 from pipelines.tracking.job_prompts import hints_of
-from pipelines.tracking.prompts import Hint, Mask
+from pipelines.tracking.prompts import Hint
 from pipelines.tracking.sam2_model import Segmenter, find_segmenter, found, load_segmenter
 from pipelines.tracking.sam2_passes import turned, walk
 from pipelines.tracking.stages import MaskFilms, mirrored
+from pipelines.vision.types import Mask, Pixels
 
 _NONE = np.zeros((0, 0), np.bool_)
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from pipelines.errors import LongtakeError
 from pipelines.masks.mask_video import CRF, FOLDER, SUFFIX, shown
-from pipelines.masks.resize import Pixels
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
 from pipelines.storage.atomic import write_bytes
@@ -22,6 +21,7 @@ from pipelines.tracking.csrt import RECORD, Records
 from pipelines.tracking.fusion import Tracked, follow, masks
 from pipelines.tracking.job_prompts import followed
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels
 
 _LOST = "state/lost"
 

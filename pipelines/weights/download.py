@@ -21,12 +21,13 @@ from typing import Any, BinaryIO
 
 from filelock import lock_descriptor
 
+from memory.units import MIB
 from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk, WeightsBroken, WeightsMissing
 
 Tell = Callable[[str, int, int | None], None]
 """Is told how far a file is: its name, bytes that are there, bytes in all where the server says so."""
 
-_CHUNK_BYTES = 2**20
+_CHUNK_BYTES = MIB
 _TIMEOUT_SECONDS = 30.0
 _TRIES = 5
 _PAUSE_SECONDS = 1.0

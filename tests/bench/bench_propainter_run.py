@@ -23,8 +23,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
+from memory.units import MIB  # noqa: E402  after the path is set
+
 DEFAULTS, SHORT = (80, 10, 10, 20), (12, 6, 3, 1)
-MIB = 2**20
 
 
 def footage(width: int, height: int, start: int, stop: int) -> Iterator[tuple[Any, Any]]:

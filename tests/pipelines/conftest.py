@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from memory.ladder import Rung, standard_rungs
-from memory.plan import GIB, Cost, Load
+from memory.plan import Cost, Load
+from memory.units import GIB
 from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
 from pipelines.runtime import planning

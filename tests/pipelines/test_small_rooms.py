@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from memory.probe import GIB, Device, Hardware, Host
+from memory.probe import Device, Hardware, Host
+from memory.units import GIB
 from pipelines.doctor import examine
 from pipelines.errors import BadInput, LongtakeError, NotEnoughMemory
 from pipelines.jobs import events

@@ -11,7 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from memory.probe import GIB, Host
+from memory.probe import Host
+from memory.units import GIB, MIB
 
 Role = Literal["page", "worker", "other"]
 
@@ -165,7 +166,7 @@ def size(size_bytes: int) -> str:
     gib = size_bytes / GIB
     if abs(gib) >= 10:
         return f"{gib:.1f} GiB"
-    return f"{gib:.2f} GiB" if abs(gib) >= 0.995 else f"{size_bytes / 2**20:.0f} MiB"
+    return f"{gib:.2f} GiB" if abs(gib) >= 0.995 else f"{size_bytes / MIB:.0f} MiB"
 
 
 @cache

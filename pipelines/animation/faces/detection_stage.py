@@ -10,7 +10,8 @@ from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.track import MOST_FACES, RECORD, Records, is_look, record_of
 from pipelines.animation.inputs import inputs_of, read_given
 from pipelines.spans import Span
-from pipelines.stages import OneFile, Pixels, RunContext
+from pipelines.stages import OneFile, RunContext
+from pipelines.vision.types import Pixels
 
 FOLDER, SUFFIX = "state/faces", ".npy"
 

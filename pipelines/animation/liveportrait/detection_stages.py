@@ -13,7 +13,8 @@ from pipelines.animation.liveportrait.face_views import landmark_row
 from pipelines.animation.liveportrait.frame_records import SUFFIX, RecordSink
 from pipelines.animation.liveportrait.scene import LANDMARKS, LOOK_COLUMNS, LOOKS, Scene
 from pipelines.animation.motion.keypoints import Floats
-from pipelines.stages import OneFile, Pixels, RunContext, Sink
+from pipelines.stages import OneFile, RunContext, Sink
+from pipelines.vision.types import Pixels
 
 SceneOf = Callable[[RunContext], Scene]
 

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from pipelines.animation.engine import Animated, Size
+from pipelines.animation.engine import Animated
 from pipelines.animation.faces.crop import SIDE
 from pipelines.animation.faces.selection import absence
 from pipelines.animation.inputs import PortraitInputs, inputs_of
@@ -24,6 +24,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage
+from pipelines.vision.types import Size
 from pipelines.weights.locate import find
 
 Warn = Callable[[str, str], None]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from memory.budget import Budget
 from memory.ladder import Rung, standard_rungs
-from memory.plan import GIB, Cost, Load
+from memory.plan import Cost, Load
 from memory.probe import probe_hardware
+from memory.units import GIB, MIB
 from pipelines.animation.faces.track import MOST_FACES
 from pipelines.animation.liveportrait import memory_cost
 from pipelines.animation.liveportrait.engine import LivePortraitEngine, Warn
@@ -25,7 +26,7 @@ BATCH_VARIABLE = "LIVE_PORTRAIT_BATCH_SIZE"
 
 _HELD_FRAMES = {58: 200, 29: 100, 14: 50, 0: 25}
 """Cut-outs and drawn frames that wait, by the host's GiB."""
-_HELD_BYTES = 2**20
+_HELD_BYTES = MIB
 """A drawn cut-out, and a cut-out to be looked at."""
 _ENCODER_PIXEL_BYTES = 170
 _READERS = 3

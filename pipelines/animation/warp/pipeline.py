@@ -12,7 +12,8 @@ import numpy as np
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
-from pipelines.animation.engine import Animated, Size
+from memory.units import MIB
+from pipelines.animation.engine import Animated
 from pipelines.animation.faces.cascade import FaceBox, detect_fast
 from pipelines.animation.faces.crop import limited_size
 from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
@@ -36,15 +37,15 @@ from pipelines.animation.warp.engine import FlowWarp
 from pipelines.animation.warp.motion_limits import MotionExtent
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings, Settings
-from pipelines.stages import Pixels, RunContext, Stage
+from pipelines.stages import RunContext, Stage
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.vision.types import Pixels, Size
 from pipelines.weights.catalog import PUBLISHED
 from presets.choose import Choice
 from presets.tiers import own_tiers
 
-_MIB = 2**20
-_PROCESS_BYTES = 175 * _MIB
+_PROCESS_BYTES = 175 * MIB
 _FILM_PIXEL_BYTES = 150
 """What the encoder and what bends the portrait hold a pixel of the film: measured at 105 to 150."""
 _MOST_LOOKED_AT = 64

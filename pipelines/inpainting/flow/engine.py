@@ -21,12 +21,13 @@ from memory.probe import schedulable_cores
 from pipelines.inpainting.flow.blending import Mean, Seam
 from pipelines.inpainting.flow.confidence import smooth
 from pipelines.inpainting.flow.frame_cache import KEY_EVERY, MARGIN, FrameCache
-from pipelines.inpainting.flow.frame_view import FrameView, Pixels, sampled
+from pipelines.inpainting.flow.frame_view import FrameView, sampled
 from pipelines.inpainting.flow.harmonic import Floats
 from pipelines.inpainting.flow.hole_filler import HoleFiller, HolePatch, SearchEffort, moved_places
-from pipelines.inpainting.flow.holes import Hole, Mask, holes
+from pipelines.inpainting.flow.holes import Hole, holes
 from pipelines.inpainting.stage import Fill, Read
 from pipelines.spans import Span, widen
+from pipelines.vision.types import Mask, Pixels
 
 EFFORTS = {
     "draft": SearchEffort(6, 12, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.1),

@@ -14,10 +14,11 @@ from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
 from pipelines.inpainting.stage import Filled
 from pipelines.masks.reading import read_pixels, settings_of
-from pipelines.masks.resize import Pixels, Size, put_back
+from pipelines.masks.resize import put_back
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
+from pipelines.vision.types import Pixels, Size
 
 _LOOK_UP = Rung(
     "correlate on demand",

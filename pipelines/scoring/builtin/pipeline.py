@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.jobs.events import Outputs
 from pipelines.scoring.metrics.frame_features import RECORD, FrameFeatures, compare, features_of
 from pipelines.scoring.metrics.smoothness import blur_record
@@ -17,15 +18,15 @@ from pipelines.scoring.report import tables
 from pipelines.scoring.report.summary import Seconds, Summary
 from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span, widen
-from pipelines.stages import FrameByFrame, OneFile, Pixels, RunContext, Sink, Stage
+from pipelines.stages import FrameByFrame, OneFile, RunContext, Sink, Stage
 from pipelines.storage.report import write_report
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
+from pipelines.vision.types import Pixels
 from pipelines.weights.catalog import PUBLISHED
 
-_MIB = 2**20
-_PROCESS_BYTES = 190 * _MIB
+_PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries, the command line and the chart: measured at 160 to 175 MiB."""
 
 
@@ -139,7 +140,7 @@ class ScorePipeline(FrameByFrame):
 
     def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
         """Records, a row in the table, and the report with its pictures."""
-        return len(frames) * (RECORD.itemsize + 64) + 4 * _MIB
+        return len(frames) * (RECORD.itemsize + 64) + 4 * MIB
 
     def join(self, run: RunContext, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         """Go over the records once: table, report, chart, worst frames. Holds a block of verdicts and the summary."""

@@ -28,10 +28,11 @@ from pipelines.scoring.qalign.scorer import NetworkScorer
 from pipelines.scoring.qalign.windows import Rated, Scorer, rated, reach, sampled
 from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span
-from pipelines.stages import OneFile, Pixels, RunContext, Sink, Stage
+from pipelines.stages import OneFile, RunContext, Sink, Stage
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import read_frames
+from pipelines.vision.types import Pixels
 from pipelines.weights.locate import find
 from presets.choose import Choice
 

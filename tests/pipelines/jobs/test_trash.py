@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from memory.units import KIB
 from pipelines.errors import BadInput
 from pipelines.jobs import trash
 from pipelines.jobs.job import Job
 from pipelines.jobs.trash import bin_job, disk_bytes, erase, leftovers, remove_empty_folders
 from pipelines.settings import ScoreSettings
-
-KIB = 2**10
 
 
 def make(path: Path, size_bytes: int = 64 * KIB) -> Path:

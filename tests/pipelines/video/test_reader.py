@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
-from numpy.typing import NDArray
 
 from pipelines.errors import DamagedVideo, ReaderStalled, UnsupportedVideo
 from pipelines.video import decoding, reader, reader_ffmpeg
@@ -21,7 +20,6 @@ from pipelines.video.probe import probe
 from pipelines.video.reader import choose_decoder, held_bytes, read_frames, why_not_decord
 
 Clips = Callable[[str], Path]
-Pixels = NDArray[np.uint8]
 
 WHOLE = list(range(96))
 WITHOUT_SOME = [index for index in WHOLE if index % 7 != 3]

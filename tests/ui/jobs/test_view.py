@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from memory.units import GIB, MIB
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs, Planned, Progress
 from ui.jobs.view import CURVE_POINTS, JobView, LiveCurve, Status
@@ -55,7 +56,7 @@ def test_the_plan_and_the_memory_are_told(plan: Planned) -> None:
             device_peak_bytes=2,
         ),
     ).status
-    assert (status.host_predicted_bytes, status.host_limit_bytes) == (200 * 2**20, 2**30)
+    assert (status.host_predicted_bytes, status.host_limit_bytes) == (200 * MIB, GIB)
     assert (status.host_bytes, status.host_peak_bytes, status.device_bytes, status.device_peak_bytes) == (
         5,
         7,

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from memory.units import GIB
 from pipelines.errors import NotAVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Planned
@@ -149,7 +150,7 @@ def test_a_moment_has_tenths(seconds: float, shown: str) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_what_was_removed_is_told_to_others_without_names(named: bool) -> None:
-    gone = [Notice(time=0.0, job="a", name=EVIL, freed_bytes=2**30)] * 2
+    gone = [Notice(time=0.0, job="a", name=EVIL, freed_bytes=GIB)] * 2
     html = jobs.jobs([], gone, named=named)
     assert ("onerror=" in html) is named and "<img" not in html
     assert "GiB" in html and (named or "2 · 2.00 GiB" in html)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from memory.budget import Budget
-from memory.plan import GIB
 from memory.probe import Hardware, Host
+from memory.units import GIB
 from pipelines.animation.liveportrait import pipeline as portrait
 from pipelines.animation.liveportrait.pipeline import BATCH_VARIABLE, LivePortraitPipeline
 from pipelines.jobs import events

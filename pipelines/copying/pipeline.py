@@ -10,7 +10,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,9 @@ from pipelines.errors import LongtakeError
 from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span
-from pipelines.stages import FrameByFrame, OneFile, RunContext
+from pipelines.stages import FrameByFrame, OneFile, RunContext, Sink
 from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import join_segments
 from pipelines.video.reader import Frame, held_bytes, read_frames
@@ -97,9 +97,9 @@ class _Checksums(OneFile):
             for frame in frames:
                 yield zlib.crc32(np.ascontiguousarray(frame.rgb()).data)
 
-    def sink(self, run: RunContext, path: Path) -> "_ChecksumSink":
+    def sink(self, run: RunContext, path: Path) -> Sink:
         """A `.npy` of uint32."""
-        return _ChecksumSink(path)
+        return RowSink[int, int](path, rows_of(np.uint32), row=lambda checksum: checksum)
 
     def preview(self, item: int) -> Pixels | None:
         """Nothing to show."""
@@ -108,24 +108,6 @@ class _Checksums(OneFile):
     def value(self, item: int) -> float | None:
         """No curve."""
         return None
-
-
-class _ChecksumSink:
-    """Keeps one span's checksums; the span bounds them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._checksums: list[int] = []
-
-    def write(self, item: int) -> None:
-        self._checksums.append(item)
-
-    def close(self) -> None:
-        with self._path.open("wb") as file:
-            np.save(file, np.array(self._checksums, np.uint32), allow_pickle=False)
-
-    def abandon(self) -> None:
-        self._path.unlink(missing_ok=True)
 
 
 class _Frames(OneFile):
@@ -175,5 +157,4 @@ class _Frames(OneFile):
 
 
 def _load(run: RunContext, span: Span) -> NDArray[np.uint32]:
-    path = run.folder / _Checksums.folder / f"{span.name}{_Checksums.suffix}"
-    return cast(NDArray[np.uint32], np.load(path, allow_pickle=False))
+    return read_array(run.folder / _Checksums.folder / f"{span.name}{_Checksums.suffix}")

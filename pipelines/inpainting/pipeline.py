@@ -9,7 +9,7 @@ from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.inpainting import unseen
 from pipelines.inpainting.chart import draw_invention
-from pipelines.inpainting.stage import FillStage, FrameFiller, InpaintEngine, InPlace, frame_folder
+from pipelines.inpainting.stage import FillStage, FrameFiller, InpaintEngine, InPlace
 from pipelines.jobs.events import Outputs
 from pipelines.masks.mask_video import SUFFIX
 from pipelines.masks.reading import settings_of
@@ -18,12 +18,13 @@ from pipelines.settings import VIDEO_SUFFIXES, InpaintSettings, MaskSettings, Se
 from pipelines.spans import Span
 from pipelines.stages import FrameByFrame, RunContext, Stage
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.video.encodings import check_available
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import join_segments
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.video.reader import bounded_decoder, held_bytes
 from presets.tiers import own_tiers
 
 _PROCESS_BYTES = 220 * MIB
@@ -134,7 +135,7 @@ class InpaintPipeline(FillPipeline):
 
 def around_the_engine(video: VideoInfo, settings: Settings) -> Load:
     """What a run holds beside what its engine does: the process, decoders and the encoder."""
-    decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
+    decoder = bounded_decoder(video, settings.decoder)
     decoders = _READERS * held_bytes(video, decoder) / (video.width * video.height)
     fixed = _PROCESS_BYTES
     if isinstance(settings, MaskSettings) and settings.tracker != "builtin":

@@ -15,7 +15,7 @@ from pipelines.masks.reading import read_given, read_masks, read_pixels, setting
 from pipelines.masks.resize import large_mask, put_back
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
-from pipelines.storage.frame_export import FrameFolder
+from pipelines.storage.frame_export import frame_folder
 from pipelines.video.encodings import encoding
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Mask, Pixels, Size
@@ -189,12 +189,6 @@ class _FillSink:
 
     def abandon(self) -> None:
         self._writer.abandon()
-
-
-def frame_folder(run: RunContext) -> FrameFolder | None:
-    """Where the job's frames are wanted as pictures, if they are."""
-    folder = settings_of(run).frames_out
-    return FrameFolder(folder, run.folder.name, run.frames) if folder else None
 
 
 def _with_alpha(item: Filled) -> Pixels:

@@ -19,7 +19,7 @@ from pipelines.jobs.events import Outputs
 from pipelines.settings import AnimateSettings, Settings
 from pipelines.stages import RunContext, Stage
 from pipelines.video.info import VideoInfo
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.video.reader import bounded_decoder, held_bytes
 from presets.choose import Choice
 
 BATCH_VARIABLE = "LIVE_PORTRAIT_BATCH_SIZE"
@@ -91,7 +91,7 @@ class LivePortraitPipeline(AnimatePipeline):
     def _cost(self, video: VideoInfo, settings: Settings, device: str) -> Cost:
         """The networks; decoders, frames that wait, and the encoder of the result's size."""
         cost = memory_cost.cost(on_card=device != "cpu", half=device == "cuda")
-        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
+        decoder = bounded_decoder(video, settings.decoder)
         width, height = self._streaming.size_of(self.roles)
         waits = 3 if self.roles.source.kind == "video" else 0
         host = Load(

@@ -39,7 +39,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings, Settings
 from pipelines.stages import RunContext, Stage
 from pipelines.video.info import VideoInfo
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.vision.types import Pixels, Size
 from pipelines.weights.catalog import PUBLISHED
 from presets.choose import Choice
@@ -198,7 +198,7 @@ class WarpPipeline(AnimatePipeline):
 
     def cost(self, video: VideoInfo, settings: Settings) -> Cost:
         """The driving's decoder; the source, what bends it, and the encoder of its size."""
-        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
+        decoder = bounded_decoder(video, settings.decoder)
         width, height = self._bending.size_of(self.roles)
         if self._settings.side_by_side:
             row = row_sizes([(width, height), (video.width, video.height), (width, height)], height)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
-import numpy as np
 
 from memory.plan import Cost, Load
 from memory.units import MIB
@@ -20,6 +19,7 @@ from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span, widen
 from pipelines.stages import FrameByFrame, OneFile, RunContext, Sink, Stage
 from pipelines.storage.report import write_report
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
@@ -60,8 +60,8 @@ class ScoreStage(OneFile):
                     yield scored
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of the span's records."""
-        return _RecordSink(path)
+        """A `.npy` of `RECORD`: about 250 bytes a frame."""
+        return RowSink(path, rows_of(RECORD), row=_record)
 
     def preview(self, item: Scored) -> Pixels | None:
         """The frame."""
@@ -70,6 +70,10 @@ class ScoreStage(OneFile):
     def value(self, item: Scored) -> float | None:
         """Sharpness."""
         return float(item.record["sharpness"][0])
+
+
+def _record(item: Scored) -> Records:
+    return item.record
 
 
 def analysis_width(run: RunContext) -> int:
@@ -101,24 +105,6 @@ def one_thread_each() -> Iterator[None]:
         yield
     finally:
         cv2.setNumThreads(threads)
-
-
-class _RecordSink:
-    """Holds one span's records, about 250 bytes a frame, until they are written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._records: list[Records] = []
-
-    def write(self, item: Scored) -> None:
-        self._records.append(item.record)
-
-    def close(self) -> None:
-        with self._path.open("wb") as file:
-            np.save(file, np.concatenate([np.zeros(0, RECORD), *self._records]), allow_pickle=False)
-
-    def abandon(self) -> None:
-        self._records.clear()
 
 
 class ScorePipeline(FrameByFrame):
@@ -201,8 +187,7 @@ class ScorePipeline(FrameByFrame):
 
 def read_records(path: Path) -> Records:
     """The records of one span."""
-    records: Records = np.load(path, allow_pickle=False)
-    return records
+    return read_array(path)
 
 
 def clock(video: VideoInfo) -> Seconds:

@@ -29,6 +29,7 @@ from pipelines.scoring.qalign.windows import Rated, Scorer, rated, reach, sample
 from pipelines.settings import ScoreSettings, Settings
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink, Stage
+from pipelines.storage.span_arrays import RowSink, read_arrays
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import read_frames
@@ -87,8 +88,8 @@ class WindowStage(OneFile):
                 yield Judged(each, sample, (video.width, video.height))
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of the span's records, scores and samples."""
-        return _JudgedSink(path)
+        """A `.npz` of the span's records, scores and changes, about 260 bytes a frame, and of its samples."""
+        return RowSink(path, _packed, row=_kept)
 
     def preview(self, item: Judged) -> Pixels:
         """The frame, as small as the network sees it."""
@@ -99,34 +100,19 @@ class WindowStage(OneFile):
         return item.rated.score
 
 
-class _JudgedSink:
-    """Holds one span's records, about 260 bytes a frame, and its samples, until they are written."""
+def _kept(item: Judged) -> tuple[Any, float, float, NDArray[Any] | None]:
+    frame, _, score = item.rated
+    return frame.record, score, frame.change, item.sample
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._items: list[tuple[Any, float, float]] = []
-        self._samples: list[NDArray[Any]] = []
 
-    def write(self, item: Judged) -> None:
-        frame, _, score = item.rated
-        self._items.append((frame.record, score, frame.change))
-        if item.sample is not None:
-            self._samples.append(item.sample)
-
-    def close(self) -> None:
-        records, scores, changes = zip(*self._items, strict=True) if self._items else ((), (), ())
-        with self._path.open("wb") as file:
-            np.savez(
-                file,
-                record=np.concatenate([np.zeros(0, RECORD), *records]),
-                score=np.array(scores, np.float64),
-                change=np.array(changes, np.float64),
-                samples=np.array(self._samples),
-            )
-
-    def abandon(self) -> None:
-        self._items.clear()
-        self._samples.clear()
+def _packed(rows: list[tuple[Any, float, float, NDArray[Any] | None]]) -> dict[str, NDArray[Any]]:
+    records, scores, changes, samples = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return {
+        "record": np.concatenate([np.zeros(0, RECORD), *records]),
+        "score": np.array(scores, np.float64),
+        "change": np.array(changes, np.float64),
+        "samples": np.array([sample for sample in samples if sample is not None]),
+    }
 
 
 class QAlignPipeline(ScorePipeline):
@@ -190,13 +176,13 @@ class QAlignPipeline(ScorePipeline):
 
     def movement(self, segments: list[Path]) -> float:
         """The published measure, of the first frames at their full size."""
-        changes = chain.from_iterable(_read(path, "change").tolist() for path in segments)
+        changes = chain.from_iterable(read_arrays(path, "change")[0].tolist() for path in segments)
         return mean_change(islice(changes, 1, MOVEMENT_FRAMES))
 
     def judged(self, segments: list[Path], window: int) -> Iterator[Verdicts]:
         """The built-in verdicts, with the network's window scores."""
-        scores = chain.from_iterable(_read(path, "score").tolist() for path in segments)
-        for block in verdicts((_read(path, "record") for path in segments), window):
+        scores = chain.from_iterable(read_arrays(path, "score")[0].tolist() for path in segments)
+        for block in verdicts((read_arrays(path, "record")[0] for path in segments), window):
             block["window_score"] = list(islice(scores, len(block)))
             yield block
 
@@ -205,7 +191,7 @@ class QAlignPipeline(ScorePipeline):
         samples = self._samples(run)
         if not samples:
             return {}
-        features = [each for path in segments for each in _read(path, "samples")]
+        features = [each for path in segments for each in read_arrays(path, "samples")[0]]
         score = round(self._loaded(run).score_video(features), 6)
         return {"video_quality": {"score": score, "frames": samples}}
 
@@ -233,10 +219,3 @@ class QAlignPipeline(ScorePipeline):
             layout = Layout(run.device, place, int(self._settings.weight_bits))
             self._scorer = NetworkScorer.load(self._files, self._settings.score_task, layout)
         return self._scorer
-
-
-def _read(path: Path, name: str) -> NDArray[Any]:
-    """One array of a span's file."""
-    with np.load(path, allow_pickle=False) as file:
-        found: NDArray[Any] = file[name]
-    return found

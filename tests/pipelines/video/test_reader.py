@@ -17,7 +17,7 @@ from pipelines.video import decoding, reader, reader_ffmpeg
 from pipelines.video import ffmpeg as ffmpeg_module
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
-from pipelines.video.reader import choose_decoder, held_bytes, read_frames, why_not_decord
+from pipelines.video.reader import bounded_decoder, choose_decoder, held_bytes, read_frames, why_not_decord
 
 Clips = Callable[[str], Path]
 
@@ -79,6 +79,13 @@ READABLE: dict[str, tuple[list[int], str]] = {
 
 ONLY_CLOSE = {"hevc_10bit.mp4", "prores.mov", "interlaced.mp4", "vp9_odd.webm"}
 """Builds of ffmpeg differ a little in converting more than 8 bits, interlaced chroma, and odd sizes to RGB."""
+
+
+def test_a_slow_consumer_gets_decord_only_where_it_asks_for_it(clips: Clips) -> None:
+    info = probe(clips("closed.mp4"))
+    assert choose_decoder(info) == "decord"
+    assert bounded_decoder(info, "auto") == "pyav"
+    assert bounded_decoder(info, "decord") == "decord"
 
 
 @pytest.mark.parametrize("name", READABLE)

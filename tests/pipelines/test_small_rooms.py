@@ -15,6 +15,7 @@ from pipelines.jobs import events
 from pipelines.runtime.progress import Throughput
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.jpeg import save_picture
+from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.storage.video_folders import is_video_folder, natural_key, videos_in
 
 
@@ -142,3 +143,14 @@ def test_a_failure_becomes_the_error_that_it_was() -> None:
 def test_a_visitors_file_is_named_without_its_folder() -> None:
     failed = events.Failed(job="a", code="not_a_video", message="/srv/jobs/clip.mp4 is no video.")
     assert failed.to_error(Path("/srv/jobs/clip.mp4")).message == "clip.mp4 is no video."
+
+
+def test_the_projects_root_is_known_in_one_place() -> None:
+    assert (PROJECT_ROOT / "pyproject.toml").is_file() and (PROJECT_ROOT / "pipelines").is_dir()
+    here = [
+        path.relative_to(PROJECT_ROOT).as_posix()
+        for top in ("ui", "pipelines", "memory", "presets")
+        for path in (PROJECT_ROOT / top).rglob("*.py")
+        if "Path(__file__).parents" in path.read_text(encoding="utf-8")
+    ]
+    assert here == ["pipelines/storage/paths.py"]

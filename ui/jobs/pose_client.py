@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.jobs import events
+from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.pose import PoseQuestion
 from pipelines.workers.process import worker_environment
 
@@ -21,7 +22,6 @@ ANSWER_SECONDS = 600.0
 MOST_WAITING = 8
 """Questions that wait or are answered, of all visitors."""
 _GRACE_SECONDS = 1.0
-_ROOT = Path(__file__).parents[2]
 
 
 class PosingProcess:
@@ -75,7 +75,7 @@ class PosingProcess:
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                cwd=_ROOT,
+                cwd=PROJECT_ROOT,
                 env=worker_environment(),
                 start_new_session=True,
             )

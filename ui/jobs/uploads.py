@@ -19,13 +19,13 @@ from pipelines.jobs.events import Event, Planned
 from pipelines.jobs.inputs import InputFile
 from pipelines.settings import AnimateSettings, Settings
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.inspect import Asked, FacesQuestion, PlanQuestion, StillQuestion
 from ui.i18n.texts import error_text
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 120.0
-_ROOT = Path(__file__).parents[2]
 
 
 def keep(path: Path, jobs_dir: Path) -> Path:
@@ -95,7 +95,7 @@ async def _draw(*flags: str) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
+        cwd=PROJECT_ROOT,
     )
     _, words = await process.communicate()
     if process.returncode:
@@ -146,7 +146,7 @@ async def _ask(question: Asked) -> Event:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
+        cwd=PROJECT_ROOT,
         start_new_session=True,
     )
     path = question.path if isinstance(question, StillQuestion) else question.inputs[0]

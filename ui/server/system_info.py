@@ -6,13 +6,13 @@ Models only. All sizes are bytes, all times seconds.
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from memory.probe import Host
 from memory.units import GIB, MIB
+from pipelines.storage.paths import PROJECT_ROOT
 
 Role = Literal["page", "worker", "other"]
 
@@ -173,7 +173,7 @@ def size(size_bytes: int) -> str:
 def version() -> str:
     """The program's version, as `pyproject.toml` states it."""
     try:
-        text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+        text = (PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8")
         return str(tomllib.loads(text)["project"]["version"])
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         return "unknown"

@@ -90,7 +90,7 @@ class Janitor:
 
     def _drop_uploads(self, old: float) -> Iterator[Notice]:
         kept = trash.unchanged_since(trash.uploads(self._jobs_dir), old)
-        for upload, binned in trash.bin_unread(self._jobs_dir, kept).items():
+        for upload, binned in trash.move_unread(self._jobs_dir, kept).items():
             yield self._notice("", upload.name, trash.erase([binned]))
 
     def _make_room(self, old: float) -> Iterator[Notice]:

@@ -285,5 +285,5 @@ def test_jobs_are_listed_oldest_first_without_what_cannot_be_read(tmp_path: Path
 def test_a_folder_that_is_no_job_is_refused(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     (job.folder / "job.json").write_text("{")
-    with pytest.raises(BadInput, match="not the folder of a job"):
+    with pytest.raises(BadInput, match="holds no readable job"):
         job.record()

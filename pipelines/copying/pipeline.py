@@ -1,7 +1,7 @@
-"""Decode, encode, join: the whole machinery on a task that changes nothing.
+"""Decode, encode, join: a task that changes nothing and so tests the whole machinery.
 
-A prepass keeps a checksum of every decoded frame; the main stage reads the frames again, from wherever its
-span starts, and refuses one whose checksum differs. So a copy proves that decoding is exact from any frame.
+A prepass stores a checksum of every decoded frame; the main stage decodes the frames again, from wherever its span
+starts, and fails where a checksum differs. So a copy proves that decoding is exact from any frame.
 """
 
 import json
@@ -32,7 +32,7 @@ from pipelines.vision.types import Pixels
 _PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
 _ENCODER_PIXEL_BYTES = 170
-"""What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
+"""Bytes per pixel of libx264 `veryfast`, with look-ahead, references and conversion: measured at 120 to 165."""
 
 
 class CopyPipeline(FrameByFrame):
@@ -85,7 +85,7 @@ def _read(run: RunContext, start: int, stop: int) -> Generator[Frame]:
 
 
 class _Checksums(OneFile):
-    """Prepass: four bytes a frame."""
+    """Prepass: a checksum of four bytes per frame."""
 
     name = "look"
     folder = "state/checksums"
@@ -130,7 +130,8 @@ class _Frames(OneFile):
                 pixels = frame.rgb()
                 if zlib.crc32(np.ascontiguousarray(pixels).data) != checksums[frame.index - span.start]:
                     raise LongtakeError(
-                        f"Frame {frame.index} was decoded differently than before.", "Try another --decoder."
+                        f"Frame {frame.index} was decoded differently the second time.",
+                        "Try another --decoder.",
                     )
                 yield pixels
 

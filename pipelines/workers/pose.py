@@ -16,7 +16,7 @@ from memory.budget import Budget
 from memory.devices import Device, limit_device
 from memory.oom import is_out_of_memory
 from memory.probe import probe_hardware
-from memory.units import GIB
+from memory.units import GIB, KIB
 from pipelines.engines.devices import device_for
 from pipelines.errors import LongtakeError, NotEnoughMemory, OverLimit
 from pipelines.jobs import events
@@ -150,7 +150,7 @@ def serve(questions: Iterator[bytes], emit: Callable[[Event], None]) -> None:
 def lines(descriptor: int, idle_seconds: float = IDLE_SECONDS) -> Iterator[bytes]:
     """Yield the lines of `descriptor` until it closes or stays silent for `idle_seconds`."""
     rest = b""
-    while select.select([descriptor], [], [], idle_seconds)[0] and (data := os.read(descriptor, 1 << 16)):
+    while select.select([descriptor], [], [], idle_seconds)[0] and (data := os.read(descriptor, 64 * KIB)):
         *whole, rest = (rest + data).split(b"\n")
         yield from whole
 

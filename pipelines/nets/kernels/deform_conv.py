@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memory.units import MIB
 from pipelines.nets.kernels.winograd import Conv2d
 
 GROUPS, TAPS = 16, 9
 WIDTH = 128
 """Channels of every aligned feature."""
-SCRATCH_BYTES = 16 << 20
+SCRATCH_BYTES = 16 * MIB
 """What sampled values may take at a time: it stays near the cache, and does not grow with the picture."""
 
 

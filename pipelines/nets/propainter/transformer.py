@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memory.units import MIB
 from pipelines.nets.propainter.patches import PADDING, PATCH, STRIDE, TOKEN, FeedForward
 
 WINDOW = 5, 9
 EXPAND = 3, 5
 HEADS, BLOCKS, POOL = 4, 8, 4
 ROLLED = 148
-AT_ONCE_BYTES = 32 << 20
+AT_ONCE_BYTES = 32 * MIB
 """What the keys and values of masked windows that are attended together may take."""
 FRAMES_AT_ONCE = 4
 """Frames that share a step of the feed-forward layer."""

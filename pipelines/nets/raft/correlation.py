@@ -4,10 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from memory.units import MIB
+
 LEVELS, RADIUS = 4, 4
 WINDOW = 2 * RADIUS + 1
 CHANNELS = LEVELS * WINDOW**2
-ON_DEMAND_BYTES = 64 << 20
+ON_DEMAND_BYTES = 64 * MIB
 """What features gathered for a look-up on demand may take at a time."""
 
 

@@ -24,8 +24,9 @@ from pipelines.jobs import events
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.journal import Journal
 from pipelines.jobs.lock import is_locked, lock
-from pipelines.settings import MODELS, Settings
+from pipelines.settings import Settings
 from pipelines.spans import Span
+from pipelines.spec import read_settings
 from pipelines.storage.atomic import write_bytes
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
@@ -60,7 +61,7 @@ class JobRecord(BaseModel):
     @property
     def settings(self) -> Settings:
         """The settings asked for, as their model."""
-        return MODELS[self.task].model_validate(self.asked)
+        return read_settings(self.task, self.asked)
 
 
 def job_id(
@@ -73,10 +74,10 @@ def job_id(
     """16 hex digits of what determines the result: contents, settings that change it, weights, version."""
     identity = {
         "task": task,
-        "inputs": [(i.size_bytes, i.content) for i in inputs],
+        "inputs": [(i.size_bytes, i.fingerprint) for i in inputs],
         "settings": settings.identity(),
         "version": result_version,
-        "weights": [(w.path.name, w.size_bytes, w.content) for w in weights],
+        "weights": [(w.path.name, w.size_bytes, w.fingerprint) for w in weights],
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -182,7 +183,7 @@ class Job:
     def check_inputs(self) -> None:
         """Raise InputChanged where an input is no longer what the job was started with."""
         for known in self.record().inputs:
-            if InputFile.of(known.path).content != known.content:
+            if InputFile.of(known.path).fingerprint != known.fingerprint:
                 raise InputChanged(
                     f"{known.path} has changed since this job was started.", "Start it again as a new job."
                 )

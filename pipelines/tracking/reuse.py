@@ -56,7 +56,7 @@ def _question(run: RunContext, settings: MaskSettings) -> str:
         read += [path for _, path in sorted(find(settings.tracker, settings.weights).items())]
     asked = {
         "version": _VERSION,
-        "inputs": [InputFile.of(path).content for path in read],
+        "inputs": [InputFile.of(path).fingerprint for path in read],
         "settings": settings.model_dump(mode="json", include=_ASKED),
         "spans": [span.name for span in run.spans],
     }

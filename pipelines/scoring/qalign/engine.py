@@ -4,7 +4,7 @@ A frame is decoded once for both. Of the network's features those of some frames
 whole video gets a score of its own at the end.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import chain, islice
@@ -18,20 +18,22 @@ from memory.budget import Budget
 from memory.ladder import Rung, standard_rungs
 from memory.plan import Cost, Load
 from pipelines.nets.qalign.config import Place, read_config
-from pipelines.scoring.builtin.pipeline import ScorePipeline, analysis_width, one_thread_each
+from pipelines.scoring.builtin.engine import analysis_load, one_thread_each
+from pipelines.scoring.engine import ScoringEngine, analysis_width
 from pipelines.scoring.metrics.frame_features import RECORD
 from pipelines.scoring.metrics.smoothness import MOVEMENT_FRAMES, mean_change
 from pipelines.scoring.metrics.verdicts import Verdicts, verdicts
 from pipelines.scoring.qalign.memory_layout import Layout, Need, most_samples, window_of
 from pipelines.scoring.qalign.preprocess import prepared, without_fill
 from pipelines.scoring.qalign.scorer import NetworkScorer
-from pipelines.scoring.qalign.windows import Rated, Scorer, rated, reach, sampled
-from pipelines.settings import ScoreSettings, Settings
+from pipelines.scoring.qalign.windows import Rated, rated, reach, sampled
+from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
-from pipelines.stages import OneFile, Pixels, RunContext, Sink, Stage
+from pipelines.stages import Pixels, RunContext, Sink, Warn
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import read_frames
+from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.locate import find
 from presets.choose import Choice
 
@@ -45,57 +47,6 @@ class Judged(NamedTuple):
     rated: Rated
     sample: NDArray[Any] | None
     size: tuple[int, int]
-
-
-class WindowStage(OneFile):
-    """Records and window scores of all frames, and the features of the samples."""
-
-    name = "score"
-    folder = "segments"
-    suffix = ".npz"
-
-    def __init__(
-        self,
-        scorer: Callable[[RunContext], Scorer],
-        width: int,
-        samples: Callable[[RunContext], Sequence[int]],
-    ) -> None:
-        self._scorer = scorer
-        self._width = width
-        self._samples = samples
-
-    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Judged]:
-        """Frames `[start, stop)`; reads the frame before and the windows' halo. Holds a batch of windows."""
-        video, settings, ahead = run.video, run.settings, run.plan.window_frames
-        scorer, samples = self._scorer(run), frozenset(self._samples(run))
-        asked = Span(start, stop)
-        shown = reach(asked, run.frames, self._width)
-        first = max(run.frames.start, min(shown.start, start - 1))
-        frames = read_frames(
-            video, first, shown.stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
-        )
-        ready = read_ahead(
-            prepared(frames, scorer.side, analysis_width(run), asked, shown, run.frames), ahead
-        )
-        with (
-            one_thread_each(),
-            closing(rated(ready, scorer, asked, run.frames, self._width, run.plan.batch_frames)) as found,
-        ):
-            for each in found:
-                sample = scorer.kept(each.features) if each.frame.index in samples else None
-                yield Judged(each, sample, (video.width, video.height))
-
-    def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of the span's records, scores and samples."""
-        return _JudgedSink(path)
-
-    def preview(self, item: Judged) -> Pixels:
-        """The frame, as small as the network sees it."""
-        return without_fill(item.rated.frame.square, *item.size)
-
-    def value(self, item: Judged) -> float:
-        """The window's score."""
-        return item.rated.score
 
 
 class _JudgedSink:
@@ -128,32 +79,28 @@ class _JudgedSink:
         self._samples.clear()
 
 
-class QAlignPipeline(ScorePipeline):
-    """The task `score` with window scores by Q-Align. Raises WeightsMissing, WeightsBroken."""
+class QAlignEngine(ScoringEngine):
+    """The engine `qalign`: window scores by the published network, everything else as the built-in engine has it."""
 
-    engine = "qalign"
+    name, title = "qalign", PUBLISHED["qalign"].title
     network = True
+    suffix = ".npz"
 
-    def __init__(self, settings: ScoreSettings) -> None:
-        self._settings = settings
+    def __init__(self, video: VideoInfo, settings: ScoreSettings) -> None:
+        """Raises WeightsMissing, WeightsBroken."""
+        super().__init__(video, settings)
         self._files = find("qalign", settings.weights)
         self._config = read_config(self._files)
-        self._scorer: NetworkScorer | None = None
+        self._network: NetworkScorer | None = None
 
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """One pass over the frames."""
-        return (WindowStage(self._loaded, self.window(self._settings), self._samples),)
-
-    def fit(
-        self, video: VideoInfo, settings: Settings, choice: Choice, budget: Budget, device: str
-    ) -> tuple[Choice, Cost]:
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
         """The place where the network's layers wait; it changes no score, so every start may choose anew."""
-        samples = len(self._sampled(Span(0, video.frames), video))
+        video, settings = self.video, self.settings
+        samples = len(self._samples(Span(0, video.frames)))
         pixels = video.width * video.height
-        need = Need(self._config, self._settings, self._base(video), pixels, samples)
+        need = Need(self._config, settings, self._base(), pixels, samples)
         layout = need.settled(budget, device)
-        most = self._settings.batch_size or (_BATCH_ON_CPU if device == "cpu" else _BATCH_ON_CARD)
+        most = settings.batch_size or (_BATCH_ON_CPU if device == "cpu" else _BATCH_ON_CARD)
         values = {
             **choice.values,
             "layers_place": layout.place,
@@ -168,7 +115,7 @@ class QAlignPipeline(ScorePipeline):
         most = choice.number("batch_frames")
         return [most >> halved for halved in range(most.bit_length())]
 
-    def rungs(self, stage: Stage) -> tuple[Rung, ...]:
+    def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
         """Smaller batches, whose scores differ by rounding alone."""
         return standard_rungs()
 
@@ -178,60 +125,92 @@ class QAlignPipeline(ScorePipeline):
 
         inspect(self._files)
 
-    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
-        """Besides what the built-in engine writes: the samples' features."""
-        samples = len(self._sampled(frames, video))
-        return super().disk_bytes(video, frames) + 4 * samples * self._config.frame_numbers
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Judged]:
+        """Frames `[start, stop)`; reads the frame before and the windows' halo. Holds a batch of windows."""
+        video, settings, ahead = run.video, run.settings, run.plan.window_frames
+        scorer, samples = self._scorer(run), frozenset(self._samples(run.frames))
+        asked = Span(start, stop)
+        shown = reach(asked, run.frames, self.window)
+        first = max(run.frames.start, min(shown.start, start - 1))
+        frames = read_frames(
+            video, first, shown.stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
+        )
+        ready = read_ahead(
+            prepared(frames, scorer.side, analysis_width(run), asked, shown, run.frames), ahead
+        )
+        with (
+            one_thread_each(),
+            closing(rated(ready, scorer, asked, run.frames, self.window, run.plan.batch_frames)) as found,
+        ):
+            for each in found:
+                sample = scorer.kept(each.features) if each.frame.index in samples else None
+                yield Judged(each, sample, (video.width, video.height))
 
-    def window(self, settings: Settings) -> int:
+    def sink(self, run: RunContext, path: Path) -> Sink:
+        """A writer of the span's records, scores and samples."""
+        return _JudgedSink(path)
+
+    def preview(self, item: Judged) -> Pixels:
+        """The frame, as small as the network sees it."""
+        return without_fill(item.rated.frame.square, *item.size)
+
+    def value(self, item: Judged) -> float:
+        """The window's score."""
+        return item.rated.score
+
+    def disk_bytes(self, frames: Span) -> int:
+        """The samples' features."""
+        return 4 * len(self._samples(frames)) * self._config.frame_numbers
+
+    @property
+    def window(self) -> int:
         """Frames of a window score: pictures are rated one by one."""
-        return window_of(self._settings)
+        return window_of(self.settings)
 
     def movement(self, segments: list[Path]) -> float:
         """The published measure, of the first frames at their full size."""
         changes = chain.from_iterable(_read(path, "change").tolist() for path in segments)
         return mean_change(islice(changes, 1, MOVEMENT_FRAMES))
 
-    def judged(self, segments: list[Path], window: int) -> Iterator[Verdicts]:
+    def verdicts(self, segments: list[Path]) -> Iterator[Verdicts]:
         """The built-in verdicts, with the network's window scores."""
         scores = chain.from_iterable(_read(path, "score").tolist() for path in segments)
-        for block in verdicts((_read(path, "record") for path in segments), window):
+        for block in verdicts((_read(path, "record") for path in segments), self.window):
             block["window_score"] = list(islice(scores, len(block)))
             yield block
 
-    def more(self, run: RunContext, segments: list[Path]) -> dict[str, Any]:
+    def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
         """A score of the whole video, where that is what is rated."""
-        samples = self._samples(run)
+        samples = self._samples(run.frames)
         if not samples:
             return {}
+        segments = [run.folder / "segments" / f"{span.name}{self.suffix}" for span in run.spans]
         features = [each for path in segments for each in _read(path, "samples")]
-        score = round(self._loaded(run).score_video(features), 6)
+        score = round(self._scorer(run).score_video(features), 6)
         return {"video_quality": {"score": score, "frames": samples}}
 
-    def _samples(self, run: RunContext) -> list[int]:
-        return self._sampled(run.frames, run.video)
-
-    def _sampled(self, frames: Span, video: VideoInfo) -> list[int]:
+    def _samples(self, frames: Span) -> list[int]:
         """The frames that stand for the whole video; none where pictures are rated."""
-        task = self._settings.score_task
+        task = self.settings.score_task
         if task != "video_quality":
             return []
-        indices = sampled(len(frames), video.frame_rate, most_samples(self._config, task))
+        indices = sampled(len(frames), self.video.frame_rate, most_samples(self._config, task))
         return [frames.start + index for index in indices]
 
-    def _base(self, video: VideoInfo) -> Load:
+    def _base(self) -> Load:
         """The built-in engine's load, and a frame in colours, made square."""
-        load = super().cost(video, self._settings).host
+        video = self.video
+        load = analysis_load(video, self.settings)
         squared = 3 * max(video.width, video.height) ** 2 / (video.width * video.height)
         return replace(load, per_pixel=load.per_pixel + 6 + squared)
 
-    def _loaded(self, run: RunContext) -> NetworkScorer:
+    def _scorer(self, run: RunContext) -> NetworkScorer:
         """The network, loaded when it is first needed; a chain that is opened again finds it there."""
-        if self._scorer is None:
+        if self._network is None:
             place = cast(Place, run.choice.values["layers_place"])
-            layout = Layout(run.device, place, int(self._settings.weight_bits))
-            self._scorer = NetworkScorer.load(self._files, self._settings.score_task, layout)
-        return self._scorer
+            layout = Layout(run.device, place, int(self.settings.weight_bits))
+            self._network = NetworkScorer.load(self._files, self.settings.score_task, layout)
+        return self._network
 
 
 def _read(path: Path, name: str) -> NDArray[Any]:

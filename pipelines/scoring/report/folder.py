@@ -1,7 +1,6 @@
 """The table of a folder: one row a video, good or failed, as CSV, JSON and a summary in words.
 
-Pure functions over the videos' blur records; the caller loops over the files and hands in a failed record for each
-that could not be scored.
+The caller loops over the files, and hands in the error of each that could not be scored.
 """
 
 import csv
@@ -9,41 +8,18 @@ import io
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipelines.errors import BadInput, LongtakeError
-from pipelines.jobs.events import Outputs
+from pipelines.errors import LongtakeError
 from pipelines.scoring.metrics.smoothness import failed_record
 
 COLUMNS = ("Video", "Blur_Detected", "Confidence", "Severity", "Blur_Ratio", "Blur_Frames")
 SEVERITIES = ("mild", "moderate", "severe")
 
 Record = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class ScoreRow:
-    """One video's blur record; `error` says why there is none."""
-
-    record: Record
-    error: str | None = None
-
-
-def read_result(name: str, outputs: Outputs) -> ScoreRow:
-    """The result of a finished job, from its report. Raises BadInput where the job has none."""
-    if outputs.report is None:
-        raise BadInput(f"The job of {name} has no report.", "Score it again with --force.")
-    report = json.loads(outputs.report.read_text(encoding="utf-8"))
-    return ScoreRow(report["blur_record"])
-
-
-def failed_result(name: str, error: LongtakeError) -> ScoreRow:
-    """The result of a video that could not be scored."""
-    return ScoreRow(failed_record(name, error.message), error.message)
 
 
 def table(records: Sequence[Record]) -> str:
@@ -93,9 +69,9 @@ def _spread(values: Sequence[float]) -> str:
     return f"mean {np.mean(values):.3f}, min {min(values):.3f}, max {max(values):.3f}, deviation {np.std(values):.3f}"
 
 
-def write_table(results: Sequence[ScoreRow], folder: Path) -> Path:
-    """Write table, records and summary of all `results` into `folder`, over what is there; returns `folder`."""
-    records = [result.record for result in results]
+def write_table(results: Sequence[tuple[str, Path | LongtakeError]], folder: Path) -> None:
+    """Write table, records and summary of the videos, named with their results, into `folder`, over what is there."""
+    records = [_record(name, result) for name, result in results]
     folder.mkdir(parents=True, exist_ok=True)
     listed = json.dumps(records, ensure_ascii=False, indent=2, allow_nan=False)
     for name, text in (
@@ -104,4 +80,11 @@ def write_table(results: Sequence[ScoreRow], folder: Path) -> Path:
         ("statistics_report.txt", summary(records)),
     ):
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
-    return folder
+
+
+def _record(name: str, result: Path | LongtakeError) -> Record:
+    """The blur record in a job's report; of a video that could not be scored, one that says why."""
+    if isinstance(result, LongtakeError):
+        return failed_record(name, result.message)
+    record: Record = json.loads(result.read_text(encoding="utf-8"))["blur_record"]
+    return record

@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from memory.budget import Budget
 from memory.ladder import Effort, Rung, Step, standard_rungs
 from memory.plan import Cost, Plan
@@ -22,9 +19,9 @@ from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
+from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
-Pixels = NDArray[np.uint8]
 Warn = Callable[[str, str], None]
 """Tells the user something: a code and a sentence."""
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from memory.probe import GIB, Device, Hardware
+from memory.probe import Device, Hardware
+from memory.units import GIB
 from presets.tiers import Length, Quality, TaskPresets, Tiers, Value, VramTier, own_tiers
 
 _PIXELS_1080P = 1920 * 1080

@@ -278,7 +278,7 @@ class Api:
         finally:
             self._desk.presence.leave(session)
         if last.status.state == "failed":
-            raise _told(last.status)
+            raise LongtakeError.from_code(last.status.code, last.status.message, last.status.hint)
 
     def _answer(self, view: JobView) -> tuple[Any, Any]:
         if view.outputs is None:
@@ -306,9 +306,3 @@ def _given(task: TaskSpec, others: Sequence[str | None], settings: Settings) -> 
 
 def _json(status: Status) -> Answer:
     return status.model_dump(mode="json")
-
-
-def _told(status: Status) -> LongtakeError:
-    error = LongtakeError(status.message, status.hint)
-    error.code = status.code
-    return error

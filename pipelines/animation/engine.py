@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from pipelines.animation.inputs import PortraitInputs
 from pipelines.settings import AnimateSettings
-from pipelines.stages import Engine, Pixels, RunContext
-
-Size = tuple[int, int]
-"""Width and height."""
+from pipelines.stages import Engine, RunContext
+from pipelines.vision.types import Pixels, Size
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,19 +12,13 @@ from pipelines.animation.inputs import (
     probe_portrait_inputs,
 )
 from pipelines.animation.side_by_side import stacked
-from pipelines.animation.stage import (
-    PICTURE_SUFFIX,
-    FrameStage,
-    as_png,
-    frame_folder,
-    moments_of,
-    read_moment,
-)
+from pipelines.animation.stage import PICTURE_SUFFIX, FrameStage, as_png, moments_of, read_moment
 from pipelines.jobs.events import Outputs
 from pipelines.settings import VIDEO_SUFFIXES, AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, TaskPipeline, Warn
 from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.report import write_report
 from pipelines.video.encodings import check_available
 from pipelines.video.info import video_facts

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pipelines.animation.engine import Animated, Size
-from pipelines.stages import Pixels
+from pipelines.animation.engine import Animated
+from pipelines.vision.types import Pixels, Size
 
 MOST_WIDTH_PX = 3840
 

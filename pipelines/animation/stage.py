@@ -11,12 +11,14 @@ from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.inputs import PortraitInputs, settings_of
 from pipelines.animation.side_by_side import beside, panels
 from pipelines.spans import Span
-from pipelines.stages import Pixels, RunContext, Sink
-from pipelines.storage.atomic import atomic_write, write_bytes
-from pipelines.storage.frame_export import FrameFolder
+from pipelines.stages import RunContext, Sink
+from pipelines.storage.atomic import write_bytes
+from pipelines.storage.frame_export import frame_folder
+from pipelines.storage.span_arrays import read_array, save_arrays
 from pipelines.video.encodings import encoding
 from pipelines.video.images import iter_images, probe_picture
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels
 
 FIGURES, MOMENTS = "state/figures", "state/moments"
 PICTURE_SUFFIX = ".png"
@@ -90,8 +92,7 @@ class _FrameSink:
             raise ValueError("a span has at least one frame")
         self._writer.close()
         span = Span(self._first or 0, (self._first or 0) + len(self._figures))
-        with atomic_write(_figures_path(self._run, span)) as part, part.open("wb") as file:
-            np.save(file, np.array(self._figures, np.float32), allow_pickle=False)
+        save_arrays(_figures_path(self._run, span), np.array(self._figures, np.float32))
 
     def abandon(self) -> None:
         if self._writer:
@@ -129,12 +130,6 @@ class _OnePicture:
         self._path.unlink(missing_ok=True)
 
 
-def frame_folder(run: RunContext) -> FrameFolder | None:
-    """Where the job's frames are wanted as pictures, if they are."""
-    folder = settings_of(run).frames_out
-    return FrameFolder(folder, run.folder.name, run.frames) if folder else None
-
-
 def moments_of(run: RunContext) -> tuple[int, ...]:
     """The few frames of which the report shows a picture, in order."""
     frames = run.frames
@@ -150,7 +145,7 @@ def read_moment(run: RunContext, index: int) -> Pixels:
 def read_figures(run: RunContext) -> Iterator[NDArray[np.float32]]:
     """The figures `(frames, figures)` of each span, in order. Holds those of one."""
     for span in run.spans:
-        yield np.load(_figures_path(run, span), allow_pickle=False)
+        yield read_array(_figures_path(run, span))
 
 
 def _moment_path(run: RunContext, index: int) -> Path:

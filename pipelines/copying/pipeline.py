@@ -10,24 +10,26 @@ from bisect import bisect_right
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.errors import LongtakeError
 from pipelines.jobs.events import Outputs
 from pipelines.spans import Span
-from pipelines.stages import Engine, OneFile, Pixels, RunContext, Stage, VideoPipeline, Warn
+from pipelines.stages import Engine, OneFile, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.video.join import join_segments
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
-_PROCESS_BYTES = 190 * 2**20
+_PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
 _ENCODER_PIXEL_BYTES = 170
 """What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
@@ -54,9 +56,9 @@ class _Checksums(OneFile):
             for frame in frames:
                 yield zlib.crc32(np.ascontiguousarray(frame.rgb()).data)
 
-    def sink(self, run: RunContext, path: Path) -> "_ChecksumSink":
+    def sink(self, run: RunContext, path: Path) -> Sink:
         """A `.npy` of uint32."""
-        return _ChecksumSink(path)
+        return RowSink[int, int](path, rows_of(np.uint32), row=lambda checksum: checksum)
 
     def preview(self, item: int) -> Pixels | None:
         """Nothing to show."""
@@ -65,24 +67,6 @@ class _Checksums(OneFile):
     def value(self, item: int) -> float | None:
         """No curve."""
         return None
-
-
-class _ChecksumSink:
-    """Keeps one span's checksums; the span bounds them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._checksums: list[int] = []
-
-    def write(self, item: int) -> None:
-        self._checksums.append(item)
-
-    def close(self) -> None:
-        with self._path.open("wb") as file:
-            np.save(file, np.array(self._checksums, np.uint32), allow_pickle=False)
-
-    def abandon(self) -> None:
-        self._path.unlink(missing_ok=True)
 
 
 class CopyEngine(Engine):
@@ -190,5 +174,4 @@ class CopyPipeline(VideoPipeline[CopyEngine]):
 
 
 def _load(run: RunContext, span: Span) -> NDArray[np.uint32]:
-    path = run.folder / _Checksums.folder / f"{span.name}{_Checksums.suffix}"
-    return cast(NDArray[np.uint32], np.load(path, allow_pickle=False))
+    return read_array(run.folder / _Checksums.folder / f"{span.name}{_Checksums.suffix}")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from memory.devices import Device
-from memory.probe import GIB, Hardware, probe_hardware
+from memory.probe import Hardware, probe_hardware
+from memory.units import GIB
 from pipelines.engines.devices import device_for
 from pipelines.errors import BadInput, InputChanged, LongtakeError, NotAVideo, WeightsBroken, WeightsMissing
 from pipelines.jobs.inputs import InputFile

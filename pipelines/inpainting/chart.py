@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pipelines.inpainting.unseen import Invention
-from pipelines.masks.resize import Pixels
+from pipelines.vision.types import Pixels
 
 _INK, _BLUE, _GREY = "#22303c", "#1f6f9f", "#9aa7b1"
 _DPI = 110

@@ -9,21 +9,23 @@ from typing import NamedTuple
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.masks.reading import read_given, read_masks, read_pixels, size_of
-from pipelines.masks.resize import Pixels, Size, large_mask, put_back, work_size
+from pipelines.masks.resize import large_mask, put_back, work_size
 from pipelines.masks.sequence import Mask
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import Engine, RunContext
 from pipelines.tracking.prepass import check_marks, tracking_load
 from pipelines.video.info import VideoInfo
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.video.reader import bounded_decoder, held_bytes
+from pipelines.vision.types import Pixels, Size
 from presets.choose import Choice
 
 Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
 """Frames and masks of a range, from any frame on."""
 
-_PROCESS_BYTES = 220 * 2**20
+_PROCESS_BYTES = 220 * MIB
 """Interpreter, libraries and the command line: measured at 190 to 210 MiB."""
 _ENCODER_PIXEL_BYTES = 170
 """What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
@@ -81,7 +83,7 @@ class InpaintEngine(Engine):
     def around(self) -> Load:
         """What a run holds beside what its engine does: the process, decoders, the tracker and the encoder."""
         video, settings = self.video, self.settings
-        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
+        decoder = bounded_decoder(video, settings.decoder)
         decoders = _READERS * held_bytes(video, decoder) / (video.width * video.height)
         fixed = _PROCESS_BYTES
         if settings.tracker != "builtin":

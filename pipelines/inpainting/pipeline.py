@@ -7,13 +7,14 @@ from pathlib import Path
 from pipelines.inpainting import unseen
 from pipelines.inpainting.chart import draw_invention
 from pipelines.inpainting.engine import InpaintEngine
-from pipelines.inpainting.stage import FillStage, frame_folder
+from pipelines.inpainting.stage import FillStage
 from pipelines.jobs.events import Outputs
 from pipelines.masks.mask_video import SUFFIX
 from pipelines.settings import VIDEO_SUFFIXES
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
 from pipelines.video.encodings import check_available

@@ -7,12 +7,12 @@ import numpy as np
 from pipelines.inpainting import unseen
 from pipelines.inpainting.engine import Filled, InpaintEngine
 from pipelines.masks.reading import settings_of
-from pipelines.masks.resize import Pixels, Size
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
-from pipelines.storage.frame_export import FrameFolder
+from pipelines.storage.frame_export import frame_folder
 from pipelines.video.encodings import encoding
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels, Size
 
 
 class FillStage:
@@ -85,12 +85,6 @@ class _FillSink:
 
     def abandon(self) -> None:
         self._writer.abandon()
-
-
-def frame_folder(run: RunContext) -> FrameFolder | None:
-    """Where the job's frames are wanted as pictures, if they are."""
-    folder = settings_of(run).frames_out
-    return FrameFolder(folder, run.folder.name, run.frames) if folder else None
 
 
 def _with_alpha(item: Filled) -> Pixels:

@@ -209,6 +209,11 @@ class Failed(_Event):
             job=job, code=error.code, message=error.message, hint=error.hint, exit_code=error.exit_code
         )
 
+    def to_error(self, path: Path | None = None) -> LongtakeError:
+        """The error that the event reports; `path` (a visitor's file on the server) appears by its name alone."""
+        message = self.message.replace(str(path), path.name) if path else self.message
+        return LongtakeError.from_code(self.code, message, self.hint, self.exit_code)
+
 
 class Paused(_Event):
     """The job stopped at a span's border and can be resumed."""

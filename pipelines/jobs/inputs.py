@@ -6,9 +6,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from memory.units import MIB
 from pipelines.errors import NotAVideo
 
-_MIB = 2**20
 _PIECE_BYTES = 2**12
 
 
@@ -37,7 +37,7 @@ class InputFile(BaseModel):
             if path.is_dir():
                 digest.update("".join(f"{f.name}/{f.stat().st_size}/" for f in files).encode())
             for file in files:
-                _hash_ends(file, digest, _PIECE_BYTES if path.is_dir() else _MIB)
+                _hash_ends(file, digest, _PIECE_BYTES if path.is_dir() else MIB)
             return cls(
                 path=path, size_bytes=sum(f.stat().st_size for f in files), fingerprint=digest.hexdigest()
             )

@@ -5,11 +5,10 @@ from contextlib import closing
 
 import numpy as np
 
-from pipelines.masks.resize import Pixels
-from pipelines.masks.sequence import Mask
 from pipelines.stages import RunContext
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
+from pipelines.vision.types import Mask, Pixels
 
 FOLDER = "state/masks"
 SUFFIX = ".mp4"

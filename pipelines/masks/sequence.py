@@ -15,11 +15,12 @@ from PIL import Image
 
 from pipelines.errors import BadInput, DamagedVideo, NotAVideo, NoVideoStream
 from pipelines.masks.bundle import KINDS, Bundle, most_pixels, open_bundle
-from pipelines.masks.decode import Mask, Rule, find_rule, marked, open_picture
+from pipelines.masks.decode import Rule, find_rule, marked, open_picture
 from pipelines.spans import Span
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
+from pipelines.vision.types import Mask
 
 __all__ = ["Mask", "Masks", "dilate", "open_masks", "refuse_useless"]
 

@@ -95,7 +95,7 @@ class JobQueue:
             except QueueFull:
                 if job.journal.last_state() is None:
                     with suppress(BadInput):
-                        trash.erase([trash.bin_job(job)])
+                        trash.erase([trash.move_job(job)])
                 raise
 
     def start(self, job: Job, *, force: bool = False) -> Job:
@@ -161,9 +161,9 @@ class JobQueue:
                 if self.state(job) in ("queued", "running"):
                     raise BadInput(f"The job {job.id} waits or runs.", "Cancel it first, then delete it.")
                 uploads = trash.uploads_of(job)
-                folder = trash.bin_job(job)
-            copies = trash.bin_copies(jobs_dir, folder)
-            unread = trash.bin_unread(jobs_dir, uploads).values()
+                folder = trash.move_job(job)
+            copies = trash.move_copies(jobs_dir, folder)
+            unread = trash.move_unread(jobs_dir, uploads).values()
         return trash.erase([folder, *copies, *unread])
 
     def free_worker(self) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 from pipelines.scoring.metrics.verdicts import Verdicts
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
-from pipelines.stages import Engine, Pixels, RunContext, Sink
+from pipelines.stages import Engine, RunContext, Sink
 from pipelines.video.info import VideoInfo
+from pipelines.vision.types import Pixels
 
 
 class ScoringEngine(Engine):

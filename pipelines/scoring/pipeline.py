@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from memory.units import MIB
 from pipelines.jobs.events import Outputs
 from pipelines.scoring.engine import ScoringEngine, analysis_width
 from pipelines.scoring.metrics.frame_features import RECORD
@@ -12,8 +13,6 @@ from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Stage, VideoPipeline, Warn
 from pipelines.storage.report import write_report
 from pipelines.video.info import VideoInfo, video_facts
-
-_MIB = 2**20
 
 
 class ScoreStage(OneFile):
@@ -40,7 +39,7 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
 
     def disk_bytes(self, frames: Span) -> int:
         """Records, a row in the table, and the report with its pictures."""
-        return len(frames) * (RECORD.itemsize + 64) + 4 * _MIB + self.engine.disk_bytes(frames)
+        return len(frames) * (RECORD.itemsize + 64) + 4 * MIB + self.engine.disk_bytes(frames)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Go over the records once: table, report, chart, worst frames. Holds a block of verdicts and the summary."""

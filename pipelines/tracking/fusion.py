@@ -17,10 +17,11 @@ from pipelines.tracking.appearance import form_in, grab_cut, moved_in, without_g
 from pipelines.tracking.background import FrameNeighbours, Frames, FrameSource
 from pipelines.tracking.csrt import RECORD
 from pipelines.tracking.passes import Seeds, follow, hint_behind
-from pipelines.tracking.prompts import Hint, Mask, checked
+from pipelines.tracking.prompts import Hint, checked
 from pipelines.tracking.target import Seed, seeds_from
 from pipelines.vision.boxes import Box, Outline, crop_of, grown, overlap
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Mask
 
 __all__ = ["RECORD", "FrameSource", "Hint", "Tracked", "checked", "follow", "masks", "seeds_from", "track"]
 

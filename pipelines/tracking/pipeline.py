@@ -13,26 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.jobs.events import Outputs
 from pipelines.masks.mask_video import shown
 from pipelines.masks.reading import FrameMask, mask_settings_of, read_holes, read_pixels
-from pipelines.masks.resize import Pixels, Size
 from pipelines.settings import TrackSettings
 from pipelines.spans import Span
 from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.report import write_report
+from pipelines.storage.span_arrays import read_array, save_arrays
 from pipelines.tracking.overlay import framed_as_lost, laid_over
 from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.tracking.stages import lost_frames
 from pipelines.video.info import ColourTags, VideoInfo, video_facts
 from pipelines.video.join import join_segments
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels, Size
 from presets.choose import Choice
 
 COLUMNS = ("frame", "time_seconds", "area_share", "lost")
@@ -44,8 +45,7 @@ _FILM_SUFFIX = ".mkv"
 _FULL_RANGE = ColourTags(range="pc")
 """White is 255: what is corrected in a paint program stays black and white."""
 
-_MIB = 2**20
-_PROCESS_BYTES = 220 * _MIB
+_PROCESS_BYTES = 220 * MIB
 _READERS = 2
 """The frames, and the masks where they are a film."""
 _PIXEL_BYTES = 60
@@ -75,7 +75,7 @@ class TrackEngine(Engine):
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
         """Decoders, two encoders, and a few pictures."""
         video, settings = self.video, self.settings
-        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
+        decoder = bounded_decoder(video, settings.decoder)
         per_pixel = _READERS * held_bytes(video, decoder) / (video.width * video.height) + _PIXEL_BYTES
         fixed = _PROCESS_BYTES + tracking_load(settings).fixed
         return choice, Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
@@ -218,8 +218,7 @@ class _OverlaySink:
         film = _film_path(self._job, span)
         film.parent.mkdir(parents=True, exist_ok=True)
         self._film_part.replace(film)
-        with atomic_write(_records_path(self._job, span)) as part, part.open("wb") as file:
-            np.save(file, np.array(self._records, RECORD), allow_pickle=False)
+        save_arrays(_records_path(self._job, span), np.array(self._records, RECORD))
 
     def abandon(self) -> None:
         self._overlay.abandon()
@@ -267,8 +266,8 @@ class _Row:
 def _read_records(run: RunContext) -> Iterator[_Row]:
     pixels = run.video.width * run.video.height
     for span in run.spans:
-        records: NDArray[np.void] = np.load(_records_path(run, span), allow_pickle=False)
-        for frame, (masked, lost) in enumerate(records.tolist(), span.start):
+        records = read_array(_records_path(run, span)).tolist()
+        for frame, (masked, lost) in enumerate(records, span.start):
             yield _Row(frame, masked / pixels, lost)
 
 

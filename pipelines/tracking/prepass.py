@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from memory.plan import Load
+from memory.units import MIB
 from pipelines.masks.reading import mask_settings_of, masks_given
 from pipelines.masks.sequence import refuse_useless
 from pipelines.settings import MaskSettings
@@ -15,10 +16,9 @@ from pipelines.tracking.sam2_stages import LookBackStage, NetworkMaskStage, devi
 from pipelines.tracking.stages import MaskStage, WalkStage, lost_frames
 
 _LOST_NAMED = 5
-_MIB = 2**20
-_FOLLOWING_BYTES = 60 * _MIB
+_FOLLOWING_BYTES = 60 * MIB
 """What following holds of any video, as it looks at it made small: measured at 50 to 60 MiB."""
-_NETWORK_BYTES = 1400 * _MIB
+_NETWORK_BYTES = 1400 * MIB
 """SAM 2.1 tiny with torch on the CPU, at its work size of 1024 x 1024: measured at 1250 to 1400 MiB."""
 
 

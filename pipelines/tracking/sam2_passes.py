@@ -10,10 +10,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 
 from pipelines.spans import Span
-from pipelines.tracking.background import CHUNK_FRAMES, Frames, Pixels
+from pipelines.tracking.background import CHUNK_FRAMES, Frames
 from pipelines.tracking.fusion import Tracked
-from pipelines.tracking.prompts import Hint, Mask
+from pipelines.tracking.prompts import Hint
 from pipelines.tracking.sam2_model import Segmenter, Session
+from pipelines.vision.types import Mask, Pixels
 
 POST_FRAMES = 240
 

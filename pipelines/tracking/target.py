@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 
 from pipelines.tracking.appearance import Colours, colours_of, form_of, grab_cut, moved_in
-from pipelines.tracking.background import FrameNeighbours, FrameSource, Pixels
-from pipelines.tracking.prompts import Hint, Mask, Point
+from pipelines.tracking.background import FrameNeighbours, FrameSource
+from pipelines.tracking.prompts import Hint, Point
 from pipelines.vision.boxes import Box, Outline, crop_of, grown
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Mask, Pixels
 
 _FEWEST_FOUND = 0.08
 """Share of the box from which what was found in it is taken for the object."""

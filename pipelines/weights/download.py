@@ -4,7 +4,6 @@ Until then it is called `NAME.part`; `NAME.part.tag` says which version of the f
 """
 
 import errno
-import fcntl
 import hashlib
 import http.client
 import os
@@ -20,12 +19,15 @@ from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from filelock import lock_descriptor
+
+from memory.units import MIB
 from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk, WeightsBroken, WeightsMissing
 
 Tell = Callable[[str, int, int | None], None]
 """Is told how far a file is: its name, bytes that are there, bytes in all where the server says so."""
 
-_CHUNK_BYTES = 2**20
+_CHUNK_BYTES = MIB
 _TIMEOUT_SECONDS = 30.0
 _TRIES = 5
 _PAUSE_SECONDS = 1.0
@@ -82,12 +84,10 @@ def download(wanted: Wanted, target: Path, tell: Tell) -> str:
 
 
 def _claim(file: BinaryIO, target: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not lock_descriptor(file.fileno(), blocking=False):
         raise LongtakeError(
             f"Another process is fetching {target.name} into {target.parent}.", "Wait until it has ended."
-        ) from error
+        )
 
 
 def _receive(wanted: Wanted, file: BinaryIO, part: Path, tell: Tell) -> None:

@@ -16,6 +16,7 @@ from memory.budget import Budget
 from memory.devices import Device, limit_device
 from memory.oom import is_out_of_memory
 from memory.probe import probe_hardware
+from memory.units import GIB
 from pipelines.engines.devices import device_for
 from pipelines.errors import LongtakeError, NotEnoughMemory, OverLimit
 from pipelines.jobs import events
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 MODEL = "liveportrait"
 IDLE_SECONDS = 180.0
 
-_GIB = 2**30
 _OF_A_POSE = frozenset({"pitch", "yaw", "roll", "eyes", "lips", "key"})
 """What may change while the portrait stays."""
 
@@ -80,7 +80,7 @@ def _looked_at(source: Path, settings: PoseSettings) -> "Poser":
 
     networks = LivePortrait(settings.weights, device=name)
     if settings.vram_limit_gb and device:
-        limit_device(int(settings.vram_limit_gb * _GIB), name)
+        limit_device(int(settings.vram_limit_gb * GIB), name)
     poser = Poser(source, settings, networks)
     networks.let_go("motion")
     return poser
@@ -103,7 +103,7 @@ def _check_fits(settings: PoseSettings, device: Device | None) -> None:
     ):
         if need > have:
             raise NotEnoughMemory(
-                f"Posing needs {need / _GIB:.2f} GiB of {what}, and {have / _GIB:.2f} GiB can be used.",
+                f"Posing needs {need / GIB:.2f} GiB of {what}, and {have / GIB:.2f} GiB can be used.",
                 "Wait until what runs has ended, or allow it more.",
             )
 

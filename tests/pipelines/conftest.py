@@ -1,6 +1,5 @@
 """A pipeline without pixels: items are numbers, files are text, memory ends where a test says so; a tiny Q-Align."""
 
-import fcntl
 import importlib.util
 import json
 import os
@@ -11,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from memory.ladder import Rung, standard_rungs
-from memory.plan import GIB, Cost, Load
+from memory.plan import Cost, Load
+from memory.units import GIB
 from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
 from pipelines.runtime import planning
@@ -203,8 +204,7 @@ def liveportrait_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory)
     """A folder of stand-in weights in LivePortrait's published layout; made once for all processes of the tests."""
     root = tmp_path_factory.getbasetemp()
     folder = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "liveportrait-weights"
-    with folder.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
             part = folder.with_suffix(".part")
             write_liveportrait_weights(part / "liveportrait", shared / "parity")

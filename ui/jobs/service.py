@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field
 
+from memory.units import GIB
 from pipelines.engines.availability import Resolved
 from pipelines.errors import BadInput, NoSuchJob, OverLimit, QueueFull
 from pipelines.jobs.events import Planned
@@ -33,7 +34,6 @@ from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
 from ui.server.visitors import Keys, Visitor, add_owner, drop_owner, owners
 
-GIB = 2**30
 SHOWN_JOBS = 100
 """How many jobs a list has at most, the newest."""
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from html import escape
 
+from memory.units import GIB, MIB
 from pipelines.errors import LongtakeError
 from pipelines.example.faults import FAULTS
 from pipelines.jobs.events import Planned
@@ -19,7 +20,6 @@ from ui.jobs.view import JobView, Status
 from ui.render.engines import expected
 from ui.render.media import address
 
-GIB = 2**30
 _CAN = {"queued": "stop", "running": "stop", "done": ""}
 """What can be asked of a job, by its state; the style sheet shows buttons by it."""
 
@@ -251,7 +251,7 @@ def _memory(plan: Planned) -> str:
 
 
 def _size(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / 2**20:.1f} MiB"
+    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / MIB:.1f} MiB"
 
 
 def clock(seconds: float) -> str:

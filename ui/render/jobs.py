@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Protocol
 
+from memory.units import GIB
 from pipelines.spec import tasks
 from ui.i18n.texts import both, spans
 from ui.jobs.service import Entry
-from ui.render.job import GIB
 
 _GOES_ON = ("interrupted", "paused", "cancelled", "failed")
 

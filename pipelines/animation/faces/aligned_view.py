@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.cascade import FaceBox
+from pipelines.vision.types import Pixels
 
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]

@@ -20,7 +20,8 @@ from pipelines.animation.faces.aligned_view import (
     inverse,
     joined,
 )
-from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.cascade import FaceBox
+from pipelines.vision.types import Pixels
 
 Change = tuple[float, float, float, float]
 """From a box to a face: right, down, in sides; growth, the logarithm of a ratio; turn, in radians."""

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from pipelines.vision.types import Pixels
+
 Found = NDArray[np.float64]
 """`(N, 3)`: centre x, y and size, in pixels."""
 

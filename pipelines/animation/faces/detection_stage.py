@@ -4,13 +4,13 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.track import MOST_FACES, RECORD, Records, is_look, record_of
 from pipelines.animation.inputs import inputs_of, read_given
 from pipelines.spans import Span
-from pipelines.stages import OneFile, Pixels, RunContext
+from pipelines.stages import OneFile, RunContext, Sink
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
+from pipelines.vision.types import Pixels
 
 FOLDER, SUFFIX = "state/faces", ".npy"
 
@@ -35,9 +35,9 @@ class FaceDetections(OneFile):
             for frame in frames:
                 yield record_of(glance(frame.rgb())) if is_look(frame.index, run.frames) else None
 
-    def sink(self, run: RunContext, path: Path) -> "_LookSink":
+    def sink(self, run: RunContext, path: Path) -> Sink:
         """A `.npy` of `RECORD`, `(looks, MOST_FACES)`."""
-        return _LookSink(path)
+        return RowSink[Records | None, Records](path, rows_of(RECORD, MOST_FACES), row=lambda look: look)
 
     def preview(self, item: Records | None) -> Pixels | None:
         """Nothing to show."""
@@ -48,29 +48,10 @@ class FaceDetections(OneFile):
         return None
 
 
-class _LookSink:
-    """Keeps one span's looks; the span bounds them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._looks: list[Records] = []
-
-    def write(self, item: Records | None) -> None:
-        if item is not None:
-            self._looks.append(item)
-
-    def close(self) -> None:
-        with self._path.open("wb") as file:
-            np.save(file, np.array(self._looks, RECORD).reshape(-1, MOST_FACES), allow_pickle=False)
-
-    def abandon(self) -> None:
-        self._path.unlink(missing_ok=True)
-
-
 def read_detections(run: RunContext) -> Iterator[Records]:
     """The looks of all frames, in order. Holds those of one span."""
     for span in run.spans:
-        yield from np.load(_path(run, span), allow_pickle=False)
+        yield from read_array(_path(run, span))
 
 
 def _path(run: RunContext, span: Span) -> Path:

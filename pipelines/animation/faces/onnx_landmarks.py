@@ -20,9 +20,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import Square, bounds, cut, inverse, mapped
 from pipelines.errors import BadInput, WeightsBroken, WeightsMissing
+from pipelines.vision.types import Pixels
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.locate import find

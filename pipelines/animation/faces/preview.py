@@ -10,7 +10,7 @@ from typing import Literal, cast
 import cv2
 import numpy as np
 
-from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
@@ -26,6 +26,7 @@ from pipelines.animation.inputs import InputMedia, probe_portrait_inputs, read_p
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.video.reader import read_frames
+from pipelines.vision.types import Pixels
 
 HEIGHT_PX = 480
 """Of both, beside each other."""

@@ -16,7 +16,7 @@ from pipelines.animation.faces.onnx_landmarks import OnnxDetector, files_in
 from pipelines.animation.faces.track import FaceTrack
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
-from pipelines.stages import Pixels
+from pipelines.vision.types import Pixels
 
 Which = Literal["largest", "all"] | int
 """Of several faces: the largest, all of them, or one by its number from the left, beginning at 1."""

@@ -10,10 +10,11 @@ from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.landmark_pass import walk
 from pipelines.animation.faces.track import is_look, record_of
 from pipelines.animation.liveportrait.face_views import landmark_row
-from pipelines.animation.liveportrait.frame_records import SUFFIX, RecordSink
+from pipelines.animation.liveportrait.frame_records import SUFFIX, record_sink
 from pipelines.animation.liveportrait.scene import LANDMARKS, LOOK_COLUMNS, LOOKS, Scene
 from pipelines.animation.motion.keypoints import Floats
-from pipelines.stages import OneFile, Pixels, RunContext, Sink
+from pipelines.stages import OneFile, RunContext, Sink
+from pipelines.vision.types import Pixels
 
 SceneOf = Callable[[RunContext], Scene]
 
@@ -28,7 +29,7 @@ class RowStage(OneFile):
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Keeps the rows."""
-        return RecordSink(path)
+        return record_sink(path)
 
     def preview(self, item: Floats) -> Pixels | None:
         """There is nothing to show."""

@@ -11,9 +11,10 @@ import numpy as np
 
 from memory.budget import Budget
 from memory.ladder import Rung, standard_rungs
-from memory.plan import GIB, Cost, Load
+from memory.plan import Cost, Load
 from memory.probe import probe_hardware
-from pipelines.animation.engine import Animated, PortraitEngine, Size
+from memory.units import GIB
+from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.faces.crop import SIDE
 from pipelines.animation.faces.selection import absence
 from pipelines.animation.faces.track import MOST_FACES
@@ -32,7 +33,8 @@ from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, Warn
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.video.reader import bounded_decoder, held_bytes
+from pipelines.vision.types import Size
 from pipelines.weights.locate import find
 from presets.choose import Choice
 
@@ -215,7 +217,7 @@ class LivePortraitEngine(PortraitEngine):
         """The networks; decoders, frames that wait, and the encoder of the result's size."""
         cost = memory_cost.cost(on_card=device != "cpu", half=device == "cuda")
         video, settings = self.video, self.settings
-        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
+        decoder = bounded_decoder(video, settings.decoder)
         width, height = self.size
         waits = 3 if self.inputs.source.kind == "video" else 0
         host = Load(

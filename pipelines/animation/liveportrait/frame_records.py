@@ -8,29 +8,14 @@ import numpy as np
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.spans import Span
 from pipelines.stages import RunContext
+from pipelines.storage.span_arrays import RowSink, read_array
 
 SUFFIX = ".npy"
 
 
-class RecordSink:
-    """Takes the rows of one span. Holds them until it is closed."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._rows: list[Floats] = []  # bounded by the span
-
-    def write(self, item: Floats) -> None:
-        """Add the row of the next frame."""
-        self._rows.append(item)
-
-    def close(self) -> None:
-        """Write the file."""
-        with self._path.open("wb") as file:
-            np.save(file, np.stack(self._rows))
-
-    def abandon(self) -> None:
-        """Leave nothing."""
-        self._path.unlink(missing_ok=True)
+def record_sink(path: Path) -> RowSink[Floats, Floats]:
+    """A sink that stacks the rows of one span, all of the same width."""
+    return RowSink(path, np.stack, row=lambda row: row)
 
 
 class FrameRecords:
@@ -62,6 +47,6 @@ class FrameRecords:
 
     def _of(self, span: Span) -> Floats:
         if self._last is None or self._last[0] != span:
-            rows: Floats = np.load(self._folder / f"{span.name}{SUFFIX}", allow_pickle=False)
+            rows: Floats = read_array(self._folder / f"{span.name}{SUFFIX}")
             self._last = span, rows
         return self._last[1]

@@ -28,9 +28,9 @@ from pipelines.animation.faces.aligned_view import (
     shrink_of,
     uncored,
 )
-from pipelines.animation.faces.cascade import Pixels
 from pipelines.animation.warp.flow_fields import FACE, FaceField, light
 from pipelines.animation.warp.mouth import Opening
+from pipelines.vision.types import Pixels
 
 _TO_VIEW = np.array([[1.0, 0.0, CORE[1].start], [0.0, 1.0, CORE[0].start]])
 _TO_CORE = inverse(_TO_VIEW)

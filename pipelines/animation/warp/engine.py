@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, replace
 
 from pipelines.animation.faces.aligned_view import FacePlacement
 from pipelines.animation.faces.alignment import fit
-from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.track import FaceTrack
 from pipelines.animation.warp.driving_flow import DrivingFlow, Motion, blended
 from pipelines.animation.warp.mesh_warp import Puppet
 from pipelines.animation.warp.motion_limits import MotionExtent, asked_of, gentle
 from pipelines.spans import Span
+from pipelines.vision.types import Pixels
 
 CHAIN_FRAMES = 64
 """A chain begins at each of these, counted from the first driving frame."""

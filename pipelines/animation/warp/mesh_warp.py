@@ -23,10 +23,10 @@ from pipelines.animation.faces.aligned_view import (
     inverse,
     joined,
 )
-from pipelines.animation.faces.cascade import Pixels
 from pipelines.animation.warp.driving_flow import Motion
 from pipelines.animation.warp.fold_removal import unfolded
 from pipelines.animation.warp.mouth import put_in
+from pipelines.vision.types import Pixels
 
 _HEAD, _FACE = (0.0, -0.02, 0.5, 0.58), (0.0, 0.06, 0.5, 0.56)
 _HEAD_FADE, _FACE_FADE = (1.2, 2.6), (0.85, 1.6)

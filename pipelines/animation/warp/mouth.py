@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from pipelines.animation.faces.aligned_view import CORE, Floats, ellipse, gray_of, grid, sampled
-from pipelines.animation.faces.cascade import Pixels
+from pipelines.vision.types import Pixels
 
 _ZONE = (0.26, 0.25)
 """Half axes of where a mouth may open, in box sides; it begins a little above the lips."""

@@ -11,7 +11,8 @@ import numpy as np
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
-from pipelines.animation.engine import Animated, PortraitEngine, Size
+from memory.units import MIB
+from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.faces.cascade import FaceBox, detect_fast
 from pipelines.animation.faces.crop import limited_size
 from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
@@ -35,13 +36,13 @@ from pipelines.animation.warp.motion_limits import MotionExtent
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
-from pipelines.stages import Pixels, RunContext, Stage, Warn
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.stages import RunContext, Stage, Warn
+from pipelines.video.reader import bounded_decoder, held_bytes
+from pipelines.vision.types import Pixels, Size
 from pipelines.weights.catalog import PUBLISHED
 from presets.choose import Choice
 
-_MIB = 2**20
-_PROCESS_BYTES = 175 * _MIB
+_PROCESS_BYTES = 175 * MIB
 _FILM_PIXEL_BYTES = 150
 """What the encoder and what bends the portrait hold a pixel of the film: measured at 105 to 150."""
 _MOST_LOOKED_AT = 64
@@ -112,11 +113,7 @@ class WarpEngine(PortraitEngine):
         if self.settings.side_by_side:
             row = row_sizes([(width, height), (video.width, video.height), (width, height)], height)
             width, height = sum(size[0] for size in row), row[0][1]
-        decoder = (
-            choose_decoder(video, luma_only=True)
-            if self.settings.decoder == "auto"
-            else self.settings.decoder
-        )
+        decoder = bounded_decoder(video, self.settings.decoder)
         per_pixel = held_bytes(video, decoder) / (video.width * video.height)
         fixed = _PROCESS_BYTES + width * height * _FILM_PIXEL_BYTES
         cost = Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3))

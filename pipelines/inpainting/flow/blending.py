@@ -7,9 +7,9 @@ from typing import cast
 import cv2
 import numpy as np
 
-from pipelines.inpainting.flow.frame_view import Pixels
 from pipelines.inpainting.flow.harmonic import Floats, Spread, medians
-from pipelines.inpainting.flow.holes import Hole, Mask
+from pipelines.inpainting.flow.holes import Hole
+from pipelines.vision.types import Mask, Pixels
 
 _SEAM_LIMIT, ERROR_LIMIT = 40, 80
 """Grey levels: a larger difference beside the hole is another thing, not other light."""

@@ -8,9 +8,10 @@ import numpy as np
 
 from pipelines.inpainting.flow.blending import Mean
 from pipelines.inpainting.flow.frame_pairs import Homography, reduced
-from pipelines.inpainting.flow.frame_view import FrameView, Pixels, Places, place
-from pipelines.inpainting.flow.holes import Flags, Hole, Mask
+from pipelines.inpainting.flow.frame_view import FrameView, Places, place
+from pipelines.inpainting.flow.holes import Flags, Hole
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Mask, Pixels
 
 _SLACK = np.ones((3, 3), np.uint8)
 """A chain of motions is right to a pixel or two."""

@@ -7,10 +7,10 @@ import numpy as np
 
 from pipelines.inpainting.flow.blending import ERROR_LIMIT
 from pipelines.inpainting.flow.frame_pairs import reduced
-from pipelines.inpainting.flow.frame_view import Pixels
 from pipelines.inpainting.flow.harmonic import Spread
-from pipelines.inpainting.flow.holes import Hole, Mask
+from pipelines.inpainting.flow.holes import Hole
 from pipelines.inpainting.flow.membrane import Floats, membrane
+from pipelines.vision.types import Mask, Pixels
 
 _TRUSTED = 0.97
 _ROUNDS = 6

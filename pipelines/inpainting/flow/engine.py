@@ -8,7 +8,6 @@ A frame depends on frames within `HALO` of it, and on nothing else: not on where
 threads. Anchors and key frames lie on grids that start at frame 0.
 """
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +17,19 @@ import cv2
 import numpy as np
 
 from memory.plan import Load
+from memory.probe import schedulable_cores
 from pipelines.inpainting.engine import Fill, InPlaceEngine, Read
 from pipelines.inpainting.flow.blending import Mean, Seam
 from pipelines.inpainting.flow.confidence import smooth
 from pipelines.inpainting.flow.frame_cache import KEY_EVERY, MARGIN, FrameCache
-from pipelines.inpainting.flow.frame_view import FrameView, Pixels, sampled
+from pipelines.inpainting.flow.frame_view import FrameView, sampled
 from pipelines.inpainting.flow.harmonic import Floats
 from pipelines.inpainting.flow.hole_filler import HoleFiller, HolePatch, SearchEffort, moved_places
-from pipelines.inpainting.flow.holes import Hole, Mask, holes
+from pipelines.inpainting.flow.holes import Hole, holes
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span, widen
 from pipelines.video.info import VideoInfo
+from pipelines.vision.types import Mask, Pixels
 
 EFFORTS = {
     "draft": SearchEffort(6, 12, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.1),
@@ -75,7 +76,7 @@ class FlowFill:
     def __init__(self, quality: str = "balanced", workers: int | None = None) -> None:
         self._quality = quality
         self._effort = EFFORTS[quality]
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or schedulable_cores()
 
     @property
     def load(self) -> Load:

@@ -18,9 +18,10 @@ from pipelines.inpainting.flow.frame_pairs import (
     reduction,
     thumbnail_of,
 )
-from pipelines.inpainting.flow.frame_view import FrameView, Pixels, view
-from pipelines.inpainting.flow.holes import Flags, Mask
+from pipelines.inpainting.flow.frame_view import FrameView, view
+from pipelines.inpainting.flow.holes import Flags
 from pipelines.spans import Span, widen
+from pipelines.vision.types import Mask, Pixels
 
 Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
 """Frames (H, W, 3) uint8 RGB and masks (H, W) bool of a range, from any frame on."""

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from pipelines.inpainting.flow.frame_view import grid
 from pipelines.inpainting.flow.harmonic import median
-from pipelines.inpainting.flow.holes import Flags, Mask, dilated
+from pipelines.inpainting.flow.holes import Flags, dilated
 from pipelines.vision.camera_motion import simplest, spread
+from pipelines.vision.types import Mask, Pixels
 
-Pixels = NDArray[np.uint8]
 Homography = NDArray[np.float64]
 Points = NDArray[np.float32]
 

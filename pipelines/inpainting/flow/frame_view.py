@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.flow.holes import Flags, Mask, dilated
+from pipelines.inpainting.flow.holes import Flags, dilated
+from pipelines.vision.types import Mask, Pixels
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Places = NDArray[np.float32]
 """`(h, w, 2)` float32: for each pixel of a crop, x and y in a frame."""

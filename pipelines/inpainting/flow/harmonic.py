@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.vision.types import Mask
+
 Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 _MOST_CELLS = 24

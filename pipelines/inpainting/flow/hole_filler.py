@@ -15,11 +15,12 @@ from pipelines.inpainting.flow.frame_cache import FrameCache
 from pipelines.inpainting.flow.frame_pairs import Homography, reduced
 from pipelines.inpainting.flow.frame_view import FrameView, Places, covered_at, place, sampled
 from pipelines.inpainting.flow.harmonic import Floats, Spread
-from pipelines.inpainting.flow.holes import Hole, Mask
+from pipelines.inpainting.flow.holes import Hole
 from pipelines.inpainting.flow.moving_objects import Move, moves, near_things, thing_places
 from pipelines.inpainting.flow.references import Sight, chosen
 from pipelines.inpainting.flow.registration import background_places, places_of, target
 from pipelines.spans import Span
+from pipelines.vision.types import Mask
 
 _MOVING_WEIGHT = np.float32(0.05)
 """What moves in another frame is hardly background there."""

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Mask
 
-Mask = NDArray[np.bool_]
 Flags = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 

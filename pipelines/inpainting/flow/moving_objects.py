@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pipelines.inpainting.flow.frame_pairs import Thumbnail, follow, inside
 from pipelines.inpainting.flow.frame_view import Places, covered_at
 from pipelines.inpainting.flow.harmonic import Spread, median
-from pipelines.inpainting.flow.holes import Flags, Mask, dilated
+from pipelines.inpainting.flow.holes import Flags, dilated
 from pipelines.inpainting.flow.registration import Target, residual_flow, warped
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Mask
 
 NEAR_PX = 15
 """Of the look, as all pixels here."""

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.inpainting.flow.frame_pairs import Homography, Thumbnail
-from pipelines.inpainting.flow.frame_view import Pixels, Places, covered_at, grid, place
+from pipelines.inpainting.flow.frame_view import Places, covered_at, grid, place
 from pipelines.inpainting.flow.harmonic import Floats, Spread, medians
-from pipelines.inpainting.flow.holes import Hole, Mask
+from pipelines.inpainting.flow.holes import Hole
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Mask, Pixels
 
 _ALL_MOVES = 0.75
 _FLOW_LEAST_PX = 16

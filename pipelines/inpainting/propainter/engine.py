@@ -18,12 +18,13 @@ from pipelines.inpainting.propainter.memory_plan import ON_DEMAND, Workload, fit
 from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
 from pipelines.masks.reading import masks_given, read_pixels, settings_of
-from pipelines.masks.resize import Pixels, Size, put_back
+from pipelines.masks.resize import put_back
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant
+from pipelines.vision.types import Pixels, Size
 from pipelines.weights.locate import find
 from presets.choose import Choice
 

@@ -19,9 +19,8 @@ from pipelines.inpainting.propainter.frame_cache import SlidingFrameCache
 from pipelines.inpainting.propainter.painting import Colours, WindowPainter
 from pipelines.inpainting.propainter.propagation import PropagatedHoles
 from pipelines.inpainting.propainter.schedule import Schedule
-from pipelines.masks.decode import Mask
-from pipelines.masks.resize import Pixels
 from pipelines.spans import Span
+from pipelines.vision.types import Mask, Pixels
 
 
 @dataclass(frozen=True)

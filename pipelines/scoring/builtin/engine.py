@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import numpy as np
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
@@ -15,10 +14,12 @@ from pipelines.scoring.metrics.frame_features import RECORD, FrameFeatures, comp
 from pipelines.scoring.metrics.verdicts import Records, Verdicts, verdicts
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span, widen
-from pipelines.stages import Pixels, RunContext, Sink
+from pipelines.stages import RunContext, Sink
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
+from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
 _MIB = 2**20
@@ -60,7 +61,7 @@ class BuiltinEngine(ScoringEngine):
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """A writer of the span's records."""
-        return _RecordSink(path)
+        return RowSink(path, rows_of(RECORD), row=_record)
 
     def preview(self, item: Scored) -> Pixels | None:
         """The frame."""
@@ -107,25 +108,10 @@ def one_thread_each() -> Iterator[None]:
         cv2.setNumThreads(threads)
 
 
-class _RecordSink:
-    """Holds one span's records, about 250 bytes a frame, until they are written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._records: list[Records] = []
-
-    def write(self, item: Scored) -> None:
-        self._records.append(item.record)
-
-    def close(self) -> None:
-        with self._path.open("wb") as file:
-            np.save(file, np.concatenate([np.zeros(0, RECORD), *self._records]), allow_pickle=False)
-
-    def abandon(self) -> None:
-        self._records.clear()
+def _record(item: Scored) -> Records:
+    return item.record
 
 
 def read_records(path: Path) -> Records:
     """The records of one span."""
-    records: Records = np.load(path, allow_pickle=False)
-    return records
+    return read_array(path)

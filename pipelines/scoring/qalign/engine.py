@@ -29,10 +29,12 @@ from pipelines.scoring.qalign.scorer import NetworkScorer
 from pipelines.scoring.qalign.windows import Rated, rated, reach, sampled
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
-from pipelines.stages import Pixels, RunContext, Sink, Warn
+from pipelines.stages import RunContext, Sink, Warn
+from pipelines.storage.span_arrays import RowSink, read_arrays
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import read_frames
+from pipelines.vision.types import Pixels
 from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.locate import find
 from presets.choose import Choice
@@ -49,34 +51,19 @@ class Judged(NamedTuple):
     size: tuple[int, int]
 
 
-class _JudgedSink:
-    """Holds one span's records, about 260 bytes a frame, and its samples, until they are written."""
+def _kept(item: Judged) -> tuple[Any, float, float, NDArray[Any] | None]:
+    frame, _, score = item.rated
+    return frame.record, score, frame.change, item.sample
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._items: list[tuple[Any, float, float]] = []
-        self._samples: list[NDArray[Any]] = []
 
-    def write(self, item: Judged) -> None:
-        frame, _, score = item.rated
-        self._items.append((frame.record, score, frame.change))
-        if item.sample is not None:
-            self._samples.append(item.sample)
-
-    def close(self) -> None:
-        records, scores, changes = zip(*self._items, strict=True) if self._items else ((), (), ())
-        with self._path.open("wb") as file:
-            np.savez(
-                file,
-                record=np.concatenate([np.zeros(0, RECORD), *records]),
-                score=np.array(scores, np.float64),
-                change=np.array(changes, np.float64),
-                samples=np.array(self._samples),
-            )
-
-    def abandon(self) -> None:
-        self._items.clear()
-        self._samples.clear()
+def _packed(rows: list[tuple[Any, float, float, NDArray[Any] | None]]) -> dict[str, NDArray[Any]]:
+    records, scores, changes, samples = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return {
+        "record": np.concatenate([np.zeros(0, RECORD), *records]),
+        "score": np.array(scores, np.float64),
+        "change": np.array(changes, np.float64),
+        "samples": np.array([sample for sample in samples if sample is not None]),
+    }
 
 
 class QAlignEngine(ScoringEngine):
@@ -148,7 +135,7 @@ class QAlignEngine(ScoringEngine):
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """A writer of the span's records, scores and samples."""
-        return _JudgedSink(path)
+        return RowSink(path, _packed, row=_kept)
 
     def preview(self, item: Judged) -> Pixels:
         """The frame, as small as the network sees it."""
@@ -169,13 +156,13 @@ class QAlignEngine(ScoringEngine):
 
     def movement(self, segments: list[Path]) -> float:
         """The published measure, of the first frames at their full size."""
-        changes = chain.from_iterable(_read(path, "change").tolist() for path in segments)
+        changes = chain.from_iterable(read_arrays(path, "change")[0].tolist() for path in segments)
         return mean_change(islice(changes, 1, MOVEMENT_FRAMES))
 
     def verdicts(self, segments: list[Path]) -> Iterator[Verdicts]:
         """The built-in verdicts, with the network's window scores."""
-        scores = chain.from_iterable(_read(path, "score").tolist() for path in segments)
-        for block in verdicts((_read(path, "record") for path in segments), self.window):
+        scores = chain.from_iterable(read_arrays(path, "score")[0].tolist() for path in segments)
+        for block in verdicts((read_arrays(path, "record")[0] for path in segments), self.window):
             block["window_score"] = list(islice(scores, len(block)))
             yield block
 
@@ -185,7 +172,7 @@ class QAlignEngine(ScoringEngine):
         if not samples:
             return {}
         segments = [run.folder / "segments" / f"{span.name}{self.suffix}" for span in run.spans]
-        features = [each for path in segments for each in _read(path, "samples")]
+        features = [each for path in segments for each in read_arrays(path, "samples")[0]]
         score = round(self._scorer(run).score_video(features), 6)
         return {"video_quality": {"score": score, "frames": samples}}
 
@@ -211,10 +198,3 @@ class QAlignEngine(ScoringEngine):
             layout = Layout(run.device, place, int(self.settings.weight_bits))
             self._network = NetworkScorer.load(self._files, self.settings.score_task, layout)
         return self._network
-
-
-def _read(path: Path, name: str) -> NDArray[Any]:
-    """One array of a span's file."""
-    with np.load(path, allow_pickle=False) as file:
-        found: NDArray[Any] = file[name]
-    return found

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from memory.plan import Cost, Load
-from pipelines.animation.engine import Animated, Size
+from pipelines.animation.engine import Animated
 from pipelines.animation.inputs import PortraitInputs, inputs_of, read_picture, read_pixels
 from pipelines.animation.pipeline import AnimatePipeline
 from pipelines.animation.stage import read_figures
@@ -23,6 +23,7 @@ from pipelines.runtime import planning
 from pipelines.runtime.run import run_job
 from pipelines.settings import AnimateSettings
 from pipelines.stages import RunContext
+from pipelines.vision.types import Size
 
 SPAN_FRAMES = 8
 SHORT = {"CHAIN_FRAMES": 10, "WARM_UP_FRAMES": 4, "_BLEND_FRAMES": 2}

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from memory.units import MIB
 from pipelines.errors import WeightsBroken
 from pipelines.nets import checkpoint
 
@@ -55,7 +56,7 @@ def test_a_table_of_tables_keeps_its_shape(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("save", "name"), [FORMATS[0], FORMATS[2]], ids=["zip", "safetensors"])
 def test_what_is_not_looked_at_is_not_held(tmp_path: Path, save: Callable[..., None], name: str) -> None:
-    many, process = 64 * 2**20, psutil.Process()
+    many, process = 64 * MIB, psutil.Process()
     save({"small": torch.ones(3), "large": torch.ones(many // 4)}, tmp_path / name)
     before = process.memory_info().rss
     found = checkpoint.read(tmp_path / name)

@@ -1,6 +1,5 @@
 """Weights over HTTP, from a server in the test: resumed, checked, whole or absent, and a sentence without them."""
 
-import fcntl
 import hashlib
 import json
 import re
@@ -14,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from filelock import lock_descriptor
 
 from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk, WeightsBroken, WeightsMissing
 from pipelines.weights import download as downloading
@@ -231,7 +231,7 @@ def test_offline_is_a_sentence_that_says_which_file_from_where_and_into_which_fo
 
 def test_two_do_not_fetch_one_file_at_a_time(tmp_path: Path, wanted: Wanted) -> None:
     with (tmp_path / "w.pth.part").open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+        assert lock_descriptor(held.fileno(), blocking=False)
         with pytest.raises(LongtakeError, match=r"Another process is fetching w\.pth"):
             download(wanted, tmp_path / "w.pth", silent)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pipelines.animation.liveportrait.batches import batches
-from pipelines.animation.liveportrait.frame_records import FrameRecords, RecordSink
+from pipelines.animation.liveportrait.frame_records import FrameRecords, record_sink
 from pipelines.spans import Span, split
 
 
@@ -37,7 +37,7 @@ def job(tmp_path: Path) -> Any:
     frames = Span(5, 36)
     made = SimpleNamespace(folder=tmp_path, frames=frames, spans=split(frames, 10))
     for span in made.spans:
-        sink = RecordSink(tmp_path / f"{span.name}.npy")
+        sink = record_sink(tmp_path / f"{span.name}.npy")
         for index in range(span.start, span.stop):
             sink.write(np.array([index, -index], np.float32))
         sink.close()
@@ -58,7 +58,7 @@ def test_blocks_are_the_spans(job: Any) -> None:
 
 
 def test_what_is_abandoned_leaves_nothing(tmp_path: Path) -> None:
-    sink = RecordSink(tmp_path / "rows.npy")
+    sink = record_sink(tmp_path / "rows.npy")
     sink.write(np.zeros(2, np.float32))
     sink.abandon()
     assert not list(tmp_path.iterdir())

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from memory.units import MIB
 from pipelines.nets.kernels.row_stream import Piece, RowStream
 from pipelines.nets.kernels.scratch import Scratch
 from pipelines.nets.kernels.toom_cook import Conv
 from pipelines.nets.liveportrait import loading as nets
 from pipelines.nets.liveportrait.warping import halved
-
-MIB = 2**20
 
 
 def test_front_and_back_of_scratch_are_side_by_side() -> None:

@@ -16,15 +16,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from pipelines.scoring.builtin.pipeline import ScorePipeline
 
 from memory.budget import Budget
-from memory.plan import GIB, Load, Plan
+from memory.plan import Load, Plan
+from memory.units import GIB, MIB
 from pipelines.engines.registry import pipeline_for
 from pipelines.errors import WeightsBroken, WeightsMissing
 from pipelines.nets.qalign.config import Config, read_config
 from pipelines.nets.qalign.model import wanted
 from pipelines.runtime.oom_retry import OomRetry
-from pipelines.scoring.builtin.pipeline import ScorePipeline
 from pipelines.scoring.metrics.smoothness import artifact_frames, camera_movement, gather, threshold_for
 from pipelines.scoring.qalign import pipeline as qalign
 from pipelines.scoring.qalign.memory_layout import Layout, Need
@@ -245,7 +246,7 @@ def test_weights_are_checked_before_the_first_frame(ask: Ask, tiny_qalign: Any, 
 # -- where the weights lie -----------------------------------------------------------------------------------
 
 PIXELS = 1920 * 1080
-PUBLISHED, BASE = Config(), Load(fixed=190 * 2**20, per_pixel=60)
+PUBLISHED, BASE = Config(), Load(fixed=190 * MIB, per_pixel=60)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_what_the_published_network_holds() -> None:
 
 def test_the_plan_says_where_layers_wait(ask: Ask) -> None:
     assert "held where they are used" in ask()[1].choice.reason
-    _, job = ask(budget=300 * 2**20, weight_bits="8")
+    _, job = ask(budget=300 * MIB, weight_bits="8")
     assert job.choice.values["layers_place"] == "disk"
     assert "in 8 bits) left in their files" in job.choice.reason
     need = Need(PUBLISHED, ScoreSettings(), BASE, PIXELS)
@@ -313,7 +314,7 @@ def test_batches_are_what_is_asked_for_or_fewer(ask: Ask) -> None:
 
 @pytest.mark.parametrize("asked", [{}, {"weight_bits": "8"}, {"weight_bits": "4"}])
 def test_too_small_a_machine_gives_the_same_scores(ask: Ask, asked: dict[str, Any]) -> None:
-    tight, roomy = ask(budget=300 * 2**20, **asked), ask(**asked)
+    tight, roomy = ask(budget=300 * MIB, **asked), ask(**asked)
     assert (tight[1].choice.values["layers_place"], roomy[1].choice.values["layers_place"]) == (
         "disk",
         "device",

@@ -1,4 +1,8 @@
-"""How weight files are read: the only module that opens one. Where they lie is found without torch (`finding`)."""
+"""Weight files of PyTorch networks: the only module that calls `torch.load` or safetensors.
+
+ONNX models are opened by `pipelines.nets.onnx`, SAM 2 by transformers in `pipelines.tracking.sam2_model`. Files are
+located without torch by `pipelines.weights.locate`.
+"""
 
 import pickle
 import re

@@ -1,18 +1,20 @@
 """3 x 3 convolutions in few multiplications and little memory, for processors without tensor units.
 
-A tile of the result is `A [(G w) * (B x)]`: samples are combined by B, kernels by G, multiplied one by one, and
-combined again by A (Toom-Cook; for pictures Lavin and Gray 2016, arXiv:1509.09308). Over all channels each product is
-one product of matrices, so that a 3 x 3 kernel costs 2.25 multiplications per number instead of 9. After an enlargement
-by repetition it costs 9 per *small* pixel, and the enlarged picture is never there.
+Inputs and kernels are transformed, multiplied, and transformed back (see `transforms`). Over all channels each product
+is one matrix product, so that a 3 x 3 kernel costs 2.25 multiplications per output instead of 9. After nearest
+upsampling it costs 9 per *small* pixel, and the upsampled picture is never materialised.
 
-Sums are taken in another order, so results differ by rounding from direct ones: by about 3e-6 of their spread.
+Sums are taken in another order, so results differ from the direct ones by rounding: by about 3e-6 of their standard
+deviation.
+
+`winograd.Conv2d` is the plainer layer, of any size and without scratch memory; this one takes volumes, upsampling,
+batches whose samples are computed alike to the bit, and inputs that arrive row by row.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Self, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from torch.nn import functional
 
 from pipelines.nets.kernels.row_stream import Piece, RowStream
 from pipelines.nets.kernels.scratch import Scratch, own_memory
+from pipelines.nets.kernels.transforms import Transform, toom_cook
 
 COLUMNS = 128
 """Tiles that are computed together: fewer make the matrix products slow, more leave the processor's cache."""
@@ -37,50 +40,6 @@ WORTH = 128 * 128
 """Channels in x channels out (x taps of the depth) from which on the transforms cost less than they save."""
 
 
-@dataclass(frozen=True)
-class Scheme:
-    """How tiles of the result come from windows of samples, along an axis; float64."""
-
-    samples: Tensor
-    """B (products, window)"""
-    kernel: Tensor
-    """G (products, 3)"""
-    results: Tensor
-    """A (tile, products)"""
-
-    @classmethod
-    def of(cls, *matrices: list[list[float]]) -> Self:
-        """The scheme of B, G and A."""
-        return cls(*(torch.tensor(matrix, dtype=torch.float64) for matrix in matrices))
-
-    @property
-    def step(self) -> int:
-        """From one window to the next, in samples; the first begins one sample before the picture."""
-        return max(1, self.samples.shape[1] - 2)
-
-
-def toom_cook(points: tuple[Fraction, ...]) -> Scheme:
-    """A tile of `len(points) - 1` numbers by interpolation at `points` and at infinity."""
-    tile = len(points) - 1
-
-    def expanded(roots: list[Fraction]) -> list[float]:
-        terms = [Fraction(1)]
-        for root in roots:
-            terms = [a - root * b for a, b in zip([Fraction(0), *terms], [*terms, Fraction(0)], strict=True)]
-        return [float(term) for term in terms] + [0.0] * (tile + 2 - len(terms))
-
-    def spread(point: Fraction) -> Fraction:
-        value = Fraction(1)
-        for other in points:
-            value *= point - other if other != point else 1
-        return value
-
-    samples = [expanded([q for q in points if q != p]) for p in points] + [expanded(list(points))]
-    kernel = [[float(p**k / spread(p)) for k in range(3)] for p in points] + [[0.0, 0.0, 1.0]]
-    results = [[float(p**k) for p in points] + [float(k == tile - 1)] for k in range(tile)]
-    return Scheme.of(samples, kernel, results)
-
-
 # Beside its two neighbours, a repeated pixel shows a kernel only its sum.
 NEIGHBOURS = [[1.0, -1.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 1.0]]
 SUMS = [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
@@ -88,14 +47,16 @@ LEFT, INNER, RIGHT = [1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 1.0]
 
 SCHEMES = {
     # These points lose fewer digits than 0, 1, -1, 2, -2.
-    1: toom_cook((Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2))),
-    2: Scheme.of(NEIGHBOURS, SUMS, [LEFT, RIGHT]),
-    4: Scheme.of(NEIGHBOURS, SUMS, [LEFT, INNER, INNER, RIGHT]),
+    1: toom_cook(
+        (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2)), taps=3, scale_kernel=True
+    ),
+    2: Transform.of(NEIGHBOURS, SUMS, [LEFT, RIGHT]),
+    4: Transform.of(NEIGHBOURS, SUMS, [LEFT, INNER, INNER, RIGHT]),
 }
 """By how much the picture is enlarged before it is convolved."""
 
 ONE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-PLAIN = Scheme.of(ONE, ONE, [[1.0, 1.0, 1.0]])
+PLAIN = Transform.of(ONE, ONE, [[1.0, 1.0, 1.0]])
 """Tap by tap. Nothing is saved, but torch's own convolution lays kernels out anew for each call, beside the others."""
 
 
@@ -153,7 +114,8 @@ class Conv(nn.Module):
             out.copy_(few if self.enlarge == 1 else torch.einsum("pk,dkco->dpco", both, few.double()))
         self.register_buffer("taps", laid, persistent=False)
         del self.weight
-        self._step, self._tile = scheme.step, len(scheme.results)
+        # From one window to the next, in input pixels; the first begins one pixel before the picture.
+        self._step, self._tile = max(1, scheme.samples.shape[1] - 2), scheme.tile
         self._b, self._g, self._a = scheme.samples.float(), both.float(), scheme.results.float()
         self.scratch = scratch
 

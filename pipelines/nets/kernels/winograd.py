@@ -6,7 +6,8 @@ the time of the direct kernel. The error is three to six times that of the direc
 of the outputs.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -14,44 +15,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipelines.nets.kernels.transforms import Transform, toom_cook
+
 TILE = 4
 """Outputs of a tile along an axis."""
-POINTS = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+POINTS = tuple(map(Fraction, (0, 1, -1, 2, -2, 0.5, -0.5)))
 """Where polynomials are evaluated, best first; the last point is infinity."""
 TILES_AT_ONCE = 128
 """What is transformed at a time: enough for the matrix product, little enough for the cache."""
 WORTH_CHANNELS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """The transforms of one axis: outputs = back @ ((forth @ taps) * (into @ inputs))."""
-
-    tile: int
-    into: Tensor
-    forth: Tensor
-    back: Tensor
-
-
 @cache
-def axis(taps: int) -> Axis:
-    """The transforms for so many taps, float64 for the taps, float32 for what runs often."""
-    if taps == 1:
-        one = torch.ones(1, 1)
-        return Axis(1, one, one.double(), one)
-    size = TILE + taps - 1
-    points = torch.tensor(POINTS[: size - 1], dtype=torch.float64)
-    into = torch.linalg.inv(_evaluation(points, size)).T
-    return Axis(
-        TILE, into.float().contiguous(), _evaluation(points, taps), _evaluation(points, TILE).T.float()
-    )
-
-
-def _evaluation(points: Tensor, terms: int) -> Tensor:
-    """The matrix that evaluates a polynomial of so many terms at the points and at infinity."""
-    infinity = torch.zeros(1, terms, dtype=points.dtype)
-    infinity[0, -1] = 1
-    return torch.cat((torch.linalg.vander(points, N=terms), infinity))
+def axis(taps: int) -> Transform:
+    """The transforms of one axis for so many taps: float64 for the kernel, float32 for what runs in every call."""
+    points = POINTS[: TILE + taps - 2] if taps > 1 else ()
+    exact = toom_cook(points, taps, scale_kernel=False)
+    return replace(exact, samples=exact.samples.float(), results=exact.results.float())
 
 
 class Winograd:
@@ -66,8 +46,8 @@ class Winograd:
         self._bias = torch.zeros(self.out) if bias is None else bias.detach()
         self._y, self._x = axis(self._taps[0]), axis(self._taps[1])
         taps = weight.detach().double().permute(3, 2, 1, 0).flatten(2)
-        along_y = torch.matmul(self._y.forth, taps)
-        both = torch.matmul(self._x.forth, along_y.flatten(1))
+        along_y = torch.matmul(self._y.kernel, taps)
+        both = torch.matmul(self._x.kernel, along_y.flatten(1))
         self._weight = both.view(-1, channels, self.out).float()
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -92,14 +72,14 @@ class Winograd:
         _, wide, channels = padded.shape
         line = wide * channels
         # Tiles overlap: each transform gathers what it needs along its axis, with strides.
-        lines = padded.as_strided((len(y.into), down, line), (line, line * y.tile, 1))
-        lines = y.into @ lines.reshape(len(y.into), -1)
+        lines = padded.as_strided((len(y.samples), down, line), (line, line * y.tile, 1))
+        lines = y.samples @ lines.reshape(len(y.samples), -1)
         spans = lines.as_strided(
-            (len(x.into), len(y.into) * down, across, channels), (channels, line, channels * x.tile, 1)
+            (len(x.samples), len(y.samples) * down, across, channels), (channels, line, channels * x.tile, 1)
         )
-        inputs = (x.into @ spans.reshape(len(x.into), -1)).view(-1, down * across, channels)
-        products = x.back @ torch.bmm(inputs, self._weight).view(len(x.into), -1)
-        outputs = torch.matmul(y.back, products.view(x.tile, len(y.into), -1))
+        inputs = (x.samples @ spans.reshape(len(x.samples), -1)).view(-1, down * across, channels)
+        products = x.results @ torch.bmm(inputs, self._weight).view(len(x.samples), -1)
+        outputs = torch.matmul(y.results, products.view(x.tile, len(y.samples), -1))
         parts = outputs.view(x.tile, y.tile, down, across, self.out).permute(2, 1, 3, 0, 4)
         torch.add(parts, self._bias, out=out)
 

@@ -34,27 +34,27 @@ class NetworkDevice:
     """What networks on a processor share; so one of them computes at a time."""
 
 
-def appearance(files: Files, place: NetworkDevice) -> AppearanceExtractor:
+def load_appearance(files: Files, place: NetworkDevice) -> AppearanceExtractor:
     """The extractor of features; 3 MB of weights."""
     return _network(AppearanceExtractor, files["appearance_feature_extractor.pth"], place)
 
 
-def motion(files: Files, place: NetworkDevice) -> MotionExtractor:
+def load_motion(files: Files, place: NetworkDevice) -> MotionExtractor:
     """The extractor of motion, always float32: its numbers are few, and kept; 112 MB of weights."""
     return _network(MotionExtractor, files["motion_extractor.pth"], replace(place, half=False))
 
 
-def warping(files: Files, place: NetworkDevice) -> WarpingModule:
+def load_warping(files: Files, place: NetworkDevice) -> WarpingModule:
     """The warp by keypoints; 182 MB of weights in float32, and on processors 44 MB more."""
     return _network(WarpingModule, files["warping_module.pth"], place)
 
 
-def generator(files: Files, place: NetworkDevice) -> SpadeGenerator:
+def load_generator(files: Files, place: NetworkDevice) -> SpadeGenerator:
     """What draws the pictures; 222 MB of weights in float32."""
     return _network(SpadeGenerator, files["spade_generator.pth"], place)
 
 
-def retargeting(files: Files) -> dict[str, Perceptron]:
+def load_retargeting(files: Files) -> dict[str, Perceptron]:
     """The small networks by their published names, in float32 on the processor; 1 MB of weights."""
     path = files["stitching_retargeting_module.pth"]
     tables, networks = read(path), {}

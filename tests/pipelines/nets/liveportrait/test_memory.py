@@ -89,7 +89,7 @@ def test_a_frame_takes_little_beside_the_weights(
         {p.name: p for p in liveportrait_weights.rglob("*.pth")},
         nets.NetworkDevice(torch.device("cpu")),
     )
-    warping, generator = nets.warping(files, place), nets.generator(files, place)
+    warping, generator = nets.load_warping(files, place), nets.load_generator(files, place)
     points = 0.3 * torch.randn(2, 21, 3)
     source = warping.source(torch.randn(1, 32, 16, 64, 64), points[:1])
     live = tally_of(lambda: generator(warping(source, points[1:])))
@@ -101,14 +101,14 @@ LOADING = """
 import sys
 from pathlib import Path
 import torch
-from pipelines.nets import liveportrait as nets
+from pipelines.nets.liveportrait import loading as nets
 
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 path, before = Path(sys.argv[1]), most()
-network = nets.generator({path.name: path}, nets.Place(torch.device("cpu")))
+network = nets.load_generator({path.name: path}, nets.NetworkDevice(torch.device("cpu")))
 print((most() - before) / path.stat().st_size)
 """
 

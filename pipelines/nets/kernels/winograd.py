@@ -1,9 +1,9 @@
 """Convolutions with fewer multiplications, for the CPU (Winograd 1980; Lavin and Gray, CVPR 2016).
 
-Four outputs of three taps take 12 products directly and 6 by way of polynomials: in two dimensions a quarter as
-many. What is saved is paid in part by transforms; from about 64 channels on it takes half to three quarters of
-the time of the direct kernel. The error is three to six times that of the direct kernel: 1e-6 to 2e-6
-of the outputs.
+Four outputs of three taps take 12 products directly and 6 with transformed inputs and kernels: in two dimensions a
+quarter as many. The transforms cost part of the gain; from about 64 channels on a convolution takes half to three
+quarters of the time of the direct kernel. Its error is three to six times that of the direct kernel: 1e-6 to 2e-6 of
+the outputs.
 """
 
 from dataclasses import replace
@@ -20,10 +20,11 @@ from pipelines.nets.kernels.transforms import Transform, toom_cook
 TILE = 4
 """Outputs of a tile along an axis."""
 POINTS = tuple(map(Fraction, (0, 1, -1, 2, -2, 0.5, -0.5)))
-"""Where polynomials are evaluated, best first; the last point is infinity."""
+"""Interpolation points, those with the smallest rounding errors first; infinity is added to them."""
 TILES_AT_ONCE = 128
-"""What is transformed at a time: enough for the matrix product, little enough for the cache."""
-WORTH_CHANNELS = 64
+"""Tiles per matrix product: fewer make it slow, more leave the processor's cache."""
+MIN_CHANNELS = 64
+"""Channels from which on the transforms cost less than they save, measured on the CPU."""
 
 
 @cache
@@ -35,7 +36,7 @@ def axis(taps: int) -> Transform:
 
 
 class Winograd:
-    """A convolution of stride 1 that keeps the size, with its weights transformed for CPU tensors in float32.
+    """A same-size convolution of stride 1 with transformed kernels, for CPU tensors in float32.
 
     Holds 4 times the weights for 3x3 taps, 1.6 times for 1x5.
     """
@@ -67,11 +68,11 @@ class Winograd:
         return whole[:, :height, :width].contiguous().permute(0, 3, 1, 2)
 
     def _band(self, padded: Tensor, out: Tensor) -> None:
-        """From the top of `padded` (h, w, in) into rows of tiles (down, 4, across, 4, out)."""
+        """Convolve the top of `padded` (h, w, in) into rows of tiles `out` (down, 4, across, 4, out channels)."""
         down, across, (y, x) = out.shape[0], out.shape[2], (self._y, self._x)
         _, wide, channels = padded.shape
         line = wide * channels
-        # Tiles overlap: each transform gathers what it needs along its axis, with strides.
+        # Windows overlap: each transform gathers them along its axis by strides.
         lines = padded.as_strided((len(y.samples), down, line), (line, line * y.tile, 1))
         lines = y.samples @ lines.reshape(len(y.samples), -1)
         spans = lines.as_strided(
@@ -85,33 +86,31 @@ class Winograd:
 
 
 class Convolution:
-    """A convolution of stride 1 that keeps the size, by the faster way for where its weights are."""
+    """A same-size convolution of stride 1 by the faster of both methods for its weights and device."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         """`weight` (out, in, ky, kx) with odd sides; `bias` (out,)."""
-        self._short = Winograd(weight, bias) if worthwhile(weight) else None
+        self._winograd = Winograd(weight, bias) if is_faster(weight) else None
         self._weight, self._bias = weight, bias
         self._padding = weight.shape[2] // 2, weight.shape[3] // 2
 
     def __call__(self, x: Tensor) -> Tensor:
         """(n, in, h, w) -> (n, out, h, w)."""
-        if self._short is not None:
-            return self._short(x)
+        if self._winograd is not None:
+            return self._winograd(x)
         return functional.conv2d(x, self._weight, self._bias, padding=self._padding)
 
 
-def worthwhile(weight: Tensor) -> bool:
-    """Whether the short way is the faster one for these weights (out, in, ky, kx)."""
+def is_faster(weight: Tensor) -> bool:
+    """Return whether `Winograd` is faster than the direct kernel for these weights (out, in, ky, kx)."""
     fits = weight.device.type == "cpu" and weight.dtype == torch.float32
     return (
-        fits
-        and min(weight.shape[:2]) >= WORTH_CHANNELS
-        and tuple(weight.shape[2:]) in ((3, 3), (1, 5), (5, 1))
+        fits and min(weight.shape[:2]) >= MIN_CHANNELS and tuple(weight.shape[2:]) in ((3, 3), (1, 5), (5, 1))
     )
 
 
 class Conv2d(nn.Conv2d):
-    """The layer of that name, with its fast way prepared at first use: stride 1, odd kernel, the size is kept."""
+    """`nn.Conv2d` of stride 1 with an odd kernel and same-size padding; transformed kernels are made at first use."""
 
     def __init__(self, inside: int, outside: int, kernel: int | tuple[int, int], *, groups: int = 1) -> None:
         sides = (kernel, kernel) if isinstance(kernel, int) else kernel
@@ -124,7 +123,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in, h, w) -> (n, out, h, w)."""
-        if x.device.type != "cpu" or self.groups > 1 or not worthwhile(self.weight):
+        if x.device.type != "cpu" or self.groups > 1 or not is_faster(self.weight):
             return super().forward(x)
         if self._prepared is None:
             self._prepared = Convolution(self.weight, self.bias)

@@ -173,4 +173,4 @@ def test_the_doctor_lists_the_weights_of_every_model(home: Path, monkeypatch: py
     (home / "w" / "config.json").touch()
     (home / "w" / "model.safetensors.index.json").write_text("{")
     broken = {finding.what: finding for finding in examine(home)}["qalign"]
-    assert not broken.ok and "no index of weights" in broken.found
+    assert not broken.ok and "not a readable index of weights" in broken.found

@@ -153,7 +153,7 @@ def test_one_file_needs_no_index(tmp_path: Path) -> None:
 def test_an_index_that_cannot_be_read_is_refused(tmp_path: Path, index: str) -> None:
     folder = put_shards(tmp_path / "w")
     (folder / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(WeightsBroken, match="no index of weights"):
+    with pytest.raises(WeightsBroken, match="not a readable index of weights"):
         find("qalign", folder)
 
 

@@ -9,7 +9,6 @@ for strides 8, 16 and 32 and two anchors a place a score, how far the sides of a
 files only.
 """
 
-import functools
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import Square, bounds, cut, inverse, mapped
-from pipelines.errors import BadInput, WeightsBroken, WeightsMissing
+from pipelines.errors import WeightsBroken, WeightsMissing
+from pipelines.nets import onnx
 from pipelines.vision.types import Pixels
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
@@ -128,7 +128,7 @@ class OnnxDetector:
 
     def _shaped(self, name: str, answer: Floats, count: int) -> Floats:
         if answer.size != count * 2:
-            raise _none_of_ours(self._files[name])
+            raise onnx.not_published(self._files[name])
         return answer.reshape(count, 2).astype(np.float32)
 
     def _asked(self, name: str, blob: Floats) -> list[Floats]:
@@ -137,11 +137,7 @@ class OnnxDetector:
                 f"Landmarks need {name}, which was not found.",
                 "It lies beside the weights of LivePortrait; or choose what needs no landmarks.",
             )
-        session = _session(self._files[name])
-        try:
-            return [np.asarray(answer) for answer in session.run(None, {session.get_inputs()[0].name: blob})]
-        except _runtime_errors() as error:
-            raise _none_of_ours(self._files[name]) from error
+        return onnx.run(self._files[name], blob)
 
 
 def _decoded(answers: list[Floats], path: Path) -> list[Detected]:
@@ -154,7 +150,7 @@ def _decoded(answers: list[Floats], path: Path) -> list[Detected]:
             a.size // count: a.reshape(count, -1) for a in answers if a.size in (count, 4 * count, 10 * count)
         }
         if set(parts) != {1, 4, 10}:
-            raise _none_of_ours(path)
+            raise onnx.not_published(path)
         rows, columns = np.mgrid[:side, :side].astype(np.float32) * stride
         places = np.repeat(np.stack((columns, rows), axis=-1).reshape(-1, 2), _ANCHORS, axis=0)
         scores = parts[1][:, 0]
@@ -189,36 +185,3 @@ def _scaled(face: Detected, times: float) -> Detected:
 def _blob(pixels: NDArray[Any]) -> Floats:
     """Channels first, one picture, float32."""
     return np.ascontiguousarray(pixels.astype(np.float32).transpose(2, 0, 1)[None])
-
-
-@functools.cache
-def _session(path: Path) -> Any:
-    """The model at `path`, on the CPU, by one thread. Raises WeightsBroken, BadInput where the extra is missing."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BadInput(
-            "Landmarks by ONNX need onnxruntime, which is not installed.",
-            "`pip install -r requirements-faces.txt`, or give a box of the face.",
-        ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except _runtime_errors() as error:
-        raise _none_of_ours(path) from error
-
-
-def _runtime_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises; its exceptions have no common base of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    kinds = (getattr(state, name) for name in dir(state))
-    return tuple(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Exception))
-
-
-def _none_of_ours(path: Path) -> WeightsBroken:
-    return WeightsBroken(
-        f"{path} is not the published {path.name}.",
-        "Fetch it again, or remove it to use the built-in face box.",
-    )

@@ -139,31 +139,31 @@ class LivePortrait:
     def _motion(self) -> "MotionExtractor":
         from pipelines.nets.liveportrait import loading as nets
 
-        return nets.motion(self._files, self._place)
+        return nets.load_motion(self._files, self._place)
 
     @cached_property
     def _appearance(self) -> "AppearanceExtractor":
         from pipelines.nets.liveportrait import loading as nets
 
-        return nets.appearance(self._files, self._place)
+        return nets.load_appearance(self._files, self._place)
 
     @cached_property
     def _warping(self) -> "WarpingModule":
         from pipelines.nets.liveportrait import loading as nets
 
-        return nets.warping(self._files, self._place)
+        return nets.load_warping(self._files, self._place)
 
     @cached_property
     def _generator(self) -> "SpadeGenerator":
         from pipelines.nets.liveportrait import loading as nets
 
-        return nets.generator(self._files, self._place)
+        return nets.load_generator(self._files, self._place)
 
     @cached_property
     def _retargeting(self) -> "dict[str, Perceptron]":
         from pipelines.nets.liveportrait import loading as nets
 
-        return nets.retargeting(self._files)
+        return nets.load_retargeting(self._files)
 
 
 def slices(frames: int, size: int) -> Iterator[slice]:

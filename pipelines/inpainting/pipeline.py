@@ -7,8 +7,8 @@ from pathlib import Path
 
 from memory.plan import Cost, Load
 from pipelines.inpainting import unseen
-from pipelines.inpainting.chart import draw_invention
 from pipelines.inpainting.stage import FillStage, FrameFiller, InpaintEngine, InPlace, frame_folder
+from pipelines.inpainting.unseen import draw_invention
 from pipelines.jobs.events import Outputs
 from pipelines.masks.mask_video import SUFFIX
 from pipelines.masks.reading import settings_of

@@ -6,7 +6,7 @@ from contextlib import closing
 import numpy as np
 
 from pipelines.masks.resize import Pixels
-from pipelines.masks.sequence import Mask
+from pipelines.masks.sequence import HALF_WHITE, Mask
 from pipelines.stages import RunContext
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
@@ -15,7 +15,6 @@ FOLDER = "state/masks"
 SUFFIX = ".mp4"
 CRF = 8
 """Exact at one half of white, down to thin lines; lossless H.264 would not play in browsers."""
-_HALF_WHITE = 127
 
 
 def read_tracked(run: RunContext, start: int, stop: int) -> Generator[Mask]:
@@ -29,7 +28,7 @@ def read_tracked(run: RunContext, start: int, stop: int) -> Generator[Mask]:
         part = first - span.start, last - span.start
         with closing(read_frames(film, *part, decoder="pyav", luma_only=True)) as frames:
             for frame in frames:
-                yield frame.luma()[:height, :width] > _HALF_WHITE
+                yield frame.luma()[:height, :width] > HALF_WHITE
 
 
 def shown(mask: Mask) -> Pixels:

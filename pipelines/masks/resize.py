@@ -49,7 +49,7 @@ def small_mask(mask: Mask, size: Size) -> Mask:
 
 
 def large_mask(mask: Mask, size: Size) -> Mask:
-    """`mask` (H, W) at the larger `size`, to the nearest pixel."""
+    """Resize `mask` (H, W) to `size` by nearest neighbour, so that it stays a mask."""
     if mask.shape[::-1] == size:
         return mask
     scaled = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)

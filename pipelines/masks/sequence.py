@@ -16,6 +16,7 @@ from PIL import Image
 from pipelines.errors import BadInput, DamagedVideo, NotAVideo, NoVideoStream
 from pipelines.masks.bundle import KINDS, Bundle, most_pixels, open_bundle
 from pipelines.masks.decode import Mask, Rule, find_rule, marked, open_picture
+from pipelines.masks.resize import large_mask
 from pipelines.spans import Span
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
@@ -24,7 +25,7 @@ from pipelines.video.reader import read_frames
 __all__ = ["Mask", "Masks", "dilate", "open_masks", "refuse_useless"]
 
 MOST_SHARE = 0.95
-_HALF_WHITE = 127
+HALF_WHITE = 127
 """Encoded masks ring around edges and grounds: above one half they are exact, above 0 they grow by a seventh."""
 _ASPECT_TOLERANCE = 0.05
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -73,9 +74,7 @@ class Masks:
         video, (height, width) = self._video, mask.shape
         if (width, height) != (video.width, video.height):
             self._check_shape(width, height)
-            size = (video.width, video.height)
-            scaled = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-            mask = cast(Mask, scaled.view(np.bool_))
+            mask = large_mask(mask, (video.width, video.height))
         return ~mask if self._invert else mask
 
     def _check_shape(self, width: int, height: int) -> None:
@@ -205,4 +204,4 @@ class _Film:
         """Masks `[start, stop)` at their own size. Holds what the decoder holds. Raises as `read_frames` does."""
         with closing(read_frames(self._info, start, stop, luma_only=True)) as frames:
             for frame in frames:
-                yield frame.luma() > _HALF_WHITE
+                yield frame.luma() > HALF_WHITE

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.spans import Span, widen
-from pipelines.vision.camera_motion import Gray, Homography, camera_motion
+from pipelines.vision.camera_motion import Gray, Homography, camera_motion, misaligned_difference
 from pipelines.vision.crop import Crop
 
 Pixels = NDArray[np.uint8]
@@ -67,9 +67,7 @@ class FrameNeighbours:
         if len(layers) < 2:
             return np.zeros(crop.shape[:2], np.uint8)
         background = _median(layers, count)
-        above = cv2.subtract(crop, cv2.dilate(background, _SLACK))
-        below = cv2.subtract(cv2.erode(background, _SLACK), crop)
-        far: Gray = cv2.max(above, below).max(axis=2)
+        far: Gray = misaligned_difference(crop, background, _SLACK).max(axis=2)
         far[count < 2] = 0
         return far
 

@@ -1,4 +1,4 @@
-"""How the camera moved from one frame to the next, told from the frames alone."""
+"""Estimating camera motion between two frames, and comparing frames that are aligned only to a pixel or so."""
 
 import cv2
 import numpy as np
@@ -24,16 +24,19 @@ _STILL = 8.0
 
 
 def camera_motion(before: Gray, now: Gray) -> Homography | None:
-    """The homography `(3, 3)` that takes places of `now` to places of `before`, both `(H, W)` uint8.
+    """Estimate the homography `(3, 3)` that maps coordinates in `now` to coordinates in `before`.
 
-    Corners from all over the picture are followed by Lucas-Kanade flow and agree by RANSAC, so a moving thing that
-    fills a minor part does not matter. None where the frames have no motion in common: a cut, or nothing to hold
-    on to.
+    Both are `(H, W)` uint8 luma. Corners from the whole frame are tracked by Lucas-Kanade flow and fitted by RANSAC, so
+    a moving object that covers a minor part of the frame does not matter. Returns None where the frames share no
+    motion: at a cut, or where there is nothing to track.
+
+    `inpainting.flow.frame_pairs.camera_between` fits the same models with `fit_simplest_motion`, but differs on
+    purpose: it works on thumbnails, must ignore holes, compensates flashes, and leaves cuts to a detector of its own.
     """
     found: Points | None = cv2.goodFeaturesToTrack(now, _CORNERS, 0.002, 5)  # type: ignore[assignment]
     if found is None:
         return _still(before, now)
-    corners = spread(found, now.shape)
+    corners = spread_corners(found, now.shape)
     if len(corners) < _FEWEST:
         return _still(before, now)
     there, status, _ = cv2.calcOpticalFlowPyrLK(
@@ -42,8 +45,22 @@ def camera_motion(before: Gray, now: Gray) -> Homography | None:
     kept = status.ravel() > 0
     if kept.sum() < _FEWEST:
         return _still(before, now)
-    motion, agreeing = simplest(corners[kept], np.asarray(there[kept], np.float32), _TOLERANCE_PX)
+    motion, agreeing = fit_simplest_motion(corners[kept], np.asarray(there[kept], np.float32), _TOLERANCE_PX)
     return motion if agreeing >= max(_FEWEST, _AGREEING * len(corners)) else _still(before, now)
+
+
+def misaligned_difference(image: Gray, reference: Gray, kernel: Gray) -> Gray:
+    """Measure how far each pixel of `image` lies outside the values that `reference` takes nearby.
+
+    Both are `(H, W)` or `(H, W, C)` uint8, aligned to about the radius of `kernel` {0, 1}: a homography knows no
+    parallax. The result has their shape; 0 means that an equal value lies under the kernel.
+    """
+    return outside_range(image, cv2.erode(reference, kernel), cv2.dilate(reference, kernel))  # type: ignore[arg-type]
+
+
+def outside_range(values: Gray, low: Gray, high: Gray) -> Gray:
+    """Measure how far uint8 `values` lie outside `[low, high]`, element by element; 0 inside."""
+    return cv2.max(cv2.subtract(values, high), cv2.subtract(low, values))  # type: ignore[return-value]
 
 
 def move_box(box: Box, motion: Homography) -> Box:
@@ -52,7 +69,7 @@ def move_box(box: Box, motion: Homography) -> Box:
     return about(np.array([across / depth, down / depth]), box[2:])
 
 
-def spread(corners: Points, shape: tuple[int, ...]) -> Points:
+def spread_corners(corners: Points, shape: tuple[int, ...]) -> Points:
     """The best corners of each cell of a grid, so that a busy part of the picture does not speak for all of it."""
     column = (corners[:, 0, 0] * _CELLS[1] / shape[1]).astype(np.intp)
     cell = (corners[:, 0, 1] * _CELLS[0] / shape[0]).astype(np.intp) * _CELLS[1] + column
@@ -61,7 +78,7 @@ def spread(corners: Points, shape: tuple[int, ...]) -> Points:
     return corners[np.sort(order[rank < _CORNERS_PER_CELL])]
 
 
-def simplest(here: Points, there: Points, tolerance_px: float) -> tuple[Homography, int]:
+def fit_simplest_motion(here: Points, there: Points, tolerance_px: float) -> tuple[Homography, int]:
     """Of rest, a similarity and a homography the first that is not clearly worse, and how many corners it explains.
 
     RANSAC of OpenCV starts from the same random state at each call.

@@ -10,6 +10,7 @@ from pipelines.inpainting.flow.blending import Mean
 from pipelines.inpainting.flow.frame_pairs import Homography, reduced
 from pipelines.inpainting.flow.frame_view import FrameView, Pixels, Places, place
 from pipelines.inpainting.flow.holes import Flags, Hole, Mask
+from pipelines.vision.camera_motion import outside_range
 from pipelines.vision.crop import Crop
 
 _SLACK = np.ones((3, 3), np.uint8)
@@ -61,5 +62,5 @@ class Plate:
             cv2.remap(plane, here, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)
         )
-        red, green, blue = cv2.split(cv2.max(cv2.subtract(colours, high), cv2.subtract(low, colours)))
+        red, green, blue = cv2.split(outside_range(colours, low, high))
         return cast(Mask, (cv2.max(cv2.max(red, green), blue) < _LIKE) & (known > 0))

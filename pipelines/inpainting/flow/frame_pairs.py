@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pipelines.inpainting.flow.frame_view import grid
 from pipelines.inpainting.flow.harmonic import median
 from pipelines.inpainting.flow.holes import Flags, Mask, dilated
-from pipelines.vision.camera_motion import simplest, spread
+from pipelines.vision.camera_motion import fit_simplest_motion, misaligned_difference, spread_corners
 
 Pixels = NDArray[np.uint8]
 Homography = NDArray[np.float64]
@@ -135,9 +135,10 @@ def moving(now: Thumbnail, flowing: Sequence[Flags], others: Iterable[tuple[Thum
 
 
 def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
-    """The homography that most corners outside the holes follow; the identity where there are too few.
+    """Estimate the homography that most corners outside the holes follow; the identity where there are too few.
 
-    RANSAC of OpenCV starts from the same random state at each call.
+    Unlike `vision.camera_motion.camera_motion`, it ignores corners in holes, compensates a flash between the frames,
+    and uses tolerances for thumbnails; cuts are detected from the aligned pair afterwards.
     """
     corners = cv2.goodFeaturesToTrack(
         first.gray,
@@ -148,12 +149,12 @@ def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
     )
     if corners is None or len(corners) < _FEWEST:
         return np.eye(3)
-    corners = spread(cast(Points, corners), first.gray.shape).reshape(-1, 2)
+    corners = spread_corners(cast(Points, corners), first.gray.shape).reshape(-1, 2)
     gone, found = follow(first.gray, _as_light(then, first), corners)
     found &= inside(gone, then.without(_HOLE_MARGIN_PX))
     if found.sum() < _FEWEST:
         return np.eye(3)
-    motion, _ = simplest(corners[found][:, None], gone[found][:, None], _TOLERANCE_PX)
+    motion, _ = fit_simplest_motion(corners[found][:, None], gone[found][:, None], _TOLERANCE_PX)
     return motion
 
 
@@ -238,14 +239,17 @@ def relit(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
 
 
 def _difference(here: Pixels, there: Pixels) -> Pixels:
-    """By how many grey levels each pixel is off all those near it: a motion is right to a pixel or so."""
-    above = cv2.subtract(here, cv2.dilate(there, _SLACK))
-    below = cv2.subtract(cv2.erode(there, _SLACK), here)
-    return cast(Pixels, cv2.blur(cv2.max(above, below), (3, 3)))
+    """Smoothed difference in grey levels, where an estimated motion may be off by a pixel."""
+    return cast(Pixels, cv2.blur(misaligned_difference(here, there, _SLACK), (3, 3)))
 
 
 def _is_cut(first: Thumbnail, then: Thumbnail, changed: Pixels, compared: Flags) -> bool:
-    """Another shot: motion explains little, and the layout is another one."""
+    """Whether `then` begins another shot: the camera's motion explains little, and the layout is another one.
+
+    Decides on two thumbnails alone and ignores their holes, so that any span finds the same cuts, unlike
+    `scoring.metrics.verdicts`, which compares each seam with several frames on either side and so tells flashes and
+    fast pans from cuts; `vision.camera_motion` only reports that no common motion was found.
+    """
     if cv2.mean(changed, compared)[0] < _CUT_CHANGE:
         return False
     known = ((first.hole == 0) & (then.hole == 0)).astype(np.float32)

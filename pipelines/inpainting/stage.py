@@ -11,8 +11,8 @@ import numpy as np
 
 from memory.plan import Load
 from pipelines.inpainting import unseen
-from pipelines.masks.reading import read_given, read_masks, read_pixels, settings_of, size_of
-from pipelines.masks.resize import Pixels, Size, large_mask, put_back
+from pipelines.masks.reading import read_inputs, read_masks, read_pixels, settings_of, size_of
+from pipelines.masks.resize import Pixels, Size, large_mask, paste_back
 from pipelines.masks.sequence import Mask
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
@@ -107,12 +107,12 @@ class InPlace:
         """
         size = self.size(run)
         with (
-            closing(self._engine.fill(partial(read_given, run), run.frames, start, stop)) as fills,
+            closing(self._engine.fill(partial(read_inputs, run), run.frames, start, stop)) as fills,
             closing(read_pixels(run, start, stop)) as frames,
             closing(read_masks(run, start, stop)) as masks,
         ):
             for index, (fill, frame, mask) in enumerate(zip(fills, frames, masks, strict=True), start):
-                after = put_back(frame, fill.pixels, mask)
+                after = paste_back(frame, fill.pixels, mask)
                 yield Filled(index, frame, after, mask, large_mask(fill.invented, size) & mask)
 
 

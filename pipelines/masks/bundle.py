@@ -12,8 +12,8 @@ from pipelines.masks.zip_archive import Archive
 from pipelines.video.images import list_images
 from pipelines.video.info import VideoInfo
 
-KINDS = "Give a picture, a folder or a zip of pictures, a GIF or a mask video."
-_LEAST_MOST_PIXELS = 4096 * 4096
+ACCEPTED = "Give a picture, a folder or a zip of pictures, a GIF or a mask video."
+_LEAST_MAX_PIXELS = 4096 * 4096
 _TIMES_THE_VIDEO = 4
 
 
@@ -28,7 +28,7 @@ class Bundle(Protocol):
         ...
 
 
-def open_bundle(path: Path, frames: int, most_pixels: int) -> Bundle | None:
+def open_bundle(path: Path, frames: int, max_pixels: int) -> Bundle | None:
     """The pictures at `path` for a video of `frames` frames; None where it is no picture, but perhaps a film.
 
     Raises BadInput where it cannot be read or holds no pictures, and as `Archive` does.
@@ -39,15 +39,15 @@ def open_bundle(path: Path, frames: int, most_pixels: int) -> Bundle | None:
         with path.open("rb") as file:
             head = file.read(2)
     except OSError as error:
-        raise BadInput(f"The mask {path} cannot be read: {error.strerror}.", KINDS) from error
+        raise BadInput(f"The mask {path} cannot be read: {error.strerror}.", ACCEPTED) from error
     if head == b"PK":
-        return Archive(path, frames, most_pixels)
+        return Archive(path, frames, max_pixels)
     return _Files(path, [path]) if _is_picture(path) else None
 
 
-def most_pixels(video: VideoInfo) -> int:
+def max_pixels(video: VideoInfo) -> int:
     """Up to how many pixels a mask of `video` is decoded: some times its own, which leaves room for larger ones."""
-    return max(_LEAST_MOST_PIXELS, _TIMES_THE_VIDEO * video.width * video.height)
+    return max(_LEAST_MAX_PIXELS, _TIMES_THE_VIDEO * video.width * video.height)
 
 
 def _is_picture(path: Path) -> bool:
@@ -64,7 +64,7 @@ def _is_picture(path: Path) -> bool:
 class _Files:
     def __init__(self, path: Path, files: list[Path]) -> None:
         if not files:
-            raise BadInput(f"The folder {path} holds no pictures.", KINDS)
+            raise BadInput(f"The folder {path} holds no pictures.", ACCEPTED)
         self._files = files
 
     @property

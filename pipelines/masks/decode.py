@@ -38,18 +38,18 @@ class Rule:
     white: float
 
 
-def open_picture(file: Path | IO[bytes], name: str, most_pixels: int) -> Image.Image:
+def open_image(file: Path | IO[bytes], name: str, max_pixels: int) -> Image.Image:
     """The picture in `file`, decoded, upright as its EXIF says; `name` is how errors call it. Holds it.
 
     Raises:
         DamagedVideo: it cannot be read.
-        OverLimit: it has more than `most_pixels`; its pixels are not decoded then.
+        OverLimit: it has more than `max_pixels`; its pixels are not decoded then.
         BadInput: it holds several pictures.
     """
     try:
         image = Image.open(file, formats=FORMATS)
-        if image.width * image.height > most_pixels:
-            raise _too_large(name, f"{image.width}x{image.height} pixels", most_pixels)
+        if image.width * image.height > max_pixels:
+            raise _too_large(name, f"{image.width}x{image.height} pixels", max_pixels)
         pictures = getattr(image, "n_frames", 1)
         if pictures > 1:
             raise BadInput(
@@ -59,7 +59,7 @@ def open_picture(file: Path | IO[bytes], name: str, most_pixels: int) -> Image.I
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
     except Image.DecompressionBombError as error:
-        raise _too_large(name, "far more pixels", most_pixels) from error
+        raise _too_large(name, "far more pixels", max_pixels) from error
     except _UNREADABLE as error:
         raise DamagedVideo(
             f"The mask {name} is damaged or no picture.", "Make it again, as PNG if possible."
@@ -88,7 +88,7 @@ def find_rule(image: Image.Image) -> Rule | None:
     return Rule("brightness", next((white for white in _WHITES if top <= white), top))
 
 
-def marked(image: Image.Image, rule: Rule) -> Mask:
+def apply_rule(image: Image.Image, rule: Rule) -> Mask:
     """The mask `(H, W)` that `image` is under `rule`; a picture without the rule's channel goes by its own."""
     values = _channel(image, rule.channel)
     if values is None:
@@ -121,8 +121,8 @@ def _is_gray_scale(image: Image.Image) -> bool:
     return len(grays) == len(used) > 0 and max(max(colour) for colour in grays) > _LOSSY_NOISE
 
 
-def _too_large(name: str, size: str, most_pixels: int) -> OverLimit:
+def _too_large(name: str, size: str, max_pixels: int) -> OverLimit:
     return OverLimit(
-        f"The mask {name} has {size}; up to {most_pixels} are read beside this video.",
+        f"The mask {name} has {size}; up to {max_pixels} are read beside this video.",
         "Give masks of the video's own size.",
     )

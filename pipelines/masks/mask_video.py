@@ -31,6 +31,6 @@ def read_tracked(run: RunContext, start: int, stop: int) -> Generator[Mask]:
                 yield frame.luma()[:height, :width] > HALF_WHITE
 
 
-def shown(mask: Mask) -> Pixels:
+def mask_to_rgb(mask: Mask) -> Pixels:
     """White where `mask` is True, `(H, W, 3)` uint8."""
     return np.repeat((mask.view(np.uint8) * np.uint8(255))[:, :, None], 3, axis=2)

@@ -38,7 +38,7 @@ def mask_path(run: RunContext) -> Path:
     return run.inputs[1]
 
 
-def masks_given(run: RunContext) -> Masks:
+def open_job_masks(run: RunContext) -> Masks:
     """The masks of a job whose mask is no hint. Raises as `open_masks` does."""
     return open_masks(mask_path(run), run.video, frames=run.frames, invert=mask_settings_of(run).invert)
 
@@ -79,7 +79,7 @@ def read_holes(run: RunContext, start: int, stop: int) -> Generator[FrameMask]:
     """
     steps = mask_settings_of(run).mask_dilation
     hole = None
-    with closing(_marked(run, start, stop)) as masks:
+    with closing(_read_marked(run, start, stop)) as masks:
         for mask in masks:
             if hole is None or mask is not hole.marked:  # A still mask is one array for all frames.
                 hole = FrameMask(mask, dilate(mask, steps))
@@ -93,21 +93,21 @@ def read_masks(run: RunContext, start: int, stop: int) -> Generator[Mask]:
             yield hole.filled
 
 
-def _marked(run: RunContext, start: int, stop: int) -> Generator[Mask]:
+def _read_marked(run: RunContext, start: int, stop: int) -> Generator[Mask]:
     settings = mask_settings_of(run)
     if not settings.follows:
-        yield from masks_given(run).read(start, stop)
+        yield from open_job_masks(run).read(start, stop)
         return
     with closing(read_tracked(run, start, stop)) as tracked:
         if settings.track or len(run.inputs) < 2:
             yield from tracked
             return
-        with closing(masks_given(run).read(start, stop)) as besides:
+        with closing(open_job_masks(run).read(start, stop)) as besides:
             for first, second in zip(tracked, besides, strict=True):
                 yield first | second
 
 
-def read_given(run: RunContext, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
+def read_inputs(run: RunContext, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
     """Frame `(h, w, 3)` and mask `(h, w)` of frames `[start, stop)`, at `size_of(job)`. Holds one of each."""
     size = size_of(run)
     with closing(read_pixels(run, start, stop)) as frames, closing(read_masks(run, start, stop)) as masks:

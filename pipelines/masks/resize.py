@@ -56,7 +56,7 @@ def large_mask(mask: Mask, size: Size) -> Mask:
     return cast(Mask, scaled.view(np.bool_))
 
 
-def put_back(frame: Pixels, filled: Pixels, mask: Mask) -> Pixels:
+def paste_back(frame: Pixels, filled: Pixels, mask: Mask) -> Pixels:
     """A new frame: `filled`, enlarged where it is smaller, where `mask` is True; elsewhere `frame`, to the bit."""
     if not mask.any():
         return frame

@@ -14,15 +14,15 @@ import numpy as np
 from PIL import Image
 
 from pipelines.errors import BadInput, DamagedVideo, NotAVideo, NoVideoStream
-from pipelines.masks.bundle import KINDS, Bundle, most_pixels, open_bundle
-from pipelines.masks.decode import Mask, Rule, find_rule, marked, open_picture
+from pipelines.masks.bundle import ACCEPTED, Bundle, max_pixels, open_bundle
+from pipelines.masks.decode import Mask, Rule, apply_rule, find_rule, open_image
 from pipelines.masks.resize import large_mask
 from pipelines.spans import Span
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 
-__all__ = ["Mask", "Masks", "dilate", "open_masks", "refuse_useless"]
+__all__ = ["Mask", "Masks", "dilate", "open_masks", "reject_unusable"]
 
 MOST_SHARE = 0.95
 HALF_WHITE = 127
@@ -66,10 +66,10 @@ class Masks:
         members = (0, 1) if self.still else (start - self._first, stop - self._first)
         with closing(self._source.read(*members)) as stored:
             for mask in stored:
-                fitted = self._fitted(mask)
+                fitted = self._fit(mask)
                 yield from [fitted] * (stop - start if self.still else 1)
 
-    def _fitted(self, mask: Mask) -> Mask:
+    def _fit(self, mask: Mask) -> Mask:
         """`mask` at the video's size, inverted if asked."""
         video, (height, width) = self._video, mask.shape
         if (width, height) != (video.width, video.height):
@@ -109,23 +109,23 @@ def open_masks(path: Path, video: VideoInfo, *, frames: Span | None = None, inve
     return Masks(source, path, video, first=part.start if part else 0, invert=invert)
 
 
-def read_marks(path: Path, video: VideoInfo) -> Generator[tuple[str, Mask]]:
+def read_prompt_masks(path: Path, video: VideoInfo) -> Generator[tuple[str, Mask]]:
     """File name and mask of each picture at `path`, at the size of `video`, however many there are. Holds one.
 
     Raises as `open_masks` does, and BadInput where they are a film.
     """
     path = path.expanduser()
-    bundle = open_bundle(path, video.frames, most_pixels(video))
+    bundle = open_bundle(path, video.frames, max_pixels(video))
     if bundle is None:
         raise BadInput(
             f"{path} is no picture.", "A hint is a picture, for the frame that its file name ends with."
         )
-    masks = Masks(_Stills(bundle, most_pixels(video)), path, video, invert=False)
+    masks = Masks(_ImageSequence(bundle, max_pixels(video)), path, video, invert=False)
     with closing(masks.read(0, len(bundle.names))) as marks:
         yield from zip(bundle.names, marks, strict=True)
 
 
-def refuse_useless(masks: Masks, frames: Span) -> None:
+def reject_unusable(masks: Masks, frames: Span) -> None:
     """Look at the first mask of `frames` that marks anything; an empty one among others is as good as any.
 
     Raises BadInput where no mask marks a pixel, or where that first one marks more than 95 % of them: such a mask is
@@ -156,28 +156,28 @@ def dilate(mask: Mask, steps: int) -> Mask:
 
 
 def _open(path: Path, video: VideoInfo) -> _Source:
-    bundle = open_bundle(path, video.frames, most_pixels(video))
-    return _Film(path) if bundle is None else _Stills(bundle, most_pixels(video))
+    bundle = open_bundle(path, video.frames, max_pixels(video))
+    return _MaskVideo(path) if bundle is None else _ImageSequence(bundle, max_pixels(video))
 
 
-class _Stills:
+class _ImageSequence:
     """Still pictures, all under the rule of the first that marks anything."""
 
-    def __init__(self, bundle: Bundle, most_pixels: int) -> None:
+    def __init__(self, bundle: Bundle, max_pixels: int) -> None:
         self.frames = len(bundle.names)
         self._bundle = bundle
-        self._most_pixels = most_pixels
+        self._max_pixels = max_pixels
         self._rule: Rule | None = None
 
     def read(self, start: int, stop: int) -> Generator[Mask]:
-        """Masks `[start, stop)` at their own size. Holds one picture. Raises as `open_picture` does."""
+        """Masks `[start, stop)` at their own size. Holds one picture. Raises as `open_image` does."""
         if self._rule is None:
-            self._rule = self._decided()
+            self._rule = self._decide_rule()
         with closing(self._images(range(start, stop))) as images:
             for image in images:
-                yield marked(image, self._rule)
+                yield apply_rule(image, self._rule)
 
-    def _decided(self) -> Rule:
+    def _decide_rule(self) -> Rule:
         with closing(self._images(range(self.frames))) as images:
             rules = (find_rule(image) for image in images)
             return next((rule for rule in rules if rule), Rule("brightness", 255))
@@ -185,17 +185,17 @@ class _Stills:
     def _images(self, members: Iterable[int]) -> Generator[Image.Image]:
         with closing(self._bundle.files(members)) as files:
             for name, file in files:
-                yield open_picture(file, name, self._most_pixels)
+                yield open_image(file, name, self._max_pixels)
 
 
-class _Film:
+class _MaskVideo:
     """A mask video, or an animated GIF: bright is masked."""
 
     def __init__(self, path: Path) -> None:
         try:
             self._info = probe(path)
         except (NotAVideo, NoVideoStream) as error:
-            raise BadInput(f"{path} is no mask: {error.message}", KINDS) from error
+            raise BadInput(f"{path} is no mask: {error.message}", ACCEPTED) from error
         except DamagedVideo as error:
             raise DamagedVideo(error.message, "Make the mask again: --salvage is for videos.") from error
         self.frames = self._info.frames

@@ -38,10 +38,10 @@ class Archive:
         OverLimit: members too many or too large.
     """
 
-    def __init__(self, path: Path, frames: int, most_pixels: int) -> None:
+    def __init__(self, path: Path, frames: int, max_pixels: int) -> None:
         self.path = path
         self._listing_bytes = _LISTING_BYTES + _LISTING_BYTES_A_FRAME * frames
-        self._member_bytes = _ENCODED_BYTES + _BYTES_A_PIXEL * most_pixels
+        self._member_bytes = _ENCODED_BYTES + _BYTES_A_PIXEL * max_pixels
         with self._open() as file:
             pictures = [member for member in file.infolist() if self._is_picture(member)]
         if not pictures:
@@ -63,7 +63,7 @@ class Archive:
     @contextmanager
     def _open(self) -> Generator[zipfile.ZipFile]:
         try:
-            with _Wary(self.path, self._listing_bytes) as raw, zipfile.ZipFile(raw) as file:
+            with _BoundedFile(self.path, self._listing_bytes) as raw, zipfile.ZipFile(raw) as file:
                 yield file
         except zipfile.BadZipFile as error:
             raise BadInput(
@@ -76,18 +76,18 @@ class Archive:
         name = member.filename
         posix, windows = PurePosixPath(name), PureWindowsPath(name)
         if windows.anchor or ".." in windows.parts:
-            raise self._refused(name, "its name leads outside of the archive")
+            raise self._refusal(name, "its name leads outside of the archive")
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise self._refused(name, "it is a link")
+            raise self._refusal(name, "it is a link")
         if posix.suffix.lower() in _ARCHIVES:
-            raise self._refused(name, "it is an archive itself")
+            raise self._refusal(name, "it is an archive itself")
         litter = posix.name.startswith(".") or "__MACOSX" in posix.parts
         if member.is_dir() or litter or posix.suffix.lower() not in SUFFIXES:
             return False
         if member.flag_bits & _ENCRYPTED:
-            raise self._refused(name, "it is encrypted")
+            raise self._refusal(name, "it is encrypted")
         if member.compress_type not in _METHODS:
-            raise self._refused(name, "it is compressed by a method other than deflate")
+            raise self._refusal(name, "it is compressed by a method other than deflate")
         if member.file_size > self._member_bytes:
             raise OverLimit(
                 f"{name} in {self.path} unpacks to {member.file_size} bytes; up to {self._member_bytes} are read.",
@@ -109,14 +109,14 @@ class Archive:
         content.seek(0)
         return content
 
-    def _refused(self, name: str, why: str) -> BadInput:
+    def _refusal(self, name: str, why: str) -> BadInput:
         return BadInput(
             f"{self.path} is refused for its member {name!r}: {why}.",
             "Pack nothing but the masks, as plain files.",
         )
 
 
-class _Wary(io.FileIO):
+class _BoundedFile(io.FileIO):
     """A file of which no one takes much at once: the listing of a zip is read whole, however large it says it is."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:

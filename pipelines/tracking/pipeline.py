@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from memory.plan import Cost, Load
 from pipelines.jobs.events import Outputs
-from pipelines.masks.mask_video import shown
+from pipelines.masks.mask_video import mask_to_rgb
 from pipelines.masks.reading import FrameMask, mask_settings_of, read_holes, read_pixels
 from pipelines.masks.resize import Pixels, Size
 from pipelines.settings import Settings, TrackSettings
@@ -25,7 +25,7 @@ from pipelines.spans import Span
 from pipelines.stages import FrameByFrame, RunContext, Sink, Stage
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.report import write_report
-from pipelines.tracking.overlay import framed_as_lost, laid_over
+from pipelines.tracking.overlay import draw_lost_frame, overlay_mask
 from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.tracking.stages import lost_frames
 from pipelines.video.info import ColourTags, VideoInfo, video_facts
@@ -132,8 +132,8 @@ class OverlayStage:
         with closing(read_pixels(run, start, stop)) as frames, closing(read_holes(run, start, stop)) as holes:
             given = zip(range(start, stop), frames, holes, _lost_flags(run, start, stop), strict=True)
             for index, frame, hole, lost in given:
-                picture = laid_over(frame, hole.filled, size)
-                yield Checked(index, framed_as_lost(picture, index) if lost else picture, hole, lost)
+                picture = overlay_mask(frame, hole.filled, size)
+                yield Checked(index, draw_lost_frame(picture, index) if lost else picture, hole, lost)
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Encoders of the segment and of the film."""
@@ -188,7 +188,7 @@ class _OverlaySink:
     def write(self, item: Checked) -> None:
         """Encode the frame and its mask; keep its record."""
         self._overlay.write(item.picture)
-        self._film.write(shown(item.hole.marked))
+        self._film.write(mask_to_rgb(item.hole.marked))
         self._records.append((int(np.count_nonzero(item.hole.filled)), item.lost))
         if self._first is None:
             self._first = item.index

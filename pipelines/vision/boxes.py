@@ -12,7 +12,7 @@ Outline = NDArray[np.uint8]
 _OUTERMOST = 0.02
 
 
-def crop_of(box: Box, shape: tuple[int, ...]) -> Crop:
+def box_crop(box: Box, shape: tuple[int, ...]) -> Crop:
     """The part under `box` of a picture of `shape` (rows, columns, ...)."""
     x, y, width, height = box
     left, top = max(0, int(np.floor(x))), max(0, int(np.floor(y)))
@@ -20,24 +20,24 @@ def crop_of(box: Box, shape: tuple[int, ...]) -> Crop:
     return Crop(left, top, max(left, right), max(top, bottom))
 
 
-def grown(box: Box, share: float) -> Box:
+def grow(box: Box, share: float) -> Box:
     """`box` about the same middle, larger by a share of its mean side: thin things move as far as square ones."""
     more = share * float(np.sqrt(box[2] * box[3]))
-    return about(middle(box), box[2:] + more)
+    return box_at(centre(box), box[2:] + more)
 
 
-def about(centre: Box, size: Box) -> Box:
+def box_at(centre: Box, size: Box) -> Box:
     """The box of `size` about a centre."""
     return np.concatenate([centre - size / 2, size])
 
 
-def middle(box: Box) -> Box:
+def centre(box: Box) -> Box:
     """Its centre `(x, y)`."""
     centre: Box = box[:2] + box[2:] / 2
     return centre
 
 
-def around(outline: Outline, crop: Crop) -> Box:
+def outline_box(outline: Outline, crop: Crop) -> Box:
     """The box around all but the outermost pixels of an outline in `crop`."""
     sides = []
     for axis in (0, 1):
@@ -47,7 +47,7 @@ def around(outline: Outline, crop: Crop) -> Box:
     return np.array([crop.left + left, crop.top + top, right + 1 - left, bottom + 1 - top], np.float64)
 
 
-def overlap(first: Box, second: Box) -> float:
+def iou(first: Box, second: Box) -> float:
     """Intersection over union."""
     low, high = np.maximum(first[:2], second[:2]), np.minimum(first[:2] + first[2:], second[:2] + second[2:])
     shared = float(np.prod(np.maximum(high - low, 0)))

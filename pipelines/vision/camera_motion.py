@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.vision.boxes import Box, about, middle
+from pipelines.vision.boxes import Box, box_at, centre
 
 Gray = NDArray[np.uint8]
 Homography = NDArray[np.float64]
@@ -65,8 +65,8 @@ def outside_range(values: Gray, low: Gray, high: Gray) -> Gray:
 
 def move_box(box: Box, motion: Homography) -> Box:
     """Where a box comes to lie: its middle moved, its size kept."""
-    across, down, depth = motion @ np.array([*middle(box), 1.0])
-    return about(np.array([across / depth, down / depth]), box[2:])
+    across, down, depth = motion @ np.array([*centre(box), 1.0])
+    return box_at(np.array([across / depth, down / depth]), box[2:])
 
 
 def spread_corners(corners: Points, shape: tuple[int, ...]) -> Points:

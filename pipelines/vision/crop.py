@@ -27,7 +27,7 @@ class Crop:
         """Pixels."""
         return self.size[0] * self.size[1]
 
-    def within(self, other: "Crop") -> tuple[slice, slice]:
+    def slices_in(self, other: "Crop") -> tuple[slice, slice]:
         """The rows and columns of `other` that it covers."""
         rows = slice(max(0, self.top - other.top), max(0, self.bottom - other.top))
         return rows, slice(max(0, self.left - other.left), max(0, self.right - other.left))
@@ -41,7 +41,7 @@ class Crop:
             min(shape[0], self.bottom + pad),
         )
 
-    def meets(self, other: "Crop") -> bool:
+    def overlaps(self, other: "Crop") -> bool:
         """Whether they share a pixel."""
         return (
             self.top < other.bottom
@@ -50,7 +50,7 @@ class Crop:
             and other.left < self.right
         )
 
-    def joined(self, other: "Crop") -> "Crop":
+    def union(self, other: "Crop") -> "Crop":
         """The smallest that holds both."""
         return Crop(
             min(self.left, other.left),

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.flow.frame_view import grid
+from pipelines.inpainting.flow.frame_view import pixel_grid
 from pipelines.inpainting.flow.harmonic import median
 from pipelines.inpainting.flow.holes import Flags, Mask, dilated
 from pipelines.vision.camera_motion import fit_simplest_motion, misaligned_difference, spread_corners
@@ -150,7 +150,7 @@ def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
     if corners is None or len(corners) < _FEWEST:
         return np.eye(3)
     corners = spread_corners(cast(Points, corners), first.gray.shape).reshape(-1, 2)
-    gone, found = follow(first.gray, _as_light(then, first), corners)
+    gone, found = track_points(first.gray, _as_light(then, first), corners)
     found &= inside(gone, then.without(_HOLE_MARGIN_PX))
     if found.sum() < _FEWEST:
         return np.eye(3)
@@ -160,14 +160,16 @@ def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
 
 def _as_light(one: Thumbnail, as_other: Thumbnail) -> Pixels:
     """The luma of `one`, as light on the whole as another's where that is a great change: a flash, a shutter."""
-    here, there = (cv2.mean(gaze.gray, 1 - gaze.hole)[0] + _DARKEST for gaze in (as_other, one))
+    here, there = (
+        cv2.mean(thumbnail.gray, 1 - thumbnail.hole)[0] + _DARKEST for thumbnail in (as_other, one)
+    )
     gain = here / there
     if abs(gain - 1) < _FLASH:
         return one.gray
     return cast(Pixels, cv2.convertScaleAbs(one.gray, alpha=gain, beta=_DARKEST * (gain - 1)))
 
 
-def follow(
+def track_points(
     first: Pixels, then: Pixels, points: Points, guess: Points | None = None
 ) -> tuple[Points, NDArray[np.bool_]]:
     """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal).
@@ -203,7 +205,7 @@ def _flowing(now: Thumbnail, there: Pixels, compared: Flags) -> Flags:
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(here, there, None)  # type: ignore[call-overload]
     followed = cv2.remap(
         there,
-        grid(*here.shape[1::-1]) + flow,
+        pixel_grid(*here.shape[1::-1]) + flow,
         None,
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
@@ -224,10 +226,10 @@ def _moved(now: Thumbnail, other: Thumbnail, motion: Homography) -> tuple[Pixels
         other.hole * np.uint8(255), motion, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=255
     )
     compared = ((hidden == 0) & (now.hole == 0)).astype(np.uint8)
-    return relit(cast(Pixels, gray), now.gray, compared), compared
+    return relight(cast(Pixels, gray), now.gray, compared), compared
 
 
-def relit(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
+def relight(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
     """`gray`, as much lighter as most of what is `compared` says that `like` is."""
     coarse = slice(None, None, _STRIDE), slice(None, None, _STRIDE)
     shared = compared[coarse] > 0
@@ -254,7 +256,7 @@ def _is_cut(first: Thumbnail, then: Thumbnail, changed: Pixels, compared: Flags)
         return False
     known = ((first.hole == 0) & (then.hole == 0)).astype(np.float32)
     weight = cast(NDArray[np.float32], cv2.resize(known, _LAYOUT, interpolation=cv2.INTER_AREA))
-    one, other = (_layout(gaze.gray, known, weight) for gaze in (first, then))
+    one, other = (_layout(thumbnail.gray, known, weight) for thumbnail in (first, then))
     return float(((one - other) ** 2).sum() / max(1e-6, 2 * weight.sum())) > _CUT_LAYOUT
 
 

@@ -14,7 +14,7 @@ from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
 from pipelines.inpainting.stage import Filled
 from pipelines.masks.reading import read_pixels, settings_of
-from pipelines.masks.resize import Pixels, Size, put_back
+from pipelines.masks.resize import Pixels, Size, paste_back
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
@@ -58,7 +58,7 @@ class ProPainter:
             with closing(read_results(run, canvas, start, stop)) as results:
                 for index, (each, (frame, hole)) in enumerate(zip(painted, results, strict=True), start):
                     before = canvas.before(frame)
-                    after = put_back(before, each.after, hole)
+                    after = paste_back(before, each.after, hole)
                     yield Filled(index, before, after, hole, canvas.large(each.invented) & hole)
 
 

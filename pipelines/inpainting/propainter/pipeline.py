@@ -11,8 +11,8 @@ from pipelines.errors import BadInput
 from pipelines.inpainting.pipeline import FillPipeline, around_the_engine
 from pipelines.inpainting.propainter.engine import ProPainter, schedule_of
 from pipelines.inpainting.propainter.inputs import marks_nothing
-from pipelines.inpainting.propainter.memory_plan import Workload, fitted
-from pipelines.masks.reading import masks_given, settings_of
+from pipelines.inpainting.propainter.memory_plan import Workload, fit_configuration
+from pipelines.masks.reading import open_job_masks, settings_of
 from pipelines.settings import InpaintSettings, Settings
 from pipelines.stages import RunContext, Stage
 from pipelines.tracking.prepass import check_marks
@@ -47,7 +47,7 @@ class ProPainterPipeline(FillPipeline):
         self, video: VideoInfo, settings: Settings, choice: Choice, budget: Budget, device: str
     ) -> tuple[Choice, Cost]:
         """Size, digits, how correlations are had, how many frames stay encoded, how many pairs are computed at once."""
-        return fitted(self._question(video, settings, device), choice, budget)
+        return fit_configuration(self._question(video, settings, device), choice, budget)
 
     def _question(self, video: VideoInfo, settings: Settings, device: str) -> Workload:
         schedule = schedule_of(self._settings, video.frames)
@@ -78,4 +78,4 @@ class ProPainterPipeline(FillPipeline):
                 "Leave --mask away, or --reference-output.",
             )
         elif not settings.follows:
-            masks_given(run)
+            open_job_masks(run)

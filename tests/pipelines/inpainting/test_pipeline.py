@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.masks.resize import put_back, small_frame, small_mask, work_size
+from pipelines.masks.resize import paste_back, small_frame, small_mask, work_size
 from pipelines.masks.sequence import dilate
 from pipelines.runtime.run import run_job
 from pipelines.settings import InpaintSettings
@@ -560,5 +560,5 @@ def test_putting_back_touches_nothing_else() -> None:
     rng = np.random.default_rng(0)
     frame, filled = (rng.integers(0, 256, shape, np.uint8) for shape in ((64, 96, 3), (32, 48, 3)))
     hole = blob(96, 64)
-    after = put_back(frame, filled, hole)
+    after = paste_back(frame, filled, hole)
     assert np.array_equal(after[~hole], frame[~hole]) and (after[hole] != frame[hole]).any()

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
-from pipelines.masks.sequence import Masks, dilate, open_masks, refuse_useless
+from pipelines.masks.sequence import Masks, dilate, open_masks, reject_unusable
 from pipelines.spans import Span
 
 from ..mask_clips import HEIGHT, WIDTH, disc, encode, white
@@ -66,7 +66,7 @@ def half_painted(mask: np.ndarray) -> Image.Image:
     return Image.fromarray(np.dstack([np.full((*mask.shape, 3), 200, np.uint8), paint]))
 
 
-KINDS: dict[str, Callable[[np.ndarray], Image.Image]] = {
+ACCEPTED: dict[str, Callable[[np.ndarray], Image.Image]] = {
     "white": white,
     "zeros and ones": lambda m: Image.fromarray(m.astype(np.uint8)),
     "one bit": lambda m: white(m).convert("1"),
@@ -85,7 +85,7 @@ KINDS: dict[str, Callable[[np.ndarray], Image.Image]] = {
 }
 
 
-@pytest.mark.parametrize("draw", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("draw", ACCEPTED.values(), ids=ACCEPTED)
 def test_each_kind_of_picture_means_what_was_meant(draw, folder_of, discs, video) -> None:
     masks = open_masks(folder_of(discs(N), draw), video(N))
     assert not masks.still
@@ -95,7 +95,7 @@ def test_each_kind_of_picture_means_what_was_meant(draw, folder_of, discs, video
 @pytest.mark.parametrize("kind", ["zeros and ones", "palette", "alpha", "16 bits"])
 def test_the_first_picture_that_marks_anything_decides_for_all(kind, folder_of, discs, video) -> None:
     pictures = [np.zeros((HEIGHT, WIDTH), bool)] * 3 + discs(4) + [np.zeros((HEIGHT, WIDTH), bool)] * 4
-    masks = open_masks(folder_of(pictures, KINDS[kind]), video(N))
+    masks = open_masks(folder_of(pictures, ACCEPTED[kind]), video(N))
     assert np.array_equal(read(masks), pictures)
     assert np.array_equal(read(masks, 4, 9), pictures[4:9])
 
@@ -213,30 +213,30 @@ EMPTY = np.zeros((HEIGHT, WIDTH), bool)
 def test_masks_that_are_empty_throughout_are_refused(folder_of, video) -> None:
     masks = open_masks(folder_of([EMPTY] * 3, white), video(3))
     with pytest.raises(BadInput, match="is empty: it marks no pixel of frames 0 to 2") as caught:
-        refuse_useless(masks, Span(0, 3))
+        reject_unusable(masks, Span(0, 3))
     assert "--invert" in caught.value.hint
 
 
 def test_only_the_frames_that_are_asked_for_count(folder_of, discs, video) -> None:
     masks = open_masks(folder_of([*discs(2), EMPTY, EMPTY], white), video(4))
-    refuse_useless(masks, Span(0, 4))
-    refuse_useless(masks, Span(1, 3))
+    reject_unusable(masks, Span(0, 4))
+    reject_unusable(masks, Span(1, 3))
     with pytest.raises(BadInput, match="frames 2 to 3"):
-        refuse_useless(masks, Span(2, 4))
+        reject_unusable(masks, Span(2, 4))
 
 
 def test_a_layer_that_marks_all_is_refused(folder_of, discs, video) -> None:
     full = np.ones((HEIGHT, WIDTH), bool)
     masks = open_masks(folder_of([EMPTY, full, disc(0)], white), video(3))
     with pytest.raises(BadInput, match="mask of frame 1 marks 100% of the picture; 95% is the most"):
-        refuse_useless(masks, Span(0, 3))
+        reject_unusable(masks, Span(0, 3))
 
 
 def test_a_mask_of_nearly_all_is_a_mask(tmp_path: Path, video) -> None:
     nearly = np.ones((HEIGHT, WIDTH), bool)
     nearly[:, :4] = False
     white(nearly).save(tmp_path / "one.png")
-    refuse_useless(open_masks(tmp_path / "one.png", video(3)), Span(0, 3))
+    reject_unusable(open_masks(tmp_path / "one.png", video(3)), Span(0, 3))
 
 
 @pytest.mark.parametrize("make", ["missing", "empty folder", "text", "sound", "unreadable"])
@@ -452,6 +452,6 @@ def test_masks_of_a_real_sequence(shared: Path) -> None:
 
     video = probe(shared / "samples/bmx-trees.mp4")
     masks = open_masks(shared / "samples/bmx-trees_mask", video)
-    refuse_useless(masks, Span(0, video.frames))
+    reject_unusable(masks, Span(0, video.frames))
     found = read(masks, 0, video.frames)
     assert found.shape == (80, 240, 432) and 0.005 < found.mean() < 0.1

@@ -455,7 +455,7 @@ def test_hints_that_cannot_be_are_refused_before_the_plan(settings, sentence, en
 
 def test_a_film_is_no_hint(engine, tmp_path, clip) -> None:
     failed = step(ask(tmp_path / "jobs", clip, clip, track=True))
-    assert failed.code == "bad_input" and "is no picture" in failed.message
+    assert failed.code == "bad_input" and "is not an image" in failed.message
 
 
 # -- what is refused -----------------------------------------------------------------------------------------

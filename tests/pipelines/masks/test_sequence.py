@@ -228,7 +228,7 @@ def test_only_the_frames_that_are_asked_for_count(folder_of, discs, video) -> No
 def test_a_layer_that_marks_all_is_refused(folder_of, discs, video) -> None:
     full = np.ones((HEIGHT, WIDTH), bool)
     masks = open_masks(folder_of([EMPTY, full, disc(0)], white), video(3))
-    with pytest.raises(BadInput, match="mask of frame 1 marks 100% of the picture; 95% is the most"):
+    with pytest.raises(BadInput, match="mask of frame 1 marks 100% of the frame; at most 95%"):
         reject_unusable(masks, Span(0, 3))
 
 
@@ -255,7 +255,7 @@ def test_what_holds_no_masks_is_refused_with_what_would(make: str, tmp_path: Pat
         (path / "0.txt").write_text("no picture")
     with pytest.raises(BadInput) as caught:
         open_masks(path, video())
-    assert "zip of pictures" in caught.value.hint
+    assert "zip of images" in caught.value.hint
 
 
 def test_a_damaged_picture_is_named(folder_of, discs, video) -> None:
@@ -278,7 +278,7 @@ def test_a_film_cut_short_is_damaged(tmp_path: Path, video) -> None:
 def test_pages_in_one_file_are_refused(tmp_path: Path, discs, video) -> None:
     pages = [white(m) for m in discs(3)]
     pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(BadInput, match="holds 3 pictures in one file"):
+    with pytest.raises(BadInput, match="holds 3 images in one file"):
         read(open_masks(tmp_path / "m.tif", video(3)), 0, 3)
 
 
@@ -438,12 +438,12 @@ def test_far_more_members_than_frames_are_not_even_listed(tmp_path: Path, video)
 @pytest.mark.parametrize("data", [b"PK\x03\x04 and no more", b"PK\x05\x06" + bytes(10)])
 def test_a_broken_zip_is_named(data: bytes, tmp_path: Path, video) -> None:
     (tmp_path / "m.zip").write_bytes(data)
-    with pytest.raises(BadInput, match="is no zip that can be read"):
+    with pytest.raises(BadInput, match="is not a readable zip"):
         open_masks(tmp_path / "m.zip", video(1))
 
 
 def test_a_zip_without_pictures(tmp_path: Path, video) -> None:
-    with pytest.raises(BadInput, match="holds no pictures"):
+    with pytest.raises(BadInput, match="holds no images"):
         open_masks(zipped(tmp_path / "m.zip", {"0.txt": b"x"}), video(1))
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
-from pipelines.masks.reading import read_given, read_masks, read_pixels, size_of
-from pipelines.masks.resize import large_mask, put_back, work_size
+from pipelines.masks.reading import read_inputs, read_masks, read_pixels, size_of
+from pipelines.masks.resize import large_mask, paste_back, work_size
 from pipelines.masks.sequence import Mask
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
@@ -121,12 +121,12 @@ class InPlaceEngine(InpaintEngine):
         """
         size = self.size(run)
         with (
-            closing(self.fill(partial(read_given, run), run.frames, start, stop)) as fills,
+            closing(self.fill(partial(read_inputs, run), run.frames, start, stop)) as fills,
             closing(read_pixels(run, start, stop)) as frames,
             closing(read_masks(run, start, stop)) as masks,
         ):
             for index, (fill, frame, mask) in enumerate(zip(fills, frames, masks, strict=True), start):
-                after = put_back(frame, fill.pixels, mask)
+                after = paste_back(frame, fill.pixels, mask)
                 yield Filled(index, frame, after, mask, large_mask(fill.invented, size) & mask)
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:

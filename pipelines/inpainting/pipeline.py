@@ -5,9 +5,9 @@ from math import prod
 from pathlib import Path
 
 from pipelines.inpainting import unseen
-from pipelines.inpainting.chart import draw_invention
 from pipelines.inpainting.engine import InpaintEngine
 from pipelines.inpainting.stage import FillStage
+from pipelines.inpainting.unseen import draw_invention
 from pipelines.jobs.events import Outputs
 from pipelines.masks.mask_video import SUFFIX
 from pipelines.settings import VIDEO_SUFFIXES

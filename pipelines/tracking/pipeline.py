@@ -18,7 +18,7 @@ from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.jobs.events import Outputs
-from pipelines.masks.mask_video import shown
+from pipelines.masks.mask_video import mask_to_rgb
 from pipelines.masks.reading import FrameMask, mask_settings_of, read_holes, read_pixels
 from pipelines.settings import TrackSettings
 from pipelines.spans import Span
@@ -26,7 +26,7 @@ from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, War
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.report import write_report
 from pipelines.storage.span_arrays import read_array, save_arrays
-from pipelines.tracking.overlay import framed_as_lost, laid_over
+from pipelines.tracking.overlay import draw_lost_frame, overlay_mask
 from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.tracking.stages import lost_frames
 from pipelines.video.info import ColourTags, VideoInfo, video_facts
@@ -90,8 +90,8 @@ class TrackEngine(Engine):
         with closing(read_pixels(run, start, stop)) as frames, closing(read_holes(run, start, stop)) as holes:
             given = zip(range(start, stop), frames, holes, _lost_flags(run, start, stop), strict=True)
             for index, frame, hole, lost in given:
-                picture = laid_over(frame, hole.filled, size)
-                yield Checked(index, framed_as_lost(picture, index) if lost else picture, hole, lost)
+                picture = overlay_mask(frame, hole.filled, size)
+                yield Checked(index, draw_lost_frame(picture, index) if lost else picture, hole, lost)
 
 
 class OverlayStage:
@@ -204,7 +204,7 @@ class _OverlaySink:
     def write(self, item: Checked) -> None:
         """Encode the frame and its mask; keep its record."""
         self._overlay.write(item.picture)
-        self._film.write(shown(item.hole.marked))
+        self._film.write(mask_to_rgb(item.hole.marked))
         self._records.append((int(np.count_nonzero(item.hole.filled)), item.lost))
         if self._first is None:
             self._first = item.index

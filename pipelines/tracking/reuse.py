@@ -33,7 +33,7 @@ class Shared(Protocol):
         ...
 
 
-def take_over(run: RunContext, settings: MaskSettings, stages: Sequence[Shared]) -> None:
+def reuse_results(run: RunContext, settings: MaskSettings, stages: Sequence[Shared]) -> None:
     """Link what other jobs beside this one have finished of its question, as far as it is missing here."""
     name = f"state/question-{_question(run, settings)}"
     for found in sorted(run.folder.parent.glob(f"*/{name}")):

@@ -14,11 +14,11 @@ from pipelines.inpainting.engine import Filled, InpaintEngine
 from pipelines.inpainting.propainter.canvas import Canvas
 from pipelines.inpainting.propainter.context import ProPainterNetworks
 from pipelines.inpainting.propainter.inputs import marks_nothing, read_results, read_work
-from pipelines.inpainting.propainter.memory_plan import ON_DEMAND, Workload, fitted
+from pipelines.inpainting.propainter.memory_plan import ON_DEMAND, Workload, fit_configuration
 from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
-from pipelines.masks.reading import masks_given, read_pixels, settings_of
-from pipelines.masks.resize import put_back
+from pipelines.masks.reading import open_job_masks, read_pixels, settings_of
+from pipelines.masks.resize import paste_back
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
@@ -67,7 +67,7 @@ class ProPainterEngine(InpaintEngine):
                 "Leave out --mask, or --reference-output.",
             )
         elif not settings.follows:
-            masks_given(run)
+            open_job_masks(run)
 
     def batches(self, choice: Choice) -> tuple[int, ...]:
         """As many pairs of frames as were found to fit."""
@@ -76,7 +76,9 @@ class ProPainterEngine(InpaintEngine):
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
         """Size, precision, how correlations are computed, how many frames stay encoded, how many pairs at once."""
         schedule = schedule_of(self.settings, self.video.frames)
-        return fitted(Workload(self.video, self.settings, schedule, device, self.around()), choice, budget)
+        return fit_configuration(
+            Workload(self.video, self.settings, schedule, device, self.around()), choice, budget
+        )
 
     def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
         """The chain goes down by itself, and loses nothing; what is left is to begin it anew, and smaller."""
@@ -112,7 +114,7 @@ class ProPainterEngine(InpaintEngine):
             with closing(read_results(run, canvas, start, stop)) as results:
                 for index, (each, (frame, hole)) in enumerate(zip(painted, results, strict=True), start):
                     before = canvas.before(frame)
-                    after = put_back(before, each.after, hole)
+                    after = paste_back(before, each.after, hole)
                     yield Filled(index, before, after, hole, canvas.large(each.invented) & hole)
 
 

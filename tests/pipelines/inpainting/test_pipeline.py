@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.masks.resize import put_back, small_frame, small_mask, work_size
+from pipelines.masks.resize import paste_back, small_frame, small_mask, work_size
 from pipelines.masks.sequence import dilate
 from pipelines.runtime.run import run_job
 from pipelines.settings import InpaintSettings
@@ -455,7 +455,7 @@ def test_hints_that_cannot_be_are_refused_before_the_plan(settings, sentence, en
 
 def test_a_film_is_no_hint(engine, tmp_path, clip) -> None:
     failed = step(ask(tmp_path / "jobs", clip, clip, track=True))
-    assert failed.code == "bad_input" and "is no picture" in failed.message
+    assert failed.code == "bad_input" and "is not an image" in failed.message
 
 
 # -- what is refused -----------------------------------------------------------------------------------------
@@ -560,5 +560,5 @@ def test_putting_back_touches_nothing_else() -> None:
     rng = np.random.default_rng(0)
     frame, filled = (rng.integers(0, 256, shape, np.uint8) for shape in ((64, 96, 3), (32, 48, 3)))
     hole = blob(96, 64)
-    after = put_back(frame, filled, hole)
+    after = paste_back(frame, filled, hole)
     assert np.array_equal(after[~hole], frame[~hole]) and (after[hole] != frame[hole]).any()

@@ -2,21 +2,18 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from pipelines.animation.liveportrait.networks import CROP, Bytes, LivePortrait, slices
 from pipelines.animation.liveportrait.targets import KeypointDriver, Kind, smoothed, targets
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.options import options_of
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions
-
-if TYPE_CHECKING:
-    pass
 
 
 def animate_crops(
@@ -38,7 +35,7 @@ def animate_crops(
     frames, (512, 512, 3) uint8, computed when they are asked for, `batch_size` at a time.
     Raises BadInput, WeightsMissing and WeightsBroken.
     """
-    asked = options if isinstance(options, PortraitOptions) else options_of(options)
+    asked = options if isinstance(options, PortraitOptions) else portrait_options(options)
     sources, drivings = _crops(source, "source"), _crops(driving, "driving")
     kind = Kind(source.ndim == 4, len(drivings) > 1)
     if kind.source_video and kind.driving_video:
@@ -52,6 +49,18 @@ def animate_crops(
     points = KeypointDriver(asked, kind, still, moving, engine).keypoints(still, moving, aims)
     engine.let_go("motion")
     return still.keypoints, points, _frames(engine, sources, still.keypoints, points, batch_size)
+
+
+def portrait_options(values: Mapping[str, Any]) -> PortraitOptions:
+    """Build options from their names. Raises BadInput, naming the option, for one that is unknown or out of range."""
+    try:
+        return PortraitOptions.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise BadInput(
+            f"The option {name} cannot be used: {first['msg'].lower()}.", "See `PortraitOptions`."
+        ) from error
 
 
 def _frames(

@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipelines.animation.faces.crop import Bytes, Matrix, cut, driving_input, source_input, source_square
-from pipelines.animation.liveportrait.batches import batches
 from pipelines.animation.liveportrait.detection_stages import RowStage, SceneOf
 from pipelines.animation.liveportrait.face_views import FaceView, Openness
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.animation.motion.motions import Motions
+from pipelines.spans import batches
 from pipelines.stages import RunContext
 from pipelines.video.prefetch import read_ahead
 

@@ -16,9 +16,8 @@ from pipelines.animation.liveportrait.face_finder import source_finder
 from pipelines.animation.liveportrait.face_views import StillView
 from pipelines.animation.liveportrait.motion_stage import opened, source_crop
 from pipelines.animation.liveportrait.targets import KeypointDriver, Kind, Retargeting
-from pipelines.animation.motion.keypoints import Floats, rotation
+from pipelines.animation.motion.keypoints import Floats, movable, rotation
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.points import movable
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, PoseSettings, SourceCut
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from pipelines.animation.engine import Animated
 from pipelines.animation.faces.crop import Bytes, Matrix, Pasting, cut, inverse
-from pipelines.animation.liveportrait.batches import batches
 from pipelines.animation.liveportrait.face_views import FaceView
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.motion_stage import (
@@ -28,7 +27,7 @@ from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.liveportrait.smoothed_targets import SmoothedTargets
 from pipelines.animation.liveportrait.targets import KeypointDriver, Retargeting
 from pipelines.animation.motion.keypoints import Floats
-from pipelines.spans import Span
+from pipelines.spans import Span, batches
 from pipelines.stages import RunContext
 from pipelines.video.prefetch import read_ahead
 

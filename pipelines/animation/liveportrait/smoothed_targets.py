@@ -8,8 +8,7 @@ import numpy as np
 from pipelines.animation.liveportrait.motion_stage import MotionRecord
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.liveportrait.targets import Targets, targets
-from pipelines.animation.motion.keypoints import Floats
-from pipelines.animation.motion.points import POINTS
+from pipelines.animation.motion.keypoints import POINTS, Floats
 from pipelines.animation.motion.smoothing import read_smoothed, smooth_file
 from pipelines.storage.atomic import atomic_write
 

@@ -9,9 +9,17 @@ from typing import Protocol, Self, cast
 
 import numpy as np
 
-from pipelines.animation.motion.keypoints import LIPS_CLOSED, Floats, hull_ratio, placed
+from pipelines.animation.motion.keypoints import (
+    EYES,
+    LIPS,
+    LIPS_CLOSED,
+    PART,
+    WHOLE,
+    Floats,
+    hull_ratio,
+    placed,
+)
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.points import EYES, LIPS, PART, WHOLE
 from pipelines.animation.motion.smoothing import smooth
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, Region

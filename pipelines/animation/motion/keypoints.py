@@ -8,6 +8,15 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+POINTS = 21
+"""Keypoints of a face. The groups below follow LivePortrait's published description, section 4."""
+WHOLE = (1, 2, 6, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+"""Points that follow an expression in all three coordinates."""
+PART = ((3, 1), (4, 1), (5, 2), (8, 2), (9, 1), (9, 2))
+"""Further (point, coordinate) pairs that follow an expression."""
+LIPS = (6, 12, 14, 17, 19, 20)
+EYES = (11, 13, 15, 16, 18)
+
 EPSILON = 1e-6
 
 LIPS_CLOSED: Floats = np.array(
@@ -37,6 +46,13 @@ LIPS_CLOSED: Floats = np.array(
     np.float32,
 )
 """The expression (21, 3) of closed lips. From KwaiVGI/LivePortrait, 2024, MIT licence."""
+
+
+def movable(point: int) -> tuple[int, ...]:
+    """Return the coordinates (0 to 2: x, y, z) in which a point follows an expression."""
+    if point in WHOLE:
+        return (0, 1, 2)
+    return tuple(coordinate for each, coordinate in PART if each == point)
 
 
 def degrees(logits: Floats) -> Floats:

@@ -16,9 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.animation.motion.keypoints import Floats
+from pipelines.animation.motion.keypoints import POINTS, Floats
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.points import POINTS
 from pipelines.errors import BadInput
 from pipelines.storage.atomic import atomic_write
 

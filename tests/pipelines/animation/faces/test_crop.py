@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipelines.animation.faces import crop as c
-from pipelines.animation.motion.options import options_of
+from pipelines.animation.liveportrait.crops import portrait_options
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions
 
@@ -38,7 +38,7 @@ def same_pixels(found: np.ndarray, expected: np.ndarray) -> None:
 def test_a_source_picture(golden: dict[str, np.ndarray]) -> None:
     chosen = json.loads(str(golden["src_opts"]))
     assert chosen.pop("dsize") == c.SIDE
-    square = c.source_square(c.bounds(golden["lmk106"]), options_of(chosen))
+    square = c.source_square(c.bounds(golden["lmk106"]), portrait_options(chosen))
     to_crop = square.to_crop()
     same_matrix(to_crop, golden["src_M_o2c"])
     same_matrix(c.inverse(to_crop), golden["src_M_c2o"])
@@ -49,7 +49,7 @@ def test_a_source_picture(golden: dict[str, np.ndarray]) -> None:
 
 
 def test_without_a_turn(golden: dict[str, np.ndarray]) -> None:
-    square = c.source_square(c.bounds(golden["lmk203"]), options_of({"flag_do_rot": False}))
+    square = c.source_square(c.bounds(golden["lmk203"]), portrait_options({"flag_do_rot": False}))
     same_matrix(square.to_crop(), golden["norot_M_o2c"])
 
 

@@ -9,11 +9,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipelines.animation.liveportrait.crops import animate_crops
+from pipelines.animation.liveportrait.crops import animate_crops, portrait_options
 from pipelines.animation.liveportrait.networks import LivePortrait
 from pipelines.animation.liveportrait.targets import KeypointDriver, Kind, smoothed, targets
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.options import options_of
 from pipelines.errors import BadInput, WeightsMissing
 
 CASES = {
@@ -67,7 +66,7 @@ def test_keypoints_of_every_case(
     (name, frames), expected = CASES[case], golden(case)
     source, driving = motions[name], motions["driving"][frames]
     kind = Kind(name == "source_video", len(driving) > 1)
-    options = options_of(json.loads(str(expected["opts"])))
+    options = portrait_options(json.loads(str(expected["opts"])))
     whole = smoothed(options, kind, targets(options, kind, source, driving, driving[:1]))
     found = KeypointDriver(options, kind, source, driving, engine).keypoints(source, driving, whole)
     np.testing.assert_allclose(source.keypoints, expected["x_s"], rtol=0, atol=1.7e-5)

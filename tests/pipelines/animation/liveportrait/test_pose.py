@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from pipelines.animation.liveportrait.pose import Poser, posed
-from pipelines.animation.motion.keypoints import rotation
+from pipelines.animation.motion.keypoints import EYES, LIPS, POINTS, movable, rotation
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.points import EYES, LIPS, POINTS, movable
 from pipelines.errors import BadInput, NotAVideo
 from pipelines.example.moving_face import DrawnFace
 from pipelines.settings import PoseSettings

@@ -5,11 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.animation.liveportrait.crops import portrait_options
 from pipelines.animation.liveportrait.targets import KeypointDriver, Kind, Targets, smoothed, targets
-from pipelines.animation.motion.keypoints import LIPS_CLOSED, hull_ratio, placed
+from pipelines.animation.motion.keypoints import EYES, LIPS, LIPS_CLOSED, PART, WHOLE, hull_ratio, placed
 from pipelines.animation.motion.motions import Motions, motions_of
-from pipelines.animation.motion.options import options_of
-from pipelines.animation.motion.points import EYES, LIPS, PART, WHOLE
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions
 
@@ -44,7 +43,7 @@ def motions(frames: int, seed: int, *, landmarks: bool = True) -> Motions:
 
 
 def moved(source: Motions, driving: Motions, kind: Kind = PICTURE, **options: Any) -> np.ndarray:
-    asked = options_of({"flag_stitching": False, "driving_option": "pose-friendly", **options})
+    asked = portrait_options({"flag_stitching": False, "driving_option": "pose-friendly", **options})
     return KeypointDriver(asked, kind, source, driving, Marks()).keypoints(source, driving)
 
 
@@ -98,7 +97,7 @@ def test_regions_take_their_points_and_leave_the_others(kind: Kind, relative: bo
 @pytest.mark.parametrize("source_video", [False, True])
 def test_a_driving_picture_is_compared_with_closed_lips(source_video: bool, region: str) -> None:
     source, driving, kind = motions(3 if source_video else 1, 1), motions(1, 2), Kind(source_video, False)
-    aims = targets(options_of({"animation_region": region}), kind, source, driving, driving)
+    aims = targets(portrait_options({"animation_region": region}), kind, source, driving, driving)
     closed = 0 if region == "eyes" and not source_video else LIPS_CLOSED
     np.testing.assert_allclose(aims.expression, source.expression + driving.expression - closed, atol=1e-6)
     assert np.array_equal(aims.turn, source.turn)
@@ -130,14 +129,14 @@ def test_the_multiplier_comes_last() -> None:
 )
 def test_any_range_of_frames_comes_out_the_same(options: dict[str, Any]) -> None:
     source, driving = motions(1, 1), motions(7, 2)
-    director = KeypointDriver(options_of(options), PICTURE, source, driving, Marks())
+    director = KeypointDriver(portrait_options(options), PICTURE, source, driving, Marks())
     parts = [director.keypoints(source, driving[start : start + 3]) for start in range(0, 7, 3)]
     assert np.array_equal(np.concatenate(parts), director.keypoints(source, driving))
 
 
 def test_a_range_of_two_videos_comes_out_the_same_from_smoothed_targets() -> None:
     options, source, driving = (
-        options_of({"driving_smooth_observation_variance": 1e-4}),
+        portrait_options({"driving_smooth_observation_variance": 1e-4}),
         motions(6, 1),
         motions(6, 2),
     )
@@ -217,7 +216,7 @@ def test_retargeting_without_landmarks_is_refused(blind: str, options: dict[str,
 )
 def test_options_that_there_are_not_are_refused_by_name(options: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        options_of(options)
+        portrait_options(options)
 
 
 def test_the_source_is_placed_as_the_networks_place_it() -> None:

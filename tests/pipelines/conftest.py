@@ -262,3 +262,12 @@ def folder_of(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Callable[[str], Any]:
+    def read(name: str) -> Any:
+        path = shared / "parity/qalign" / name
+        return json.loads(path.read_text("utf-8")) if path.suffix == ".json" else dict(np.load(path))
+
+    return read

@@ -12,7 +12,7 @@ from pipelines.spans import Span
 from pipelines.tracking import passes
 from pipelines.tracking.appearance import grab_cut, without_gaps
 from pipelines.tracking.background import CHUNK_FRAMES, HALO
-from pipelines.tracking.fusion import RECORD, Footage, Tracked, follow, masks, track
+from pipelines.tracking.fusion import RECORD, FrameSource, Tracked, follow, masks, track
 from pipelines.tracking.prompts import Hint, Point
 from pipelines.tracking.target import seeds_from
 from pipelines.video.probe import probe
@@ -81,7 +81,7 @@ def test_paint_beside_a_box_is_a_part_of_what_is_looked_for(clip: Clip) -> None:
     middle[y - 3 : y + 4, x - 3 : x + 4] = True
     beside = np.zeros_like(middle)
     beside[100:110, 10:22] = True
-    footage = Footage.of(clip.frames_from, Span(0, 60))
+    footage = FrameSource.of(clip.frames_from, Span(0, 60))
     (seed,) = seeds_from([Hint(20, box=clip.box(20), mask=middle | beside)], footage).values()
     assert seed.given is None
     assert (
@@ -99,9 +99,11 @@ def test_a_still_thing_is_cut_out_by_its_colours_and_a_click_can_refuse_a_part()
     frame[30:60, 50:80] = (40, 60, 220)
     still = Clip([frame] * 3, [])
     box = (15.0, 25.0, 70.0, 40.0)
-    (both,) = seeds_from([Hint(0, box=box)], Footage.of(still.frames_from, Span(0, 3))).values()
+    (both,) = seeds_from([Hint(0, box=box)], FrameSource.of(still.frames_from, Span(0, 3))).values()
     clicks = (Point(30, 45), Point(35, 50), Point(65, 45, on_object=False))
-    (red,) = seeds_from([Hint(0, box=box, points=clicks)], Footage.of(still.frames_from, Span(0, 3))).values()
+    (red,) = seeds_from(
+        [Hint(0, box=box, points=clicks)], FrameSource.of(still.frames_from, Span(0, 3))
+    ).values()
     assert both.outline[45, 30]
     assert both.outline[45, 65]
     assert red.outline[45, 30]
@@ -113,7 +115,7 @@ def test_of_a_slow_thing_in_a_box_all_is_followed_not_its_rim() -> None:
     clip = disc_clip(26, lambda index: (60 + 0.4 * index, 68), pan=0)
     x, y, width, height = clip.box(0)
     hint = Hint(0, box=(x - 4, y - 4, width + 8, height + 8))
-    (seed,) = seeds_from([hint], Footage.of(clip.frames_from, Span(0, 26))).values()
+    (seed,) = seeds_from([hint], FrameSource.of(clip.frames_from, Span(0, 26))).values()
     assert (clip.truth[0] & (seed.outline > 0)).sum() > 0.95 * clip.truth[0].sum()
     found = tracked(clip, hint)
     assert not any(item.lost for item in found)
@@ -134,7 +136,9 @@ def test_cutting_out_does_not_depend_on_what_was_cut_before() -> None:
 
 def test_a_thing_that_cannot_be_told_from_its_surroundings_is_an_ellipse() -> None:
     flat = Clip([np.full((80, 120, 3), 128, np.uint8)] * 2, [])
-    (seed,) = seeds_from([Hint(0, box=(20, 20, 40, 30))], Footage.of(flat.frames_from, Span(0, 2))).values()
+    (seed,) = seeds_from(
+        [Hint(0, box=(20, 20, 40, 30))], FrameSource.of(flat.frames_from, Span(0, 2))
+    ).values()
     assert seed.outline[35, 40]
     assert not seed.outline[21, 21]
 
@@ -183,7 +187,7 @@ def test_after_a_cut_the_object_is_lost(clip: Clip) -> None:
 
 
 def test_where_two_walks_disagree_half_way_the_object_is_lost_and_both_places_are_masked(clip: Clip) -> None:
-    footage = Footage.of(clip.frames_from, Span(0, 60))
+    footage = FrameSource.of(clip.frames_from, Span(0, 60))
     seeds = seeds_from([Hint(0, box=clip.box(0)), Hint(20, box=clip.box(20))], footage)
     on, back = np.zeros(1, RECORD), np.zeros(1, RECORD)
     on["box"], back["box"] = (20, 40, 36, 36), (180, 40, 36, 36)
@@ -199,7 +203,7 @@ def test_where_two_walks_disagree_half_way_the_object_is_lost_and_both_places_ar
 
 def test_a_large_video_is_tracked_at_work_size_and_masked_at_its_own() -> None:
     clip = disc_clip(14, lambda index: (40 + 3 * index, 68), scale=4.0)
-    assert Footage.of(clip.frames_from, Span(0, 14)).scale < 1
+    assert FrameSource.of(clip.frames_from, Span(0, 14)).scale < 1
     found = tracked(clip, Hint(0, mask=clip.truth[0]))
     assert found[3].mask.shape == clip.frames[0].shape[:2]
     covers(clip, found, most_area=2.5)
@@ -223,7 +227,7 @@ def test_only_the_frames_asked_for_are_read(clip: Clip) -> None:
 
 
 def test_masks_are_the_same_from_any_start(clip: Clip) -> None:
-    footage = Footage.of(clip.frames_from, Span(0, 60))
+    footage = FrameSource.of(clip.frames_from, Span(0, 60))
     seeds = seeds_from([Hint(10, box=clip.box(10))], footage)
     on = np.concatenate(list(follow(footage, seeds, 0, 60)))
     back = np.concatenate(list(follow(footage, seeds, 0, 60, backward=True)))[::-1]
@@ -241,7 +245,7 @@ def test_a_walk_goes_on_from_its_records_to_the_bit(
     clip: Clip, monkeypatch: pytest.MonkeyPatch, backward: bool
 ) -> None:
     monkeypatch.setattr(passes, "POST_FRAMES", 8)
-    footage = Footage.of(clip.frames_from, Span(0, 32))
+    footage = FrameSource.of(clip.frames_from, Span(0, 32))
     at = 30 if backward else 1
     seeds = seeds_from([Hint(at, box=clip.box(at))], footage)
     order = list(range(31, -1, -1)) if backward else list(range(32))
@@ -257,7 +261,7 @@ def test_a_walk_goes_on_from_its_records_to_the_bit(
 
 def test_a_walk_begins_at_the_last_post_not_at_its_hint(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "POST_FRAMES", 16)
-    footage = Footage.of(clip.frames_from, Span(0, 60))
+    footage = FrameSource.of(clip.frames_from, Span(0, 60))
     seeds = seeds_from([Hint(0, box=clip.box(0))], footage)
     record = next(iter(follow(footage, seeds, 47, 48)))
     clip.read.clear()
@@ -266,7 +270,7 @@ def test_a_walk_begins_at_the_last_post_not_at_its_hint(clip: Clip, monkeypatch:
 
 
 def test_frames_that_no_hint_leads_to_have_no_trust_and_are_not_read(clip: Clip) -> None:
-    footage = Footage.of(clip.frames_from, Span(0, 60))
+    footage = FrameSource.of(clip.frames_from, Span(0, 60))
     seeds = seeds_from([Hint(40, box=clip.box(40))], footage)
     clip.read.clear()
     assert not np.concatenate(list(follow(footage, seeds, 0, 30)))["trust"].any()
@@ -283,7 +287,7 @@ def test_the_frames_held_do_not_grow_with_the_video(
     alive: Callable[[int], "Counted"], backward: bool
 ) -> None:
     counted = alive(200)
-    footage = Footage.of(counted.frames_from, Span(0, 200))
+    footage = FrameSource.of(counted.frames_from, Span(0, 200))
     for scene in footage.scenes(0, 200, backward=backward):
         assert counted.held <= 2 * HALO + 3 + (CHUNK_FRAMES if backward else 0), scene.view.index
 
@@ -344,7 +348,7 @@ def test_a_rider_behind_trees_is_covered(shared: Path, hinted: tuple[int, ...], 
 
 def test_the_first_frame_of_a_rider_is_cut_out(shared: Path) -> None:
     clip = bmx(shared)
-    (seed,) = seeds_from([Hint(0, box=clip.box(0))], Footage.of(clip.frames_from, Span(0, 80))).values()
+    (seed,) = seeds_from([Hint(0, box=clip.box(0))], FrameSource.of(clip.frames_from, Span(0, 80))).values()
     outline, truth = seed.outline > 0, clip.truth[0]
     assert (outline & truth).sum() / (outline | truth).sum() >= 0.65
 

@@ -181,7 +181,8 @@ def test_a_relative_place_is_the_same_for_all_our_processes(
 
 def test_looking_for_weights_loads_no_network() -> None:
     looks = (
-        "import sys; from pipelines import engines, queue, stocktaking; from pipelines.settings import *\n"
+        "import sys; from pipelines.engines import availability as engines; import pipelines.scheduler.queue\n"
+        "import pipelines.cli.weights; from pipelines.settings import *\n"
         "engines.offers('inpaint', InpaintSettings()); engines.resolved('score', ScoreSettings())\n"
         "print('torch' in sys.modules, 'huggingface_hub.file_download' in sys.modules)"
     )

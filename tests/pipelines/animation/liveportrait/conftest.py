@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pipelines.animation import pipeline, stage
-from pipelines.animation.liveportrait import engine, networks
+from pipelines.animation.liveportrait import crops, engine
 from pipelines.engines.availability import weights_of
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
@@ -89,7 +89,7 @@ def ask(quick_files: None, tmp_path: Path, weights: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
     monkeypatch.setattr(engine, "LivePortrait", FakePortrait)
-    monkeypatch.setattr(networks, "LivePortrait", FakePortrait)
+    monkeypatch.setattr(crops, "LivePortrait", FakePortrait)
     choose = planning.choose
 
     def shorter(*given: Any, **more: Any) -> Any:

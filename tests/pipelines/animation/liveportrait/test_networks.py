@@ -125,7 +125,7 @@ class Drawn:
         self.warped: list[int] = []
         self.portraits: list[int] = []
 
-    def detect(self, pictures: Any) -> Any:
+    def look(self, pictures: Any) -> Any:
         """Heads that only this picture tells: means of as many of its rows."""
         means = pictures.mean(dim=(1, 3))
         return {name: means[:, :width] for name, width in self.widths.items()}

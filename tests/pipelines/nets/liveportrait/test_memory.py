@@ -101,14 +101,14 @@ LOADING = """
 import sys
 from pathlib import Path
 import torch
-from pipelines.nets import liveportrait as nets
+from pipelines.nets.liveportrait import loading as nets
 
 def most():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 path, before = Path(sys.argv[1]), most()
-network = nets.generator({path.name: path}, nets.Place(torch.device("cpu")))
+network = nets.generator({path.name: path}, nets.NetworkDevice(torch.device("cpu")))
 print((most() - before) / path.stat().st_size)
 """
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.cascade import FaceBox
+from pipelines.stages import Pixels
 
 Floats = NDArray[np.float32]
 Matrix = NDArray[np.float64]
@@ -40,62 +41,62 @@ class FacePlacement:
     x: float
     y: float
     size: float
-    turn: float = 0.0
-    slit: float = 0.0
-    likeness: float = 0.0
+    roll: float = 0.0
+    lip_offset: float = 0.0
+    score: float = 0.0
 
     @classmethod
-    def of(cls, box: FaceBox) -> "FacePlacement":
+    def from_box(cls, box: FaceBox) -> "FacePlacement":
         """The box alone."""
         return cls(box.x, box.y, box.size)
 
     def to_picture(self) -> Matrix:
         """Places on the face to pixels of its picture."""
-        across, down = self.size * np.cos(self.turn), self.size * np.sin(self.turn)
+        across, down = self.size * np.cos(self.roll), self.size * np.sin(self.roll)
         return np.array([[across, -down, self.x], [down, across, self.y]])
 
     def view(self, picture: Pixels, side_px: int = SIDE_PX, reach: float = REACH) -> Pixels:
         """The face `(side_px, side_px[, C])` in `picture` `(H, W[, C])` uint8, which is continued beyond its border."""
-        matrix = joined(self.to_picture(), from_pixels(side_px, reach))
-        return looked_at(picture, matrix, (side_px, side_px), shrink_of(matrix))
+        matrix = compose(self.to_picture(), view_to_face(side_px, reach))
+        return warp_view(picture, matrix, (side_px, side_px), shrink_factor(matrix))
 
 
-def shrink_of(matrix: Matrix) -> int:
+def shrink_factor(matrix: Matrix) -> int:
     """Of how many pixels of a picture, to a side, a view by `matrix` takes the mean first, so as to skip none."""
     return max(1, round(float(np.hypot(*matrix[:, 0]))))
 
 
-def looked_at(picture: Pixels, matrix: Matrix, size: tuple[int, int], shrink: int) -> Pixels:
+def warp_view(picture: Pixels, matrix: Matrix, size: tuple[int, int], shrink: int) -> Pixels:
     """A view `(height, width[, C])` of `picture` `(H, W[, C])` uint8, which is continued beyond its border.
 
     `size` is the view's width and height, and `matrix` takes its pixels to the picture's; `shrink` is as `shrink_of`
     says, and stays the same for views that are compared.
     """
-    edges = np.array(size) - 1
-    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * edges @ matrix[:, :2].T + matrix[:, 2]
-    limit = np.array(picture.shape[1::-1]) // shrink
+    far_corner = np.array(size) - 1
+    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)]) * far_corner @ matrix[:, :2].T + matrix[:, 2]
+    size_limit = np.array(picture.shape[1::-1]) // shrink
     first = np.floor(corners.min(axis=0) / shrink).astype(int) - _MARGIN_PX
     last = np.ceil(corners.max(axis=0) / shrink).astype(int) + 1 + _MARGIN_PX
-    first = np.clip(first, 0, np.maximum(limit, 1) - 1)
-    last = np.clip(last, first + 1, np.maximum(limit, 1))
+    first = np.clip(first, 0, np.maximum(size_limit, 1) - 1)
+    last = np.clip(last, first + 1, np.maximum(size_limit, 1))
     (left, top), (right, bottom) = first * shrink, last * shrink
-    part, matrix = picture[top:bottom, left:right], matrix.copy()
+    crop, matrix = picture[top:bottom, left:right], matrix.copy()
     matrix[:, 2] -= left, top
     if shrink > 1:
-        part = cast(Pixels, cv2.resize(part, (last - first).tolist(), interpolation=cv2.INTER_AREA))
+        crop = cast(Pixels, cv2.resize(crop, (last - first).tolist(), interpolation=cv2.INTER_AREA))
         matrix /= shrink
         matrix[:, 2] += 0.5 / shrink - 0.5
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cast(Pixels, cv2.warpAffine(part, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
+    return cast(Pixels, cv2.warpAffine(crop, matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
-def from_pixels(side_px: int = SIDE_PX, reach: float = REACH) -> Matrix:
+def view_to_face(side_px: int = SIDE_PX, reach: float = REACH) -> Matrix:
     """Pixels of a view to places on the face."""
-    share = 2 * reach / side_px
-    return np.array([[share, 0, share / 2 - reach], [0, share, share / 2 - reach]])
+    step = 2 * reach / side_px
+    return np.array([[step, 0, step / 2 - reach], [0, step, step / 2 - reach]])
 
 
-def joined(after: Matrix, before: Matrix) -> Matrix:
+def compose(after: Matrix, before: Matrix) -> Matrix:
     """First `before`, then `after`."""
     both: Matrix = after @ np.vstack((before, (0.0, 0.0, 1.0)))
     return both
@@ -106,39 +107,39 @@ def inverse(matrix: Matrix) -> Matrix:
     return cast(Matrix, cv2.invertAffineTransform(matrix))
 
 
-def gray_of(pixels: Pixels) -> Pixels:
+def to_gray(pixels: Pixels) -> Pixels:
     """Luma `(h, w)` uint8 of RGB."""
     return cast(Pixels, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
 
 
-def sampled(values: "Floats | Pixels", offsets: Floats) -> Floats:
+def sample_at(values: "Floats | Pixels", offsets: Floats) -> Floats:
     """`values` `(h, w[, C])` at each pixel plus its offset `(h, w, 2)`, float32."""
-    places = offsets + grid(*offsets.shape[:2])
-    found = cv2.remap(values, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cast(Floats, found.astype(np.float32))
+    positions = offsets + pixel_grid(*offsets.shape[:2])
+    sampled = cv2.remap(values, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return cast(Floats, sampled.astype(np.float32))
 
 
 @functools.lru_cache(maxsize=8)
-def grid(height: int, width: int) -> Floats:
+def pixel_grid(height: int, width: int) -> Floats:
     """Column and row of each pixel `(height, width, 2)`; not to be written to."""
     rows, columns = (np.arange(side, dtype=np.float32) for side in (height, width))
-    places = np.stack(np.meshgrid(columns, rows), axis=2)
-    places.flags.writeable = False
-    return places
+    positions = np.stack(np.meshgrid(columns, rows), axis=2)
+    positions.flags.writeable = False
+    return positions
 
 
-def uncored(values: Floats, times: int = 1) -> Floats:
+def pad_core(values: Floats, times: int = 1) -> Floats:
     """`values` `(h, w[, C])` of the core, made smaller so many `times`, within a view of zeros as small."""
-    rows, columns = (slice(part.start // times, part.stop // times) for part in CORE)
-    whole = np.zeros((SIDE_PX // times, SIDE_PX // times, *values.shape[2:]), np.float32)
-    whole[rows, columns] = values
-    return whole
+    rows, columns = (slice(crop.start // times, crop.stop // times) for crop in CORE)
+    padded = np.zeros((SIDE_PX // times, SIDE_PX // times, *values.shape[2:]), np.float32)
+    padded[rows, columns] = values
+    return padded
 
 
-def ellipse(shape: tuple[float, float, float, float], soft: float) -> Floats:
+def ellipse(ellipse_shape: tuple[float, float, float, float], softness: float) -> Floats:
     """1 inside an ellipse (middle, half axes; in box sides) of a view, 0 outside; its edge `soft` of a radius wide."""
-    middle, height, across, down = shape
-    place = from_pixels()
-    x = np.arange(SIDE_PX) * place[0, 0] + place[0, 2]
-    out = np.hypot((x - middle) / across, (x[:, None] - height) / down)
-    return cast(Floats, np.clip((1 - out) / soft + 0.5, 0, 1).astype(np.float32))
+    middle, height, across, down = ellipse_shape
+    pixel = view_to_face()
+    x = np.arange(SIDE_PX) * pixel[0, 0] + pixel[0, 2]
+    radius = np.hypot((x - middle) / across, (x[:, None] - height) / down)
+    return cast(Floats, np.clip((1 - radius) / softness + 0.5, 0, 1).astype(np.float32))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.faces.track import MOST_FACES, RECORD, Records, is_look, record_of
+from pipelines.animation.faces.track import MOST_FACES, RECORD, Records, is_detection_frame, to_record
 from pipelines.animation.inputs import inputs_of, read_given
 from pipelines.spans import Span
 from pipelines.stages import OneFile, Pixels, RunContext
@@ -25,15 +25,15 @@ class FaceDetections(OneFile):
     folder = FOLDER
     suffix = SUFFIX
 
-    def __init__(self, glance_of: Callable[[RunContext], DetectFast]) -> None:
-        self._glance_of = glance_of
+    def __init__(self, get_detector: Callable[[RunContext], DetectFast]) -> None:
+        self._get_detector = get_detector
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Records | None]:
         """What is seen on each of frames `[start, stop)` that is looked at; None for the others, which are skipped."""
-        glance, driving = self._glance_of(run), inputs_of(run).driving
+        detect, driving = self._get_detector(run), inputs_of(run).driving
         with closing(read_given(run, driving, start, stop)) as frames:
             for frame in frames:
-                yield record_of(glance(frame.rgb())) if is_look(frame.index, run.frames) else None
+                yield to_record(detect(frame.rgb())) if is_detection_frame(frame.index, run.frames) else None
 
     def sink(self, run: RunContext, path: Path) -> "_LookSink":
         """A `.npy` of `RECORD`, `(looks, MOST_FACES)`."""

@@ -9,18 +9,18 @@ from contextlib import closing
 
 import numpy as np
 
-from pipelines.animation.faces.cascade import Pixels
 from pipelines.animation.faces.onnx_landmarks import Floats, OnnxDetector
 from pipelines.animation.faces.track import FaceTrack
+from pipelines.stages import Pixels
 
-WALK_FRAMES, WARM_UP_FRAMES = 64, 4
+RESTART_FRAMES, WARM_UP_FRAMES = 64, 4
 
-_NEAR = 0.7
+_MAX_DISTANCE = 0.7
 """How far from where it should be a face may be found, in sides of its box."""
 
 
-def walk(
-    faces: OnnxDetector,
+def track_landmarks(
+    detector: OnnxDetector,
     read: Callable[[int, int], Generator[Pixels]],
     track: FaceTrack,
     start: int,
@@ -31,29 +31,29 @@ def walk(
     Reads from at most `WALK_FRAMES + WARM_UP_FRAMES - 1` frames before, once. Raises WeightsBroken, WeightsMissing.
     """
     first = track.frames.start
-    begin = first + (start - first) // WALK_FRAMES * WALK_FRAMES
-    now, coming = None, None
-    with closing(read(max(first, begin - WARM_UP_FRAMES), stop)) as frames:
-        for index, frame in enumerate(frames, max(first, begin - WARM_UP_FRAMES)):
-            into = (index - first) % WALK_FRAMES
-            if into == 0:
-                now, coming = coming, None
-            if into >= WALK_FRAMES - WARM_UP_FRAMES:
-                coming = _next(faces, frame, coming, track, index)
-            if index >= begin:
-                now = _next(faces, frame, now, track, index)
+    chain_start = first + (start - first) // RESTART_FRAMES * RESTART_FRAMES
+    current, upcoming = None, None
+    with closing(read(max(first, chain_start - WARM_UP_FRAMES), stop)) as frames:
+        for index, frame in enumerate(frames, max(first, chain_start - WARM_UP_FRAMES)):
+            offset = (index - first) % RESTART_FRAMES
+            if offset == 0:
+                current, upcoming = upcoming, None
+            if offset >= RESTART_FRAMES - WARM_UP_FRAMES:
+                upcoming = _advance(detector, frame, upcoming, track, index)
+            if index >= chain_start:
+                current = _advance(detector, frame, current, track, index)
             if index >= start:
-                yield now
+                yield current
 
 
-def _next(
-    faces: OnnxDetector, frame: Pixels, last: Floats | None, track: FaceTrack, index: int
+def _advance(
+    detector: OnnxDetector, frame: Pixels, last: Floats | None, track: FaceTrack, index: int
 ) -> Floats | None:
     """The landmarks on `frame`, around the `last` ones, or around the face where there are none yet."""
     if last is not None:
-        return faces.landmarks(frame, last)
+        return detector.landmarks(frame, last)
     box = track.box(index)
-    for found in faces.detect_with_points(frame):
-        if np.hypot(found.box.x - box.x, found.box.y - box.y) < _NEAR * box.size:
-            return faces.landmarks(frame, faces.points(frame, found))
+    for face in detector.detect_faces(frame):
+        if np.hypot(face.box.x - box.x, face.box.y - box.y) < _MAX_DISTANCE * box.size:
+            return detector.landmarks(frame, detector.points(frame, face))
     return None

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.faces.landmark_pass import walk
-from pipelines.animation.faces.track import is_look, record_of
-from pipelines.animation.liveportrait.face_views import landmark_row
+from pipelines.animation.faces.landmark_pass import track_landmarks
+from pipelines.animation.faces.track import is_detection_frame, to_record
+from pipelines.animation.liveportrait.face_views import landmark_record
 from pipelines.animation.liveportrait.frame_records import SUFFIX, RecordSink
-from pipelines.animation.liveportrait.scene import LANDMARKS, LOOK_COLUMNS, LOOKS, Scene
+from pipelines.animation.liveportrait.scene import DETECTION_COLUMNS, DETECTIONS, LANDMARKS, Scene
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.stages import OneFile, Pixels, RunContext, Sink
 
 SceneOf = Callable[[RunContext], Scene]
 
 
-class RowStage(OneFile):
+class RecordStage(OneFile):
     """A pass that keeps a row of numbers a frame."""
 
     suffix = SUFFIX
@@ -39,28 +39,30 @@ class RowStage(OneFile):
         return None
 
 
-class LookStage(RowStage):
+class DetectionStage(RecordStage):
     """Keeps where faces are on some frames of the videos on which that matters; of others nothing at all."""
 
-    name, folder = "looks", LOOKS
+    name, folder = "looks", DETECTIONS
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Floats]:
         """A row of `LOOK_COLUMNS` a video. Holds a frame of each."""
         scene = self._scene(run)
         with ExitStack() as stack:
-            sides = [
-                (finder.by, stack.enter_context(closing(side.read(start, stop))))
-                for side, finder in scene.looked_at
+            searched_media = [
+                (finder.detector, stack.enter_context(closing(media.read(start, stop))))
+                for media, finder in scene.searched
             ]
             for index in range(start, stop):
                 rows = [np.zeros(0, np.float32)]
-                for by, frames in sides:
+                for detector, frames in searched_media:
                     frame = next(frames)
-                    rows.append(_row(by.detect_fast(frame) if is_look(index, run.frames) else []))
+                    rows.append(
+                        _row(detector.detect_fast(frame) if is_detection_frame(index, run.frames) else [])
+                    )
                 yield np.concatenate(rows)
 
 
-class LandmarkStage(RowStage):
+class LandmarkStage(RecordStage):
     """Keeps what is needed of the landmarks of every face that is followed."""
 
     name, folder = "landmarks", LANDMARKS
@@ -71,16 +73,18 @@ class LandmarkStage(RowStage):
         faces = scene.source_finder.landmarks
         with ExitStack() as stack:
             walks = [
-                stack.enter_context(closing(walk(faces, one.side.read, scene.track(number), start, stop)))
-                for number, one in enumerate(scene.followed)
+                stack.enter_context(
+                    closing(track_landmarks(faces, one.media.read, scene.track(number), start, stop))
+                )
+                for number, one in enumerate(scene.tracked)
                 if faces is not None
             ]
             for _ in range(start, stop):
-                rows = [landmark_row(next(landmarks)) for landmarks in walks]
+                rows = [landmark_record(next(landmarks)) for landmarks in walks]
                 yield np.concatenate([np.zeros(0, np.float32), *rows])
 
 
 def _row(boxes: list[FaceBox]) -> Floats:
-    kept = record_of(boxes)
+    kept = to_record(boxes)
     columns = [kept[name].astype(np.float32) for name in ("x", "y", "size", "votes")]
-    return np.stack(columns, axis=1).reshape(LOOK_COLUMNS)
+    return np.stack(columns, axis=1).reshape(DETECTION_COLUMNS)

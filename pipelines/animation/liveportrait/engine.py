@@ -8,15 +8,15 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from pipelines.animation.engine import Animated, Size
-from pipelines.animation.faces.crop import SIDE
-from pipelines.animation.faces.selection import absence
+from pipelines.animation.faces.crop import CROP_PX
+from pipelines.animation.faces.selection import absence_warning
 from pipelines.animation.inputs import PortraitInputs, inputs_of
-from pipelines.animation.liveportrait.detection_stages import LandmarkStage, LookStage
+from pipelines.animation.liveportrait.detection_stages import DetectionStage, LandmarkStage
 from pipelines.animation.liveportrait.face_finder import faces_by
 from pipelines.animation.liveportrait.inputs import source_size
 from pipelines.animation.liveportrait.motion_stage import MotionStage
 from pipelines.animation.liveportrait.networks import LivePortrait
-from pipelines.animation.liveportrait.rendering import Drawing, driving_record
+from pipelines.animation.liveportrait.rendering import Rendering, driving_record
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.motion.templates import write_template_file
 from pipelines.animation.stage import read_figures
@@ -40,14 +40,14 @@ class LivePortraitEngine:
     def __init__(self, settings: AnimateSettings) -> None:
         self._settings = settings
         self._scenes = _Last[Scene]()
-        self._drawings = _Last[Drawing]()
+        self._drawings = _Last[Rendering]()
         self._engines = _Last[LivePortrait]()
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:
         """Where faces are, their landmarks, how they move."""
         landmarks = (LandmarkStage(self._scene),) if faces_by(self._settings) == "insightface" else ()
-        return (LookStage(self._scene), *landmarks, MotionStage(self._scene, self.networks))
+        return (DetectionStage(self._scene), *landmarks, MotionStage(self._scene, self.networks))
 
     def check_roles(self, roles: PortraitInputs) -> None:
         """All kinds are taken."""
@@ -75,12 +75,12 @@ class LivePortraitEngine:
         options, video = self._settings, roles.source.video
         if options.flag_do_crop and options.flag_stitching and options.flag_pasteback:
             return source_size(video.width, video.height, options)
-        return SIDE, SIDE
+        return CROP_PX, CROP_PX
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
         """Frames `[start, stop)`. Holds windows of cut-outs and drawn frames, never the video."""
-        drawing = self._drawings.of(run, lambda: Drawing(self._scene(run), self.networks(run), run))
-        self.networks(run).let_go("motion")
+        drawing = self._drawings.of(run, lambda: Rendering(self._scene(run), self.networks(run), run))
+        self.networks(run).release("motion")
         with closing(drawing.frames(run, start, stop)) as frames:
             yield from frames
 
@@ -93,14 +93,14 @@ class LivePortraitEngine:
             warn(code, sentence)
         gone = [
             {
-                "of": "driving" if one.side is scene.driving else "source",
+                "of": "driving" if one.media is scene.driving else "source",
                 "frames": [[span.start, span.stop] for span in scene.track(number).gone],
             }
-            for number, one in enumerate(scene.followed)
+            for number, one in enumerate(scene.tracked)
         ]
         return {
-            "faces_by": scene.source_finder.by.name,
-            "faces_licence": scene.source_finder.by.licence,
+            "faces_by": scene.source_finder.detector.name,
+            "faces_licence": scene.source_finder.detector.licence,
             "faces": len(scene.source_views),
             "driving_cropped": scene.crops_driving,
             "frames_at_rest": rested,
@@ -121,9 +121,9 @@ class LivePortraitEngine:
                 "landmarks",
                 f"The source's lips were not closed first: nothing tells how open they are. {_INSTALL}",
             )
-        for number, one in enumerate(scene.followed):
-            sentence = absence(scene.track(number))
-            if sentence and one.side is scene.driving:
+        for number, one in enumerate(scene.tracked):
+            sentence = absence_warning(scene.track(number))
+            if sentence and one.media is scene.driving:
                 yield "face", sentence
             elif sentence:
                 yield (
@@ -151,7 +151,7 @@ class LivePortraitEngine:
 
     def drop_idle(self) -> bool:
         """Let go of the networks that only look; says whether there were any."""
-        return self._engines.value is not None and self._engines.value.let_go("motion")
+        return self._engines.value is not None and self._engines.value.release("motion")
 
     def _scene(self, run: RunContext) -> Scene:
         return self._scenes.of(run, lambda: Scene(run))

@@ -8,12 +8,13 @@ import numpy as np
 from pipelines.animation.faces.aligned_view import FacePlacement
 from pipelines.animation.faces.alignment import fit
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.faces.crop import Bytes, Square, bounds
+from pipelines.animation.faces.crop import Square, landmark_bounds
 from pipelines.animation.faces.onnx_landmarks import OnnxDetector
-from pipelines.animation.faces.selection import landmark_square
+from pipelines.animation.faces.selection import estimate_landmark_square
 from pipelines.animation.faces.track import FaceTrack
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.motion.keypoints import Floats, eye_ratios, lip_ratios
+from pipelines.stages import Pixels
 
 LANDMARK_COLUMNS = 7
 """Of a face: x, y, side and angle of the square about its landmarks, openness of both eyes and of the lips."""
@@ -46,13 +47,13 @@ class StillView:
     """(1, 3)"""
 
     @classmethod
-    def of(cls, picture: Bytes, box: FaceBox, landmarks: OnnxDetector | None) -> "StillView":
+    def of(cls, picture: Pixels, box: FaceBox, landmarks: OnnxDetector | None) -> "StillView":
         """The face in `box`: by its landmarks where they can be had, as it leans where they cannot."""
-        found = None if landmarks is None else landmarks_at(landmarks, picture, box)
+        found = None if landmarks is None else detect_landmarks(landmarks, picture, box)
         if found is None:
-            return cls(landmark_square(fit(picture, box)), None)
+            return cls(estimate_landmark_square(fit(picture, box)), None)
         points, marks = found
-        return cls(bounds(points), openness_of(marks))
+        return cls(landmark_bounds(points), openness_of(marks))
 
     def square(self, frame: int) -> Square:
         """Always the same."""
@@ -75,7 +76,7 @@ class TrackView:
 
     def square(self, frame: int) -> Square:
         """About where the box says that the landmarks are, upright."""
-        return landmark_square(FacePlacement.of(self.track.box(frame)))
+        return estimate_landmark_square(FacePlacement.from_box(self.track.box(frame)))
 
     def presence(self, frame: int) -> float:
         """As it was seen."""
@@ -115,9 +116,9 @@ class LandmarkView:
         return self.rows.between(start, stop)[:, self.first : self.first + LANDMARK_COLUMNS]
 
 
-def landmarks_at(faces: OnnxDetector, picture: Bytes, box: FaceBox) -> tuple[Floats, Floats] | None:
+def detect_landmarks(faces: OnnxDetector, picture: Pixels, box: FaceBox) -> tuple[Floats, Floats] | None:
     """The 106 and the 203 landmarks of the face in `box`; None where the detector sees none there."""
-    for found in faces.detect_with_points(picture):
+    for found in faces.detect_faces(picture):
         if np.hypot(found.box.x - box.x, found.box.y - box.y) < box.size / 2:
             points = faces.points(picture, found)
             return points, faces.landmarks(picture, points)
@@ -130,10 +131,10 @@ def openness_of(landmarks: Floats) -> Openness:
     return np.concatenate([eye_ratios(marks), lip_ratios(marks)], axis=1)
 
 
-def landmark_row(landmarks: Floats | None) -> Floats:
+def landmark_record(landmarks: Floats | None) -> Floats:
     """(7,) of one face's 203 landmarks; NaN without."""
     if landmarks is None:
         return np.full(LANDMARK_COLUMNS, np.nan, np.float32)
-    square = bounds(landmarks)
+    square = landmark_bounds(landmarks)
     place = (square.x, square.y, square.side, square.angle)
     return np.concatenate([np.array(place, np.float32), openness_of(landmarks)[0]])

@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipelines.animation.faces.crop import Bytes, Matrix, cut, driving_input, source_input, source_square
-from pipelines.animation.liveportrait.detection_stages import RowStage, SceneOf
+from pipelines.animation.faces.crop import Matrix, driving_input, extract_crop, source_input, source_square
+from pipelines.animation.liveportrait.detection_stages import RecordStage, SceneOf
 from pipelines.animation.liveportrait.face_views import FaceView, Openness
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.animation.motion.motions import Motions
 from pipelines.spans import batches
-from pipelines.stages import RunContext
+from pipelines.stages import Pixels, RunContext
 from pipelines.video.prefetch import read_ahead
 
 MOTIONS = "state/motion"
@@ -30,20 +30,20 @@ COLUMNS = sum(int(np.prod(shape)) for shape in _PARTS.values())
 """Of one face: 820 bytes."""
 
 
-class Looking(Protocol):
+class MotionEstimator(Protocol):
     """The network that sees motion."""
 
-    def motions(self, crops: Bytes, landmarks: Floats | None = None) -> Motions:
+    def motions(self, crops: Pixels, landmarks: Floats | None = None) -> Motions:
         """Of crops (N, 256, 256, 3)."""
         ...
 
 
-class MotionStage(RowStage):
+class MotionStage(RecordStage):
     """Keeps the motions of what moves: of the driving, and then of each face of the source."""
 
     name, folder = "motion", MOTIONS
 
-    def __init__(self, scene: SceneOf, networks: Callable[[RunContext], Looking]) -> None:
+    def __init__(self, scene: SceneOf, networks: Callable[[RunContext], MotionEstimator]) -> None:
         super().__init__(scene)
         self._networks = networks
 
@@ -60,14 +60,14 @@ class MotionStage(RowStage):
                 views = scene.moving
                 yield from np.concatenate(
                     [
-                        rows_of(opened(motions, view, batch.start, batch.stop))
+                        motions_to_rows(with_openness(motions, view, batch.start, batch.stop))
                         for motions, view in zip(faces, views, strict=True)
                     ],
                     axis=1,
                 )
 
 
-def rows_of(motions: Motions) -> Floats:
+def motions_to_rows(motions: Motions) -> Floats:
     """(N, COLUMNS); NaN where nothing tells how open eyes and lips are."""
     parts = motions.parts()
     columns = []
@@ -80,7 +80,7 @@ def rows_of(motions: Motions) -> Floats:
     return np.concatenate(columns, axis=1)
 
 
-def motions_in(rows: Floats) -> Motions:
+def rows_to_motions(rows: Floats) -> Motions:
     """The motions that `rows_of` made rows of."""
     parts: dict[str, Any] = {}
     first = 0
@@ -92,10 +92,10 @@ def motions_in(rows: Floats) -> Motions:
     return Motions(**parts)
 
 
-def opened(motions: Motions, view: FaceView | None, start: int, stop: int) -> Motions:
+def with_openness(motions: Motions, view: FaceView | None, start: int, stop: int) -> Motions:
     """`motions` with how open eyes and lips are on frames `[start, stop)`, where the view tells."""
-    found: Openness | None = None if view is None else view.openness(start, stop)
-    return motions if found is None else replace(motions, eyes=found[:, :2], lips=found[:, 2:])
+    openness: Openness | None = None if view is None else view.openness(start, stop)
+    return motions if openness is None else replace(motions, eyes=openness[:, :2], lips=openness[:, 2:])
 
 
 def source_matrix(scene: Scene, view: FaceView | None, frame: int) -> Matrix | None:
@@ -105,17 +105,17 @@ def source_matrix(scene: Scene, view: FaceView | None, frame: int) -> Matrix | N
     return source_square(view.square(frame), scene.options).to_crop()
 
 
-def source_crop(frame: Bytes, matrix: Matrix | None) -> Bytes:
+def source_crop(frame: Pixels, matrix: Matrix | None) -> Pixels:
     """What the networks see of a source frame."""
-    return driving_input(frame) if matrix is None else source_input(cut(frame, matrix))
+    return driving_input(frame) if matrix is None else source_input(extract_crop(frame, matrix))
 
 
-def driving_crop(frame: Bytes, window: Matrix | None) -> Bytes:
+def driving_crop(frame: Pixels, window: Matrix | None) -> Pixels:
     """What the networks see of a driving frame."""
-    return driving_input(frame if window is None else cut(frame, window))
+    return driving_input(frame if window is None else extract_crop(frame, window))
 
 
-def _crops(scene: Scene, start: int, stop: int) -> Generator[Bytes]:
+def _crops(scene: Scene, start: int, stop: int) -> Generator[Pixels]:
     """(faces, 256, 256, 3) of each frame, in the order of `Scene.moving`. Holds a frame of each side."""
     window = scene.driving_window
     with ExitStack() as stack:
@@ -170,7 +170,7 @@ class TemplateRecord:
         return self._motions[start:stop]
 
 
-class KeptRecord:
+class StoredRecord:
     """The motion that the pass kept of the face number `face`; `start` is the first frame that shows it."""
 
     def __init__(self, rows: FrameRecords, face: int, start: int) -> None:
@@ -179,4 +179,4 @@ class KeptRecord:
 
     def between(self, start: int, stop: int) -> Motions:
         """As it was kept."""
-        return motions_in(self._rows.between(start, stop)[:, self._columns])
+        return rows_to_motions(self._rows.between(start, stop)[:, self._columns])

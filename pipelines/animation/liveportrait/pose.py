@@ -10,32 +10,33 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipelines.animation.faces.crop import Bytes, Pasting, inverse, limited, limited_size, source_square
+from pipelines.animation.faces.crop import PasteBack, inverse, limit_size, limit_source, source_square
 from pipelines.animation.inputs import picture_at, read_picture
 from pipelines.animation.liveportrait.face_finder import source_finder
 from pipelines.animation.liveportrait.face_views import StillView
-from pipelines.animation.liveportrait.motion_stage import opened, source_crop
-from pipelines.animation.liveportrait.targets import KeypointDriver, Kind, Retargeting
+from pipelines.animation.liveportrait.motion_stage import source_crop, with_openness
+from pipelines.animation.liveportrait.targets import InputKinds, KeypointDriver, Retargeting
 from pipelines.animation.motion.keypoints import Floats, movable, rotation
 from pipelines.animation.motion.motions import Motions
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, PoseSettings, SourceCut
+from pipelines.stages import Pixels
 
-_STILL = Kind(source_video=False, driving_video=False)
+_STILL = InputKinds(source_video=False, driving_video=False)
 
 
 class PosingNetworks(Retargeting, Protocol):
     """What looks and draws: `pipelines.animation.liveportrait.networks.LivePortrait`, or what stands in for it."""
 
-    def motions(self, crops: Bytes) -> Motions:
+    def motions(self, crops: Pixels) -> Motions:
         """The motions of crops (N, 256, 256, 3)."""
         ...
 
-    def portrait(self, crops: Bytes, keypoints: Floats) -> Any:
+    def portrait(self, crops: Pixels, keypoints: Floats) -> Any:
         """What frames of a source crop are drawn from."""
         ...
 
-    def frames(self, portrait: Any, keypoints: Floats) -> Bytes:
+    def frames(self, portrait: Any, keypoints: Floats) -> Pixels:
         """The portrait with driving keypoints: (N, 512, 512, 3)."""
         ...
 
@@ -49,14 +50,14 @@ class Poser:
         Raises BadInput for what is no picture and where no face is found; WeightsMissing where published face models
         are asked for that are not there; the errors of `probe_picture`.
         """
-        given = picture_at(source)
-        whole = read_picture(given)
+        media = picture_at(source)
+        full = read_picture(media)
         self._networks = networks
-        self._picture = limited(whole, settings)
+        self._picture = limit_source(full, settings)
         view = matrix = None
         if settings.flag_do_crop:
-            height, width = whole.shape[:2]
-            scale = limited_size(height, width, settings.source_max_dim)[1] / width
+            height, width = full.shape[:2]
+            scale = limit_size(height, width, settings.source_max_dim)[1] / width
             finder = source_finder(settings, scale)
             boxes = finder.on_picture(self._picture)
             if len(boxes) > 1:
@@ -64,13 +65,13 @@ class Poser:
             view = StillView.of(self._picture, boxes[0], finder.landmarks)
             matrix = source_square(view.square(0), settings).to_crop()
         crop = source_crop(self._picture, matrix)[None]
-        self._still = opened(networks.motions(crop), view, 0, 1)
+        self._still = with_openness(networks.motions(crop), view, 0, 1)
         self._portrait = networks.portrait(crop, self._still.keypoints)
         self._pasting = None
         if matrix is not None and settings.flag_stitching and settings.flag_pasteback:
-            self._pasting = Pasting.of(inverse(matrix), *self._picture.shape[:2])
+            self._pasting = PasteBack.of(inverse(matrix), *self._picture.shape[:2])
 
-    def posed(self, settings: PoseSettings) -> Bytes:
+    def posed(self, settings: PoseSettings) -> Pixels:
         """The portrait in the pose of `settings`, (H, W, 3) uint8 RGB.
 
         As large as the source where the face is put back into it, (512, 512, 3) otherwise. Raises BadInput for eyes and
@@ -85,24 +86,24 @@ class Poser:
         return drawn if self._pasting is None else self._pasting.paste(drawn, self._picture)
 
 
-def posed(still: Motions, settings: PoseSettings) -> Motions:
+def posed(source_motion: Motions, settings: PoseSettings) -> Motions:
     """The motion of one frame that asks `still`, the source's own, for the pose of `settings`. Raises BadInput."""
     pitch, yaw, roll = (
         np.array([[angle]], np.float32) for angle in (settings.pitch, settings.yaw, settings.roll)
     )
-    expression = still.expression.copy()
+    expression = source_motion.expression.copy()
     for key in settings.key:
         point, numbers = key.split(":")
         move = np.array([float(number) for number in numbers.split(",")], np.float32)
         _check_movable(int(point), move)
         expression[:, int(point)] += move
-    eyes, lips = still.eyes, still.lips
+    eyes, lips = source_motion.eyes, source_motion.lips
     if eyes is not None:
         eyes = np.maximum(0, np.full_like(eyes, eyes.mean() + settings.eyes))
     if lips is not None:
         lips = np.maximum(0, lips + np.float32(settings.lips))
-    turn: Floats = rotation(pitch, yaw, roll) @ still.turn
-    return replace(still, turn=turn, expression=expression, eyes=eyes, lips=lips)
+    turn: Floats = rotation(pitch, yaw, roll) @ source_motion.turn
+    return replace(source_motion, turn=turn, expression=expression, eyes=eyes, lips=lips)
 
 
 def _check_movable(point: int, move: Floats) -> None:

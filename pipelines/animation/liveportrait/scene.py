@@ -7,9 +7,9 @@ import numpy as np
 
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import DrivingWindow, Matrix
-from pipelines.animation.faces.track import LOOK_EVERY, MOST_FACES, RECORD, FaceTrack, Records, follow
+from pipelines.animation.faces.track import DETECT_EVERY, MOST_FACES, RECORD, FaceTrack, Records, follow_face
 from pipelines.animation.inputs import settings_of
-from pipelines.animation.liveportrait.face_finder import Finder, driving_finder, source_finder
+from pipelines.animation.liveportrait.face_finder import FaceFinder, driving_finder, source_finder
 from pipelines.animation.liveportrait.face_views import (
     LANDMARK_COLUMNS,
     FaceView,
@@ -18,14 +18,14 @@ from pipelines.animation.liveportrait.face_views import (
     TrackView,
 )
 from pipelines.animation.liveportrait.frame_records import FrameRecords
-from pipelines.animation.liveportrait.inputs import Side, material
-from pipelines.animation.liveportrait.targets import Kind
+from pipelines.animation.liveportrait.inputs import InputFrames, open_inputs
+from pipelines.animation.liveportrait.targets import InputKinds
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.stages import RunContext
 
-LOOKS, LANDMARKS = "state/looks", "state/landmarks"
+DETECTIONS, LANDMARKS = "state/looks", "state/landmarks"
 """Where the passes that look for faces keep their rows."""
-LOOK_COLUMNS = MOST_FACES * len(RECORD.names or ())
+DETECTION_COLUMNS = MOST_FACES * len(RECORD.names or ())
 """Of one side."""
 
 
@@ -33,7 +33,7 @@ LOOK_COLUMNS = MOST_FACES * len(RECORD.names or ())
 class TrackedFace:
     """A face that is followed: where it is on the first frame of a video that shows it."""
 
-    side: Side
+    media: InputFrames
     reference: int
     box: FaceBox
 
@@ -43,12 +43,12 @@ class Scene:
 
     def __init__(self, run: RunContext) -> None:
         """Raises BadInput, WeightsMissing where published face models are asked for, and the errors of `probe`."""
-        self.job, self.frames, self.options = run, run.frames, settings_of(run)
-        self.material = material(run)
-        self.source, self.driving = self.material.source, self.material.driving
-        template = self.material.template
+        self.run, self.frames, self.options = run, run.frames, settings_of(run)
+        self.inputs = open_inputs(run)
+        self.source, self.driving = self.inputs.source, self.inputs.driving
+        template = self.inputs.template
         moves = len(template.motions) > 1 if template else self.driving is not None and self.driving.moves
-        self.kind = Kind(self.source.moves, moves)
+        self.kind = InputKinds(self.source.moves, moves)
         self.source_finder = source_finder(self.options, self.source.scale)
         self.driving_finder = driving_finder(self.options)
 
@@ -58,7 +58,7 @@ class Scene:
             _ = self.source_views
         if self.driving is not None and not self.driving.moves:
             _ = self.driving_view
-        _ = self.followed
+        _ = self.tracked
 
     @property
     def crops_source(self) -> bool:
@@ -113,7 +113,7 @@ class Scene:
             return None
         window = DrivingWindow(self.options)
         # Boxes are looked for now and then, landmarks on every frame.
-        step = LOOK_EVERY if isinstance(view, TrackView) else 1
+        step = DETECT_EVERY if isinstance(view, TrackView) else 1
         stop = self.frames.stop if self.driving and self.driving.moves else self.frames.start + 1
         for frame in range(self.frames.start, stop, step):
             if view.presence(frame) > 0:
@@ -129,54 +129,56 @@ class Scene:
     @property
     def driving_start(self) -> int:
         """The first driving frame that shows a face, which relative motion starts from."""
-        return next((one.reference for one in self.followed if one.side is self.driving), self.frames.start)
+        return next((one.reference for one in self.tracked if one.media is self.driving), self.frames.start)
 
     @property
     def source_start(self) -> int:
         """The first source frame that shows a face."""
-        return next((one.reference for one in self.followed if one.side is self.source), self.frames.start)
+        return next((one.reference for one in self.tracked if one.media is self.source), self.frames.start)
 
     # -- faces that are followed -----------------------------------------------------------------------------
 
     @cached_property
-    def followed(self) -> tuple[TrackedFace, ...]:
+    def tracked(self) -> tuple[TrackedFace, ...]:
         """The faces that are followed over videos, the source's first. Raises BadInput where a video shows none."""
         found: list[TrackedFace] = []
-        for side, finder in self.looked_at:
-            reference, boxes = finder.on_video(side.read, self.frames)
-            found += [TrackedFace(side, reference, box) for box in boxes]
+        for media, finder in self.searched:
+            reference, boxes = finder.on_video(media.read, self.frames)
+            found += [TrackedFace(media, reference, box) for box in boxes]
         return tuple(found)
 
     @property
-    def looked_at(self) -> list[tuple[Side, Finder]]:
+    def searched(self) -> list[tuple[InputFrames, FaceFinder]]:
         """The videos on which faces are looked for, and by what."""
-        sides = [(self.source, self.source_finder)] if self.source.moves and self._views_source else []
+        searched_media = (
+            [(self.source, self.source_finder)] if self.source.moves and self._views_source else []
+        )
         if self.driving is not None and self.driving.moves and self._views_driving:
-            sides.append((self.driving, self.driving_finder))
-        return sides
+            searched_media.append((self.driving, self.driving_finder))
+        return searched_media
 
-    def _views(self, side: Side, finder: Finder) -> tuple[FaceView, ...]:
-        if side.picture is not None:
-            boxes = finder.on_picture(side.picture)
-            return tuple(StillView.of(side.picture, box, finder.landmarks) for box in boxes)
-        return tuple(self._view(number) for number, one in enumerate(self.followed) if one.side is side)
+    def _views(self, media: InputFrames, finder: FaceFinder) -> tuple[FaceView, ...]:
+        if media.picture is not None:
+            boxes = finder.on_picture(media.picture)
+            return tuple(StillView.of(media.picture, box, finder.landmarks) for box in boxes)
+        return tuple(self._view(number) for number, one in enumerate(self.tracked) if one.media is media)
 
     def _view(self, number: int) -> FaceView:
         track = self.track(number)
         if not self.has_landmarks:
             return TrackView(track)
-        return LandmarkView(track, FrameRecords(self.job, LANDMARKS), number * LANDMARK_COLUMNS)
+        return LandmarkView(track, FrameRecords(self.run, LANDMARKS), number * LANDMARK_COLUMNS)
 
     def track(self, number: int) -> FaceTrack:
         """Where a followed face is, by the looks, which are all there."""
-        one = self.followed[number]
-        first = [side for side, _ in self.looked_at].index(one.side) * LOOK_COLUMNS
+        one = self.tracked[number]
+        first = [media for media, _ in self.searched].index(one.media) * DETECTION_COLUMNS
         looks = (
-            _records(row[first : first + LOOK_COLUMNS])
-            for span, rows in FrameRecords(self.job, LOOKS).blocks()
-            for row in rows[(self.frames.start - span.start) % LOOK_EVERY :: LOOK_EVERY]
+            _records(row[first : first + DETECTION_COLUMNS])
+            for span, rows in FrameRecords(self.run, DETECTIONS).blocks()
+            for row in rows[(self.frames.start - span.start) % DETECT_EVERY :: DETECT_EVERY]
         )
-        return follow(looks, self.frames, one.box, one.reference)
+        return follow_face(looks, self.frames, one.box, one.reference)
 
 
 def _records(numbers: Floats) -> Records:

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.animation.liveportrait.motion_stage import MotionRecord
 from pipelines.animation.liveportrait.scene import Scene
-from pipelines.animation.liveportrait.targets import Targets, targets
+from pipelines.animation.liveportrait.targets import Targets, compute_targets
 from pipelines.animation.motion.keypoints import POINTS, Floats
 from pipelines.animation.motion.smoothing import read_smoothed, smooth_file
 from pipelines.storage.atomic import atomic_write
@@ -31,7 +31,7 @@ class SmoothedTargets:
         check_interrupt: Callable[[], None],
     ) -> "SmoothedTargets":
         """The targets of the face number `face`, smoothed now unless that was done. `check_interrupt` may raise."""
-        path = scene.job.folder / "state" / f"aims-{face}.bin"
+        path = scene.run.folder / "state" / f"aims-{face}.bin"
         if not path.is_file():
             with atomic_write(path) as part:
                 variance = scene.options.driving_smooth_observation_variance
@@ -47,9 +47,11 @@ class SmoothedTargets:
 def _blocks(
     scene: Scene, source: MotionRecord, driving: MotionRecord, check_interrupt: Callable[[], None]
 ) -> Generator[Floats]:
-    for span in scene.job.spans:
+    for span in scene.run.spans:
         check_interrupt()
         still, moving = source.between(span.start, span.stop), driving.between(span.start, span.stop)
-        aims = targets(scene.options, scene.kind, still, moving, driving.first)
+        targets = compute_targets(scene.options, scene.kind, still, moving, driving.first)
         frames = len(span)
-        yield np.concatenate([aims.expression.reshape(frames, -1), aims.turn.reshape(frames, -1)], axis=1)
+        yield np.concatenate(
+            [targets.expression.reshape(frames, -1), targets.turn.reshape(frames, -1)], axis=1
+        )

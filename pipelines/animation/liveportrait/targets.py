@@ -17,16 +17,16 @@ from pipelines.animation.motion.keypoints import (
     WHOLE,
     Floats,
     hull_ratio,
-    placed,
+    transform_keypoints,
 )
 from pipelines.animation.motion.motions import Motions
 from pipelines.animation.motion.smoothing import smooth
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, Region
 
-LIPS_OPEN_FROM = 0.03
-EYES_SHUT_BELOW, EYES_OPEN = 0.18, 0.39
-_WITHOUT = "Use a way to find faces that gives landmarks, or leave retargeting off."
+LIPS_OPEN_RATIO = 0.03
+EYES_SHUT_RATIO, EYES_OPEN_RATIO = 0.18, 0.39
+_LANDMARKS_HINT = "Use a way to find faces that gives landmarks, or leave retargeting off."
 
 
 class Retargeting(Protocol):
@@ -43,7 +43,7 @@ class Retargeting(Protocol):
 
 
 @dataclass(frozen=True)
-class Kind:
+class InputKinds:
     """What drives what: pictures or videos."""
 
     source_video: bool
@@ -62,8 +62,8 @@ class Targets:
         return type(self)(self.expression[frames], self.turn[frames])
 
 
-def targets(
-    options: PortraitOptions, kind: Kind, source: Motions, driving: Motions, first: Motions
+def compute_targets(
+    options: PortraitOptions, kind: InputKinds, source: Motions, driving: Motions, first: Motions
 ) -> Targets:
     """What `driving` asks of `source`, frame by frame; `first` is the driving's first frame.
 
@@ -81,7 +81,7 @@ def targets(
     return Targets(expression, source.turn)
 
 
-def smoothed(options: PortraitOptions, kind: Kind, whole: Targets) -> Targets:
+def smooth_targets(options: PortraitOptions, kind: InputKinds, whole: Targets) -> Targets:
     """The targets of all frames, smoothed where a video drives a video; otherwise as they are."""
     if not (kind.source_video and kind.driving_video):
         return whole
@@ -95,7 +95,7 @@ class KeypointDriver:
     def __init__(
         self,
         options: PortraitOptions,
-        kind: Kind,
+        kind: InputKinds,
         source: Motions,
         driving: Motions,
         retargeting: Retargeting,
@@ -106,46 +106,48 @@ class KeypointDriver:
         """
         self._options, self._kind, self._retargeting = options, kind, retargeting
         self._source, self._driving = source[:1], driving[:1]
-        self._check()
-        self._start: Floats | None = None
-        self._size = np.float32(1)
-        compared = options.flag_relative_motion and kind.driving_video and not kind.source_video
-        if compared and options.driving_option == "expression-friendly":
-            start = self._moved(self._source, self._driving, None)
-            self._size = np.float32(hull_ratio(self._source.keypoints[0], start[0]))
-            self._start = start
+        self._check_landmarks()
+        self._first_keypoints: Floats | None = None
+        self._hull_ratio = np.float32(1)
+        fits_size = options.flag_relative_motion and kind.driving_video and not kind.source_video
+        if fits_size and options.driving_option == "expression-friendly":
+            start = self._drive(self._source, self._driving, None)
+            self._hull_ratio = np.float32(hull_ratio(self._source.keypoints[0], start[0]))
+            self._first_keypoints = start
 
-    def keypoints(self, source: Motions, driving: Motions, aims: Targets | None = None) -> Floats:
+    def keypoints(self, source: Motions, driving: Motions, targets: Targets | None = None) -> Floats:
         """Driving keypoints (N, 21, 3) as they enter the warp, for these frames of `source` and `driving`.
 
         `aims` are the smoothed targets of these frames, where there are some. One frame stands for all of the other's.
         """
         frames = max(len(source), len(driving))
-        source, driving = source.stretched(frames), driving.stretched(frames)
-        points, still = self._moved(source, driving, aims), source.keypoints
-        if self._start is not None:
-            points = still + self._size * (points - self._start)
+        source, driving = source.broadcast(frames), driving.broadcast(frames)
+        points, still = self._drive(source, driving, targets), source.keypoints
+        if self._first_keypoints is not None:
+            points = still + self._hull_ratio * (points - self._first_keypoints)
         points = (
-            self._retargeted(source, driving, points)
+            self._retarget(source, driving, points)
             if self._options.retargets
-            else self._finished(source, points)
+            else self._stitch(source, points)
         )
         result: Floats = still + (points - still) * np.float32(self._options.driving_multiplier)
         return result
 
-    def _check(self) -> None:
+    def _check_landmarks(self) -> None:
         options, kind = self._options, self._kind
-        opens_eyes = options.flag_source_video_eye_retargeting and kind.source_video
-        if (opens_eyes or options.retargets) and self._source.eyes is None:
-            raise BadInput("No landmarks tell how open the eyes and lips of the source are.", _WITHOUT)
+        retargets_eyes = options.flag_source_video_eye_retargeting and kind.source_video
+        if (retargets_eyes or options.retargets) and self._source.eyes is None:
+            raise BadInput("No landmarks tell how open the eyes and lips of the source are.", _LANDMARKS_HINT)
         if options.retargets and self._driving.eyes is None:
-            raise BadInput("No landmarks tell how open the eyes and lips of the driving are.", _WITHOUT)
+            raise BadInput(
+                "No landmarks tell how open the eyes and lips of the driving are.", _LANDMARKS_HINT
+            )
 
-    def _moved(self, source: Motions, driving: Motions, aims: Targets | None) -> Floats:
+    def _drive(self, source: Motions, driving: Motions, targets: Targets | None) -> Floats:
         """The source's points with the driving's motion, neither stitched nor retargeted."""
         options, first = self._options, self._driving
         relative_picture = options.flag_relative_motion and not self._kind.source_video
-        aims = aims or targets(options, self._kind, source, driving, first)
+        targets = targets or compute_targets(options, self._kind, source, driving, first)
         scale, translation = source.scale, source.translation
         if relative_picture and options.animation_region == "all":
             scale = scale * driving.scale / first.scale
@@ -153,12 +155,12 @@ class KeypointDriver:
             translation = translation + driving.translation - first.translation
         elif options.moves_all and not options.flag_relative_motion:
             translation = driving.translation
-        turn = aims.turn if options.moves_all else source.turn
+        turn = targets.turn if options.moves_all else source.turn
         expression = source.expression.copy()
-        _take(expression, aims.expression, options.animation_region, everything=relative_picture)
-        return placed(source.canonical, turn, expression, scale, translation)
+        _copy_region(expression, targets.expression, options.animation_region, everything=relative_picture)
+        return transform_keypoints(source.canonical, turn, expression, scale, translation)
 
-    def _finished(self, source: Motions, points: Floats) -> Floats:
+    def _stitch(self, source: Motions, points: Floats) -> Floats:
         """Stitched, lips normalised, the eyes of a source video kept open."""
         options, still = self._options, source.keypoints
         if options.flag_stitching:
@@ -167,15 +169,15 @@ class KeypointDriver:
             closing = self._retargeting.lips(
                 still, np.concatenate([source.lips, np.zeros_like(source.lips)], axis=1)
             )
-            points = points + np.where(source.lips[:, :, None] >= LIPS_OPEN_FROM, closing, np.float32(0))
+            points = points + np.where(source.lips[:, :, None] >= LIPS_OPEN_RATIO, closing, np.float32(0))
         if options.flag_source_video_eye_retargeting and self._kind.source_video:
             eyes, first = cast(Floats, source.eyes), cast(Floats, self._source.eyes)
-            wanted = first.mean() if first.mean() >= EYES_SHUT_BELOW else EYES_OPEN
-            ratios = np.concatenate([eyes, np.full((len(eyes), 1), wanted, np.float32)], axis=1)
+            openness = first.mean() if first.mean() >= EYES_SHUT_RATIO else EYES_OPEN_RATIO
+            ratios = np.concatenate([eyes, np.full((len(eyes), 1), openness, np.float32)], axis=1)
             points = points + self._retargeting.eyes(still, ratios)
         return points
 
-    def _retargeted(self, source: Motions, driving: Motions, points: Floats) -> Floats:
+    def _retarget(self, source: Motions, driving: Motions, points: Floats) -> Floats:
         """Eyes and lips as open as the driving's. Relative motion is given up for them, as in the published system."""
         options, still = self._options, source.keypoints
         points = still if options.flag_relative_motion else points
@@ -189,14 +191,14 @@ class KeypointDriver:
         return self._retargeting.stitched(still, points) if options.flag_stitching else points
 
 
-def _take(expression: Floats, aim: Floats, region: Region, *, everything: bool) -> None:
+def _copy_region(expression: Floats, target: Floats, region: Region, *, everything: bool) -> None:
     """Write those points of `aim` into `expression` that move in `region`: all of them, or those meant to."""
     if region in ("all", "exp") and everything:
-        expression[:] = aim
+        expression[:] = target
     elif region in ("all", "exp"):
-        expression[:, WHOLE] = aim[:, WHOLE]
+        expression[:, WHOLE] = target[:, WHOLE]
         for point, coordinate in PART:
-            expression[:, point, coordinate] = aim[:, point, coordinate]
+            expression[:, point, coordinate] = target[:, point, coordinate]
     elif region in ("lip", "eyes"):
         chosen = LIPS if region == "lip" else EYES
-        expression[:, chosen] = aim[:, chosen]
+        expression[:, chosen] = target[:, chosen]

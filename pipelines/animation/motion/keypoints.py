@@ -55,7 +55,7 @@ def movable(point: int) -> tuple[int, ...]:
     return tuple(coordinate for each, coordinate in PART if each == point)
 
 
-def degrees(logits: Floats) -> Floats:
+def bins_to_degrees(logits: Floats) -> Floats:
     """The angles (N, 1) that bins (N, 66) of three degrees stand for."""
     logits = logits.astype(np.float64)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -82,7 +82,9 @@ def _matrices(rows: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def placed(canonical: Floats, turn: Floats, expression: Floats, scale: Floats, translation: Floats) -> Floats:
+def transform_keypoints(
+    canonical: Floats, turn: Floats, expression: Floats, scale: Floats, translation: Floats
+) -> Floats:
     """Keypoints (N, 21, 3) of canonical ones (N, 21, 3), turned (N, 3, 3), with an expression (N, 21, 3), scaled (N, 1)
     and moved (N, 3) in the picture: what a translation says of the depth is never used.
     """  # noqa: D205

@@ -6,8 +6,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from pipelines.animation.motion.keypoints import Floats, eye_ratios, lip_ratios, placed, rotation
-from pipelines.animation.motion.keypoints import degrees as angles_of
+from pipelines.animation.motion.keypoints import Floats, eye_ratios, lip_ratios, rotation, transform_keypoints
+from pipelines.animation.motion.keypoints import bins_to_degrees as bins_to_degrees
 
 
 @dataclass(frozen=True)
@@ -36,43 +36,43 @@ class Motions:
 
     def __getitem__(self, frames: slice) -> Self:
         """The motion of a range of frames."""
-        return self._each(lambda part: part[frames])
+        return self._map(lambda part: part[frames])
 
-    def stretched(self, frames: int) -> Self:
+    def broadcast(self, frames: int) -> Self:
         """The one frame there is as so many, without a copy; or as it is."""
         if len(self) == frames:
             return self
-        return self._each(lambda part: np.broadcast_to(part, (frames, *part.shape[1:])))
+        return self._map(lambda part: np.broadcast_to(part, (frames, *part.shape[1:])))
 
     def parts(self) -> dict[str, Floats | None]:
         """Every array by its name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def joined(cls, pieces: Iterable[Self]) -> Self:
+    def concatenate(cls, pieces: Iterable[Self]) -> Self:
         """Motions one after the other; eyes and lips where all have them. Raises ValueError without any."""
         rows = [piece.parts() for piece in pieces]
         if not rows:
             raise ValueError("there is no motion to join")
-        columns: dict[str, Any] = {name: _joined([row[name] for row in rows]) for name in rows[0]}
+        columns: dict[str, Any] = {name: _concatenate([row[name] for row in rows]) for name in rows[0]}
         return cls(**columns)
 
-    def _each(self, change: Callable[[Floats], Floats]) -> Self:
+    def _map(self, change: Callable[[Floats], Floats]) -> Self:
         parts: dict[str, Any] = {
             name: None if part is None else change(part) for name, part in self.parts().items()
         }
         return type(self)(**parts)
 
 
-def _joined(pieces: list[Floats | None]) -> Floats | None:
-    there = [piece for piece in pieces if piece is not None]
-    return np.concatenate(there) if len(there) == len(pieces) else None
+def _concatenate(pieces: list[Floats | None]) -> Floats | None:
+    present = [piece for piece in pieces if piece is not None]
+    return np.concatenate(present) if len(present) == len(pieces) else None
 
 
-def motions_of(heads: dict[str, Floats], landmarks: Floats | None = None) -> Motions:
+def decode_motions(heads: dict[str, Floats], landmarks: Floats | None = None) -> Motions:
     """The motions that the extractor's heads (N, n) tell, and 203 landmarks (N, 203, 2) where there are some."""
-    turn = rotation(*(angles_of(heads[name]) for name in ("pitch", "yaw", "roll")))
+    turn = rotation(*(bins_to_degrees(heads[name]) for name in ("pitch", "yaw", "roll")))
     canonical, expression = (heads[name].reshape(-1, 21, 3) for name in ("kp", "exp"))
-    points = placed(canonical, turn, expression, heads["scale"], heads["t"])
+    points = transform_keypoints(canonical, turn, expression, heads["scale"], heads["t"])
     ratios = (None, None) if landmarks is None else (eye_ratios(landmarks), lip_ratios(landmarks))
     return Motions(turn, expression, heads["t"], heads["scale"], canonical, points, *ratios)

@@ -18,7 +18,7 @@ WALK = 1e-5
 Doubles = NDArray[np.float64]
 Gains = tuple[float, float]
 
-_DOUBLE = 8
+_DOUBLE_BYTES = 8
 
 
 def smooth(seen: Floats, variance: float) -> Floats:
@@ -41,38 +41,38 @@ def smooth_file(blocks: Iterable[Floats], variance: float, path: Path) -> None:
     """
     sizes, width = [], 0
     with path.open("w+b") as file:
-        last, gains = None, _gains(variance)
+        previous, gains = None, _gains(variance)
         for block in blocks:
-            rows, last = _forward(block, last, gains)
+            rows, previous = _forward(block, previous, gains)
             rows.tofile(file)
             sizes.append(len(rows))
             width = rows.shape[1]
         later = None
         for at, size in reversed(list(zip(accumulate(sizes, initial=0), sizes, strict=False))):
-            file.seek(at * width * _DOUBLE)
+            file.seek(at * width * _DOUBLE_BYTES)
             rows = np.fromfile(file, np.float64, size * width).reshape(size, width)
             later = _backward(rows, later)
-            file.seek(at * width * _DOUBLE)
+            file.seek(at * width * _DOUBLE_BYTES)
             rows.tofile(file)
 
 
 def read_smoothed(path: Path, width: int, start: int, stop: int) -> Floats:
     """Rows `[start, stop)` of what `smooth_file` wrote, (N, width)."""
     columns = width + 1
-    rows = np.fromfile(path, np.float64, (stop - start) * columns, offset=start * columns * _DOUBLE)
+    rows = np.fromfile(path, np.float64, (stop - start) * columns, offset=start * columns * _DOUBLE_BYTES)
     return rows.reshape(-1, columns)[:, :width].astype(np.float32)
 
 
-def _forward(block: Floats, last: Doubles | None, gains: Iterator[Gains]) -> tuple[Doubles, Doubles]:
+def _forward(block: Floats, previous: Doubles | None, gains: Iterator[Gains]) -> tuple[Doubles, Doubles]:
     """What is known of each frame from those before it, and its backward gain; and the last frame's numbers."""
     rows = np.empty((len(block), block.shape[1] + 1), np.float64)
     means = rows[:, :-1]
     means[:] = block
     for t in range(len(block)):
         gain, rows[t, -1] = next(gains)
-        before = last if t == 0 else means[t - 1]
-        if before is not None:
-            means[t] = before + gain * (means[t] - before)
+        previous_mean = previous if t == 0 else means[t - 1]
+        if previous_mean is not None:
+            means[t] = previous_mean + gain * (means[t] - previous_mean)
     return rows, means[-1].copy()
 
 
@@ -80,9 +80,9 @@ def _backward(rows: Doubles, later: Doubles | None) -> Doubles:
     """Smooth the rows of a block in place, given the first numbers of the one after it; gives its own first."""
     means = rows[:, :-1]
     for t in range(len(rows) - 1, -1, -1):
-        after = later if t == len(rows) - 1 else means[t + 1]
-        if after is not None:
-            means[t] += rows[t, -1] * (after - means[t])
+        next_mean = later if t == len(rows) - 1 else means[t + 1]
+        if next_mean is not None:
+            means[t] += rows[t, -1] * (next_mean - means[t])
     first: Doubles = means[0].copy()
     return first
 
@@ -92,6 +92,6 @@ def _gains(variance: float) -> Iterator[Gains]:
     uncertainty = 1.0
     while True:
         gain = uncertainty / (uncertainty + variance)
-        after = (1 - gain) * uncertainty
-        uncertainty = after + WALK
-        yield gain, after / uncertainty
+        next_mean = (1 - gain) * uncertainty
+        uncertainty = next_mean + WALK
+        yield gain, next_mean / uncertainty

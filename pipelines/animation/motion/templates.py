@@ -34,7 +34,7 @@ _SHAPES = {
     "eyes": (2,),
     "lips": (1,),
 }
-_NAMES = {
+_PUBLISHED_NAMES = {
     "turn": ("R", "R_d"),
     "expression": ("exp",),
     "translation": ("t",),
@@ -43,8 +43,8 @@ _NAMES = {
     "keypoints": ("x_s",),
 }
 """What a published template calls them, in its newer and its older form."""
-_RATIOS = {"eyes": ("c_eyes_lst", "c_d_eyes_lst"), "lips": ("c_lip_lst", "c_d_lip_lst")}
-_REST = ("canonical", "keypoints")
+_RATIO_NAMES = {"eyes": ("c_eyes_lst", "c_d_eyes_lst"), "lips": ("c_lip_lst", "c_d_lip_lst")}
+_OPTIONAL = ("canonical", "keypoints")
 """What is not read of a driving; older templates lack it, and it is zero then."""
 
 
@@ -64,11 +64,11 @@ def read_template(path: Path) -> Template:
     except OSError as error:
         raise BadInput(f"{path} cannot be read ({error.strerror}).", "Check the path.") from error
     if size_bytes > LARGEST_BYTES:
-        raise BadInput(f"{path} is too large for a motion template ({size_bytes >> 20} MiB).", _ANOTHER)
+        raise BadInput(f"{path} is too large for a motion template ({size_bytes >> 20} MiB).", _HINT)
     try:
-        return _read_npz(path) if path.suffix == ".npz" else _published(_unpickled(path.read_bytes()))
-    except _FAULTS as error:
-        raise BadInput(f"{path} is no motion template that can be read: {_why(error)}.", _ANOTHER) from error
+        return _read_npz(path) if path.suffix == ".npz" else _from_published(_unpickled(path.read_bytes()))
+    except _READ_ERRORS as error:
+        raise BadInput(f"{path} is no motion template that can be read: {_reason(error)}.", _HINT) from error
 
 
 def write_template(path: Path, template: Template) -> None:
@@ -79,7 +79,7 @@ def write_template(path: Path, template: Template) -> None:
             rate = np.array([template.rate.numerator, template.rate.denominator], np.int64)
             np.savez(file, rate=rate, **parts)  # type: ignore[arg-type]
         else:
-            pickle.dump(_as_published(template), file, protocol=4)
+            pickle.dump(_to_published(template), file, protocol=4)
 
 
 def write_template_file(
@@ -92,9 +92,9 @@ def write_template_file(
     with atomic_write(path) as part, zipfile.ZipFile(part, "w") as archive:
         with archive.open("rate.npy", "w") as file:
             np.lib.format.write_array(file, np.array([rate.numerator, rate.denominator], np.int64))
-        known = {name for name, value in next(iter(blocks())).parts().items() if value is not None}
+        present = {name for name, value in next(iter(blocks())).parts().items() if value is not None}
         for name, shape in _SHAPES.items():
-            if name not in known:
+            if name not in present:
                 continue
             header = {"descr": "<f4", "fortran_order": False, "shape": (frames, *shape)}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
@@ -105,13 +105,13 @@ def write_template_file(
 
 def published_template(path: Path) -> Path:
     """The template in `path` in the published format, in a `.pkl` beside it. Holds all its frames. Raises BadInput."""
-    there = path.with_suffix(".pkl")
-    write_template(there, read_template(path))
-    return there
+    target = path.with_suffix(".pkl")
+    write_template(target, read_template(path))
+    return target
 
 
-_ANOTHER = "Give a template that LivePortrait or Longtake wrote, or the driving video itself."
-_FAULTS = (
+_HINT = "Give a template that LivePortrait or Longtake wrote, or the driving video itself."
+_READ_ERRORS = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     # What damaged data runs into.
@@ -119,7 +119,7 @@ _FAULTS = (
 )
 
 
-def _why(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return (
         str(error)[:160] if isinstance(error, (pickle.UnpicklingError, ValueError)) else type(error).__name__
     )
@@ -132,7 +132,7 @@ class _Array:
         raise pickle.UnpicklingError("it holds an array that is none")
 
 
-def _empty(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
+def _empty_array(kind: type, shape: tuple[int, ...], code: bytes) -> NDArray[Any]:
     """The empty array that a pickled one begins as; its data comes later."""
     if kind is not _Array or tuple(shape) != (0,):
         raise pickle.UnpicklingError("it holds an array that is none")
@@ -150,18 +150,18 @@ def _scalar(kind: np.dtype[Any], data: bytes) -> Any:
     return np.frombuffer(data, kind, count=1)[0]
 
 
-def _latin(text: str, encoding: str) -> bytes:
+def _encode_latin1(text: str, encoding: str) -> bytes:
     """Bytes as pickles of old wrote them."""
     return text.encode("latin1")
 
 
-_HARMLESS: dict[tuple[str, str], Callable[..., Any]] = {
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty for core in ("core", "_core")},
+_ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty_array for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): _latin,
+    ("_codecs", "encode"): _encode_latin1,
 }
 """All that a template may name, and what it gets."""
 
@@ -169,7 +169,7 @@ _HARMLESS: dict[tuple[str, str], Callable[..., Any]] = {
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
-            return _HARMLESS[module, name]
+            return _ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which was not run") from None
 
@@ -181,22 +181,22 @@ def _unpickled(data: bytes) -> dict[str, Any]:
     return found
 
 
-def _published(found: dict[str, Any]) -> Template:
+def _from_published(found: dict[str, Any]) -> Template:
     frames = found["motion"]
     parts: dict[str, Any] = {
-        name: _stacked(name, [_named(frame, names, name in _REST) for frame in frames])
-        for name, names in _NAMES.items()
+        name: _stack(name, [_lookup(frame, names, name in _OPTIONAL) for frame in frames])
+        for name, names in _PUBLISHED_NAMES.items()
     }
-    for name, names in _RATIOS.items():
+    for name, names in _RATIO_NAMES.items():
         ratios = next((found[key] for key in names if found.get(key)), None)
         if ratios is not None:
             if len(ratios) != len(frames):
                 raise ValueError(f"it has {len(ratios)} {name} for {len(frames)} frames")
-            parts[name] = _stacked(name, ratios)
+            parts[name] = _stack(name, ratios)
     return Template(Motions(**parts), Fraction(int(found.get("output_fps", 25))))
 
 
-def _named(frame: Any, names: tuple[str, ...], optional: bool) -> Any:
+def _lookup(frame: Any, names: tuple[str, ...], optional: bool) -> Any:
     if not isinstance(frame, dict):
         raise ValueError("a motion is no table")
     found = next((frame[name] for name in names if name in frame), None)
@@ -205,16 +205,16 @@ def _named(frame: Any, names: tuple[str, ...], optional: bool) -> Any:
     return np.zeros((POINTS, 3), np.float32) if found is None else found
 
 
-def _stacked(name: str, values: list[Any]) -> Floats:
+def _stack(name: str, values: list[Any]) -> Floats:
     """The values of all frames, (N, ...)."""
     shape = _SHAPES[name]
     for value in values:
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size != np.prod(shape):
             raise ValueError(f"{name} has not {'x'.join(map(str, shape))} numbers in every frame")
-    return _checked(name, np.stack([value.reshape(shape) for value in values]))
+    return _check_finite(name, np.stack([value.reshape(shape) for value in values]))
 
 
-def _checked(name: str, values: NDArray[Any]) -> Floats:
+def _check_finite(name: str, values: NDArray[Any]) -> Floats:
     if not np.isfinite(values).all():
         raise ValueError(f"{name} is not a number in some frame")
     return np.ascontiguousarray(values, np.float32)
@@ -232,20 +232,20 @@ def _read_npz(path: Path) -> Template:
         if values.shape != (frames, *_SHAPES[name]) or values.dtype.kind != "f" or not frames:
             raise ValueError(f"{name} has the shape {values.shape}")
     return Template(
-        Motions(**{name: _checked(name, values) for name, values in parts.items()}),
+        Motions(**{name: _check_finite(name, values) for name, values in parts.items()}),
         Fraction(numerator, denominator),
     )
 
 
-def _as_published(template: Template) -> dict[str, Any]:
+def _to_published(template: Template) -> dict[str, Any]:
     motions = template.motions
     parts = motions.parts()
     frames = [
-        {names[0]: np.array(parts[name])[i : i + 1] for name, names in _NAMES.items()}
+        {names[0]: np.array(parts[name])[i : i + 1] for name, names in _PUBLISHED_NAMES.items()}
         for i in range(len(motions))
     ]
     table: dict[str, Any] = {"n_frames": len(motions), "output_fps": int(template.rate), "motion": frames}
-    for name, names in _RATIOS.items():
+    for name, names in _RATIO_NAMES.items():
         ratios = parts[name]
         table[names[0]] = [] if ratios is None else [ratios[i : i + 1] for i in range(len(motions))]
     return table

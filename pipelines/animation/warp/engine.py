@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, replace
 
 from pipelines.animation.faces.aligned_view import FacePlacement
 from pipelines.animation.faces.alignment import fit
-from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.track import FaceTrack
-from pipelines.animation.warp.driving_flow import DrivingFlow, Motion, blended
-from pipelines.animation.warp.mesh_warp import Puppet
-from pipelines.animation.warp.motion_limits import MotionExtent, asked_of, gentle
+from pipelines.animation.warp.driving_flow import DrivingFlow, Motion, blend_motions
+from pipelines.animation.warp.mesh_warp import MeshWarp
+from pipelines.animation.warp.motion_limits import MotionExtent, limit_motion, measure_extent
 from pipelines.spans import Span
+from pipelines.stages import Pixels
 
 CHAIN_FRAMES = 64
 """A chain begins at each of these, counted from the first driving frame."""
@@ -37,12 +38,12 @@ Read = Callable[[int, int], Generator[Pixels]]
 
 
 @dataclass(frozen=True, eq=False)
-class Bent:
+class WarpedFrame:
     """One frame of the result: `pixels` `(H, W, 3)` uint8 RGB, as large as the source, and what was asked for."""
 
     pixels: Pixels
-    asked: MotionExtent = field(default_factory=MotionExtent)
-    seen: float = 1.0
+    extent: MotionExtent = field(default_factory=MotionExtent)
+    presence: float = 1.0
     """1 where the driving face is seen, 0 where it is gone and the portrait rests."""
 
 
@@ -67,11 +68,11 @@ class FlowWarp:
         """
         self._source, self._reference = source, reference
         self._track = driving if isinstance(driving, FaceTrack) else None
-        self._placed = fit(reference, driving.first if isinstance(driving, FaceTrack) else driving)
-        view = self._placed.view(reference)
-        self._puppets = [Puppet(source, fit(source, box), view, self._placed.slit) for box in boxes]
+        self._placement = fit(reference, driving.first if isinstance(driving, FaceTrack) else driving)
+        view = self._placement.view(reference)
+        self._meshes = [MeshWarp(source, fit(source, box), view, self._placement.lip_offset) for box in boxes]
 
-    def frames(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Bent]:
+    def frames(self, read: Read, frames: Span, start: int, stop: int) -> Generator[WarpedFrame]:
         """Frames `[start, stop)` of the result; `frames` are all driving frames.
 
         Reads from `first_needed(start, frames)` to `stop`, once. A frame without motion is the source, to the
@@ -81,28 +82,30 @@ class FlowWarp:
         with closing(read(begin, stop)) as driving:
             for index, motion in self._motions(driving, frames, begin):
                 if index >= start:
-                    yield self._animated(index, motion)
+                    yield self._render(index, motion)
 
     def _motions(
         self, driving: Generator[Pixels], frames: Span, begin: int
     ) -> Generator[tuple[int, Motion | None]]:
         """The motion of each frame; the next chain warms up beside this one, which goes over into it."""
-        chain, coming = None, None
+        chain, upcoming = None, None
         for index, frame in enumerate(driving, begin):
-            into = (index - frames.start) % CHAIN_FRAMES
-            if into == 0:
-                chain, coming = coming or self._chain(index), None
-            elif into == CHAIN_FRAMES - WARM_UP_FRAMES:
-                coming = self._chain(index + WARM_UP_FRAMES)
+            offset = (index - frames.start) % CHAIN_FRAMES
+            if offset == 0:
+                chain, upcoming = upcoming or self._chain(index), None
+            elif offset == CHAIN_FRAMES - WARM_UP_FRAMES:
+                upcoming = self._chain(index + WARM_UP_FRAMES)
             motion = chain.follow(frame) if chain else None
-            if coming:
-                taken_over = into + 1 + _BLEND_FRAMES - CHAIN_FRAMES
-                motion = blended(motion, coming.follow(frame), max(0, taken_over) / (_BLEND_FRAMES + 1))
+            if upcoming:
+                blended_frames = offset + 1 + _BLEND_FRAMES - CHAIN_FRAMES
+                motion = blend_motions(
+                    motion, upcoming.follow(frame), max(0, blended_frames) / (_BLEND_FRAMES + 1)
+                )
             yield index, motion
 
     def _chain(self, start: int) -> DrivingFlow:
         """A chain for the frames from `start` on, its window where the face is about then."""
-        flow = DrivingFlow(self._reference, self._placed)
+        flow = DrivingFlow(self._reference, self._placement)
         if self._track:
             flow.restart(self._window(self._track, start))
         return flow
@@ -113,18 +116,21 @@ class FlowWarp:
         step = _WINDOW_STEP * then.size
         right, down = round((now.x - then.x) / step) * step, round((now.y - then.y) / step) * step
         growth = round(math.log(now.size / then.size) / math.log(_WINDOW_GROWTH))
-        placed = self._placed
+        placement = self._placement
         return replace(
-            placed, x=placed.x + right, y=placed.y + down, size=placed.size * _WINDOW_GROWTH**growth
+            placement,
+            x=placement.x + right,
+            y=placement.y + down,
+            size=placement.size * _WINDOW_GROWTH**growth,
         )
 
-    def _animated(self, index: int, motion: Motion | None) -> Bent:
+    def _render(self, index: int, motion: Motion | None) -> WarpedFrame:
         if motion is None:
-            return Bent(self._source.copy())
-        seen = motion.trust * (self._track.presence(index) if self._track else 1.0)
-        if seen == 0:
-            return Bent(self._source.copy(), seen=0.0)
-        pixels, followed = self._source, gentle(motion, seen)
-        for puppet in self._puppets:
-            pixels = puppet.bent(pixels, followed)
-        return Bent(pixels, asked_of(motion) if seen == 1 else MotionExtent(), seen)
+            return WarpedFrame(self._source.copy())
+        presence = motion.confidence * (self._track.presence(index) if self._track else 1.0)
+        if presence == 0:
+            return WarpedFrame(self._source.copy(), presence=0.0)
+        pixels, limited = self._source, limit_motion(motion, presence)
+        for mesh in self._meshes:
+            pixels = mesh.apply(pixels, limited)
+        return WarpedFrame(pixels, measure_extent(motion) if presence == 1 else MotionExtent(), presence)

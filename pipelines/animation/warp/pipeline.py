@@ -14,20 +14,20 @@ from memory.budget import Budget
 from memory.plan import Cost, Load
 from pipelines.animation.engine import Animated, Size
 from pipelines.animation.faces.cascade import FaceBox, detect_fast
-from pipelines.animation.faces.crop import limited_size
+from pipelines.animation.faces.crop import limit_size
 from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
-    GivenBox,
-    absence,
-    drawn_box,
-    faces_on,
+    UserBox,
+    absence_warning,
+    find_faces,
     find_reference,
+    parse_box,
+    parse_which,
     source_detector,
-    which_of,
 )
-from pipelines.animation.faces.track import LOOK_EVERY, FaceTrack, follow
+from pipelines.animation.faces.track import DETECT_EVERY, FaceTrack, follow_face
 from pipelines.animation.inputs import PortraitInputs, inputs_of, read_picture, read_pixels, settings_of
 from pipelines.animation.pipeline import AnimatePipeline, Warn
 from pipelines.animation.side_by_side import row_sizes
@@ -107,7 +107,7 @@ class WarpEngine:
     def size_of(self, roles: PortraitInputs) -> Size:
         """The same of source and driving that no job has yet."""
         video = roles.source.video
-        height, width = limited_size(video.height, video.width, self._longest)
+        height, width = limit_size(video.height, video.width, self._longest)
         return width, height
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
@@ -118,7 +118,7 @@ class WarpEngine:
         read = _Passing(partial(read_pixels, run, driving))
         with closing(warp.frames(read, run.frames, start, stop)) as bent:
             for index, frame in enumerate(bent, start):
-                figures = frame.asked.shift, frame.asked.degrees, frame.seen
+                figures = frame.extent.shift, frame.extent.degrees, frame.presence
                 yield Animated(index, found.source, read.last, frame.pixels, figures)
 
     def _glance(self, run: RunContext) -> DetectFast:
@@ -135,7 +135,11 @@ class WarpEngine:
             asked = asked.merged(MotionExtent(shift, degrees))
             rested += int(np.count_nonzero(figures[:, 2] == 0))
         warn("preview", _preview())
-        told = ("size", self._made_smaller(run)), ("motion", asked.warning()), ("face", absence(track))
+        told = (
+            ("size", self._made_smaller(run)),
+            ("motion", asked.warning()),
+            ("face", absence_warning(track)),
+        )
         for code, sentence in told:
             if sentence:
                 warn(code, sentence)
@@ -167,13 +171,15 @@ class WarpEngine:
     def _found(self, run: RunContext) -> _Prepared:
         settings, roles = settings_of(run), inputs_of(run)
         picture, size = read_picture(roles.source), self.size(run)
-        boxes = faces_on(picture, source_detector(settings, picture), which_of(settings.face), "--source-box")
+        boxes = find_faces(
+            picture, source_detector(settings, picture), parse_which(settings.face), "--source-box"
+        )
         if size != picture.shape[1::-1]:
             share = size[0] / picture.shape[1]
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
             boxes = [FaceBox(b.x * share, b.y * share, b.size * share, b.votes) for b in boxes]
         reference, box = find_reference(
-            _looked_at(run), _driving_faces(run), which_of(settings.driving_face), "--driving-box"
+            _looked_at(run), _driving_faces(run), parse_which(settings.driving_face), "--driving-box"
         )
         with closing(read_pixels(run, roles.driving, reference, reference + 1)) as frames:
             first = next(frames)
@@ -222,23 +228,23 @@ class _Passing:
 
 
 def _track(run: RunContext, found: _Prepared) -> FaceTrack:
-    return follow(read_detections(run), run.frames, found.box, found.reference)
+    return follow_face(read_detections(run), run.frames, found.box, found.reference)
 
 
 def _looked_at(run: RunContext) -> Generator[tuple[int, Pixels]]:
     """The first frames that are looked at; with a box that is given the first alone, for which it is meant."""
     looks = 1 if settings_of(run).driving_box else _MOST_LOOKED_AT
     frames, driving = run.frames, inputs_of(run).driving
-    stop = min(frames.stop, frames.start + (looks - 1) * LOOK_EVERY + 1)
+    stop = min(frames.stop, frames.start + (looks - 1) * DETECT_EVERY + 1)
     with closing(read_pixels(run, driving, frames.start, stop)) as pixels:
         for index, frame in enumerate(pixels, frames.start):
-            if (index - frames.start) % LOOK_EVERY == 0:
+            if (index - frames.start) % DETECT_EVERY == 0:
                 yield index, frame
 
 
 def _driving_faces(run: RunContext) -> FaceDetector:
     box = settings_of(run).driving_box
-    return GivenBox(drawn_box(box)) if box else CascadeDetector()
+    return UserBox(parse_box(box)) if box else CascadeDetector()
 
 
 def _preview() -> str:

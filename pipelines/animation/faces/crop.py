@@ -1,7 +1,8 @@
-"""Cutting a face out of a frame, and putting what was made of it back: squares around landmarks.
+"""Cropping a face out of a frame by its landmarks, and pasting the animated crop back.
 
-Matrices are (3, 3) float32 and take pixel coordinates (x, y, 1) of one picture to those of the other, pixel centres at
-integers. Landmarks are (N, 2). Pictures are (H, W, 3) uint8 RGB.
+Matrices are (3, 3) float32 and take pixel coordinates (x, y, 1) of one picture to those of the other; pixel centres
+lie at integers. Landmarks are (N, 2), pictures (H, W, 3) uint8 RGB. Geometry and rounding are those of LivePortrait
+(Guo et al., 2024).
 """
 
 import math
@@ -20,9 +21,9 @@ from pipelines.stages import Pixels
 Matrix = NDArray[np.float32]
 
 CROP_PX = 512
-"""Of a cut-out, in pixels; the networks see it at half the size."""
+"""Side of a crop, in pixels; the networks get it at half the size."""
 FADE_PX = 16
-"""Pixels of a cut-out over which it is faded into the frame."""
+"""Width of the border over which a crop fades into the frame, in pixels of the crop."""
 
 _AXIS_POINTS = {
     203: ((0, 6, 12, 18), (24, 30, 36, 42), (48, 66)),
@@ -30,12 +31,13 @@ _AXIS_POINTS = {
     68: ((36, 39), (42, 45), (48, 54)),
     5: ((0,), (1,), (3, 4)),
 }
-"""By how many landmarks there are: those of the eye at the picture's left, at its right, of the mouth's corners."""
+"""By number of landmarks: those of the eye at the left of the picture, of the eye at its right, and of the mouth
+corners."""
 
 
 @dataclass(frozen=True)
 class Square:
-    """A square on a frame: its centre and side in pixels, and how far it is turned clockwise, in radians."""
+    """Square on a frame: centre and side in pixels, and how far it is turned clockwise, in radians."""
 
     x: float
     y: float
@@ -43,18 +45,18 @@ class Square:
     angle: float = 0.0
 
     def scaled(self, scale: float, right: float = 0.0, down: float = 0.0) -> "Square":
-        """It `scale` times as large, then shifted by shares of its new side, along its own axes."""
+        """Scale the square, then shift it by shares of its new side along its own axes."""
         side, cosine, sine = self.side * scale, math.cos(self.angle), math.sin(self.angle)
         x = self.x + side * (right * cosine - down * sine)
         y = self.y + side * (right * sine + down * cosine)
         return Square(x, y, side, self.angle)
 
     def upright(self) -> "Square":
-        """It without its turn."""
+        """Return the square unrotated."""
         return replace(self, angle=0.0)
 
     def to_crop(self, side: int = CROP_PX) -> Matrix:
-        """From the frame to a cut-out of `side` pixels."""
+        """Return the matrix from the frame to a crop of `side` pixels."""
         scale, middle = side / self.side, side / 2
         cosine, sine = scale * math.cos(self.angle), scale * math.sin(self.angle)
         return np.array(
@@ -68,7 +70,10 @@ class Square:
 
 
 def landmark_bounds(landmarks: Floats) -> Square:
-    """The square about the landmarks of a face, turned as the face is. Raises BadInput for those of no known kind."""
+    """Return the square around the landmarks of a face, turned as the face is.
+
+    Raises BadInput for an unknown layout.
+    """
     right_axis, down_axis = _axes(landmarks)
     axes = np.stack([right_axis, down_axis])
     aligned = landmarks @ axes.T
@@ -79,11 +84,11 @@ def landmark_bounds(landmarks: Floats) -> Square:
 
 
 def _axes(landmarks: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Along the eyes, and down the face."""
+    """Return two unit vectors: along the eyes, and down the face."""
     if len(landmarks) not in _AXIS_POINTS:
         known = ", ".join(map(str, _AXIS_POINTS))
         raise BadInput(
-            f"{len(landmarks)} landmarks of a face are of no known kind.", f"Give {known} of them."
+            f"{len(landmarks)} landmarks for a face are not a known layout.", f"Give {known} landmarks."
         )
     points = landmarks.astype(np.float64)
     left, right, mouth = (points[list(chosen)].mean(axis=0) for chosen in _AXIS_POINTS[len(landmarks)])
@@ -94,15 +99,15 @@ def _axes(landmarks: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def source_square(face: Square, options: SourceCut) -> Square:
-    """What is cut out of a source frame, by the square about the landmarks of its face."""
+    """Return the square to crop from a source frame, given the square around the landmarks of the face."""
     square = face.scaled(options.scale, options.vx_ratio, options.vy_ratio)
     return square if options.flag_do_rot else square.upright()
 
 
 class DrivingWindow:
-    """The one window that all frames of a driving video are cut out by: the mean of those of its frames, upright.
+    """Window by which all frames of a driving video are cropped: the mean of their squares, upright.
 
-    Holds four sums, however many frames.
+    Holds four sums, whatever the number of frames.
     """
 
     def __init__(self, options: PortraitOptions) -> None:
@@ -115,7 +120,7 @@ class DrivingWindow:
         self._frames = 0
 
     def add(self, face: Square) -> NDArray[np.float32]:
-        """Take a frame in, by the square about its face's landmarks; gives its own left, top, right and bottom."""
+        """Add a frame by the square around its landmarks; returns left, top, right and bottom of its own window."""
         square = face.scaled(*self._growth)
         half = square.side / 2
         x, y = square.x, square.y
@@ -129,46 +134,46 @@ class DrivingWindow:
         """Left, top, right and bottom of the window. Raises BadInput where no frame showed a face."""
         if not self._frames:
             raise BadInput(
-                "No frame of the driving video shows a face.", "Choose another, or leave it uncropped."
+                "No frame of the driving video shows a face.", "Choose another video, or leave it uncropped."
             )
         return self._sum / self._frames
 
     @property
     def square(self) -> Square:
-        """The window, as wide as the box."""
+        """The window as a square of the same width."""
         left, top, right, bottom = self.box
         return Square((left + right) / 2, (top + bottom) / 2, right - left)
 
 
 def inverse(matrix: Matrix) -> Matrix:
-    """The way back."""
-    back: Matrix = np.linalg.inv(matrix.astype(np.float64)).astype(np.float32)
-    return back
+    """Return the inverse matrix."""
+    inverted: Matrix = np.linalg.inv(matrix.astype(np.float64)).astype(np.float32)
+    return inverted
 
 
 def transform_points(points: Floats, matrix: Matrix) -> Floats:
-    """Points (N, 2) in the coordinates that `matrix` leads to."""
+    """Transform points (N, 2) by `matrix`."""
     transformed: Floats = points @ matrix[:2, :2].T + matrix[:2, 2]
     return transformed
 
 
 def extract_crop(picture: Pixels, matrix: Matrix, side: int = CROP_PX) -> Pixels:
-    """The cut-out (side, side, 3); black outside the picture."""
+    """Extract the crop (side, side, 3); black outside the picture."""
     return _pixels(cv2.warpAffine(picture, matrix[:2], (side, side), flags=cv2.INTER_LINEAR))
 
 
 def source_input(crop: Pixels) -> Pixels:
-    """What the networks see of a source cut-out, at half its size: means of 2 x 2 pixels."""
+    """Return the network input of a source crop: means of 2 x 2 pixels."""
     return _pixels(cv2.resize(crop, (CROP_PX // 2, CROP_PX // 2), interpolation=cv2.INTER_AREA))
 
 
 def driving_input(picture: Pixels) -> Pixels:
-    """What the networks see of a driving cut-out, or of any frame that is not cut: resized."""
+    """Return the network input of a driving crop, or of a frame that is not cropped: resized bilinearly."""
     return _pixels(cv2.resize(picture, (CROP_PX // 2, CROP_PX // 2), interpolation=cv2.INTER_LINEAR))
 
 
 def limit_source(picture: Pixels, options: SourceCut) -> Pixels:
-    """A source frame no larger than allowed, its sides cut to multiples."""
+    """Resize a source frame to at most the allowed size, and trim its sides to multiples."""
     height, width = limit_size(picture.shape[0], picture.shape[1], options.source_max_dim)
     if (height, width) != picture.shape[:2]:
         picture = _pixels(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
@@ -177,7 +182,7 @@ def limit_source(picture: Pixels, options: SourceCut) -> Pixels:
 
 
 def limit_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """The sides of a frame whose longer side is `longest` at most."""
+    """Return height and width scaled so that the longer is at most `longest`."""
     if max(height, width) <= longest:
         return height, width
     if height > width:
@@ -186,49 +191,50 @@ def limit_size(height: int, width: int, longest: int) -> tuple[int, int]:
 
 
 def fade_mask() -> Pixels:
-    """How much of a drawn cut-out shows, (512, 512) of 255: all, but for its edge."""
+    """Return the opacity of a crop, (512, 512) uint8: 255 except near its edge."""
     line = np.arange(CROP_PX)
     outside = np.maximum(0, np.maximum(FADE_PX - line, line - (CROP_PX - FADE_PX)))
     distance = np.hypot(outside[:, None], outside[None, :])
-    alpha: Pixels = np.floor(255 * np.maximum(0, 1 - distance / FADE_PX)).astype(np.uint8)
-    return alpha
+    mask: Pixels = np.floor(255 * np.maximum(0, 1 - distance / FADE_PX)).astype(np.uint8)
+    return mask
 
 
 @dataclass(frozen=True)
 class PasteBack:
-    """How a drawn cut-out (512, 512, 3) goes back into frames of one size; made once for a source that stands still.
+    """Paste of an animated crop (512, 512, 3) into frames of one size; made once for a still source.
 
-    Holds four bytes for each pixel of the part of the frame that it covers.
+    Holds four bytes per pixel of the part of the frame that the crop covers.
     """
 
     region: tuple[slice, slice]
+    """Rows and columns of the frame that the crop covers."""
     matrix: Matrix
-    """From the cut-out to that place."""
+    """From the crop to the region."""
     alpha: Floats
-    """How much of the cut-out shows there, (h, w, 1)."""
+    """Opacity of the crop in the region, (h, w, 1), 0 to 1."""
 
     @classmethod
-    def of(cls, back: Matrix, height: int, width: int) -> "PasteBack":
-        """`back` leads from the cut-out to frames of that size."""
+    def of(cls, to_frame: Matrix, height: int, width: int) -> "PasteBack":
+        """Prepare the paste by the matrix from the crop to frames of that size."""
         corners = transform_points(
-            np.array([[0, 0], [CROP_PX, 0], [0, CROP_PX], [CROP_PX, CROP_PX]], np.float32), back
+            np.array([[0, 0], [CROP_PX, 0], [0, CROP_PX], [CROP_PX, CROP_PX]], np.float32), to_frame
         )
         (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
         rows = slice(_clamp(top - 1, height), _clamp(bottom + 2, height))
         columns = slice(_clamp(left - 1, width), _clamp(right + 2, width))
-        matrix = back.copy()
+        matrix = to_frame.copy()
         matrix[:2, 2] -= columns.start, rows.start
         region = cls((rows, columns), matrix, np.zeros((0, 0, 1), np.float32))
         alpha: Floats = np.divide(region._warped(fade_mask())[..., None], 255, dtype=np.float32)
         return replace(region, alpha=alpha)
 
     def paste(self, rendered: Pixels, frame: Pixels) -> Pixels:
-        """`frame` with what was drawn in it; a copy, equal to `frame` outside the cut-out."""
+        """Return a copy of `frame` with the crop alpha-blended in; unchanged outside it."""
         result = frame.copy()
-        transformed = result[self.region]
-        if transformed.size:
-            blended = self.alpha * self._warped(rendered) + (1 - self.alpha) * transformed
-            # Cut off, not rounded, as in the published system.
+        background = result[self.region]
+        if background.size:
+            blended = self.alpha * self._warped(rendered) + (1 - self.alpha) * background
+            # Truncated, not rounded, as in the published system.
             result[self.region] = np.clip(blended, 0, 255).astype(np.uint8)
         return result
 
@@ -245,6 +251,6 @@ def _clamp(edge: float, length: int) -> int:
 
 
 def _pixels(picture: Any) -> Pixels:
-    """OpenCV's result, whose type it does not tell."""
+    """Give OpenCV's result the type that its stubs lack."""
     pixels: Pixels = picture
     return pixels

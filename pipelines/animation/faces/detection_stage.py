@@ -1,4 +1,4 @@
-"""The prepass that looks for faces on some frames of a video: a few boxes a look, kept span by span."""
+"""Prepass that detects faces on some frames of the driving video: a few boxes per detection, kept span by span."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -15,11 +15,11 @@ from pipelines.stages import OneFile, Pixels, RunContext
 FOLDER, SUFFIX = "state/faces", ".npy"
 
 DetectFast = Callable[[Pixels], list[FaceBox]]
-"""What may be faces on a frame."""
+"""Detects face candidates on a frame."""
 
 
 class FaceDetections(OneFile):
-    """Looks at the driving video: 64 bytes for every eighth frame."""
+    """Detections on the driving video: 64 bytes for every eighth frame."""
 
     name = "faces"
     folder = FOLDER
@@ -29,22 +29,22 @@ class FaceDetections(OneFile):
         self._get_detector = get_detector
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Records | None]:
-        """What is seen on each of frames `[start, stop)` that is looked at; None for the others, which are skipped."""
+        """Detect faces on frames `[start, stop)`; yields None for the frames between detections."""
         detect, driving = self._get_detector(run), inputs_of(run).driving
         with closing(read_given(run, driving, start, stop)) as frames:
             for frame in frames:
                 yield to_record(detect(frame.rgb())) if is_detection_frame(frame.index, run.frames) else None
 
     def sink(self, run: RunContext, path: Path) -> "_LookSink":
-        """A `.npy` of `RECORD`, `(looks, MOST_FACES)`."""
+        """Open a `.npy` of `RECORD`, `(detections, MOST_FACES)`."""
         return _LookSink(path)
 
     def preview(self, item: Records | None) -> Pixels | None:
-        """Nothing to show."""
+        """Show nothing."""
         return None
 
     def value(self, item: Records | None) -> float | None:
-        """No curve."""
+        """Draw no curve."""
         return None
 
 
@@ -68,7 +68,7 @@ class _LookSink:
 
 
 def read_detections(run: RunContext) -> Iterator[Records]:
-    """The looks of all frames, in order. Holds those of one span."""
+    """Yield the detections of all frames, in order. Holds those of one span."""
     for span in run.spans:
         yield from np.load(_path(run, span), allow_pickle=False)
 

@@ -1,7 +1,7 @@
-"""The landmarks of one face on every frame of a video: each looked for around those of the frame before.
+"""Landmarks of one face on every frame of a video, each detected around those of the frame before.
 
-That makes a frame depend on all before it, so a walk begins anew on a fixed grid of frames, some frames early, and any
-span of frames comes out the same.
+That would make a frame depend on all before it. Tracking therefore restarts on a fixed grid of frames, warmed up on
+some frames before, so that any span of frames comes out the same.
 """
 
 from collections.abc import Callable, Generator
@@ -14,9 +14,10 @@ from pipelines.animation.faces.track import FaceTrack
 from pipelines.stages import Pixels
 
 RESTART_FRAMES, WARM_UP_FRAMES = 64, 4
+"""Frames from one restart to the next, and frames before it for warming up, which cost one detection more in 16."""
 
 _MAX_DISTANCE = 0.7
-"""How far from where it should be a face may be found, in sides of its box."""
+"""How far from its tracked position a face may be detected, in sides of its box."""
 
 
 def track_landmarks(
@@ -26,9 +27,10 @@ def track_landmarks(
     start: int,
     stop: int,
 ) -> Generator[Floats | None]:
-    """The 203 landmarks `(203, 2)` in pixels of frames `[start, stop)`; None as long as the face is not found.
+    """Yield the 203 landmarks `(203, 2)` in pixels of frames `[start, stop)`; None until the face is detected.
 
-    Reads from at most `WALK_FRAMES + WARM_UP_FRAMES - 1` frames before, once. Raises WeightsBroken, WeightsMissing.
+    Reads from at most `RESTART_FRAMES + WARM_UP_FRAMES - 1` frames before `start`, once. Raises WeightsBroken,
+    WeightsMissing.
     """
     first = track.frames.start
     chain_start = first + (start - first) // RESTART_FRAMES * RESTART_FRAMES
@@ -49,7 +51,7 @@ def track_landmarks(
 def _advance(
     detector: OnnxDetector, frame: Pixels, last: Floats | None, track: FaceTrack, index: int
 ) -> Floats | None:
-    """The landmarks on `frame`, around the `last` ones, or around the face where there are none yet."""
+    """Detect the landmarks on `frame` around the `last` ones, or around the tracked face where there are none yet."""
     if last is not None:
         return detector.landmarks(frame, last)
     box = track.box(index)

@@ -1,12 +1,12 @@
-"""Faces and landmarks by published ONNX models: an extra (`requirements-faces.txt`), taken where it is there.
+"""Faces and landmarks by published ONNX models: an extra (`requirements-faces.txt`), used where it is installed.
 
-`det_10g.onnx` and `2d106det.onnx` (InsightFace) are for non-commercial research only and taken by nobody who has
-not accepted that; `landmark.onnx` is LivePortrait's. None of them is shipped.
+`det_10g.onnx` and `2d106det.onnx` (InsightFace) are for non-commercial research only and are used only after that was
+accepted; `landmark.onnx` is LivePortrait's. None of them is shipped.
 
-Of the models, what they answer is as published: a detector (SCRFD, Guo et al. 2021) of `(pixel - 127.5) / 128` says
-for strides 8, 16 and 32 and two anchors a place a score, how far the sides of a box are, and where five points are;
-106 points of the pixels as they are lie within -1 to 1, 203 of pixels up to 1 within 0 to 1. That was tried on made
-files only.
+Inputs and outputs are as published. The detector (SCRFD, Guo et al. 2021) takes `(pixel - 127.5) / 128` and returns,
+for strides 8, 16 and 32 and two anchors per position, a score, the distances of the four sides of a box, and five
+points. The 106 points are from -1 to 1 and made from raw pixels, the 203 landmarks from 0 to 1 and made from pixels
+scaled to 1. All of this was tried on synthetic models only.
 """
 
 import functools
@@ -34,18 +34,23 @@ DETECTOR, POINTS, LANDMARKS = "det_10g.onnx", "2d106det.onnx", "landmark.onnx"
 MODEL = "insightface"
 
 _DETECTOR_PX, _MIN_SCORE, _MAX_IOU = 512, 0.15, 0.4
+"""Side of the detector's input, lowest score of a face, and overlap (IoU) above which the lower score is dropped."""
 _STRIDES, _ANCHORS = (8, 16, 32), 2
+"""Strides of the detector's feature maps, and anchors per position, as published."""
 _POINTS_PX, _POINTS_GROWTH = 192, 1.5
+"""Side of the input for 106 points, and its size relative to the face, as published."""
 _LANDMARKS_PX, _LANDMARKS_GROWTH, _LANDMARKS_SHIFT = 224, 1.5, -0.1
+"""Side of the input for 203 landmarks, its size relative to the known landmarks, and its shift down in sides, as
+published."""
 _BOX_SIDE, _BOX_RISE = 2.48, 0.21
-"""Of a `FaceBox`, in distances of the eyes' middle from the mouth's: its side, and how far up its middle lies."""
+"""Side of a `FaceBox`, and how far its centre lies above the midpoint of eyes and mouth, in distances of these two."""
 
 
 def find_files(folder: Path | None = None) -> dict[str, Path] | None:
-    """The files by their published names, `landmark.onnx` only where all of LivePortrait is there.
+    """Find the model files by their published names; `landmark.onnx` only where all of LivePortrait is there.
 
-    None where the pair is missing, its licence is not accepted, or onnxruntime is not installed. Where a `folder` is
-    given no other counts; otherwise the usual places do.
+    None where one of the pair is missing, their licence is not accepted, or onnxruntime is not installed. A `folder`
+    replaces the usual places.
     """
     if not licences.is_accepted(MODEL) or importlib.util.find_spec("onnxruntime") is None:
         return None
@@ -62,7 +67,7 @@ def find_files(folder: Path | None = None) -> dict[str, Path] | None:
 
 @dataclass(frozen=True, eq=False)
 class OnnxFace:
-    """A face as the detector answers: left, top, right and bottom, its score, and eyes, nose and mouth `(5, 2)`."""
+    """Face as the detector reports it: left, top, right and bottom; score; eyes, nose and mouth corners `(5, 2)`."""
 
     sides: Floats
     score: float
@@ -70,15 +75,15 @@ class OnnxFace:
 
     @property
     def box(self) -> FaceBox:
-        """The square about it, by its eyes and the corners of its mouth."""
+        """The square around it, by its eyes and the corners of its mouth."""
         eyes, mouth = self.points[:2].mean(axis=0), self.points[3:].mean(axis=0)
-        far = float(np.hypot(*(mouth - eyes)))
+        eye_mouth = float(np.hypot(*(mouth - eyes)))
         x, y = (eyes + mouth) / 2 - (mouth - eyes) * _BOX_RISE
-        return FaceBox(float(x), float(y), _BOX_SIDE * far, max(1, round(100 * self.score)))
+        return FaceBox(float(x), float(y), _BOX_SIDE * eye_mouth, max(1, round(100 * self.score)))
 
 
 class OnnxDetector:
-    """Finds faces, and 106 or 203 landmarks of one. A model is loaded when it is first asked."""
+    """Detector of faces and of their 106 or 203 landmarks. Each model is loaded on first use."""
 
     name, licence = "InsightFace detector", PUBLISHED[MODEL].licence.sentence
 
@@ -87,15 +92,15 @@ class OnnxDetector:
         self._files = files
 
     def detect(self, picture: Pixels) -> list[FaceBox]:
-        """The faces of `picture` `(H, W, 3)` uint8 RGB, the largest first."""
+        """Detect the faces of `picture` `(H, W, 3)` uint8 RGB, largest first."""
         return [found.box for found in self.detect_faces(picture)]
 
     def detect_fast(self, picture: Pixels) -> list[FaceBox]:
-        """The same: this detector is quick."""
+        """Detect in the same way: this detector is fast."""
         return self.detect(picture)
 
     def detect_faces(self, picture: Pixels) -> list[OnnxFace]:
-        """The faces with all that the detector says of them, the largest first. Raises WeightsBroken."""
+        """Detect faces with their score and points, largest first. Raises WeightsBroken."""
         scale = _DETECTOR_PX / max(picture.shape[:2])
         size = [max(1, round(side * scale)) for side in picture.shape[1::-1]]
         padded = np.zeros((_DETECTOR_PX, _DETECTOR_PX, 3), np.uint8)
@@ -105,7 +110,7 @@ class OnnxDetector:
         return sorted(found, key=lambda face: -_area(face.sides))
 
     def points(self, picture: Pixels, face: OnnxFace) -> Floats:
-        """The 106 points `(106, 2)` of a face, in pixels of the picture. Raises WeightsBroken."""
+        """Return the 106 points `(106, 2)` of a face, in pixels of the picture. Raises WeightsBroken."""
         left, top, right, bottom = face.sides.tolist()
         side = max(right - left, bottom - top) * _POINTS_GROWTH
         matrix = Square((left + right) / 2, (top + bottom) / 2, side).to_crop(_POINTS_PX)
@@ -114,9 +119,10 @@ class OnnxDetector:
         return transform_points((found + 1) * (_POINTS_PX / 2), inverse(matrix))
 
     def landmarks(self, picture: Pixels, around: Floats) -> Floats:
-        """The 203 landmarks `(203, 2)` of a face, in pixels of the picture. Raises WeightsBroken, WeightsMissing.
+        """Return the 203 landmarks `(203, 2)` of a face, in pixels of the picture.
 
-        `around` are landmarks that are known of it: its 106 points, or the 203 of the frame before.
+        `around` holds known landmarks: its 106 points, or the 203 of the frame before. Raises WeightsBroken,
+        WeightsMissing.
         """
         square = landmark_bounds(around).scaled(_LANDMARKS_GROWTH, down=_LANDMARKS_SHIFT)
         matrix = square.to_crop(_LANDMARKS_PX)
@@ -135,7 +141,7 @@ class OnnxDetector:
         if name not in self._files:
             raise WeightsMissing(
                 f"Landmarks need {name}, which was not found.",
-                "It lies beside the weights of LivePortrait; or choose what needs no landmarks.",
+                "Put it beside the weights of LivePortrait, or leave off the options that need landmarks.",
             )
         session = _session(self._files[name])
         try:
@@ -145,7 +151,7 @@ class OnnxDetector:
 
 
 def _decode(outputs: list[Floats], path: Path) -> list[OnnxFace]:
-    """The faces that are sure enough, overlapping ones left out, in pixels of the framed picture."""
+    """Return the faces with a sufficient score in pixels of the padded picture, without overlapping ones."""
     found: list[OnnxFace] = []
     for stride in _STRIDES:
         side = _DETECTOR_PX // stride
@@ -159,8 +165,8 @@ def _decode(outputs: list[Floats], path: Path) -> list[OnnxFace]:
         anchors = np.repeat(np.stack((columns, rows), axis=-1).reshape(-1, 2), _ANCHORS, axis=0)
         scores = parts[1][:, 0]
         for index in np.flatnonzero(scores >= _MIN_SCORE):
-            near, far = parts[4][index, :2] * stride, parts[4][index, 2:] * stride
-            sides = np.concatenate((anchors[index] - near, anchors[index] + far))
+            upper_left, eye_mouth = parts[4][index, :2] * stride, parts[4][index, 2:] * stride
+            sides = np.concatenate((anchors[index] - upper_left, anchors[index] + eye_mouth))
             found.append(
                 OnnxFace(
                     sides, float(scores[index]), parts[10][index].reshape(5, 2) * stride + anchors[index]
@@ -174,7 +180,7 @@ def _decode(outputs: list[Floats], path: Path) -> list[OnnxFace]:
 
 
 def _iou(first: Floats, second: Floats) -> float:
-    """Intersection over union."""
+    """Return intersection over union."""
     low, high = np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])
     intersection = float(np.prod(np.maximum(high - low, 0)))
     return intersection / max(1e-6, _area(first) + _area(second) - intersection)
@@ -189,7 +195,7 @@ def _rescaled(face: OnnxFace, times: float) -> OnnxFace:
 
 
 def _blob(pixels: NDArray[Any]) -> Floats:
-    """Channels first, one picture, float32."""
+    """Return one picture as a batch, channels first, float32."""
     return np.ascontiguousarray(pixels.astype(np.float32).transpose(2, 0, 1)[None])
 
 
@@ -200,8 +206,8 @@ def _session(path: Path) -> Any:
         import onnxruntime
     except ImportError as error:
         raise BadInput(
-            "Landmarks by ONNX need onnxruntime, which is not installed.",
-            "`pip install -r requirements-faces.txt`, or give a box of the face.",
+            "Landmarks need onnxruntime, which is not installed.",
+            "`pip install -r requirements-faces.txt`, or mark the face with a box.",
         ) from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -212,7 +218,7 @@ def _session(path: Path) -> Any:
 
 
 def _runtime_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises; its exceptions have no common base of their own."""
+    """Return the exceptions of onnxruntime, which have no common base."""
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
     kinds = (getattr(state, name) for name in dir(state))

@@ -1,4 +1,4 @@
-"""A look at source and driving before a run: the faces on both, those that will be taken marked."""
+"""Preview of source and driving before a run: the faces of both, with the selected ones marked."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -29,17 +29,19 @@ from pipelines.stages import Pixels
 from pipelines.video.reader import read_frames
 
 HEIGHT_PX = 480
-"""Of both, beside each other."""
+"""Height of the two panels."""
 
 _GAP_PX, _WHITE = 8, 255
+"""Pixels between the panels, and their grey level."""
 _SELECTED_STYLE, _OTHER_STYLE = ((20, 184, 166), 2), ((255, 255, 255), 1)
-"""Colour and width of the frame about a face that is meant, and about another."""
+"""Colour and line width of the frame around a selected face, and around another one."""
 _MAX_DETECTIONS = 16
+"""Frames of the driving video that are searched for a face, `DETECT_EVERY` frames apart."""
 
 
 @dataclass(frozen=True)
 class FacePlace:
-    """A face on the picture, in shares of its width and height; `number` counts from the left of its side."""
+    """Face on the preview, in shares of its width and height; `number` counts from the left of its panel."""
 
     side: Literal["source", "driving"]
     number: int
@@ -51,7 +53,7 @@ class FacePlace:
 
 @dataclass(frozen=True, eq=False)
 class MarkedFaces:
-    """Source and driving beside each other, `pixels` `(HEIGHT_PX, W, 3)` uint8 RGB, and the faces found on them."""
+    """Source and driving side by side, `pixels` `(HEIGHT_PX, W, 3)` uint8 RGB, and the faces on them."""
 
     pixels: Pixels
     places: tuple[FacePlace, ...]
@@ -59,7 +61,7 @@ class MarkedFaces:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """One side: its picture, all faces on it from the left, and those that are meant."""
+    """One panel: its picture, all faces on it from the left, and the selected ones."""
 
     picture: Pixels
     faces: list[FaceBox]
@@ -67,7 +69,7 @@ class _Side:
 
     @classmethod
     def on(cls, picture: Pixels, detector: FaceDetector, which: Which) -> "_Side":
-        """What is seen on a picture; no face is meant where there are not so many."""
+        """Detect the faces of a picture; none is selected where there are too few."""
         faces = sorted(detector.detect(picture), key=lambda box: box.x)
         try:
             return cls(picture, faces, select_faces(faces, which) if faces else [])
@@ -76,10 +78,10 @@ class _Side:
 
 
 def marked_faces(inputs: tuple[Path, ...], settings: AnimateSettings) -> MarkedFaces:
-    """Source and driving with their faces, those that are meant marked, others to be chosen.
+    """Preview source and driving with their faces, the selected ones marked.
 
-    Where there is none, the picture is without a mark; what is missing is said when the job is asked for. Holds a frame
-    of each. Raises the errors of `probe_portrait_inputs`, BadInput for a box outside its picture.
+    A picture without a face stays unmarked: what is missing is reported when the job starts. Holds a frame of each.
+    Raises the errors of `probe_portrait_inputs`, and BadInput for a box outside its picture.
     """
     media = probe_portrait_inputs(inputs, salvage=settings.salvage)
     source = (
@@ -103,7 +105,7 @@ def marked_faces(inputs: tuple[Path, ...], settings: AnimateSettings) -> MarkedF
 
 
 def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
-    """The first frame that shows a face, or simply the first."""
+    """Inspect the first frame that shows a face, or else the first frame."""
     detector: FaceDetector = (
         UserBox(parse_box(settings.driving_box)) if settings.driving_box else CascadeDetector()
     )
@@ -115,12 +117,12 @@ def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
                 return shown
             first = first or shown
     if first is None:
-        raise BadInput("The driving has no frame to look at.", "Choose an earlier --start.")
+        raise BadInput("The driving video has no frame in this part.", "Choose an earlier --start.")
     return first
 
 
 def _sample_frames(driving: InputMedia, settings: AnimateSettings) -> Generator[Pixels]:
-    """Some of the first frames that are asked for."""
+    """Yield some of the first requested frames."""
     if driving.kind == "picture":
         yield read_picture(driving)
         return
@@ -139,13 +141,13 @@ def _first_frame(source: InputMedia, settings: AnimateSettings) -> Pixels:
 
 
 def _first_index(media: InputMedia, settings: AnimateSettings) -> int:
-    """The first frame that is asked for; one beyond the end is the run's matter to refuse."""
+    """Return the first requested frame, within the video: a start beyond its end is refused by the run."""
     first = 0 if settings.start is None else media.video.timeline.first_at(Fraction(str(settings.start)))
     return min(first, media.video.frames - 1)
 
 
 def _draw_boxes(shown: _Side) -> Pixels:
-    """The picture, `HEIGHT_PX` high, with a frame about each face; several are numbered from the left."""
+    """Draw the picture, `HEIGHT_PX` high, with a frame around each face; several are numbered from the left."""
     scale = HEIGHT_PX / shown.picture.shape[0]
     size = max(1, round(shown.picture.shape[1] * scale)), HEIGHT_PX
     small = cv2.resize(shown.picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
@@ -163,7 +165,7 @@ def _draw_boxes(shown: _Side) -> Pixels:
 def _locate(
     side: Literal["source", "driving"], shown: _Side, start_px: int, width_px: int
 ) -> Iterator[FacePlace]:
-    """The faces of one side, which begins at `start_px` of a picture `width_px` wide."""
+    """Yield the faces of one panel, which begins at `start_px` of a picture `width_px` wide."""
     scale = HEIGHT_PX / shown.picture.shape[0]
     for number, box in enumerate(shown.faces, 1):
         left = (start_px + (box.x - box.size / 2) * scale) / width_px

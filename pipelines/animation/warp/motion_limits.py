@@ -1,4 +1,4 @@
-"""How much motion a driving face asks for, and how much of it a bent picture can follow."""
+"""Limits of motion: how far a driving face moves, and how much of that a warped picture can follow."""
 
 import functools
 import math
@@ -23,33 +23,39 @@ from pipelines.animation.warp.driving_flow import Motion
 from pipelines.animation.warp.flow_fields import FACE
 
 WARN_DEGREES, WARN_SHIFT = 20.0, 0.3
-"""From here on a bent picture shows that it is one."""
+"""Turn in degrees and shift in eye distances from which a warped picture looks warped."""
 
 _SHIFT_LIMITS, _ROLL_LIMITS, _GROWTH_LIMITS = (0.25, 0.45), (math.radians(15), math.radians(25)), (0.15, 0.3)
-"""Up to the first followed as it is, never beyond the second: eye distances, radians, logarithm of the size."""
+"""Motion up to the first value is followed in full, and never beyond the second: eye distances, radians, logarithm of
+size."""
 _CENTRE = np.array(((FACE[0] + REACH) * PER_SIDE - 0.5, (FACE[1] + REACH) * PER_SIDE - 0.5))
+"""Centre of the face, in pixels of the view."""
 _NOSE = (0.0, 0.05, 0.1, 0.12)
+"""Ellipse of the nose in face coordinates: centre and half axes."""
 _NOSE_DEPTH = 0.45
-"""How far the nose is before the rim of the face, in eye distances: so far it moves over it when a head turns."""
+"""How far the nose lies before the rim of the face, in eye distances: by its sine a turning nose moves over the face.
+"""
 
 
 Shift = NDArray[np.float64]
-"""`(2,)`."""
+"""Shift, `(2,)`."""
 
 
 @dataclass(frozen=True)
 class MotionExtent:
-    """Against the first driving frame: how far the head moved, in eye distances, and turned, about, in degrees."""
+    """Largest motion of the head since the first driving frame."""
 
     shift: float = 0.0
+    """In eye distances."""
     degrees: float = 0.0
+    """Of roll or turn to the side, approximately."""
 
     def merged(self, other: "MotionExtent") -> "MotionExtent":
-        """The larger of each."""
+        """Return the larger of each."""
         return MotionExtent(max(self.shift, other.shift), max(self.degrees, other.degrees))
 
     def warning(self) -> str | None:
-        """A sentence where it is more than a bent picture can follow; None where it is not."""
+        """Return a warning where the motion exceeds what a warped picture can follow; None where it does not."""
         exceeded = []
         if self.shift > WARN_SHIFT:
             exceeded.append(f"moves by {self.shift:.1f} eye distances")
@@ -58,13 +64,13 @@ class MotionExtent:
         if not exceeded:
             return None
         return (
-            f"The driving head {' and '.join(exceeded)} from how it is at the start: the built-in engine follows less, "
-            "and it shows. Choose a calmer driving video, or the network engine."
+            f"The driving head {' and '.join(exceeded)} from its first frame. The built-in engine follows less "
+            "than that, and it shows. Choose a calmer driving video, or the network engine."
         )
 
 
 def measure_extent(motion: Motion | None) -> MotionExtent:
-    """What one frame asks for. Turns to the side are told from how the nose moves over the face."""
+    """Measure the motion of one frame. Turns to the side are estimated by how the nose moves over the face."""
     if motion is None:
         return MotionExtent()
     shift, roll, _ = _decompose(motion.head)
@@ -74,7 +80,7 @@ def measure_extent(motion: Motion | None) -> MotionExtent:
 
 
 def limit_motion(motion: Motion, share: float) -> Motion:
-    """`share` of the motion, its head no farther than a picture can be bent without tearing."""
+    """Return a share of the motion, with a head that moves no farther than a picture can be warped without tearing."""
     shift, roll, growth = _decompose(motion.head)
     distance = float(np.hypot(*shift))
     shift = shift * (share * _soft_limit(distance, *_SHIFT_LIMITS) / distance) if distance else shift
@@ -88,13 +94,14 @@ def limit_motion(motion: Motion, share: float) -> Motion:
 
 
 def _decompose(head: Matrix) -> tuple[Shift, float, float]:
-    """Shift of the face's middle in eye distances, turn in radians, logarithm of its growth."""
+    """Return the shift of the face's centre in eye distances, the roll in radians, and the logarithm of the growth."""
     forward = inverse(head)
     shift = (forward[:, :2] @ _CENTRE + forward[:, 2] - _CENTRE) / (PER_SIDE * EYES_APART)
     return shift, math.atan2(forward[1, 0], forward[0, 0]), math.log(math.hypot(forward[0, 0], forward[1, 0]))
 
 
 def _compose_head(shift: Shift, roll: float, growth: float) -> Matrix:
+    """Compose a head's transform from shift, roll and growth."""
     across, down = math.exp(growth) * math.cos(roll), math.exp(growth) * math.sin(roll)
     rotation = np.array([[across, -down], [down, across]])
     translation = _CENTRE + shift * (PER_SIDE * EYES_APART) - rotation @ _CENTRE
@@ -102,7 +109,7 @@ def _compose_head(shift: Shift, roll: float, growth: float) -> Matrix:
 
 
 def _soft_limit(value: float, knee: float, limit: float) -> float:
-    """`value` up to the knee, bent to stay below the limit after it."""
+    """Return `value` up to the knee, and a smooth approach to the limit after it."""
     magnitude, room = abs(value), limit - knee
     return (
         value
@@ -113,7 +120,7 @@ def _soft_limit(value: float, knee: float, limit: float) -> float:
 
 @functools.cache
 def _nose_weights() -> Floats:
-    """Weights that give the mean over the nose less the mean over the face's rim."""
+    """Return weights of the mean over the nose minus the mean over the rim of the face."""
     nose = ellipse(_NOSE, 0.1)
     rim = ellipse(FACE, 0.05) - ellipse((FACE[0], FACE[1], FACE[2] * 0.8, FACE[3] * 0.8), 0.05)
     return cast(Floats, (nose / nose.sum() - rim / rim.sum())[CORE])

@@ -1,4 +1,4 @@
-"""The inside of a mouth: where a driving frame shows it, and how it is put into another face."""
+"""Inside of a mouth: where a driving frame shows it, and how it is inserted into another face."""
 
 from typing import cast
 
@@ -9,27 +9,37 @@ from pipelines.animation.faces.aligned_view import CORE, Floats, ellipse, pixel_
 from pipelines.stages import Pixels
 
 _ZONE = (0.26, 0.25)
-"""Half axes of where a mouth may open, in box sides; it begins a little above the lips."""
+"""Half axes of the zone in which a mouth may open, in box sides."""
 _ZONE_RISE = 0.12
+"""How far the zone begins above the lips, in box sides."""
 _LIPS = (0.17, 0.07)
-"""Half axes of where the lips are: what does not reach them is the edge of the jaw."""
+"""Half axes of the lips, in box sides: a part that does not reach them is the edge of the jaw."""
 _LIPS_DOWN = 0.262
+"""Where the lips of the template meet, in face coordinates."""
 _MAX_DIFFERENCE, _MIN_DIFFERENCE, _CONTRAST_SHARE = 22.0, 7.0, 0.3
-"""How unlike the reference, in levels, what is shown must be; less for faces without contrast."""
+"""Grey levels from the reference that make a pixel unmatched: a share of the contrast around the mouth, within
+limits."""
 _TOLERANCE_PX = 3
+"""Neighbourhood in the reference, in pixels, that may explain a pixel: flow is not exact."""
 _MISMATCH_PX = 4.0
+"""Forward and backward flow that differ by more are inconsistent, as where something is occluded."""
 _MIN_PART_SHARE = 0.15
+"""Smallest part of an opening, as a share of the largest."""
 _OPEN_PX, _CLOSE_PX = 3, 7
+"""Sides of the discs that remove specks and close gaps, in pixels of the view."""
 
 _RING_PX, _SEAM_SHARE, _SEAM_LIMIT = 3, 0.8, 60.0
+"""Width of the ring around a mouth whose difference to the face is the seam; the share of the seam that is corrected,
+and its limit in grey levels."""
 _FILL_SHRINK, _FINEST_SPREAD, _KNOWN_GAIN, _EPSILON = 4, 0.7, 4.0, 1e-6
+"""Fill of the seam: its shrinking, its finest blur, and the gain from known weight to certainty."""
 
 
 class MouthOpening:
-    """Finds what a frame shows about the mouth and the reference does not."""
+    """Detector of what a frame shows around the mouth and the reference does not."""
 
     def __init__(self, reference: Pixels, lip_offset: float) -> None:
-        """`reference` is the core of a view, uint8 RGB; the lips meet `slit` below where they usually do."""
+        """Prepare by the core of the reference's view, uint8 RGB; its lips meet `lip_offset` below the template's."""
         across, down = _ZONE
         lips = _LIPS_DOWN + lip_offset
         zone = ellipse((0.0, lips - _ZONE_RISE + down, across, down), 0.01)[CORE] > 0.5
@@ -45,10 +55,11 @@ class MouthOpening:
         self._flow.setFinestScale(1)
 
     def hull(self, aligned: Pixels, residual: Floats) -> Floats:
-        """The hull `(h, w)` float32 {0, 1} of what is like nothing there, or does not find its way back.
+        """Return the hull `(h, w)` float32 {0, 1} of what has no match in the reference, or whose flow is inconsistent.
 
-        `shown` `(h, w, 3)` is the core of the frame with the head put back, in the reference's light, `rest` its flow
-        to the reference. A hull, since putting in only what is unlike leaves pieces of lip within a wide mouth.
+        `aligned` `(h, w, 3)` is the core of the frame with the head aligned, in the reference's light; `residual` is
+        its flow to the reference. Inserting only the unmatched pixels would leave pieces of lip within a wide mouth,
+        hence the hull.
         """
         crop, flow = np.ascontiguousarray(aligned[self._crop]), residual[self._crop]
         positions = flow + pixel_grid(*aligned.shape[:2])[self._crop]
@@ -63,12 +74,12 @@ class MouthOpening:
         unmatched = (((difference > self._threshold) | inconsistent) & self._zone).astype(np.uint8)
         unmatched = cv2.morphologyEx(unmatched, cv2.MORPH_OPEN, _disc(_OPEN_PX))
         unmatched = cv2.morphologyEx(unmatched, cv2.MORPH_CLOSE, _disc(_CLOSE_PX))
-        filled = np.zeros(aligned.shape[:2], np.float32)
-        filled[self._crop] = self._hull(cast(Pixels, unmatched))
-        return filled
+        opening = np.zeros(aligned.shape[:2], np.float32)
+        opening[self._crop] = self._hull(cast(Pixels, unmatched))
+        return opening
 
     def _hull(self, unmatched: Pixels) -> Pixels:
-        """The hull of the parts of `torn` that reach the lips, small ones left out."""
+        """Return the hull of the unmatched parts that reach the lips, without small ones."""
         count, labels, stats, _ = cv2.connectedComponentsWithStats(unmatched)
         areas = stats[:, cv2.CC_STAT_AREA] * (np.bincount(labels[self._lips], minlength=count) > 0)
         areas[0] = 0
@@ -81,10 +92,10 @@ class MouthOpening:
 
 
 def insert_mouth(face: Pixels, mouth: Pixels, alpha: Floats, gain: Floats) -> Pixels:
-    """`face` `(h, w, 3)` uint8 with `mouth`, likewise, where `share` `(h, w)` is 1.
+    """Blend `mouth` into `face`, both `(h, w, 3)` uint8, with opacity `alpha` `(h, w)`.
 
-    `light` `(3,)` is what the mouth's colours are to be multiplied by. What then still differs around the
-    mouth is drawn over it like a membrane, so that no seam is seen and stray skin vanishes.
+    `gain` `(3,)` multiplies the mouth's colours. The difference that remains around the mouth is spread over it like
+    a membrane, so that no seam shows and stray skin vanishes.
     """
     below = face.astype(np.float32)
     inserted = mouth.astype(np.float32) * gain
@@ -98,7 +109,7 @@ def insert_mouth(face: Pixels, mouth: Pixels, alpha: Floats, gain: Floats) -> Pi
 
 
 def _fill_smoothly(values: Floats, known: Floats) -> Floats:
-    """`values` `(h, w, 3)` where `known`, smoothly continued elsewhere: from their mean to ever finer ones."""
+    """Fill `values` `(h, w, 3)` smoothly where they are not `known`, from their mean to ever finer detail."""
     height, width = known.shape
     size = -(-width // _FILL_SHRINK), -(-height // _FILL_SHRINK)
     weighted = cv2.resize(np.dstack((values * known[..., None], known)), size, interpolation=cv2.INTER_AREA)
@@ -107,8 +118,8 @@ def _fill_smoothly(values: Floats, known: Floats) -> Floats:
     spread = max(size) / 4
     while spread >= _FINEST_SPREAD:
         nearby = cv2.GaussianBlur(weighted, (0, 0), spread)
-        alpha = np.minimum(1, nearby[..., 3:] * _KNOWN_GAIN)
-        filled = filled + (nearby[..., :3] / (nearby[..., 3:] + _EPSILON) - filled) * alpha
+        weight = np.minimum(1, nearby[..., 3:] * _KNOWN_GAIN)
+        filled = filled + (nearby[..., :3] / (nearby[..., 3:] + _EPSILON) - filled) * weight
         spread /= 2
     return cast(Floats, cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR))
 

@@ -65,7 +65,7 @@ class PosingRoom:
             # The last one goes first: two would not fit.
             self._poser = None
             self._poser, self._known = _looked_at(source, settings), known
-        return self._poser.posed(settings)
+        return self._poser.render(settings)
 
 
 def _looked_at(source: Path, settings: PoseSettings) -> "Poser":

@@ -1,4 +1,4 @@
-"""The first passes over videos: where faces are, and their landmarks where published models find them."""
+"""First passes over videos: detections of faces, and their landmarks where published models are installed."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
@@ -19,7 +19,7 @@ SceneOf = Callable[[RunContext], Scene]
 
 
 class RecordStage(OneFile):
-    """A pass that keeps a row of numbers a frame."""
+    """Pass that keeps a row of numbers per frame."""
 
     suffix = SUFFIX
 
@@ -27,64 +27,63 @@ class RecordStage(OneFile):
         self._scene = scene
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """Keeps the rows."""
+        """Open the file of the rows."""
         return RecordSink(path)
 
     def preview(self, item: Floats) -> Pixels | None:
-        """There is nothing to show."""
+        """Show nothing."""
         return None
 
     def value(self, item: Floats) -> float | None:
-        """Nor a curve."""
+        """Draw no curve."""
         return None
 
 
 class DetectionStage(RecordStage):
-    """Keeps where faces are on some frames of the videos on which that matters; of others nothing at all."""
+    """Keeps detections of faces on some frames of the videos in which positions matter; nothing of others."""
 
     name, folder = "looks", DETECTIONS
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Floats]:
-        """A row of `LOOK_COLUMNS` a video. Holds a frame of each."""
+        """Yield a row of `DETECTION_COLUMNS` per video. Holds a frame of each."""
         scene = self._scene(run)
         with ExitStack() as stack:
-            searched_media = [
+            videos = [
                 (finder.detector, stack.enter_context(closing(media.read(start, stop))))
                 for media, finder in scene.searched
             ]
             for index in range(start, stop):
                 rows = [np.zeros(0, np.float32)]
-                for detector, frames in searched_media:
+                for detector, frames in videos:
                     frame = next(frames)
-                    rows.append(
-                        _row(detector.detect_fast(frame) if is_detection_frame(index, run.frames) else [])
-                    )
+                    boxes = detector.detect_fast(frame) if is_detection_frame(index, run.frames) else []
+                    rows.append(_pack(boxes))
                 yield np.concatenate(rows)
 
 
 class LandmarkStage(RecordStage):
-    """Keeps what is needed of the landmarks of every face that is followed."""
+    """Keeps what is needed of the landmarks of every tracked face."""
 
     name, folder = "landmarks", LANDMARKS
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Floats]:
-        """A row of `LANDMARK_COLUMNS` a face. Holds a frame of each."""
+        """Yield a row of `LANDMARK_COLUMNS` per face. Holds a frame of each."""
         scene = self._scene(run)
-        faces = scene.source_finder.landmarks
+        detector = scene.source_finder.landmarks
         with ExitStack() as stack:
-            walks = [
+            streams = [
                 stack.enter_context(
-                    closing(track_landmarks(faces, one.media.read, scene.track(number), start, stop))
+                    closing(track_landmarks(detector, face.media.read, scene.track(number), start, stop))
                 )
-                for number, one in enumerate(scene.tracked)
-                if faces is not None
+                for number, face in enumerate(scene.tracked)
+                if detector is not None
             ]
             for _ in range(start, stop):
-                rows = [landmark_record(next(landmarks)) for landmarks in walks]
+                rows = [landmark_record(next(landmarks)) for landmarks in streams]
                 yield np.concatenate([np.zeros(0, np.float32), *rows])
 
 
-def _row(boxes: list[FaceBox]) -> Floats:
-    kept = to_record(boxes)
-    columns = [kept[name].astype(np.float32) for name in ("x", "y", "size", "votes")]
+def _pack(boxes: list[FaceBox]) -> Floats:
+    record = to_record(boxes)
+    columns = [record[name].astype(np.float32) for name in ("x", "y", "size", "votes")]
     return np.stack(columns, axis=1).reshape(DETECTION_COLUMNS)

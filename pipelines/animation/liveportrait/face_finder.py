@@ -1,4 +1,4 @@
-"""Which faces of a source, and which of a driving, are meant, and by what they are found."""
+"""Search for the selected faces of source and driving."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -23,11 +23,11 @@ from pipelines.spans import Span
 from pipelines.stages import Pixels
 
 MAX_DETECTIONS = 120
-"""How many frames of a video are looked at, each `LOOK_EVERY` frames from the last, before there is no face on it."""
+"""Frames of a video, `DETECT_EVERY` apart, that are searched before it counts as one without a face."""
 
 
 def faces_by(settings: SourceFace) -> Literal["builtin", "insightface"]:
-    """What finds faces: where that is left open, the published models where all that landmarks need is there."""
+    """Resolve the detector: where it is left open, the published models if all that landmarks need is installed."""
     if settings.faces != "auto":
         return settings.faces
     files = find_files(settings.weights)
@@ -36,37 +36,37 @@ def faces_by(settings: SourceFace) -> Literal["builtin", "insightface"]:
 
 @dataclass(frozen=True)
 class FaceFinder:
-    """How the faces of one side are found, and which of them are meant."""
+    """Detector of the faces of source or driving, and the selection among them."""
 
     detector: FaceDetector
     which: Which
     flag: str
-    """How the user gives a box instead."""
+    """Option by which the user can give a box instead."""
     landmarks: OnnxDetector | None
 
     def on_picture(self, picture: Pixels) -> list[FaceBox]:
-        """The faces of a picture. Raises BadInput where there are none."""
+        """Find the faces of a picture. Raises BadInput where there are none."""
         return find_faces(picture, self.detector, self.which, self.flag)
 
     def on_video(self, read: Read, frames: Span) -> tuple[int, list[FaceBox]]:
-        """The first frame that shows a face, and the faces there. Holds a frame. Raises BadInput where none does."""
-        last = frames.start + 1 if isinstance(self.detector, UserBox) else frames.stop
-        with closing(_sample_frames(read, frames.start, last)) as looks:
-            reference, _ = find_reference(looks, self.detector, "largest", self.flag)
+        """Find the first frame that shows a face, and its faces. Holds a frame. Raises BadInput where no frame does."""
+        stop = frames.start + 1 if isinstance(self.detector, UserBox) else frames.stop
+        with closing(_sample_frames(read, frames.start, stop)) as samples:
+            reference, _ = find_reference(samples, self.detector, "largest", self.flag)
         with closing(read(reference, reference + 1)) as reference_frame:
             return reference, self.on_picture(next(reference_frame))
 
 
 def source_finder(settings: SourceFace, scale: float) -> FaceFinder:
-    """For a source `scale` times as large as it was given.
+    """Make the finder for a source that is `scale` times as large as the given file.
 
-    Raises WeightsMissing where published models are asked for that are not there.
+    Raises WeightsMissing where published models are chosen and not installed.
     """
     return _build_finder(settings, settings.source_box, settings.face, "--source-box", scale)
 
 
 def driving_finder(settings: AnimateSettings) -> FaceFinder:
-    """For the driving. Raises WeightsMissing where published models are asked for that are not there."""
+    """Make the finder for the driving. Raises WeightsMissing where published models are chosen and not installed."""
     return _build_finder(settings, settings.driving_box, settings.driving_face, "--driving-box", 1.0)
 
 
@@ -83,14 +83,14 @@ def _load_published(settings: SourceFace) -> OnnxDetector:
     files = find_files(settings.weights)
     if not files or LANDMARKS not in files:
         raise WeightsMissing(
-            "The published face models are not all here: their files, landmark.onnx, onnxruntime and consent.",
-            "`pip install -r requirements-faces.txt`, see `doctor` for the rest, or --faces builtin.",
+            "The published face models are incomplete: they need their files, landmark.onnx, onnxruntime and consent.",
+            "Run `pip install -r requirements-faces.txt` and see `doctor` for the rest, or use --faces builtin.",
         )
     return OnnxDetector(files)
 
 
 def _sample_frames(read: Read, start: int, stop: int) -> Generator[tuple[int, Pixels]]:
-    """The frames of the looks, as many as are looked at."""
+    """Yield the numbered frames to search, `MAX_DETECTIONS` at most."""
     stop = min(stop, start + MAX_DETECTIONS * DETECT_EVERY)
     with closing(read(start, stop)) as frames:
         for index, frame in enumerate(frames, start):

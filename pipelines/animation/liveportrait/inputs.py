@@ -1,4 +1,4 @@
-"""The two inputs of a job as frames that the engine takes: a source no larger than it may be, a driving as it is."""
+"""Inputs of a job as frames for the engine: the source limited in size, the driving unchanged."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -12,21 +12,21 @@ from pipelines.stages import Pixels, RunContext
 from pipelines.video.reader import READ_AHEAD_FRAMES
 
 Read = Callable[[int, int], Generator[Pixels]]
-"""Frames `[start, stop)`, (H, W, 3) uint8 RGB."""
+"""Reads frames `[start, stop)`, (H, W, 3) uint8 RGB."""
 
 
 @dataclass(frozen=True, eq=False)
 class InputFrames:
-    """A picture or a video."""
+    """Picture or video, ready to be read."""
 
     picture: Pixels | None
-    """None where it moves."""
+    """None for a video."""
     width: int
     height: int
     scale: float
-    """Pixels of a frame for one as it was given."""
+    """Size of its frames relative to the given file."""
     read: Read
-    """Gives the same frame again and again where it is a picture."""
+    """Repeats the same frame for a picture."""
 
     @property
     def moves(self) -> bool:
@@ -35,13 +35,13 @@ class InputFrames:
 
     @property
     def is_square(self) -> bool:
-        """Whether it may be a cut-out as it is."""
+        """Whether it may serve as a crop without cropping."""
         return self.width == self.height
 
 
 @dataclass(frozen=True, eq=False)
 class LivePortraitInputs:
-    """Both inputs; a template in place of the driving side where that is all that is known of it."""
+    """Source and driving; a template in place of the driving, which then has no pixels."""
 
     source: InputFrames
     driving: InputFrames | None
@@ -49,12 +49,12 @@ class LivePortraitInputs:
 
 
 def open_inputs(run: RunContext) -> LivePortraitInputs:
-    """Look at what a job reads. Holds pictures, and a template. Raises BadInput and the errors of `probe`."""
+    """Open the inputs of a job. Holds pictures, and a template. Raises BadInput and the errors of `probe`."""
     media, settings = inputs_of(run), settings_of(run)
     read = _reader(run, media.source)
     video = media.source.video
     width, height = source_size(video.width, video.height, settings)
-    limited_whole = limit_size(video.height, video.width, settings.source_max_dim)
+    untrimmed = limit_size(video.height, video.width, settings.source_max_dim)
 
     def read_limited(start: int, stop: int) -> Generator[Pixels]:
         with closing(read(start, stop)) as frames:
@@ -62,7 +62,7 @@ def open_inputs(run: RunContext) -> LivePortraitInputs:
                 yield limit_source(frame, settings)
 
     source = _make_frames(
-        width, height, limited_whole[1] / video.width, read_limited, moves=media.source.kind == "video"
+        width, height, untrimmed[1] / video.width, read_limited, moves=media.source.kind == "video"
     )
     if media.driving.kind == "template":
         return LivePortraitInputs(source, None, read_template(media.driving.video.path))
@@ -74,7 +74,7 @@ def open_inputs(run: RunContext) -> LivePortraitInputs:
 
 
 def source_size(width: int, height: int, options: SourceCut) -> tuple[int, int]:
-    """Width and height of what is left of a source."""
+    """Return width and height of a source after limiting and trimming."""
     division = options.source_division
     height, width = limit_size(height, width, options.source_max_dim)
     return max(1, width // division) * division, max(1, height // division) * division
@@ -94,6 +94,8 @@ def _make_frames(width: int, height: int, scale: float, read: Read, *, moves: bo
 
 
 def _reader(run: RunContext, item: InputMedia) -> Read:
-    # A window here is made of small things; whole frames wait in small numbers.
-    short = replace(run, plan=replace(run.plan, window_frames=min(READ_AHEAD_FRAMES, run.plan.window_frames)))
-    return lambda start, stop: read_pixels(short, item, start, stop)
+    # The window counts crops, which are small; fewer whole frames are read ahead.
+    capped = replace(
+        run, plan=replace(run.plan, window_frames=min(READ_AHEAD_FRAMES, run.plan.window_frames))
+    )
+    return lambda start, stop: read_pixels(capped, item, start, stop)

@@ -1,4 +1,4 @@
-"""The last pass: frames of the result, drawn in batches, while others are decoded before and put together after."""
+"""Last pass: frames of the result, rendered in batches, with decoding before and compositing after them."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -33,32 +33,32 @@ from pipelines.video.prefetch import read_ahead
 
 
 class RenderingNetworks(MotionEstimator, Retargeting, Protocol):
-    """What draws: `pipelines.animation.liveportrait.networks.LivePortrait`, or what stands in for it."""
+    """Networks that render: `pipelines.animation.liveportrait.networks.LivePortrait`, or a stand-in."""
 
     def portrait(self, crops: Pixels, keypoints: Floats) -> Any:
-        """What frames of these source crops are drawn from: of one crop for all frames, or of one for each."""
+        """Extract what frames are rendered from: one source crop for all frames, or one for each."""
         ...
 
     def frames(self, portrait: Any, keypoints: Floats) -> Pixels:
-        """The portrait with driving keypoints: (N, 512, 512, 3)."""
+        """Render the portrait with driving keypoints: (N, 512, 512, 3)."""
         ...
 
 
 @dataclass(eq=False)
 class AnimatedFace:
-    """One face of the source, and how it is driven."""
+    """One face of the source, and its driver."""
 
     view: FaceView | None
     source: MotionRecord
     driver: KeypointDriver
     targets: SmoothedTargets | None
-    still: Any = None
-    """What its frames are drawn from, where it stands still: made once."""
+    portrait: Any = None
+    """Features of a still source, from which all its frames are rendered; extracted once."""
 
 
 @dataclass(frozen=True, eq=False)
 class FacePatch:
-    """What was drawn of one face (512, 512, 3), and how a source frame is cut for it; None drawn where it is gone."""
+    """Rendered crop of one face, (512, 512, 3), or None where it is gone; and the matrix of the crop."""
 
     rendered: Pixels | None
     matrix: Matrix | None
@@ -66,20 +66,20 @@ class FacePatch:
 
 @dataclass(frozen=True, eq=False)
 class RenderedFrame:
-    """One frame, before it is put together."""
+    """One frame before compositing."""
 
     index: int
     source: Pixels
     patches: list[FacePatch]
     presence: float
-    """1 where the driving face is seen, 0 where it is gone and the portrait rests."""
+    """1 where the driving face is there, 0 where it is gone and the portrait rests."""
 
 
 class Rendering:
-    """Draws any frames of a job whose records are all there. Holds what a still portrait is drawn from."""
+    """Renders any frames of a job whose records are complete. Holds the features of a still portrait."""
 
     def __init__(self, scene: Scene, networks: RenderingNetworks, run: RunContext) -> None:
-        """Looks at pictures, smooths where a video drives a video. Raises BadInput where landmarks are missing."""
+        """Analyse pictures, and smooth where a video drives a video. Raises BadInput where landmarks are missing."""
         self._scene, self._networks = scene, networks
         rows = FrameRecords(scene.run, MOTIONS)
         self._driving = driving_record(scene, networks)
@@ -91,21 +91,21 @@ class Rendering:
         self._paste_backs: dict[int, PasteBack] = {}
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
-        """Frames `[start, stop)` of the result. Holds a window of drawn ones, and a batch."""
+        """Yield frames `[start, stop)` of the result. Holds a window of rendered frames, and a batch."""
         driving = self._scene.driving
         with ExitStack() as stack:
             rendered = stack.enter_context(
                 closing(read_ahead(self._render(run, start, stop), run.plan.window_frames))
             )
-            tracked = stack.enter_context(closing(driving.read(start, stop))) if driving else None
+            driving_frames = stack.enter_context(closing(driving.read(start, stop))) if driving else None
             for item in rendered:
-                driving_frame = next(tracked) if tracked else None
+                driving_frame = next(driving_frames) if driving_frames else None
                 yield Animated(
                     item.index, item.source, driving_frame, self._composite(item), (item.presence,)
                 )
 
     def _render(self, run: RunContext, start: int, stop: int) -> Generator[RenderedFrame]:
-        """The frames, drawn batch by batch."""
+        """Render the frames batch by batch."""
         with closing(self._scene.source.read(start, stop)) as sources:
             for batch in batches(run.spans, start, stop, run.plan.batch_frames):
                 run.check_interrupt()
@@ -117,36 +117,35 @@ class Rendering:
                     yield RenderedFrame(index, frame, patches, self._presence(index))
 
     def _render_face(self, face: AnimatedFace, batch: Span, frames: list[Pixels]) -> list[FacePatch]:
-        """One face on the frames of a batch."""
+        """Render one face on the frames of a batch."""
         scene, first = self._scene, batch.start
-        still, driving = (
-            face.source.between(first, batch.stop),
-            self._driving.between(first, batch.stop),
-        )
+        source = face.source.between(first, batch.stop)
+        driving = self._driving.between(first, batch.stop)
         targets = face.targets.between(first, batch.stop) if face.targets else None
-        points = face.driver.keypoints(still, driving, targets)
-        rest_keypoints = still.broadcast(len(batch)).keypoints
-        points = _blend_to_rest(
-            rest_keypoints, points, [self._presence(index) for index in range(first, batch.stop)]
-        )
+        points = face.driver.keypoints(source, driving, targets)
+        rest_keypoints = source.broadcast(len(batch)).keypoints
+        presence = [self._presence(index) for index in range(first, batch.stop)]
+        points = _blend_to_rest(rest_keypoints, points, presence)
         if not scene.source.moves:
             matrix = source_matrix(scene, face.view, first)
-            if face.still is None:
-                face.still = self._networks.portrait(source_crop(frames[0], matrix)[None], still.keypoints)
-            return [FacePatch(rendered, matrix) for rendered in self._networks.frames(face.still, points)]
+            if face.portrait is None:
+                face.portrait = self._networks.portrait(
+                    source_crop(frames[0], matrix)[None], source.keypoints
+                )
+            return [FacePatch(rendered, matrix) for rendered in self._networks.frames(face.portrait, points)]
         return self._render_moving_face(face, first, frames, rest_keypoints, points)
 
     def _render_moving_face(
-        self, face: AnimatedFace, first: int, frames: list[Pixels], still: Floats, points: Floats
+        self, face: AnimatedFace, first: int, frames: list[Pixels], rest_keypoints: Floats, points: Floats
     ) -> list[FacePatch]:
-        """Those of a source that moves, each drawn from a cut-out of its own frame."""
+        """Render a face of a source video, each frame from a crop of its own."""
         indices = range(first, first + len(frames))
         matrices = [source_matrix(self._scene, face.view, index) for index in indices]
         visible = [i for i, index in enumerate(indices) if self._is_visible(face.view, index)]
         rendered: list[Pixels | None] = [None] * len(frames)
         if visible:
             crops = np.stack([source_crop(frames[i], matrices[i]) for i in visible])
-            portrait = self._networks.portrait(crops, still[visible])
+            portrait = self._networks.portrait(crops, rest_keypoints[visible])
             for i, picture in zip(visible, self._networks.frames(portrait, points[visible]), strict=True):
                 rendered[i] = picture
         return [FacePatch(*patch) for patch in zip(rendered, matrices, strict=True)]
@@ -155,12 +154,12 @@ class Rendering:
         return view is None or not self._scene.crops_source or view.presence(index) > 0
 
     def _presence(self, index: int) -> float:
-        """How far the driving face is there; one that is taken as it is always is."""
+        """Return how far the driving face is there; always 1 where the driving is not cropped."""
         view = self._scene.driving_view
         return 1.0 if view is None else view.presence(index)
 
     def _composite(self, item: RenderedFrame) -> Pixels:
-        """The result of a frame: what was drawn, put back into the source where that is asked for."""
+        """Composite a frame: its patches, pasted back into the source where that is chosen."""
         if not self._scene.pastes:
             patch = item.patches[0]
             if patch.rendered is not None or patch.matrix is None:
@@ -198,16 +197,16 @@ class Rendering:
         return AnimatedFace(view, source, driver, targets)
 
 
-def _blend_to_rest(still: Floats, points: Floats, presence: list[float]) -> Floats:
-    """`points`, nearer to `still` the less of the driving face is seen, and as they are where it is."""
+def _blend_to_rest(rest_keypoints: Floats, points: Floats, presence: list[float]) -> Floats:
+    """Blend `points` to `rest_keypoints` by the presence of the driving face; bit-identical where that is 1."""
     if min(presence) == 1:
         return points
     alpha = np.array(presence, np.float32)[:, None, None]
-    return np.where(alpha == 1, points, still + alpha * (points - still))
+    return np.where(alpha == 1, points, rest_keypoints + alpha * (points - rest_keypoints))
 
 
 def driving_record(scene: Scene, networks: MotionEstimator) -> MotionRecord:
-    """How the driving moves: as a pass kept it, as a template says, or as a picture is, which is looked at."""
+    """Return the motion of the driving: stored by a pass, read from a template, or estimated from a picture."""
     template, driving, start = scene.inputs.template, scene.driving, scene.frames.start
     if template is not None:
         motions = template.motions

@@ -1,4 +1,4 @@
-"""What a source video's faces aim at, smoothed over the whole job in a file beside its records."""
+"""Targets of a source video's faces, smoothed over the whole job in a file beside its records."""
 
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -16,7 +16,7 @@ _EXPRESSION, _TURN = POINTS * 3, 9
 
 
 class SmoothedTargets:
-    """The smoothed targets of one face. Holds the records of one span; the file has 584 bytes a frame."""
+    """Smoothed targets of one face. Holds the records of one span; the file takes 584 bytes per frame."""
 
     def __init__(self, path: Path, start: int) -> None:
         self._path, self._start = path, start
@@ -30,7 +30,10 @@ class SmoothedTargets:
         driving: MotionRecord,
         check_interrupt: Callable[[], None],
     ) -> "SmoothedTargets":
-        """The targets of the face number `face`, smoothed now unless that was done. `check_interrupt` may raise."""
+        """Open the targets of face number `face`, smoothing them first unless that was done.
+
+        `check_interrupt` may raise.
+        """
         path = scene.run.folder / "state" / f"aims-{face}.bin"
         if not path.is_file():
             with atomic_write(path) as part:
@@ -39,7 +42,7 @@ class SmoothedTargets:
         return cls(path, scene.frames.start)
 
     def between(self, start: int, stop: int) -> Targets:
-        """The targets of frames `[start, stop)`."""
+        """Read the targets of frames `[start, stop)`."""
         rows = read_smoothed(self._path, _EXPRESSION + _TURN, start - self._start, stop - self._start)
         return Targets(rows[:, :_EXPRESSION].reshape(-1, POINTS, 3), rows[:, _EXPRESSION:].reshape(-1, 3, 3))
 

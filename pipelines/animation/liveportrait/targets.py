@@ -1,7 +1,7 @@
-"""Where the keypoints of a source portrait go, by how a driving portrait moves: every option of LivePortrait.
+"""Target keypoints of a source portrait by the motion of a driving one, under every option of LivePortrait.
 
 Motion is relative (the change since the driving's first frame is added to the source) or absolute. All of this is
-small: pass over the driving once for its motions, then any range of frames can be computed on its own.
+small: after one pass over the driving for its motions, any range of frames can be computed on its own.
 """
 
 from dataclasses import dataclass
@@ -25,26 +25,28 @@ from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, Region
 
 LIPS_OPEN_RATIO = 0.03
+"""Source lips more open than this are closed first, as in the published system."""
 EYES_SHUT_RATIO, EYES_OPEN_RATIO = 0.18, 0.39
-_LANDMARKS_HINT = "Use a way to find faces that gives landmarks, or leave retargeting off."
+"""Source eyes that are shut at first, below the first ratio, are opened to the second, as in the published system."""
+_LANDMARKS_HINT = "Use a face detector that finds landmarks, or leave retargeting off."
 
 
 class Retargeting(Protocol):
-    """The small networks; keypoints are (N, 21, 3), ratios (N, n), all float32."""
+    """Small retargeting networks. Keypoints are (N, 21, 3), ratios (N, n), all float32."""
 
     def stitched(self, source: Floats, driving: Floats) -> Floats:
-        """Driving keypoints whose shoulders fit those of the source."""
+        """Return driving keypoints whose shoulders fit those of the source."""
 
     def eyes(self, source: Floats, ratios: Floats) -> Floats:
-        """How the points move so that the eyes, open as the first two ratios say, open as the third says."""
+        """Return the offsets that change the openness of the eyes from the first two ratios to the third."""
 
     def lips(self, source: Floats, ratios: Floats) -> Floats:
-        """How the points move so that the lips, open as the first ratio says, open as the second says."""
+        """Return the offsets that change the openness of the lips from the first ratio to the second."""
 
 
 @dataclass(frozen=True)
 class InputKinds:
-    """What drives what: pictures or videos."""
+    """Kinds of source and driving: picture or video."""
 
     source_video: bool
     driving_video: bool
@@ -52,20 +54,20 @@ class InputKinds:
 
 @dataclass(frozen=True)
 class Targets:
-    """The expression (N, 21, 3) and turn (N, 3, 3) that frames aim at."""
+    """Target expression (N, 21, 3) and rotation (N, 3, 3) of N frames."""
 
     expression: Floats
     turn: Floats
 
     def __getitem__(self, frames: slice) -> Self:
-        """Those of a range of frames."""
+        """Return the targets of a range of frames."""
         return type(self)(self.expression[frames], self.turn[frames])
 
 
 def compute_targets(
     options: PortraitOptions, kind: InputKinds, source: Motions, driving: Motions, first: Motions
 ) -> Targets:
-    """What `driving` asks of `source`, frame by frame; `first` is the driving's first frame.
+    """Compute the targets of `source` by `driving`, frame by frame; `first` is the driving's first frame.
 
     A source or driving of one frame stands for all frames of the other. Not smoothed.
     """
@@ -75,14 +77,14 @@ def compute_targets(
     if kind.driving_video:
         turn: Floats = np.matmul(driving.turn @ first.turn.transpose(0, 2, 1), source.turn)
         return Targets(expression - first.expression, turn)
-    # A picture has no first frame to differ from; closed lips stand for it, except where only eyes move.
+    # A picture has no first frame to compare with; closed lips stand in for it, except where only the eyes move.
     if kind.source_video or options.animation_region != "eyes":
         expression = expression - LIPS_CLOSED
     return Targets(expression, source.turn)
 
 
 def smooth_targets(options: PortraitOptions, kind: InputKinds, whole: Targets) -> Targets:
-    """The targets of all frames, smoothed where a video drives a video; otherwise as they are."""
+    """Smooth the targets of all frames where a video drives a video; otherwise return them unchanged."""
     if not (kind.source_video and kind.driving_video):
         return whole
     variance = options.driving_smooth_observation_variance
@@ -90,7 +92,7 @@ def smooth_targets(options: PortraitOptions, kind: InputKinds, whole: Targets) -
 
 
 class KeypointDriver:
-    """Says where the keypoints go, for any range of frames. Knows the first frames of the driving and of the source."""
+    """Computes driving keypoints for any range of frames. Holds the first frames of driving and source."""
 
     def __init__(
         self,
@@ -100,7 +102,7 @@ class KeypointDriver:
         driving: Motions,
         retargeting: Retargeting,
     ) -> None:
-        """`source` and `driving` begin with the first frames.
+        """Take the first frames of `source` and `driving`.
 
         Raises BadInput where an option needs landmarks and there are none.
         """
@@ -116,9 +118,10 @@ class KeypointDriver:
             self._first_keypoints = start
 
     def keypoints(self, source: Motions, driving: Motions, targets: Targets | None = None) -> Floats:
-        """Driving keypoints (N, 21, 3) as they enter the warp, for these frames of `source` and `driving`.
+        """Compute the driving keypoints (N, 21, 3), as they enter the warp, for these frames of `source` and `driving`.
 
-        `aims` are the smoothed targets of these frames, where there are some. One frame stands for all of the other's.
+        `targets` are the smoothed targets of these frames, if they are smoothed. A source or driving of one frame
+        stands for all frames of the other.
         """
         frames = max(len(source), len(driving))
         source, driving = source.broadcast(frames), driving.broadcast(frames)
@@ -137,14 +140,18 @@ class KeypointDriver:
         options, kind = self._options, self._kind
         retargets_eyes = options.flag_source_video_eye_retargeting and kind.source_video
         if (retargets_eyes or options.retargets) and self._source.eyes is None:
-            raise BadInput("No landmarks tell how open the eyes and lips of the source are.", _LANDMARKS_HINT)
+            raise BadInput(
+                "No landmarks were found that show how open the source's eyes and lips are.",
+                _LANDMARKS_HINT,
+            )
         if options.retargets and self._driving.eyes is None:
             raise BadInput(
-                "No landmarks tell how open the eyes and lips of the driving are.", _LANDMARKS_HINT
+                "No landmarks were found that show how open the driving's eyes and lips are.",
+                _LANDMARKS_HINT,
             )
 
     def _drive(self, source: Motions, driving: Motions, targets: Targets | None) -> Floats:
-        """The source's points with the driving's motion, neither stitched nor retargeted."""
+        """Move the source's keypoints by the driving's motion, neither stitched nor retargeted."""
         options, first = self._options, self._driving
         relative_picture = options.flag_relative_motion and not self._kind.source_video
         targets = targets or compute_targets(options, self._kind, source, driving, first)
@@ -157,11 +164,11 @@ class KeypointDriver:
             translation = driving.translation
         turn = targets.turn if options.moves_all else source.turn
         expression = source.expression.copy()
-        _copy_region(expression, targets.expression, options.animation_region, everything=relative_picture)
+        _copy_region(expression, targets.expression, options.animation_region, all_points=relative_picture)
         return transform_keypoints(source.canonical, turn, expression, scale, translation)
 
     def _stitch(self, source: Motions, points: Floats) -> Floats:
-        """Stitched, lips normalised, the eyes of a source video kept open."""
+        """Stitch, normalise the lips, and keep the eyes of a source video open."""
         options, still = self._options, source.keypoints
         if options.flag_stitching:
             points = self._retargeting.stitched(still, points)
@@ -178,11 +185,11 @@ class KeypointDriver:
         return points
 
     def _retarget(self, source: Motions, driving: Motions, points: Floats) -> Floats:
-        """Eyes and lips as open as the driving's. Relative motion is given up for them, as in the published system."""
+        """Open eyes and lips as the driving does. This gives up relative motion, as in the published system."""
         options, still = self._options, source.keypoints
         points = still if options.flag_relative_motion else points
         if options.flag_eye_retargeting:
-            # The left eye alone says how far both open.
+            # The driving's left eye sets both, as in the published system.
             ratios = np.concatenate([cast(Floats, source.eyes), cast(Floats, driving.eyes)[:, :1]], axis=1)
             points = points + self._retargeting.eyes(still, ratios)
         if options.flag_lip_retargeting:
@@ -191,9 +198,9 @@ class KeypointDriver:
         return self._retargeting.stitched(still, points) if options.flag_stitching else points
 
 
-def _copy_region(expression: Floats, target: Floats, region: Region, *, everything: bool) -> None:
-    """Write those points of `aim` into `expression` that move in `region`: all of them, or those meant to."""
-    if region in ("all", "exp") and everything:
+def _copy_region(expression: Floats, target: Floats, region: Region, *, all_points: bool) -> None:
+    """Copy the points of `target` that move in `region` into `expression`: all of them, or those that may follow it."""
+    if region in ("all", "exp") and all_points:
         expression[:] = target
     elif region in ("all", "exp"):
         expression[:, WHOLE] = target[:, WHOLE]

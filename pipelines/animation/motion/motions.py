@@ -1,4 +1,4 @@
-"""What is kept of the frames of a portrait: how each is turned, moved and expressed. Under 1 kB a frame."""
+"""Motion of a portrait's frames: rotation, position and expression of each. Under 1 kB per frame."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
@@ -12,10 +12,10 @@ from pipelines.animation.motion.keypoints import bins_to_degrees as bins_to_degr
 
 @dataclass(frozen=True)
 class Motions:
-    """The motion of N frames, float32. Eyes and lips are None where no landmarks tell how open they are."""
+    """Motion of N frames, float32. Eyes and lips are None without landmarks."""
 
     turn: Floats
-    """(N, 3, 3), for rows to be multiplied by."""
+    """(N, 3, 3): rotation of row vectors."""
     expression: Floats
     """(N, 21, 3)"""
     translation: Floats
@@ -23,34 +23,34 @@ class Motions:
     scale: Floats
     """(N, 1)"""
     canonical: Floats
-    """(N, 21, 3): the keypoints of the face without all that."""
+    """(N, 21, 3): keypoints of the face before rotation, expression, scale and translation."""
     keypoints: Floats
-    """(N, 21, 3): with all that."""
+    """(N, 21, 3): keypoints after them."""
     eyes: Floats | None = None
-    """(N, 2): left and right of the picture."""
+    """(N, 2): openness of the eyes at the left and the right of the picture."""
     lips: Floats | None = None
-    """(N, 1)"""
+    """(N, 1): openness of the lips."""
 
     def __len__(self) -> int:
         return len(self.turn)
 
     def __getitem__(self, frames: slice) -> Self:
-        """The motion of a range of frames."""
+        """Return the motion of a range of frames."""
         return self._map(lambda part: part[frames])
 
     def broadcast(self, frames: int) -> Self:
-        """The one frame there is as so many, without a copy; or as it is."""
+        """Repeat a single frame `frames` times without a copy; motion of as many frames is returned unchanged."""
         if len(self) == frames:
             return self
         return self._map(lambda part: np.broadcast_to(part, (frames, *part.shape[1:])))
 
     def parts(self) -> dict[str, Floats | None]:
-        """Every array by its name."""
+        """Return every array by its name."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def concatenate(cls, pieces: Iterable[Self]) -> Self:
-        """Motions one after the other; eyes and lips where all have them. Raises ValueError without any."""
+        """Concatenate motions; eyes and lips where all pieces have them. Raises ValueError for none."""
         rows = [piece.parts() for piece in pieces]
         if not rows:
             raise ValueError("there is no motion to join")
@@ -70,7 +70,7 @@ def _concatenate(pieces: list[Floats | None]) -> Floats | None:
 
 
 def decode_motions(heads: dict[str, Floats], landmarks: Floats | None = None) -> Motions:
-    """The motions that the extractor's heads (N, n) tell, and 203 landmarks (N, 203, 2) where there are some."""
+    """Decode the heads (N, n) of the motion extractor; 203 landmarks (N, 203, 2) add the openness of eyes and lips."""
     turn = rotation(*(bins_to_degrees(heads[name]) for name in ("pitch", "yaw", "roll")))
     canonical, expression = (heads[name].reshape(-1, 21, 3) for name in ("kp", "exp"))
     points = transform_keypoints(canonical, turn, expression, heads["scale"], heads["t"])

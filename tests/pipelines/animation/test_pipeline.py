@@ -271,7 +271,7 @@ def test_a_large_portrait_is_made_smaller_and_told(
         ("face.png", "speaker.mp4", {"start": 9.0}, ("No frame lies between", "--start and --end")),
         ("face.png", "text.mp4", {}, ("is not a video that can be opened", "another kind")),
         ("text.png", "speaker.mp4", {}, ("cannot be read as a picture", "JPEG, PNG or WebP")),
-        ("face.png", "text.npz", {}, ("is no motion template", "LivePortrait or Longtake wrote")),
+        ("face.png", "text.npz", {}, ("is not a readable motion template", "LivePortrait or Longtake wrote")),
         ("face.png", "speaker.mp4", {"face": "3"}, ("There is no face 3", "Choose one of 1")),
         ("face.png", "speaker.mp4", {"source_box": "900,9,50,50"}, ("lies outside", "left, top")),
     ],

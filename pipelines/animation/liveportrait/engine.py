@@ -15,17 +15,17 @@ from memory.plan import Cost, Load
 from memory.probe import probe_hardware
 from memory.units import GIB
 from pipelines.animation.engine import Animated, PortraitEngine
-from pipelines.animation.faces.crop import SIDE
-from pipelines.animation.faces.selection import absence
+from pipelines.animation.faces.crop import CROP_PX
+from pipelines.animation.faces.selection import absence_warning
 from pipelines.animation.faces.track import MOST_FACES
 from pipelines.animation.inputs import PortraitInputs
 from pipelines.animation.liveportrait import memory_cost
-from pipelines.animation.liveportrait.detection_stages import LandmarkStage, LookStage
+from pipelines.animation.liveportrait.detection_stages import DetectionStage, LandmarkStage
 from pipelines.animation.liveportrait.face_finder import faces_by
 from pipelines.animation.liveportrait.inputs import source_size
 from pipelines.animation.liveportrait.motion_stage import MotionStage
 from pipelines.animation.liveportrait.networks import LivePortrait
-from pipelines.animation.liveportrait.rendering import Drawing, driving_record
+from pipelines.animation.liveportrait.rendering import Rendering, driving_record
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.motion.templates import write_template_file
 from pipelines.animation.stage import read_figures
@@ -61,14 +61,14 @@ class LivePortraitEngine(PortraitEngine):
     def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
         super().__init__(inputs, settings)
         self._scene_found: Scene | None = None
-        self._drawing: Drawing | None = None
+        self._rendering: Rendering | None = None
         self._networks: LivePortrait | None = None
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:
         """Where faces are, their landmarks, how they move."""
         landmarks = (LandmarkStage(self._scene),) if faces_by(self.settings) == "insightface" else ()
-        return (LookStage(self._scene), *landmarks, MotionStage(self._scene, self.networks))
+        return (DetectionStage(self._scene), *landmarks, MotionStage(self._scene, self.networks))
 
     def check(self, run: RunContext) -> None:
         """Weights, and a face wherever one is needed. Raises BadInput, WeightsMissing."""
@@ -90,7 +90,7 @@ class LivePortraitEngine(PortraitEngine):
         options, video = self.settings, self.inputs.source.video
         if options.flag_do_crop and options.flag_stitching and options.flag_pasteback:
             return source_size(video.width, video.height, options)
-        return SIDE, SIDE
+        return CROP_PX, CROP_PX
 
     def windows(self, choice: Choice) -> Sequence[int]:
         """As many as the host's memory is made for, or fewer."""
@@ -119,10 +119,10 @@ class LivePortraitEngine(PortraitEngine):
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
         """Frames `[start, stop)`. Holds windows of cut-outs and drawn frames, never the video."""
-        if self._drawing is None:
-            self._drawing = Drawing(self._scene(run), self.networks(run), run)
-        self.networks(run).let_go("motion")
-        with closing(self._drawing.frames(run, start, stop)) as frames:
+        if self._rendering is None:
+            self._rendering = Rendering(self._scene(run), self.networks(run), run)
+        self.networks(run).release("motion")
+        with closing(self._rendering.frames(run, start, stop)) as frames:
             yield from frames
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
@@ -134,14 +134,14 @@ class LivePortraitEngine(PortraitEngine):
             warn(code, sentence)
         gone = [
             {
-                "of": "driving" if one.side is scene.driving else "source",
+                "of": "driving" if one.media is scene.driving else "source",
                 "frames": [[span.start, span.stop] for span in scene.track(number).gone],
             }
-            for number, one in enumerate(scene.followed)
+            for number, one in enumerate(scene.tracked)
         ]
         return {
-            "faces_by": scene.source_finder.by.name,
-            "faces_licence": scene.source_finder.by.licence,
+            "faces_by": scene.source_finder.detector.name,
+            "faces_licence": scene.source_finder.detector.licence,
             "faces": len(scene.source_views),
             "driving_cropped": scene.crops_driving,
             "frames_at_rest": rested,
@@ -162,9 +162,9 @@ class LivePortraitEngine(PortraitEngine):
                 "landmarks",
                 f"The source's lips were not closed first: nothing tells how open they are. {_INSTALL}",
             )
-        for number, one in enumerate(scene.followed):
-            sentence = absence(scene.track(number))
-            if sentence and one.side is scene.driving:
+        for number, one in enumerate(scene.tracked):
+            sentence = absence_warning(scene.track(number))
+            if sentence and one.media is scene.driving:
                 yield "face", sentence
             elif sentence:
                 yield (
@@ -194,7 +194,7 @@ class LivePortraitEngine(PortraitEngine):
 
     def _drop_idle(self) -> bool:
         """Free the networks that only inspect; returns whether there were any."""
-        return self._networks is not None and self._networks.let_go("motion")
+        return self._networks is not None and self._networks.release("motion")
 
     def _scene(self, run: RunContext) -> Scene:
         if self._scene_found is None:

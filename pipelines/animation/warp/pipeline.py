@@ -14,20 +14,20 @@ from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.faces.cascade import FaceBox, detect_fast
-from pipelines.animation.faces.crop import limited_size
+from pipelines.animation.faces.crop import limit_size
 from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
-    GivenBox,
-    absence,
-    drawn_box,
-    faces_on,
+    UserBox,
+    absence_warning,
+    find_faces,
     find_reference,
+    parse_box,
+    parse_which,
     source_detector,
-    which_of,
 )
-from pipelines.animation.faces.track import LOOK_EVERY, FaceTrack, follow
+from pipelines.animation.faces.track import DETECT_EVERY, FaceTrack, follow_face
 from pipelines.animation.inputs import PortraitInputs, read_picture, read_pixels
 from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
@@ -103,7 +103,7 @@ class WarpEngine(PortraitEngine):
         """The source's, up to what the quality allows."""
         video, by_quality = self.inputs.source.video, task_spec("animate").tables().quality
         longest = int(by_quality[self.settings.quality].values()["max_side_px"])
-        height, width = limited_size(video.height, video.width, longest)
+        height, width = limit_size(video.height, video.width, longest)
         return width, height
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
@@ -127,7 +127,7 @@ class WarpEngine(PortraitEngine):
         read = _Passing(partial(read_pixels, run, driving))
         with closing(warp.frames(read, run.frames, start, stop)) as bent:
             for index, frame in enumerate(bent, start):
-                figures = frame.asked.shift, frame.asked.degrees, frame.seen
+                figures = frame.extent.shift, frame.extent.degrees, frame.presence
                 yield Animated(index, found.source, read.last, frame.pixels, figures)
 
     def _detect_fast(self, run: RunContext) -> DetectFast:
@@ -144,7 +144,7 @@ class WarpEngine(PortraitEngine):
             asked = asked.merged(MotionExtent(shift, degrees))
             rested += int(np.count_nonzero(figures[:, 2] == 0))
         warn("preview", _preview())
-        told = ("size", self._made_smaller()), ("motion", asked.warning()), ("face", absence(track))
+        told = ("size", self._made_smaller()), ("motion", asked.warning()), ("face", absence_warning(track))
         for code, sentence in told:
             if sentence:
                 warn(code, sentence)
@@ -176,13 +176,15 @@ class WarpEngine(PortraitEngine):
     def _found(self, run: RunContext) -> _Prepared:
         settings, inputs = self.settings, self.inputs
         picture, size = read_picture(inputs.source), self.size
-        boxes = faces_on(picture, source_detector(settings, picture), which_of(settings.face), "--source-box")
+        boxes = find_faces(
+            picture, source_detector(settings, picture), parse_which(settings.face), "--source-box"
+        )
         if size != picture.shape[1::-1]:
             share = size[0] / picture.shape[1]
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
             boxes = [FaceBox(b.x * share, b.y * share, b.size * share, b.votes) for b in boxes]
         reference, box = find_reference(
-            self._inspected(run), self._driving_detector, which_of(settings.driving_face), "--driving-box"
+            self._inspected(run), self._driving_detector, parse_which(settings.driving_face), "--driving-box"
         )
         with closing(read_pixels(run, inputs.driving, reference, reference + 1)) as frames:
             first = next(frames)
@@ -192,16 +194,16 @@ class WarpEngine(PortraitEngine):
         """The first frames that are searched for a face; with a given box the first alone, for which it is meant."""
         looks = 1 if self.settings.driving_box else _MOST_LOOKED_AT
         frames, driving = run.frames, self.inputs.driving
-        stop = min(frames.stop, frames.start + (looks - 1) * LOOK_EVERY + 1)
+        stop = min(frames.stop, frames.start + (looks - 1) * DETECT_EVERY + 1)
         with closing(read_pixels(run, driving, frames.start, stop)) as pixels:
             for index, frame in enumerate(pixels, frames.start):
-                if (index - frames.start) % LOOK_EVERY == 0:
+                if (index - frames.start) % DETECT_EVERY == 0:
                     yield index, frame
 
     @property
     def _driving_detector(self) -> FaceDetector:
         box = self.settings.driving_box
-        return GivenBox(drawn_box(box)) if box else CascadeDetector()
+        return UserBox(parse_box(box)) if box else CascadeDetector()
 
 
 class _Passing:
@@ -219,7 +221,7 @@ class _Passing:
 
 
 def _track(run: RunContext, found: _Prepared) -> FaceTrack:
-    return follow(read_detections(run), run.frames, found.box, found.reference)
+    return follow_face(read_detections(run), run.frames, found.box, found.reference)
 
 
 def _preview() -> str:

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from pipelines.animation.faces import selection
-from pipelines.animation.faces.cascade import FaceBox, vote
+from pipelines.animation.faces.cascade import FaceBox, detect_by_votes
 from pipelines.animation.motion.motions import Motions
 from pipelines.animation.motion.templates import Template, write_template
 from pipelines.animation.warp import pipeline
@@ -97,7 +97,7 @@ def looked_for(frame: Any) -> list[FaceBox]:
     """Faces are looked for with care, but only once on the same picture."""
     key = zlib.crc32(frame.tobytes())
     if key not in LOOKED_FOR:
-        LOOKED_FOR[key] = vote(frame)
+        LOOKED_FOR[key] = detect_by_votes(frame)
     return LOOKED_FOR[key]
 
 
@@ -105,7 +105,7 @@ def looked_for(frame: Any) -> list[FaceBox]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
-    monkeypatch.setattr(selection, "vote", looked_for)
+    monkeypatch.setattr(selection, "detect_by_votes", looked_for)
     shorten(monkeypatch.setattr)
 
 
@@ -143,7 +143,7 @@ def done(portrait_png: Path, speaker: Path, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
         patch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
-        patch.setattr(selection, "vote", looked_for)
+        patch.setattr(selection, "detect_by_votes", looked_for)
         shorten(patch.setattr)
         job = ask(folder / "jobs", portrait_png, speaker, frames_out=folder / "frames")
         return job, result(job), pictures(folder / "frames")
@@ -241,7 +241,7 @@ def test_where_nobody_drives_the_portrait_rests_and_it_is_told(
     job = ask(tmp_path / "jobs", portrait_png, path, frames_out=tmp_path / "out")
     summary = json.loads(result(job).report.read_text())["summary"]
     assert summary["gone"] == [[9, 56]] and summary["frames_at_rest"] > 40
-    assert "not seen on frames 9 to 55: the portrait rests there" in warnings(job)
+    assert "not visible on frames 9 to 55: the portrait rests there" in warnings(job)
     assert np.array_equal(pictures(tmp_path / "out")[-1], np.asarray(Image.open(portrait_png)))
 
 
@@ -261,8 +261,8 @@ def test_a_large_portrait_is_made_smaller_and_told(
 @pytest.mark.parametrize(
     ("source", "driving", "settings", "sentences"),
     [
-        ("noise.png", "speaker.mp4", {}, ("No face was found on the picture", "--source-box")),
-        ("face.png", "bars.mp4", {}, ("driving video (2 frames were looked at)", "--driving-box")),
+        ("noise.png", "speaker.mp4", {}, ("No face was found in the picture", "--source-box")),
+        ("face.png", "bars.mp4", {}, ("in 2 frames of the driving video", "--driving-box")),
         ("face.png", "t.npz", {}, ("cannot follow a motion template", "--engine liveportrait")),
         ("speaker.mp4", "speaker.mp4", {}, ("animates a picture, not a video", "--engine liveportrait")),
         ("face.png", "noise.png", {}, ("single picture", "Give a driving video")),
@@ -271,7 +271,7 @@ def test_a_large_portrait_is_made_smaller_and_told(
         ("face.png", "speaker.mp4", {"start": 9.0}, ("No frame lies between", "--start and --end")),
         ("face.png", "text.mp4", {}, ("is not a video that can be opened", "another kind")),
         ("text.png", "speaker.mp4", {}, ("cannot be read as a picture", "JPEG, PNG or WebP")),
-        ("face.png", "text.npz", {}, ("is no motion template", "LivePortrait or Longtake wrote")),
+        ("face.png", "text.npz", {}, ("is not a readable motion template", "LivePortrait or Longtake wrote")),
         ("face.png", "speaker.mp4", {"face": "3"}, ("There is no face 3", "Choose one of 1")),
         ("face.png", "speaker.mp4", {"source_box": "900,9,50,50"}, ("lies outside", "left, top")),
     ],

@@ -99,7 +99,11 @@ class LivePortrait:
 
     def release(self, stage: Literal["motion", "rendering"]) -> bool:
         """Free the networks of a finished pass; tells whether there were any. They are loaded again on demand."""
-        names = ("_motion",) if stage == "motion" else ("_appearance", "_warping", "_generator", "_place")
+        names = (
+            ("_motion",)
+            if stage == "motion"
+            else ("_appearance", "_warping", "_generator", "_network_device")
+        )
         return any([self.__dict__.pop(name, None) is not None for name in names])
 
     def _run_perceptron(self, name: str, source: Floats, extra: Floats) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from memory.plan import Plan
-from pipelines.scoring.builtin.pipeline import ScorePipeline, clock
+from pipelines.scoring.builtin.engine import ScorePipeline, clock
 from pipelines.scoring.metrics.verdicts import VERDICT
 from pipelines.scoring.report.summary import CURVE_POINTS, KEPT, WORST, Summary
 from pipelines.scoring.report.tables import COLUMNS, write_scores

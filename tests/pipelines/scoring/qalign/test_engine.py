@@ -16,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from pipelines.scoring.builtin.pipeline import ScorePipeline
 
 from memory.budget import Budget
 from memory.plan import Load, Plan
@@ -26,6 +25,7 @@ from pipelines.errors import WeightsBroken, WeightsMissing
 from pipelines.nets.qalign.config import Config, read_config
 from pipelines.nets.qalign.model import wanted
 from pipelines.runtime.oom_retry import OomRetry
+from pipelines.scoring.builtin.engine import ScorePipeline
 from pipelines.scoring.metrics.smoothness import artifact_frames, camera_movement, gather, threshold_for
 from pipelines.scoring.qalign import pipeline as qalign
 from pipelines.scoring.qalign.memory_layout import Layout, Need

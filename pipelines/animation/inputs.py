@@ -61,8 +61,8 @@ class PortraitInputs:
         return self.source if self.source.kind == "video" else self.driving
 
     @property
-    def footage(self) -> VideoInfo:
-        """The same as the planner sees it; a template is as large as the picture that it drives."""
+    def timing_video(self) -> VideoInfo:
+        """The video whose times the result has, for the planner; a template is as large as the picture it drives."""
         video, picture = self.moving.video, self.source.video
         if self.moving.kind == "template":
             return replace(video, width=picture.width, height=picture.height)

@@ -4,76 +4,22 @@ A prepass stores a checksum of every decoded frame; the main stage decodes the f
 starts, and fails where a checksum differs. So a copy proves that decoding is exact from any frame.
 """
 
-import json
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memory.plan import Cost, Load
-from memory.units import MIB
 from pipelines.errors import LongtakeError
-from pipelines.jobs.events import Outputs
-from pipelines.settings import Settings
+from pipelines.frame_task import FrameEngine, FramePipeline
 from pipelines.spans import Span
-from pipelines.stages import FrameByFrame, OneFile, RunContext, Sink
-from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.stages import OneFile, RunContext, Sink, Stage
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
-from pipelines.video.info import VideoInfo
-from pipelines.video.join import join_segments
-from pipelines.video.reader import Frame, held_bytes, read_frames
-from pipelines.video.writer import VideoWriter
+from pipelines.video.reader import Frame, read_frames
 from pipelines.vision.types import Pixels
-
-_PROCESS_BYTES = 190 * MIB
-"""Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
-_ENCODER_PIXEL_BYTES = 170
-"""Bytes per pixel of libx264 `veryfast`, with look-ahead, references and conversion: measured at 120 to 165."""
-
-
-class CopyPipeline(FrameByFrame):
-    """Every frame as it was, encoded anew; sound, times and shape kept."""
-
-    task = "copy"
-    engine = "builtin"
-
-    @property
-    def stages(self) -> "tuple[_Checksums, _Frames]":
-        """Checksums first, then the frames."""
-        return _Checksums(), _Frames()
-
-    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
-        """The decoder's frames and the encoder's."""
-        per_pixel = held_bytes(video, settings.decoder) / (video.width * video.height) + _ENCODER_PIXEL_BYTES
-        return Cost(host=Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=3))
-
-    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
-        """Segments and the joined file, each about as long as the source's share of these frames."""
-        size = (
-            video.path.stat().st_size if video.path.is_file() else sum(p.stat().st_size for p in video.images)
-        )
-        return int(3 * size * len(frames) / video.frames)
-
-    def join(self, run: RunContext, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
-        """One file from the segments, with the source's times and sound."""
-        result = run.folder / "result.mp4"
-        with atomic_write(result) as part:
-            report = join_segments(segments, run.video, run.frames, part)
-        for sentence in report.warnings:
-            warn("sound", sentence)
-        facts = {
-            "task": self.task,
-            "engine": self.engine,
-            "frames": report.frames,
-            "audio_packets": report.audio_packets,
-            "warnings": report.warnings,
-        }
-        write_bytes(run.folder / "report.json", json.dumps(facts, indent=1).encode())
-        return Outputs(result=result, report=run.folder / "report.json")
 
 
 def _read(run: RunContext, start: int, stop: int) -> Generator[Frame]:
@@ -110,14 +56,17 @@ class _Checksums(OneFile):
         return None
 
 
-class _Frames(OneFile):
-    """The frames themselves, in playable segments."""
+class CopyEngine(FrameEngine):
+    """Decodes every frame again."""
 
-    name = "copy"
-    folder = "segments"
-    suffix = ".mp4"
+    name = "builtin"
 
-    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
+    @property
+    def prepasses(self) -> tuple[Stage, ...]:
+        """Checksums of all frames, against which the second reading is held."""
+        return (_Checksums(),)
+
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
         """Frames (H, W, 3) uint8 RGB. Raises LongtakeError where one is not what the prepass saw."""
         spans = run.spans
         at = bisect_right(spans, start, key=lambda span: span.start) - 1
@@ -135,26 +84,11 @@ class _Frames(OneFile):
                     )
                 yield pixels
 
-    def sink(self, run: RunContext, path: Path) -> VideoWriter:
-        """A segment of its own encoder."""
-        video = run.video
-        return VideoWriter(
-            path,
-            video.width,
-            video.height,
-            video.frame_rate,
-            colour=video.output_colour,
-            sample_aspect_ratio=video.sample_aspect_ratio,
-            crf=run.choice.number("crf"),
-        )
 
-    def preview(self, item: Pixels) -> Pixels:
-        """The frame."""
-        return item
+class CopyPipeline(FramePipeline):
+    """Every frame as it was, encoded anew; sound, times and shape kept."""
 
-    def value(self, item: Pixels) -> float | None:
-        """No curve."""
-        return None
+    task = "copy"
 
 
 def _load(run: RunContext, span: Span) -> NDArray[np.uint32]:

@@ -23,8 +23,9 @@ from pipelines.jobs import events
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.journal import Journal
 from pipelines.jobs.lock import GATE, is_locked, lock
-from pipelines.settings import MODELS, Settings
+from pipelines.settings import Settings
 from pipelines.spans import Span
+from pipelines.spec import read_settings
 from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
@@ -59,8 +60,8 @@ class JobRecord(BaseModel):
 
     @property
     def settings(self) -> Settings:
-        """The requested settings, as their model."""
-        return MODELS[self.task].model_validate(self.asked)
+        """The settings asked for, as their model."""
+        return read_settings(self.task, self.asked)
 
 
 def job_id(
@@ -73,10 +74,10 @@ def job_id(
     """Hash what determines the result (input contents, settings that change it, weights, version) to 16 hex digits."""
     identity = {
         "task": task,
-        "inputs": [(i.size_bytes, i.content) for i in inputs],
+        "inputs": [(i.size_bytes, i.fingerprint) for i in inputs],
         "settings": settings.identity(),
         "version": result_version,
-        "weights": [(w.path.name, w.size_bytes, w.content) for w in weights],
+        "weights": [(w.path.name, w.size_bytes, w.fingerprint) for w in weights],
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -182,7 +183,7 @@ class Job:
     def check_inputs(self) -> None:
         """Raise InputChanged where an input has other contents than when the job was created."""
         for known in self.record().inputs:
-            if InputFile.of(known.path).content != known.content:
+            if InputFile.of(known.path).fingerprint != known.fingerprint:
                 raise InputChanged(
                     f"{known.path} has changed since this job was started.", "Start it again as a new job."
                 )

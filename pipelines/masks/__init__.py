@@ -1,1 +1,1 @@
-"""Masks as they are given (images, archives, videos), read as one mask per frame."""
+"""Masks from images, folders, zip archives, GIFs and videos, read as one mask per frame."""

@@ -1,4 +1,4 @@
-"""Where mask pictures lie: in one file, in a folder or in a zip; each with its name."""
+"""Named mask images in a single file, a folder or a zip archive."""
 
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -12,26 +12,28 @@ from pipelines.masks.zip_archive import Archive
 from pipelines.video.images import list_images
 from pipelines.video.info import VideoInfo
 
-KINDS = "Give a picture, a folder or a zip of pictures, a GIF or a mask video."
-_LEAST_MOST_PIXELS = 4096 * 4096
+ACCEPTED = "Give an image, a folder or a zip of images, a GIF or a mask video."
+_LEAST_MAX_PIXELS = 4096 * 4096
+"""Masks up to this size are read beside any video: 16 MiB at one byte a pixel."""
 _TIMES_THE_VIDEO = 4
+"""Masks with up to so many times the pixels of the video are read: twice its width and height."""
 
 
 class Bundle(Protocol):
-    """Pictures in natural order, by their file names."""
+    """Mask images in natural order of their file names."""
 
     @property
     def names(self) -> list[str]: ...  # noqa: D102
 
     def files(self, members: Iterable[int]) -> Generator[tuple[str, Path | IO[bytes]]]:
-        """Each of `members`, with the name that errors call it by."""
+        """Yield each of `members` with the name to use in error messages."""
         ...
 
 
-def open_bundle(path: Path, frames: int, most_pixels: int) -> Bundle | None:
-    """The pictures at `path` for a video of `frames` frames; None where it is no picture, but perhaps a film.
+def open_bundle(path: Path, frames: int, max_pixels: int) -> Bundle | None:
+    """Open the mask images at `path` for a video of `frames` frames; None if it is not an image (perhaps a video).
 
-    Raises BadInput where it cannot be read or holds no pictures, and as `Archive` does.
+    Raises BadInput if it cannot be read or holds no images, and the errors of `Archive`.
     """
     try:
         if path.is_dir():
@@ -39,19 +41,19 @@ def open_bundle(path: Path, frames: int, most_pixels: int) -> Bundle | None:
         with path.open("rb") as file:
             head = file.read(2)
     except OSError as error:
-        raise BadInput(f"The mask {path} cannot be read: {error.strerror}.", KINDS) from error
+        raise BadInput(f"The mask {path} cannot be read: {error.strerror}.", ACCEPTED) from error
     if head == b"PK":
-        return Archive(path, frames, most_pixels)
-    return _Files(path, [path]) if _is_picture(path) else None
+        return Archive(path, frames, max_pixels)
+    return _Files(path, [path]) if _is_image(path) else None
 
 
-def most_pixels(video: VideoInfo) -> int:
-    """Up to how many pixels a mask of `video` is decoded: some times its own, which leaves room for larger ones."""
-    return max(_LEAST_MOST_PIXELS, _TIMES_THE_VIDEO * video.width * video.height)
+def max_pixels(video: VideoInfo) -> int:
+    """Return the largest number of pixels that a mask for `video` may have to be decoded."""
+    return max(_LEAST_MAX_PIXELS, _TIMES_THE_VIDEO * video.width * video.height)
 
 
-def _is_picture(path: Path) -> bool:
-    """Whether `path` is one picture, as opposed to a film, which an animated GIF is too."""
+def _is_image(path: Path) -> bool:
+    """Whether `path` is a single image; an animated GIF counts as a video."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             return image.format != "GIF" or getattr(image, "n_frames", 1) == 1
@@ -64,7 +66,7 @@ def _is_picture(path: Path) -> bool:
 class _Files:
     def __init__(self, path: Path, files: list[Path]) -> None:
         if not files:
-            raise BadInput(f"The folder {path} holds no pictures.", KINDS)
+            raise BadInput(f"The folder {path} holds no images.", ACCEPTED)
         self._files = files
 
     @property

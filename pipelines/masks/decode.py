@@ -1,7 +1,7 @@
-"""Pictures that mark pixels: which of a picture's numbers mean "masked", decided once for a sequence.
+"""Decoding mask images: deciding which pixel values mean "masked", once per sequence.
 
-Masks come as black and white, as 0 and 1, as palette indices, as painted transparency, in 1, 8 or 16 bits. What
-one picture means is told by its own numbers; what a sequence means, by its first picture that marks anything.
+Masks come as black and white, as 0 and 1, as palette indices or as painted transparency, in 1, 8 or 16 bits. A single
+image is interpreted by its own values, a sequence by its first image that marks anything.
 """
 
 import struct
@@ -21,55 +21,57 @@ Channel = Literal["index", "alpha", "brightness"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
 _UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-"""What Pillow raises for files that are broken, each format in its own way."""
+"""What Pillow raises for broken files; each format in its own way."""
 
 _WHITES = (1, 255, 65535)
+"""What white may be: in 0 and 1, in 8 bits, in 16 bits."""
 _LOSSY = ("JPEG", "WEBP")
 _LOSSY_NOISE = 127
+"""In lossy formats, black may be as bright as this around edges: below one half of white nothing is marked."""
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A pixel is masked where its `channel` is more than half of `white`."""
+    """A rule that marks pixels whose `channel` exceeds half of `white`."""
 
     channel: Channel
     white: float
 
 
-def open_picture(file: Path | IO[bytes], name: str, most_pixels: int) -> Image.Image:
-    """The picture in `file`, decoded, upright as its EXIF says; `name` is how errors call it. Holds it.
+def open_image(file: Path | IO[bytes], name: str, max_pixels: int) -> Image.Image:
+    """Decode the image in `file`, rotated as its EXIF data says; `name` is used in error messages.
 
     Raises:
-        DamagedVideo: it cannot be read.
-        OverLimit: it has more than `most_pixels`; its pixels are not decoded then.
-        BadInput: it holds several pictures.
+        DamagedVideo: the image cannot be read.
+        OverLimit: it has more than `max_pixels`; they are not decoded then.
+        BadInput: the file holds several images.
     """
     try:
         image = Image.open(file, formats=FORMATS)
-        if image.width * image.height > most_pixels:
-            raise _too_large(name, f"{image.width}x{image.height} pixels", most_pixels)
+        if image.width * image.height > max_pixels:
+            raise _too_large(name, f"{image.width}x{image.height} pixels", max_pixels)
         pictures = getattr(image, "n_frames", 1)
         if pictures > 1:
             raise BadInput(
-                f"The mask {name} holds {pictures} pictures in one file.",
-                "Give a folder or a zip of pictures, a GIF or a video instead.",
+                f"The mask {name} holds {pictures} images in one file.",
+                "Give a folder or a zip of images, a GIF or a video instead.",
             )
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
     except Image.DecompressionBombError as error:
-        raise _too_large(name, "far more pixels", most_pixels) from error
+        raise _too_large(name, "far more pixels", max_pixels) from error
     except _UNREADABLE as error:
         raise DamagedVideo(
-            f"The mask {name} is damaged or no picture.", "Make it again, as PNG if possible."
+            f"The mask {name} is damaged or not an image.", "Save it again, as PNG if possible."
         ) from error
     return image
 
 
 def find_rule(image: Image.Image) -> Rule | None:
-    """What marks pixels in `image`; None where nothing is marked.
+    """Decide what marks pixels in `image`; None if nothing is marked.
 
-    Transparency where it varies, else the palette index where there is one that is not a plain scale of grays, else
-    the brightest of red, green and blue: above one half of white, or above 0 where nothing is above 1.
+    Transparency if it varies; else the palette index, unless the palette is a plain grey scale; else the brightest of
+    red, green and blue: above one half of white, or above 0 where nothing exceeds 1.
     """
     alpha = _channel(image, "alpha")
     if alpha is not None:
@@ -86,8 +88,8 @@ def find_rule(image: Image.Image) -> Rule | None:
     return Rule("brightness", next((white for white in _WHITES if top <= white), top))
 
 
-def marked(image: Image.Image, rule: Rule) -> Mask:
-    """The mask `(H, W)` that `image` is under `rule`; a picture without the rule's channel goes by its own."""
+def apply_rule(image: Image.Image, rule: Rule) -> Mask:
+    """Return the mask `(H, W)` of `image` under `rule`; an image without that channel is interpreted on its own."""
     values = _channel(image, rule.channel)
     if values is None:
         rule = find_rule(image) or Rule("brightness", 255)
@@ -107,20 +109,20 @@ def _channel(image: Image.Image, channel: Channel) -> NDArray[Any] | None:
 
 def _brightness(image: Image.Image) -> NDArray[Any]:
     if image.mode in ("1", "L", "F") or image.mode.startswith("I"):
-        # As stored: `convert("L")` would clip 16 bits.
+        # As stored: `convert("L")` would clip 16-bit values.
         return np.asarray(image)
     return cast(NDArray[Any], np.asarray(image.convert("RGB")).max(axis=2))
 
 
 def _is_gray_scale(image: Image.Image) -> bool:
-    """Whether the colours in use are grays that reach white: then they are shades, not names of objects."""
+    """Whether the colours in use are greys that reach white: then they are shades, not object labels."""
     used = [colour for _, colour in image.convert("RGB").getcolors(256) or ()]
     grays = [colour for colour in used if isinstance(colour, tuple) and len(set(colour)) == 1]
     return len(grays) == len(used) > 0 and max(max(colour) for colour in grays) > _LOSSY_NOISE
 
 
-def _too_large(name: str, size: str, most_pixels: int) -> OverLimit:
+def _too_large(name: str, size: str, max_pixels: int) -> OverLimit:
     return OverLimit(
-        f"The mask {name} has {size}; up to {most_pixels} are read beside this video.",
-        "Give masks of the video's own size.",
+        f"The mask {name} has {size}; up to {max_pixels} are read for this video.",
+        "Give masks of the size of the video.",
     )

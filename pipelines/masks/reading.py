@@ -1,4 +1,4 @@
-"""What a job gives an engine: frames and masks, at the size at which it computes."""
+"""Reading a job's frames and masks, at the video's size or at the size at which an engine computes."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -16,42 +16,45 @@ from pipelines.vision.types import Mask, Pixels, Size
 
 
 def settings_of(run: RunContext) -> InpaintSettings:
-    """The job's settings as those of filling."""
+    """Return the job's settings as `InpaintSettings`. Raises TypeError for those of another task."""
     if not isinstance(run.settings, InpaintSettings):
-        raise TypeError(f"inpainting is asked with InpaintSettings, not with {type(run.settings).__name__}")
+        raise TypeError(f"inpainting needs InpaintSettings, not {type(run.settings).__name__}")
     return run.settings
 
 
 def mask_settings_of(run: RunContext) -> MaskSettings:
-    """The job's settings as those that say what to remove."""
+    """Return the job's settings as `MaskSettings`. Raises TypeError for those of another task."""
     if not isinstance(run.settings, MaskSettings):
-        raise TypeError(f"masks are asked for with MaskSettings, not with {type(run.settings).__name__}")
+        raise TypeError(f"masks need MaskSettings, not {type(run.settings).__name__}")
     return run.settings
 
 
 def mask_path(run: RunContext) -> Path:
-    """The mask that the job was given. Raises BadInput where there is none."""
+    """Return the path of the job's mask. Raises BadInput if it has none."""
     if len(run.inputs) < 2:
         raise BadInput(
             "Nothing says what to remove.",
-            "Give --mask, or say where the object is with --box x,y,width,height@frame.",
+            "Give --mask, or mark the object with --box x,y,width,height@frame.",
         )
     return run.inputs[1]
 
 
-def masks_given(run: RunContext) -> Masks:
-    """The masks of a job whose mask is no hint. Raises as `open_masks` does."""
+def open_job_masks(run: RunContext) -> Masks:
+    """Open the masks of a job whose mask input is not a set of prompts. Raises the errors of `open_masks`."""
     return open_masks(mask_path(run), run.video, frames=run.frames, invert=mask_settings_of(run).invert)
 
 
 def size_of(run: RunContext) -> Size:
-    """Width and height at which the job computes."""
+    """Return the width and height at which the job's engine computes."""
     video = run.video
     return work_size((video.width, video.height), settings_of(run), run.choice.number("max_side_px"))
 
 
 def read_pixels(run: RunContext, start: int, stop: int) -> Generator[Pixels]:
-    """Frames `[start, stop)` of the video as they are. Holds what the decoder holds."""
+    """Yield frames `[start, stop)` of the video, `(H, W, 3)` uint8 RGB. Holds what the decoder holds.
+
+    decord is used only on request: it decodes ahead of a slow consumer without limit.
+    """
     video, settings = run.video, run.settings
     decoder = bounded_decoder(video, settings.decoder)
     with closing(
@@ -64,49 +67,50 @@ def read_pixels(run: RunContext, start: int, stop: int) -> Generator[Pixels]:
 
 
 class FrameMask(NamedTuple):
-    """A frame's mask as it was marked, and dilated, as it is filled; both `(H, W)` at the video's size."""
+    """A frame's mask as `marked`, and dilated, as it is `filled`; both `(H, W)` bool at the video's size."""
 
     marked: Mask
     filled: Mask
 
 
 def read_holes(run: RunContext, start: int, stop: int) -> Generator[FrameMask]:
-    """The masks of frames `[start, stop)`. Holds one.
+    """Yield the masks of frames `[start, stop)`. Holds one.
 
-    What is followed and what a mask marks besides are both removed.
+    Where an object is tracked and a mask is given as well, both are removed.
     """
     steps = mask_settings_of(run).mask_dilation
     hole = None
-    with closing(_marked(run, start, stop)) as masks:
+    with closing(_read_marked(run, start, stop)) as masks:
         for mask in masks:
-            if hole is None or mask is not hole.marked:  # A still mask is one array for all frames.
+            if hole is None or mask is not hole.marked:  # A still mask is the same array for all frames.
                 hole = FrameMask(mask, dilate(mask, steps))
             yield hole
 
 
 def read_masks(run: RunContext, start: int, stop: int) -> Generator[Mask]:
-    """The masks of frames `[start, stop)` as they are filled: dilated, at the video's size. Holds one."""
+    """Yield the dilated masks `(H, W)` of frames `[start, stop)`, at the video's size. Holds one."""
     with closing(read_holes(run, start, stop)) as holes:
         for hole in holes:
             yield hole.filled
 
 
-def _marked(run: RunContext, start: int, stop: int) -> Generator[Mask]:
+def _read_marked(run: RunContext, start: int, stop: int) -> Generator[Mask]:
+    """Yield masks as marked: tracked, given, or the union of both."""
     settings = mask_settings_of(run)
     if not settings.follows:
-        yield from masks_given(run).read(start, stop)
+        yield from open_job_masks(run).read(start, stop)
         return
     with closing(read_tracked(run, start, stop)) as tracked:
         if settings.track or len(run.inputs) < 2:
             yield from tracked
             return
-        with closing(masks_given(run).read(start, stop)) as besides:
-            for first, second in zip(tracked, besides, strict=True):
+        with closing(open_job_masks(run).read(start, stop)) as given:
+            for first, second in zip(tracked, given, strict=True):
                 yield first | second
 
 
-def read_given(run: RunContext, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
-    """Frame `(h, w, 3)` and mask `(h, w)` of frames `[start, stop)`, at `size_of(job)`. Holds one of each."""
+def read_inputs(run: RunContext, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
+    """Yield frame `(h, w, 3)` and mask `(h, w)` of frames `[start, stop)`, at `size_of(run)`. Holds one of each."""
     size = size_of(run)
     with closing(read_pixels(run, start, stop)) as frames, closing(read_masks(run, start, stop)) as masks:
         for frame, mask in zip(frames, masks, strict=True):

@@ -1,4 +1,4 @@
-"""Computing on a smaller picture: its size, frames and masks in it, and what was filled put back into the frame."""
+"""Computing at a smaller size: choosing it, resizing frames and masks to it, and pasting the fill back."""
 
 from typing import cast
 
@@ -9,10 +9,11 @@ from pipelines.settings import InpaintSettings
 from pipelines.vision.types import Mask, Pixels, Size
 
 _LEAST_SIDE_PX = 16
+"""Frames are not reduced below this side: the engines need some room for flow and feature windows."""
 
 
 def work_size(size: Size, settings: InpaintSettings, max_side_px: int) -> Size:
-    """The size at which a video of `size` is computed: as asked, else up to `max_side_px`; never larger than it is."""
+    """Choose the size at which a video of `size` is computed: as set, else up to `max_side_px`; never enlarged."""
     width, height = size
     if settings.resize_ratio is not None:
         across = down = settings.resize_ratio
@@ -29,14 +30,17 @@ def work_size(size: Size, settings: InpaintSettings, max_side_px: int) -> Size:
 
 
 def small_frame(frame: Pixels, size: Size) -> Pixels:
-    """`frame` (H, W, 3) at `size`, each pixel the mean of what it covers."""
+    """Reduce `frame` (H, W, 3) to `size` by area averaging."""
     if frame.shape[1::-1] == size:
         return frame
     return cast(Pixels, cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
 
 
 def small_mask(mask: Mask, size: Size) -> Mask:
-    """`mask` (H, W) at `size`: a pixel is masked where any that it covers is, so that no mean holds a masked one."""
+    """Reduce `mask` (H, W) to `size`; a pixel is masked if any pixel that it covers is.
+
+    So no averaged pixel of a reduced frame outside the mask contains a masked one.
+    """
     if mask.shape[::-1] == size:
         return mask
     share = cv2.resize(mask.astype(np.float32), size, interpolation=cv2.INTER_AREA)
@@ -44,15 +48,18 @@ def small_mask(mask: Mask, size: Size) -> Mask:
 
 
 def large_mask(mask: Mask, size: Size) -> Mask:
-    """`mask` (H, W) at the larger `size`, to the nearest pixel."""
+    """Resize `mask` (H, W) to `size` by nearest neighbour, so that it stays a mask."""
     if mask.shape[::-1] == size:
         return mask
     scaled = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
     return cast(Mask, scaled.view(np.bool_))
 
 
-def put_back(frame: Pixels, filled: Pixels, mask: Mask) -> Pixels:
-    """A new frame: `filled`, enlarged where it is smaller, where `mask` is True; elsewhere `frame`, to the bit."""
+def paste_back(frame: Pixels, filled: Pixels, mask: Mask) -> Pixels:
+    """Return `frame` with `filled`, enlarged if needed, pasted in where `mask` is True.
+
+    Elsewhere the result equals `frame` to the bit.
+    """
     if not mask.any():
         return frame
     if filled.shape != frame.shape:

@@ -1,7 +1,8 @@
-"""Pictures in a zip: read one at a time in natural order, nothing written to disk, and nothing believed.
+"""Mask images in an untrusted zip, read one at a time in natural order without writing to disk.
 
-Before a member is decompressed its name, kind, method and declared size are looked at; while it is, no more than
-that is taken. Deflate and stored alone are read, so that neither dictionaries nor ratios can grow without bound.
+A member's name, kind, method and declared size are checked before it is decompressed, and no more than its declared
+size is read. Only stored and deflated members are read: other methods need dictionaries, or reach ratios, without
+bound.
 """
 
 import io
@@ -16,45 +17,46 @@ from pipelines.errors import BadInput, DamagedVideo, OverLimit
 from pipelines.storage.video_folders import natural_key
 from pipelines.video.images import SUFFIXES
 
-_LISTING_BYTES = 2**16
-_LISTING_BYTES_A_FRAME = 512
-_ENCODED_BYTES = 2**16
+_LISTING_BYTES, _LISTING_BYTES_A_FRAME = 2**16, 512
+"""Limit of the central directory: a fixed part, and room for a few entries per frame of the video."""
+_ENCODED_BYTES, _BYTES_A_PIXEL = 2**16, 8
+"""Limit of a member: a fixed part for headers, and 16-bit RGBA without compression."""
 _PIECE_BYTES = 2**15
-"""Less than the listing may have: a member is read through the same wary file."""
-_BYTES_A_PIXEL = 8
+"""Bytes read at once; less than the central directory may have, as members are read through the same bounded file."""
 _ENCRYPTED = 1
+"""Bit of a member's flags."""
 _ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"})
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _UNZIPPABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 
 class Archive:
-    """The pictures of the zip at `path`, as masks for `frames` frames.
+    """The images of the zip at `path`, as masks for a video of `frames` frames.
 
-    Holds the zip's listing, a few hundred bytes a member, of which there may be a few for each frame.
+    Holds the central directory: a few hundred bytes per member, and a few members per frame at most.
 
     Raises:
-        BadInput: no zip, no pictures in it, names that lead outside, links, encrypted or nested archives.
-        OverLimit: members too many or too large.
+        BadInput: not a zip, no images, names that lead outside, links, encrypted members or nested archives.
+        OverLimit: too many or too large members.
     """
 
-    def __init__(self, path: Path, frames: int, most_pixels: int) -> None:
+    def __init__(self, path: Path, frames: int, max_pixels: int) -> None:
         self.path = path
         self._listing_bytes = _LISTING_BYTES + _LISTING_BYTES_A_FRAME * frames
-        self._member_bytes = _ENCODED_BYTES + _BYTES_A_PIXEL * most_pixels
+        self._member_bytes = _ENCODED_BYTES + _BYTES_A_PIXEL * max_pixels
         with self._open() as file:
-            pictures = [member for member in file.infolist() if self._is_picture(member)]
-        if not pictures:
-            raise BadInput(f"{path} holds no pictures.", "A zip of masks holds a PNG for each frame.")
-        self._members = sorted(pictures, key=lambda member: natural_key(member.filename))
+            images = [member for member in file.infolist() if self._is_mask(member)]
+        if not images:
+            raise BadInput(f"{path} holds no images.", "A zip of masks holds a PNG for each frame.")
+        self._members = sorted(images, key=lambda member: natural_key(member.filename))
 
     @property
     def names(self) -> list[str]:
-        """Of the pictures, in natural order."""
+        """File names of the images, in natural order."""
         return [member.filename for member in self._members]
 
     def files(self, members: Iterable[int]) -> Generator[tuple[str, io.BytesIO]]:
-        """Name and content of each of `members`. Holds one. Raises DamagedVideo, OverLimit."""
+        """Yield name and content of each of `members`. Holds one. Raises DamagedVideo, OverLimit."""
         with self._open() as file:
             for index in members:
                 member = self._members[index]
@@ -63,40 +65,40 @@ class Archive:
     @contextmanager
     def _open(self) -> Generator[zipfile.ZipFile]:
         try:
-            with _Wary(self.path, self._listing_bytes) as raw, zipfile.ZipFile(raw) as file:
+            with _BoundedFile(self.path, self._listing_bytes) as raw, zipfile.ZipFile(raw) as file:
                 yield file
         except zipfile.BadZipFile as error:
             raise BadInput(
-                f"{self.path} is no zip that can be read ({error}).",
+                f"{self.path} is not a readable zip ({error}).",
                 "Pack the masks again, or give their folder.",
             ) from error
 
-    def _is_picture(self, member: zipfile.ZipInfo) -> bool:
-        """Whether `member` is a mask; litter is not. Raises BadInput, OverLimit for what a zip of masks never has."""
+    def _is_mask(self, member: zipfile.ZipInfo) -> bool:
+        """Whether `member` is a mask. Raises BadInput, OverLimit for what no zip of masks contains."""
         name = member.filename
         posix, windows = PurePosixPath(name), PureWindowsPath(name)
         if windows.anchor or ".." in windows.parts:
-            raise self._refused(name, "its name leads outside of the archive")
+            raise self._refusal(name, "its name leads outside the archive")
         if stat.S_ISLNK(member.external_attr >> 16):
-            raise self._refused(name, "it is a link")
+            raise self._refusal(name, "it is a link")
         if posix.suffix.lower() in _ARCHIVES:
-            raise self._refused(name, "it is an archive itself")
+            raise self._refusal(name, "it is an archive itself")
         litter = posix.name.startswith(".") or "__MACOSX" in posix.parts
         if member.is_dir() or litter or posix.suffix.lower() not in SUFFIXES:
             return False
         if member.flag_bits & _ENCRYPTED:
-            raise self._refused(name, "it is encrypted")
+            raise self._refusal(name, "it is encrypted")
         if member.compress_type not in _METHODS:
-            raise self._refused(name, "it is compressed by a method other than deflate")
+            raise self._refusal(name, "it is compressed by a method other than deflate")
         if member.file_size > self._member_bytes:
             raise OverLimit(
                 f"{name} in {self.path} unpacks to {member.file_size} bytes; up to {self._member_bytes} are read.",
-                "Give masks of the video's own size.",
+                "Give masks of the size of the video.",
             )
         return True
 
     def _content(self, file: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BytesIO:
-        """All of `member`: never more than its declared size, which was looked at."""
+        """Unpack `member`; never more than its declared size, which was checked."""
         content = io.BytesIO()
         try:
             with file.open(member) as packed:
@@ -109,15 +111,15 @@ class Archive:
         content.seek(0)
         return content
 
-    def _refused(self, name: str, why: str) -> BadInput:
+    def _refusal(self, name: str, why: str) -> BadInput:
         return BadInput(
-            f"{self.path} is refused for its member {name!r}: {why}.",
-            "Pack nothing but the masks, as plain files.",
+            f"{self.path} is refused because of its member {name!r}: {why}.",
+            "Pack only the masks, as plain files.",
         )
 
 
-class _Wary(io.FileIO):
-    """A file of which no one takes much at once: the listing of a zip is read whole, however large it says it is."""
+class _BoundedFile(io.FileIO):
+    """A file that refuses large reads: `zipfile` reads the central directory whole, however large it claims to be."""
 
     def __init__(self, path: Path, most_bytes: int) -> None:
         super().__init__(path)
@@ -128,6 +130,6 @@ class _Wary(io.FileIO):
         if size is not None and size > self._most_bytes:
             raise OverLimit(
                 f"{self._path} lists far more members than the video has frames.",
-                "A zip of masks holds one picture, or one for each frame.",
+                "A zip of masks holds one image, or one for each frame.",
             )
         return super().read(size) or b""

@@ -139,12 +139,13 @@ class _Run:
         job, watcher = self._job, self._watcher
         record = job.record()
         job.check_inputs()
-        check_weights(record.settings, record.weights)
-        inputs = tuple(known.path for known in record.inputs)
+        settings = record.settings
+        check_weights(record.task, settings, record.weights)
+        inputs = tuple(given.path for given in record.inputs)
         prepared = prepare(
             record.task,
             inputs,
-            record.settings,
+            settings,
             job.folder,
             held_bytes=watcher.host_bytes,
             kept=record.decision,
@@ -153,7 +154,7 @@ class _Run:
             job.folder,
             prepared.video,
             prepared.frames,
-            record.settings,
+            settings,
             prepared.choice,
             prepared.plan,
             inputs,
@@ -173,7 +174,7 @@ class _Run:
             self._warn(
                 "damaged", f"The file is damaged ({words}): {missing} frames cannot be read and are skipped."
             )
-        watcher.keep_below(record.settings.ram_limit_gb)
+        watcher.keep_below(settings.ram_limit_gb)
         if prepared.budget.vram_limit_bytes:
             limit_device(prepared.budget.vram_limit_bytes, prepared.device)
         job.save(record.model_copy(update={"decision": prepared.decision}))
@@ -187,7 +188,8 @@ class _Run:
         kept = self._kept(stage, run)
         done = kept_frames = sum(map(len, kept))
         throughput = Throughput(total=len(run.frames), done=done)
-        rungs = prepared.pipeline.rungs(stage)
+        last = stage is prepared.pipeline.stages[-1]
+        rungs = prepared.pipeline.engine.rungs(prepass=not last)
         retry = OomRetry(stage, run, rungs, check=self._check_interrupt, on_step=self._degraded)
         for group in runs(span for span in grid if span not in kept):
             with closed_after(retry.items(Span(group[0].start, group[-1].stop))) as items:

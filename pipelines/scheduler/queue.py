@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-from pipelines.engines.availability import resolved, weights_of
-from pipelines.engines.registry import result_version
+from pipelines.engines.availability import Resolved, resolve
 from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull
 from pipelines.jobs import events, trash
 from pipelines.jobs.events import Event
@@ -19,6 +20,7 @@ from pipelines.jobs.job import Job, State
 from pipelines.scheduler.stats import Counters, QueueStats
 from pipelines.scheduler.ticket import Ticket
 from pipelines.settings import Settings
+from pipelines.spec import task_spec
 from pipelines.workers.process import STOP_SECONDS, WorkerProcess
 from pipelines.workers.runner import Runner, WorkerState
 from pipelines.workers.supervisor import run_through
@@ -60,9 +62,24 @@ class JobQueue:
         self._thread = threading.Thread(target=self._serve, name="job queue", daemon=True)
         self._thread.start()
 
-    # -- requests ---------------------------------------------------------------------------------------------
+    def __enter__(self) -> Self:
+        return self
 
-    def submit(self, task: str, path: Path, settings: Settings, *others: Path, force: bool = False) -> Job:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- requests --------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        task: str,
+        path: Path,
+        settings: Settings | Resolved[Any],
+        *others: Path,
+        force: bool = False,
+    ) -> Job:
         """Queue the job for this request; a finished one is not computed again unless `force`.
 
         `others` are the task's inputs besides the video at `path`, such as the masks of inpainting. The engine that
@@ -71,10 +88,10 @@ class JobQueue:
         Raises NotAVideo where an input cannot be read, WeightsMissing or WeightsBroken for the engine's weights,
         QueueFull where too many jobs wait. Then a new job leaves no folder behind.
         """
-        settings = resolved(task, settings)
-        weights = weights_of(settings)
+        resolved = settings if isinstance(settings, Resolved) else resolve(task, settings)
+        weights, version = resolved.weights, task_spec(task).result_version
         with self._folders:
-            job = Job.create(self.jobs_dir, task, (path, *others), settings, result_version(task), weights)
+            job = Job.create(self.jobs_dir, task, (path, *others), resolved.settings, version, weights)
             try:
                 return self.start(job, force=force)
             except QueueFull:

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from pipelines.spans import Span, widen
-from pipelines.vision.camera_motion import Gray, Homography, camera_motion
+from pipelines.vision.camera_motion import Gray, Homography, camera_motion, misaligned_difference
 from pipelines.vision.crop import Crop
 from pipelines.vision.types import Pixels
 
@@ -52,7 +52,7 @@ class RegisteredFrame:
 class FrameNeighbours:
     """A frame among its neighbours, `before` and `after`, each nearest first."""
 
-    view: RegisteredFrame
+    current: RegisteredFrame
     before: tuple[RegisteredFrame, ...]
     after: tuple[RegisteredFrame, ...]
 
@@ -61,57 +61,55 @@ class FrameNeighbours:
 
         0 where fewer than two neighbours show the place. Holds the crop of each neighbour.
         """
-        crop = self.view.pixels[part.slices]
+        crop = self.current.pixels[part.slices]
         layers, count = self._layers(part)
         if len(layers) < 2:
             return np.zeros(crop.shape[:2], np.uint8)
         background = _median(layers, count)
-        above = cv2.subtract(crop, cv2.dilate(background, _SLACK))
-        below = cv2.subtract(cv2.erode(background, _SLACK), crop)
-        far: Gray = cv2.max(above, below).max(axis=2)
+        far: Gray = misaligned_difference(crop, background, _SLACK).max(axis=2)
         far[count < 2] = 0
         return far
 
     def _layers(self, part: Crop) -> tuple[list[Pixels], Gray]:
         """The crop as each neighbour shows it, 255 where it does not, and by how many each pixel is shown."""
         corner = np.array([[1, 0, part.left], [0, 1, part.top], [0, 0, 1]], np.float64)
-        inside = np.ones(self.view.pixels.shape[:2], np.uint8)
+        inside = np.ones(self.current.pixels.shape[:2], np.uint8)
         layers: list[Pixels] = []
         count = np.zeros(part.size[::-1], np.uint8)
-        for view, motion in self._neighbours():
+        for current, motion in self._neighbours():
             there = motion @ corner
-            shown = cv2.warpPerspective(
+            mask_to_rgb = cv2.warpPerspective(
                 inside, there, part.size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
             )
             # At the border nothing darker than the picture is mixed in.
             layer = cv2.warpPerspective(
-                view.pixels,
+                current.pixels,
                 there,
                 part.size,
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
-            layer[shown == 0] = _NOTHING
-            count += cast(Gray, shown)
+            layer[mask_to_rgb == 0] = _NOTHING
+            count += cast(Gray, mask_to_rgb)
             layers.append(cast(Pixels, layer))
         return layers, count
 
     def _neighbours(self) -> Generator[tuple[RegisteredFrame, Homography]]:
         """The neighbours at the offsets, each with the motion from this frame's places to its own; none over a cut."""
-        motion = self.view.motion
-        for step, view in enumerate(self.before, 1):
+        motion = self.current.motion
+        for step, current in enumerate(self.before, 1):
             if motion is None:
                 break
             if step in OFFSETS:
-                yield view, motion
-            motion = None if view.motion is None else view.motion @ motion
+                yield current, motion
+            motion = None if current.motion is None else current.motion @ motion
         motion = np.eye(3)
-        for step, view in enumerate(self.after, 1):
-            if view.back is None:
+        for step, current in enumerate(self.after, 1):
+            if current.back is None:
                 break
-            motion = view.back @ motion
+            motion = current.back @ motion
             if step in OFFSETS:
-                yield view, motion
+                yield current, motion
 
 
 def _median(layers: list[Pixels], count: Gray) -> Pixels:
@@ -125,10 +123,10 @@ def _median(layers: list[Pixels], count: Gray) -> Pixels:
             low, high = layers[i], layers[i + 1]
             layers[i], layers[i + 1] = np.minimum(low, high), np.maximum(low, high)
     rank = (np.maximum(count, 1) - 1) // 2
-    middle = layers[0].copy()
+    centre = layers[0].copy()
     for k in range(1, (len(layers) - 1) // 2 + 1):
-        cv2.copyTo(layers[k], (rank == k).astype(np.uint8), middle)
-    return middle
+        cv2.copyTo(layers[k], (rank == k).astype(np.uint8), centre)
+    return centre
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,7 @@ class FrameSource:
         """Work pixels per pixel of the video, at most 1."""
         return min(1.0, WORK_SIDE_PX / max(self.size))
 
-    def scenes(self, start: int, stop: int, *, backward: bool = False) -> Generator[FrameNeighbours]:
+    def neighbourhoods(self, start: int, stop: int, *, backward: bool = False) -> Generator[FrameNeighbours]:
         """The scenes of frames `[start, stop)`, the last first if `backward`; the same either way and from any start.
 
         Holds `2 * HALO + 1` frames at work size; `CHUNK_FRAMES` more if `backward`.
@@ -162,9 +160,9 @@ class FrameSource:
         read = widen(Span(start, stop), HALO, HALO, self.whole)
         views = self._views_back(read) if backward else self._views(read)
         with closing(views):
-            for scene in _scenes(views, backward=backward):
-                if start <= scene.view.index < stop:
-                    yield scene
+            for neighbours in _neighbourhoods(views, backward=backward):
+                if start <= neighbours.current.index < stop:
+                    yield neighbours
 
     def _views(self, span: Span) -> Generator[RegisteredFrame]:
         first = widen(span, 1, 0, self.whole).start
@@ -190,12 +188,12 @@ class FrameSource:
         return cast(Pixels, cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _scenes(views: Generator[RegisteredFrame], *, backward: bool) -> Generator[FrameNeighbours]:
+def _neighbourhoods(views: Generator[RegisteredFrame], *, backward: bool) -> Generator[FrameNeighbours]:
     """A scene for each view, in the order given."""
     passed: deque[RegisteredFrame] = deque(maxlen=HALO)
     coming: deque[RegisteredFrame] = deque()
-    for view in views:
-        coming.append(view)
+    for current in views:
+        coming.append(current)
         if len(coming) > HALO:
             yield _pass(passed, coming, backward=backward)
     while coming:
@@ -206,7 +204,7 @@ def _pass(
     passed: deque[RegisteredFrame], coming: deque[RegisteredFrame], *, backward: bool
 ) -> FrameNeighbours:
     """The scene of the first that is coming; it has passed then. Newest passed first."""
-    view = coming.popleft()
+    current = coming.popleft()
     behind, ahead = tuple(passed), tuple(coming)
-    passed.appendleft(view)
-    return FrameNeighbours(view, ahead, behind) if backward else FrameNeighbours(view, behind, ahead)
+    passed.appendleft(current)
+    return FrameNeighbours(current, ahead, behind) if backward else FrameNeighbours(current, behind, ahead)

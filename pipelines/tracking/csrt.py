@@ -13,10 +13,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.tracking.appearance import colours_of, form_in, likeness, moved_in, parts_moved
+from pipelines.tracking.appearance import (
+    colour_histogram,
+    moving_mask,
+    moving_parts,
+    place_silhouette,
+    similarity,
+)
 from pipelines.tracking.background import FrameNeighbours, RegisteredFrame
-from pipelines.tracking.target import Seed
-from pipelines.vision.boxes import Box, Outline, about, around, crop_of, grown, middle, overlap
+from pipelines.tracking.target import Target
+from pipelines.vision.boxes import Box, Outline, box_at, box_crop, centre, grow, iou, outline_box
 from pipelines.vision.camera_motion import move_box
 from pipelines.vision.crop import Crop
 
@@ -80,22 +86,22 @@ class State:
 class _Found:
     box: Box
     moving: float
-    likeness: float
+    similarity: float
 
     @property
     def trust(self) -> float:
         low, high = _TRUSTED
-        return min(1.0, (self.likeness - low) / (high - low))
+        return min(1.0, (self.similarity - low) / (high - low))
 
 
-class Follower:
+class ObjectTracker:
     """Walks from frame to neighbouring frame. Holds a tracker's filters, a few MiB."""
 
-    def __init__(self, scene: FrameNeighbours, seed: Seed, state: State | None = None) -> None:
-        self._seed = seed
-        self._state = state or State(seed.box, np.zeros(2))
-        self._view = scene.view
-        self._tracker = _Tracker.on(scene.view, self._state)
+    def __init__(self, neighbours: FrameNeighbours, target: Target, state: State | None = None) -> None:
+        self._find_target = target
+        self._state = state or State(target.box, np.zeros(2))
+        self._view = neighbours.current
+        self._tracker = _Tracker.on(neighbours.current, self._state)
 
     @property
     def record(self) -> Records:
@@ -107,14 +113,14 @@ class Follower:
         self._state = State.of(self.record[0])
         self._tracker = _Tracker.on(self._view, self._state)
 
-    def step(self, scene: FrameNeighbours) -> None:
+    def step(self, neighbours: FrameNeighbours) -> None:
         """Go on to a neighbouring frame."""
         before, state, tracker = self._view, self._state, self._tracker
-        self._view = scene.view
-        motion = scene.view.back if scene.view.index > before.index else before.motion
+        self._view = neighbours.current
+        motion = neighbours.current.back if neighbours.current.index > before.index else before.motion
         carried = state.box if motion is None else move_box(state.box, motion)
-        expected = about(middle(carried) + state.speed, carried[2:])
-        found = self._held(scene, tracker) if tracker else self._found_again(scene, expected)
+        expected = box_at(centre(carried) + state.speed, carried[2:])
+        found = self._held(neighbours, tracker) if tracker else self._found_again(neighbours, expected)
         if found is None:
             self._tracker = None
             lost = min(255, state.lost + 1)
@@ -122,64 +128,67 @@ class Follower:
             return
         speed = state.speed
         if state.lost == 0 and found.trust >= _STEADY:
-            speed = speed + _STEERING * (middle(found.box) - middle(carried) - speed)
+            speed = speed + _STEERING * (centre(found.box) - centre(carried) - speed)
         moving = state.moving + _STEERING * (found.moving - state.moving)
         self._state = State(found.box, speed, moving, found.trust)
-        if tracker is None or overlap(tracker.box, found.box) < _APART:
-            self._tracker = _Tracker.on(scene.view, self._state)
+        if tracker is None or iou(tracker.box, found.box) < _APART:
+            self._tracker = _Tracker.on(neighbours.current, self._state)
 
-    def _held(self, scene: FrameNeighbours, tracker: "_Tracker") -> _Found | None:
+    def _held(self, neighbours: FrameNeighbours, tracker: "_Tracker") -> _Found | None:
         """Where the tracker sees the object; None where it does not, or where what it sees is something else."""
-        size = tracker.update(scene.view)
+        size = tracker.update(neighbours.current)
         if size is None:
             return None
-        box = about(middle(tracker.box), self._state.box[2:] * np.clip(size, _SHRINK, _GROW))
-        pixels, seed = scene.view.pixels, self._seed
-        crop, core = crop_of(grown(box, _SEARCH), pixels.shape), crop_of(grown(box, _CORE), pixels.shape)
+        box = box_at(centre(tracker.box), self._state.box[2:] * np.clip(size, _SHRINK, _GROW))
+        pixels, target = neighbours.current.pixels, self._find_target
+        crop, core = box_crop(grow(box, _SEARCH), pixels.shape), box_crop(grow(box, _CORE), pixels.shape)
         if min(crop.size) < _LEAST_PX:
             return None
-        moved = moved_in(scene, crop, core, seed.colours)
-        share = moved.sum() / (seed.filling * max(1, core.area))
+        moved = moving_mask(neighbours, crop, core, target.colours)
+        share = moved.sum() / (target.filling * max(1, core.area))
         if share >= _FEWEST_MOVED:
-            alike = likeness(seed.colours, colours_of(pixels[crop.slices], moved))
+            alike = similarity(target.colours, colour_histogram(pixels[crop.slices], moved))
             if alike >= HELD:
-                drawn = _drawn(box, around(moved, crop)) if alike >= SURE else box
+                drawn = _drawn(box, outline_box(moved, crop)) if alike >= SURE else box
                 return _Found(drawn, min(1.0, share), alike)
-        return self._standing(scene, box, crop, HELD, share)
+        return self._standing(neighbours, box, crop, HELD, share)
 
     def _standing(
-        self, scene: FrameNeighbours, box: Box, crop: Crop, least: float, share: float
+        self, neighbours: FrameNeighbours, box: Box, crop: Crop, least: float, share: float
     ) -> _Found | None:
         """`box` where the object's form in it has its colours, and what is around has not.
 
         An object that moved does not stop at once: then its colours must be the surer.
         """
-        part, form = scene.view.pixels[crop.slices], form_in(self._seed.form, box, crop)
-        alike = likeness(self._seed.colours, colours_of(part, form))
-        elsewhere = likeness(self._seed.colours, colours_of(part, 1 - form))
+        part, form = (
+            neighbours.current.pixels[crop.slices],
+            place_silhouette(self._find_target.form, box, crop),
+        )
+        alike = similarity(self._find_target.colours, colour_histogram(part, form))
+        elsewhere = similarity(self._find_target.colours, colour_histogram(part, 1 - form))
         if alike < least + _NOT_AT_ONCE * self._state.moving or alike < elsewhere + _CONTRAST:
             return None
         return _Found(box, share, alike)
 
-    def _found_again(self, scene: FrameNeighbours, expected: Box) -> _Found | None:
+    def _found_again(self, neighbours: FrameNeighbours, expected: Box) -> _Found | None:
         """What moves near where the object should be and is like it; else the object, standing there."""
-        pixels, seed = scene.view.pixels, self._seed
-        crop = crop_of(grown(expected, min(_WIDEST, _SEARCH + _WIDER * self._state.lost)), pixels.shape)
+        pixels, target = neighbours.current.pixels, self._find_target
+        crop = box_crop(grow(expected, min(_WIDEST, _SEARCH + _WIDER * self._state.lost)), pixels.shape)
         if min(crop.size) < _LEAST_PX:
             return None
         best: _Found | None = None
-        for part in self._candidates(scene, crop, seed.filling * expected[2] * expected[3]):
-            alike = likeness(seed.colours, colours_of(pixels[crop.slices], part))
-            if alike >= (best.likeness if best else FOUND):
-                best = _Found(about(middle(around(part, crop)), expected[2:]), 1.0, alike)
-        return best or self._standing(scene, expected, crop, FOUND, 0.0)
+        for part in self._candidates(neighbours, crop, target.filling * expected[2] * expected[3]):
+            alike = similarity(target.colours, colour_histogram(pixels[crop.slices], part))
+            if alike >= (best.similarity if best else FOUND):
+                best = _Found(box_at(centre(outline_box(part, crop)), expected[2:]), 1.0, alike)
+        return best or self._standing(neighbours, expected, crop, FOUND, 0.0)
 
-    def _candidates(self, scene: FrameNeighbours, crop: Crop, size: float) -> Generator[Outline]:
+    def _candidates(self, neighbours: FrameNeighbours, crop: Crop, size: float) -> Generator[Outline]:
         """What moves in `crop` and is about as large: all that has the object's colours together, then each part."""
-        together = moved_in(scene, crop, crop, self._seed.colours)
+        together = moving_mask(neighbours, crop, crop, self._find_target.colours)
         if _LEAST_PART * size <= together.sum() <= _MOST_PARTS * size:
             yield together
-        labels, areas = parts_moved(scene, crop)
+        labels, areas = moving_parts(neighbours, crop)
         for k in np.flatnonzero((areas >= _LEAST_PART * size) & (areas <= _MOST_PARTS * size)):
             yield (labels == k).astype(np.uint8)
 
@@ -187,22 +196,22 @@ class Follower:
 class _Tracker:
     """OpenCV's CSRT on work frames; `box` is where it last saw the object."""
 
-    def __init__(self, view: RegisteredFrame, crop: Crop) -> None:
+    def __init__(self, current: RegisteredFrame, crop: Crop) -> None:
         settings: Any = cv2.TrackerCSRT_Params()  # type: ignore[attr-defined]
         settings.template_size = _TEMPLATE_PX
         self._csrt: Any = cv2.TrackerCSRT_create(settings)  # type: ignore[attr-defined]
-        self._csrt.init(view.pixels, (crop.left, crop.top, *crop.size))
+        self._csrt.init(current.pixels, (crop.left, crop.top, *crop.size))
         self.box: Box = np.array([crop.left, crop.top, *crop.size], np.float64)
 
     @classmethod
-    def on(cls, view: RegisteredFrame, state: State) -> "_Tracker | None":
+    def on(cls, current: RegisteredFrame, state: State) -> "_Tracker | None":
         """A new one for an object that is seen; None where it is lost or hardly in the picture."""
-        crop = crop_of(state.box, view.pixels.shape)
-        return None if state.lost or min(crop.size) < _LEAST_PX else cls(view, crop)
+        crop = box_crop(state.box, current.pixels.shape)
+        return None if state.lost or min(crop.size) < _LEAST_PX else cls(current, crop)
 
-    def update(self, view: RegisteredFrame) -> Box | None:
+    def update(self, current: RegisteredFrame) -> Box | None:
         """How much wider and higher the object has become, as factors; None where it sees nothing."""
-        seen, place = self._csrt.update(view.pixels)
+        seen, place = self._csrt.update(current.pixels)
         if not seen:
             return None
         before, self.box = self.box, np.array(place, np.float64)
@@ -213,4 +222,4 @@ class _Tracker:
 def _drawn(box: Box, towards: Box) -> Box:
     """`box` moved half the way, and its size a little, towards another: what moves may be a part of the object."""
     size = np.clip(towards[2:], _SHRINK * box[2:], _GROW * box[2:])
-    return about(middle(box) + _PULL * (middle(towards) - middle(box)), size)
+    return box_at(centre(box) + _PULL * (centre(towards) - centre(box)), size)

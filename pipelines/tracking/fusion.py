@@ -13,17 +13,15 @@ import cv2
 import numpy as np
 
 from pipelines.spans import Span
-from pipelines.tracking.appearance import form_in, grab_cut, moved_in, without_gaps
+from pipelines.tracking.appearance import fill_interior, grab_cut, moving_mask, place_silhouette
 from pipelines.tracking.background import FrameNeighbours, Frames, FrameSource
 from pipelines.tracking.csrt import RECORD
-from pipelines.tracking.passes import Seeds, follow, hint_behind
-from pipelines.tracking.prompts import Hint, checked
-from pipelines.tracking.target import Seed, seeds_from
-from pipelines.vision.boxes import Box, Outline, crop_of, grown, overlap
+from pipelines.tracking.passes import Targets, pass_records, prompt_behind
+from pipelines.tracking.prompts import ObjectPrompt, check_prompts
+from pipelines.tracking.target import Target, find_targets
+from pipelines.vision.boxes import Box, Outline, box_crop, grow, iou
 from pipelines.vision.crop import Crop
 from pipelines.vision.types import Mask
-
-__all__ = ["RECORD", "FrameSource", "Hint", "Tracked", "checked", "follow", "masks", "seeds_from", "track"]
 
 _FAT, _REACH = 0.25, 0.6
 _FEWEST_MOVED, _WHOLE, _TOO_MUCH = 0.25, 0.6, 2.5
@@ -49,40 +47,48 @@ class Tracked:
     trust: float
 
 
-def track(frames_from: Frames, hints: Sequence[Hint], start: int, stop: int) -> Generator[Tracked]:
+def track(frames_from: Frames, prompts: Sequence[ObjectPrompt], start: int, stop: int) -> Generator[Tracked]:
     """A mask for each frame of `[start, stop)`, in order; the same each time.
 
     `frames_from` is called several times, never for frames outside. Walks back first, where a hint lies ahead. Holds
-    what two `FrameSource.scenes` hold, two masks a hint, and 33 bytes a frame.
+    what two `FrameSource.neighbourhoods` hold, two masks a hint, and 33 bytes a frame.
 
     Raises:
         BadInput: a hint is empty, outside the picture or outside the frames, or there is none.
     """
-    footage = FrameSource.of(frames_from, Span(start, stop))
-    seeds = seeds_from(checked(hints, footage.size, footage.whole), footage)
-    back = np.concatenate([np.zeros(0, RECORD), *follow(footage, seeds, start, stop, backward=True)])[::-1]
-    with closing(follow(footage, seeds, start, stop)) as on:
-        yield from masks(footage, seeds, (record[0] for record in on), back, start, stop)
+    source = FrameSource.of(frames_from, Span(start, stop))
+    targets = find_targets(check_prompts(prompts, source.size, source.whole), source)
+    back = np.concatenate([np.zeros(0, RECORD), *pass_records(source, targets, start, stop, backward=True)])[
+        ::-1
+    ]
+    with closing(pass_records(source, targets, start, stop)) as on:
+        yield from fused_masks(source, targets, (record[0] for record in on), back, start, stop)
 
 
-def masks(
-    footage: FrameSource, seeds: Seeds, on: Iterable[np.void], back: Iterable[np.void], start: int, stop: int
+def fused_masks(
+    source: FrameSource,
+    targets: Targets,
+    on: Iterable[np.void],
+    back: Iterable[np.void],
+    start: int,
+    stop: int,
 ) -> Generator[Tracked]:
     """The masks of frames `[start, stop)` from their records in the walk on and in the walk back, both in order.
 
-    Reads the frames' neighbours, so that the masks are the same from any start. Holds what `FrameSource.scenes` holds.
+    Reads the frames' neighbours, so that the masks are the same from any start. Holds what
+    `FrameSource.neighbourhoods` holds.
     """
-    with closing(footage.scenes(start, stop)) as scenes:
-        for scene, here, there in zip(scenes, on, back, strict=True):
-            frame = scene.view.index
-            place = _placed(here, there, _way(seeds, frame))
-            mask = _mask(scene, footage, seeds[_nearest(seeds, frame)], place)
-            x, y, w, h = (float(side) / footage.scale for side in place.boxes[0])
-            yield Tracked(frame, (x, y, w, h), mask, place.lost > 0, place.trust)
+    with closing(source.neighbourhoods(start, stop)) as neighbourhoods:
+        for neighbours, here, there in zip(neighbourhoods, on, back, strict=True):
+            frame = neighbours.current.index
+            fused = _fuse(here, there, _progress(targets, frame))
+            mask = _draw_mask(neighbours, source, targets[_nearest_prompt(targets, frame)], fused)
+            x, y, w, h = (float(side) / source.scale for side in fused.boxes[0])
+            yield Tracked(frame, (x, y, w, h), mask, fused.lost > 0, fused.trust)
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Fused:
     """Where the object is, by one box, or by two that do not agree, the surer first; `lost` for so many frames."""
 
     boxes: tuple[Box, ...]
@@ -90,35 +96,35 @@ class _Place:
     trust: float
 
 
-def _way(seeds: Seeds, frame: int) -> float:
+def _progress(targets: Targets, frame: int) -> float:
     """How far `frame` is on the way from the hint before it, 0, to the one after, 1; either where there is but one."""
-    before, after = hint_behind(seeds, frame, 1), hint_behind(seeds, frame, -1)
+    before, after = prompt_behind(targets, frame, 1), prompt_behind(targets, frame, -1)
     if before is None or after is None:
         return 1.0 if before is None else 0.0
     return (frame - before) / max(1, after - before)
 
 
-def _nearest(seeds: Seeds, frame: int) -> int:
-    return min(seeds, key=lambda hint: abs(hint - frame))
+def _nearest_prompt(targets: Targets, frame: int) -> int:
+    return min(targets, key=lambda prompt: abs(prompt - frame))
 
 
-def _placed(on: np.void, back: np.void, way: float) -> _Place:
+def _fuse(on: np.void, back: np.void, progress: float) -> _Fused:
     """Weigh what the two walks say: by trust, and by nearness to their hints."""
-    said = [(record, weight) for record, weight in ((on, 1 - way), (back, way)) if weight > 0]
+    said = [(record, weight) for record, weight in ((on, 1 - progress), (back, progress)) if weight > 0]
     seen = [(record, weight * float(record["trust"])) for record, weight in said if not record["lost"]]
     if not seen:
-        return _Place((_mean_box(said),), min(int(record["lost"]) for record, _ in said), 0.0)
+        return _Fused((_mean_box(said),), min(int(record["lost"]) for record, _ in said), 0.0)
     seen.sort(key=lambda pair: -pair[1])
     boxes = tuple(record["box"].astype(np.float64) for record, _ in seen)
     trust = max(float(record["trust"]) for record, _ in seen)
     if len(seen) == 1:
-        return _Place(boxes, 0, trust)
-    shared = overlap(*boxes)
+        return _Fused(boxes, 0, trust)
+    shared = iou(*boxes)
     if shared >= _SAME:
-        return _Place((_mean_box(seen),), 0, trust)
+        return _Fused((_mean_box(seen),), 0, trust)
     # Apart, so one of them is wrong; which one is said only where the other is far from its hint or not sure.
     wrong = shared < _AGREEING and seen[0][1] < _SURER * seen[1][1]
-    return _Place(boxes, 1, 0.0) if wrong else _Place(boxes, 0, trust)
+    return _Fused(boxes, 1, 0.0) if wrong else _Fused(boxes, 0, trust)
 
 
 def _mean_box(weighed: list[tuple[np.void, float]]) -> Box:
@@ -126,48 +132,52 @@ def _mean_box(weighed: list[tuple[np.void, float]]) -> Box:
     return np.average(boxes, axis=0, weights=[max(1e-6, weight) for _, weight in weighed])
 
 
-def _mask(scene: FrameNeighbours, footage: FrameSource, seed: Seed, place: _Place) -> Mask:
+def _draw_mask(neighbours: FrameNeighbours, source: FrameSource, target: Target, fused: _Fused) -> Mask:
     """The mask `(H, W)` of the video's size."""
-    if seed.given is not None and scene.view.index == seed.frame:
-        return seed.given
-    shape = scene.view.pixels.shape
+    if target.given is not None and neighbours.current.index == target.frame:
+        return target.given
+    shape = neighbours.current.pixels.shape
     small = np.zeros(shape[:2], np.uint8)
-    for box in place.boxes if place.lost <= _LINGER_FRAMES else ():
-        crop = crop_of(grown(box, _REACH), shape)
+    for box in fused.boxes if fused.lost <= _LINGER_FRAMES else ():
+        crop = box_crop(grow(box, _REACH), shape)
         if crop.area:
-            small[crop.slices] |= np.asarray(cv2.dilate(_outline(scene, seed, box, crop), _MARGIN), np.uint8)
-        if place.lost:
-            small[crop_of(grown(box, _FAT), shape).slices] = 1
-    if footage.scale == 1:
+            small[crop.slices] |= np.asarray(
+                cv2.dilate(_outline(neighbours, target, box, crop), _MARGIN), np.uint8
+            )
+        if fused.lost:
+            small[box_crop(grow(box, _FAT), shape).slices] = 1
+    if source.scale == 1:
         return small.astype(np.bool_)
     # Anything of a pixel counts: fat, not thin.
-    return cv2.resize(small * np.uint8(255), footage.size, interpolation=cv2.INTER_LINEAR) > 0
+    return cv2.resize(small * np.uint8(255), source.size, interpolation=cv2.INTER_LINEAR) > 0
 
 
-def _outline(scene: FrameNeighbours, seed: Seed, box: Box, crop: Crop) -> Outline:
+def _outline(neighbours: FrameNeighbours, target: Target, box: Box, crop: Crop) -> Outline:
     """The object in `crop`, without gaps: what moves about its box, and the form of a slow or a painted one.
 
     Where little moves: its form, and what GrabCut finds.
     """
-    form = form_in(seed.form, box, crop)
-    found = _seen(scene, seed, box, crop, form)
+    form = place_silhouette(target.form, box, crop)
+    found = _visible_parts(neighbours, target, box, crop, form)
     # A mask with gaps leaves pieces of it.
-    return without_gaps(found | form if seed.slow or seed.given is not None else found)
+    return fill_interior(found | form if target.slow or target.given is not None else found)
 
 
-def _seen(scene: FrameNeighbours, seed: Seed, box: Box, crop: Crop, form: Outline) -> Outline:
+def _visible_parts(
+    neighbours: FrameNeighbours, target: Target, box: Box, crop: Crop, form: Outline
+) -> Outline:
     """What the frame itself shows of the object."""
-    pixels = scene.view.pixels
-    core, inner = crop_of(grown(box, _FAT), pixels.shape), crop_of(box, pixels.shape)
-    whole = seed.filling * box[2] * box[3]
-    moved = moved_in(scene, crop, core)
+    pixels = neighbours.current.pixels
+    core, inner = box_crop(grow(box, _FAT), pixels.shape), box_crop(box, pixels.shape)
+    whole = target.filling * box[2] * box[3]
+    moved = moving_mask(neighbours, crop, core)
     if moved.sum() > _TOO_MUCH * whole:
-        moved = moved_in(scene, crop, core, seed.colours)
+        moved = moving_mask(neighbours, crop, core, target.colours)
     if moved.sum() >= _WHOLE * whole:
         return moved
     if moved.sum() >= _FEWEST_MOVED * whole:
         return moved | form
     labels = np.full(form.shape, cv2.GC_BGD, np.uint8)
-    labels[inner.within(crop)] = cv2.GC_PR_BGD
+    labels[inner.slices_in(crop)] = cv2.GC_PR_BGD
     labels[form > 0] = cv2.GC_PR_FGD
     return form | moved | grab_cut(pixels[crop.slices], labels)

@@ -17,18 +17,20 @@ _LETTERS_ACROSS = 800
 """How wide the picture is where letters are 22 pixels high."""
 
 
-def laid_over(frame: Pixels, mask: Mask, size: Size) -> Pixels:
+def overlay_mask(frame: Pixels, mask: Mask, size: Size) -> Pixels:
     """A new picture `(h, w, 3)` of `size`: `frame`, tinted where `mask` `(H, W)` is True, with a line around it."""
     picture, cover = small_frame(frame, size), small_mask(mask, size)
     tint = np.full_like(picture, _TINT)
     tinted = cv2.addWeighted(picture, 1 - _TINT_SHARE, tint, _TINT_SHARE, 0)
     stencil = cover.view(np.uint8)
-    shown = cv2.copyTo(tinted, stencil, picture.copy())
+    mask_to_rgb = cv2.copyTo(tinted, stencil, picture.copy())
     outlines, _ = cv2.findContours(stencil, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-    return cast(Pixels, cv2.drawContours(shown, outlines, -1, _LINE, _least_one(size[0] / _LINES_ACROSS)))
+    return cast(
+        Pixels, cv2.drawContours(mask_to_rgb, outlines, -1, _LINE, _least_one(size[0] / _LINES_ACROSS))
+    )
 
 
-def framed_as_lost(picture: Pixels, frame: int) -> Pixels:
+def draw_lost_frame(picture: Pixels, frame: int) -> Pixels:
     """`picture` with a border, and the frame's number; drawn into it."""
     height, width = picture.shape[:2]
     border = _least_one(width / _BORDERS_ACROSS)

@@ -5,7 +5,7 @@ with the same settings, it stands for the same masks.
 """
 
 import csv
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import dropwhile
@@ -14,18 +14,19 @@ from typing import Any
 
 import numpy as np
 
+from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.jobs.events import Outputs
-from pipelines.masks.mask_video import shown
+from pipelines.masks.mask_video import mask_to_rgb
 from pipelines.masks.reading import FrameMask, mask_settings_of, read_holes, read_pixels
-from pipelines.settings import Settings, TrackSettings
+from pipelines.settings import TrackSettings
 from pipelines.spans import Span
-from pipelines.stages import FrameByFrame, RunContext, Sink, Stage
+from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.report import write_report
 from pipelines.storage.span_arrays import read_array, save_arrays
-from pipelines.tracking.overlay import framed_as_lost, laid_over
+from pipelines.tracking.overlay import draw_lost_frame, overlay_mask
 from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.tracking.stages import lost_frames
 from pipelines.video.info import ColourTags, VideoInfo, video_facts
@@ -33,6 +34,7 @@ from pipelines.video.join import join_segments
 from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels, Size
+from presets.choose import Choice
 
 COLUMNS = ("frame", "time_seconds", "area_share", "lost")
 RECORD = np.dtype([("masked", np.int64), ("lost", np.bool_)])
@@ -51,64 +53,6 @@ _FILM_PIXEL_BYTES = 0.01
 """Measured at 0.001 for a disc in 1080p; ragged masks take more."""
 
 
-class TrackPipeline(FrameByFrame):
-    """The task `track`."""
-
-    task = "track"
-    engine = "builtin"
-
-    def __init__(self, settings: TrackSettings) -> None:
-        self._settings = settings
-        self._tracking = tracking_stages(settings)
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The object is followed, where that is asked for; then the masks are shown."""
-        return (*self._tracking, OverlayStage())
-
-    def check(self, run: RunContext) -> None:
-        """Masks that mark something, hints within the picture. Raises as `check_marks` does."""
-        check_marks(run)
-
-    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
-        """Decoders, two encoders, and a few pictures."""
-        decoder = bounded_decoder(video, settings.decoder)
-        per_pixel = _READERS * held_bytes(video, decoder) / (video.width * video.height) + _PIXEL_BYTES
-        fixed = _PROCESS_BYTES + tracking_load(self._settings).fixed
-        return Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
-
-    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
-        """Segments and joined files: the overlay about as long as the source's share of these frames, and the film."""
-        files = video.images or (video.path,)
-        size = sum(path.stat().st_size for path in files) / video.frames
-        return int(2 * len(frames) * (size + _FILM_PIXEL_BYTES * video.width * video.height))
-
-    def join(self, run: RunContext, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
-        """The overlay, the film, the table and the report. Holds one span's records."""
-        result, film = run.folder / "result.mp4", run.folder / f"mask{_FILM_SUFFIX}"
-        table, report = run.folder / "masks.csv", run.folder / "report.json"
-        films = [_film_path(run, span) for span in run.spans]
-        for kept, target in ((segments, result), (films, film)):
-            with atomic_write(target) as part:
-                join_segments(kept, run.video, run.frames, part, silent=True)
-        lost = lost_stretches(run, warn)
-        summary = _Summary()
-        with atomic_write(table) as part:
-            _write_table(part, summary.watch(_read_records(run)), run.video)
-        write_report(
-            report,
-            {
-                "task": self.task,
-                "engine": self.engine,
-                "video": video_facts(run.video),
-                "settings": run.settings.identity(),
-                "lost": [[span.start, span.stop] for span in lost],
-                "summary": summary.describe(),
-            },
-        )
-        return Outputs(result=result, report=report, scores=table, mask=film)
-
-
 @dataclass(frozen=True, eq=False)
 class Checked:
     """A frame with its mask laid over it, at most 1280 pixels wide, and the mask itself."""
@@ -119,6 +63,37 @@ class Checked:
     lost: bool
 
 
+class TrackEngine(Engine):
+    """Lays masks over frames: `frames` yields one `Checked` for each."""
+
+    name = "builtin"
+
+    def __init__(self, video: VideoInfo, settings: TrackSettings) -> None:
+        super().__init__(video, settings)
+        self.settings: TrackSettings = settings
+
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
+        """Decoders, two encoders, and a few pictures."""
+        video, settings = self.video, self.settings
+        decoder = bounded_decoder(video, settings.decoder)
+        per_pixel = _READERS * held_bytes(video, decoder) / (video.width * video.height) + _PIXEL_BYTES
+        fixed = _PROCESS_BYTES + tracking_load(settings).fixed
+        return choice, Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
+
+    def check(self, run: RunContext) -> None:
+        """Masks that mark something, prompts within the picture. Raises as `check_marks` does."""
+        check_marks(run)
+
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Checked]:
+        """Frames `[start, stop)`. Holds one, its masks, and what their decoders hold."""
+        size = overlay_size(run.video)
+        with closing(read_pixels(run, start, stop)) as frames, closing(read_holes(run, start, stop)) as holes:
+            given = zip(range(start, stop), frames, holes, _lost_flags(run, start, stop), strict=True)
+            for index, frame, hole, lost in given:
+                picture = overlay_mask(frame, hole.filled, size)
+                yield Checked(index, draw_lost_frame(picture, index) if lost else picture, hole, lost)
+
+
 class OverlayStage:
     """Makes the segments, and beside each the span's film of masks and its records."""
 
@@ -126,14 +101,8 @@ class OverlayStage:
     folder = "segments"
     suffix = ".mp4"
 
-    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Checked]:
-        """Frames `[start, stop)`. Holds one, its masks, and what their decoders hold."""
-        size = overlay_size(run.video)
-        with closing(read_pixels(run, start, stop)) as frames, closing(read_holes(run, start, stop)) as holes:
-            given = zip(range(start, stop), frames, holes, _lost_flags(run, start, stop), strict=True)
-            for index, frame, hole, lost in given:
-                picture = laid_over(frame, hole.filled, size)
-                yield Checked(index, framed_as_lost(picture, index) if lost else picture, hole, lost)
+    def __init__(self, engine: TrackEngine) -> None:
+        self.compute = engine.frames
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Encoders of the segment and of the film."""
@@ -150,6 +119,53 @@ class OverlayStage:
     def value(self, item: Checked) -> float:
         """Which share of the picture would be filled."""
         return int(np.count_nonzero(item.hole.filled)) / item.hole.filled.size
+
+
+class TrackPipeline(VideoPipeline[TrackEngine]):
+    """Shows what would be removed from one video, and keeps the masks."""
+
+    task = "track"
+
+    def __init__(self, inputs: tuple[Path, ...], engine: TrackEngine) -> None:
+        super().__init__(inputs, engine)
+        self._tracking = tracking_stages(engine.settings)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The object is tracked, where that is asked for; then the masks are shown."""
+        return (*self._tracking, OverlayStage(self.engine))
+
+    def disk_bytes(self, frames: Span) -> int:
+        """Segments and joined files: the overlay about as long as the source's share of these frames, and the film."""
+        video = self.video
+        files = video.images or (video.path,)
+        size = sum(path.stat().st_size for path in files) / video.frames
+        return int(2 * len(frames) * (size + _FILM_PIXEL_BYTES * video.width * video.height))
+
+    def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
+        """The overlay, the film, the table and the report. Holds one span's records."""
+        result, film = run.folder / "result.mp4", run.folder / f"mask{_FILM_SUFFIX}"
+        table, report = run.folder / "masks.csv", run.folder / "report.json"
+        films = [_film_path(run, span) for span in run.spans]
+        for kept, target in ((segments, result), (films, film)):
+            with atomic_write(target) as part:
+                join_segments(kept, run.video, run.frames, part, silent=True)
+        lost = lost_stretches(run, warn)
+        summary = _Summary()
+        with atomic_write(table) as part:
+            _write_table(part, summary.watch(_read_records(run)), run.video)
+        write_report(
+            report,
+            {
+                "task": self.task,
+                "engine": self.engine.name,
+                "video": video_facts(run.video),
+                "settings": run.settings.identity(),
+                "lost": [[span.start, span.stop] for span in lost],
+                "summary": summary.describe(),
+            },
+        )
+        return Outputs(result=result, report=report, scores=table, mask=film)
 
 
 def overlay_size(video: VideoInfo) -> Size:
@@ -188,7 +204,7 @@ class _OverlaySink:
     def write(self, item: Checked) -> None:
         """Encode the frame and its mask; keep its record."""
         self._overlay.write(item.picture)
-        self._film.write(shown(item.hole.marked))
+        self._film.write(mask_to_rgb(item.hole.marked))
         self._records.append((int(np.count_nonzero(item.hole.filled)), item.lost))
         if self._first is None:
             self._first = item.index

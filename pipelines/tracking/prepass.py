@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 from memory.plan import Load
 from memory.units import MIB
-from pipelines.masks.reading import mask_settings_of, masks_given
-from pipelines.masks.sequence import refuse_useless
+from pipelines.masks.reading import mask_settings_of, open_job_masks
+from pipelines.masks.sequence import reject_unusable
 from pipelines.settings import MaskSettings
 from pipelines.spans import Span, runs
 from pipelines.stages import RunContext
-from pipelines.tracking.job_prompts import hints_of
-from pipelines.tracking.reuse import take_over
+from pipelines.tracking.job_prompts import read_prompts
+from pipelines.tracking.reuse import reuse_results
 from pipelines.tracking.sam2_model import find_segmenter
-from pipelines.tracking.sam2_stages import LookBackStage, NetworkMaskStage, device_of
-from pipelines.tracking.stages import MaskStage, WalkStage, lost_frames
+from pipelines.tracking.sam2_stages import Sam2BackwardStage, Sam2MaskStage, device_of
+from pipelines.tracking.stages import MaskStage, PassStage, lost_frames
 
 _LOST_NAMED = 5
 _FOLLOWING_BYTES = 60 * MIB
@@ -22,7 +22,7 @@ _NETWORK_BYTES = 1400 * MIB
 """SAM 2.1 tiny with torch on the CPU, at its work size of 1024 x 1024: measured at 1250 to 1400 MiB."""
 
 
-Tracking = tuple[LookBackStage, NetworkMaskStage] | tuple[WalkStage, WalkStage, MaskStage] | tuple[()]
+Tracking = tuple[Sam2BackwardStage, Sam2MaskStage] | tuple[PassStage, PassStage, MaskStage] | tuple[()]
 
 
 def tracking_stages(settings: MaskSettings) -> Tracking:
@@ -30,9 +30,9 @@ def tracking_stages(settings: MaskSettings) -> Tracking:
     if not settings.follows:
         return ()
     if settings.tracker == "sam2":
-        before = LookBackStage()
-        return before, NetworkMaskStage(before)
-    back, on = WalkStage(backward=True), WalkStage(backward=False)
+        before = Sam2BackwardStage()
+        return before, Sam2MaskStage(before)
+    back, on = PassStage(backward=True), PassStage(backward=False)
     return back, on, MaskStage(on, back)
 
 
@@ -54,10 +54,10 @@ def check_marks(run: RunContext) -> None:
         if settings.tracker == "sam2":
             find_segmenter(settings.weights)
             device_of(settings)
-        hints_of(run)
-        take_over(run, settings, tracking_stages(settings))
+        read_prompts(run)
+        reuse_results(run, settings, tracking_stages(settings))
     if not settings.track and (len(run.inputs) > 1 or not settings.follows):
-        refuse_useless(masks_given(run), run.frames)
+        reject_unusable(open_job_masks(run), run.frames)
 
 
 def lost_stretches(run: RunContext, warn: Callable[[str, str], None]) -> list[Span]:

@@ -25,7 +25,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Hint:
+class ObjectPrompt:
     """Where the object is on a frame: a box `(x, y, width, height)`, points, a mask `(H, W)`, or several of these.
 
     All in pixels of the video. A mask is taken as it is; a box or points are a place to look, and a mask beside them is
@@ -38,7 +38,7 @@ class Hint:
     mask: Mask | None = None
 
     @classmethod
-    def parse(cls, text: str) -> "Hint":
+    def parse(cls, text: str) -> "ObjectPrompt":
         """A box as the command line has it: `x,y,width,height@frame`.
 
         Raises:
@@ -53,73 +53,73 @@ class Hint:
         return cls(int(match[5]), box=(x, y, width, height))
 
 
-def checked(hints: Sequence[Hint], size: tuple[int, int], frames: Span) -> list[Hint]:
+def check_prompts(prompts: Sequence[ObjectPrompt], size: tuple[int, int], frames: Span) -> list[ObjectPrompt]:
     """The hints in order, one a frame, checked against a video of `size` (width, height) of which `frames` are used.
 
     Raises:
         BadInput: there is none, or one is empty, outside the picture or outside the frames.
     """
-    if not hints:
+    if not prompts:
         raise BadInput(
             "Nothing says where the object is.",
             "Give a mask, or mark it on a frame with a box, points or paint.",
         )
-    found: dict[int, Hint] = {}
-    for hint in hints:
-        _check(hint, size, frames)
-        found[hint.frame] = _joined(found[hint.frame], hint) if hint.frame in found else hint
-    for hint in found.values():
-        if hint.box is None and hint.mask is None and not any(p.on_object for p in hint.points):
+    found: dict[int, ObjectPrompt] = {}
+    for prompt in prompts:
+        _check(prompt, size, frames)
+        found[prompt.frame] = _merge(found[prompt.frame], prompt) if prompt.frame in found else prompt
+    for prompt in found.values():
+        if prompt.box is None and prompt.mask is None and not any(p.on_object for p in prompt.points):
             raise BadInput(
-                f"The hint at frame {hint.frame} marks nothing.",
+                f"The hint at frame {prompt.frame} marks nothing.",
                 "Draw a box, paint, or click on the object itself.",
             )
     return [found[frame] for frame in sorted(found)]
 
 
-def _check(hint: Hint, size: tuple[int, int], frames: Span) -> None:
+def _check(prompt: ObjectPrompt, size: tuple[int, int], frames: Span) -> None:
     width, height = size
-    if not frames.start <= hint.frame < frames.stop:
+    if not frames.start <= prompt.frame < frames.stop:
         raise BadInput(
-            f"The hint at frame {hint.frame} is outside the frames {frames.start} to {frames.stop - 1}.",
+            f"The hint at frame {prompt.frame} is outside the frames {frames.start} to {frames.stop - 1}.",
             "Mark a frame that is processed, or change --start and --end.",
         )
     picture = f"the picture of {width}x{height} pixels"
-    if hint.box is not None:
-        x, y, w, h = hint.box
+    if prompt.box is not None:
+        x, y, w, h = prompt.box
         if w < _LEAST_SIDE_PX or h < _LEAST_SIDE_PX:
             raise BadInput(
-                f"The box at frame {hint.frame} is {w:g}x{h:g} pixels.", "Draw it around the object."
+                f"The box at frame {prompt.frame} is {w:g}x{h:g} pixels.", "Draw it around the object."
             )
         if x < 0 or y < 0 or x + w > width or y + h > height:
             raise BadInput(
-                f"The box {x:g},{y:g},{w:g},{h:g} at frame {hint.frame} is not inside {picture}.",
+                f"The box {x:g},{y:g},{w:g},{h:g} at frame {prompt.frame} is not inside {picture}.",
                 "A box is x,y,width,height in pixels of the upright picture, from its upper left corner.",
             )
-    for x, y, _ in hint.points:
+    for x, y, _ in prompt.points:
         if not (0 <= x < width and 0 <= y < height):
             raise BadInput(
-                f"The point {x:g},{y:g} at frame {hint.frame} is not inside {picture}.",
+                f"The point {x:g},{y:g} at frame {prompt.frame} is not inside {picture}.",
                 "Click on the picture.",
             )
-    if hint.mask is not None:
-        rows, columns = hint.mask.shape
+    if prompt.mask is not None:
+        rows, columns = prompt.mask.shape
         if (columns, rows) != size:
             raise BadInput(
-                f"The mask at frame {hint.frame} has {columns}x{rows} pixels, and the video {width}x{height}.",
+                f"The mask at frame {prompt.frame} has {columns}x{rows} pixels, and the video {width}x{height}.",
                 "Paint on the frame itself.",
             )
-        if not hint.mask.any():
-            raise BadInput(f"The mask at frame {hint.frame} is empty.", "Paint over the object.")
+        if not prompt.mask.any():
+            raise BadInput(f"The mask at frame {prompt.frame} is empty.", "Paint over the object.")
 
 
-def _joined(first: Hint, second: Hint) -> Hint:
+def _merge(first: ObjectPrompt, second: ObjectPrompt) -> ObjectPrompt:
     """Two hints at one frame: both masks, all points, and a box around both boxes."""
-    boxes = [hint.box for hint in (first, second) if hint.box is not None]
-    masks = [hint.mask for hint in (first, second) if hint.mask is not None]
+    boxes = [prompt.box for prompt in (first, second) if prompt.box is not None]
+    masks = [prompt.mask for prompt in (first, second) if prompt.mask is not None]
     left, top = (min((b[k] for b in boxes), default=0.0) for k in (0, 1))
     right, bottom = (max((b[k] + b[k + 2] for b in boxes), default=0.0) for k in (0, 1))
-    return Hint(
+    return ObjectPrompt(
         first.frame,
         (left, top, right - left, bottom - top) if boxes else None,
         (*first.points, *second.points),

@@ -33,7 +33,7 @@ class Shared(Protocol):
         ...
 
 
-def take_over(run: RunContext, settings: MaskSettings, stages: Sequence[Shared]) -> None:
+def reuse_results(run: RunContext, settings: MaskSettings, stages: Sequence[Shared]) -> None:
     """Link what other jobs beside this one have finished of its question, as far as it is missing here."""
     name = f"state/question-{_question(run, settings)}"
     for found in sorted(run.folder.parent.glob(f"*/{name}")):
@@ -56,7 +56,7 @@ def _question(run: RunContext, settings: MaskSettings) -> str:
         read += [path for _, path in sorted(find(settings.tracker, settings.weights).items())]
     asked = {
         "version": _VERSION,
-        "inputs": [InputFile.of(path).content for path in read],
+        "inputs": [InputFile.of(path).fingerprint for path in read],
         "settings": settings.model_dump(mode="json", include=_ASKED),
         "spans": [span.name for span in run.spans],
     }

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.errors import WeightsBroken, WeightsMissing
 from pipelines.tracking.fusion import Tracked
-from pipelines.tracking.prompts import Hint
+from pipelines.tracking.prompts import ObjectPrompt
 from pipelines.vision.types import Mask, Pixels
 from pipelines.weights.locate import find
 
@@ -122,7 +122,7 @@ class Session:
         from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
 
         self._segmenter, self._shape = segmenter, shape
-        self._marked: dict[int, Hint] = {}
+        self._marked: dict[int, ObjectPrompt] = {}
         self._inside: Any = Sam2VideoInferenceSession(
             inference_device=segmenter.device,
             inference_state_device=segmenter.device,
@@ -134,13 +134,13 @@ class Session:
         config = segmenter.model.config
         self._remembers = max(config.num_maskmem, config.max_object_pointers_in_encoder)
 
-    def mark(self, frame: int, square: Pixels, hint: Hint) -> None:
+    def mark(self, frame: int, square: Pixels, prompt: ObjectPrompt) -> None:
         """Remember what the user marked on a frame, for good."""
-        if (exact := _exact(hint)) is not None:
+        if (exact := _exact(prompt)) is not None:
             self._inside.add_mask_inputs(self._index, frame, self._mask_tensor(exact))
         else:
-            self._inside.add_point_inputs(self._index, frame, self._point_tensors(hint))
-        self._marked[frame] = hint
+            self._inside.add_point_inputs(self._index, frame, self._point_tensors(prompt))
+        self._marked[frame] = prompt
         self._look(frame, square, new=True)
 
     def remember(self, frame: int, square: Pixels, mask: Mask) -> None:
@@ -187,14 +187,14 @@ class Session:
         square = cv2.resize(mask.astype(np.float32), side, interpolation=cv2.INTER_AREA)
         return torch.from_numpy((square > 0.5).astype(np.float32))[None, None]
 
-    def _point_tensors(self, hint: Hint) -> dict[str, Any]:
+    def _point_tensors(self, prompt: ObjectPrompt) -> dict[str, Any]:
         import torch
 
-        places = [(p.x, p.y, _ON if p.on_object else _OFF) for p in hint.points]
-        if hint.mask is not None:
-            places.append((*_deepest(hint.mask), _ON))
-        if hint.box is not None:
-            x, y, width, height = hint.box
+        places = [(p.x, p.y, _ON if p.on_object else _OFF) for p in prompt.points]
+        if prompt.mask is not None:
+            places.append((*_deepest(prompt.mask), _ON))
+        if prompt.box is not None:
+            x, y, width, height = prompt.box
             places = [(x, y, _BOX_START), (x + width, y + height, _BOX_END), *places]
         across, down = (self._segmenter.side_px / side for side in reversed(self._shape))
         return {
@@ -210,11 +210,11 @@ class Session:
                 del seen[other]
 
 
-def _exact(hint: Hint | None) -> Mask | None:
+def _exact(prompt: ObjectPrompt | None) -> Mask | None:
     """The mask of a hint that is nothing else: the network takes a mask, or places to look, not both."""
-    if hint is None or hint.box is not None or any(p.on_object for p in hint.points):
+    if prompt is None or prompt.box is not None or any(p.on_object for p in prompt.points):
         return None
-    return hint.mask
+    return prompt.mask
 
 
 def _deepest(mask: Mask) -> tuple[float, float]:

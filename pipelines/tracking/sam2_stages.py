@@ -23,17 +23,17 @@ from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
 from pipelines.storage.span_arrays import RowSink, read_arrays
 from pipelines.tracking.fusion import Tracked
-from pipelines.tracking.job_prompts import hints_of
-from pipelines.tracking.prompts import Hint
+from pipelines.tracking.job_prompts import read_prompts
+from pipelines.tracking.prompts import ObjectPrompt
 from pipelines.tracking.sam2_model import Segmenter, find_segmenter, found, load_segmenter
-from pipelines.tracking.sam2_passes import turned, walk
-from pipelines.tracking.stages import MaskFilms, mirrored
+from pipelines.tracking.sam2_passes import reversed_frames, track_pass
+from pipelines.tracking.stages import MaskVideoStage, mirrored
 from pipelines.vision.types import Mask, Pixels
 
 _NONE = np.zeros((0, 0), np.bool_)
 
 
-class LookBackStage(OneFile):
+class Sam2BackwardStage(OneFile):
     """The masks of the frames before the first hint, packed: a few hundred bytes each."""
 
     name = "look back"
@@ -45,15 +45,17 @@ class LookBackStage(OneFile):
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Mask]:
         """The mask of as many frames counted from the last; an empty picture from the first hint on."""
-        hints = {_turned(run, frame): hint for frame, hint in _hints(run).items()}
-        origin = max(hints)
+        prompts = {_turned(run, frame): prompt for frame, prompt in _prompts_by_frame(run).items()}
+        origin = max(prompts)
         yield from [_NONE] * (min(stop, origin + 1) - start)
         begin = max(start, origin + 1)
         if begin >= stop:
             return
-        frames = turned(lambda first, last: read_pixels(run, first, last), run.frames)
+        frames = reversed_frames(lambda first, last: read_pixels(run, first, last), run.frames)
         with closing(
-            walk(_network(run), frames, hints, origin, begin, stop, lambda span: self._masks(run, span))
+            track_pass(
+                _network(run), frames, prompts, origin, begin, stop, lambda span: self._masks(run, span)
+            )
         ) as items:
             for item in items:
                 yield item.mask
@@ -101,16 +103,16 @@ class LookBackStage(OneFile):
         return None
 
 
-class NetworkMaskStage(MaskFilms):
+class Sam2MaskStage(MaskVideoStage):
     """The masks of all frames, kept as those of the built-in tracker."""
 
-    def __init__(self, back: LookBackStage) -> None:
+    def __init__(self, back: Sam2BackwardStage) -> None:
         self._back = back
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Tracked]:
         """Where the object is on frames `[start, stop)`."""
-        hints = _hints(run)
-        origin = min(hints)
+        prompts = _prompts_by_frame(run)
+        origin = min(prompts)
         with closing(self._back.tracked(run, start, min(stop, origin))) as items:
             yield from items
         begin = max(start, origin)
@@ -121,13 +123,13 @@ class NetworkMaskStage(MaskFilms):
             return read_pixels(run, first, last)
 
         with closing(
-            walk(_network(run), frames, hints, origin, begin, stop, lambda span: _films(run, span))
+            track_pass(_network(run), frames, prompts, origin, begin, stop, lambda span: _films(run, span))
         ) as items:
             yield from items
 
 
-def _hints(run: RunContext) -> dict[int, Hint]:
-    return {hint.frame: hint for hint in hints_of(run)}
+def _prompts_by_frame(run: RunContext) -> dict[int, ObjectPrompt]:
+    return {prompt.frame: prompt for prompt in read_prompts(run)}
 
 
 def _turned(run: RunContext, frame: int) -> int:

@@ -13,21 +13,22 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.errors import LongtakeError
-from pipelines.masks.mask_video import CRF, FOLDER, SUFFIX, shown
+from pipelines.masks.mask_video import CRF, FOLDER, SUFFIX, mask_to_rgb
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.tracking.csrt import RECORD, Records
-from pipelines.tracking.fusion import Tracked, follow, masks
-from pipelines.tracking.job_prompts import followed
+from pipelines.tracking.fusion import Tracked, fused_masks
+from pipelines.tracking.job_prompts import source_and_targets
+from pipelines.tracking.passes import pass_records
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels
 
 _LOST = "state/lost"
 
 
-class WalkStage(OneFile):
+class PassStage(OneFile):
     """A record for each frame, forwards or backwards from the hints."""
 
     suffix = ".npy"
@@ -40,11 +41,11 @@ class WalkStage(OneFile):
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Records]:
         """Records `(1,)` of frames `[start, stop)`; of a walk back, of as many frames counted from the last."""
-        footage, seeds = followed(run)
+        source, targets = source_and_targets(run)
         asked = Span(start, stop)
         span = mirrored(run.frames, asked) if self._backward else asked
         known = functools.partial(self._record, run)
-        walk = follow(footage, seeds, span.start, span.stop, backward=self._backward, known=known)
+        walk = pass_records(source, targets, span.start, span.stop, backward=self._backward, known=known)
         with closing(walk) as records:
             yield from records
 
@@ -87,7 +88,7 @@ class WalkStage(OneFile):
         return None
 
 
-class MaskFilms:
+class MaskVideoStage:
     """What a stage of masks keeps: small films that can be looked at, and the frames where the object was lost."""
 
     name = "masks"
@@ -108,25 +109,25 @@ class MaskFilms:
 
     def preview(self, item: Tracked) -> Pixels:
         """The mask."""
-        return shown(item.mask)
+        return mask_to_rgb(item.mask)
 
     def value(self, item: Tracked) -> float | None:
         """No curve."""
         return None
 
 
-class MaskStage(MaskFilms):
+class MaskStage(MaskVideoStage):
     """The masks themselves, drawn where the walks have been."""
 
-    def __init__(self, on: WalkStage, back: WalkStage) -> None:
+    def __init__(self, on: PassStage, back: PassStage) -> None:
         self._on = on
         self._back = back
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Tracked]:
         """Where the object is on frames `[start, stop)`."""
-        footage, seeds = followed(run)
+        source, targets = source_and_targets(run)
         on, back = (walk.records(run, start, stop) for walk in (self._on, self._back))
-        with closing(masks(footage, seeds, on, back, start, stop)) as found:
+        with closing(fused_masks(source, targets, on, back, start, stop)) as found:
             yield from found
 
 
@@ -161,7 +162,7 @@ class _MaskSink:
         self._writer = VideoWriter(path, video.width, video.height, video.frame_rate, crf=CRF)
 
     def write(self, item: Tracked) -> None:
-        self._writer.write(shown(item.mask))
+        self._writer.write(mask_to_rgb(item.mask))
         self._frames.append(item.frame)
         if item.lost:
             self._lost.append(item.frame)

@@ -7,10 +7,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipelines.tracking.appearance import Colours, colours_of, form_of, grab_cut, moved_in
+from pipelines.tracking.appearance import (
+    Histogram,
+    colour_histogram,
+    grab_cut,
+    moving_mask,
+    silhouette_of,
+)
 from pipelines.tracking.background import FrameNeighbours, FrameSource
-from pipelines.tracking.prompts import Hint, Point
-from pipelines.vision.boxes import Box, Outline, crop_of, grown
+from pipelines.tracking.prompts import ObjectPrompt, Point
+from pipelines.vision.boxes import Box, Outline, box_crop, grow
 from pipelines.vision.crop import Crop
 from pipelines.vision.types import Mask, Pixels
 
@@ -25,14 +31,14 @@ _DOT_PX = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Seed:
+class Target:
     """The object on frame `frame`: `box` and `outline` `(H, W)` at work size."""
 
     frame: int
     box: Box
     outline: Outline
     form: Outline
-    colours: Colours
+    colours: Histogram
     given: Mask | None
     """The mask `(H, W)` of the video's size where the user painted one."""
     slow: bool = False
@@ -44,35 +50,35 @@ class Seed:
         return float(max(0.05, self.outline.sum() / (self.box[2] * self.box[3])))
 
 
-def seeds_from(hints: Sequence[Hint], footage: FrameSource) -> dict[int, Seed]:
+def find_targets(prompts: Sequence[ObjectPrompt], source: FrameSource) -> dict[int, Target]:
     """The object as each of the checked hints shows it, by frame. Holds a hint's neighbours, and two masks a hint."""
-    return {hint.frame: _seed(hint, footage) for hint in hints}
+    return {prompt.frame: _find_target(prompt, source) for prompt in prompts}
 
 
-def _seed(hint: Hint, footage: FrameSource) -> Seed:
+def _find_target(prompt: ObjectPrompt, source: FrameSource) -> Target:
     """A painted mask alone is taken as it is; in a box, or around clicks, the object is cut out, paint and all."""
-    with closing(footage.scenes(hint.frame, hint.frame + 1)) as scenes:
-        scene = next(scenes)
-    pixels, scale, slow = scene.view.pixels, footage.scale, False
-    points = [Point(p.x * scale, p.y * scale, p.on_object) for p in hint.points]
-    outline = _painted(hint, pixels.shape)
+    with closing(source.neighbourhoods(prompt.frame, prompt.frame + 1)) as neighbourhoods:
+        neighbours = next(neighbourhoods)
+    pixels, scale, slow = neighbours.current.pixels, source.scale, False
+    points = [Point(p.x * scale, p.y * scale, p.on_object) for p in prompt.points]
+    outline = _painted(prompt, pixels.shape)
     box = np.array(cv2.boundingRect(outline), np.float64)
-    looked_for = hint.box is not None or any(p.on_object for p in points)
+    looked_for = prompt.box is not None or any(p.on_object for p in points)
     if looked_for:
-        place = _box_around(points, scene) if hint.box is None else np.array(hint.box) * scale
-        box = place if hint.mask is None else _around_both(place, box)
-        outline, slow = _cut_out(scene, box, points, outline)
-    form = form_of(outline[crop_of(box, pixels.shape).slices])
-    given = None if looked_for else hint.mask
-    return Seed(hint.frame, box, outline, form, colours_of(pixels, outline), given, slow)
+        place = _box_around(points, neighbours) if prompt.box is None else np.array(prompt.box) * scale
+        box = place if prompt.mask is None else _around_both(place, box)
+        outline, slow = _cut_out(neighbours, box, points, outline)
+    form = silhouette_of(outline[box_crop(box, pixels.shape).slices])
+    given = None if looked_for else prompt.mask
+    return Target(prompt.frame, box, outline, form, colour_histogram(pixels, outline), given, slow)
 
 
-def _painted(hint: Hint, shape: tuple[int, ...]) -> Outline:
+def _painted(prompt: ObjectPrompt, shape: tuple[int, ...]) -> Outline:
     """What the user painted, at work size; anything of a pixel counts."""
-    if hint.mask is None:
+    if prompt.mask is None:
         return np.zeros(shape[:2], np.uint8)
     size = shape[1], shape[0]
-    small = cv2.resize(hint.mask.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(prompt.mask.astype(np.uint8) * np.uint8(255), size, interpolation=cv2.INTER_AREA)
     return (small > 0).astype(np.uint8)
 
 
@@ -81,22 +87,24 @@ def _around_both(first: Box, second: Box) -> Box:
     return np.concatenate([low, high - low])
 
 
-def _box_around(points: list[Point], scene: FrameNeighbours) -> Box:
+def _box_around(points: list[Point], neighbours: FrameNeighbours) -> Box:
     """The box of what lies under clicks; where nothing can be told, of all that is near them."""
-    rows, columns = scene.view.pixels.shape[:2]
+    rows, columns = neighbours.current.pixels.shape[:2]
     reach = _POINT_REACH * min(rows, columns)
     clicked = np.array([p[:2] for p in points if p.on_object])
     low = np.maximum(clicked.min(axis=0) - reach, 0)
     high = np.minimum(clicked.max(axis=0) + reach, (columns, rows))
     region = np.concatenate([low, high - low])
-    outline, _ = _cut_out(scene, region, points, np.zeros((rows, columns), np.uint8))
+    outline, _ = _cut_out(neighbours, region, points, np.zeros((rows, columns), np.uint8))
     _, labels = cv2.connectedComponents(outline)
     under = {int(labels[int(y), int(x)]) for x, y in clicked} - {0}
     found = np.isin(labels, list(under)).astype(np.uint8)
     return np.array(cv2.boundingRect(found), np.float64) if under else region
 
 
-def _cut_out(scene: FrameNeighbours, box: Box, points: list[Point], painted: Outline) -> tuple[Outline, bool]:
+def _cut_out(
+    neighbours: FrameNeighbours, box: Box, points: list[Point], painted: Outline
+) -> tuple[Outline, bool]:
     """The outline of the object in `box`, `(H, W)`, an ellipse where nothing can be told; and whether it is slow.
 
     What is `painted` is part of it.
@@ -105,12 +113,12 @@ def _cut_out(scene: FrameNeighbours, box: Box, points: list[Point], painted: Out
     background, of a still one nothing: then GrabCut adds what the box has to itself by its colours. Where a click says
     that what moves is another thing, colours alone count.
     """
-    pixels = scene.view.pixels
-    crop, inner = crop_of(grown(box, _MARGIN), pixels.shape), crop_of(box, pixels.shape)
+    pixels = neighbours.current.pixels
+    crop, inner = box_crop(grow(box, _MARGIN), pixels.shape), box_crop(box, pixels.shape)
     inside = np.zeros(pixels.shape[:2], np.uint8)
     inside[inner.slices] = 1
     outline = np.zeros_like(inside)
-    outline[crop.slices] = moved_in(scene, crop, inner)
+    outline[crop.slices] = moving_mask(neighbours, crop, inner)
     outline &= inside
     if any(outline[int(p.y), int(p.x)] for p in points if not p.on_object):
         outline[...] = 0

@@ -1,1 +1,1 @@
-"""Geometry of images that several tasks share: crops, boxes, camera motion."""
+"""Image geometry shared by several tasks: crops, boxes and camera motion."""

@@ -1,11 +1,11 @@
-"""A part of a picture, in whole pixels."""
+"""A rectangular crop of a frame, in whole pixels."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of the picture, `[top, bottom)` by `[left, right)`, whole pixels; empty where there is no overlap."""
+    """Rows `[top, bottom)` and columns `[left, right)` of a frame; empty if it lies outside."""
 
     left: int
     top: int
@@ -14,7 +14,7 @@ class Crop:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """Rows and columns."""
+        """Rows and columns, for indexing an array."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     @property
@@ -24,16 +24,16 @@ class Crop:
 
     @property
     def area(self) -> int:
-        """Pixels."""
+        """Number of pixels."""
         return self.size[0] * self.size[1]
 
-    def within(self, other: "Crop") -> tuple[slice, slice]:
-        """The rows and columns of `other` that it covers."""
+    def slices_in(self, other: "Crop") -> tuple[slice, slice]:
+        """Return this crop's rows and columns relative to `other`, for indexing an array of the size of `other`."""
         rows = slice(max(0, self.top - other.top), max(0, self.bottom - other.top))
         return rows, slice(max(0, self.left - other.left), max(0, self.right - other.left))
 
     def padded(self, pad: int, shape: tuple[int, ...]) -> "Crop":
-        """`pad` pixels larger on each side, as far as a picture of `shape` (rows, columns, ...) goes."""
+        """Grow by `pad` pixels on each side, clipped to a frame of `shape` (rows, columns, ...)."""
         return Crop(
             max(0, self.left - pad),
             max(0, self.top - pad),
@@ -41,8 +41,8 @@ class Crop:
             min(shape[0], self.bottom + pad),
         )
 
-    def meets(self, other: "Crop") -> bool:
-        """Whether they share a pixel."""
+    def overlaps(self, other: "Crop") -> bool:
+        """Whether the two crops share a pixel."""
         return (
             self.top < other.bottom
             and other.top < self.bottom
@@ -50,8 +50,8 @@ class Crop:
             and other.left < self.right
         )
 
-    def joined(self, other: "Crop") -> "Crop":
-        """The smallest that holds both."""
+    def union(self, other: "Crop") -> "Crop":
+        """Return the smallest crop that contains both."""
         return Crop(
             min(self.left, other.left),
             min(self.top, other.top),
@@ -60,5 +60,5 @@ class Crop:
         )
 
     def enlarged(self, times: int) -> "Crop":
-        """The same part of a picture `times` as large."""
+        """Return the same crop of a frame that is `times` as large."""
         return Crop(self.left * times, self.top * times, self.right * times, self.bottom * times)

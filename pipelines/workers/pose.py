@@ -22,10 +22,10 @@ from pipelines.errors import LongtakeError, NotEnoughMemory, OverLimit
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.settings import PoseSettings
+from pipelines.vision.types import Pixels
 from pipelines.weights.locate import find
 
 if TYPE_CHECKING:
-    from pipelines.animation.faces.crop import Bytes
     from pipelines.animation.liveportrait.pose import Poser
 
 MODEL = "liveportrait"
@@ -55,7 +55,7 @@ class PoserCache:
         self._known: tuple[object, ...] | None = None
         self._poser: Poser | None = None
 
-    def posed(self, source: Path, settings: PoseSettings) -> "Bytes":
+    def posed(self, source: Path, settings: PoseSettings) -> Pixels:
         """Pose `source` and return (H, W, 3) uint8 RGB.
 
         Raises BadInput, WeightsMissing, WeightsBroken; NotEnoughMemory, before loading what would not fit.
@@ -66,7 +66,7 @@ class PoserCache:
             # Release the old one first: two might not fit.
             self._poser = None
             self._poser, self._known = _load(source, settings), known
-        return self._poser.posed(settings)
+        return self._poser.render(settings)
 
 
 def _load(source: Path, settings: PoseSettings) -> "Poser":
@@ -83,7 +83,7 @@ def _load(source: Path, settings: PoseSettings) -> "Poser":
     if settings.vram_limit_gb and device:
         limit_device(int(settings.vram_limit_gb * GIB), name)
     poser = Poser(source, settings, networks)
-    networks.let_go("motion")
+    networks.release("motion")
     return poser
 
 

@@ -28,7 +28,7 @@ from memory.units import MIB  # noqa: E402  after the path is set
 DEFAULTS, SHORT = (80, 10, 10, 20), (12, 6, 3, 1)
 
 
-def footage(width: int, height: int, start: int, stop: int) -> Iterator[tuple[Any, Any]]:
+def cache(width: int, height: int, start: int, stop: int) -> Iterator[tuple[Any, Any]]:
     import numpy as np
 
     still = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
@@ -44,9 +44,9 @@ def one_run(
 ) -> None:
     """CPU seconds per frame and peak bytes of a run, on stdout."""
     import torch
+    from pipelines.inpainting.propainter.loading import load_networks
 
     from memory.ladder import Effort, Ladder
-    from pipelines.inpainting.propainter.loading import load_networks
     from pipelines.inpainting.propainter.schedule import Schedule
     from pipelines.inpainting.propainter.streaming import Chain, Recipe
     from pipelines.spans import Span
@@ -57,7 +57,7 @@ def one_run(
     plan = Recipe(schedule, numbers[3], capacity=schedule.most_reused)
 
     def read(start: int, stop: int) -> Any:
-        yield from footage(width, height, start, stop)
+        yield from cache(width, height, start, stop)
 
     start = time.process_time()
     painted = sum(1 for _ in Chain(read, networks, Ladder(Effort(1), ()), plan, Span(0, frames)).frames())

@@ -86,16 +86,17 @@ class NumbersPipeline:
     stages: tuple[Numbers, ...]
     video: VideoInfo
     task: str = "score"
-    engine: str = "builtin"
+    name: str = "builtin"
     network: bool = False
     sizes: tuple[int, ...] = (8, 4, 2, 1)
     load: Load = field(default_factory=lambda: Load(fixed=2 * GIB))
     checked: Callable[[Any], None] = lambda job: None
 
-    def probe_inputs(self, inputs: Any, settings: Any) -> VideoInfo:
-        return self.video
+    @property
+    def engine(self) -> "NumbersPipeline":
+        return self
 
-    def frames(self, inputs: Any, video: VideoInfo, asked: Span) -> Span:
+    def frames(self, asked: Span) -> Span:
         return asked
 
     def windows(self, choice: Any) -> tuple[int, ...]:
@@ -107,13 +108,13 @@ class NumbersPipeline:
     def check(self, job: Any) -> None:
         self.checked(job)
 
-    def fit(self, video: Any, settings: Any, choice: Any, budget: Any, device: str) -> tuple[Any, Cost]:
+    def fit(self, choice: Any, budget: Any, device: str) -> tuple[Any, Cost]:
         return choice, Cost(host=self.load)
 
-    def rungs(self, stage: Any) -> tuple[Rung, ...]:
+    def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
         return standard_rungs(network=False)
 
-    def disk_bytes(self, video: Any, frames: Span) -> int:
+    def disk_bytes(self, frames: Span) -> int:
         return len(frames)
 
     def join(self, job: Any, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
@@ -143,8 +144,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     stage = Numbers()
     pipeline = NumbersPipeline((stage,), VideoInfo(clip, "mp4", "h264", 64, 48, constant(35, 25)))
     monkeypatch.setattr(planning, "choose", lambda *a, **k: Choice("none", {"span_frames": 10}, "As drawn."))
-    monkeypatch.setattr(planning, "pipeline_for", lambda task, settings: pipeline)
-    return Bench(Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(), 1), stage, pipeline, clip)
+    monkeypatch.setattr(planning, "open_pipeline", lambda task, inputs, settings: pipeline)
+    settings = ScoreSettings(engine="builtin")
+    return Bench(Job.create(tmp_path / "jobs", "score", (clip,), settings, 1), stage, pipeline, clip)
 
 
 @dataclass
@@ -262,3 +264,12 @@ def folder_of(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Callable[[str], Any]:
+    def read(name: str) -> Any:
+        path = shared / "parity/qalign" / name
+        return json.loads(path.read_text("utf-8")) if path.suffix == ".json" else dict(np.load(path))
+
+    return read

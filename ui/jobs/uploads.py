@@ -34,7 +34,7 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     The page's cache is cleaned by age, also under a running job. A hard link costs nothing and survives that; where
     there can be none (another disk) the file is copied. The same contents are kept once.
     """
-    return _linked(path, jobs_dir.absolute() / "uploads" / InputFile.of(path).content[:16] / path.name)
+    return _linked(path, jobs_dir.absolute() / "uploads" / InputFile.of(path).fingerprint[:16] / path.name)
 
 
 def hand_out(path: Path, cache: Path, key: str) -> str:
@@ -117,7 +117,7 @@ async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, j
 
 async def still(path: Path, frame: int, cache: Path) -> Path:
     """A frame of a video as a JPEG in the page's `cache`, made by a process of its own. Raises as `inspect_video`."""
-    picture = cache / "stills" / InputFile.of(path).content[:16] / f"{frame:08d}.jpg"
+    picture = cache / "stills" / InputFile.of(path).fingerprint[:16] / f"{frame:08d}.jpg"
     if not picture.exists():
         await _ask(StillQuestion(path=path, frame=frame, picture=picture))
     return picture
@@ -132,7 +132,7 @@ async def faces_of(
     """
     asked = settings.model_dump(mode="json")
     known = "".join(
-        [*(InputFile.of(path).content for path in (source, driving)), repr(sorted(asked.items()))]
+        [*(InputFile.of(path).fingerprint for path in (source, driving)), repr(sorted(asked.items()))]
     )
     picture = cache / "faces" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
     if not picture.exists():

@@ -1,4 +1,4 @@
-"""Numbers of each frame, kept span by span under `state/`: a row of float32 a frame, under 1 kB a face."""
+"""Records of each frame, kept span by span under `state/`: a row of float32 per frame, under 1 kB per face."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -19,7 +19,7 @@ def record_sink(path: Path) -> RowSink[Floats, Floats]:
 
 
 class FrameRecords:
-    """What a finished pass kept of the job's frames. Holds the rows of one span."""
+    """Records of a finished pass over the job's frames. Holds the rows of one span."""
 
     def __init__(self, run: RunContext, folder: str) -> None:
         self.frames = run.frames
@@ -28,7 +28,7 @@ class FrameRecords:
         self._last: tuple[Span, Floats] | None = None
 
     def between(self, start: int, stop: int) -> Floats:
-        """The rows (N, width) of frames `[start, stop)`, of which there is one at least."""
+        """Return the rows (N, width) of frames `[start, stop)`, at least one."""
         size = len(self._spans[0])
         # The last span may be a frame longer.
         first = min((start - self.frames.start) // size, len(self._spans) - 1)
@@ -41,7 +41,7 @@ class FrameRecords:
         )
 
     def blocks(self) -> Generator[tuple[Span, Floats]]:
-        """All rows in order, a span at a time."""
+        """Yield all rows in order, a span at a time."""
         for span in self._spans:
             yield span, self._of(span)
 

@@ -7,7 +7,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from pipelines.inpainting.flow.harmonic import Floats, Spread, medians
+from pipelines.inpainting.flow.harmonic import Floats, HarmonicFill, medians
 from pipelines.inpainting.flow.holes import Hole
 from pipelines.vision.types import Mask, Pixels
 
@@ -35,7 +35,7 @@ class Candidate:
     error: Floats
     times: int
 
-    def relit(self, colours: Pixels) -> Floats:
+    def relight(self, colours: Pixels) -> Floats:
         """`colours` of the hole's crop as light as what is known."""
         light = self.hole.enlarged(self.light, self.times)
         return cast(Floats, cv2.addWeighted(colours, self.gain, light, 1, 0, dtype=cv2.CV_32F))
@@ -56,10 +56,10 @@ class Seam:
 
     def __init__(self, hole: Hole, known: Floats | Pixels, beside: Mask, into: Mask) -> None:
         self._hole = hole
-        self._spread = Spread(beside, into, _CELL_PX * hole.reduction)
-        self._known = known.reshape(-1, 3)[self._spread.places].astype(np.float32)
+        self._spread = HarmonicFill(beside, into, _CELL_PX * hole.reduction)
+        self._known = known.reshape(-1, 3)[self._spread.coords].astype(np.float32)
 
-    def meets(self, samples: Sequence[tuple[Pixels, Mask]]) -> list[Candidate | None]:
+    def match(self, samples: Sequence[tuple[Pixels, Mask]]) -> list[Candidate | None]:
         """Compare colours with what is known; None where too few pixels of them are real there.
 
         They are made as much lighter as most of what is known says, and what is left of the difference is spread over
@@ -68,8 +68,8 @@ class Seam:
         spread = self._spread
         if not samples or not spread.cells.size:
             return [None] * len(samples)
-        shared = np.stack([real.ravel()[spread.places] for _, real in samples])
-        here = np.stack([colours.reshape(-1, 3)[spread.places] for colours, _ in samples]).astype(np.float32)
+        shared = np.stack([real.ravel()[spread.coords] for _, real in samples])
+        here = np.stack([colours.reshape(-1, 3)[spread.coords] for colours, _ in samples]).astype(np.float32)
         gains = _gains(self._known, here, shared)
         difference = self._known - gains[:, None, None] * here
         red, green, blue = np.moveaxis(np.abs(difference), -1, 0)
@@ -96,7 +96,7 @@ def _gains(known: Floats, colours: Floats, shared: Mask) -> Floats:
     return cast(Floats, np.nan_to_num(medians(ratios, shared.repeat(3, axis=1)), posinf=1))
 
 
-class Mean:
+class WeightedMean:
     """A weighted mean of candidates, pixel by pixel. Holds 5 float32 a pixel."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:

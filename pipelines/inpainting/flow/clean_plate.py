@@ -6,10 +6,11 @@ from typing import Self, cast
 import cv2
 import numpy as np
 
-from pipelines.inpainting.flow.blending import Mean
+from pipelines.inpainting.flow.blending import WeightedMean
 from pipelines.inpainting.flow.frame_pairs import Homography, reduced
-from pipelines.inpainting.flow.frame_view import FrameView, Places, place
+from pipelines.inpainting.flow.frame_view import Coords, FrameView, point
 from pipelines.inpainting.flow.holes import Flags, Hole
+from pipelines.vision.camera_motion import outside_range
 from pipelines.vision.crop import Crop
 from pipelines.vision.types import Mask, Pixels
 
@@ -20,7 +21,7 @@ _LIKE = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Plate:
+class CleanPlate:
     """The darkest and lightest `(h, w, 3)` uint8 that the background may be at each pixel of `box`, where `known`.
 
     At the looks' size.
@@ -32,7 +33,7 @@ class Plate:
     known: Flags
 
     @classmethod
-    def of(cls, frame: FrameView, box: Crop, moving: Mask, hole: Hole, background: Mean) -> Self:
+    def of(cls, frame: FrameView, box: Crop, moving: Mask, hole: Hole, background: WeightedMean) -> Self:
         """What `frame` shows in `box` and is not `moving` there, and what was found of the background of its `hole`."""
         times = hole.reduction
         part = box.enlarged(times)
@@ -52,15 +53,15 @@ class Plate:
             cast(Flags, cv2.erode(known.astype(np.uint8), _SLACK)),
         )
 
-    def shows(self, colours: Pixels, places: Places, camera: Homography) -> Mask:
-        """Whether `colours` `(h, w, 3)`, found at `places` of another frame's look, are the background there.
+    def matches(self, colours: Pixels, coords: Coords, camera: Homography) -> Mask:
+        """Whether `colours` `(h, w, 3)`, found at `coords` of another frame's look, are the background there.
 
         `camera` takes places of that look to places of this one.
         """
-        here = cast(Places, cv2.perspectiveTransform(places, camera)) - place(self.box.left, self.box.top)
+        here = cast(Coords, cv2.perspectiveTransform(coords, camera)) - point(self.box.left, self.box.top)
         low, high, known = (
             cv2.remap(plane, here, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)
         )
-        red, green, blue = cv2.split(cv2.max(cv2.subtract(colours, high), cv2.subtract(low, colours)))
+        red, green, blue = cv2.split(outside_range(colours, low, high))
         return cast(Mask, (cv2.max(cv2.max(red, green), blue) < _LIKE) & (known > 0))

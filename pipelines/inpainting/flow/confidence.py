@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.inpainting.flow.blending import ERROR_LIMIT
 from pipelines.inpainting.flow.frame_pairs import reduced
-from pipelines.inpainting.flow.harmonic import Spread
+from pipelines.inpainting.flow.harmonic import HarmonicFill
 from pipelines.inpainting.flow.holes import Hole
 from pipelines.inpainting.flow.membrane import Floats, membrane
 from pipelines.vision.types import Mask, Pixels
@@ -20,7 +20,7 @@ _EDGES, _EDGES_PX = np.float32(0.7), 3
 """What lines that go on into the hole (Telea 2004) are worth against a soap film, and how far they look."""
 
 
-def smooth(colours: Floats, known: Mask) -> Floats:
+def smooth_fill(colours: Floats, known: Mask) -> Floats:
     """What is not known of a crop `(h, w, 3)` float32, drawn from what is around it."""
     if known.all():
         return colours
@@ -30,7 +30,7 @@ def smooth(colours: Floats, known: Mask) -> Floats:
     return np.where(known[..., None], colours, film + (lines - film) * _EDGES)
 
 
-class Trust:
+class ConfidenceBlend:
     """Weighs what was found for a hole of a crop `known` `(H, W, 3)` against its smooth fill.
 
     What references miss beside the hole stands for how far off they are in it, and the deviation of what surrounds it
@@ -41,15 +41,15 @@ class Trust:
     def __init__(self, hole: Hole, known: Pixels) -> None:
         self._hole, self._known = hole, known
 
-    def mixed(self, colours: Floats, error: Floats, seen: Mask) -> Floats:
+    def blend(self, colours: Floats, error: Floats, seen: Mask) -> Floats:
         """`colours` `(H, W, 3)` as far as their `error` `(H, W)`, grey levels, allows; what is `seen` decides."""
         varies = np.float32(self._varies**2)
         trust = varies / (varies + error**4 + np.float32(1e-6))
         if not seen.any() or float(trust[seen].min()) > _TRUSTED:
             return colours
-        return self._smooth + (colours - self._smooth) * trust[..., None]
+        return self._smooth_colours + (colours - self._smooth_colours) * trust[..., None]
 
-    def doubt(self, filled: Floats, thing: Mask) -> Floats | None:
+    def object_error(self, filled: Floats, thing: Mask) -> Floats | None:
         """How far off `filled` `(H, W, 3)` is beside the hole where a `thing` is, spread into it; None without one.
 
         `thing` `(h, w)` is of the hole's crop of the look.
@@ -59,8 +59,8 @@ class Trust:
         if not beside.any():
             return None
         off = np.minimum(np.abs(filled - self._known).max(axis=2), np.float32(ERROR_LIMIT))
-        spread = Spread(hole.seam, hole.inside, _CELL_PX * hole.reduction)
-        squares = np.where(beside, off**2, np.float32(0)).ravel()[spread.places, None]
+        spread = HarmonicFill(hole.seam, hole.inside, _CELL_PX * hole.reduction)
+        squares = np.where(beside, off**2, np.float32(0)).ravel()[spread.coords, None]
         field = spread.field(*spread.means(squares, np.ones(len(squares), np.float32)))
         return hole.enlarged(np.sqrt(field[..., 0]), spread.cell_px // hole.reduction)
 
@@ -71,8 +71,8 @@ class Trust:
         return float(self._known[rim].var(axis=0, dtype=np.float64).mean()) if rim.any() else 0.0
 
     @cached_property
-    def _smooth(self) -> Floats:
+    def _smooth_colours(self) -> Floats:
         """The crop with its hole drawn from what is around it, at the look's size."""
         hole = self._hole
         small = reduced(self._known, hole.tight.size, hole.reduction).astype(np.float32)
-        return hole.enlarged(smooth(small, hole.empty[hole.inner] == 0))
+        return hole.enlarged(smooth_fill(small, hole.empty[hole.inner] == 0))

@@ -18,15 +18,22 @@ import numpy as np
 
 from memory.plan import Load
 from memory.probe import schedulable_cores
-from pipelines.inpainting.flow.blending import Mean, Seam
-from pipelines.inpainting.flow.confidence import smooth
+from pipelines.inpainting.engine import Fill, InPlaceEngine, Read
+from pipelines.inpainting.flow.blending import Seam, WeightedMean
+from pipelines.inpainting.flow.confidence import smooth_fill
 from pipelines.inpainting.flow.frame_cache import KEY_EVERY, MARGIN, FrameCache
-from pipelines.inpainting.flow.frame_view import FrameView, sampled
+from pipelines.inpainting.flow.frame_view import FrameView, sample
 from pipelines.inpainting.flow.harmonic import Floats
-from pipelines.inpainting.flow.hole_filler import HoleFiller, HolePatch, SearchEffort, moved_places
+from pipelines.inpainting.flow.hole_filler import (
+    HoleFiller,
+    HolePatch,
+    SearchEffort,
+    warped_coords,
+)
 from pipelines.inpainting.flow.holes import Hole, holes
-from pipelines.inpainting.stage import Fill, Read
+from pipelines.settings import InpaintSettings
 from pipelines.spans import Span, widen
+from pipelines.video.info import VideoInfo
 from pipelines.vision.types import Mask, Pixels
 
 EFFORTS = {
@@ -49,10 +56,27 @@ _LOOK_BYTES, _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 480_000, 17, 260
 """A look's are 6 a pixel, and the largest of 16 to 9 is 374 x 210."""
 
 
-class FlowFill:
-    """The engine `flow`. One object may fill any number of videos; it keeps nothing between them."""
+class FlowEngine(InPlaceEngine):
+    """The engine `flow`."""
 
     name = "flow"
+
+    def __init__(self, video: VideoInfo, settings: InpaintSettings) -> None:
+        super().__init__(video, settings)
+        self._filler = FlowFill(settings.quality)
+
+    @property
+    def load(self) -> Load:
+        """What filling holds beside its readers."""
+        return self._filler.load
+
+    def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
+        """Frames `[start, stop)`, filled."""
+        return self._filler.fill(read, frames, start, stop)
+
+
+class FlowFill:
+    """Fills holes by flow. One object may fill any number of videos; it keeps nothing between them."""
 
     def __init__(self, quality: str = "balanced", workers: int | None = None) -> None:
         self._quality = quality
@@ -134,14 +158,14 @@ class _Anchored:
             )
             deque(self._pool.map(self._footage.moving, range(near.start, near.stop)), maxlen=0)
         patches = self._pool.map(
-            lambda part: HoleFiller(self._footage, part[0], part[1], self._effort).paint(), parts
+            lambda part: HoleFiller(self._footage, part[0], part[1], self._effort).fill(), parts
         )
         self._patches.update((i, []) for i in wanted)
         for (of, _), patch in zip(parts, patches, strict=True):
             self._patches[of.index].append(patch)
 
     def _holes(self, of: FrameView) -> list[Hole]:
-        gaze, times = self._footage.look(of.index), self._footage.reduction
+        gaze, times = self._footage.thumbnail(of.index), self._footage.reduction
         pad = max(_LEAST_PAD_PX, round(self._effort.pad_share * min(gaze.gray.shape)))
         return holes(of.hole, gaze.hole, times, pad)
 
@@ -172,25 +196,25 @@ class _Anchored:
         known = _known(self._footage.view(index), patch)
         beside = hole.beside(missing) & ~patch.in_front
         seam = Seam(hole, known, beside, missing)
-        mean, samples, near = Mean(missing.shape), [], []
+        mean, samples, near = WeightedMean(missing.shape), [], []
         for anchor in anchors:
             camera = self._footage.motion(index, anchor)
             if camera is None:
                 continue
-            places = moved_places(hole, camera)
+            places = warped_coords(hole, camera)
             outside = np.zeros_like(self._footage.view(anchor).covered)
-            samples.append(sampled(FrameView(anchor, self._anchors[anchor], outside), places))
+            samples.append(sample(FrameView(anchor, self._anchors[anchor], outside), places))
             near.append(np.float32(ANCHOR_EVERY - abs(anchor - index) + 0.5))
-        for (colours, real), found, nearness in zip(samples, seam.meets(samples), near, strict=True):
+        for (colours, real), found, nearness in zip(samples, seam.match(samples), near, strict=True):
             if found is not None:
-                mean.add(found.relit(colours), real * found.weight * nearness)
+                mean.add(found.relight(colours), real * found.weight * nearness)
         carried = missing & mean.seen
         return _with_drawn(patch, np.where(carried[..., None], mean.colours, known), ~missing | carried)
 
 
 def _with_drawn(patch: HolePatch, colours: Floats, known: Mask) -> HolePatch:
     """What is not known is drawn from the background around it: a thing before it would bleed into it."""
-    drawn = smooth(colours, known & ~patch.in_front)
+    drawn = smooth_fill(colours, known & ~patch.in_front)
     return replace(patch, colours=np.where(known[..., None], colours, drawn))
 
 

@@ -50,10 +50,10 @@ class FrameCache:
         self._window = self._stack.enter_context(closing(read(near.start, near.stop)))
         self._ahead = self._stack.enter_context(closing(read(wide.start, wide.stop)))
         self._near, self._wide = near, wide
-        self._viewed, self._looked = near.start, wide.start
+        self._viewed, self._thumbnailed = near.start, wide.start
         self._views: dict[int, FrameView] = {}
         self._keys: dict[int, FrameView] = {}
-        self._looks: dict[int, Thumbnail] = {}
+        self._thumbnails: dict[int, Thumbnail] = {}
         self._pairs: dict[int, FramePair] = {}
         self._moving: dict[int, Flags] = {}
         self._motions: dict[tuple[int, int], Homography | None] = {}
@@ -71,7 +71,7 @@ class FrameCache:
         for held, oldest in (
             (self._views, near.start),
             (self._keys, wide.start),
-            (self._looks, wide.start),
+            (self._thumbnails, wide.start),
             (self._pairs, wide.start),
             (self._moving, wide.start),
         ):
@@ -82,12 +82,12 @@ class FrameCache:
         while self._viewed < near.stop:
             self._views[self._viewed] = self._seen(self._viewed, *next(self._window))
             self._viewed += 1
-        while self._looked < wide.stop:
+        while self._thumbnailed < wide.stop:
             pixels, mask = next(self._ahead)
-            self._looks[self._looked] = thumbnail_of(pixels, mask, reduction(mask.shape))
-            if self._looked % KEY_EVERY == 0:
-                self._keys[self._looked] = self._seen(self._looked, pixels, mask)
-            self._looked += 1
+            self._thumbnails[self._thumbnailed] = thumbnail_of(pixels, mask, reduction(mask.shape))
+            if self._thumbnailed % KEY_EVERY == 0:
+                self._keys[self._thumbnailed] = self._seen(self._thumbnailed, pixels, mask)
+            self._thumbnailed += 1
 
     def _seen(self, index: int, pixels: Pixels, mask: Mask) -> FrameView:
         return view(index, pixels, mask, reduction(mask.shape))
@@ -96,9 +96,9 @@ class FrameCache:
         """A frame of the window."""
         return self._views[index]
 
-    def look(self, index: int) -> Thumbnail:
+    def thumbnail(self, index: int) -> Thumbnail:
         """A look at a frame, as far as `far`."""
-        return self._looks[index]
+        return self._thumbnails[index]
 
     def keys(self, index: int) -> list[FrameView]:
         """The key frames within `far` of frame `index`, the nearest first."""
@@ -113,7 +113,7 @@ class FrameCache:
         if not self.whole.start <= index < self.whole.stop - 1:
             return None
         if (found := self._pairs.get(index)) is None:
-            found = self._pairs[index] = compare(self._looks[index], self._looks[index + 1])
+            found = self._pairs[index] = compare(self._thumbnails[index], self._thumbnails[index + 1])
         return found
 
     def moving(self, index: int) -> Flags:
@@ -121,7 +121,7 @@ class FrameCache:
         if (found := self._moving.get(index)) is None:
             sides = ((self.pair(index - 1), 1), (self.pair(index), 0))
             flowing = [pair.flowing[side] for pair, side in sides if pair is not None and not pair.cut]
-            found = self._moving[index] = moving(self._looks[index], flowing, self._around(index))
+            found = self._moving[index] = moving(self._thumbnails[index], flowing, self._around(index))
         return found
 
     def _around(self, index: int) -> Generator[tuple[Thumbnail, Homography]]:
@@ -131,7 +131,7 @@ class FrameCache:
                 self.whole.start <= other < self.whole.stop
                 and (motion := self.motion(index, other)) is not None
             ):
-                yield self._looks[other], motion
+                yield self._thumbnails[other], motion
 
     def shot(self, index: int, reach: int) -> Span:
         """The frames of the same shot, up to `reach` before and after."""

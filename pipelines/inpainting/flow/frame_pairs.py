@@ -12,10 +12,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.flow.frame_view import grid
+from pipelines.inpainting.flow.frame_view import pixel_grid
 from pipelines.inpainting.flow.harmonic import median
 from pipelines.inpainting.flow.holes import Flags, dilated
-from pipelines.vision.camera_motion import simplest, spread
+from pipelines.vision.camera_motion import (
+    fit_simplest_motion,
+    misaligned_difference,
+    spread_corners,
+)
 from pipelines.vision.types import Mask, Pixels
 
 Homography = NDArray[np.float64]
@@ -135,9 +139,10 @@ def moving(now: Thumbnail, flowing: Sequence[Flags], others: Iterable[tuple[Thum
 
 
 def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
-    """The homography that most corners outside the holes follow; the identity where there are too few.
+    """Estimate the homography that most corners outside the holes follow; the identity where there are too few.
 
-    RANSAC of OpenCV starts from the same random state at each call.
+    Unlike `vision.camera_motion.camera_motion`, it ignores corners in holes, compensates a flash between the frames,
+    and uses tolerances for thumbnails; cuts are detected from the aligned pair afterwards.
     """
     corners = cv2.goodFeaturesToTrack(
         first.gray,
@@ -148,25 +153,27 @@ def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
     )
     if corners is None or len(corners) < _FEWEST:
         return np.eye(3)
-    corners = spread(cast(Points, corners), first.gray.shape).reshape(-1, 2)
-    gone, found = follow(first.gray, _as_light(then, first), corners)
+    corners = spread_corners(cast(Points, corners), first.gray.shape).reshape(-1, 2)
+    gone, found = track_points(first.gray, _as_light(then, first), corners)
     found &= inside(gone, then.without(_HOLE_MARGIN_PX))
     if found.sum() < _FEWEST:
         return np.eye(3)
-    motion, _ = simplest(corners[found][:, None], gone[found][:, None], _TOLERANCE_PX)
+    motion, _ = fit_simplest_motion(corners[found][:, None], gone[found][:, None], _TOLERANCE_PX)
     return motion
 
 
 def _as_light(one: Thumbnail, as_other: Thumbnail) -> Pixels:
     """The luma of `one`, as light on the whole as another's where that is a great change: a flash, a shutter."""
-    here, there = (cv2.mean(gaze.gray, 1 - gaze.hole)[0] + _DARKEST for gaze in (as_other, one))
+    here, there = (
+        cv2.mean(thumbnail.gray, 1 - thumbnail.hole)[0] + _DARKEST for thumbnail in (as_other, one)
+    )
     gain = here / there
     if abs(gain - 1) < _FLASH:
         return one.gray
     return cast(Pixels, cv2.convertScaleAbs(one.gray, alpha=gain, beta=_DARKEST * (gain - 1)))
 
 
-def follow(
+def track_points(
     first: Pixels, then: Pixels, points: Points, guess: Points | None = None
 ) -> tuple[Points, NDArray[np.bool_]]:
     """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal).
@@ -202,7 +209,7 @@ def _flowing(now: Thumbnail, there: Pixels, compared: Flags) -> Flags:
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(here, there, None)  # type: ignore[call-overload]
     followed = cv2.remap(
         there,
-        grid(*here.shape[1::-1]) + flow,
+        pixel_grid(*here.shape[1::-1]) + flow,
         None,
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
@@ -223,10 +230,10 @@ def _moved(now: Thumbnail, other: Thumbnail, motion: Homography) -> tuple[Pixels
         other.hole * np.uint8(255), motion, size, flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=255
     )
     compared = ((hidden == 0) & (now.hole == 0)).astype(np.uint8)
-    return relit(cast(Pixels, gray), now.gray, compared), compared
+    return relight(cast(Pixels, gray), now.gray, compared), compared
 
 
-def relit(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
+def relight(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
     """`gray`, as much lighter as most of what is `compared` says that `like` is."""
     coarse = slice(None, None, _STRIDE), slice(None, None, _STRIDE)
     shared = compared[coarse] > 0
@@ -238,19 +245,22 @@ def relit(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
 
 
 def _difference(here: Pixels, there: Pixels) -> Pixels:
-    """By how many grey levels each pixel is off all those near it: a motion is right to a pixel or so."""
-    above = cv2.subtract(here, cv2.dilate(there, _SLACK))
-    below = cv2.subtract(cv2.erode(there, _SLACK), here)
-    return cast(Pixels, cv2.blur(cv2.max(above, below), (3, 3)))
+    """Smoothed difference in grey levels, where an estimated motion may be off by a pixel."""
+    return cast(Pixels, cv2.blur(misaligned_difference(here, there, _SLACK), (3, 3)))
 
 
 def _is_cut(first: Thumbnail, then: Thumbnail, changed: Pixels, compared: Flags) -> bool:
-    """Another shot: motion explains little, and the layout is another one."""
+    """Whether `then` begins another shot: the camera's motion explains little, and the layout is another one.
+
+    Decides on two thumbnails alone and ignores their holes, so that any span finds the same cuts, unlike
+    `scoring.metrics.verdicts`, which compares each seam with several frames on either side and so tells flashes and
+    fast pans from cuts; `vision.camera_motion` only reports that no common motion was found.
+    """
     if cv2.mean(changed, compared)[0] < _CUT_CHANGE:
         return False
     known = ((first.hole == 0) & (then.hole == 0)).astype(np.float32)
     weight = cast(NDArray[np.float32], cv2.resize(known, _LAYOUT, interpolation=cv2.INTER_AREA))
-    one, other = (_layout(gaze.gray, known, weight) for gaze in (first, then))
+    one, other = (_layout(thumbnail.gray, known, weight) for thumbnail in (first, then))
     return float(((one - other) ** 2).sum() / max(1e-6, 2 * weight.sum())) > _CUT_LAYOUT
 
 

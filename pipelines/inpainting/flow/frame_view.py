@@ -11,7 +11,7 @@ from pipelines.inpainting.flow.holes import Flags, dilated
 from pipelines.vision.types import Mask, Pixels
 
 Floats = NDArray[np.float32]
-Places = NDArray[np.float32]
+Coords = NDArray[np.float32]
 """`(h, w, 2)` float32: for each pixel of a crop, x and y in a frame."""
 
 _LEAST_MARGIN_PX = 2
@@ -53,17 +53,17 @@ def view(index: int, pixels: Pixels, mask: Mask, margin_px: int = 0) -> FrameVie
     return FrameView(index, pixels, cast(Flags, cv2.max(margin, hole * np.uint8(_HOLE))))
 
 
-def sampled(of: FrameView, places: Places) -> tuple[Pixels, Mask]:
-    """The colours `(h, w, 3)` uint8 of `of` at `places`, bilinear, and where they are real: shown, in the frame."""
-    colours = cv2.remap(of.pixels, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cast(Pixels, colours), covered_at(of.covered, places) == 0
+def sample(of: FrameView, coords: Coords) -> tuple[Pixels, Mask]:
+    """The colours `(h, w, 3)` uint8 of `of` at `coords`, bilinear, and where they are real: shown, in the frame."""
+    colours = cv2.remap(of.pixels, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return cast(Pixels, colours), covered_at(of.covered, coords) == 0
 
 
-def covered_at(flags: Flags, places: Places) -> Flags:
-    """`flags` at `places`, 255 outside the frame; more than 0 wherever a pixel that bears on it is."""
+def covered_at(flags: Flags, coords: Coords) -> Flags:
+    """`flags` at `coords`, 255 outside the frame; more than 0 wherever a pixel that bears on it is."""
     found = cv2.remap(
         flags,
-        places,
+        coords,
         None,
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_CONSTANT,
@@ -72,12 +72,12 @@ def covered_at(flags: Flags, places: Places) -> Flags:
     return cast(Flags, found)
 
 
-def place(x: float, y: float) -> Places:
+def point(x: float, y: float) -> Coords:
     """One place, `(2,)`."""
     return np.array((x, y), np.float32)
 
 
-def grid(width: int, height: int) -> Places:
+def pixel_grid(width: int, height: int) -> Coords:
     """Each pixel's own place."""
     found = np.empty((height, width, 2), np.float32)
     found[..., 0], found[..., 1] = np.arange(width), np.arange(height)[:, None]

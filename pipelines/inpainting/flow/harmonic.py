@@ -36,7 +36,7 @@ def medians(values: NDArray[_Real], seen: Mask) -> NDArray[_Real]:
     return cast(NDArray[_Real], np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0])
 
 
-class Spread:
+class HarmonicFill:
     """From pixels `known` `(H, W)` into `into` `(H, W)`, by cells of at least `least_px` pixels.
 
     Holds a float32 for each pair of a cell with something known and one that is asked for: at most about 1.4 MB.
@@ -45,7 +45,7 @@ class Spread:
     def __init__(self, known: Mask, into: Mask, least_px: int) -> None:
         self.cell_px = least_px * max(1, -(-max(known.shape) // (least_px * _MOST_CELLS)))
         rows, columns = np.nonzero(known)
-        self.places = rows * known.shape[1] + columns
+        self.coords = rows * known.shape[1] + columns
         """Of what is known, in the flattened crop."""
         self.shape = -(-known.shape[0] // self.cell_px), -(-known.shape[1] // self.cell_px)
         cell = (rows // self.cell_px) * self.shape[1] + columns // self.cell_px

@@ -8,17 +8,32 @@ from typing import cast
 import cv2
 import numpy as np
 
-from pipelines.inpainting.flow.blending import Mean, Seam, weight
-from pipelines.inpainting.flow.clean_plate import Plate
-from pipelines.inpainting.flow.confidence import Trust
+from pipelines.inpainting.flow.blending import Seam, WeightedMean, weight
+from pipelines.inpainting.flow.clean_plate import CleanPlate
+from pipelines.inpainting.flow.confidence import ConfidenceBlend
 from pipelines.inpainting.flow.frame_cache import FrameCache
 from pipelines.inpainting.flow.frame_pairs import Homography, reduced
-from pipelines.inpainting.flow.frame_view import FrameView, Places, covered_at, place, sampled
-from pipelines.inpainting.flow.harmonic import Floats, Spread
+from pipelines.inpainting.flow.frame_view import (
+    Coords,
+    FrameView,
+    covered_at,
+    point,
+    sample,
+)
+from pipelines.inpainting.flow.harmonic import Floats, HarmonicFill
 from pipelines.inpainting.flow.holes import Hole
-from pipelines.inpainting.flow.moving_objects import Move, moves, near_things, thing_places
-from pipelines.inpainting.flow.references import Sight, chosen
-from pipelines.inpainting.flow.registration import background_places, places_of, target
+from pipelines.inpainting.flow.moving_objects import (
+    Shift,
+    near_objects,
+    object_coords,
+    object_shifts,
+)
+from pipelines.inpainting.flow.references import Visibility, choose_references
+from pipelines.inpainting.flow.registration import (
+    background_coords,
+    coords_of,
+    hole_region,
+)
 from pipelines.spans import Span
 from pipelines.vision.types import Mask
 
@@ -69,31 +84,31 @@ class HolePatch:
 class HoleFiller:
     """Fills one hole: the background first, then the things before it."""
 
-    def __init__(self, footage: FrameCache, of: FrameView, hole: Hole, effort: SearchEffort) -> None:
-        self._footage, self._of, self._index, self._effort = footage, of, of.index, effort
+    def __init__(self, cache: FrameCache, of: FrameView, hole: Hole, effort: SearchEffort) -> None:
+        self._cache, self._of, self._index, self._effort = cache, of, of.index, effort
         self._hole = hole
-        moving = footage.moving(of.index)[hole.wide.slices] > 0
-        self._aim = target(footage.look(of.index), hole, moving)
+        moving = cache.moving(of.index)[hole.wide.slices] > 0
+        self._region = hole_region(cache.thumbnail(of.index), hole, moving)
         self._known = of.pixels[hole.full.slices]
-        steady = hole.repeated(self._aim.steady[hole.inner])
+        steady = hole.repeated(self._region.steady[hole.inner])
         self._seam = Seam(hole, self._known, hole.seam & steady, hole.inside)
-        self._grid = places_of(hole.full)
-        self._back = Mean(hole.inside.shape)
-        self._front, self._asked = Mean(hole.inside.shape), np.zeros(hole.inside.shape, np.float32)
+        self._grid = coords_of(hole.full)
+        self._back = WeightedMean(hole.inside.shape)
+        self._front, self._asked = WeightedMean(hole.inside.shape), np.zeros(hole.inside.shape, np.float32)
 
-    def paint(self) -> HolePatch:
+    def fill(self) -> HolePatch:
         """The patch. Holds the means, and what is sampled of `_TOGETHER` references."""
-        shot = self._footage.shot(self._index, self._effort.reach)
-        near = [self._footage.view(index) for index in self._near(shot)]
+        shot = self._cache.shot(self._index, self._effort.reach)
+        near = [self._cache.view(index) for index in self._near(shot)]
         for first in range(0, len(near), _TOGETHER):
             self._add_background(near[first : first + _TOGETHER])
-        self._add_things(shot)
-        for key in self._footage.keys(self._index)[:_MOST_KEYS]:
+        self._add_objects(shot)
+        for key in self._cache.keys(self._index)[:_MOST_KEYS]:
             if not self._missing.any():
                 break
             if abs(key.index - self._index) > self._effort.reach:
                 self._add_background([key])
-        thing = self._aim.thing[self._hole.inner].astype(np.float32)
+        thing = self._region.thing[self._hole.inner].astype(np.float32)
         return HolePatch(
             self._hole,
             self._merged(),
@@ -103,24 +118,24 @@ class HoleFiller:
 
     def _near(self, shot: Span) -> list[int]:
         """The frames of the shot that show most of the background."""
-        moved = ((i, self._footage.motion(self._index, i)) for i in range(shot.start, shot.stop))
-        sights = {
-            i: self._sight(i, cast(Places, cv2.perspectiveTransform(self._spots, camera)))
+        moved = ((i, self._cache.motion(self._index, i)) for i in range(shot.start, shot.stop))
+        visible = {
+            i: self._visibility(i, cast(Coords, cv2.perspectiveTransform(self._spots, camera)))
             for i, camera in moved
             if camera is not None and i != self._index
         }
-        return chosen(sights, self._index, self._effort.references)
+        return choose_references(visible, self._index, self._effort.references)
 
     @cached_property
-    def _spots(self) -> Places:
+    def _spots(self) -> Coords:
         """Places all over the hole, `(N, 1, 2)`, in the look."""
         rows, columns = np.nonzero(self._hole.empty)
         step = max(1, len(rows) // _SPOTS)
-        corner = place(self._hole.wide.left, self._hole.wide.top)
+        corner = point(self._hole.wide.left, self._hole.wide.top)
         return (np.stack((columns, rows), axis=1)[::step, None] + corner).astype(np.float32)
 
-    def _sight(self, index: int, spots: Places) -> Sight:
-        return cast(Sight, covered_at(self._footage.look(index).covered, spots).ravel() == 0)
+    def _visibility(self, index: int, spots: Coords) -> Visibility:
+        return cast(Visibility, covered_at(self._cache.thumbnail(index).covered, spots).ravel() == 0)
 
     @property
     def _missing(self) -> Mask:
@@ -138,91 +153,93 @@ class HoleFiller:
 
     def _add_background(self, references: Sequence[FrameView]) -> None:
         """Add what frames show of the background. Holds what is sampled of each: they are compared side by side."""
-        motions = [(r, self._footage.motion(self._index, r.index)) for r in references]
+        motions = [(r, self._cache.motion(self._index, r.index)) for r in references]
         others = [(r, camera) for r, camera in motions if camera is not None]
-        looks = [(self._footage.look(r.index), camera) for r, camera in others]
-        found = background_places(self._aim, looks, self._effort.preset)
-        told = [(r, places) for (r, _), places in zip(others, found, strict=True) if places is not None]
-        samples = [sampled(r, self._enlarged(places)) for r, places in told]
-        for (reference, places), (colours, real), candidate in zip(
-            told, samples, self._seam.meets(samples), strict=True
+        thumbnails = [(self._cache.thumbnail(r.index), camera) for r, camera in others]
+        found = background_coords(self._region, thumbnails, self._effort.preset)
+        registered = [(r, coords) for (r, _), coords in zip(others, found, strict=True) if coords is not None]
+        samples = [sample(r, self._enlarged(coords)) for r, coords in registered]
+        for (reference, coords), (colours, real), candidate in zip(
+            registered, samples, self._seam.match(samples), strict=True
         ):
             if candidate is not None:
                 worth = real * candidate.weight * self._nearness(reference)
-                moving = self._moving(reference.index, places)
+                moving = self._moving(reference.index, coords)
                 if moving.any():
                     worth *= self._hole.enlarged(1 - (1 - _MOVING_WEIGHT) * moving)
-                self._back.add(candidate.relit(colours), worth, candidate.errors)
+                self._back.add(candidate.relight(colours), worth, candidate.errors)
 
     def _nearness(self, reference: FrameView) -> np.float32:
         return np.float32(abs(reference.index - self._index) ** -0.5)
 
-    def _enlarged(self, places: Places) -> Places:
+    def _enlarged(self, coords: Coords) -> Coords:
         """Where the pixels of the frame lie in another, from where those of its look do."""
-        moved = places - self._aim.places[self._hole.inner]
+        moved = coords - self._region.coords[self._hole.inner]
         return self._grid + self._hole.enlarged(moved) * np.float32(self._hole.reduction)
 
-    def _add_things(self, shot: Span) -> None:
-        seeds = near_things(self._aim)
+    def _add_objects(self, shot: Span) -> None:
+        seeds = near_objects(self._region)
         if not seeds.any():
             return
-        found = self._moves(seeds, 1, shot.stop) | self._moves(seeds, -1, shot.start - 1)
-        sights = {i: self._sight(i, self._spots + move) for i, move in found.items()}
-        plate, spread = self._plate(), Spread(seeds, (self._hole.empty > 0) | seeds, _CELL_PX)
-        near = [(i, found[i]) for i in chosen(sights, self._index, self._effort.references)]
-        looks = [(self._footage.look(i), move) for i, move in near]
-        there = thing_places(self._aim, seeds, spread, looks, self._effort.preset)
+        found = self._object_shifts(seeds, 1, shot.stop) | self._object_shifts(seeds, -1, shot.start - 1)
+        visible = {i: self._visibility(i, self._spots + move) for i, move in found.items()}
+        plate, spread = self._plate(), HarmonicFill(seeds, (self._hole.empty > 0) | seeds, _CELL_PX)
+        near = [(i, found[i]) for i in choose_references(visible, self._index, self._effort.references)]
+        thumbnails = [(self._cache.thumbnail(i), move) for i, move in near]
+        there = object_coords(self._region, seeds, spread, thumbnails, self._effort.preset)
         for (i, _), seen in zip(near, there, strict=True):
             if seen is not None:
-                self._add_thing(*seen, self._footage.view(i), plate)
+                self._add_object(*seen, self._cache.view(i), plate)
 
-    def _plate(self) -> Plate:
+    def _plate(self) -> CleanPlate:
         hole = self._hole
-        moving = self._footage.moving(self._index) > 0
+        moving = self._cache.moving(self._index) > 0
         box = hole.wide.padded(max(hole.wide.size), moving.shape)
-        return Plate.of(self._of, box, moving[box.slices], hole, self._back)
+        return CleanPlate.of(self._of, box, moving[box.slices], hole, self._back)
 
-    def _moves(self, seeds: Mask, sign: int, stop: int) -> dict[int, Move]:
+    def _object_shifts(self, seeds: Mask, sign: int, stop: int) -> dict[int, Shift]:
         """How far the seeds have moved in each frame up to `stop`, as far as they can be followed."""
         frames = range(self._index, stop, sign)
-        looks = (self._footage.look(i) for i in frames)
-        found = moves(seeds, self._hole.wide, looks, lambda number: self._footage.moving(frames[number]))
+        thumbnails = (self._cache.thumbnail(i) for i in frames)
+        found = object_shifts(
+            seeds, self._hole.wide, thumbnails, lambda number: self._cache.moving(frames[number])
+        )
         return dict(zip(frames[1:], found, strict=False))
 
-    def _add_thing(self, places: Places, error: float, reference: FrameView, plate: Plate) -> None:
-        colours, real = sampled(reference, self._enlarged(places))
+    def _add_object(self, coords: Coords, error: float, reference: FrameView, plate: CleanPlate) -> None:
+        colours, real = sample(reference, self._enlarged(coords))
         worth = real * weight(np.asarray(error, np.float32)) * self._nearness(reference)
         self._asked += worth
-        back = self._footage.motion(reference.index, self._index)
-        shown = self._moving(reference.index, places) > _LIKELY
+        back = self._cache.motion(reference.index, self._index)
+        shown = self._moving(reference.index, coords) > _LIKELY
         if back is not None:
             small = reduced(colours, self._hole.tight.size, self._hole.reduction)
-            shown &= ~plate.shows(small, places, back)
+            shown &= ~plate.matches(small, coords, back)
         if shown.any():
             worth = worth * self._hole.enlarged(shown.astype(np.float32))
             self._front.add(colours.astype(np.float32), worth)
 
-    def _moving(self, index: int, places: Places) -> Floats:
-        """How much the frame moves on its own at `places` of its look, 0 to 1."""
-        flags = self._footage.moving(index)
+    def _moving(self, index: int, coords: Coords) -> Floats:
+        """How much the frame moves on its own at `coords` of its look, 0 to 1."""
+        flags = self._cache.moving(index)
         found = cv2.remap(
-            flags * np.uint8(255), places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+            flags * np.uint8(255), coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )  # type: ignore[call-overload]
         return cast(Floats, found.astype(np.float32) / 255)
 
     def _merged(self) -> Floats:
         back, front, hole = self._back, self._front, self._hole
-        trust, seen = Trust(hole, self._known), back.seen & hole.inside
-        mean = trust.mixed(back.colours, back.error, seen)
+        trust, seen = ConfidenceBlend(hole, self._known), back.seen & hole.inside
+        mean = trust.blend(back.colours, back.error, seen)
         # Where nothing is known of the background, half a thing is none.
         cover = np.where(back.seen, self._cover, self._in_front.astype(np.float32))[..., None]
         merged = mean + (front.colours - mean) * cover
-        doubt = trust.doubt(merged, (self._aim.thing & ~self._aim.steady)[hole.inner])
-        return merged if doubt is None else trust.mixed(merged, doubt, seen)
+        object_error = trust.object_error(merged, (self._region.thing & ~self._region.steady)[hole.inner])
+        return merged if object_error is None else trust.blend(merged, object_error, seen)
 
 
-def moved_places(hole: Hole, camera: Homography) -> Places:
+def warped_coords(hole: Hole, camera: Homography) -> Coords:
     """Where the camera's motion takes the pixels of the hole's crop."""
-    small = places_of(hole.tight)
-    moved = cast(Places, cv2.perspectiveTransform(small, camera)) - small
-    return places_of(hole.full) + hole.enlarged(moved) * np.float32(hole.reduction)
+    small = coords_of(hole.tight)
+    moved = cast(Coords, cv2.perspectiveTransform(small, camera)) - small
+    return coords_of(hole.full) + hole.enlarged(moved) * np.float32(hole.reduction)

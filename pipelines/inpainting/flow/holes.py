@@ -103,10 +103,10 @@ def _merged(boxes: list[Crop], pad: int, shape: tuple[int, ...]) -> list[Crop]:
     done: list[Crop] = []
     for box in boxes:
         apart = box
-        while near := [b for b in done if b.padded(pad, shape).meets(apart.padded(pad, shape))]:
+        while near := [b for b in done if b.padded(pad, shape).overlaps(apart.padded(pad, shape))]:
             for other in near:
                 done.remove(other)
-                apart = apart.joined(other)
+                apart = apart.union(other)
         done.append(apart)
     return sorted(done, key=lambda box: (box.top, box.left))
 

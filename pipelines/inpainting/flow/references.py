@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-Sight = NDArray[np.bool_]
+Visibility = NDArray[np.bool_]
 """Which of some places in a hole a frame shows, `(N,)`."""
 
 _AGAIN = np.float32(0.5)
@@ -14,15 +14,15 @@ _ALIKE = 0.4
 """Frames that are nearer to a chosen one than this share of its distance err as it does, and are worth half."""
 
 
-def chosen(sights: Mapping[int, Sight], index: int, most: int) -> list[int]:
-    """Up to `most` of the frames in `sights` for frame `index`, the one that adds most first.
+def choose_references(visible: Mapping[int, Visibility], index: int, most: int) -> list[int]:
+    """Up to `most` of the frames in `visible` for frame `index`, the one that adds most first.
 
     A frame is worth what it shows, by its distance.
     """
-    frames = [frame for frame, sight in sights.items() if sight.any()]
+    frames = [frame for frame, sight in visible.items() if sight.any()]
     if not frames:
         return []
-    shown = np.stack([sights[frame] for frame in frames]).astype(np.float32)
+    shown = np.stack([visible[frame] for frame in frames]).astype(np.float32)
     apart = np.array(frames) - index
     worth = (1 / np.abs(apart)).astype(np.float32)
     wanted = np.ones(shown.shape[1], np.float32)

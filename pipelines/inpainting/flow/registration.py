@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.inpainting.flow.frame_pairs import Homography, Thumbnail
-from pipelines.inpainting.flow.frame_view import Places, covered_at, grid, place
-from pipelines.inpainting.flow.harmonic import Floats, Spread, medians
+from pipelines.inpainting.flow.frame_view import Coords, covered_at, pixel_grid, point
+from pipelines.inpainting.flow.harmonic import Floats, HarmonicFill, medians
 from pipelines.inpainting.flow.holes import Hole
 from pipelines.vision.crop import Crop
 from pipelines.vision.types import Mask, Pixels
@@ -33,7 +33,7 @@ _FOLLOWS_PX = 1.5
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class HoleRegion:
     """A hole of a frame and what surrounds it in the frame's look: `gray` and masks cover `hole.wide`.
 
     `steady` marks the known pixels that follow the camera, `thing` those that do not.
@@ -45,18 +45,18 @@ class Target:
     thing: Mask
 
     @cached_property
-    def places(self) -> Places:
+    def coords(self) -> Coords:
         """Where its pixels lie in the look."""
-        return places_of(self.hole.wide)
+        return coords_of(self.hole.wide)
 
     @cached_property
-    def rim(self) -> Spread:
+    def rim(self) -> HarmonicFill:
         """From what is known around the hole into it."""
-        return Spread(self.hole.rim, self.hole.empty[self.hole.inner] > 0, _CELL_PX)
+        return HarmonicFill(self.hole.rim, self.hole.empty[self.hole.inner] > 0, _CELL_PX)
 
 
-def target(gaze: Thumbnail, hole: Hole, moving: Mask) -> Target:
-    """`hole` of the frame of `gaze`; `moving` `(h, w)` covers `hole.wide`."""
+def hole_region(thumbnail: Thumbnail, hole: Hole, moving: Mask) -> HoleRegion:
+    """`hole` of the frame of `thumbnail`; `moving` `(h, w)` covers `hole.wide`."""
     known = hole.empty == 0
     thing = moving & known
     # Where all that is known around a hole moves, that is its background.
@@ -64,80 +64,83 @@ def target(gaze: Thumbnail, hole: Hole, moving: Mask) -> Target:
         1, int(np.count_nonzero(hole.rim))
     )
     steady = known & ~thing if moving_share < _ALL_MOVES else known
-    return Target(hole, gaze.gray[hole.wide.slices], steady, thing)
+    return HoleRegion(hole, thumbnail.gray[hole.wide.slices], steady, thing)
 
 
-def background_places(
-    aim: Target, others: Sequence[tuple[Thumbnail, Homography]], preset: int
-) -> list[Places | None]:
-    """Where each pixel of `aim.hole.tight` lies in each look; None where that cannot be told or none is seen.
+def background_coords(
+    region: HoleRegion, others: Sequence[tuple[Thumbnail, Homography]], preset: int
+) -> list[Coords | None]:
+    """Where each pixel of `region.hole.tight` lies in each look; None where that cannot be told or none is seen.
 
     Each of the `others` comes with the motion that takes places of the hole's look to its own; `preset` is one of
     DIS's. Holds 3 float32 for each of these and a pixel of `tight`.
     """
-    inner, found = aim.hole.inner, cast(list[Places | None], [None] * len(others))
+    inner, found = region.hole.inner, cast(list[Coords | None], [None] * len(others))
     flows, usables, seen = [], [], []
     for number, (other, camera) in enumerate(others):
-        roughly = cast(Places, cv2.perspectiveTransform(aim.places, camera))
+        roughly = cast(Coords, cv2.perspectiveTransform(region.coords, camera))
         hidden = covered_at(other.covered, roughly) > 0
-        if hidden[aim.hole.empty > 0].all():
+        if hidden[region.hole.empty > 0].all():
             continue
         seen.append(number)
-        flows.append(residual_flow(aim, warped(other.gray, roughly), hidden, preset)[inner])
-        usables.append((aim.steady & ~hidden)[inner])
-    if not seen or not aim.rim.cells.size:
+        flows.append(residual_flow(region, warped(other.gray, roughly), hidden, preset)[inner])
+        usables.append((region.steady & ~hidden)[inner])
+    if not seen or not region.rim.cells.size:
         return found
-    carried = _into_hole(aim, np.stack(flows), np.stack(usables))
+    carried = _into_hole(region, np.stack(flows), np.stack(usables))
     for number, flow, usable, moved in zip(seen, flows, usables, carried, strict=True):
         if moved is not None:
-            total = np.where(usable[..., None], flow, moved) + aim.places[inner]
-            found[number] = cast(Places, cv2.perspectiveTransform(total, others[number][1]))
+            total = np.where(usable[..., None], flow, moved) + region.coords[inner]
+            found[number] = cast(Coords, cv2.perspectiveTransform(total, others[number][1]))
     return found
 
 
-def residual_flow(aim: Target, there: Pixels, hidden: Mask, preset: int) -> Floats:
+def residual_flow(region: HoleRegion, there: Pixels, hidden: Mask, preset: int) -> Floats:
     """Flow `(h, w, 2)` pixels from the target to `there`, a reference moved onto it and `hidden` in parts.
 
     Where only one of them shows something, both are made equal: flow finds rest there and is not led astray nearby.
     """
     if max(there.shape) < _FLOW_LEAST_PX or min(there.shape) < _FLOW_LEAST_PX // 2:
         return np.zeros((*there.shape, 2), np.float32)
-    empty = aim.hole.empty > 0
-    here = np.where(empty, there, aim.gray)
+    empty = region.hole.empty > 0
+    here = np.where(empty, there, region.gray)
     dis = cv2.DISOpticalFlow.create(preset)
     # A look is small as it is.
     dis.setFinestScale(0)
     dis.setPatchStride(_STRIDE_PX)
-    flow = dis.calc(here, np.where(hidden & ~empty, aim.gray, there), None)  # type: ignore[call-overload]
+    flow = dis.calc(here, np.where(hidden & ~empty, region.gray, there), None)  # type: ignore[call-overload]
     return cast(Floats, flow)
 
 
-def _into_hole(aim: Target, flows: Floats, usable: Mask) -> list[Floats | None]:
+def _into_hole(region: HoleRegion, flows: Floats, usable: Mask) -> list[Floats | None]:
     """The flows `(R, h, w, 2)` of what surrounds the hole, carried into it; None where too little of one is known."""
-    rim, (many, height, width) = aim.rim, usable.shape
-    shown = usable.reshape(many, -1)[:, rim.places].astype(np.float32)
-    means, known = rim.means(flows.reshape(many, -1, 2)[:, rim.places], shown)
+    rim, (many, height, width) = region.rim, usable.shape
+    shown = usable.reshape(many, -1)[:, rim.coords].astype(np.float32)
+    means, known = rim.means(flows.reshape(many, -1, 2)[:, rim.coords], shown)
     rows, columns = np.divmod(rim.cells, rim.shape[1])
-    across, down = _side(columns, rim.cell_px, width), _side(rows, rim.cell_px, height)
+    across, down = _side_coords(columns, rim.cell_px, width), _side_coords(rows, rim.cell_px, height)
     motions = _affine(across, down, means, known)
-    rest = means - _moved(motions[:, :, None], across, down)
+    rest = means - _apply_motion(motions[:, :, None], across, down)
     far = (rest**2).sum(axis=-1) / np.float32(_FOLLOWS_PX**2)
     fields = rim.field(rest, known / (1 + far) ** 2)
-    sides = _side(np.arange(width), 1, width)[None], _side(np.arange(height), 1, height)[:, None]
+    sides = (
+        _side_coords(np.arange(width), 1, width)[None],
+        _side_coords(np.arange(height), 1, height)[:, None],
+    )
     return [
-        rim.enlarged(field, (height, width)) + _moved(motion, *sides) if enough else None
+        rim.enlarged(field, (height, width)) + _apply_motion(motion, *sides) if enough else None
         for field, motion, enough in zip(
             fields, motions, np.count_nonzero(known, axis=1) >= _FEWEST, strict=True
         )
     ]
 
 
-def _side(numbers: NDArray[np.int64], each_px: int, whole_px: int) -> Floats:
+def _side_coords(numbers: NDArray[np.int64], each_px: int, whole_px: int) -> Floats:
     """Where the middles of cells of `each_px` pixels lie along a side: -1 at its start, 1 at its end."""
     return ((numbers * 2 + 1) * (each_px / whole_px) - 1).astype(np.float32)
 
 
-def _moved(motion: Floats, across: Floats, down: Floats) -> Floats:
+def _apply_motion(motion: Floats, across: Floats, down: Floats) -> Floats:
     """What a motion `(3, 2)`, or each of `(R, 3, 1, 2)`, does at places."""
     one, by_x, by_y = np.moveaxis(motion, -3 if motion.ndim > 2 else 0, 0)
     return cast(Floats, one + across[..., None] * by_x + down[..., None] * by_y)
@@ -164,11 +167,11 @@ def _affine(across: Floats, down: Floats, flows: Floats, known: Floats) -> Float
     return cast(Floats, motion.astype(np.float32))
 
 
-def warped(gray: Pixels, places: Places) -> Pixels:
-    """A look's `gray` as seen at `places`."""
-    return cast(Pixels, cv2.remap(gray, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
+def warped(gray: Pixels, coords: Coords) -> Pixels:
+    """A look's `gray` as seen at `coords`."""
+    return cast(Pixels, cv2.remap(gray, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))  # type: ignore[call-overload]
 
 
-def places_of(box: Crop) -> Places:
+def coords_of(box: Crop) -> Coords:
     """Where the pixels of a box lie."""
-    return grid(*box.size) + place(box.left, box.top)
+    return pixel_grid(*box.size) + point(box.left, box.top)

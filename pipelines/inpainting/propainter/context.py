@@ -66,7 +66,7 @@ class ChainContext:
     `check_interrupt` is called before everything that takes long, and raises where the run is to stop.
     """
 
-    footage: SlidingFrameCache
+    cache: SlidingFrameCache
     networks: ProPainterNetworks
     ladder: Ladder
     schedule: Schedule

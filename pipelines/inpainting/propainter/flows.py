@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     """Forward and backward, each (n, 2, H, W) float32 in pixels, on the host."""
 
 
-class Estimator:
+class FlowEstimator:
     """Raw flows of pairs of neighbouring frames.
 
     Blocks of `block` pairs lie on a grid, so that each pair is computed in the same company wherever a span starts.
     Holds the flows that are to be read again, and the features of one frame; while it computes, those of a block.
     """
 
-    def __init__(self, work: ChainContext, iterations: int, block: int) -> None:
-        self._work, self._iterations, self._block = work, iterations, block
+    def __init__(self, context: ChainContext, iterations: int, block: int) -> None:
+        self._context, self._iterations, self._block = context, iterations, block
         self._next = 0
         self._again: dict[int, tuple[Tensor, Tensor]] = {}
         self._last: tuple[int, Features] | None = None
@@ -45,7 +45,7 @@ class Estimator:
         """The flows of `pairs`, in new tensors; those from `keep` on will be read again, none before them."""
         import torch
 
-        height, width = self._work.footage.frame(pairs.start).shape[:2]
+        height, width = self._context.cache.frame(pairs.start).shape[:2]
         both = torch.empty(2, len(pairs), 2, height, width)
 
         def take(index: int, flows: "tuple[Tensor, Tensor]") -> None:
@@ -57,9 +57,9 @@ class Estimator:
             take(index, flows)
         self._next = max(self._next, pairs.start // self._block * self._block)
         while self._next < pairs.stop:
-            self._work.check_interrupt()
-            stop = min(self._work.schedule.flows, self._next + self._block)
-            found = self._work.ladder.run(partial(self._estimated, stop))
+            self._context.check_interrupt()
+            stop = min(self._context.schedule.flows, self._next + self._block)
+            found = self._context.ladder.run(partial(self._estimated, stop))
             for index, onward, back in zip(range(self._next, stop), *found, strict=True):
                 take(index, (onward, back))
                 if index >= keep:
@@ -77,7 +77,7 @@ class Estimator:
         for begin in range(0, len(features) - 1, effort.batch):
             some = features[begin : begin + effort.batch + 1]
             with computing():
-                flows = self._work.networks.raft.flows(
+                flows = self._context.networks.raft.flows(
                     _joined(some[:-1]),
                     _joined(some[1:]),
                     self._iterations,
@@ -95,8 +95,8 @@ class Estimator:
 
         if self._last and self._last[0] == index:
             return self._last[1]
-        networks = self._work.networks
-        image = colours_of(codes_of(torch.from_numpy(self._work.footage.frame(index))))
+        networks = self._context.networks
+        image = colours_of(codes_of(torch.from_numpy(self._context.cache.frame(index))))
         with computing():
             return networks.raft.features(image[None].to(networks.device))
 
@@ -122,7 +122,7 @@ class Link:
     """From the next frame's hole into the frame."""
 
 
-class Completion:
+class CompletedFlows:
     """Links between neighbouring frames, from completed flows.
 
     `flow_mask` marks where flows are not known, in all frames, where that is not just what is filled. Holds links, and
@@ -130,11 +130,11 @@ class Completion:
     """
 
     def __init__(
-        self, work: ChainContext, estimator: Estimator, first_chunk: int, flow_mask: Mask | None = None
+        self, context: ChainContext, estimator: FlowEstimator, first_chunk: int, flow_mask: Mask | None = None
     ) -> None:
-        self._work, self._estimator, self._flow_mask = work, estimator, flow_mask
+        self._context, self._estimator, self._flow_mask = context, estimator, flow_mask
         self._number = first_chunk
-        chunk = work.schedule.flow_chunk(first_chunk)
+        chunk = context.schedule.flow_chunk(first_chunk)
         self._first = chunk.read.start if chunk else 0
         self._links: dict[int, Link] = {}
 
@@ -145,10 +145,10 @@ class Completion:
     @property
     def oldest(self) -> int:
         """The first frame that the next chunk looks at; the number of frames where there is none."""
-        chunk = self._work.schedule.flow_chunk(self._number)
+        chunk = self._context.schedule.flow_chunk(self._number)
         if chunk is None:
-            return self._work.schedule.frames
-        return min(chunk.read.start, self._work.schedule.near(chunk.kept).start)
+            return self._context.schedule.frames
+        return min(chunk.read.start, self._context.schedule.near(chunk.kept).start)
 
     def link(self, index: int) -> Link:
         """The link between frame `index` and the next."""
@@ -161,30 +161,30 @@ class Completion:
 
     def advance(self, stop: int) -> None:
         """Complete chunks until there are all links before `stop` that are needed."""
-        while (chunk := self._work.schedule.flow_chunk(self._number)) and chunk.kept.start < stop:
+        while (chunk := self._context.schedule.flow_chunk(self._number)) and chunk.kept.start < stop:
             self._number += 1
             if self._is_needed(chunk):
                 self._complete(chunk)
 
     def _is_needed(self, chunk: Chunk) -> bool:
         """Whether any window that uses the flows has a hole; what lies before the first chunk is not asked for."""
-        near = self._work.schedule.near(chunk.kept)
-        return self._work.footage.any_masked(range(max(self._first, near.start), near.stop))
+        near = self._context.schedule.near(chunk.kept)
+        return self._context.cache.any_masked(range(max(self._first, near.start), near.stop))
 
     def _complete(self, chunk: Chunk) -> None:
-        work, following = self._work, self._work.schedule.flow_chunk(self._number)
-        keep = following.read.start if following else work.schedule.flows
+        context, following = self._context, self._context.schedule.flow_chunk(self._number)
+        keep = following.read.start if following else context.schedule.flows
         onward, back = self._estimator.read(chunk.read, keep)
         masks = self._masks(chunk.read)
-        work.check_interrupt()
+        context.check_interrupt()
 
         def complete(effort: Effort) -> None:
             # In place, and none the worse when it is done again: the network looks at known flows alone, which stay.
             with computing():
-                network = work.networks.completion(effort.precision)
+                network = context.networks.completion(effort.precision)
                 network.complete(onward, back, masks, out=(onward, back))
 
-        work.ladder.run(complete)
+        context.ladder.run(complete)
         for index in range(chunk.kept.start, chunk.kept.stop):
             place = index - chunk.read.start
             self._links[index] = self._linked(index, onward[place], back[place])
@@ -196,10 +196,10 @@ class Completion:
         frames = range(pairs.start, pairs.stop + 1)
         if self._flow_mask is not None:
             return torch.from_numpy(self._flow_mask)[None, None].float().expand(len(frames), -1, -1, -1)
-        height, width = self._work.footage.frame(pairs.start).shape[:2]
+        height, width = self._context.cache.frame(pairs.start).shape[:2]
         masks = torch.empty(len(frames), 1, height, width)
         for mask, index in zip(masks, frames, strict=True):
-            mask[0] = torch.from_numpy(self._work.footage.mask(index))
+            mask[0] = torch.from_numpy(self._context.cache.mask(index))
         return masks
 
     def _linked(self, index: int, onward: "Tensor", back: "Tensor") -> Link:
@@ -208,7 +208,7 @@ class Completion:
         from pipelines.nets.propainter.generator import quarter_flows
         from pipelines.nets.propainter.image_propagation import passage
 
-        here, there = (torch.from_numpy(self._work.footage.places(i)) for i in (index, index + 1))
+        here, there = (torch.from_numpy(self._context.cache.hole_indices(i)) for i in (index, index + 1))
         with computing():
             quarter = quarter_flows(torch.stack([onward, back]))
             return Link(quarter, passage(onward, back, here), passage(back, onward, there))

@@ -14,8 +14,8 @@ Places = NDArray[np.int64]
 class SlidingFrameCache:
     """Frames from `first` on, as they are asked for. Holds 3 bytes and a bit a pixel for each frame that is held."""
 
-    def __init__(self, given: Generator[tuple[Pixels, Mask]], first: int) -> None:
-        self._given = given
+    def __init__(self, frames: Generator[tuple[Pixels, Mask]], first: int) -> None:
+        self._source = frames
         self._next = first
         self._frames: dict[int, Pixels] = {}
         self._masks: dict[int, NDArray[np.uint8] | None] = {}
@@ -26,7 +26,7 @@ class SlidingFrameCache:
 
     def close(self) -> None:
         """Release the decoder and all frames."""
-        self._given.close()
+        self._source.close()
         self._frames.clear()
         self._masks.clear()
 
@@ -44,7 +44,7 @@ class SlidingFrameCache:
             return np.zeros((height, width), np.bool_)
         return cast(Mask, np.unpackbits(bits, count=height * width).reshape(height, width).view(np.bool_))
 
-    def places(self, index: int) -> Places:
+    def hole_indices(self, index: int) -> Places:
         """Where the hole is: indices (k,) into the pixels of the frame."""
         return np.flatnonzero(self.mask(index))
 
@@ -64,7 +64,7 @@ class SlidingFrameCache:
 
     def _read_to(self, index: int) -> None:
         while self._next <= index:
-            pixels, mask = next(self._given)
+            pixels, mask = next(self._source)
             self._frames[self._next] = np.require(pixels, requirements=["C", "W"])
             self._masks[self._next] = np.packbits(mask) if mask.any() else None
             self._next += 1

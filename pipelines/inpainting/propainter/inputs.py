@@ -7,8 +7,8 @@ import numpy as np
 from PIL import Image
 
 from pipelines.inpainting.propainter.canvas import Canvas
-from pipelines.masks.bundle import Bundle, most_pixels, open_bundle
-from pipelines.masks.decode import open_picture
+from pipelines.masks.bundle import Bundle, max_pixels, open_bundle
+from pipelines.masks.decode import open_image
 from pipelines.masks.reading import mask_path, read_holes, read_masks, read_pixels, settings_of
 from pipelines.masks.sequence import dilate
 from pipelines.stages import RunContext
@@ -60,7 +60,7 @@ def _published_masks(run: RunContext, size: Size, start: int, stop: int) -> Gene
     """Masks resized before they grow, to the nearest pixel; of pictures, whatever is not black."""
     settings = settings_of(run)
     path = None if settings.follows else mask_path(run).expanduser()
-    bundle = open_bundle(path, run.video.frames, most_pixels(run.video)) if path else None
+    bundle = open_bundle(path, run.video.frames, max_pixels(run.video)) if path else None
     if bundle is None:
         with closing(read_holes(run, start, stop)) as holes:
             for hole in holes:
@@ -76,6 +76,6 @@ def _pictures(
 ) -> Generator[Mask]:
     with closing(bundle.files(members)) as files:
         for name, file in files:
-            picture = open_picture(file, name, most_pixels(run.video))
+            picture = open_image(file, name, max_pixels(run.video))
             small = picture.resize(size, Image.Resampling.NEAREST).convert("L")
             yield np.asarray(small) != 0

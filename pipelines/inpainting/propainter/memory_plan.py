@@ -76,68 +76,69 @@ class Workload:
     around: Load
 
     @property
-    def on_card(self) -> bool:
+    def on_gpu(self) -> bool:
         """Whether networks compute on a device of their own."""
         return self.device != "cpu"
 
-    def canvas(self, shape: Configuration) -> Canvas:
+    def canvas(self, configuration: Configuration) -> Canvas:
         """Where frames lie."""
-        return Canvas.of((self.video.width, self.video.height), self.settings, shape.size)
+        return Canvas.of((self.video.width, self.video.height), self.settings, configuration.size)
 
 
-def fitted(question: Workload, choice: Choice, budget: Budget) -> tuple[Choice, Cost]:
+def fit_configuration(workload: Workload, choice: Choice, budget: Budget) -> tuple[Choice, Cost]:
     """`choice` with the first way to compute that fits, the least harmful first; with the last where none does.
 
     What was decided before stays decided.
     """
     decided = Configuration.of(choice)
-    ways = [decided] if decided else list(shapes(question, choice))
-    shape = next((way for way in ways if _fits(question, way, budget)), ways[-1])
-    width, height = question.canvas(shape).work.whole
-    words = f"{choice.reason[:-1]}, computed at {width}x{height} in {shape.precision}"
-    words += ", correlations on demand." if shape.correlation == ON_DEMAND else "."
-    return replace(choice, values={**choice.values, **shape.values()}, reason=words), cost_of(question, shape)
+    ways = [decided] if decided else list(configurations(workload, choice))
+    configuration = next((way for way in ways if _fits(workload, way, budget)), ways[-1])
+    width, height = workload.canvas(configuration).work.whole
+    words = f"{choice.reason[:-1]}, computed at {width}x{height} in {configuration.precision}"
+    words += ", correlations on demand." if configuration.correlation == ON_DEMAND else "."
+    choice = replace(choice, values={**choice.values, **configuration.values()}, reason=words)
+    return choice, cost_of(workload, configuration)
 
 
-def _fits(question: Workload, shape: Configuration, budget: Budget) -> bool:
-    pixels = question.video.width * question.video.height
-    cost = cost_of(question, shape)
+def _fits(workload: Workload, configuration: Configuration, budget: Budget) -> bool:
+    pixels = workload.video.width * workload.video.height
+    cost = cost_of(workload, configuration)
     return make_plan(cost, pixels=pixels, frames=1, budget=budget, window=(1,)).risk != "cannot"
 
 
-def shapes(question: Workload, choice: Choice) -> Iterator[Configuration]:
+def configurations(workload: Workload, choice: Choice) -> Iterator[Configuration]:
     """The ways to compute, in the order in which they are tried: what changes no number, then digits, then the size.
 
     The published output is given at its size and with the digits that were asked for, or not at all.
     """
-    settings, video = question.settings, question.video
+    settings, video = workload.settings, workload.video
     limits = choice.number("max_side_px"), choice.number("most_pixels")
     largest = asked_size((video.width, video.height), settings, *limits)
     given = settings.reference_output or settings.width or settings.height or settings.resize_ratio
     for ratio in (1.0,) if given else (1.0, *_SHRINKING):
         size = int(largest[0] * ratio), int(largest[1] * ratio)
-        for precision in _precisions(question):
+        for precision in _precisions(workload):
             for correlation in (KEPT, ON_DEMAND):
-                for cached in (question.schedule.most_reused, 0):
-                    for pairs in _pairs(size[0]) if question.on_card else (1,):
+                for cached in (workload.schedule.most_reused, 0):
+                    for pairs in _pairs(size[0]) if workload.on_gpu else (1,):
                         yield Configuration(size, precision, correlation, cached, pairs)
 
 
-def cost_of(question: Workload, shape: Configuration) -> Cost:
+def cost_of(workload: Workload, configuration: Configuration) -> Cost:
     """What is held at the worst moment, on the host and on the card."""
-    host, card = _station_bytes(question, shape), _network_bytes(question, shape)
+    host, card = _station_bytes(workload, configuration), _network_bytes(workload, configuration)
     weights = sum(costs.WEIGHTS_BYTES.values())
-    fixed = question.around.fixed + _LIBRARY_BYTES + weights + host
-    if question.on_card:
+    fixed = workload.around.fixed + _LIBRARY_BYTES + weights + host
+    if workload.on_gpu:
         device = Load(fixed=_CONTEXT_BYTES + weights + card)
-        return Cost(host=replace(question.around, fixed=fixed), device=device)
+        return Cost(host=replace(workload.around, fixed=fixed), device=device)
     fixed += card + sum(costs.PREPARED_BYTES.values())
-    return Cost(host=replace(question.around, fixed=fixed))
+    return Cost(host=replace(workload.around, fixed=fixed))
 
 
-def _station_bytes(question: Workload, shape: Configuration) -> int:
+def _station_bytes(workload: Workload, configuration: Configuration) -> int:
     """What the stations of the chain hold on the host."""
-    schedule, canvas = question.schedule, question.canvas(shape)
+    schedule, canvas = workload.schedule, workload.canvas(configuration)
     length, around = schedule.subvideo_length, max(schedule.step, schedule.reach)
     frames = min(schedule.frames, 3 * length + 2 * around + 30)
     links, updates = (
@@ -157,28 +158,28 @@ def _station_bytes(question: Workload, shape: Configuration) -> int:
     return int(a_pixel * canvas.computed[0] * canvas.computed[1])
 
 
-def _network_bytes(question: Workload, shape: Configuration) -> int:
+def _network_bytes(workload: Workload, configuration: Configuration) -> int:
     """What the networks hold at their worst moment: one of them computes at a time."""
-    schedule, (width, height) = question.schedule, question.canvas(shape).computed
-    bytes_each = 2 if shape.precision == "float16" else 4
+    schedule, (width, height) = workload.schedule, workload.canvas(configuration).computed
+    bytes_each = 2 if configuration.precision == "float16" else 4
     flows = min(schedule.flows, schedule.subvideo_length + 10)
     local = min(schedule.frames, 2 * schedule.step + 1)
-    on_demand = shape.correlation == ON_DEMAND
+    on_demand = configuration.correlation == ON_DEMAND
     peak = max(
-        costs.raft(height, width, shape.pairs, on_demand=on_demand),
+        costs.raft(height, width, configuration.pairs, on_demand=on_demand),
         costs.completion(height, width, flows, bytes_each),
         costs.encode(height, width, 1, bytes_each),
         costs.paint(height, width, local, schedule.longest_window, bytes_each),
     )
-    return peak + shape.cached_frames * _ENCODED_VALUES * bytes_each * width * height
+    return peak + configuration.cached_frames * _ENCODED_VALUES * bytes_each * width * height
 
 
-def _precisions(question: Workload) -> tuple[str, ...]:
-    if not question.on_card:
+def _precisions(workload: Workload) -> tuple[str, ...]:
+    if not workload.on_gpu:
         return ("float32",)
-    if question.settings.fp16:
+    if workload.settings.fp16:
         return ("float16",)
-    return ("float32",) if question.settings.reference_output else ("float32", "float16")
+    return ("float32",) if workload.settings.reference_output else ("float32", "float16")
 
 
 def _pairs(width: int) -> list[int]:

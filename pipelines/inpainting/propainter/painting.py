@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from memory.ladder import Effort
 from pipelines.inpainting.propainter.context import ChainContext, computing
-from pipelines.inpainting.propainter.flows import Completion
+from pipelines.inpainting.propainter.flows import CompletedFlows
 from pipelines.inpainting.propainter.propagation import PropagatedHoles
 from pipelines.inpainting.propainter.schedule import Window
 
@@ -26,9 +26,9 @@ class WindowPainter:
     """Paints the holes of windows. Holds the encoded frames that later windows use again, up to `capacity` of them."""
 
     def __init__(
-        self, work: ChainContext, completion: Completion, propagation: PropagatedHoles, capacity: int
+        self, context: ChainContext, completion: CompletedFlows, propagation: PropagatedHoles, capacity: int
     ) -> None:
-        self._work, self._completion, self._propagation = work, completion, propagation
+        self._context, self._completion, self._propagation = context, completion, propagation
         self._capacity = capacity
         self._encoded: dict[int, Tensor] = {}
         self.encodings = 0
@@ -40,15 +40,15 @@ class WindowPainter:
 
     def paint(self, middle: int) -> dict[int, Colours]:
         """The holes of the local frames of the window around `middle`, by frame; nothing where there is no hole."""
-        schedule, footage = self._work.schedule, self._work.footage
+        schedule, cache = self._context.schedule, self._context.cache
         window = schedule.window(middle)
         self._propagation.advance(max(window.frames) + 1)
         self._completion.advance(window.flows.stop)
         local = range(window.local.start, window.local.stop)
         painted: dict[int, Colours] = {}
-        if footage.any_masked(local):
-            self._work.check_interrupt()
-            painted = self._work.ladder.run(lambda effort: self._painted(window, effort))
+        if cache.any_masked(local):
+            self._context.check_interrupt()
+            painted = self._context.ladder.run(lambda effort: self._painted(window, effort))
         again = (index for index in schedule.uses_after(middle) if index in self._encoded)
         self._encoded = {index: self._encoded[index] for index in islice(again, self._capacity)}
         return painted
@@ -56,10 +56,10 @@ class WindowPainter:
     def _painted(self, window: Window, effort: Effort) -> dict[int, Colours]:
         import torch
 
-        footage, device = self._work.footage, self._work.networks.device
+        cache, device = self._context.cache, self._context.networks.device
         local = range(window.local.start, window.local.stop)
         with computing():
-            generator = self._work.networks.generator(effort.precision)
+            generator = self._context.networks.generator(effort.precision)
             kind = getattr(torch, effort.precision)
             encoded = torch.cat([self._encode(i, effort) for i in window.frames])
             holes, unknown = (
@@ -70,9 +70,9 @@ class WindowPainter:
                 encoded, holes, unknown, onward.to(device, kind), back.to(device, kind), everywhere=False
             )
             return {
-                index: _colours(frame, torch.from_numpy(footage.places(index)))
+                index: _colours(frame, torch.from_numpy(cache.hole_indices(index)))
                 for index, frame in zip(local, frames, strict=True)
-                if footage.is_masked(index)
+                if cache.is_masked(index)
             }
 
     def _encode(self, index: int, effort: Effort) -> "Tensor":
@@ -81,7 +81,7 @@ class WindowPainter:
 
         from pipelines.nets.propainter.image_propagation import codes_of, colours_of
 
-        kind, networks = getattr(torch, effort.precision), self._work.networks
+        kind, networks = getattr(torch, effort.precision), self._context.networks
         if (found := self._encoded.get(index)) is not None:
             return found.to(kind)
         image = colours_of(codes_of(*self._known(index)))
@@ -97,22 +97,22 @@ class WindowPainter:
 
         from pipelines.nets.propainter.image_propagation import unknown_of
 
-        hole = torch.from_numpy(self._work.footage.mask(index))[None].float()
+        hole = torch.from_numpy(self._context.cache.mask(index))[None].float()
         return hole, unknown_of(*self._known(index))
 
     def _known(self, index: int) -> "tuple[Tensor, Tensor | None, HoleState | None]":
         """A frame (H, W, 3) uint8, where its hole is, and what is known of that."""
         import torch
 
-        footage, update = self._work.footage, self._propagation.update(index)
-        places = None if update is None else torch.from_numpy(footage.places(index))
-        return torch.from_numpy(footage.frame(index)), places, update
+        cache, update = self._context.cache, self._propagation.update(index)
+        places = None if update is None else torch.from_numpy(cache.hole_indices(index))
+        return torch.from_numpy(cache.frame(index)), places, update
 
     def _quarters(self, window: Window) -> "tuple[Tensor, Tensor]":
         """The flows between the local frames at a quarter of their size, forward and backward: (l - 1, 2, h, w)."""
         import torch
 
-        height, width = self._work.footage.frame(window.local.start).shape[:2]
+        height, width = self._context.cache.frame(window.local.start).shape[:2]
         links = [self._completion.link(i).quarter for i in range(window.flows.start, window.flows.stop)]
         both = torch.stack(links, dim=1) if links else torch.empty(2, 0, 2, height // 4, width // 4)
         return both[0], both[1]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pipelines.inpainting.propainter.context import ChainContext, computing
-from pipelines.inpainting.propainter.flows import Completion
+from pipelines.inpainting.propainter.flows import CompletedFlows
 from pipelines.inpainting.propainter.schedule import Chunk
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class PropagatedHoles:
     """What is known of the holes after propagation. Holds 7 bytes for each pixel of a hole, of the frames held."""
 
-    def __init__(self, work: ChainContext, completion: Completion, first_chunk: int) -> None:
-        self._work, self._completion = work, completion
+    def __init__(self, context: ChainContext, completion: CompletedFlows, first_chunk: int) -> None:
+        self._context, self._completion = context, completion
         self._number = first_chunk
         self._updates: dict[int, HoleState] = {}
 
@@ -28,8 +28,8 @@ class PropagatedHoles:
     @property
     def oldest(self) -> int:
         """The first frame that the next chunk looks at; the number of frames where there is none."""
-        chunk = self._work.schedule.image_chunk(self._number)
-        return chunk.read.start if chunk else self._work.schedule.frames
+        chunk = self._context.schedule.image_chunk(self._number)
+        return chunk.read.start if chunk else self._context.schedule.frames
 
     def update(self, index: int) -> "HoleState | None":
         """What is known of the hole of frame `index`, whose chunk was computed; None where it has none."""
@@ -42,10 +42,10 @@ class PropagatedHoles:
 
     def advance(self, stop: int) -> None:
         """Compute chunks until what is known of all frames before `stop` is there."""
-        while (chunk := self._work.schedule.image_chunk(self._number)) and chunk.kept.start < stop:
+        while (chunk := self._context.schedule.image_chunk(self._number)) and chunk.kept.start < stop:
             self._number += 1
             self._completion.advance(chunk.read.stop - 1)
-            if self._work.footage.any_masked(range(chunk.kept.start, chunk.kept.stop)):
+            if self._context.cache.any_masked(range(chunk.kept.start, chunk.kept.stop)):
                 found = self._propagated(chunk)
                 kept = range(chunk.kept.start, chunk.kept.stop)
                 self._updates |= {index: found[index] for index in kept if index in found}
@@ -56,8 +56,8 @@ class PropagatedHoles:
 
         from pipelines.nets.propainter.image_propagation import nothing
 
-        footage, frames = self._work.footage, range(chunk.read.start, chunk.read.stop)
-        holes = {i: torch.from_numpy(footage.places(i)) for i in frames if footage.is_masked(i)}
+        cache, frames = self._context.cache, range(chunk.read.start, chunk.read.stop)
+        holes = {i: torch.from_numpy(cache.hole_indices(i)) for i in frames if cache.is_masked(i)}
         known = {i: nothing(places) for i, places in holes.items()}
         for order, neighbour in ((reversed(frames), 1), (frames, -1)):
             self._pass(order, neighbour, holes, known)
@@ -71,11 +71,11 @@ class PropagatedHoles:
 
         from pipelines.nets.propainter.image_propagation import codes_of, propagate, unknown_of
 
-        footage, first = self._work.footage, True
+        cache, first = self._context.cache, True
         for index in order:
             if index in holes and not first:
                 other = index + offset
-                frame = torch.from_numpy(footage.frame(other))
+                frame = torch.from_numpy(cache.frame(other))
                 way = self._completion.link(index).onward if offset > 0 else self._completion.link(other).back
                 with computing():
                     codes = codes_of(frame, holes.get(other), known.get(other))

@@ -132,13 +132,13 @@ class Schedule:
             most = max(most, len(encoded))
         return most
 
-    def begin(self, span: Span) -> "Beginning":
+    def begin(self, span: Span) -> "StartPoint":
         """From where on things are computed for `span`."""
         oldest = self.oldest(self.windows(span).start)
         image = oldest // self.image_chunk_length
         wanted = max(0, image * self.image_chunk_length - _IMAGE_PAD)
         flow = wanted // self.subvideo_length
-        return Beginning(image, flow, max(0, flow * self.subvideo_length - _FLOW_PAD))
+        return StartPoint(image, flow, max(0, flow * self.subvideo_length - _FLOW_PAD))
 
     @cached_property
     def longest_window(self) -> int:
@@ -152,7 +152,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class StartPoint:
     """The first chunks that a span needs, by number, and the first frame that they read."""
 
     image_chunk: int

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from memory.ladder import Ladder
+from pipelines.inpainting.engine import Read
 from pipelines.inpainting.propainter.context import ChainContext, ProPainterNetworks
-from pipelines.inpainting.propainter.flows import Completion, Estimator
+from pipelines.inpainting.propainter.flows import CompletedFlows, FlowEstimator
 from pipelines.inpainting.propainter.frame_cache import SlidingFrameCache
 from pipelines.inpainting.propainter.painting import Colours, WindowPainter
 from pipelines.inpainting.propainter.propagation import PropagatedHoles
 from pipelines.inpainting.propainter.schedule import Schedule
-from pipelines.inpainting.stage import Read
 from pipelines.spans import Span
 from pipelines.vision.types import Mask, Pixels
 
@@ -58,24 +58,24 @@ class Chain:
         recipe: Recipe,
         span: Span,
         flow_mask: Mask | None = None,
-        look: Callable[[], None] = lambda: None,
+        check_interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self._span, self._schedule = span, recipe.schedule
         begin = recipe.schedule.begin(span)
         first = begin.frame // recipe.block * recipe.block
-        self.footage = SlidingFrameCache(read(first, recipe.schedule.frames), first)
-        work = ChainContext(self.footage, networks, ladder, recipe.schedule, look)
-        self.estimator = Estimator(work, recipe.iterations, recipe.block)
-        self.completion = Completion(work, self.estimator, begin.flow_chunk, flow_mask)
-        self.propagation = PropagatedHoles(work, self.completion, begin.image_chunk)
-        self.painter = WindowPainter(work, self.completion, self.propagation, recipe.capacity)
+        self.cache = SlidingFrameCache(read(first, recipe.schedule.frames), first)
+        context = ChainContext(self.cache, networks, ladder, recipe.schedule, check_interrupt)
+        self.estimator = FlowEstimator(context, recipe.iterations, recipe.block)
+        self.completion = CompletedFlows(context, self.estimator, begin.flow_chunk, flow_mask)
+        self.propagation = PropagatedHoles(context, self.completion, begin.image_chunk)
+        self.painter = WindowPainter(context, self.completion, self.propagation, recipe.capacity)
         self._block = recipe.block
         self.blended: dict[int, Colours] = {}
 
     def frames(self, on_window: Callable[[int], None] = lambda middle: None) -> Generator[Painted]:
         """The frames of the span, in order. `on_window` is called after each window. Close it to release all."""
         due, windows = self._span.start, self._schedule.windows(self._span)
-        with closing(self.footage):
+        with closing(self.cache):
             for middle in windows:
                 for index, colours in self.painter.paint(middle).items():
                     self._blend(index, colours)
@@ -94,7 +94,7 @@ class Chain:
         self.blended[index] = colours
 
     def _painted(self, index: int) -> Painted:
-        frame, mask = self.footage.frame(index), self.footage.mask(index)
+        frame, mask = self.cache.frame(index), self.cache.mask(index)
         after, invented = frame.copy(), np.zeros_like(mask)
         if (colours := self.blended.pop(index, None)) is not None:
             after[mask] = colours
@@ -106,7 +106,7 @@ class Chain:
         """Let go of what neither the windows from `middle` on, nor frames from `due` on, nor a station needs."""
         seen = self._schedule.oldest(middle)
         estimated = self.completion.oldest // self._block * self._block
-        self.footage.drop_before(min(seen, due, self.propagation.oldest, estimated))
+        self.cache.drop_before(min(seen, due, self.propagation.oldest, estimated))
         self.propagation.drop_before(min(seen, due))
         self.completion.drop_before(min(max(0, middle - self._schedule.step), self.propagation.oldest))
         for index in [i for i in self.blended if i < due]:

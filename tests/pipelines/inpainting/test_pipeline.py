@@ -18,7 +18,7 @@ from PIL import Image
 
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.masks.resize import put_back, small_frame, small_mask, work_size
+from pipelines.masks.resize import paste_back, small_frame, small_mask, work_size
 from pipelines.masks.sequence import dilate
 from pipelines.runtime.run import run_job
 from pipelines.settings import InpaintSettings
@@ -78,7 +78,7 @@ def blob(width: int, height: int) -> np.ndarray:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> StandIn:
+def engine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> type[StandIn]:
     """Jobs run with the stand-in; charts, which take longer than all the rest, only for a test that has `charts`."""
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     if "charts" not in request.fixturenames:
@@ -105,7 +105,7 @@ def mask(tmp_path: Path) -> Path:
 
 
 def ask(folder: Path, clip: Path, mask: Path, **settings: object) -> Job:
-    return Job.create(folder, "inpaint", (clip, mask), InpaintSettings(**settings), 1)
+    return Job.create(folder, "inpaint", (clip, mask), InpaintSettings(**{"engine": "flow", **settings}), 1)
 
 
 def step(job: Job, **more: object) -> events.Event:
@@ -447,7 +447,9 @@ def test_what_is_followed_and_what_a_mask_marks_besides_are_both_removed(engine,
     ],
 )
 def test_hints_that_cannot_be_are_refused_before_the_plan(settings, sentence, engine, tmp_path, clip) -> None:
-    job = Job.create(tmp_path / "jobs", "inpaint", (clip,), InpaintSettings(**settings), 1)
+    job = Job.create(
+        tmp_path / "jobs", "inpaint", (clip,), InpaintSettings(**{"engine": "flow", **settings}), 1
+    )
     failed = step(job)
     assert failed.code == "bad_input" and sentence in failed.message
     assert not any(isinstance(event, events.Planned) for event, _ in job.journal.read())
@@ -455,7 +457,7 @@ def test_hints_that_cannot_be_are_refused_before_the_plan(settings, sentence, en
 
 def test_a_film_is_no_hint(engine, tmp_path, clip) -> None:
     failed = step(ask(tmp_path / "jobs", clip, clip, track=True))
-    assert failed.code == "bad_input" and "is no picture" in failed.message
+    assert failed.code == "bad_input" and "is not an image" in failed.message
 
 
 # -- what is refused -----------------------------------------------------------------------------------------
@@ -560,5 +562,5 @@ def test_putting_back_touches_nothing_else() -> None:
     rng = np.random.default_rng(0)
     frame, filled = (rng.integers(0, 256, shape, np.uint8) for shape in ((64, 96, 3), (32, 48, 3)))
     hole = blob(96, 64)
-    after = put_back(frame, filled, hole)
+    after = paste_back(frame, filled, hole)
     assert np.array_equal(after[~hole], frame[~hole]) and (after[hole] != frame[hole]).any()

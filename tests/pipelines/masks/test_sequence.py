@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
-from pipelines.masks.sequence import Masks, dilate, open_masks, refuse_useless
+from pipelines.masks.sequence import Masks, dilate, open_masks, reject_unusable
 from pipelines.spans import Span
 
 from ..mask_clips import HEIGHT, WIDTH, disc, encode, white
@@ -66,7 +66,7 @@ def half_painted(mask: np.ndarray) -> Image.Image:
     return Image.fromarray(np.dstack([np.full((*mask.shape, 3), 200, np.uint8), paint]))
 
 
-KINDS: dict[str, Callable[[np.ndarray], Image.Image]] = {
+ACCEPTED: dict[str, Callable[[np.ndarray], Image.Image]] = {
     "white": white,
     "zeros and ones": lambda m: Image.fromarray(m.astype(np.uint8)),
     "one bit": lambda m: white(m).convert("1"),
@@ -85,7 +85,7 @@ KINDS: dict[str, Callable[[np.ndarray], Image.Image]] = {
 }
 
 
-@pytest.mark.parametrize("draw", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("draw", ACCEPTED.values(), ids=ACCEPTED)
 def test_each_kind_of_picture_means_what_was_meant(draw, folder_of, discs, video) -> None:
     masks = open_masks(folder_of(discs(N), draw), video(N))
     assert not masks.still
@@ -95,7 +95,7 @@ def test_each_kind_of_picture_means_what_was_meant(draw, folder_of, discs, video
 @pytest.mark.parametrize("kind", ["zeros and ones", "palette", "alpha", "16 bits"])
 def test_the_first_picture_that_marks_anything_decides_for_all(kind, folder_of, discs, video) -> None:
     pictures = [np.zeros((HEIGHT, WIDTH), bool)] * 3 + discs(4) + [np.zeros((HEIGHT, WIDTH), bool)] * 4
-    masks = open_masks(folder_of(pictures, KINDS[kind]), video(N))
+    masks = open_masks(folder_of(pictures, ACCEPTED[kind]), video(N))
     assert np.array_equal(read(masks), pictures)
     assert np.array_equal(read(masks, 4, 9), pictures[4:9])
 
@@ -213,30 +213,30 @@ EMPTY = np.zeros((HEIGHT, WIDTH), bool)
 def test_masks_that_are_empty_throughout_are_refused(folder_of, video) -> None:
     masks = open_masks(folder_of([EMPTY] * 3, white), video(3))
     with pytest.raises(BadInput, match="is empty: it marks no pixel of frames 0 to 2") as caught:
-        refuse_useless(masks, Span(0, 3))
+        reject_unusable(masks, Span(0, 3))
     assert "--invert" in caught.value.hint
 
 
 def test_only_the_frames_that_are_asked_for_count(folder_of, discs, video) -> None:
     masks = open_masks(folder_of([*discs(2), EMPTY, EMPTY], white), video(4))
-    refuse_useless(masks, Span(0, 4))
-    refuse_useless(masks, Span(1, 3))
+    reject_unusable(masks, Span(0, 4))
+    reject_unusable(masks, Span(1, 3))
     with pytest.raises(BadInput, match="frames 2 to 3"):
-        refuse_useless(masks, Span(2, 4))
+        reject_unusable(masks, Span(2, 4))
 
 
 def test_a_layer_that_marks_all_is_refused(folder_of, discs, video) -> None:
     full = np.ones((HEIGHT, WIDTH), bool)
     masks = open_masks(folder_of([EMPTY, full, disc(0)], white), video(3))
-    with pytest.raises(BadInput, match="mask of frame 1 marks 100% of the picture; 95% is the most"):
-        refuse_useless(masks, Span(0, 3))
+    with pytest.raises(BadInput, match="mask of frame 1 marks 100% of the frame; at most 95%"):
+        reject_unusable(masks, Span(0, 3))
 
 
 def test_a_mask_of_nearly_all_is_a_mask(tmp_path: Path, video) -> None:
     nearly = np.ones((HEIGHT, WIDTH), bool)
     nearly[:, :4] = False
     white(nearly).save(tmp_path / "one.png")
-    refuse_useless(open_masks(tmp_path / "one.png", video(3)), Span(0, 3))
+    reject_unusable(open_masks(tmp_path / "one.png", video(3)), Span(0, 3))
 
 
 @pytest.mark.parametrize("make", ["missing", "empty folder", "text", "sound", "unreadable"])
@@ -255,7 +255,7 @@ def test_what_holds_no_masks_is_refused_with_what_would(make: str, tmp_path: Pat
         (path / "0.txt").write_text("no picture")
     with pytest.raises(BadInput) as caught:
         open_masks(path, video())
-    assert "zip of pictures" in caught.value.hint
+    assert "zip of images" in caught.value.hint
 
 
 def test_a_damaged_picture_is_named(folder_of, discs, video) -> None:
@@ -278,7 +278,7 @@ def test_a_film_cut_short_is_damaged(tmp_path: Path, video) -> None:
 def test_pages_in_one_file_are_refused(tmp_path: Path, discs, video) -> None:
     pages = [white(m) for m in discs(3)]
     pages[0].save(tmp_path / "m.tif", save_all=True, append_images=pages[1:])
-    with pytest.raises(BadInput, match="holds 3 pictures in one file"):
+    with pytest.raises(BadInput, match="holds 3 images in one file"):
         read(open_masks(tmp_path / "m.tif", video(3)), 0, 3)
 
 
@@ -438,12 +438,12 @@ def test_far_more_members_than_frames_are_not_even_listed(tmp_path: Path, video)
 @pytest.mark.parametrize("data", [b"PK\x03\x04 and no more", b"PK\x05\x06" + bytes(10)])
 def test_a_broken_zip_is_named(data: bytes, tmp_path: Path, video) -> None:
     (tmp_path / "m.zip").write_bytes(data)
-    with pytest.raises(BadInput, match="is no zip that can be read"):
+    with pytest.raises(BadInput, match="is not a readable zip"):
         open_masks(tmp_path / "m.zip", video(1))
 
 
 def test_a_zip_without_pictures(tmp_path: Path, video) -> None:
-    with pytest.raises(BadInput, match="holds no pictures"):
+    with pytest.raises(BadInput, match="holds no images"):
         open_masks(zipped(tmp_path / "m.zip", {"0.txt": b"x"}), video(1))
 
 
@@ -452,6 +452,6 @@ def test_masks_of_a_real_sequence(shared: Path) -> None:
 
     video = probe(shared / "samples/bmx-trees.mp4")
     masks = open_masks(shared / "samples/bmx-trees_mask", video)
-    refuse_useless(masks, Span(0, video.frames))
+    reject_unusable(masks, Span(0, video.frames))
     found = read(masks, 0, video.frames)
     assert found.shape == (80, 240, 432) and 0.005 < found.mean() < 0.1

@@ -1,9 +1,7 @@
 """What the scoring tests share: moving pictures with planted faults, and their records."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,15 +12,6 @@ from numpy.typing import NDArray
 from pipelines.scoring.metrics.frame_features import compare, features_of
 
 Lumas = list[NDArray[np.uint8]]
-
-
-@pytest.fixture(scope="session")
-def golden(shared: Path) -> Callable[[str], Any]:
-    def read(name: str) -> Any:
-        path = shared / "parity/qalign" / name
-        return json.loads(path.read_text("utf-8")) if path.suffix == ".json" else dict(np.load(path))
-
-    return read
 
 
 def scene(seed: int, height: int = 700, width: int = 1500) -> NDArray[np.uint8]:

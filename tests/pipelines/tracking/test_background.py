@@ -1,81 +1,37 @@
-"""The camera's motion, and what moves against the background."""
+"""What moves against the background."""
 
-import cv2
 import numpy as np
-import pytest
-from skimage import data
 
 from pipelines.spans import Span
 from pipelines.tracking.background import FrameSource
-from pipelines.vision.camera_motion import camera_motion, move_box
 from pipelines.vision.crop import Crop
 
 from .moving import Clip, disc_clip
 
-PICTURE = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
-
-
-def shown(left: float, top: float, zoom: float = 1.0) -> np.ndarray:
-    view = np.array([[zoom, 0, left], [0, zoom, top]], float)
-    return cv2.warpAffine(PICTURE, view, (200, 140), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
-
-
-@pytest.mark.parametrize(
-    ("before", "now"), [((50, 60, 1), (56.5, 58, 1)), ((50, 60, 1), (48, 60, 1.04)), ((50, 60, 1),) * 2]
-)
-def test_a_pan_and_a_zoom_are_told(before: tuple[float, ...], now: tuple[float, ...]) -> None:
-    motion = camera_motion(shown(*before), shown(*now))
-    assert motion is not None
-    for place in ((20, 20), (180, 20), (100, 120)):
-        across, down, depth = motion @ (*place, 1)
-        # Both frames show the same place of the picture there.
-        expected = (np.array(now[:2]) + np.multiply(now[2], place) - before[:2]) / before[2]
-        assert np.allclose((across / depth, down / depth), expected, atol=0.5)
-
-
-def test_rest_is_rest_to_the_bit() -> None:
-    assert np.array_equal(camera_motion(shown(50, 60), shown(50, 60)), np.eye(3))
-
-
-def test_a_thing_that_moves_is_not_the_camera() -> None:
-    before, now = shown(50, 60), shown(53, 60)
-    before[40:80, 60:110] = PICTURE[200:240, 300:350]
-    now[40:80, 75:125] = PICTURE[200:240, 300:350]
-    motion = camera_motion(before, now)
-    assert motion is not None
-    assert np.allclose((motion @ (100, 120, 1))[:2], (103, 120), atol=0.5)
-
-
-def test_a_flat_picture_has_not_moved_and_a_cut_has_no_motion() -> None:
-    flat = np.full((140, 200), 90, np.uint8)
-    assert np.array_equal(camera_motion(flat, flat), np.eye(3))
-    assert camera_motion(flat, flat + np.uint8(60)) is None
-    assert camera_motion(255 - shown(50, 60)[::-1], shown(250, 160)) is None
-
-
-def test_a_box_goes_with_the_camera_and_keeps_its_size() -> None:
-    motion = np.array([[1, 0, 5], [0, 1, -3], [0, 0, 1]], float)
-    assert move_box(np.array([10.0, 20, 30, 40]), motion).tolist() == [15, 17, 30, 40]
-
 
 def test_the_difference_is_where_the_disc_is_and_nowhere_else() -> None:
     clip = disc_clip(60, lambda index: (40 + 2 * index, 68))
-    footage = FrameSource.of(clip.frames_from, Span(0, 60))
-    (scene,) = footage.scenes(30, 31)
-    far = scene.difference(Crop(0, 0, 240, 136)) > 24
+    source = FrameSource.of(clip.frames_from, Span(0, 60))
+    (neighbours,) = source.neighbourhoods(30, 31)
+    far = neighbours.difference(Crop(0, 0, 240, 136)) > 24
     assert far[clip.truth[30]].mean() > 0.7
     assert far[~clip.truth[30]].mean() < 0.02
 
 
 def test_a_scene_is_the_same_from_any_start_and_in_either_direction() -> None:
     clip = disc_clip(60, lambda index: (40 + 2 * index, 68))
-    footage = FrameSource.of(clip.frames_from, Span(2, 58))
+    source = FrameSource.of(clip.frames_from, Span(2, 58))
     crop = Crop(30, 20, 200, 120)
-    whole = {scene.view.index: scene.difference(crop) for scene in footage.scenes(2, 58)}
+    whole = {
+        neighbours.current.index: neighbours.difference(crop) for neighbours in source.neighbourhoods(2, 58)
+    }
     assert list(whole) == list(range(2, 58))
-    (alone,) = footage.scenes(30, 31)
+    (alone,) = source.neighbourhoods(30, 31)
     assert np.array_equal(alone.difference(crop), whole[30])
-    back = [(scene.view.index, scene.difference(crop)) for scene in footage.scenes(2, 58, backward=True)]
+    back = [
+        (neighbours.current.index, neighbours.difference(crop))
+        for neighbours in source.neighbourhoods(2, 58, backward=True)
+    ]
     assert [index for index, _ in back] == list(range(57, 1, -1))
     assert all(np.array_equal(far, whole[index]) for index, far in back)
 
@@ -84,6 +40,6 @@ def test_no_neighbour_beyond_a_cut_is_looked_at() -> None:
     clip = disc_clip(40, lambda index: (40 + 2 * index, 68))
     cut = Clip([*clip.frames[:20], *(255 - frame[::-1] for frame in clip.frames[20:])], [])
     crop = Crop(0, 0, 240, 136)
-    (whole,) = FrameSource.of(cut.frames_from, Span(0, 40)).scenes(15, 16)
-    (before,) = FrameSource.of(cut.frames_from, Span(0, 20)).scenes(15, 16)
+    (whole,) = FrameSource.of(cut.frames_from, Span(0, 40)).neighbourhoods(15, 16)
+    (before,) = FrameSource.of(cut.frames_from, Span(0, 20)).neighbourhoods(15, 16)
     assert np.array_equal(whole.difference(crop), before.difference(crop))

@@ -27,7 +27,7 @@ from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.tracking import stages
 from pipelines.tracking.fusion import RECORD, Tracked
-from pipelines.tracking.overlay import framed_as_lost, laid_over
+from pipelines.tracking.overlay import draw_lost_frame, overlay_mask
 from pipelines.tracking.pipeline import overlay_size
 from pipelines.tracking.prepass import check_marks
 from pipelines.video.probe import probe
@@ -73,7 +73,7 @@ def disc_at(index: int) -> np.ndarray:
 
 
 def ask(folder: Path, clip: Path, *masks: Path, **settings: object) -> Job:
-    return Job.create(folder, "track", (clip, *masks), TrackSettings(**settings), 1)
+    return Job.create(folder, "track", (clip, *masks), TrackSettings(**{"engine": "builtin", **settings}), 1)
 
 
 def step(job: Job, **more: object) -> events.Event:
@@ -211,8 +211,8 @@ def follows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             followed.append(i)
             yield Tracked(i, (0, 0, 1, 1), disc_at(i), False, 1.0)
 
-    monkeypatch.setattr(stages, "follow", walk)
-    monkeypatch.setattr(stages, "masks", masks)
+    monkeypatch.setattr(stages, "pass_records", walk)
+    monkeypatch.setattr(stages, "fused_masks", masks)
     return followed
 
 
@@ -228,12 +228,12 @@ def taken_over(job: Job) -> list[str]:
 
 
 def test_what_was_checked_is_removed_without_following_it_again(tmp_path, clip, follows) -> None:
-    hints = {"box": ("4,23,17,17@0",), "point": ("40,30@14",)}
-    result(ask(tmp_path / "jobs", clip, **hints, mask_dilation=9))
+    prompts = {"box": ("4,23,17,17@0",), "point": ("40,30@14",)}
+    result(ask(tmp_path / "jobs", clip, **prompts, mask_dilation=9))
     assert follows == list(range(FRAMES))
-    outputs = result(remove(tmp_path / "jobs", clip, **hints, crf=30))
+    outputs = result(remove(tmp_path / "jobs", clip, **prompts, crf=30))
     assert len(follows) == FRAMES, "neither dilation nor encoding changes what is followed"
-    alone = result(remove(tmp_path / "alone", clip, **hints, crf=30))
+    alone = result(remove(tmp_path / "alone", clip, **prompts, crf=30))
     assert len(follows) == 2 * FRAMES
     assert outputs.mask.read_bytes() == alone.mask.read_bytes()
     assert outputs.result.read_bytes() == alone.result.read_bytes()
@@ -323,8 +323,8 @@ def test_a_span_that_lacks_something_is_computed_again(gone, tmp_path, clip, mon
     want = {name: getattr(outputs, name).read_bytes() for name in ("result", "mask", "scores")}
     (job.folder / gone).unlink()
     shown = []
-    laid = "pipelines.tracking.pipeline.laid_over"
-    monkeypatch.setattr(laid, lambda *given: shown.append(1) or laid_over(*given))
+    laid = "pipelines.tracking.pipeline.overlay_mask"
+    monkeypatch.setattr(laid, lambda *given: shown.append(1) or overlay_mask(*given))
     again = result(job)
     assert len(shown) == 10
     assert {name: getattr(again, name).read_bytes() for name in want} == want
@@ -348,13 +348,13 @@ def test_the_overlay_shows_what_would_be_removed_and_nothing_else(tmp_path, clip
 def test_outside_the_mask_each_pixel_of_the_picture_is_the_frames() -> None:
     frame = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     kept, hole = frame.copy(), disc_at(5)
-    picture = laid_over(frame, hole, (WIDTH, HEIGHT))
+    picture = overlay_mask(frame, hole, (WIDTH, HEIGHT))
     assert np.array_equal(picture[~hole], frame[~hole]) and np.array_equal(frame, kept)
     line = hole & ~cv2.erode(hole.astype(np.uint8), CROSS).astype(bool)
     assert len(np.unique(picture[line], axis=0)) == 1, "one colour around"
     inside = picture[hole & ~line].astype(int)
     assert (inside[:, 0] >= frame[hole & ~line][:, 0]).all() and inside[:, 0].min() > 100
-    marked = framed_as_lost(picture.copy(), 7)
+    marked = draw_lost_frame(picture.copy(), 7)
     assert (marked[[0, -1]] == marked[0, 0]).all() and (marked[:, [0, -1]] == marked[0, 0]).all()
     assert not (picture[0] == marked[0]).all()
 
@@ -409,17 +409,17 @@ def loses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Following that knows where the disc is, and says that it lost it on some frames."""
 
     def follow(
-        footage: object, seeds: object, start: int, stop: int, **more: object
+        source: object, targets: object, start: int, stop: int, **more: object
     ) -> Generator[np.ndarray]:
         yield from (np.zeros(1, RECORD) for _ in range(start, stop))
 
     def masks(
-        footage: object, seeds: object, on: object, back: object, start: int, stop: int
+        source: object, targets: object, on: object, back: object, start: int, stop: int
     ) -> Generator[Tracked]:
         yield from (Tracked(i, (0, 0, 1, 1), disc_at(i), i in LOST, 1.0) for i in range(start, stop))
 
-    monkeypatch.setattr(stages, "follow", follow)
-    monkeypatch.setattr(stages, "masks", masks)
+    monkeypatch.setattr(stages, "pass_records", follow)
+    monkeypatch.setattr(stages, "fused_masks", masks)
 
 
 def test_where_the_object_is_lost_is_told_and_seen(loses, tmp_path, clip) -> None:

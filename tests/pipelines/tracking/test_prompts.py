@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.errors import BadInput
 from pipelines.spans import Span
-from pipelines.tracking.prompts import Hint, Point, checked
+from pipelines.tracking.prompts import ObjectPrompt, Point, check_prompts
 
 SIZE, FRAMES = (64, 48), Span(10, 30)
 
@@ -25,8 +25,8 @@ def painted(*, width: int = 64, height: int = 48, left: int = 4, right: int = 9)
     ],
 )
 def test_a_box_is_written_with_its_frame(text: str, frame: int, box: tuple[float, ...]) -> None:
-    hint = Hint.parse(text)
-    assert (hint.frame, hint.box) == (frame, box)
+    prompt = ObjectPrompt.parse(text)
+    assert (prompt.frame, prompt.box) == (frame, box)
 
 
 @pytest.mark.parametrize(
@@ -34,47 +34,47 @@ def test_a_box_is_written_with_its_frame(text: str, frame: int, box: tuple[float
 )
 def test_what_is_no_box_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(BadInput, match="is no box") as error:
-        Hint.parse(text)
+        ObjectPrompt.parse(text)
     assert "@" in error.value.hint
 
 
 @pytest.mark.parametrize(
-    ("hint", "said"),
+    ("prompt", "said"),
     [
-        (Hint(9, box=(1, 1, 10, 10)), "outside the frames 10 to 29"),
-        (Hint(30, box=(1, 1, 10, 10)), "outside the frames 10 to 29"),
-        (Hint(12, box=(60, 1, 10, 10)), "not inside the picture of 64x48"),
-        (Hint(12, box=(-1, 1, 10, 10)), "not inside the picture of 64x48"),
-        (Hint(12, box=(1, 40, 10, 10)), "not inside the picture of 64x48"),
-        (Hint(12, box=(1, 1, 0, 10)), "0x10 pixels"),
-        (Hint(12, points=(Point(64, 3),)), "point 64,3 at frame 12 is not inside"),
-        (Hint(12, points=(Point(3, 3, on_object=False),)), "marks nothing"),
-        (Hint(12), "marks nothing"),
-        (Hint(12, mask=painted(width=60)), "60x48 pixels, and the video 64x48"),
-        (Hint(12, mask=painted(right=4)), "is empty"),
+        (ObjectPrompt(9, box=(1, 1, 10, 10)), "outside the frames 10 to 29"),
+        (ObjectPrompt(30, box=(1, 1, 10, 10)), "outside the frames 10 to 29"),
+        (ObjectPrompt(12, box=(60, 1, 10, 10)), "not inside the picture of 64x48"),
+        (ObjectPrompt(12, box=(-1, 1, 10, 10)), "not inside the picture of 64x48"),
+        (ObjectPrompt(12, box=(1, 40, 10, 10)), "not inside the picture of 64x48"),
+        (ObjectPrompt(12, box=(1, 1, 0, 10)), "0x10 pixels"),
+        (ObjectPrompt(12, points=(Point(64, 3),)), "point 64,3 at frame 12 is not inside"),
+        (ObjectPrompt(12, points=(Point(3, 3, on_object=False),)), "marks nothing"),
+        (ObjectPrompt(12), "marks nothing"),
+        (ObjectPrompt(12, mask=painted(width=60)), "60x48 pixels, and the video 64x48"),
+        (ObjectPrompt(12, mask=painted(right=4)), "is empty"),
     ],
 )
-def test_a_hint_that_cannot_be_is_refused(hint: Hint, said: str) -> None:
+def test_a_hint_that_cannot_be_is_refused(prompt: ObjectPrompt, said: str) -> None:
     with pytest.raises(BadInput, match=said) as error:
-        checked([hint], SIZE, FRAMES)
+        check_prompts([prompt], SIZE, FRAMES)
     assert error.value.hint
 
 
 def test_no_hint_at_all_is_refused() -> None:
     with pytest.raises(BadInput, match="Nothing says where"):
-        checked([], SIZE, FRAMES)
+        check_prompts([], SIZE, FRAMES)
 
 
 def test_hints_come_in_order_and_one_a_frame() -> None:
-    hints = [
-        Hint(20, box=(10, 10, 10, 10)),
-        Hint(12, points=(Point(3, 3),)),
-        Hint(20, box=(30, 5, 4, 8)),
-        Hint(20, points=(Point(12, 12),)),
-        Hint(25, mask=painted()),
-        Hint(25, mask=painted(left=20, right=22)),
+    prompts = [
+        ObjectPrompt(20, box=(10, 10, 10, 10)),
+        ObjectPrompt(12, points=(Point(3, 3),)),
+        ObjectPrompt(20, box=(30, 5, 4, 8)),
+        ObjectPrompt(20, points=(Point(12, 12),)),
+        ObjectPrompt(25, mask=painted()),
+        ObjectPrompt(25, mask=painted(left=20, right=22)),
     ]
-    first, second, third = checked(hints, SIZE, FRAMES)
+    first, second, third = check_prompts(prompts, SIZE, FRAMES)
     assert (first.frame, second.frame, third.frame) == (12, 20, 25)
     assert second.box == (10, 5, 24, 15)
     assert second.points == (Point(12, 12),)
@@ -82,8 +82,10 @@ def test_hints_come_in_order_and_one_a_frame() -> None:
 
 
 def test_a_click_that_refuses_goes_with_a_box_of_the_same_frame() -> None:
-    (hint,) = checked(
-        [Hint(12, points=(Point(3, 3, on_object=False),)), Hint(12, box=(1, 1, 9, 9))], SIZE, FRAMES
+    (prompt,) = check_prompts(
+        [ObjectPrompt(12, points=(Point(3, 3, on_object=False),)), ObjectPrompt(12, box=(1, 1, 9, 9))],
+        SIZE,
+        FRAMES,
     )
-    assert hint.box == (1, 1, 9, 9)
-    assert hint.points == (Point(3, 3, on_object=False),)
+    assert prompt.box == (1, 1, 9, 9)
+    assert prompt.points == (Point(3, 3, on_object=False),)

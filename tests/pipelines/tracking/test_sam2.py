@@ -24,9 +24,9 @@ from pipelines.settings import InpaintSettings, Settings, TrackSettings
 from pipelines.spans import Span
 from pipelines.tracking import sam2_model, sam2_passes, sam2_stages
 from pipelines.tracking.fusion import Tracked
-from pipelines.tracking.prompts import Hint, Point
+from pipelines.tracking.prompts import ObjectPrompt, Point
 from pipelines.tracking.sam2_model import Segmenter, Session, find_segmenter, load_segmenter
-from pipelines.tracking.sam2_passes import turned, walk
+from pipelines.tracking.sam2_passes import reversed_frames, track_pass
 from pipelines.tracking.sam2_stages import device_of
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
@@ -104,7 +104,7 @@ def clip() -> Clip:
 @pytest.fixture
 def posts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A new session at every fourth frame."""
-    monkeypatch.setattr(sam2_passes, "POST_FRAMES", 4)
+    monkeypatch.setattr(sam2_passes, "RESTART_FRAMES", 4)
 
 
 def same(first: list[Tracked], second: list[Tracked]) -> bool:
@@ -119,8 +119,11 @@ def same(first: list[Tracked], second: list[Tracked]) -> bool:
 
 def test_every_frame_has_a_mask_in_order_the_same_each_time(segmenter: Segmenter, clip: Clip) -> None:
     x, y, width, height = clip.box(2)
-    hints = {2: Hint(2, (x, y, width, height), (Point(x + 5, y + 15),)), 7: Hint(7, points=(Point(80, 68),))}
-    first, second = (list(walk(segmenter, clip.frames_from, hints, 2, 2, 10)) for _ in range(2))
+    prompts = {
+        2: ObjectPrompt(2, (x, y, width, height), (Point(x + 5, y + 15),)),
+        7: ObjectPrompt(7, points=(Point(80, 68),)),
+    }
+    first, second = (list(track_pass(segmenter, clip.frames_from, prompts, 2, 2, 10)) for _ in range(2))
     assert [item.frame for item in first] == list(range(2, 10))
     assert all(item.mask.shape == (136, 240) and item.mask.dtype == bool for item in first)
     assert same(first, second)
@@ -133,8 +136,12 @@ def test_a_painted_mask_is_taken_as_it_is_and_beside_a_box_it_is_a_part(
 ) -> None:
     painted, box = clip.truth[3], clip.box(3)
     (alone,), (both,), (boxed,) = (
-        list(walk(segmenter, clip.frames_from, {3: hint}, 3, 3, 4))
-        for hint in (Hint(3, mask=painted), Hint(3, box, mask=painted), Hint(3, box))
+        list(track_pass(segmenter, clip.frames_from, {3: prompt}, 3, 3, 4))
+        for prompt in (
+            ObjectPrompt(3, mask=painted),
+            ObjectPrompt(3, box, mask=painted),
+            ObjectPrompt(3, box),
+        )
     )
     assert np.array_equal(alone.mask, painted)
     assert not np.array_equal(both.mask, painted) and not np.array_equal(both.mask, boxed.mask)
@@ -142,7 +149,7 @@ def test_a_painted_mask_is_taken_as_it_is_and_beside_a_box_it_is_a_part(
 
 def test_hints_change_what_is_found(segmenter: Segmenter, clip: Clip) -> None:
     left, right = (
-        list(walk(segmenter, clip.frames_from, {0: Hint(0, box=box)}, 0, 0, 3))
+        list(track_pass(segmenter, clip.frames_from, {0: ObjectPrompt(0, box=box)}, 0, 0, 3))
         for box in ((5.0, 5.0, 40.0, 40.0), (120.0, 60.0, 100.0, 70.0))
     )
     assert any(not np.array_equal(a.mask, b.mask) for a, b in zip(left, right, strict=True))
@@ -151,8 +158,8 @@ def test_hints_change_what_is_found(segmenter: Segmenter, clip: Clip) -> None:
 @pytest.mark.usefixtures("posts")
 @pytest.mark.parametrize("known", [True, False], ids=["kept", "nothing kept"])
 def test_a_walk_is_the_same_from_any_start(segmenter: Segmenter, clip: Clip, known: bool) -> None:
-    hints = {1: Hint(1, box=clip.box(1)), 7: Hint(7, box=clip.box(7))}
-    whole = list(walk(segmenter, clip.frames_from, hints, 1, 1, 16))
+    prompts = {1: ObjectPrompt(1, box=clip.box(1)), 7: ObjectPrompt(7, box=clip.box(7))}
+    whole = list(track_pass(segmenter, clip.frames_from, prompts, 1, 1, 16))
     masks = {item.frame: item.mask for item in whole}
 
     def kept(frames: Span) -> list[np.ndarray] | None:
@@ -160,7 +167,7 @@ def test_a_walk_is_the_same_from_any_start(segmenter: Segmenter, clip: Clip, kno
 
     for start, stop in ((1, 3), (5, 6), (8, 16)):
         clip.read.clear()
-        part = list(walk(segmenter, clip.frames_from, hints, 1, start, stop, kept))
+        part = list(track_pass(segmenter, clip.frames_from, prompts, 1, start, stop, kept))
         assert same(part, whole[start - 1 : stop - 1])
         if known and start == 8:
             assert set(clip.read) <= {1, 7, *range(3, 16)}, "it was entered at the post before"
@@ -178,8 +185,8 @@ def test_what_a_session_remembers_does_not_grow(
         sessions.append(self)
 
     monkeypatch.setattr(Session, "__init__", kept)
-    hints = {frame: Hint(frame, box=clip.box(frame)) for frame in (0, 1, 2, 3, 13, 15)}
-    list(walk(segmenter, clip.frames_from, hints, 0, 0, 12))
+    prompts = {frame: ObjectPrompt(frame, box=clip.box(frame)) for frame in (0, 1, 2, 3, 13, 15)}
+    list(track_pass(segmenter, clip.frames_from, prompts, 0, 0, 12))
     assert [sorted(session._marked) for session in sessions] == [[0, 1, 2, 3, 13], [2, 3, 13], [2, 3, 13]]
     for session in sessions:
         assert not session._inside.processed_frames
@@ -192,15 +199,15 @@ def test_what_a_session_remembers_does_not_grow(
 def test_forgetting_changes_nothing(
     segmenter: Segmenter, clip: Clip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hints = {0: Hint(0, box=clip.box(0))}
-    bounded = list(walk(segmenter, clip.frames_from, hints, 0, 0, 12))
+    prompts = {0: ObjectPrompt(0, box=clip.box(0))}
+    bounded = list(track_pass(segmenter, clip.frames_from, prompts, 0, 0, 12))
     monkeypatch.setattr(Session, "_forget", lambda self, frame: None)
-    assert same(bounded, list(walk(segmenter, clip.frames_from, hints, 0, 0, 12)))
+    assert same(bounded, list(track_pass(segmenter, clip.frames_from, prompts, 0, 0, 12)))
 
 
 def test_frames_are_turned_round_in_chunks(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sam2_passes, "CHUNK_FRAMES", 4)
-    frames = turned(clip.frames_from, Span(2, 16))
+    frames = reversed_frames(clip.frames_from, Span(2, 16))
     assert [
         next(i for i, other in enumerate(clip.frames) if other is frame) for frame in frames(4, 14)
     ] == list(range(13, 3, -1))
@@ -409,8 +416,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_command_follows_by_the_network(folder: Path, film: Path, here: Path) -> None:
-    hint = ["--point", "30,20@0", "--point", "!2,2@0", "--end", "0.3"]
-    asked = ["track", "clip.mkv", *hint, "--tracker", "sam2", "--weights", str(folder), "-o", "film.mkv"]
+    prompt = ["--point", "30,20@0", "--point", "!2,2@0", "--end", "0.3"]
+    asked = ["track", "clip.mkv", *prompt, "--tracker", "sam2", "--weights", str(folder), "-o", "film.mkv"]
     assert command_line.main(asked) == 0
     assert probe(here / "film.mkv").frames == 8
     (job,) = Job.all(here / "jobs")

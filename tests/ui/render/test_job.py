@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ui.render.report import describe_score, read_report
 
 from memory.units import GIB
 from pipelines.errors import NotAVideo
@@ -15,7 +16,6 @@ from ui.i18n.words import LIVE
 from ui.jobs.service import Entry
 from ui.jobs.view import JobView, Status
 from ui.render import job, jobs, media
-from ui.render.report import describe_score, read_report
 
 EVIL = '<img src=x onerror="alert(1)">${alert(2)}{{value}}`.mp4'
 

@@ -33,7 +33,7 @@ def test_streamed_frames_are_those_of_the_whole_clip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(engine, "LivePortrait", LivePortrait)
-    monkeypatch.setattr("pipelines.animation.liveportrait.networks.LivePortrait", LivePortrait)
+    monkeypatch.setattr("pipelines.animation.liveportrait.crops.LivePortrait", LivePortrait)
     with np.load(shared / "parity/liveportrait/e2e_inputs.npz") as arrays:
         source, driving = arrays["source"], arrays["driving"][:FRAMES]
     job = ask(

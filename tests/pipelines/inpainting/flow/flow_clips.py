@@ -21,9 +21,9 @@ def picture(seed: int, width: int = 420, height: int = 200) -> Pixels:
     ground = rng.integers(40, 200, (5, 9, 3)).astype(np.float32)
     drawn = cv2.resize(ground, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 255).astype(np.uint8)
     for _ in range(300):
-        place = int(rng.integers(width)), int(rng.integers(height))
+        point = int(rng.integers(width)), int(rng.integers(height))
         colour = tuple(int(c) for c in rng.integers(40, 216, 3))
-        cv2.circle(drawn, place, int(rng.integers(2, 12)), colour, int(rng.choice([-1, 1, 2])), cv2.LINE_AA)
+        cv2.circle(drawn, point, int(rng.integers(2, 12)), colour, int(rng.choice([-1, 1, 2])), cv2.LINE_AA)
     return drawn
 
 

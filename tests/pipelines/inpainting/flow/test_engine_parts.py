@@ -4,18 +4,18 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.inpainting.flow.blending import Mean, Seam, weight
+from pipelines.inpainting.flow.blending import Seam, WeightedMean, weight
 from pipelines.inpainting.flow.frame_pairs import (
     Thumbnail,
     camera_between,
     compare,
-    follow,
     inside,
     reduced,
     reduction,
     thumbnail_of,
+    track_points,
 )
-from pipelines.inpainting.flow.frame_view import sampled, view
+from pipelines.inpainting.flow.frame_view import sample, view
 from pipelines.inpainting.flow.holes import Hole, holes
 from pipelines.inpainting.flow.membrane import membrane
 from pipelines.vision.types import Mask
@@ -136,9 +136,9 @@ def test_points_are_followed_near_a_guess_and_not_far_off_it() -> None:
     here, there = (look_at(frame).gray for frame in pan(picture(1), 2, step=30))
     points = np.array([[60.0, 40], [80, 50], [100, 60]], np.float32)
     truth = points - (30, 0.3)
-    near, _ = follow(here, there, points, (truth + 2).astype(np.float32))
+    near, _ = track_points(here, there, points, (truth + 2).astype(np.float32))
     assert np.abs(near - truth).max() < 0.6
-    far, _ = follow(here, there, points, points)
+    far, _ = track_points(here, there, points, points)
     assert np.abs(far - truth).max() > 5
 
 
@@ -147,8 +147,8 @@ def test_what_lies_beside_a_hole_is_not_sampled(margin: int) -> None:
     mask = disc(80, 48, 10)
     seen = view(0, picture(1)[:96, :160], mask, margin)
     across = np.arange(60, 100, dtype=np.float32)
-    places = np.dstack((across[None], np.full((1, 40), 48, np.float32)))
-    _, real = sampled(seen, places)
+    coords = np.dstack((across[None], np.full((1, 40), 48, np.float32)))
+    _, real = sample(seen, coords)
     edge = int(np.flatnonzero(mask[48])[0]) - max(2, margin)
     assert not real[0][(across >= edge) & (across < 80)].any()
     assert real[0][across < edge].all()
@@ -162,9 +162,9 @@ def crop(known: int) -> tuple[Hole, np.ndarray]:
 
 def test_a_candidate_is_relit_to_meet_what_is_known() -> None:
     hole, known = crop(120)
-    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(known - 15, ~hole.inside)])
+    (found,) = Seam(hole, known, hole.seam, hole.inside).match([(known - 15, ~hole.inside)])
     assert found is not None
-    assert np.abs(found.relit(known - 15) - 120)[hole.inside].max() < 0.5
+    assert np.abs(found.relight(known - 15) - 120)[hole.inside].max() < 0.5
 
 
 def test_a_candidate_is_as_bad_as_it_is_on_its_side_of_the_hole() -> None:
@@ -172,7 +172,7 @@ def test_a_candidate_is_as_bad_as_it_is_on_its_side_of_the_hole() -> None:
     colours = known.copy()
     right = np.arange(known.shape[1]) > known.shape[1] // 2
     colours[:, right] += np.random.default_rng(0).integers(-30, 31, colours[:, right].shape).astype(np.uint8)
-    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(colours, np.ones_like(hole.inside))])
+    (found,) = Seam(hole, known, hole.seam, hole.inside).match([(colours, np.ones_like(hole.inside))])
     assert found is not None
     inside = found.errors[hole.inside[:, 0].size // 2][hole.inside[hole.inside[:, 0].size // 2]]
     assert inside[-3:].min() > 2 * inside[:3].max()
@@ -182,15 +182,15 @@ def test_another_thing_beside_the_hole_does_not_change_the_light() -> None:
     hole, known = crop(120)
     colours = known.copy()
     colours[: known.shape[0] // 3] = 10
-    (found,) = Seam(hole, known, hole.seam, hole.inside).meets([(colours, np.ones_like(hole.inside))])
+    (found,) = Seam(hole, known, hole.seam, hole.inside).match([(colours, np.ones_like(hole.inside))])
     assert found is not None
     lower = hole.inside & (np.arange(known.shape[0]) > known.shape[0] // 2)[:, None]
-    assert np.abs(found.relit(colours) - 120)[lower].max() < 0.5
+    assert np.abs(found.relight(colours) - 120)[lower].max() < 0.5
 
 
 def test_a_candidate_that_meets_nothing_known_is_none() -> None:
     hole, known = crop(120)
-    nothing, something = Seam(hole, known, hole.seam, hole.inside).meets(
+    nothing, something = Seam(hole, known, hole.seam, hole.inside).match(
         [(known, hole.inside), (known, ~hole.inside)]
     )
     assert nothing is None
@@ -199,7 +199,7 @@ def test_a_candidate_that_meets_nothing_known_is_none() -> None:
 
 def test_a_mean_leans_to_the_candidate_that_fits() -> None:
     known = np.full((12, 12, 3), 100, np.float32)
-    mean = Mean((12, 12))
+    mean = WeightedMean((12, 12))
     for off in (1, 30):
         error = np.full((12, 12), off, np.float32)
         mean.add(known + off, weight(error), error)

@@ -123,7 +123,7 @@ def most_held(frames: int, shape: tuple[int, int, int]) -> dict[str, int]:
     """The most that each station held at any window."""
     chain = chain_over(*clip(frames), plan_of(frames, shape))
     stations = {
-        "frames": chain.footage,
+        "frames": chain.cache,
         "links": chain.completion,
         "updates": chain.propagation,
         "encoded": chain.painter,
@@ -235,10 +235,10 @@ def test_closing_releases_the_decoder_and_the_frames():
     chain = chain_over(frames, masks, plan_of(30), read=read)
     painted = chain.frames()
     next(painted)
-    assert len(chain.footage) > 0
+    assert len(chain.cache) > 0
     painted.close()
     assert closed == [True]
-    assert len(chain.footage) == 0
+    assert len(chain.cache) == 0
 
 
 def test_a_run_can_be_stopped_long_before_its_first_frame():

@@ -11,7 +11,7 @@ from memory.plan import Load
 from pipelines.animation.liveportrait.memory_cost import cost
 from pipelines.nets.kernels.scratch import Scratch
 from pipelines.nets.liveportrait import loading as nets
-from pipelines.nets.liveportrait.folding import ready
+from pipelines.nets.liveportrait.folding import prepare
 from pipelines.nets.liveportrait.warping import DenseMotion, Source, identity, shifted
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
@@ -44,19 +44,19 @@ def made(make: Callable[[], Any], *, folded: bool) -> Any:
     with torch.device("meta"):
         network = make()
     network.load_state_dict(drawn(make), assign=True)
-    return ready(network.requires_grad_(False).eval(), Scratch() if folded else None)
+    return prepare(network.requires_grad_(False).eval(), Scratch() if folded else None)
 
 
 def test_the_generator_draws_the_same_folded_and_not() -> None:
     guide = torch.randn(2, 256, 8, 8)
-    plain, few = (made(nets.Generator, folded=folded)(guide) for folded in (False, True))
+    plain, few = (made(nets.SpadeGenerator, folded=folded)(guide) for folded in (False, True))
     assert few.shape == (2, 3, 64, 64)
     assert float(few.std()) > 0.01
     torch.testing.assert_close(few, plain, **CLOSE)
 
 
 def test_the_generator_draws_a_batch_as_one_by_one() -> None:
-    generator, guide = made(nets.Generator, folded=True), torch.randn(3, 256, 8, 8)
+    generator, guide = made(nets.SpadeGenerator, folded=True), torch.randn(3, 256, 8, 8)
     torch.testing.assert_close(
         generator(guide), torch.cat([generator(guide[i : i + 1]) for i in range(3)]), atol=1e-6, rtol=0
     )
@@ -106,10 +106,14 @@ def test_what_the_planner_is_told_covers_the_tensors_that_live_at_once(
 ) -> None:
     device = cost(on_card=True, half=half).device
     with torch.device("meta"):
-        warping, generator, appearance = nets.WarpingModule(), nets.Generator(), nets.AppearanceExtractor()
+        warping, generator, appearance = (
+            nets.WarpingModule(),
+            nets.SpadeGenerator(),
+            nets.AppearanceExtractor(),
+        )
     kind = torch.float16 if half else torch.float32
     for network in (warping, generator, appearance):
-        ready(network.requires_grad_(False)).to(dtype=kind)
+        prepare(network.requires_grad_(False)).to(dtype=kind)
     weights = sum(p.nbytes for n in (warping, generator, appearance) for p in (*n.parameters(), *n.buffers()))
     assert weights < device.fixed
 

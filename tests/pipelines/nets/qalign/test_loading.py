@@ -56,8 +56,8 @@ def test_a_map_of_a_file_is_opened_again_after_some_bytes(
     tiny_qalign: Any, pixels: torch.Tensor, known: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = []
-    read = checkpoint.weights.read
-    monkeypatch.setattr(checkpoint.weights, "read", lambda path: opened.append(path) or read(path))
+    read = checkpoint.checkpoint.read
+    monkeypatch.setattr(checkpoint.checkpoint, "read", lambda path: opened.append(path) or read(path))
     load(tiny_qalign.folder())
     usual = len(opened)
     monkeypatch.setattr(checkpoint, "MAPPED_BYTES", 20_000)

@@ -1,4 +1,4 @@
-"""The job queue: the only place that starts jobs, one at a time, first come first served. Everyone else listens.
+"""The job queue: the only position that starts jobs, one at a time, first come first served. Everyone else listens.
 
 This module stays light, because the page imports it.
 """
@@ -236,10 +236,10 @@ class JobQueue:
     def expected_wait(self, job: Job) -> float | None:
         """Estimate the seconds until `job` starts, 0 where it runs; None where unknown or not here."""
         with self._changed:
-            place = self.ahead(job)
-            if place is None:
+            position = self.ahead(job)
+            if position is None:
                 return 0.0 if job == self.running else None
-            return self._stats.expected_wait(list(self._waiting)[:place])
+            return self._stats.expected_wait(list(self._waiting)[:position])
 
     # -- the thread -----------------------------------------------------------------------------------------
 

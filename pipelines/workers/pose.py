@@ -33,7 +33,7 @@ IDLE_SECONDS = 180.0
 """Idle time after which the networks' memory is worth more than a quick next pose."""
 
 _POSE_SETTINGS = frozenset({"pitch", "yaw", "roll", "eyes", "lips", "key"})
-"""Settings that change without loading the portrait anew."""
+"""Settings that can change without reloading the portrait."""
 
 
 class PoseQuestion(BaseModel):

@@ -267,7 +267,7 @@ def test_a_large_portrait_is_made_smaller_and_told(
         ("face.png", "one.mp4", {}, ("single picture", "Give a driving video")),
         ("t.npz", "speaker.mp4", {}, ("is a motion template", "Give a portrait first")),
         ("face.png", "speaker.mp4", {"start": 9.0}, ("No frame lies between", "--start and --end")),
-        ("face.png", "text.mp4", {}, ("is not a video that can be opened", "another kind")),
+        ("face.png", "text.mp4", {}, ("is not a video that can be opened", "another type")),
         ("text.png", "speaker.mp4", {}, ("cannot be read as a picture", "JPEG, PNG or WebP")),
         ("face.png", "text.npz", {}, ("is not a readable motion template", "LivePortrait or Longtake wrote")),
         ("face.png", "speaker.mp4", {"face": "3"}, ("There is no face 3", "Choose one of 1")),

@@ -1,1 +1,1 @@
-"""An object followed from prompts (boxes, points, strokes), mask by mask; the task `track`."""
+"""Tracking an object from prompts (boxes, points, painted masks) to a mask per frame; the task `track`."""

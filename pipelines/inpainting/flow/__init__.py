@@ -1,1 +1,1 @@
-"""The built-in engine: holes filled from other frames by optical flow."""
+"""The built-in inpainting engine: fills holes from other frames by optical flow."""

@@ -37,7 +37,7 @@ def tracked(clip: Clip, *prompts: ObjectPrompt, start: int = 0) -> list[Tracked]
 
 def same(first: list[Tracked], second: list[Tracked]) -> bool:
     return len(first) == len(second) and all(
-        (a.frame, a.box, a.lost, a.trust) == (b.frame, b.box, b.lost, b.trust)
+        (a.frame, a.box, a.lost, a.confidence) == (b.frame, b.box, b.lost, b.confidence)
         and np.array_equal(a.mask, b.mask)
         for a, b in zip(first, second, strict=True)
     )
@@ -83,7 +83,7 @@ def test_paint_beside_a_box_is_a_part_of_what_is_looked_for(clip: Clip) -> None:
     beside[100:110, 10:22] = True
     source = FrameSource.of(clip.frames_from, Span(0, 60))
     (target,) = find_targets([ObjectPrompt(20, box=clip.box(20), mask=middle | beside)], source).values()
-    assert target.given is None
+    assert target.painted is None
     assert (
         target.outline[beside].all()
         and (clip.truth[20] & (target.outline > 0)).sum() > 0.9 * clip.truth[20].sum()
@@ -92,7 +92,7 @@ def test_paint_beside_a_box_is_a_part_of_what_is_looked_for(clip: Clip) -> None:
     (alone,) = find_targets(
         [ObjectPrompt(20, mask=middle, points=(Point(5, 5, on_object=False),))], source
     ).values()
-    assert alone.given is not None
+    assert alone.painted is not None
 
 
 def test_a_still_thing_is_cut_out_by_its_colours_and_a_click_can_refuse_a_part() -> None:

@@ -73,9 +73,11 @@ class Seam:
         if not samples or not fill.cells.size:
             return [None] * len(samples)
         shared = np.stack([real.ravel()[fill.indices] for _, real in samples])
-        here = np.stack([colours.reshape(-1, 3)[fill.indices] for colours, _ in samples]).astype(np.float32)
-        gains = _gains(self._known, here, shared)
-        difference = self._known - gains[:, None, None] * here
+        candidates = np.stack([colours.reshape(-1, 3)[fill.indices] for colours, _ in samples]).astype(
+            np.float32
+        )
+        gains = _gains(self._known, candidates, shared)
+        difference = self._known - gains[:, None, None] * candidates
         red, green, blue = np.moveaxis(np.abs(difference), -1, 0)
         largest = np.maximum(np.maximum(red, green), blue)
         squares = np.minimum(largest, np.float32(ERROR_LIMIT))[..., None] ** 2

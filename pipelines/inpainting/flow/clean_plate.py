@@ -57,9 +57,9 @@ class CleanPlate:
 
         `camera` is the homography from that thumbnail to this one.
         """
-        here = cast(Coords, cv2.perspectiveTransform(coords, camera)) - point(self.box.left, self.box.top)
+        in_plate = cast(Coords, cv2.perspectiveTransform(coords, camera)) - point(self.box.left, self.box.top)
         low, high, known = (
-            cv2.remap(plane, here, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+            cv2.remap(plane, in_plate, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)
         )
         red, green, blue = cv2.split(outside_range(colours, low, high))

@@ -26,10 +26,10 @@ def smooth_fill(colours: Floats, known: Mask) -> Floats:
     """Fill the unknown pixels of a crop `(h, w, 3)` float32 from those around them."""
     if known.all():
         return colours
-    film = membrane(colours, known.astype(np.float32), _ROUNDS)
+    smooth = membrane(colours, known.astype(np.float32), _ROUNDS)
     pixels, unknown = np.clip(colours + 0.5, 0, 255).astype(np.uint8), (~known).view(np.uint8)
     lines = cv2.inpaint(pixels, unknown, _EDGES_PX, cv2.INPAINT_TELEA)
-    return np.where(known[..., None], colours, film + (lines - film) * _EDGES_SHARE)
+    return np.where(known[..., None], colours, smooth + (lines - smooth) * _EDGES_SHARE)
 
 
 class ConfidenceBlend:

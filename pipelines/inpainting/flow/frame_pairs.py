@@ -34,6 +34,7 @@ _FEWEST = 12
 _TOLERANCE_PX = 0.75
 """RANSAC inlier distance, in pixels of the thumbnail."""
 _FLOW_WINDOW_PX = 15
+"""Window side of Lucas-Kanade flow; OpenCV's default is 21."""
 _LEVELS, _GUIDED_LEVELS = 3, 0
 """Pyramid levels of Lucas-Kanade without and with an initial guess."""
 _ITERATIONS, _EPSILON_PX = 12, 0.03
@@ -124,12 +125,15 @@ def reduced(plane: Pixels, size: tuple[int, int], times: int) -> Pixels:
 def compare(first: Thumbnail, then: Thumbnail) -> FramePair:
     """Compare a thumbnail with the next frame's."""
     camera = camera_between(first, then)
-    there, compared = _aligned(first, then, camera)
-    here, again = _aligned(then, first, cast(Homography, np.linalg.inv(camera)))
+    aligned, compared = _aligned(first, then, camera)
+    aligned_back, compared_back = _aligned(then, first, cast(Homography, np.linalg.inv(camera)))
     return FramePair(
         camera=camera,
-        cut=_is_cut(first, then, _difference(first.gray, there), compared),
-        flowing=(_moving_by_flow(first, there, compared), _moving_by_flow(then, here, again)),
+        cut=_is_cut(first, then, _difference(first.gray, aligned), compared),
+        flowing=(
+            _moving_by_flow(first, aligned, compared),
+            _moving_by_flow(then, aligned_back, compared_back),
+        ),
     )
 
 
@@ -141,9 +145,9 @@ def moving(now: Thumbnail, flowing: Sequence[Flags], others: Iterable[tuple[Thum
     """
     shown, differs = np.zeros_like(now.gray), np.zeros_like(now.gray)
     for other, motion in others:
-        there, compared = _aligned(now, other, motion)
+        aligned, compared = _aligned(now, other, motion)
         shown += compared
-        differs += (_difference(now.gray, there) > _CHANGED) & (compared > 0)
+        differs += (_difference(now.gray, aligned) > _CHANGED) & (compared > 0)
     found = (shown >= 2) & (differs + (shown > _ONE_MAY_FAIL) >= shown)
     for flags in flowing:
         found |= flags > 0
@@ -177,10 +181,10 @@ def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
 
 def _equalised(one: Thumbnail, as_other: Thumbnail) -> Pixels:
     """The luma of `one`, brought to the brightness of another thumbnail if it differs much, as in a flash."""
-    here, there = (
+    wanted, brightness = (
         cv2.mean(thumbnail.gray, 1 - thumbnail.hole)[0] + _DARK_LEVELS for thumbnail in (as_other, one)
     )
-    gain = here / there
+    gain = wanted / brightness
     if abs(gain - 1) < _FLASH:
         return one.gray
     return cast(Pixels, cv2.convertScaleAbs(one.gray, alpha=gain, beta=_DARK_LEVELS * (gain - 1)))
@@ -214,23 +218,31 @@ def inside(points: Points, shown: Flags) -> NDArray[np.bool_]:
     return within
 
 
-def _moving_by_flow(now: Thumbnail, there: Pixels, compared: Flags) -> Flags:
-    """What flow finds to move in `now` {0, 1} against `there`, another frame aligned with it."""
+def _moving_by_flow(now: Thumbnail, aligned: Pixels, compared: Flags) -> Flags:
+    """What flow finds to move in `now` {0, 1} against `aligned`, another frame aligned with it."""
     # Where only one frame is visible, both are made equal: flow is zero there, and is not misled nearby.
     empty = now.hole > 0
-    here, there = np.where(empty, there, now.gray), np.where((compared == 0) & ~empty, now.gray, there)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(here, there, None)  # type: ignore[call-overload]
-    followed = cv2.remap(
-        there,
-        pixel_grid(*here.shape[1::-1]) + flow,
+    current, aligned = (
+        np.where(empty, aligned, now.gray),
+        np.where((compared == 0) & ~empty, now.gray, aligned),
+    )
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(current, aligned, None)  # type: ignore[call-overload]
+    by_flow = cv2.remap(
+        aligned,
+        pixel_grid(*current.shape[1::-1]) + flow,
         None,
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
     )
-    off = cv2.blur(cv2.absdiff(here, there), (5, 5))
-    left = cv2.blur(cv2.absdiff(here, followed), (5, 5))
+    difference = cv2.blur(cv2.absdiff(current, aligned), (5, 5))
+    residual = cv2.blur(cv2.absdiff(current, by_flow), (5, 5))
     speed = cv2.magnitude(flow[..., 0], flow[..., 1])
-    found = (speed > _MOVED_PX) & (off > _DIFFERENT) & (left < _EXPLAINED * off) & (compared > 0)
+    found = (
+        (speed > _MOVED_PX)
+        & (difference > _DIFFERENT)
+        & (residual < _EXPLAINED * difference)
+        & (compared > 0)
+    )
     return cast(Flags, found.astype(np.uint8))
 
 
@@ -252,14 +264,14 @@ def relight(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
     shared = compared[coarse] > 0
     if np.count_nonzero(shared) < _FEWEST:
         return gray
-    here, there = (plane[coarse][shared] + np.float32(_DARK_LEVELS) for plane in (like, gray))
-    gain = float(median(here / there))
+    wanted, levels = (plane[coarse][shared] + np.float32(_DARK_LEVELS) for plane in (like, gray))
+    gain = float(median(wanted / levels))
     return cast(Pixels, cv2.convertScaleAbs(gray, alpha=gain, beta=_DARK_LEVELS * (gain - 1)))
 
 
-def _difference(here: Pixels, there: Pixels) -> Pixels:
+def _difference(current: Pixels, aligned: Pixels) -> Pixels:
     """Smoothed difference in grey levels, where an estimated motion may be off by a pixel."""
-    return cast(Pixels, cv2.blur(misaligned_difference(here, there, _SLACK), (3, 3)))
+    return cast(Pixels, cv2.blur(misaligned_difference(current, aligned, _SLACK), (3, 3)))
 
 
 def _is_cut(first: Thumbnail, then: Thumbnail, changed: Pixels, compared: Flags) -> bool:

@@ -53,11 +53,13 @@ class HarmonicFill:
         # Enlarging a field interpolates between a filled cell and its neighbours.
         filled = cv2.dilate(self._any(into), np.ones((3, 3), np.uint8))
         self._into = np.flatnonzero(filled)
-        here, there = (
+        filled_cells, known_cells = (
             np.divmod(cells.astype(np.float32), self.shape[1]) for cells in (self._into, self.cells)
         )
-        apart = sum(np.subtract.outer(one, other) ** 2 for one, other in zip(here, there, strict=True))
-        self._kernel = cast(Floats, 1 / (apart + np.float32(_OWN)))
+        squared_distance = sum(
+            np.subtract.outer(one, other) ** 2 for one, other in zip(filled_cells, known_cells, strict=True)
+        )
+        self._kernel = cast(Floats, 1 / (squared_distance + np.float32(_OWN)))
 
     def means(self, values: Floats, weights: Floats) -> tuple[Floats, Floats]:
         """Average values `(..., N, C)` of the known pixels in each cell; returns means and the cells' weights."""

@@ -177,8 +177,8 @@ class HoleFiller:
         plate, fill = self._plate(), HarmonicFill(object_mask, (self._hole.empty > 0) | object_mask, _CELL_PX)
         near = [(i, shifts[i]) for i in choose_references(visible, self._index, self._effort.references)]
         thumbnails = [(self._cache.thumbnail(i), shift) for i, shift in near]
-        there = object_coords(self._region, object_mask, fill, thumbnails, self._effort.preset)
-        for (i, _), seen in zip(near, there, strict=True):
+        registered = object_coords(self._region, object_mask, fill, thumbnails, self._effort.preset)
+        for (i, _), seen in zip(near, registered, strict=True):
             if seen is not None:
                 self._add_object(*seen, self._cache.view(i), plate)
 

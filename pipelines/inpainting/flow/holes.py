@@ -102,12 +102,12 @@ def _merged(boxes: list[Crop], pad: int, shape: tuple[int, ...]) -> list[Crop]:
     """Join boxes until no two overlap when padded; in reading order."""
     done: list[Crop] = []
     for box in boxes:
-        apart = box
-        while near := [b for b in done if b.padded(pad, shape).overlaps(apart.padded(pad, shape))]:
+        joined = box
+        while near := [b for b in done if b.padded(pad, shape).overlaps(joined.padded(pad, shape))]:
             for other in near:
                 done.remove(other)
-                apart = apart.union(other)
-        done.append(apart)
+                joined = joined.union(other)
+        done.append(joined)
     return sorted(done, key=lambda box: (box.top, box.left))
 
 

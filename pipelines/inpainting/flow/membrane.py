@@ -16,6 +16,7 @@ Flags = NDArray[np.uint8]
 _COARSEST_PX = 3
 """Shorter side at which the pyramid ends."""
 _LEAST_WEIGHT = 1e-6
+"""Avoids division by 0 where nothing is known."""
 _SURE = 0.5
 """Share of a coarse pixel that must be known for its value to stay fixed."""
 

@@ -61,20 +61,20 @@ def object_shifts(
     rows, columns = np.nonzero(object_mask)
     step = max(1, len(rows) // _POINTS)
     start = (np.stack((columns + box.left, rows + box.top), axis=1)[::step]).astype(np.float32)
-    here, kept, guess = start, np.ones(len(start), np.bool_), None
+    points, kept, guess = start, np.ones(len(start), np.bool_), None
     for number, (before, now) in enumerate(pairwise(thumbnails), 1):
-        tracked, seen = track_points(before.gray, now.gray, here, guess)
+        tracked, seen = track_points(before.gray, now.gray, points, guess)
         kept &= seen & inside(tracked, _followable(now, moving(number)))
         if np.count_nonzero(kept) < _FEWEST:
             return
-        step_px = tracked - here
+        step_px = tracked - points
         kept &= np.hypot(*(channel - median(channel[kept]) for channel in step_px.T)) < _APART_PX
         if np.count_nonzero(kept) < _FEWEST:
             return
         # Objects tend to continue their motion.
         guess = tracked + np.array([median(channel[kept]) for channel in step_px.T])
-        here = tracked
-        yield np.array([median(channel) for channel in (here - start)[kept].T])
+        points = tracked
+        yield np.array([median(channel) for channel in (points - start)[kept].T])
 
 
 def object_coords(

@@ -23,14 +23,14 @@ def choose_references(visible: Mapping[int, Visibility], index: int, most: int) 
     if not frames:
         return []
     shown = np.stack([visible[frame] for frame in frames]).astype(np.float32)
-    apart = np.array(frames) - index
-    worth = (1 / np.abs(apart)).astype(np.float32)
+    offset = np.array(frames) - index
+    worth = (1 / np.abs(offset)).astype(np.float32)
     wanted = np.ones(shown.shape[1], np.float32)
     found: list[int] = []
     while len(found) < min(most, len(frames)):
         best = int(((shown * wanted).sum(axis=1) * worth).argmax())
         found.append(frames[best])
         wanted[shown[best] > 0] *= _REPEAT_WEIGHT
-        worth[np.abs(apart - apart[best]) < 1 + _SIMILAR * abs(apart[best])] *= np.float32(0.5)
+        worth[np.abs(offset - offset[best]) < 1 + _SIMILAR * abs(offset[best])] *= np.float32(0.5)
         worth[best] = 0
     return found

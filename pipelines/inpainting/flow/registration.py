@@ -107,12 +107,12 @@ def residual_flow(region: HoleRegion, there: Pixels, hidden: Mask, preset: int) 
     if max(there.shape) < _FLOW_LEAST_PX or min(there.shape) < _FLOW_LEAST_PX // 2:
         return np.zeros((*there.shape, 2), np.float32)
     empty = region.hole.empty > 0
-    here = np.where(empty, there, region.gray)
+    current = np.where(empty, there, region.gray)
     dis = cv2.DISOpticalFlow.create(preset)
     # A thumbnail is small already.
     dis.setFinestScale(0)
     dis.setPatchStride(_STRIDE_PX)
-    flow = dis.calc(here, np.where(hidden & ~empty, region.gray, there), None)  # type: ignore[call-overload]
+    flow = dis.calc(current, np.where(hidden & ~empty, region.gray, there), None)  # type: ignore[call-overload]
     return cast(Floats, flow)
 
 

@@ -1,1 +1,13 @@
 """Tracking an object from prompts (boxes, points, painted masks) to a mask per frame; the task `track`."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "fusion": ["Tracked", "track"],
+        "pipeline": ["TrackPipeline"],
+        "prepass": ["check_marks", "tracking_stages"],
+        "prompts": ["ObjectPrompt", "Point", "check_prompts"],
+    },
+)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import cyclopts
 from cyclopts import App, Parameter
 
+from memory.units import GIB
 from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.weights.locate import anchor
 from ui.server import passwords
@@ -123,7 +124,7 @@ def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     queue = JobQueue(jobs_dir, idle_seconds=_IDLE_SECONDS, max_waiting=policy.max_waiting)
-    janitor = Janitor(queue, int(policy.jobs_max_gb * 2**30) if policy.jobs_max_gb else None)
+    janitor = Janitor(queue, int(policy.jobs_max_gb * GIB) if policy.jobs_max_gb else None)
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
     desk = JobService(queue, policy)
     monitor.start()

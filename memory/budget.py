@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
-from memory.probe import GIB, Disk, Hardware
+from memory.probe import Disk, Hardware
+from memory.units import GIB
 
 
 @dataclass(frozen=True)

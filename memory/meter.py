@@ -12,8 +12,9 @@ from typing import Literal, Self
 import psutil
 
 from memory.devices import device_reader
-from memory.probe import GIB, probe_host
+from memory.probe import probe_host
 from memory.timeline import PeakTimeline, Reading
+from memory.units import GIB
 
 _log = logging.getLogger(__name__)
 

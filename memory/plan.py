@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, Self
 
 from memory.budget import Budget, within_limit
-from memory.probe import GIB
+from memory.units import GIB, MIB
 
 Risk = Literal["low", "medium", "high", "cannot"]
 
@@ -219,6 +219,4 @@ def _missing(need: int, have: int, kind: str, flag: str, limit_bytes: int | None
 
 
 def _gib(size_bytes: float) -> str:
-    return (
-        f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 100 else f"{math.ceil(size_bytes / 2**20)} MiB"
-    )
+    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 100 else f"{math.ceil(size_bytes / MIB)} MiB"

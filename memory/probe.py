@@ -15,10 +15,19 @@ import psutil
 
 from memory.container import find_limits
 from memory.devices import Device, find_devices
+from memory.units import GIB
 
-GIB = 1 << 30
-
-__all__ = ["GIB", "Device", "Disk", "Hardware", "Host", "probe_disk", "probe_hardware", "probe_host"]
+__all__ = [
+    "GIB",
+    "Device",
+    "Disk",
+    "Hardware",
+    "Host",
+    "probe_disk",
+    "probe_hardware",
+    "probe_host",
+    "schedulable_cores",
+]
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,13 @@ def probe_host(root: Path = Path("/")) -> Host:
     smallest = min((limit.limit_bytes for limit in limits), default=machine)
     free = min([available, *(limit.available_bytes for limit in limits)])
     return Host(min(machine, smallest), free, machine, in_container=smallest < machine)
+
+
+def schedulable_cores() -> int:
+    """Cores that this process may be scheduled on; a container's quota of CPU time is not taken into account."""
+    # Only Linux has a call for the affinity.
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def probe_disk(path: Path) -> Disk:

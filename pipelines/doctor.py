@@ -11,7 +11,8 @@ from pathlib import Path
 import imageio_ffmpeg
 from pydantic import BaseModel, ConfigDict
 
-from memory.probe import GIB, Hardware, probe_disk, probe_hardware
+from memory.probe import Hardware, probe_disk, probe_hardware
+from memory.units import GIB
 from pipelines.errors import WeightsBroken, WeightsMissing
 from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.licences import is_accepted

@@ -5,6 +5,8 @@ turns `exit_code` into its exit status; the page and the API show `code`, `messa
 Foreign exceptions (decoder, encoder, torch) are mapped to these once, at the border, with `raise ... from`.
 """
 
+from collections.abc import Iterator
+
 
 class LongtakeError(Exception):
     """Root of all errors that Longtake raises on purpose; on its own, a fault of the program."""
@@ -21,6 +23,23 @@ class LongtakeError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+    @staticmethod
+    def from_code(code: str, message: str, hint: str = "", exit_code: int | None = None) -> "LongtakeError":
+        """Rebuild an error that another process reported, as the class in this module that has its `code`."""
+        error = next((kind for kind in _kinds(LongtakeError) if kind.code == code), LongtakeError)(
+            message, hint
+        )
+        error.code = code
+        error.exit_code = error.exit_code if exit_code is None else exit_code
+        return error
+
+
+def _kinds(kind: type[LongtakeError]) -> Iterator[type[LongtakeError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__ == __name__:
+            yield from _kinds(child)
 
 
 class BadInput(LongtakeError):

@@ -62,6 +62,18 @@ def runs(missing: Iterable[Span]) -> Iterator[list[Span]]:
         yield group
 
 
+def batches(spans: Iterable[Span], start: int, stop: int, size: int) -> Iterator[Span]:
+    """Cut frames `[start, stop)` of `spans`, which are in order, into batches of at most `size` frames.
+
+    Each span has its own grid of batches, so that a frame is computed beside the same others wherever a run begins.
+    """
+    for span in spans:
+        for first in range(span.start, span.stop, size):
+            batch = Span(max(first, start), max(first, start, min(first + size, span.stop, stop)))
+            if batch:
+                yield batch
+
+
 def widen(span: Span, before: int, after: int, whole: Span) -> Span:
     """`span` with its halo: `before` and `after` more frames, as far as `whole` has them."""
     return Span(max(whole.start, span.start - before), min(whole.stop, span.stop + after))

@@ -1,18 +1,16 @@
-"""What a pipeline is, in the eyes of the loop that runs it.
+"""The contracts between a task, its engines and the loop that runs a job.
 
-A pipeline is a row of stages and a join. A stage computes one item per frame and keeps them span by span, so
-that any span can be computed on its own and comes out the same. Stages before the last are prepasses: they
-keep small records under `state/`; the last keeps `segments/`. The join reads the segments in order and makes
-the files that the user asked for.
+A pipeline is one job's: a task and an engine, opened for its inputs. It is a row of stages and a join. A stage computes
+one item per frame and keeps them span by span, so that any span can be computed on its own and comes out the same.
+Stages before the last are prepasses: they keep small records under `state/`; the last keeps `segments/`. The join reads
+the segments in order and makes the files that the user asked for. An engine makes the frames of the last stage.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from memory.budget import Budget
 from memory.ladder import Effort, Rung, Step, standard_rungs
@@ -21,10 +19,14 @@ from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
-from pipelines.video.probe import probe
+from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
-Pixels = NDArray[np.uint8]
+Warn = Callable[[str, str], None]
+"""Tells the user something: a code and a sentence."""
+
+EngineT = TypeVar("EngineT", bound="Engine")
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 @dataclass(frozen=True)
@@ -97,28 +99,83 @@ class Stage(Protocol):
         ...
 
 
-class Pipeline(Protocol):
-    """A task with one engine."""
+class Engine(ABC):
+    """What makes the frames of a task's result; opened for one job, so what it finds out of its inputs it may keep.
 
-    task: str
-    engine: str
-    network: bool
-    """Whether the engine is a network, which computes on a card where there is one."""
+    A task's engines share a base class, which says what `frames` yields. An engine must say `frames` and `fit`; the
+    other verbs have the answers of an engine that computes frame by frame on the CPU.
+    """
 
-    def probe_inputs(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
-        """The video whose frames and times the result has. Raises the errors of `probe`."""
-        ...
+    name: str
+    network = False
+    """Whether it computes on a GPU where there is one."""
 
-    def frames(self, inputs: tuple[Path, ...], video: VideoInfo, asked: Span) -> Span:
-        """Those of the frames that were asked for that can be made."""
-        ...
+    def __init__(self, video: VideoInfo, settings: Settings) -> None:
+        self.video = video
+        """The video whose frames and times the result has."""
+        self.settings = settings
+
+    @property
+    def prepasses(self) -> tuple[Stage, ...]:
+        """Passes over the video that come before the first frame is made."""
+        return ()
+
+    def check(self, run: RunContext) -> None:  # noqa: B027  nothing to check is an answer
+        """Check what only this engine needs, before the first frame, at every start. Raises LongtakeError."""
 
     def windows(self, choice: Choice) -> Sequence[int]:
         """The window lengths, in frames, that the planner may choose from; a window is what is held at once."""
-        ...
+        return range(1, choice.number("read_ahead_frames") + 1)
 
     def batches(self, choice: Choice) -> Sequence[int]:
         """The batch sizes, in frames, that the planner may choose from."""
+        return (1,)
+
+    @abstractmethod
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
+        """Say what a run holds, for the planner; returns it with `choice` and what memory decides there besides.
+
+        What an earlier start of the job decided is in `choice` already and stays. `device` is the kind of device that a
+        network computes on (`cpu`, `cuda`, `mps`).
+        """
+
+    def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
+        """What a chain of frames (or of a prepass) is opened with again, one after the other, when memory ended in it.
+
+        By default smaller windows, which give the same bytes where no network computes.
+        """
+        return standard_rungs(network=False)
+
+    @abstractmethod
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Any]:
+        """Make the items of frames `[start, stop)`, the same whatever `start` is. Holds a bounded number of frames."""
+
+    def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
+        """Add to the report's summary once all frames are there; `warn(code, message)` tells the user."""
+        return {}
+
+    def products(self, run: RunContext) -> dict[str, Path]:
+        """Write further files of the result, once all frames are there; returns them by their names in the outputs."""
+        return {}
+
+
+class Pipeline(Protocol):
+    """One job: its task and its engine, opened for its inputs and settings."""
+
+    task: str
+
+    @property
+    def engine(self) -> Engine:
+        """What makes the frames of the last stage."""
+        ...
+
+    @property
+    def video(self) -> VideoInfo:
+        """The video whose frames and times the result has."""
+        ...
+
+    def frames(self, asked: Span) -> Span:
+        """Those of the frames that were asked for that can be made. Raises BadInput for none."""
         ...
 
     @property
@@ -127,73 +184,52 @@ class Pipeline(Protocol):
         ...
 
     def check(self, run: RunContext) -> None:
-        """Look at what only this task needs; called before the first frame, at every start. Raises LongtakeError."""
+        """Check what only this task needs; called before the first frame, at every start. Raises LongtakeError."""
         ...
 
-    def fit(
-        self, video: VideoInfo, settings: Settings, choice: Choice, budget: Budget, device: str
-    ) -> tuple[Choice, Cost]:
-        """`choice` with what the memory there is decides besides window and batch, and what a run then holds.
-
-        What an earlier start of the job decided is in `choice` already and stays. `device` is the kind of device that a
-        network computes on.
-        """
+    def disk_bytes(self, frames: Span) -> int:
+        """Estimate what a run writes."""
         ...
 
-    def rungs(self, stage: Stage) -> tuple[Rung, ...]:
-        """What a chain of `stage` is opened with again, one after the other, when memory ended in it."""
-        ...
-
-    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
-        """An estimate of what a run writes."""
-        ...
-
-    def join(self, run: RunContext, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
+    def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` tells the user."""
         ...
 
 
-class Costed(Protocol):
-    """A pipeline whose cost memory does not change."""
+class TaskPipeline(Generic[EngineT]):
+    """The defaults of a pipeline: every frame of the engine's video that is asked for, and nothing more to check."""
 
-    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
-        """What a run holds, for the planner."""
-        ...
+    task: str
 
+    def __init__(self, inputs: tuple[Path, ...], engine: EngineT) -> None:
+        self.inputs = inputs
+        self.engine = engine
 
-class FrameByFrame:
-    """A pipeline that computes one frame of its first input at a time: its window is the frames that wait, decoded."""
+    @property
+    def video(self) -> VideoInfo:
+        """The engine's."""
+        return self.engine.video
 
-    network = False
-
-    def probe_inputs(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
-        """The first input."""
-        return probe(inputs[0], salvage=settings.salvage)
-
-    def frames(self, inputs: tuple[Path, ...], video: VideoInfo, asked: Span) -> Span:
+    def frames(self, asked: Span) -> Span:
         """All that were asked for."""
         return asked
 
-    def windows(self, choice: Choice) -> Sequence[int]:
-        """As many as the preset reads ahead, or fewer."""
-        return range(1, choice.number("read_ahead_frames") + 1)
-
-    def batches(self, choice: Choice) -> Sequence[int]:
-        """One frame at a time."""
-        return (1,)
-
-    def fit(
-        self: Costed, video: VideoInfo, settings: Settings, choice: Choice, budget: Budget, device: str
-    ) -> tuple[Choice, Cost]:
-        """Window and batch alone depend on memory."""
-        return choice, self.cost(video, settings)
-
-    def rungs(self, stage: Stage) -> tuple[Rung, ...]:
-        """Smaller windows; without a network they give the same bytes."""
-        return standard_rungs(network=False)
-
     def check(self, run: RunContext) -> None:
-        """Nothing but the video is needed."""
+        """What the engine checks."""
+        self.engine.check(run)
+
+
+class VideoPipeline(TaskPipeline[EngineT]):
+    """A pipeline whose result has the frames and times of its first input."""
+
+    @classmethod
+    def open(
+        cls, engine: Callable[[VideoInfo, SettingsT], EngineT], inputs: tuple[Path, ...], settings: SettingsT
+    ) -> Self:
+        """Probe the first of `inputs`, and make the engine for that video. Raises the errors of `probe`."""
+        from pipelines.video.probe import probe  # here: it loads a decoder
+
+        return cls(inputs, engine(probe(inputs[0], salvage=settings.salvage), settings))
 
 
 class OneFile:

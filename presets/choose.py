@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from pydantic import BaseModel
-
-from memory.probe import GIB, Device, Hardware
-from presets.tiers import InpaintTask, Length, NetworkTask, Quality, Tiers, VramTier, own_tiers
-
-Value = int | str
+from memory.probe import Device, Hardware
+from memory.units import GIB
+from presets.tiers import Length, Quality, TaskPresets, Tiers, Value, VramTier, own_tiers
 
 _PIXELS_1080P = 1920 * 1080
 _LEAST_READ_AHEAD_FRAMES = 2
@@ -61,7 +58,7 @@ class Choice:
 def choose(
     hardware: Hardware,
     video: VideoFacts,
-    task: str,
+    presets: TaskPresets,
     quality: str,
     preset: str = "auto",
     *,
@@ -69,13 +66,12 @@ def choose(
     network: bool = True,
     tiers: Tiers | None = None,
 ) -> Choice:
-    """The settings for a video on this hardware, or as on a card that `preset` names.
+    """Choose a task's `presets` for a video on this hardware, or as on a GPU with the memory that `preset` names.
 
-    `device_index` None computes on the CPU; without a `network` what the card decides is left out. Raises
-    ValueError, with the choices, for a task, quality or preset that is not known.
+    `device_index` None computes on the CPU; without a `network` what the GPU decides is left out. `tiers` has the
+    boundaries (by default the program's own). Raises ValueError, with the choices, for an unknown quality or preset.
     """
     table = tiers or own_tiers()
-    settings = table.task(task)
     _check(quality, get_args(Quality), "quality")
     _check(preset, ("auto", *get_args(VramTier)), "preset")
     device = None if device_index is None else hardware.device(device_index)
@@ -84,11 +80,10 @@ def choose(
     host = tier(table.host, hardware.host.total_bytes)
     length = length_of(video.seconds)
 
-    rows: list[BaseModel] = [settings.quality[quality], settings.length[length]]
-    if network and isinstance(settings, NetworkTask | InpaintTask):
-        rows.append(settings.vram[vram])
-    values: dict[str, Value] = {key: value for row in rows for key, value in row.model_dump().items()}
-    values["read_ahead_frames"] = _read_ahead(settings.host[host].read_ahead_frames, video)
+    values: dict[str, Value] = {**presets.quality[quality].values(), **presets.length[length].values()}
+    if network and presets.vram:
+        values |= presets.vram[vram].values()
+    values["read_ahead_frames"] = _read_ahead(presets.host[host].read_ahead_frames, video)
 
     facts = [
         _card(device, vram, asked),

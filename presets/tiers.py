@@ -1,10 +1,10 @@
-"""The table behind the presets: `tiers.toml`, read and checked."""
+"""The tables behind the presets: `tiers.toml`, read and checked. Knows no task by name."""
 
 import functools
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -20,39 +20,32 @@ VramTier = Literal["none", "4gb", "6gb", "8gb", "12gb", "16gb", "24gb"]
 HostTier = Literal["8gb", "16gb", "32gb", "64gb"]
 Quality = Literal["draft", "balanced", "high", "ultimate"]
 Length = Literal["short", "medium", "long"]
-Precision = Literal["float32", "float16"]
+Value = int | str
 
 V = TypeVar("V")
 
 
 class TiersError(ValueError):
-    """The table is missing something, or holds something that is not known: which, in a sentence."""
+    """A table lacks something, or holds something unknown; the message says which."""
 
 
 class _Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def values(self) -> dict[str, Value]:
+        """The values that are set, by name."""
+        return self.model_dump(exclude_none=True)
 
-class AnalysisWidth(_Row):
+
+class QualityRow(_Row):
+    """What a quality decides, and with it the result."""
+
+    analysis_width: PositiveInt | None = None
     """Width in pixels at which frames are analysed."""
-
-    analysis_width: PositiveInt
-
-
-class MaxSide(_Row):
+    max_side_px: PositiveInt | None = None
     """The longer side in pixels up to which frames are computed."""
-
-    max_side_px: PositiveInt
-
-
-class EncodingQuality(_Row):
+    crf: Annotated[int, Field(ge=0, le=51)] | None = None
     """The encoder's constant rate factor: lower is better and larger."""
-
-    crf: Annotated[int, Field(ge=0, le=51)]
-
-
-class FilmQuality(EncodingQuality, MaxSide):
-    """The size at which frames are computed, and how the result is encoded."""
 
 
 class SpanLength(_Row):
@@ -67,12 +60,14 @@ class ReadAhead(_Row):
     read_ahead_frames: PositiveInt
 
 
-class Shape(_Row):
-    """Window and batch in frames, and the numbers that a network computes with."""
+class DeviceRow(_Row):
+    """What a GPU's memory decides for a network: the planner starts from it."""
 
-    window_frames: PositiveInt
-    batch_frames: PositiveInt
-    precision: Precision
+    most_pixels: PositiveInt | None = None
+    """Up to how many pixels a network computes at; the rest is solved for each video."""
+    window_frames: PositiveInt | None = None
+    batch_frames: PositiveInt | None = None
+    precision: Literal["float32", "float16"] | None = None
 
 
 def _complete(rows: dict[str, V], tiers: tuple[str, ...]) -> dict[str, V]:
@@ -83,6 +78,10 @@ def _complete(rows: dict[str, V], tiers: tuple[str, ...]) -> dict[str, V]:
     ]
     if faults:
         raise ValueError("; ".join(faults))
+    named = {tier: set(row.values()) for tier, row in rows.items() if isinstance(row, _Row)}
+    for tier, names in named.items():
+        if lacking := set().union(*named.values()) - names:
+            raise ValueError(f"{tier} lacks {', '.join(sorted(lacking))}, which others have")
     return rows
 
 
@@ -90,69 +89,37 @@ def _all_of(kind: object) -> AfterValidator:
     return AfterValidator(lambda rows: _complete(rows, get_args(kind)))
 
 
-class Task(_Row):
-    """What all tasks have: settings by length and by host."""
+class TaskPresets(BaseModel):
+    """The presets of one task: values by quality, by the video's length, by the host's memory and by the GPU's.
 
+    What changes a result depends on the quality alone, never on the machine.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quality: Annotated[dict[str, QualityRow], _all_of(Quality)]
     length: Annotated[dict[str, SpanLength], _all_of(Length)]
     host: Annotated[dict[str, ReadAhead], _all_of(HostTier)]
+    vram: Annotated[dict[str, DeviceRow], _all_of(VramTier)] | None = None
+    """None where nothing depends on a GPU."""
 
 
-class ScoreTask(Task):
-    """Scoring computes on the CPU; nothing depends on a card."""
+class Tiers(BaseModel):
+    """All tables: `vram` and `host` give the GiB from which on a machine belongs to a tier, every other is a task's."""
 
-    quality: Annotated[dict[str, AnalysisWidth], _all_of(Quality)]
-
-
-class CopyTask(Task):
-    """Copying encodes on the CPU."""
-
-    quality: Annotated[dict[str, EncodingQuality], _all_of(Quality)]
-
-
-class TrackTask(Task):
-    """Following computes on the CPU, and what it found is encoded to be looked at."""
-
-    quality: Annotated[dict[str, EncodingQuality], _all_of(Quality)]
-
-
-class NetworkTask(Task):
-    """A task whose window and batch depend on the card."""
-
-    vram: Annotated[dict[str, Shape], _all_of(VramTier)]
-
-
-class MostPixels(_Row):
-    """Up to how many pixels a network computes at; the rest is solved for each video."""
-
-    most_pixels: PositiveInt
-
-
-class InpaintTask(Task):
-    """Inpainting says how its result is encoded, and, where a network fills, at which size that computes."""
-
-    vram: Annotated[dict[str, MostPixels], _all_of(VramTier)]
-    quality: Annotated[dict[str, FilmQuality], _all_of(Quality)]
-
-
-class AnimateTask(NetworkTask):
-    """Animation says how large a portrait may be, and how its result is encoded."""
-
-    quality: Annotated[dict[str, FilmQuality], _all_of(Quality)]
-
-
-AnyTask = ScoreTask | CopyTask | TrackTask | InpaintTask | AnimateTask
-
-
-class Tiers(_Row):
-    """The whole table. `vram` and `host` give the GiB from which on a machine belongs to a tier."""
+    model_config = ConfigDict(frozen=True)
 
     vram: Annotated[dict[str, float], _all_of(VramTier)]
     host: Annotated[dict[str, float], _all_of(HostTier)]
-    score: ScoreTask
-    copy_: Annotated[CopyTask, Field(alias="copy")]
-    inpaint: InpaintTask
-    track: TrackTask
-    animate: AnimateTask
+    tasks: dict[str, TaskPresets]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_tables_are_tasks(cls, tables: Any) -> Any:
+        if not isinstance(tables, Mapping) or "tasks" in tables:
+            return tables
+        own = {name: tables[name] for name in ("vram", "host") if name in tables}
+        return {**own, "tasks": {name: table for name, table in tables.items() if name not in own}}
 
     @model_validator(mode="after")
     def _boundaries_rise(self) -> Self:
@@ -162,32 +129,28 @@ class Tiers(_Row):
                 raise ValueError(f"the boundaries of {name} must begin at 0 and rise, not {bounds}")
         return self
 
-    def task(self, name: str) -> AnyTask:
-        """The settings of one task. Raises ValueError for a name that is none."""
-        tasks: Mapping[str, AnyTask] = {
-            "score": self.score,
-            "copy": self.copy_,
-            "inpaint": self.inpaint,
-            "track": self.track,
-            "animate": self.animate,
-        }
-        if name not in tasks:
-            raise ValueError(f"there are presets for {', '.join(tasks)}, not for {name!r}")
-        return tasks[name]
+    def task(self, name: str) -> TaskPresets:
+        """The presets of the task called `name`. Raises TiersError where the table has none."""
+        if name not in self.tasks:
+            raise TiersError(f"there are presets for {', '.join(self.tasks)}, not for {name!r}")
+        return self.tasks[name]
 
 
 def load_tiers(path: Path) -> Tiers:
-    """Read a table. Raises TiersError with the place and the fault; OSError where the file cannot be read."""
+    """Read the tables in a TOML file. Raises TiersError with place and fault; OSError where it cannot be read."""
     try:
         return Tiers.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except tomllib.TOMLDecodeError as error:
         raise TiersError(f"{path.name} is no TOML: {error}") from error
     except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()]
+        faults = [
+            f"{'.'.join(map(str, fault['loc'])).removeprefix('tasks.')}: {fault['msg']}"
+            for fault in error.errors()
+        ]
         raise TiersError(f"{path.name}: {'; '.join(faults)}") from error
 
 
 @functools.cache
 def own_tiers() -> Tiers:
-    """The table that comes with the program, read once."""
+    """The tables that come with the program, read once."""
     return load_tiers(Path(__file__).with_name("tiers.toml"))

@@ -16,38 +16,13 @@ import gradio as gr
 
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs.job import Job
-from pipelines.settings import (
-    AnimateSettings,
-    InpaintSettings,
-    PoseSettings,
-    ScoreSettings,
-    Settings,
-    TrackSettings,
-    trial,
-)
+from pipelines.settings import PoseSettings, ScoreSettings, Settings, trial
+from pipelines.spec import TaskSpec, settings_model, tasks
 from ui.components import forms
 from ui.components.run_view import shown
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out, take_uploads_alone
 from ui.jobs.view import JobView, Status
-
-TASKS: dict[str, type[Settings]] = {
-    "score": ScoreSettings,
-    "inpaint": InpaintSettings,
-    "track": TrackSettings,
-    "animate": AnimateSettings,
-}
-"""The tasks that the API offers."""
-_FILES = {"inpaint": ("file", "mask"), "track": ("file", "mask"), "animate": ("source", "driving")}
-"""What a task reads, by the names of its parameters; most read one file."""
-
-_ALL = {
-    # Each engine's name is checked by its task.
-    name: Settings if name in Settings.model_fields else model
-    for model in TASKS.values()
-    for name in forms.field_names(model)
-}
-"""Each setting of any task, and the model that explains it."""
 
 Answer = dict[str, Any]
 
@@ -58,21 +33,26 @@ class Api:
     def __init__(self, desk: JobService, system: Callable[[], Answer]) -> None:
         self._desk = desk
         self._system = system
+        self._tasks = {name: task for name, task in tasks().items() if task.served}
+        self._all = {
+            # Each engine's name is checked by its task.
+            name: Settings if name in Settings.model_fields else settings_model(task)
+            for task in self._tasks
+            for name in forms.field_names(settings_model(task))
+        }
+        """Each setting of any task, and the model that explains it."""
         # What is never shown costs the page nothing but its description.
         self._door = gr.Button(visible=False)
         self._file = take_uploads_alone(gr.File(label="The video: an upload.", visible=False))
-        self._mask = take_uploads_alone(
-            gr.File(
-                None, label="The mask, white on black: a picture, a zip of pictures, a film.", visible=False
-            )
+        further = {each.name: each for task in self._tasks.values() for each in task.inputs[1:]}
+        self._further = {
+            # Gradio takes a parameter without a value for one that must be given.
+            name: take_uploads_alone(gr.File(None, label=each.help, visible=False))
+            for name, each in further.items()
+        }
+        self._task = gr.Dropdown(
+            list(self._tasks), value=next(iter(self._tasks)), label="The task.", visible=False
         )
-        self._driving = take_uploads_alone(
-            gr.File(
-                None, label="What drives a portrait: a video, a picture, a motion template.", visible=False
-            )
-        )
-        self._second = {"mask": self._mask, "driving": self._driving}
-        self._task = gr.Dropdown(list(TASKS), value="score", label="The task.", visible=False)
         self._job = gr.Textbox(label="A job's id, as its status tells it.", visible=False)
         self._key = gr.Textbox(
             "", label="The job's key: needed where the job is not the caller's.", visible=False
@@ -80,22 +60,23 @@ class Api:
         self._follow = gr.Checkbox(False, label="Stream statuses until the job ends.", visible=False)
         self._status = gr.JSON(label="Status", visible=False)
         self._files = gr.File(label="The files of a finished job.", file_count="multiple", visible=False)
-        self._settings = {name: forms.make_parameter(model, name) for name, model in _ALL.items()}
-        for task, model in TASKS.items():
-            self._publish_task(task, task, (model.__doc__ or "").split("\n")[0])
-        for name, task in (("mask_preview", "track"), ("animate_preview", "animate")):
-            self._publish_task(name, task, f"The same as /{task}, for the first two seconds.", trial)
+        self._settings = {name: forms.make_parameter(model, name) for name, model in self._all.items()}
+        for task in self._tasks.values():
+            self._publish_task(task.name, task, (task.settings.__doc__ or "").split("\n")[0])
+            if task.trial:
+                words = f"The same as /{task.name}, for the first two seconds."
+                self._publish_task(task.trial, task, words, trial)
         self._publish_questions()
         self._publish_pose()
         self._publish_jobs()
 
     def _publish_task(
-        self, name: str, task: str, words: str, changed: Callable[[Settings], Settings] = lambda s: s
+        self, name: str, task: TaskSpec, words: str, changed: Callable[[Settings], Settings] = lambda s: s
     ) -> None:
         """`/score` and its like: run and stream."""
-        first, *second = _files_of(task)
-        files = {first: self._file, **{name: self._second[name] for name in second}}
-        names = forms.field_names(TASKS[task])
+        first, *others = task.inputs
+        files = {first.name: self._file, **{each.name: self._further[each.name] for each in others}}
+        names = forms.field_names(settings_model(task.name))
         self._publish(
             forms.named(self._runner(task, changed), *files, *names),
             [*files.values(), *(self._settings[name] for name in names)],
@@ -106,7 +87,10 @@ class Api:
 
     def _publish_questions(self) -> None:
         """`/submit` and `/estimate` take the settings of all tasks, and each task its own."""
-        inputs = [self._file, self._mask, self._task, self._driving, *self._settings.values()]
+        # The task stands where programs that count have always found it.
+        (second, mask), *more = self._further.items()
+        names = ("file", second, "task", *(name for name, _ in more))
+        inputs = [self._file, mask, self._task, *(file for _, file in more), *self._settings.values()]
         for name, handler, words in (
             (
                 "submit",
@@ -115,7 +99,7 @@ class Api:
             ),
             ("estimate", self._estimator(), "What a run would do and hold, and why, without running it."),
         ):
-            asked = forms.named(handler, "file", "mask", "task", "driving", *self._settings)
+            asked = forms.named(handler, *names, *self._settings)
             self._publish(asked, inputs, [self._status], name, words)
         words = "What a video is: size, length, rate, sound."
         self._publish(self._inspect, [self._file], [self._status], "inspect", words)
@@ -175,46 +159,69 @@ class Api:
 
     # -- asking ----------------------------------------------------------------------------------------------
 
-    def _runner(self, task: str, changed: Callable[[Settings], Settings]) -> Any:
-        names, count = forms.field_names(TASKS[task]), len(_files_of(task))
+    def _runner(self, task: TaskSpec, changed: Callable[[Settings], Settings]) -> Any:
+        model, count = settings_model(task.name), len(task.inputs)
+        names = forms.field_names(model)
 
         async def run(*values: Any) -> AsyncIterator[tuple[Any, Any]]:
             file, *others = values[:count]
             *given, request = values[count:]
             with told_to_visitors():
-                settings = changed(forms.read(TASKS[task], dict(zip(names, given, strict=True))))
+                settings = changed(forms.read(model, dict(zip(names, given, strict=True))))
                 visitor = self._desk.visitor(request)
-                job = await self._desk.submit(visitor, task, file, settings, _some(task, others))
+                job = await self._desk.submit(
+                    visitor, task.name, file, settings, _given(task, others, settings)
+                )
                 async for answer in self._answers(job, request):
                     yield answer
 
         return run
 
     def _submitter(self) -> Any:
-        async def submit(
-            file: str | None, mask: str | None, task: str, driving: str | None, *values: Any
-        ) -> Answer:
+        async def submit(*values: Any) -> Answer:
             *given, request = values
             with told_to_visitors():
-                settings = _settings_of(task, dict(zip(_ALL, given, strict=True)))
-                others, visitor = _others_of(task, mask=mask, driving=driving), self._desk.visitor(request)
-                job = await self._desk.submit(visitor, task, file, settings, others)
+                task, file, others, settings = self._question(given)
+                job = await self._desk.submit(self._desk.visitor(request), task, file, settings, others)
                 return _json((await asyncio.to_thread(self._desk.snapshot, job)).status)
 
         return submit
 
     def _estimator(self) -> Any:
-        async def estimate(
-            file: str | None, mask: str | None, task: str, driving: str | None, *values: Any
-        ) -> Answer:
+        async def estimate(*values: Any) -> Answer:
             *given, _ = values
             with told_to_visitors():
-                settings = _settings_of(task, dict(zip(_ALL, given, strict=True)))
-                others = _others_of(task, mask=mask, driving=driving)
+                task, file, others, settings = self._question(given)
                 plan = await self._desk.inspect(task, file, settings, others)
             return plan.model_dump(mode="json", exclude={"job", "type", "time", "frames_kept"})
 
         return estimate
+
+    def _question(self, values: Sequence[Any]) -> tuple[str, str | None, tuple[str, ...], Settings]:
+        """Task, first file, other files and settings out of those of all tasks.
+
+        Raises BadInput for a file or setting of another task that was given, and for one that is missing.
+        """
+        count = len(self._further) + 2
+        (file, second, name, *more), settings = (
+            values[:count],
+            dict(zip(self._all, values[count:], strict=True)),
+        )
+        if name not in self._tasks:
+            raise BadInput(f"There is no task {name!r}.", f"There are: {', '.join(self._tasks)}.")
+        task, model = self._tasks[name], settings_model(name)
+        files = dict(zip(self._further, (second, *more), strict=True))
+        takes = [each.name for each in task.inputs[1:]]
+        for other, given in files.items():
+            if given and other not in takes:
+                raise BadInput(f"The task {name} takes no {other}.", "Leave it out.")
+        own = forms.field_names(model)
+        for other in settings.keys() - set(own):
+            # A number that stands in a text field comes as text.
+            if str(settings[other]) != str(forms.default(self._all[other], other)):
+                raise BadInput(f"{other} is no setting of {name}.", "Leave it out.")
+        asked = forms.read(model, {each: settings[each] for each in own})
+        return name, file, _given(task, [files[each] for each in takes], asked), asked
 
     async def _inspect(self, file: str | None) -> Answer:
         with told_to_visitors():
@@ -271,7 +278,7 @@ class Api:
         finally:
             self._desk.presence.leave(session)
         if last.status.state == "failed":
-            raise _told(last.status)
+            raise LongtakeError.from_code(last.status.code, last.status.message, last.status.hint)
 
     def _answer(self, view: JobView) -> tuple[Any, Any]:
         if view.outputs is None:
@@ -289,45 +296,13 @@ def told_to_visitors() -> Iterator[None]:
         raise shown(error) from error
 
 
-def _settings_of(task: str, given: dict[str, Any]) -> Settings:
-    """The settings of `task` out of those of all tasks. Raises BadInput for one of another task that was given."""
-    if task not in TASKS:
-        raise BadInput(f"There is no task {task!r}.", f"There are: {', '.join(TASKS)}.")
-    model = TASKS[task]
-    names = forms.field_names(model)
-    for name in given.keys() - set(names):
-        # A number that stands in a text field comes as text.
-        if str(given[name]) != str(forms.default(_ALL[name], name)):
-            raise BadInput(f"{name} is no setting of {task}.", "Leave it out.")
-    return forms.read(model, {name: given[name] for name in names})
-
-
-def _files_of(task: str) -> tuple[str, ...]:
-    return _FILES.get(task, ("file",))
-
-
-def _some(task: str, others: Sequence[str | None]) -> tuple[str, ...]:
-    """The files that were given beside the first. Raises BadInput for a portrait that nothing drives."""
-    there = tuple(file for file in others if file)
-    if task == "animate" and not there:
-        raise BadInput("There is nothing to follow.", "Give a driving video, picture or template.")
-    return there
-
-
-def _others_of(task: str, **files: str | None) -> tuple[str, ...]:
-    """The files of `task` among those that any task may have. Raises BadInput for one of another task."""
-    takes = _files_of(task)[1:]
-    for name, file in files.items():
-        if file and name not in takes:
-            raise BadInput(f"The task {task} takes no {name}.", "Leave it out.")
-    return _some(task, [files[name] for name in takes])
+def _given(task: TaskSpec, others: Sequence[str | None], settings: Settings) -> tuple[str, ...]:
+    """The files that were given beside the first. Raises BadInput for one that must be there and is not."""
+    for each, file in zip(task.inputs[1:], others, strict=True):
+        if not file and each.required(settings):
+            raise BadInput(*each.missing)
+    return tuple(file for file in others if file)
 
 
 def _json(status: Status) -> Answer:
     return status.model_dump(mode="json")
-
-
-def _told(status: Status) -> LongtakeError:
-    error = LongtakeError(status.message, status.hint)
-    error.code = status.code
-    return error

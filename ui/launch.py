@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from memory.units import GIB
 from pipelines.errors import LongtakeError
 from pipelines.scheduler.queue import JobQueue
 from ui import theme
@@ -59,7 +60,7 @@ def launch(
         # Gradio awaits a coroutine function too, though its annotation does not say so.
         auth=users.accepts if users else None,  # type: ignore[arg-type]
         app_kwargs=additions(is_stopping=is_stopping, metrics=metrics, passwords=users),
-        max_file_size=int(policy.max_file_gb * 2**30),
+        max_file_size=int(policy.max_file_gb * GIB),
         share=False,
         prevent_thread_lock=True,
         quiet=True,

@@ -4,13 +4,16 @@ Every handler asks the desk and listens; none runs a job. So no event needs a la
 one at a time, and leaving the page, reloading it or ending an API call stops none, unless the policy says so.
 """
 
+import importlib
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import gradio as gr
 
 from pipelines.errors import LongtakeError
-from pipelines.settings import AnimateSettings, InpaintSettings, PoseSettings, ScoreSettings
+from pipelines.settings import Machine, PoseSettings
+from pipelines.spec import TaskSpec, settings_model, task_spec, tasks
 from ui.api import Api
 from ui.components import forms
 from ui.components.run_view import PRIVATE, named_in
@@ -19,21 +22,14 @@ from ui.jobs.service import JobService
 from ui.render import system as render_system
 from ui.render.jobs import Removed
 from ui.server.monitor import Monitor
-from ui.tabs.animate import AnimateTab
 from ui.tabs.base import TaskTab
-from ui.tabs.inpaint import InpaintTab
 from ui.tabs.jobs import JobsTab
-from ui.tabs.score import ScoreTab
 from ui.tabs.system import SystemTab
 
-I18N = i18n(
-    forms.field_texts(ScoreSettings)
-    | forms.field_texts(InpaintSettings)
-    | forms.field_texts(AnimateSettings)
-    | forms.field_texts(PoseSettings)
-)
-_TAB_OF = {"score": "score", "inpaint": "inpaint", "track": "inpaint", "animate": "animate"}
-"""The tab that shows the jobs of a task."""
+_SHOWN = [task for task in tasks().values() if task.served and not task.part_of]
+"""The tasks with a tab, in its order."""
+_FORMS: list[type[Machine]] = [*(settings_model(task.name) for task in _SHOWN), PoseSettings]
+I18N = i18n({name: texts for form in _FORMS for name, texts in forms.field_texts(form).items()})
 _CACHE_AGE_SECONDS = 6 * 3600
 _STRIP_SECONDS = 10.0
 
@@ -49,29 +45,27 @@ def build(desk: JobService, monitor: Monitor, removed: Callable[[], Sequence[Rem
             gr.Markdown(I18N("longtake_tagline"), container=False)
         strip = gr.HTML(render_system.hardware_strip(monitor.system(), desk.policy), elem_id="hardware")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
-            with gr.Tab(I18N("longtake_score"), id="score", render_children=True) as score:
-                scoring = ScoreTab(desk, I18N)
-            with gr.Tab(I18N("longtake_inpaint"), id="inpaint") as inpaint:
-                removing = InpaintTab(desk, I18N)
-            with gr.Tab(I18N("longtake_animate"), id="animate") as animate:
-                animating = AnimateTab(desk, I18N)
+            shown: dict[gr.Tab, TaskTab] = {}
+            for task in _SHOWN:
+                # The first is seen at once, and is there when the page is.
+                with gr.Tab(I18N(f"longtake_{task.name}"), id=task.name, render_children=not shown) as tab:
+                    shown[tab] = tab_of(task)(desk, I18N, task)
             with gr.Tab(I18N("longtake_jobs"), id="jobs") as jobs:
                 kept = JobsTab(desk, removed)
             with gr.Tab(I18N("longtake_system"), id="system") as system:
                 machine = SystemTab(desk, monitor, I18N)
-        kept.show_on(jobs, score, inpaint, animate, system)
-        machine.show_on(system, score, inpaint, animate, jobs)
+        kept.show_on(jobs, *shown, system)
+        machine.show_on(system, *shown, jobs)
         _be_kept_fresh(strip, desk, monitor)
-        tasks: dict[str, TaskTab] = {"score": scoring, "inpaint": removing, "animate": animating}
-        cards, links = [t.card for t in tasks.values()], [t.run_view.link for t in tasks.values()]
-        door = _Door(desk, list(tasks))
-        shown = [tabs, *cards, *links]
-        arrived = page.load(door.greet, None, shown, **PRIVATE)
+        cards, links = [t.card for t in shown.values()], [t.run_view.link for t in shown.values()]
+        door = _Door(desk, [task.name for task in _SHOWN])
+        led_to = [tabs, *cards, *links]
+        arrived = page.load(door.greet, None, led_to, **PRIVATE)
         # A link on the page names its job here; loading the page anew would cut off what is being followed.
         wanted = gr.Textbox(visible="hidden", elem_id="wanted")
-        led = wanted.change(door.lead, [wanted], shown, **PRIVATE, queue=False)
-        for tab in tasks.values():
-            tab.run_view.listen((arrived, led), tab.asking)
+        led = wanted.change(door.lead, [wanted], led_to, **PRIVATE, queue=False)
+        for each in shown.values():
+            each.run_view.listen((arrived, led), each.asking)
         page.unload(door.part)
         Api(desk, lambda: monitor.system(private=desk.policy.local).model_dump(mode="json"))
     # Listeners are light and many; what is heavy waits in the job queue.
@@ -87,6 +81,14 @@ def _be_kept_fresh(strip: gr.HTML, desk: JobService, monitor: Monitor) -> None:
         **PRIVATE,
         queue=False,
     )
+
+
+def tab_of(task: TaskSpec) -> type[TaskTab]:
+    """The tab of `task`: that of the module of its name in `ui.tabs`, where there is one, else the plain one."""
+    name = f"ui.tabs.{task.name}"
+    module = importlib.import_module(name) if find_spec(name) else None
+    found: type[TaskTab] = getattr(module, "TAB", TaskTab)
+    return found
 
 
 class _Door:
@@ -112,7 +114,8 @@ class _Door:
         if id:
             try:
                 job = self._desk.find(self._desk.visitor(request), id, key)
-                tab, link = _TAB_OF.get(job.record().task, ""), self._desk.query(job)
+                task = task_spec(job.record().task)
+                tab, link = (task.part_of or task.name) if task.served else "", self._desk.query(job)
             except LongtakeError as error:
                 gr.Warning(error_text(error))
         return (

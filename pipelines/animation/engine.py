@@ -1,14 +1,13 @@
-"""What the task asks of an engine that animates: frames of the result, from any frame on."""
+"""The contract of engines that animate a portrait."""
 
-from collections.abc import Callable, Generator
+from abc import abstractmethod
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 from pipelines.animation.inputs import PortraitInputs
-from pipelines.stages import Pixels, RunContext, Stage
-
-Size = tuple[int, int]
-"""Width and height."""
+from pipelines.settings import AnimateSettings
+from pipelines.stages import Engine, RunContext
+from pipelines.vision.types import Pixels, Size
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,35 +26,26 @@ class Animated:
     """
 
 
-class PortraitEngine(Protocol):
-    """Makes the frames of the result. What it keeps of a job in memory it can make again."""
+class PortraitEngine(Engine):
+    """Animates a portrait: `frames` yields one `Animated` for each frame."""
 
-    name: str
+    settings: AnimateSettings
+
+    def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
+        """Raises BadInput for a source or driving of a kind that it cannot take."""
+        self.inputs = inputs
+        self.check_inputs(inputs)
+        super().__init__(inputs.timing_video, settings)
+        self.settings = settings
+
+    def check_inputs(self, inputs: PortraitInputs) -> None:
+        """Raise BadInput for a source or driving of a kind that it cannot take; called before all else, and quick."""
 
     @property
-    def prepasses(self) -> tuple[Stage, ...]:
-        """What is looked at before the first frame is drawn: small records of each frame."""
-        ...
+    @abstractmethod
+    def size(self) -> Size:
+        """Width and height of the frames that it makes."""
 
-    def check_roles(self, roles: PortraitInputs) -> None:
-        """Raise BadInput for a source or driving of a kind that it cannot take; called before all else, and quick."""
-        ...
-
-    def check(self, run: RunContext) -> None:
-        """Look at source and driving before the first frame; called at every start. Raises LongtakeError."""
-        ...
-
-    def size(self, run: RunContext) -> Size:
-        """Of the frames that it makes."""
-        ...
-
+    @abstractmethod
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
         """Frames `[start, stop)` of the result, the same whatever `start` is. Holds a bounded number of them."""
-        ...
-
-    def told(self, run: RunContext, warn: Callable[[str, str], None]) -> dict[str, Any]:
-        """What the report says of faces and motion once all frames are there; `warn(code, message)` tells the user.
-
-        `filming.read_figures` reads the figures of all frames again. `faces` and `frames_at_rest` are counted by all.
-        """
-        ...

@@ -11,12 +11,13 @@ from pipelines.animation.motion.templates import read_template
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
-from pipelines.stages import Pixels, RunContext
+from pipelines.stages import RunContext
 from pipelines.video.images import SUFFIXES, iter_images, probe_picture
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
-from pipelines.video.reader import Frame, choose_decoder, read_frames
+from pipelines.video.reader import Frame, bounded_decoder, read_frames
 from pipelines.video.timeline import constant
+from pipelines.vision.types import Pixels
 
 Kind = Literal["picture", "video", "template"]
 
@@ -60,8 +61,8 @@ class PortraitInputs:
         return self.source if self.source.kind == "video" else self.driving
 
     @property
-    def footage(self) -> VideoInfo:
-        """The same as the planner sees it; a template is as large as the picture that it drives."""
+    def timing_video(self) -> VideoInfo:
+        """The video whose times the result has, for the planner; a template is as large as the picture it drives."""
         video, picture = self.moving.video, self.source.video
         if self.moving.kind == "template":
             return replace(video, width=picture.width, height=picture.height)
@@ -116,12 +117,9 @@ def settings_of(run: RunContext) -> AnimateSettings:
 
 
 def read_given(run: RunContext, given: InputMedia, start: int, stop: int) -> Generator[Frame]:
-    """Frames `[start, stop)` of a video or picture. Holds what the decoder holds.
-
-    decord is left aside unless it is asked for: it decodes ahead of a slow consumer without limit.
-    """
+    """Frames `[start, stop)` of a video or picture. Holds what the decoder holds."""
     settings, video = run.settings, given.video
-    decoder = settings.decoder if settings.decoder != "auto" else choose_decoder(video, luma_only=True)
+    decoder = bounded_decoder(video, settings.decoder)
     return read_frames(
         video, start, stop, decoder=decoder, salvage=settings.salvage, ahead=run.plan.window_frames
     )

@@ -3,86 +3,74 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pipelines.animation.engine import PortraitEngine
 from pipelines.animation.inputs import (
     InputMedia,
     PortraitInputs,
-    inputs_of,
     probe_portrait_inputs,
-    settings_of,
 )
 from pipelines.animation.side_by_side import stacked
-from pipelines.animation.stage import PICTURE_SUFFIX, FilmStage, as_png, frame_folder, moments_of, read_moment
+from pipelines.animation.stage import PICTURE_SUFFIX, FrameStage, as_png, moments_of, read_moment
 from pipelines.jobs.events import Outputs
-from pipelines.settings import VIDEO_SUFFIXES, AnimateSettings, Settings
+from pipelines.settings import VIDEO_SUFFIXES, AnimateSettings
 from pipelines.spans import Span
-from pipelines.stages import FrameByFrame, RunContext, Stage
+from pipelines.stages import RunContext, Stage, TaskPipeline, Warn
 from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.report import write_report
 from pipelines.video.encodings import check_available
-from pipelines.video.info import VideoInfo, video_facts
+from pipelines.video.info import video_facts
 from pipelines.video.join import JoinReport, join_segments
-
-Warn = Callable[[str, str], None]
 
 _FILM_PIXEL_BYTES = 0.1
 """Of segments and film together, at the rate factors of the presets."""
 _PNG_PIXEL_BYTES = 2
 
 
-class AnimatePipeline(FrameByFrame):
-    """The task `animate`, whatever makes its frames."""
+class AnimatePipeline(TaskPipeline[PortraitEngine]):
+    """Makes one portrait follow one driving, with whichever engine makes the frames."""
 
     task = "animate"
 
-    def __init__(self, settings: AnimateSettings, animator: PortraitEngine) -> None:
-        self.engine = animator.name
-        self._settings = settings
-        self._animator = animator
-        self._film = FilmStage(animator, VIDEO_SUFFIXES[settings.codec])
-        self._roles: PortraitInputs | None = None
+    def __init__(self, inputs: tuple[Path, ...], engine: PortraitEngine) -> None:
+        super().__init__(inputs, engine)
+        makes_a_picture = engine.inputs.makes_a_picture
+        suffix = PICTURE_SUFFIX if makes_a_picture else VIDEO_SUFFIXES[engine.settings.codec]
+        self._stage = FrameStage(engine, suffix)
 
-    @property
-    def roles(self) -> PortraitInputs:
-        """Source and driving; known once `probe_inputs` has looked at them."""
-        if self._roles is None:
-            raise ValueError("source and driving are looked at first")
-        return self._roles
+    @classmethod
+    def open(
+        cls,
+        engine: Callable[[PortraitInputs, AnimateSettings], PortraitEngine],
+        inputs: tuple[Path, ...],
+        settings: AnimateSettings,
+    ) -> Self:
+        """Probe source and driving, and make the engine for them. Raises as `probe_portrait_inputs`, BadInput."""
+        return cls(inputs, engine(probe_portrait_inputs(inputs, salvage=settings.salvage), settings))
 
-    def probe_inputs(self, inputs: tuple[Path, ...], settings: Settings) -> VideoInfo:
-        """The source where it moves, otherwise the driving.
-
-        Raises as `probe_portrait_inputs`, BadInput for what cannot be taken.
-        """
-        self._roles = probe_portrait_inputs(inputs, salvage=settings.salvage)
-        self._animator.check_roles(self._roles)
-        if self._roles.makes_a_picture:
-            self._film.suffix = PICTURE_SUFFIX
-        return self._roles.footage
-
-    def frames(self, inputs: tuple[Path, ...], video: VideoInfo, asked: Span) -> Span:
+    def frames(self, asked: Span) -> Span:
         """Those that source and driving both have. Raises BadInput for none."""
-        return self.roles.frames(asked)
+        return self.engine.inputs.frames(asked)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
         """What the engine looks at first; then the frames."""
-        return (*self._animator.prepasses, self._film)
+        return (*self.engine.prepasses, self._stage)
 
     def check(self, run: RunContext) -> None:
         """An encoder that answers, faces, a folder that is free. Raises BadInput, and what the engine raises."""
-        check_available(settings_of(run).codec)
-        self._animator.check(run)
+        check_available(self.engine.settings.codec)
+        self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()
 
-    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
+    def disk_bytes(self, frames: Span) -> int:
         """Segments and film by the size of the source, and pictures."""
-        pictures = _PNG_PIXEL_BYTES if self._settings.frames_out else 0
-        beside = 3 if self._settings.side_by_side else 1
-        return int((_FILM_PIXEL_BYTES + pictures) * beside * self.roles.source.pixels * len(frames))
+        pictures = _PNG_PIXEL_BYTES if self.engine.settings.frames_out else 0
+        beside = 3 if self.engine.settings.side_by_side else 1
+        return int((_FILM_PIXEL_BYTES + pictures) * beside * self.engine.inputs.source.pixels * len(frames))
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """The film, or the one picture; the report and its picture. Holds one span's figures."""
@@ -92,20 +80,20 @@ class AnimatePipeline(FrameByFrame):
             said.append(sentence)
             warn(code, sentence)
 
-        roles, result = inputs_of(run), run.folder / f"result{self._film.suffix}"
-        joined = self._joined(run, roles, segments, result, tell)
-        told = self._animator.told(run, tell)
+        inputs, result = self.engine.inputs, run.folder / f"result{self._stage.suffix}"
+        joined = self._joined(run, segments, result, tell)
+        told = self.engine.report(run, tell)
         report, picture = run.folder / "report.json", run.folder / "report.png"
         write_report(
             report,
             {
                 "task": self.task,
-                "engine": self.engine,
+                "engine": self.engine.name,
                 "video": video_facts(run.video),
-                "source": _facts(roles.source),
-                "driving": _facts(roles.driving),
+                "source": _facts(inputs.source),
+                "driving": _facts(inputs.driving),
                 "settings": run.settings.identity(),
-                "size": list(self._animator.size(run)),
+                "size": list(self.engine.size),
                 "frames": len(run.frames),
                 "audio_packets": joined.audio_packets if joined else 0,
                 "warnings": said,
@@ -113,17 +101,16 @@ class AnimatePipeline(FrameByFrame):
             },
         )
         write_bytes(picture, as_png(stacked([read_moment(run, index) for index in moments_of(run)])))
-        return Outputs(result=result, report=report, picture=picture)
+        return Outputs(result=result, report=report, picture=picture, **self.engine.products(run))
 
-    def _joined(
-        self, run: RunContext, roles: PortraitInputs, segments: list[Path], result: Path, tell: Warn
-    ) -> JoinReport | None:
+    def _joined(self, run: RunContext, segments: list[Path], result: Path, tell: Warn) -> JoinReport | None:
         """Make the result. A picture has neither times nor sound."""
+        inputs = self.engine.inputs
         with atomic_write(result) as part:
-            if roles.makes_a_picture:
+            if inputs.makes_a_picture:
                 shutil.copyfile(segments[0], part)
                 return None
-            sound = _heard(roles, self._settings.audio, tell)
+            sound = _heard(inputs, self.engine.settings.audio, tell)
             joined = join_segments(
                 segments,
                 run.video,

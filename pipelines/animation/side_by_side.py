@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from pipelines.animation.engine import Animated, Size
-from pipelines.stages import Pixels
+from pipelines.animation.engine import Animated
+from pipelines.vision.types import Pixels, Size
 
-MOST_WIDTH_PX = 3840
+MAX_WIDTH_PX = 3840
 
 
 def panels(item: Animated) -> list[Pixels]:
@@ -16,18 +16,16 @@ def panels(item: Animated) -> list[Pixels]:
     return [item.source, *([] if item.driving is None else [item.driving]), item.pixels]
 
 
-def beside(pictures: Sequence[Pixels], height_px: int, most_width_px: int = MOST_WIDTH_PX) -> Pixels:
+def beside(pictures: Sequence[Pixels], height_px: int, max_width_px: int = MAX_WIDTH_PX) -> Pixels:
     """Pictures `(H, W, 3)` uint8 RGB in a row, each so high, or less high where the row would be too wide."""
-    sizes = row_sizes(
-        [(picture.shape[1], picture.shape[0]) for picture in pictures], height_px, most_width_px
-    )
+    sizes = row_sizes([(picture.shape[1], picture.shape[0]) for picture in pictures], height_px, max_width_px)
     return np.hstack([_resized(picture, size) for picture, size in zip(pictures, sizes, strict=True)])
 
 
-def row_sizes(sizes: Sequence[Size], height_px: int, most_width_px: int = MOST_WIDTH_PX) -> list[Size]:
+def row_sizes(sizes: Sequence[Size], height_px: int, max_width_px: int = MAX_WIDTH_PX) -> list[Size]:
     """How large pictures of these sizes are in such a row."""
     shares = [width / height for width, height in sizes]
-    height = max(1, min(height_px, int(most_width_px / sum(shares))))
+    height = max(1, min(height_px, int(max_width_px / sum(shares))))
     return [(max(1, round(height * share)), height) for share in shares]
 
 

@@ -1,6 +1,6 @@
 """The stage that makes the result: frames span by span, and beside each span what is told of them in the end."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -8,15 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.animation.engine import Animated, PortraitEngine
-from pipelines.animation.inputs import inputs_of, settings_of
+from pipelines.animation.inputs import PortraitInputs, settings_of
 from pipelines.animation.side_by_side import beside, panels
 from pipelines.spans import Span
-from pipelines.stages import Pixels, RunContext, Sink
-from pipelines.storage.atomic import atomic_write, write_bytes
-from pipelines.storage.frame_export import FrameFolder
+from pipelines.stages import RunContext, Sink
+from pipelines.storage.atomic import write_bytes
+from pipelines.storage.frame_export import frame_folder
+from pipelines.storage.span_arrays import read_array, save_arrays
 from pipelines.video.encodings import encoding
 from pipelines.video.images import iter_images, probe_picture
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels
 
 FIGURES, MOMENTS = "state/figures", "state/moments"
 PICTURE_SUFFIX = ".png"
@@ -26,23 +28,20 @@ _MOMENT_PX, _PREVIEW_PX = 240, 360
 _PREVIEW_WIDTH_PX = 1280
 
 
-class FilmStage:
+class FrameStage:
     """Makes the segments; the one segment of a result that is a picture is a PNG."""
 
     name = "animate"
     folder = "segments"
 
-    def __init__(self, animator: PortraitEngine, suffix: str) -> None:
+    def __init__(self, engine: PortraitEngine, suffix: str) -> None:
         self.suffix = suffix
-        self._animator = animator
-
-    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
-        """Frames `[start, stop)` of the result."""
-        return self._animator.frames(run, start, stop)
+        self.compute = engine.frames
+        self._inputs = engine.inputs
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """A segment, the span's figures and, where they are wanted, its pictures."""
-        return _FilmSink(run, path)
+        return _FrameSink(run, self._inputs, path)
 
     def has_all(self, run: RunContext, span: Span) -> bool:
         """Whether figures, moments and pictures are there."""
@@ -60,17 +59,17 @@ class FilmStage:
         return item.figures[0] if item.figures else None
 
 
-class _FilmSink:
+class _FrameSink:
     """One span's files. Holds the encoder, and the figures of the span."""
 
-    def __init__(self, run: RunContext, path: Path) -> None:
-        self._job, self._path = run, path
+    def __init__(self, run: RunContext, inputs: PortraitInputs, path: Path) -> None:
+        self._run, self._inputs, self._path = run, inputs, path
         self._pictures = frame_folder(run)
         self._moments = moments_of(run)
         settings = settings_of(run)
         self._beside, self._codec = settings.side_by_side, settings.codec
         self._crf = run.choice.number("crf") if settings.crf is None else settings.crf
-        self._alpha = encoding(self._codec, self._crf).alpha and not inputs_of(run).makes_a_picture
+        self._alpha = encoding(self._codec, self._crf).alpha and not inputs.makes_a_picture
         self._figures: list[tuple[float, ...]] = []
         self._first: int | None = None
         self._writer: VideoWriter | _OnePicture | None = None
@@ -85,7 +84,7 @@ class _FilmSink:
         if self._pictures:
             self._pictures.write(item.index, pixels)
         if item.index in self._moments:
-            write_bytes(_moment_path(self._job, item.index), as_png(beside(panels(item), _MOMENT_PX)))
+            write_bytes(_moment_path(self._run, item.index), as_png(beside(panels(item), _MOMENT_PX)))
 
     def close(self) -> None:
         """The figures come before the segment has its name: a span without them is not finished."""
@@ -93,8 +92,7 @@ class _FilmSink:
             raise ValueError("a span has at least one frame")
         self._writer.close()
         span = Span(self._first or 0, (self._first or 0) + len(self._figures))
-        with atomic_write(_figures_path(self._job, span)) as part, part.open("wb") as file:
-            np.save(file, np.array(self._figures, np.float32), allow_pickle=False)
+        save_arrays(_figures_path(self._run, span), np.array(self._figures, np.float32))
 
     def abandon(self) -> None:
         if self._writer:
@@ -102,16 +100,15 @@ class _FilmSink:
 
     def _opened(self, pixels: Pixels) -> "VideoWriter | _OnePicture":
         """What takes frames of this size. Colours and the shape of pixels are the source's."""
-        roles = inputs_of(self._job)
-        if roles.makes_a_picture:
+        if self._inputs.makes_a_picture:
             return _OnePicture(self._path)
         return VideoWriter(
             self._path,
             pixels.shape[1],
             pixels.shape[0],
-            self._job.video.frame_rate,
-            colour=roles.source.video.output_colour,
-            sample_aspect_ratio=roles.source.video.sample_aspect_ratio,
+            self._run.video.frame_rate,
+            colour=self._inputs.source.video.output_colour,
+            sample_aspect_ratio=self._inputs.source.video.sample_aspect_ratio,
             codec=self._codec,
             crf=self._crf,
         )
@@ -133,12 +130,6 @@ class _OnePicture:
         self._path.unlink(missing_ok=True)
 
 
-def frame_folder(run: RunContext) -> FrameFolder | None:
-    """Where the job's frames are wanted as pictures, if they are."""
-    folder = settings_of(run).frames_out
-    return FrameFolder(folder, run.folder.name, run.frames) if folder else None
-
-
 def moments_of(run: RunContext) -> tuple[int, ...]:
     """The few frames of which the report shows a picture, in order."""
     frames = run.frames
@@ -154,7 +145,7 @@ def read_moment(run: RunContext, index: int) -> Pixels:
 def read_figures(run: RunContext) -> Iterator[NDArray[np.float32]]:
     """The figures `(frames, figures)` of each span, in order. Holds those of one."""
     for span in run.spans:
-        yield np.load(_figures_path(run, span), allow_pickle=False)
+        yield read_array(_figures_path(run, span))
 
 
 def _moment_path(run: RunContext, index: int) -> Path:

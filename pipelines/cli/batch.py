@@ -1,35 +1,70 @@
-"""A folder of videos, each of which becomes a film: names, folders of their own, and one table over all results.
-
-A result is a dataclass of the task's: its first field is the video's name, its last is `error`, and every other has a
-default and the name of what the task's report says in its summary.
-"""
+"""A folder of videos: a job for each, the results under the videos' names, and one table over all."""
 
 import csv
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from pipelines.errors import BadInput, LongtakeError
-from pipelines.jobs.events import Outputs
-from pipelines.settings import FilmSettings
+from pipelines.cli.console import Console
+from pipelines.cli.options import Options
+from pipelines.engines.availability import Resolved
+from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
+from pipelines.scheduler.queue import JobQueue
+from pipelines.settings import FilmSettings, Settings
+from pipelines.spec import FolderSpec, TaskSpec
 from pipelines.storage.atomic import write_bytes
 
-FilmT = TypeVar("FilmT", bound=FilmSettings)
+Result = tuple[str, Path | LongtakeError]
+"""A video's name, and its job's report or why there is none."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """One video's row: how many frames; `error` says why there are none."""
+def run_folder(
+    task: TaskSpec,
+    folder: FolderSpec,
+    videos: Sequence[Path],
+    inputs: tuple[Path, ...],
+    resolved: Resolved[Any],
+    options: Options,
+    console: Console,
+) -> None:
+    """Run a job for each of `videos`, which take the place of the folder among `inputs`.
 
-    video: str
-    frames: int = 0
-    error: str | None = None
-
-
-RowT = TypeVar("RowT", bound=Row)
+    One that fails ends none of the others. Raises SomeFailed at the end, BadInput for names that clash.
+    """
+    source = inputs[task.many]
+    target = options.output or options.jobs_dir / f"{source.resolve().name}-{folder.suffix}"
+    if isinstance(resolved.settings, FilmSettings):
+        check_names(videos)
+    results: list[Result] = []
+    with JobQueue(options.jobs_dir) as queue:
+        for video in videos:
+            try:
+                others = folder.others(video, inputs[: task.many] + inputs[task.many + 1 :])
+                first, *more = (*others[: task.many], video, *others[task.many :])  # type: ignore[misc]
+                asked = replace(resolved, settings=settings_for(video, resolved.settings))
+                job = queue.submit(task.name, first, asked, *more, force=options.force)
+                outputs = console.follow(queue, job)
+                if outputs.report is None:
+                    raise BadInput(f"The job of {video.name} has no report.", "Run it again with --force.")
+                results.append((video.name, outputs.report))
+                if outputs.result:
+                    console.put(outputs, target / f"{video.stem}{outputs.result.suffix}")
+            except Cancelled:
+                raise
+            except LongtakeError as error:
+                console.error(error, video.name)
+                results.append((video.name, error))
+    if folder.write:
+        folder.write(results, target)
+    else:
+        write_table(folder, results, target)
+    console.table(target)
+    failed = sum(isinstance(result, LongtakeError) for _, result in results)
+    if failed:
+        raise SomeFailed(f"{failed} of {len(results)} files failed.", "The table says why for each.")
 
 
 def check_names(videos: Sequence[Path]) -> None:
@@ -44,36 +79,31 @@ def check_names(videos: Sequence[Path]) -> None:
         seen[video.stem] = video
 
 
-def settings_for(video: Path, settings: FilmT) -> FilmT:
+def settings_for(video: Path, settings: Settings) -> Settings:
     """`settings` for one of many videos: its pictures go into a folder of their own."""
-    if settings.frames_out is None:
+    if not isinstance(settings, FilmSettings) or settings.frames_out is None:
         return settings
     return settings.model_copy(update={"frames_out": settings.frames_out / video.stem})
 
 
-def read_row(kind: type[RowT], name: str, outputs: Outputs) -> RowT:
-    """The row of a finished job, from its report. Raises BadInput where the job has none."""
-    if outputs.report is None:
-        raise BadInput(f"The job of {name} has no report.", "Run it again with --force.")
-    summary = json.loads(outputs.report.read_text(encoding="utf-8"))["summary"]
-    known = {field.name for field in fields(kind)}
-    return kind(name, **{key: value for key, value in summary.items() if key in known})
-
-
-def failed_row(kind: type[RowT], name: str, error: LongtakeError) -> RowT:
-    """The row of a video that could not be done."""
-    return kind(name, error=error.message)
-
-
-def write_table(kind: type[RowT], rows: Sequence[RowT], folder: Path) -> Path:
-    """Write `rows` as `report.csv` and `report.json` into `folder`, over what is there; returns `folder`."""
-    names = [field.name for field in fields(kind)]
-    columns = [*(name for name in names if name != "error"), "error"]
-    found = [{name: asdict(row)[name] for name in columns} for row in rows]
+def write_table(folder: FolderSpec, results: Sequence[Result], target: Path) -> None:
+    """Write a row for each of `results` as `report.csv` and `report.json` into `target`, over what is there."""
+    rows = [_row(folder, *result) for result in results]
     text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table = csv.DictWriter(text, ("video", *folder.columns, "error"), lineterminator="\n")
     table.writeheader()
-    table.writerows(found)
-    write_bytes(folder / "report.csv", text.getvalue().encode())
-    write_bytes(folder / "report.json", (json.dumps(found, ensure_ascii=False, indent=1) + "\n").encode())
-    return folder
+    table.writerows(rows)
+    write_bytes(target / "report.csv", text.getvalue().encode())
+    write_bytes(target / "report.json", (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode())
+
+
+def _row(folder: FolderSpec, name: str, result: Path | LongtakeError) -> dict[str, Any]:
+    """The columns of a video: from its report's summary, or their defaults beside the error."""
+    if isinstance(result, LongtakeError):
+        return {"video": name, **folder.columns, "error": result.message}
+    summary = json.loads(result.read_text(encoding="utf-8"))["summary"]
+    return {
+        "video": name,
+        **{key: summary.get(key, value) for key, value in folder.columns.items()},
+        "error": None,
+    }

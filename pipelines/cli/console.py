@@ -20,14 +20,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from memory.units import GIB
 from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.storage.atomic import atomic_write
-
-_GIB = 2**30
 
 
 class Console:
@@ -83,7 +82,7 @@ class Console:
             self._line(facts)
             return
         for name, value in facts.model_dump(exclude={"type", "time", "job"}).items():
-            shown = f"{value / _GIB:.2f} GiB" if name.endswith("_bytes") else value
+            shown = f"{value / GIB:.2f} GiB" if name.endswith("_bytes") else value
             self.say(f"{name.removesuffix('_bytes').replace('_', ' '):>24}  {shown}")
 
     def checkup(self, findings: Sequence[BaseModel]) -> None:
@@ -152,8 +151,7 @@ def _outcome(event: Event) -> Outputs:
     error: LongtakeError
     match event:
         case events.Failed():
-            error = LongtakeError(event.message, event.hint)
-            error.code, error.exit_code = event.code, event.exit_code
+            error = event.to_error()
         case events.Paused():
             error = Cancelled(f"Paused. {event.message}".strip(), f"`resume {event.job}` goes on.")
         case _:
@@ -199,7 +197,7 @@ class _Bar:
     def move(self, event: Event) -> None:
         """Take what `event` says of progress and memory."""
         if isinstance(event, events.Memory):
-            self._memory = f"{event.host_bytes / _GIB:.2f} GiB"
+            self._memory = f"{event.host_bytes / GIB:.2f} GiB"
         elif isinstance(event, events.Progress):
             if event.stage not in self._tasks:
                 self._tasks[event.stage] = self._progress.add_task(event.stage, detail="")

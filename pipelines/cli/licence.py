@@ -3,16 +3,16 @@
 import contextlib
 
 from pipelines.cli.console import Console
-from pipelines.engines.availability import check_there, is_network
-from pipelines.settings import Settings
+from pipelines.engines.availability import Resolved, SettingsT, resolve
 from pipelines.weights.licences import accept, is_accepted, notice
 
 
-def prepare_engine(settings: Settings, console: Console) -> None:
-    """A network that is asked for by name: are its weights there? Its licence is said. Raises WeightsMissing."""
-    check_there(settings)
-    if is_network(settings.engine):
-        state_licence(settings.engine, console)
+def prepare_engine(task: str, settings: SettingsT, console: Console) -> Resolved[SettingsT]:
+    """Resolve `settings`, and state the licence of a network that they name. Raises as `resolve` does."""
+    resolved = resolve(task, settings)
+    if settings.engine != "auto" and resolved.engine.weights:
+        state_licence(resolved.engine.weights.model, console)
+    return resolved
 
 
 def state_licence(model: str, console: Console) -> None:

@@ -1,161 +1,134 @@
-"""Which engines a task has, what each of them needs, and which one `auto` stands for on this machine.
+"""What each engine of a task needs, what it has here, and which one `auto` stands for on this machine.
 
-A task's engines are those that its settings name: the first is built in and needs nothing. One that is called as
-published weights are is a network. Light: a page asks too, so nothing here loads torch.
+Light: a page asks too, so nothing here loads torch.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import Generic, TypeVar
 
 from memory.devices import Device
-from memory.probe import GIB, Hardware, probe_hardware
+from memory.probe import Hardware, probe_hardware
+from memory.units import GIB
 from pipelines.engines.devices import device_for
 from pipelines.errors import BadInput, InputChanged, LongtakeError, NotAVideo, WeightsBroken, WeightsMissing
 from pipelines.jobs.inputs import InputFile
-from pipelines.settings import MODELS, AnimateSettings, MaskSettings, Settings
+from pipelines.settings import Settings
+from pipelines.spec import EngineSpec, engine_spec, engines_of, task_spec
 from pipelines.weights import licences
-from pipelines.weights.catalog import PUBLISHED, Published
+from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.locate import find
 
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
-_FACES = "insightface"
-"""Published models that find faces, by the setting's name and the weights'."""
-
-_LEAST_GIB = {"propainter": 3.5, "liveportrait": 3.5, "qalign": 11.2}
-"""The card that `auto` wants for a network: smaller ones (and the CPU) compute it too, but only when they are asked."""
-
 
 @dataclass(frozen=True)
 class Availability:
-    """An engine as it could run here. `weights` is one of its files, `error` why there are none.
+    """An engine as it could run here: its weight `files` by name, or the `error` that says why there are none.
 
-    `device` is what it would compute on: None is the CPU. `fits` says whether that holds it comfortably.
+    `accepted` says whether the user has accepted the licence of its weights, `device` what it would compute on (None is
+    the CPU), and `fits` whether that has the memory for it.
     """
 
-    engine: str
-    published: Published | None = None
-    weights: Path | None = None
+    spec: EngineSpec
+    files: Mapping[str, Path] = field(default_factory=dict)
     error: LongtakeError | None = None
     accepted: bool = True
     device: Device | None = None
     fits: bool = True
 
     @property
-    def title(self) -> str:
-        """Its name for people."""
-        return self.published.title if self.published else "built-in"
-
-    @property
     def suits_auto(self) -> bool:
         """Whether `auto` may take it."""
-        return self.error is None and self.accepted and self.fits
+        return self.spec.network and self.error is None and self.accepted and self.fits
 
 
-def engines_of(task: str) -> tuple[str, ...]:
-    """The names of the engines of `task`, the built-in one first."""
-    names = get_args(MODELS[task].model_fields["engine"].annotation)
-    return tuple(name for name in names if name != "auto")
+@dataclass(frozen=True)
+class Resolved(Generic[SettingsT]):
+    """What a question means here: settings without `auto`, the engine, and the weight files of each model."""
 
+    settings: SettingsT
+    engine: EngineSpec
+    files: Mapping[str, Mapping[str, Path]]
 
-def is_network(engine: str) -> bool:
-    """Whether the engine called so is a network, which needs published weights."""
-    return engine in PUBLISHED
+    @cached_property
+    def weights(self) -> tuple[InputFile, ...]:
+        """The weight files that a run reads, known by their contents; none where all is built in.
+
+        Raises WeightsBroken where one cannot be read.
+        """
+        found = [path for files in self.files.values() for _, path in sorted(files.items())]
+        try:
+            return tuple(InputFile.of(path) for path in found)
+        except NotAVideo as error:
+            raise WeightsBroken(error.message, error.hint) from error
 
 
 def offers(task: str, settings: Settings, hardware: Hardware | None = None) -> list[Availability]:
     """The engines of `task`, the built-in one first, as they could run with `settings`. Looks; loads nothing."""
-    builtin, *networks = engines_of(task)
-    if not networks:
-        return [Availability(builtin)]
+    specs = engines_of(task).values()
+    if not any(spec.network for spec in specs):
+        return [Availability(spec) for spec in specs]
     found = hardware or probe_hardware()
-    return [Availability(builtin), *(_offer(name, settings, found) for name in networks)]
+    return [_offer(spec, settings, found) for spec in specs]
 
 
-def _offer(engine: str, settings: Settings, hardware: Hardware) -> Availability:
-    path, device, error = None, None, None
+def _offer(spec: EngineSpec, settings: Settings, hardware: Hardware) -> Availability:
+    if not spec.network and spec.weights is None:
+        return Availability(spec)
+    device, files, error = None, {}, None
     try:
-        device = device_for(settings, hardware)
-        path = next(iter(find(engine, settings.weights).values()))
+        device = device_for(settings, hardware) if spec.network else None
+        files = find(spec.weights.model, settings.weights) if spec.weights else {}
     except (BadInput, WeightsMissing, WeightsBroken) as why:
         error = why
-    least_bytes = _LEAST_GIB[engine] * GIB
-    return Availability(
-        engine,
-        PUBLISHED[engine],
-        path,
-        error,
-        licences.is_accepted(engine),
-        device,
-        device is not None and device.kind == "cuda" and device.total_bytes >= least_bytes,
+    accepted = spec.weights is None or licences.is_accepted(spec.weights.model)
+    fits = device is not None and device.kind == "cuda" and device.total_bytes >= spec.least_device_gib * GIB
+    return Availability(spec, files, error, accepted, device, fits)
+
+
+def auto_choice(offers: Sequence[Availability]) -> Availability:
+    """The engine that `auto` stands for: the first network that nothing stands against, else the built-in one."""
+    builtin, *others = offers
+    return next((offer for offer in others if offer.suits_auto), builtin)
+
+
+def resolve(task: str, settings: SettingsT, hardware: Hardware | None = None) -> Resolved[SettingsT]:
+    """Resolve every `auto` of `settings`: the network runs where nothing stands against it, else the built-in engine.
+
+    So it is with other models that a run reads. What a GPU has free at the moment makes no difference, so that the same
+    question has the same answer. Raises BadInput for an unknown engine; WeightsMissing and WeightsBroken where a model
+    that will run lacks what it reads.
+    """
+    known: dict[str, Mapping[str, Path]] = {}
+    if settings.engine == "auto":
+        chosen = auto_choice(offers(task, settings, hardware))
+        if chosen.spec.weights:
+            known[chosen.spec.weights.model] = chosen.files
+        settings = settings.model_copy(update={"engine": chosen.spec.name})
+    engine = engine_spec(task, settings.engine)
+    settings = engine.resolve(settings)
+    names = models_of(task, settings)
+    return Resolved(
+        settings, engine, {name: known.get(name) or find(name, settings.weights) for name in names}
     )
 
 
-def resolved(task: str, settings: SettingsT, hardware: Hardware | None = None) -> SettingsT:
-    """`settings` with the engine's name in place of `auto`: the network where nothing stands against it.
-
-    So it is with what finds faces. What a card has free at the moment makes no difference, so that the same question
-    has the same answer.
-    """
-    if settings.engine == "auto":
-        builtin, *networks = offers(task, settings, hardware)
-        engine = next((offer.engine for offer in networks if offer.suits_auto), builtin.engine)
-        settings = settings.model_copy(update={"engine": engine})
-    if (
-        isinstance(settings, AnimateSettings)
-        and settings.engine == "liveportrait"
-        and settings.faces == "auto"
-    ):
-        # Here: it loads OpenCV, which only this engine needs.
-        from pipelines.animation.liveportrait.face_finder import faces_by
-
-        settings = settings.model_copy(update={"faces": faces_by(settings)})
-    return settings
+def models_of(task: str, settings: Settings) -> tuple[str, ...]:
+    """The published models that a run reads: its engine's, and those that the settings add. Raises BadInput."""
+    engine = engine_spec(task, settings.engine)
+    own = (engine.weights.model,) if engine.weights else ()
+    return (*own, *task_spec(task).models(settings), *engine.models(settings))
 
 
-def networks_of(settings: Settings) -> tuple[str, ...]:
-    """The networks whose weights a run reads: its engine, what follows the object to remove, and what finds faces."""
-    names = [settings.engine]
-    if isinstance(settings, MaskSettings) and settings.follows:
-        names.append(settings.tracker)
-    if isinstance(settings, AnimateSettings) and (settings.engine, settings.faces) == (
-        "liveportrait",
-        _FACES,
-    ):
-        names.append(_FACES)
-    return tuple(name for name in names if is_network(name))
-
-
-def check_there(settings: Settings) -> None:
-    """Raise WeightsMissing, or WeightsBroken, where a network of `settings` lacks what it reads."""
-    for name in networks_of(settings):
-        find(name, settings.weights)
-
-
-def weights_of(settings: Settings) -> tuple[InputFile, ...]:
-    """The weight files that the networks of `settings` read, known by their contents; none where all is built in.
-
-    Raises WeightsMissing, WeightsBroken.
-    """
-    found = [
-        path for name in networks_of(settings) for _, path in sorted(find(name, settings.weights).items())
-    ]
-    try:
-        return tuple(InputFile.of(path) for path in found)
-    except NotAVideo as error:
-        raise WeightsBroken(error.message, error.hint) from error
-
-
-def check_weights(settings: Settings, known: tuple[InputFile, ...]) -> None:
+def check_weights(task: str, settings: Settings, known: tuple[InputFile, ...]) -> None:
     """Raise InputChanged where the weights are not those that a job was started with, wherever they lie now."""
-    contents = [(file.path.name, file.content) for file in known]
-    if [(file.path.name, file.content) for file in weights_of(settings)] != contents:
+    contents = [(file.path.name, file.fingerprint) for file in known]
+    if [(file.path.name, file.fingerprint) for file in resolve(task, settings).weights] != contents:
+        titles = " and ".join(PUBLISHED[name].title for name in models_of(task, settings))
         raise InputChanged(
-            f"The weights of {_titles(settings)} have changed since this job was started.",
+            f"The weights of {titles} have changed since this job was started.",
             "Start it again as a new job, or put the files back.",
         )
-
-
-def _titles(settings: Settings) -> str:
-    return " and ".join(PUBLISHED[name].title for name in networks_of(settings))

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 
 from pipelines.example.faults import FAULTS, FRAMES, HEIGHT, WIDTH, Fault, Kind, fault_at
-from pipelines.example.paper import Camera, Pixels, Point
+from pipelines.example.paper import Camera, Point
 from pipelines.example.scenery import Scenery, day, night
+from pipelines.vision.types import Pixels
 
 _PAN = 1.2
 """Pixels a frame that the camera goes."""

@@ -130,8 +130,8 @@ class MovingFace:
             arc = np.clip(1 - ((x - middle) / half) ** 2, 0, 1)
             top = height - opening * arc
             edge, crease = top + 2 * opening * arc * pose.blink, top - 0.06
-            stretched = crease + (y - crease) * (top - crease) / np.maximum(edge - crease, 1e-6)
-            y = np.where((y > crease) & (y < edge) & (arc > 0), stretched, y)
+            broadcast = crease + (y - crease) * (top - crease) / np.maximum(edge - crease, 1e-6)
+            y = np.where((y > crease) & (y < edge) & (arc > 0), broadcast, y)
         return np.stack((x, y), axis=-1), hole, teeth
 
 

@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-Pixels = NDArray[np.uint8]
+from pipelines.vision.types import Pixels
+
 Colour = tuple[int, int, int]
 Point = tuple[float, float]
 

@@ -19,7 +19,8 @@ from pipelines.example.land import (
     village,
     woods,
 )
-from pipelines.example.paper import Camera, Colour, PaperLayer, Pixels, gradient
+from pipelines.example.paper import Camera, Colour, PaperLayer, gradient
+from pipelines.vision.types import Pixels
 
 
 @dataclass(frozen=True)

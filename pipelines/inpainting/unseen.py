@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from pipelines.masks.decode import Mask
-from pipelines.masks.resize import Pixels
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.span_arrays import read_arrays, save_arrays
+from pipelines.vision.types import Mask, Pixels
 
 COLUMNS = ("frame", "time_seconds", "hole_share", "invented_share")
 FOLDER = "state/invented"
@@ -65,8 +65,7 @@ class Recorder:
 
     def save(self, path: Path) -> None:
         """Write the span's file, complete or absent."""
-        with atomic_write(path) as part, part.open("wb") as file:
-            np.savez(file, records=np.array(self._records, RECORD), heat=self._heat)
+        save_arrays(path, {"records": np.array(self._records, RECORD), "heat": self._heat})
 
 
 @dataclass
@@ -102,8 +101,7 @@ class Invention:
         """Yield the records of each span, in order, and add them to the summary. Holds one span's."""
         at = 0
         for path in paths:
-            with np.load(path, allow_pickle=False) as kept:
-                records, heat = kept["records"], kept["heat"]
+            records, heat = read_arrays(path, "records", "heat")
             self._take(records, at)
             self.heat = heat if self.heat is None else self.heat + heat
             at += len(records)

@@ -149,25 +149,39 @@ class Warned(_Event):
 
 
 class Outputs(BaseModel):
-    """The files of a finished job, as absolute paths."""
+    """The files of a finished job, as absolute paths.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    Every task may have those that are named here. What else a task makes has a name of its own: one file, several, or
+    None where it was not made this time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, Path | tuple[Path, ...] | None]
     result: Path | None = None
     report: Path | None = None
     scores: Path | None = None
     picture: Path | None = None
     memory: Path | None = None
-    mask: Path | None = None
-    template: Path | None = None
-    worst: tuple[Path, ...] = ()
+
+    def further(self, name: str) -> Path | None:
+        """The one file of the task's own that has this name, where there is one."""
+        found = self.__pydantic_extra__.get(name)
+        return found if isinstance(found, Path) else None
+
+    @property
+    def pictures(self) -> list[Path]:
+        """What there is to look at beside the result: the report's picture, then those that come in numbers."""
+        several = [
+            path for more in self.__pydantic_extra__.values() if isinstance(more, tuple) for path in more
+        ]
+        return [self.picture, *several] if self.picture else several
 
     def paths(self) -> list[Path]:
         """All files that there are."""
-        one = (
-            *(self.result, self.report, self.scores, self.picture),
-            *(self.memory, self.mask, self.template),
-        )
-        return [path for path in one if path is not None] + list(self.worst)
+        found = [self.result, self.report, self.scores, self.picture, self.memory]
+        for more in self.__pydantic_extra__.values():
+            found += more if isinstance(more, tuple) else [more]
+        return [path for path in found if path is not None]
 
 
 class Done(_Event):
@@ -194,6 +208,11 @@ class Failed(_Event):
         return cls(
             job=job, code=error.code, message=error.message, hint=error.hint, exit_code=error.exit_code
         )
+
+    def to_error(self, path: Path | None = None) -> LongtakeError:
+        """The error that the event reports; `path` (a visitor's file on the server) appears by its name alone."""
+        message = self.message.replace(str(path), path.name) if path else self.message
+        return LongtakeError.from_code(self.code, message, self.hint, self.exit_code)
 
 
 class Paused(_Event):

@@ -4,25 +4,28 @@ import hashlib
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
+from memory.units import MIB
 from pipelines.errors import NotAVideo
 
-_MIB = 2**20
 _PIECE_BYTES = 2**12
 
 
 class InputFile(BaseModel):
     """A file or folder of images that a job reads, and what was in it.
 
-    `content` hashes size, first and last MiB; of a folder the names, sizes, first and last 4 KiB of its files: a
+    `fingerprint` hashes size, first and last MiB; of a folder the names, sizes, first and last 4 KiB of its files: a
     picture that is touched up may keep its length, but hardly the checksum that it ends with.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(
+        frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
+    )
     path: Path
     size_bytes: int
-    content: str
+    fingerprint: str = Field(alias="content")
+    """In `job.json` by its first name, `content`."""
 
     @classmethod
     def of(cls, path: Path) -> "InputFile":
@@ -34,8 +37,10 @@ class InputFile(BaseModel):
             if path.is_dir():
                 digest.update("".join(f"{f.name}/{f.stat().st_size}/" for f in files).encode())
             for file in files:
-                _hash_ends(file, digest, _PIECE_BYTES if path.is_dir() else _MIB)
-            return cls(path=path, size_bytes=sum(f.stat().st_size for f in files), content=digest.hexdigest())
+                _hash_ends(file, digest, _PIECE_BYTES if path.is_dir() else MIB)
+            return cls(
+                path=path, size_bytes=sum(f.stat().st_size for f in files), fingerprint=digest.hexdigest()
+            )
         except OSError as error:
             raise NotAVideo(
                 f"{path} cannot be read: {error.strerror or error}.", "Check the path and its permissions."

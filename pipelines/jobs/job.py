@@ -1,8 +1,8 @@
-"""What is asked and what is kept: the job folder, its stable id, its one runner.
+"""A job on disk: its folder, its stable id, its record and its single runner.
 
-The folder is the only truth about a job. Files in it are complete or absent: everything is written under
-another name and renamed. An id says what is computed from what (contents, settings that change the result,
-version), never where or when; so the same question finds the same folder, and goes on where it was.
+The folder is the only source of truth about a job, and its files are complete or absent. The id is a hash of what
+determines the result (input contents, settings that change it, version), never of paths or times: the same request
+finds the same folder and resumes there.
 """
 
 import hashlib
@@ -16,28 +16,29 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.errors import BadInput, InputChanged, NoSuchJob
 from pipelines.jobs import events
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.journal import Journal
-from pipelines.jobs.lock import is_locked, lock
-from pipelines.settings import MODELS, Settings
+from pipelines.jobs.lock import GATE, is_locked, lock
+from pipelines.settings import Settings
 from pipelines.spans import Span
-from pipelines.storage.atomic import write_bytes
+from pipelines.spec import read_settings
+from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
 
-_KEPT = ("job.json", "lock", "visitors")
-"""What is left of a job whose work is forgotten; `visitors` is the page's list of who may see it."""
-_ASKING_TRIES, _ASKING_SECONDS = 100, 0.01
+_KEPT = ("job.json", "lock", GATE, "visitors")
+"""What stays when computed work is discarded; `visitors` is the page's list of who may see the job."""
+_CREATE_TRIES, _CREATE_SECONDS = 100, 0.01
+"""How often, and how many seconds apart, creating a job is tried while another process creates or deletes it."""
 
 
 class Decision(BaseModel):
-    """What was decided at the first start. A resume decides the same again: equal plans give equal bytes."""
+    """The preset and plan of the first start. A resume uses them again: equal plans give equal bytes."""
 
     model_config = ConfigDict(frozen=True)
     preset: dict[str, int | str]
@@ -45,7 +46,7 @@ class Decision(BaseModel):
 
 
 class JobRecord(BaseModel):
-    """`job.json`: what was asked, and what was decided at the first start and is kept at every resume."""
+    """`job.json`: the request, and the decision that its first start made and every resume keeps."""
 
     model_config = ConfigDict(frozen=True)
     id: str
@@ -60,7 +61,7 @@ class JobRecord(BaseModel):
     @property
     def settings(self) -> Settings:
         """The settings asked for, as their model."""
-        return MODELS[self.task].model_validate(self.asked)
+        return read_settings(self.task, self.asked)
 
 
 def job_id(
@@ -70,19 +71,19 @@ def job_id(
     result_version: int,
     weights: tuple[InputFile, ...] = (),
 ) -> str:
-    """16 hex digits of what determines the result: contents, settings that change it, weights, version."""
+    """Hash what determines the result (input contents, settings that change it, weights, version) to 16 hex digits."""
     identity = {
         "task": task,
-        "inputs": [(i.size_bytes, i.content) for i in inputs],
+        "inputs": [(i.size_bytes, i.fingerprint) for i in inputs],
         "settings": settings.identity(),
         "version": result_version,
-        "weights": [(w.path.name, w.size_bytes, w.content) for w in weights],
+        "weights": [(w.path.name, w.size_bytes, w.fingerprint) for w in weights],
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Job:
-    """A job folder. Instances hold no open file and may be made freely, in any process."""
+    """A job folder. Instances hold no open files and may be created freely, in any process."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -109,7 +110,7 @@ class Job:
         result_version: int,
         weights: tuple[InputFile, ...] = (),
     ) -> "Job":
-        """The job for this question, new or found again; a found one takes today's paths and ways of running.
+        """Create the job for this request, or find the existing one and update its paths and run settings.
 
         Raises NotAVideo where an input cannot be read, BadInput where `jobs_dir` cannot be written to.
         """
@@ -126,15 +127,15 @@ class Job:
             asked=asked,
         )
         with _writable(jobs_dir):
-            for _ in range(_ASKING_TRIES):
-                if job._ask(record):
+            for _ in range(_CREATE_TRIES):
+                if job._save_request(record):
                     break
-                # Somebody else makes, or deletes, this very job at the moment.
-                time.sleep(_ASKING_SECONDS)
+                # Another process is creating, or deleting, this very job.
+                time.sleep(_CREATE_SECONDS)
         return job
 
-    def _ask(self, record: JobRecord) -> bool:
-        """Keep `record`, unless the job is running; returns whether there is a record now."""
+    def _save_request(self, record: JobRecord) -> bool:
+        """Save `record`, unless the job is running; return whether there is a record now."""
         with self.runner() as free:
             if free:
                 if self.exists():
@@ -145,14 +146,14 @@ class Job:
 
     @classmethod
     def find(cls, jobs_dir: Path, id: str) -> "Job":
-        """The job with this id. Raises NoSuchJob where there is none; an id is a name, never a path."""
+        """Find the job with this id, which is a name and never a path. Raises NoSuchJob."""
         if re.fullmatch("[0-9A-Za-z]{1,64}", id) and (job := cls(jobs_dir.absolute() / id)).exists():
             return job
-        raise NoSuchJob(f"There is no job {id!r} in {jobs_dir}.", "`--jobs-dir` says where jobs are kept.")
+        raise NoSuchJob(f"There is no job {id!r} in {jobs_dir}.", "Check the id and --jobs-dir.")
 
     @classmethod
     def all(cls, jobs_dir: Path) -> list["Job"]:
-        """The jobs that are kept in `jobs_dir`, oldest first; folders that are no jobs are left out."""
+        """All jobs in `jobs_dir`, oldest first; folders without a readable record are skipped."""
         found = []
         for path in jobs_dir.absolute().glob("*/job.json"):
             with suppress(BadInput):
@@ -163,26 +164,26 @@ class Job:
     # -- the record ------------------------------------------------------------------------------------------
 
     def exists(self) -> bool:
-        """Whether there is a record of the job; a job that was deleted has none."""
+        """Whether the job has a record; a deleted job has none."""
         return (self.folder / "job.json").is_file()
 
     def record(self) -> JobRecord:
-        """Read `job.json`. Raises BadInput where it is missing or not ours."""
+        """Read `job.json`. Raises BadInput where it is missing or not a job's record."""
         try:
             return JobRecord.model_validate_json((self.folder / "job.json").read_bytes())
         except (OSError, ValidationError) as error:
             raise BadInput(
-                f"{self.folder} is not the folder of a job that can be read.", "Delete it and start again."
+                f"{self.folder} holds no readable job.", "Delete it and start the job again."
             ) from error
 
     def save(self, record: JobRecord) -> None:
-        """Replace `job.json`. Only the job's runner may."""
+        """Replace `job.json`. Only for the job's runner."""
         write_bytes(self.folder / "job.json", record.model_dump_json(indent=1).encode())
 
     def check_inputs(self) -> None:
-        """Raise InputChanged where an input is no longer what the job was started with."""
+        """Raise InputChanged where an input has other contents than when the job was created."""
         for known in self.record().inputs:
-            if InputFile.of(known.path).content != known.content:
+            if InputFile.of(known.path).fingerprint != known.fingerprint:
                 raise InputChanged(
                     f"{known.path} has changed since this job was started.", "Start it again as a new job."
                 )
@@ -191,25 +192,22 @@ class Job:
 
     @contextmanager
     def runner(self) -> Iterator[bool]:
-        """Be the job's one runner while the context lasts; yields False where another process is.
-
-        The kernel lets go of the lock when its process ends, however it ends.
-        """
+        """Lock the job for this process while the context lasts; yields False where another process has it locked."""
         file = lock(self.folder)
         with file or nullcontext():
             yield file is not None
 
     def is_running(self) -> bool:
-        """Whether some process runs the job now."""
+        """Whether any process is running the job."""
         return is_locked(self.folder)
 
     def request(self, what: Request) -> None:
-        """Ask the job's runner, whichever process it is, to stop. A job that was deleted has none."""
+        """Ask the job's runner, in whichever process, to stop. Does nothing for a deleted job."""
         if self.exists():
             write_bytes(self.folder / "request", what.encode())
 
     def requested(self) -> Request | None:
-        """What the runner is asked to do, if anything."""
+        """What the runner was asked to do, if anything."""
         try:
             text = (self.folder / "request").read_text()
         except FileNotFoundError:
@@ -217,15 +215,15 @@ class Job:
         return "cancel" if text == "cancel" else "pause"
 
     def forget_request(self) -> None:
-        """Begin anew: whatever was requested of an earlier run is over."""
+        """Discard a request that was meant for an earlier run."""
         (self.folder / "request").unlink(missing_ok=True)
 
     # -- how it went -----------------------------------------------------------------------------------------
 
     def state(self, *, held: bool | None = None) -> State:
-        """What the job is doing. `interrupted`: its runner, or the queue it waited in, is gone and it had not ended.
+        """The state of the job. `interrupted`: it had not ended, and its runner or the queue it waited in is gone.
 
-        `held` says whether it waits or runs in the job queue of this process, where the caller knows that.
+        `held` says whether the job waits or runs in the queue of this process; None where the caller has no queue.
         """
         last = self.journal.last_state()
         if isinstance(last, events.ENDINGS):
@@ -234,13 +232,16 @@ class Job:
             return "running"
         if isinstance(last, events.Queued):
             return "queued" if _is_held(last, held) else "interrupted"
-        # A worker that died is being replaced.
+        # A held job without a runner: its worker died and is being replaced.
         return "running" if held else "interrupted"
 
     # -- finished work ---------------------------------------------------------------------------------------
 
     def finished(self, folder: str, suffix: str, grid: list[Span]) -> set[Span]:
-        """The spans of `grid` that are complete below `folder`; anything else there is left from a kill and removed."""
+        """The spans of `grid` that are complete below `folder`.
+
+        Removes everything else there, except part files that a living process is writing.
+        """
         kept: set[Span] = set()
         wanted = set(grid)
         (self.folder / folder).mkdir(parents=True, exist_ok=True)
@@ -248,12 +249,12 @@ class Job:
             span = Span.from_name(path.name.removesuffix(suffix)) if path.name.endswith(suffix) else None
             if span in wanted:
                 kept.add(span)
-            else:
-                path.unlink()
+            elif not is_being_written(path):
+                path.unlink(missing_ok=True)
         return kept
 
     def count_finished(self) -> int:
-        """How many spans, of all stages, are complete."""
+        """Count the complete spans of all stages."""
         return sum(
             Span.from_name(path.stem) is not None
             for where in (self.folder / "segments", *self.folder.glob("state/*"))
@@ -262,14 +263,14 @@ class Job:
         )
 
     def has_result(self) -> bool:
-        """Whether the job is done and its files are still there; of wanted pictures only a run can tell."""
+        """Whether the job is done and its files still exist. False with `frames_out`: only a run can check those."""
         last = self.journal.last_state()
         if self.record().asked.get("frames_out"):
             return False
         return isinstance(last, events.Done) and all(path.exists() for path in last.outputs.paths())
 
     def forget_work(self) -> None:
-        """Remove everything that was computed; only the question stays. Only the job's runner may."""
+        """Remove everything that was computed; only the request stays. Only for the job's runner."""
         for path in self.folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -279,16 +280,12 @@ class Job:
 
 
 def _is_held(queued: events.Queued, held_here: bool | None) -> bool:
-    """Whether the queue that a job waits in is still there, as far as can be known."""
+    """Whether the queue that a job waits in still exists, as far as this process can tell."""
     if held_here is not None and queued.queue_pid in (None, os.getpid()):
         return held_here
     if queued.queue_pid is None:
         return True
-    try:
-        # A process that is younger than the event only has the same number.
-        return psutil.Process(queued.queue_pid).create_time() <= queued.time
-    except psutil.Error:
-        return False
+    return is_alive(queued.queue_pid, since=queued.time)
 
 
 @contextmanager
@@ -297,5 +294,5 @@ def _writable(jobs_dir: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise BadInput(
-            f"Jobs cannot be kept in {jobs_dir}: {error.strerror or error}.", "Choose another --jobs-dir."
+            f"Jobs cannot be written to {jobs_dir}: {error.strerror or error}.", "Choose another --jobs-dir."
         ) from error

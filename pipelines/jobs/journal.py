@@ -1,4 +1,4 @@
-"""A job's events on disk, one JSON object a line: written by its runner, read by any number of listeners."""
+"""A job's events on disk, one JSON object per line: written by its runner, read by any number of listeners."""
 
 import os
 import re
@@ -11,11 +11,14 @@ from typing import BinaryIO
 
 from pydantic import ValidationError
 
+from memory.units import KIB
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 
 _POLL_SECONDS = 0.1
-_BLOCK_BYTES = 2**16
+"""How often a listener checks the file: files are what every platform and every process can watch."""
+_BLOCK_BYTES = 64 * KIB
+"""What is read at a time from the end of the file, where the last state usually lies."""
 
 _STATES = (events.Queued, events.Started, *events.ENDINGS)
 """Events that change a job's state."""
@@ -23,17 +26,17 @@ _STATES = (events.Queued, events.Started, *events.ENDINGS)
 _MAY_BE_STATE = re.compile(
     rb'"type":\s*"(?:' + b"|".join(s.model_fields["type"].default.encode() for s in _STATES) + rb')"'
 )
-"""Told from the bytes alone: a run tells thousands of other events, and parsing them takes most of the time."""
+"""Matches lines that may hold such an event: parsing the thousands of other lines would take most of the time."""
 
 
 class Journal:
-    """The file `events.jsonl` of a job. Instances hold no open file and may be made freely, in any process."""
+    """The file `events.jsonl` of a job. Instances hold no open files and may be created freely, in any process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def append(self, event: Event) -> None:
-        """Add an event; starts a fresh line where a killed writer left half a one."""
+        """Append an event, on a fresh line where a killed writer left an incomplete one."""
         with self._path.open("ab+") as file:
             torn = False
             if file.seek(0, os.SEEK_END):
@@ -42,7 +45,7 @@ class Journal:
             file.write(b"\n" * torn + event.model_dump_json().encode() + b"\n")
 
     def read(self, offset: int = 0) -> Iterator[tuple[Event, int]]:
-        """Events from byte `offset` on, each with the offset behind it. Lines that are no event are passed over."""
+        """Yield the events from byte `offset` on, each with the offset after it. Other lines are skipped."""
         if not self._path.exists():
             return
         with self._path.open("rb") as file:
@@ -58,7 +61,7 @@ class Journal:
                 yield event, offset
 
     def last_start(self) -> int:
-        """The byte offset at which the newest start of the job begins."""
+        """The byte offset at which the latest start of the job begins."""
         start = before = 0
         previous: Event | None = None
         for event, offset in self.read():
@@ -68,11 +71,11 @@ class Journal:
         return start
 
     def last_state(self) -> Event | None:
-        """The newest event that changes the job's state, or None. Reads from the end, a block at a time."""
+        """The latest event that changes the job's state, or None. Reads backwards, a block at a time."""
         if not self._path.exists():
             return None
         with self._path.open("rb") as file:
-            # The last piece is empty, or what a writer has not finished.
+            # What follows the last line end is empty, or a line that is still being written.
             for line in islice(_lines_backwards(file), 1, None):
                 if _MAY_BE_STATE.search(line):
                     with suppress(ValidationError):
@@ -82,18 +85,18 @@ class Journal:
         return None
 
     def has_ended(self) -> bool:
-        """Whether the job's newest run is over."""
+        """Whether the job's latest run has ended."""
         return isinstance(self.last_state(), events.ENDINGS)
 
     def follow(self, offset: int = 0, *, given_up: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Events from `offset` on, then new ones as they come, until the job ends or `given_up()` says so.
+        """Yield the events from `offset` on, then new ones as they come, until the job ends or `given_up()` is true.
 
-        Closing the generator stops nothing but the listening.
+        Closing the generator does not stop the job.
         """
         last: Event | None = None
         while True:
-            for event, behind in self.read(offset):
-                last, offset = event, behind
+            for event, after in self.read(offset):
+                last, offset = event, after
                 yield event
             if isinstance(last, events.ENDINGS) or given_up():
                 return
@@ -101,13 +104,13 @@ class Journal:
 
 
 def _lines_backwards(file: BinaryIO) -> Iterator[bytes]:
-    """The pieces of `file` between line ends, the last first. Holds a block and a line."""
+    """Yield the pieces of `file` between line ends, last first. Holds one block and one line."""
     position = file.seek(0, os.SEEK_END)
-    begun = b""
+    head = b""
     while position:
         size = min(_BLOCK_BYTES, position)
         position -= size
         file.seek(position)
-        begun, *lines = (file.read(size) + begun).split(b"\n")
+        head, *lines = (file.read(size) + head).split(b"\n")
         yield from reversed(lines)
-    yield begun
+    yield head

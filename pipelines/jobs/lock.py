@@ -1,49 +1,68 @@
-"""One runner at a time: the lock on a job's folder. The kernel lets go of it when its holder ends, however it ends."""
+"""The lock on a job's folder: one runner at a time. The kernel releases it when its holder ends, however it ends.
 
-import fcntl
+The runner keeps the file `lock` locked. Only exclusive locks are portable, and whoever inspects one has to take it
+for a moment; so both do that behind a second file, the gate, and never meet: an inspection cannot refuse a runner,
+nor be taken for one by another inspection.
+"""
+
 import os
-import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_PAUSES_SECONDS = (0.0, 0.002, 0.02)
+from filelock import lock_descriptor, unlock_descriptor
+
+GATE = "lock-gate"
+_GATE_POLL_SECONDS = 0.001
+"""The gate is held for some microseconds at a time."""
 
 
 def lock(folder: Path) -> BinaryIO | None:
-    """The lock on `folder`, which is made where it is missing; held until it is closed. None where another has it."""
+    """Lock `folder`, which is created where it is missing, until the file is closed; None where another holds it."""
+    path = folder / "lock"
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
-            file = (folder / "lock").open("ab")
-            if not _hold(file):
+            # The lock before the gate, here and below: two who open the same lock then pass the same gate.
+            file = path.open("ab")
+            try:
+                with (folder / GATE).open("ab") as gate, _passing(gate):
+                    locked = lock_descriptor(file.fileno(), blocking=False)
+            except BaseException:
+                file.close()
+                raise
+            if not _is_at(file, path):
+                # The lock of a folder that was deleted meanwhile keeps nobody out of the new one.
+                file.close()
+            elif locked:
+                return file
+            else:
                 file.close()
                 return None
-            if _is_at(file, folder / "lock"):
-                return file
-            # That of a folder which was deleted meanwhile; it would keep nobody out of the new one.
-            file.close()
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether somebody holds the lock on `folder` now. Makes nothing."""
-    with suppress(FileNotFoundError), (folder / "lock").open("rb") as file:
-        try:
-            # Shared: two who look do not take each other for a holder.
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+    """Whether some process holds the lock on `folder` now. Creates nothing."""
+    with (
+        suppress(FileNotFoundError),  # where there is no gate, nobody has locked this folder
+        (folder / "lock").open("rb") as file,
+        (folder / GATE).open("rb") as gate,
+        _passing(gate),
+    ):
+        if not lock_descriptor(file.fileno(), blocking=False):
             return True
+        unlock_descriptor(file.fileno())
     return False
 
 
-def _hold(file: BinaryIO) -> bool:
-    # Whoever only looks is there for a moment, so one refusal does not say that there is a holder.
-    for pause in _PAUSES_SECONDS:
-        time.sleep(pause)
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    return False
+@contextmanager
+def _passing(gate: BinaryIO) -> Iterator[None]:
+    lock_descriptor(gate.fileno(), poll_interval=_GATE_POLL_SECONDS)
+    try:
+        yield
+    finally:
+        unlock_descriptor(gate.fileno())
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:

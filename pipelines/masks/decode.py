@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
-
-Mask = NDArray[np.bool_]
-"""`(H, W)` bool: True where a pixel is to be removed."""
+from pipelines.vision.types import Mask
 
 Channel = Literal["index", "alpha", "brightness"]
 

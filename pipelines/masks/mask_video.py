@@ -5,11 +5,11 @@ from contextlib import closing
 
 import numpy as np
 
-from pipelines.masks.resize import Pixels
-from pipelines.masks.sequence import HALF_WHITE, Mask
+from pipelines.masks.sequence import HALF_WHITE
 from pipelines.stages import RunContext
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
+from pipelines.vision.types import Mask, Pixels
 
 FOLDER = "state/masks"
 SUFFIX = ".mp4"

@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from pipelines.errors import BadInput
 from pipelines.masks.mask_video import read_tracked
-from pipelines.masks.resize import Pixels, Size, small_frame, small_mask, work_size
-from pipelines.masks.sequence import Mask, Masks, dilate, open_masks
+from pipelines.masks.resize import small_frame, small_mask, work_size
+from pipelines.masks.sequence import Masks, dilate, open_masks
 from pipelines.settings import InpaintSettings, MaskSettings
 from pipelines.stages import RunContext
-from pipelines.video.reader import choose_decoder, read_frames
+from pipelines.video.reader import bounded_decoder, read_frames
+from pipelines.vision.types import Mask, Pixels, Size
 
 
 def settings_of(run: RunContext) -> InpaintSettings:
@@ -55,7 +56,7 @@ def read_pixels(run: RunContext, start: int, stop: int) -> Generator[Pixels]:
     decord is used only on request: it decodes ahead of a slow consumer without limit.
     """
     video, settings = run.video, run.settings
-    decoder = settings.decoder if settings.decoder != "auto" else choose_decoder(video, luma_only=True)
+    decoder = bounded_decoder(video, settings.decoder)
     with closing(
         read_frames(
             video, start, stop, decoder=decoder, salvage=settings.salvage, ahead=run.plan.window_frames

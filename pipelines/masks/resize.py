@@ -4,14 +4,9 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from pipelines.masks.decode import Mask
 from pipelines.settings import InpaintSettings
-
-Pixels = NDArray[np.uint8]
-Size = tuple[int, int]
-"""Width and height."""
+from pipelines.vision.types import Mask, Pixels, Size
 
 _LEAST_SIDE_PX = 16
 """Frames are not reduced below this side: smaller ones are too small for optical flow (DIS)."""

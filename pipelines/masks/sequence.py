@@ -15,12 +15,13 @@ from PIL import Image
 
 from pipelines.errors import BadInput, DamagedVideo, NotAVideo, NoVideoStream
 from pipelines.masks.bundle import ACCEPTED, Bundle, max_pixels, open_bundle
-from pipelines.masks.decode import Mask, Rule, apply_rule, find_rule, open_image
+from pipelines.masks.decode import Rule, apply_rule, find_rule, open_image
 from pipelines.masks.resize import large_mask
 from pipelines.spans import Span
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
+from pipelines.vision.types import Mask
 
 __all__ = ["Mask", "Masks", "dilate", "open_masks", "reject_unusable"]
 

@@ -1,4 +1,4 @@
-"""How a run says things: into the journal, to whoever listens, and not too often."""
+"""The events of a run: written to the journal, passed on to a listener, limited in rate."""
 
 import threading
 import time
@@ -8,11 +8,11 @@ from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 
 _LEAST_SECONDS = {"progress": 0.25, "memory": 0.5, "preview": 1.0}
-"""Kinds of event that come often, and the least time between two of them."""
+"""Least seconds between two events of the kinds that would otherwise come with every frame or reading."""
 
 
 class EventLog:
-    """Tells a job's events, from any thread, in one order: journal first, then `echo`."""
+    """Records the events of a job from any thread, in one order: journal first, then `echo`."""
 
     def __init__(self, job: Job, echo: Callable[[Event], None] | None = None) -> None:
         self._job = job
@@ -20,15 +20,15 @@ class EventLog:
         self._lock = threading.Lock()
         self._last: dict[str, float] = {}
 
-    def tell(self, event: Event) -> None:
-        """Tell `event` now."""
+    def emit(self, event: Event) -> None:
+        """Record `event` now."""
         with self._lock:
             self._job.journal.append(event)
             if self._echo:
                 self._echo(event)
 
     def is_due(self, kind: str) -> bool:
-        """Whether an event of this frequent kind may be told now; saying yes counts as telling it."""
+        """Whether an event of a rate-limited kind may be emitted now; a yes counts as emitting it."""
         now = time.monotonic()
         with self._lock:
             due = now - self._last.get(kind, -1e9) >= _LEAST_SECONDS[kind]

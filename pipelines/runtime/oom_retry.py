@@ -1,4 +1,4 @@
-"""Items of a stage, whatever memory does: when it ends, the same frame is computed again with less."""
+"""Items of a stage, retried with less when memory runs out."""
 
 import json
 from collections.abc import Callable, Generator, Sequence
@@ -13,18 +13,20 @@ from pipelines.stages import RunContext, Stage
 from pipelines.storage.atomic import write_bytes
 
 _QUIET_FRAMES = 240
-_DIGITS = ("float16", "float32")
+"""Frames without an out-of-memory error before the ladder steps up again: the shortest span."""
+_PRECISIONS = ("float16", "float32")
+"""Lowest first."""
 _END = object()
 
 
 class OomRetry:
-    """The items of `stage`, one a frame, as an unbroken chain where memory allows.
+    """The items of `stage`, one per frame, from one generator for as long as memory suffices.
 
-    When memory ends, the chain is dropped and one that is a rung lower is opened at the frame that failed: any span can
-    be computed on its own, so nothing finished is repeated. What was lowered so that the result changed is kept with
-    the job: a run that is resumed goes on with it. `check` is called before every item, and by stages that compute for
-    long without one; it may raise MemoryError. Holds what the chain holds.
-    Raises the first out-of-memory error where nothing smaller is left.
+    When memory runs out, that generator is closed and another is opened one rung lower, at the frame that failed: any
+    span can be computed on its own, so nothing finished is repeated. Steps that change the result are stored with the
+    run, so that a resumed run continues with them. `check` is called before every item, and by stages that compute for
+    long without yielding one; it may raise MemoryError. Holds what the generator holds.
+    Raises the first out-of-memory error where no lower rung is left.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class OomRetry:
         on_step: Callable[[int, Step], None],
     ) -> None:
         self._stage = stage
-        self._job = run
+        self._run = run
         self._check = check
         self._at = 0
         self._chain: Generator[Any] | None = None
@@ -47,12 +49,12 @@ class OomRetry:
         self._ladder = Ladder(
             self._lowered.of(Effort(window=run.plan.window_frames, batch=run.plan.batch_frames)),
             rungs,
-            on_step=self._told,
+            on_step=self._on_ladder_step,
             quiet_windows=_QUIET_FRAMES,
         )
 
     def items(self, span: Span) -> Generator[Any]:
-        """Items of `span`, in order. Close the iterator to release decoder and buffers."""
+        """Yield the items of `span`, in order. Close the generator to release decoder and buffers."""
         self._at = span.start
         try:
             while self._at < span.stop:
@@ -65,12 +67,16 @@ class OomRetry:
     def _next(self, effort: Effort, stop: int) -> Any:
         if self._chain is None or effort != self._opened_with:
             self._drop()
-            plan = replace(self._job.plan, window_frames=effort.window, batch_frames=effort.batch)
+            plan = replace(self._run.plan, window_frames=effort.window, batch_frames=effort.batch)
             lowered = self._lowered.of(effort)
-            job = replace(
-                self._job, plan=plan, effort=lowered, on_step=self._told, check_interrupt=self._check
+            run = replace(
+                self._run,
+                plan=plan,
+                effort=lowered,
+                on_step=self._on_ladder_step,
+                check_interrupt=self._check,
             )
-            self._chain = self._stage.compute(job, self._at, stop)
+            self._chain = self._stage.compute(run, self._at, stop)
             self._opened_with = effort
         try:
             self._check()
@@ -81,12 +87,12 @@ class OomRetry:
         if item is _END:
             raise DamagedVideo(
                 f"The video ended at frame {self._at}, {stop - self._at} frames early.",
-                "--salvage uses what can be read.",
+                "Use --salvage to continue with the frames that can be read.",
             )
         return item
 
-    def _told(self, step: Step) -> None:
-        """A step of the ladder here, or of one that a chain has of its own."""
+    def _on_ladder_step(self, step: Step) -> None:
+        """Report a step of this ladder, or of one inside the stage, and store it if it changes the result."""
         if step.change == "changes":
             self._lowered.add(step.after)
         self._on_step(self._at, step)
@@ -98,18 +104,18 @@ class OomRetry:
 
 
 class _Lowered:
-    """What was lowered so that the result changed, in a file that is complete or absent."""
+    """The lowest precision and scale used so far, stored with the run: both change the result."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._effort = Effort.from_json(json.loads(path.read_bytes())) if path.is_file() else Effort(window=1)
 
     def of(self, effort: Effort) -> Effort:
-        """`effort` with no more digits and pixels than are left."""
-        digits = min(effort.precision, self._effort.precision, key=_DIGITS.index)
-        return replace(effort, precision=digits, scale=min(effort.scale, self._effort.scale))
+        """`effort` with at most the stored precision and scale."""
+        precision = min(effort.precision, self._effort.precision, key=_PRECISIONS.index)
+        return replace(effort, precision=precision, scale=min(effort.scale, self._effort.scale))
 
     def add(self, effort: Effort) -> None:
-        """Keep what `effort` lowered further."""
+        """Store the precision and scale of `effort` where they are lower."""
         self._effort = self.of(effort)
         write_bytes(self._path, json.dumps(self._effort.to_json()).encode())

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from memory.plan import Budget, Cost, Plan, correct, make_plan
 from memory.probe import probe_disk, probe_hardware
-from pipelines.engines.availability import check_there, resolved
+from pipelines.engines.availability import resolve
 from pipelines.engines.devices import device_for
-from pipelines.engines.registry import pipeline_for
+from pipelines.engines.registry import open_pipeline
 from pipelines.engines.run_time import expected_seconds
 from pipelines.errors import BadInput
 from pipelines.jobs.events import Facts, Planned
 from pipelines.jobs.job import Decision
-from pipelines.masks.resize import work_size
-from pipelines.settings import MODELS, InpaintSettings, Settings
+from pipelines.settings import Settings
 from pipelines.spans import Span
+from pipelines.spec import engine_spec, settings_model, task_spec
 from pipelines.stages import Pipeline
 from pipelines.video.info import VideoInfo
 from presets.choose import Choice, VideoFacts, choose
@@ -32,7 +32,6 @@ class Preparation:
     pipeline: Pipeline
     video: VideoInfo
     frames: Span
-    settings: Settings
     choice: Choice
     cost: Cost
     plan: Plan
@@ -80,7 +79,7 @@ class Preparation:
         return Planned(
             job=job,
             facts=_facts(self.video),
-            engine=self.pipeline.engine,
+            engine=self.pipeline.engine.name,
             frames=len(self.frames),
             frames_kept=frames_kept,
             window_frames=plan.window_frames,
@@ -99,8 +98,9 @@ class Preparation:
 
     def _seconds(self, frames: int) -> float | None:
         pipeline, kind = self.pipeline, self.device.partition(":")[0]
+        spec = engine_spec(pipeline.task, pipeline.engine.name)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return expected_seconds(pipeline.task, pipeline.engine, kind, frames, self._work, cores)
+        return expected_seconds(spec, kind, frames, self._work, cores)
 
     @property
     def _work(self) -> int:
@@ -110,8 +110,6 @@ class Preparation:
             return self.choice.number("gigaflops")
         if "work_width" in values:
             width, height = self.choice.number("work_width"), self.choice.number("work_height")
-        elif isinstance(self.settings, InpaintSettings):
-            width, height = work_size((width, height), self.settings, self.choice.number("max_side_px"))
         return width * height
 
 
@@ -131,23 +129,23 @@ def prepare(
     Raises the errors of `probe` for a video that cannot be read, BadInput for an empty range of time. A plan that
     cannot be kept is returned as such, with the reason.
     """
-    pipeline = pipeline_for(task, settings)
-    video = pipeline.probe_inputs(inputs, settings)
-    frames = pipeline.frames(inputs, video, range_of(video, settings))
+    pipeline = open_pipeline(task, inputs, settings)
+    engine, video = pipeline.engine, pipeline.video
+    frames = pipeline.frames(range_of(video, settings))
     hardware, disk = probe_hardware(), probe_disk(jobs_dir)
     pixels = video.width * video.height
     facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
-    device = device_for(settings, hardware) if pipeline.network else None
+    device = device_for(settings, hardware) if engine.network else None
     # A built-in engine uses none; the preset only tells which one there is.
-    device_index = (device.index if device else None) if pipeline.network else _device_index(settings.device)
+    device_index = (device.index if device else None) if engine.network else _device_index(settings.device)
     choice = choose(
         hardware.limited(settings.ram_limit_gb, settings.vram_limit_gb),
         facts,
-        task,
+        task_spec(task).tables(),
         settings.quality,
         settings.preset,
         device_index=device_index,
-        network=pipeline.network,
+        network=engine.network,
     )
     if kept:
         choice = replace(choice, values=kept.preset)
@@ -160,8 +158,8 @@ def prepare(
         vram_limit_gb=min(vram_limits, default=None),
         held_bytes=held_bytes,
     )
-    choice, cost = pipeline.fit(video, settings, choice, budget, device.kind if device else "cpu")
-    windows, batches = pipeline.windows(choice), pipeline.batches(choice)
+    choice, cost = engine.fit(choice, budget, device.kind if device else "cpu")
+    windows, batches = engine.windows(choice), engine.batches(choice)
     if kept:
         plan = Plan.from_json(kept.plan)
         windows, batches = (plan.window_frames,), (plan.batch_frames,)
@@ -172,10 +170,10 @@ def prepare(
         budget=budget,
         window=windows,
         batch=batches,
-        disk_bytes=pipeline.disk_bytes(video, frames),
+        disk_bytes=pipeline.disk_bytes(frames),
     )
     name = f"{device.kind}:{device.index}" if device else "cpu"
-    return Preparation(pipeline, video, frames, settings, choice, cost, plan, budget, name)
+    return Preparation(pipeline, video, frames, choice, cost, plan, budget, name)
 
 
 def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: Path) -> Planned:
@@ -183,12 +181,9 @@ def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: 
 
     Raises as `prepare` does, BadInput for a task that does not exist, WeightsMissing, WeightsBroken.
     """
-    if task not in MODELS:
-        raise BadInput(f"There is no task {task!r}.", f"There are {', '.join(sorted(MODELS))}.")
-    asked = MODELS[task].model_validate(settings.model_dump(include=set(MODELS[task].model_fields)))
-    asked = resolved(task, asked)
-    check_there(asked)
-    return prepare(task, inputs, asked, jobs_dir).planned(job="", frames_kept=0)
+    model = settings_model(task)
+    asked = model.model_validate(settings.model_dump(include=set(model.model_fields)))
+    return prepare(task, inputs, resolve(task, asked).settings, jobs_dir).planned(job="", frames_kept=0)
 
 
 def range_of(video: VideoInfo, settings: Settings) -> Span:

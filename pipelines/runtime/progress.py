@@ -1,13 +1,16 @@
-"""Throughput of a run: frames per second, and the time that is left."""
+"""Throughput of a run: frames per second and time remaining."""
 
 import time
 from collections.abc import Callable
 
+_MARKS = 12
+"""At four reports a second these cover three seconds: recent, and steady enough to read."""
+
 
 class Throughput:
-    """Frames per second over the last seconds, and the time that is left.
+    """Frames per second over the last dozen reports, and the time remaining.
 
-    Holds a dozen numbers. A mean over the whole run would hide that a run has become slower.
+    A mean over the whole run would hide that a run has become slower.
     """
 
     def __init__(self, total: int, done: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -16,9 +19,9 @@ class Throughput:
         self._marks = [(clock(), done)]
 
     def at(self, done: int) -> tuple[float, float | None]:
-        """Frames per second and seconds left, when `done` of the total frames are done."""
+        """Frames per second and seconds remaining, with `done` of the total frames done; 0.0 and None at first."""
         now = self._clock()
-        self._marks = [*self._marks[-11:], (now, done)]
+        self._marks = [*self._marks[1 - _MARKS :], (now, done)]
         then, before = self._marks[0]
         if now <= then or done <= before:
             return 0.0, None

@@ -1,7 +1,7 @@
-"""The loop: job -> plan -> prepasses, spans -> join, told as events.
+"""Run one job: plan, compute the spans of each stage, join them; every step is reported as an event.
 
-A run holds what its stage's chain of generators holds, never the video. However it goes, it ends with exactly
-one ending event, and what is finished on disk stays finished.
+A run holds what the generators of its current stage hold, never the whole video. It always ends with exactly one
+ending event, and spans that are finished on disk stay finished.
 """
 
 import errno
@@ -18,7 +18,7 @@ from typing import Any
 from memory.devices import limit_device
 from memory.ladder import Step
 from memory.oom import is_out_of_memory
-from memory.plan import GIB
+from memory.units import GIB
 from pipelines.engines.availability import check_weights
 from pipelines.errors import LongtakeError, NotEnoughDisk, NotEnoughMemory
 from pipelines.jobs import events
@@ -38,13 +38,17 @@ from pipelines.storage.jpeg import save_picture
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
+"""How often a run looks for a request to stop, which costs a file access; short enough to feel immediate."""
 _PREVIEW_PX = 640
+"""Largest width of the live preview, which the page shows beside the progress."""
 _CURVE_POINTS = 24
+"""Points of the live curve per span: a span of 240 frames gives one mean per 10 frames."""
 _NOTABLE = 1.1
+"""A corrected prediction is reported again only where it is more than 10 % above the first one."""
 
 
 class _Stopped(Exception):
-    """The run was asked to stop; `ending` is how it ends."""
+    """Raised inside a run that was asked to stop; `ending` is the event it ends with."""
 
     def __init__(self, ending: Event) -> None:
         super().__init__()
@@ -60,21 +64,26 @@ def run_job(
     leave: Callable[[], None] | None = None,
     warm: bool = False,
 ) -> None:
-    """Run `job` from where it is to an ending event; never raises for what can go wrong in a job.
+    """Run or resume `job` until its ending event. Failures of the job are reported as events, never raised.
 
-    `closing` says that this process wants to end; `echo` takes each event besides the journal. `tree_root` is the
-    process whose tree is measured and limited (None: this one), `leave` ends this process at once where a limit is
-    about to be passed. `warm`: this process ran a job before, so memory that stays is a leak.
-    Waits while another process runs the job; what that one finished is not done again.
+    Waits while another process runs the job; spans that it finished are not computed again.
+
+    Args:
+        job: the job to run.
+        closing: returns True once this process should end; the run then pauses.
+        echo: receives each event in addition to the journal.
+        tree_root: root of the process tree whose memory is measured and limited; None for this process.
+        leave: ends this process immediately when the memory limit is about to be exceeded.
+        warm: this process has run a job before, so memory above the start of this run counts as a leak.
     """
     while not closing():
         with job.runner() as free:
             if free:
                 last = job.journal.last_state()
                 if not isinstance(last, events.ENDINGS):
-                    teller = EventLog(job, echo)
-                    watcher = MemoryWatch(job, teller, tree_root or os.getpid(), leave)
-                    _Run(job, teller, watcher, closing, warm).to_the_end()
+                    event_log = EventLog(job, echo)
+                    watcher = MemoryWatch(job, event_log, tree_root or os.getpid(), leave)
+                    _Run(job, event_log, watcher, closing, warm).run_to_end()
                 elif echo:
                     echo(last)
                 return
@@ -85,113 +94,118 @@ class _Run:
     """One run of one job: the only object that advances."""
 
     def __init__(
-        self, job: Job, teller: EventLog, watcher: MemoryWatch, closing: Callable[[], bool], warm: bool
+        self, job: Job, event_log: EventLog, watcher: MemoryWatch, closing: Callable[[], bool], warm: bool
     ) -> None:
         self._job = job
-        self._tell = teller.tell
-        self._is_due = teller.is_due
+        self._emit = event_log.emit
+        self._is_due = event_log.is_due
         self._watcher = watcher
         self._closing = closing
         self._warm = warm
-        self._looked = 0.0
+        self._last_check = 0.0
 
-    def to_the_end(self) -> None:
-        """Run, and tell the ending, whatever it is."""
-        self._tell(events.Started(job=self._job.id, worker_pid=os.getpid()))
+    def run_to_end(self) -> None:
+        """Run the job and report how it ended."""
+        self._emit(events.Started(job=self._job.id, worker_pid=os.getpid()))
         try:
             with self._watcher:
-                ending = self._go()
+                ending = self._compute()
         except _Stopped as stopped:
             ending = stopped.ending
         except Exception as error:
-            known = _known(error)
+            known = _to_known_error(error)
             if type(known) is LongtakeError:
                 log.exception("job %s", self._job.id)
             ending = events.Failed.of(self._job.id, known)
-        self._tell(ending)
+        self._emit(ending)
 
-    def _go(self) -> Event:
-        prepared, assignment = self._prepare()
+    def _compute(self) -> Event:
+        prepared, run = self._prepare()
         for stage in prepared.pipeline.stages:
-            self._run_stage(stage, assignment, prepared)
+            self._run_stage(stage, run, prepared)
         table = self._job.folder / "memory.csv"
         self._watcher.write(table)
         last = prepared.pipeline.stages[-1]
-        segments = [self._path(last, span) for span in assignment.spans]
-        outputs = prepared.pipeline.join(assignment, segments, self._warn)
+        segments = [self._path(last, span) for span in run.spans]
+        outputs = prepared.pipeline.join(run, segments, self._warn)
         self._watcher.write(table)
-        self._draw_memory(table, assignment)
+        self._draw_memory(table, run)
         if self._warm and (leak := self._watcher.leak()):
             self._warn("memory_not_returned", leak)
         return events.Done(job=self._job.id, outputs=outputs.model_copy(update={"memory": table}))
 
     def _prepare(self) -> tuple[Preparation, RunContext]:
-        """Look and plan; a plan that the job has already is used again, for equal plans give equal bytes."""
+        """Probe the inputs and plan. A job keeps its first plan at every resume: equal plans give equal bytes."""
         job, watcher = self._job, self._watcher
         record = job.record()
         job.check_inputs()
-        check_weights(record.settings, record.weights)
+        settings = record.settings
+        check_weights(record.task, settings, record.weights)
         inputs = tuple(given.path for given in record.inputs)
         prepared = prepare(
             record.task,
             inputs,
-            record.settings,
+            settings,
             job.folder,
             held_bytes=watcher.host_bytes,
             kept=record.decision,
         )
-        assignment = RunContext(
+        run = RunContext(
             job.folder,
             prepared.video,
             prepared.frames,
-            record.settings,
+            settings,
             prepared.choice,
             prepared.plan,
             inputs,
             prepared.device,
         )
-        prepared.pipeline.check(assignment)
-        kept = self._kept(prepared.pipeline.stages[-1], assignment)
-        self._tell(prepared.planned(job.id, sum(map(len, kept))))
+        prepared.pipeline.check(run)
+        kept = self._kept(prepared.pipeline.stages[-1], run)
+        self._emit(prepared.planned(job.id, sum(map(len, kept))))
         if prepared.plan.risk == "cannot":
             no_room = NotEnoughDisk if prepared.lacks_disk else NotEnoughMemory
-            raise no_room(prepared.plan.reason, "Finished spans are kept; give it more, then resume.")
+            raise no_room(
+                prepared.plan.reason,
+                "Finished spans are kept: free some space or raise the limit, then resume.",
+            )
         if prepared.video.damage:
             words, missing = prepared.video.damage.splitlines()[0], prepared.video.missing_frames
             self._warn(
-                "damaged", f"The file is damaged ({words}): {missing} frames cannot be read and are left out."
+                "damaged", f"The file is damaged ({words}): {missing} frames cannot be read and are skipped."
             )
-        watcher.keep_below(record.settings.ram_limit_gb)
+        watcher.keep_below(settings.ram_limit_gb)
         if prepared.budget.vram_limit_bytes:
             limit_device(prepared.budget.vram_limit_bytes, prepared.device)
         job.save(record.model_copy(update={"decision": prepared.decision}))
-        return prepared, assignment
+        return prepared, run
 
     # -- the frames ------------------------------------------------------------------------------------------
 
-    def _run_stage(self, stage: Stage, assignment: RunContext, prepared: Preparation) -> None:
-        """Compute the spans of `stage` that are missing; neighbours as one chain, so the halo is paid once."""
-        grid = assignment.spans
-        kept = self._kept(stage, assignment)
+    def _run_stage(self, stage: Stage, run: RunContext, prepared: Preparation) -> None:
+        """Compute the missing spans of `stage`; adjacent ones as one chain, so that their halo is read once."""
+        grid = run.spans
+        kept = self._kept(stage, run)
         done = kept_frames = sum(map(len, kept))
-        pace = Throughput(total=len(assignment.frames), done=done)
-        rungs = prepared.pipeline.rungs(stage)
-        supply = OomRetry(stage, assignment, rungs, check=self._look, on_step=self._degraded)
+        throughput = Throughput(total=len(run.frames), done=done)
+        last = stage is prepared.pipeline.stages[-1]
+        rungs = prepared.pipeline.engine.rungs(prepass=not last)
+        retry = OomRetry(stage, run, rungs, check=self._check_interrupt, on_step=self._degraded)
         for group in runs(span for span in grid if span not in kept):
-            with closed_after(supply.items(Span(group[0].start, group[-1].stop))) as items:
+            with closed_after(retry.items(Span(group[0].start, group[-1].stop))) as items:
                 for span in group:
-                    shown = self._shown(stage, islice(items, len(span)), span.start, done, pace)
-                    self._write(stage, assignment, span, shown)
+                    reported = self._reported(stage, islice(items, len(span)), span.start, done, throughput)
+                    self._write(stage, run, span, reported)
                     done += len(span)
                     if done == kept_frames + len(span):
-                        self._correct(prepared, done)
+                        self._correct_prediction(prepared, done)
 
-    def _write(self, stage: Stage, assignment: RunContext, span: Span, items: Iterator[Any]) -> None:
-        """Keep a span: under another name until it is whole."""
+    def _write(self, stage: Stage, run: RunContext, span: Span, items: Iterator[Any]) -> None:
+        """Write the file of a span, atomically, and report it."""
         path = self._path(stage, span)
         values: list[float] = []  # bounded by the span
         with atomic_write(path) as part:
-            sink = stage.sink(assignment, part)
+            sink = stage.sink(run, part)
             try:
                 for item in items:
                     sink.write(item)
@@ -202,23 +216,23 @@ class _Run:
                 sink.abandon()
                 raise
         curve = _thinned(span.start, values)
-        self._tell(events.Segment(job=self._job.id, start=span.start, stop=span.stop, path=path, curve=curve))
+        self._emit(events.Segment(job=self._job.id, start=span.start, stop=span.stop, path=path, curve=curve))
 
-    def _shown(
-        self, stage: Stage, items: Iterator[Any], start: int, done: int, pace: Throughput
+    def _reported(
+        self, stage: Stage, items: Iterator[Any], start: int, done: int, throughput: Throughput
     ) -> Iterator[Any]:
-        """Pass items through, telling progress and a picture now and then."""
+        """Pass items through, reporting progress and a preview at most as often as the event log allows."""
         for count, item in enumerate(items):
             yield item
             frame, finished = start + count, done + count + 1
             if self._is_due("progress"):
-                rate, left = pace.at(finished)
-                self._tell(
+                rate, left = throughput.at(finished)
+                self._emit(
                     events.Progress(
                         job=self._job.id,
                         stage=stage.name,
                         done=finished,
-                        total=pace.total,
+                        total=throughput.total,
                         frames_per_second=rate,
                         eta_seconds=left,
                         frame=frame,
@@ -227,35 +241,37 @@ class _Run:
                 )
             if self._is_due("preview") and (picture := stage.preview(item)) is not None:
                 path = save_picture(picture, self._job.folder / "preview.jpg", most_width_px=_PREVIEW_PX)
-                self._tell(events.Preview(job=self._job.id, frame=frame, path=path))
+                self._emit(events.Preview(job=self._job.id, frame=frame, path=path))
 
-    def _look(self) -> None:
-        """Before every frame: is there memory, is one asked to stop?"""
+    def _check_interrupt(self) -> None:
+        """Called before every frame: raises where memory runs out or the run was asked to stop."""
         self._watcher.check()
         now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
+        if now - self._last_check < _LOOK_SECONDS:
             return
-        self._looked = now
+        self._last_check = now
         if self._closing():
-            raise _Stopped(events.Paused(job=self._job.id, message="Whoever started the job has gone."))
+            raise _Stopped(
+                events.Paused(job=self._job.id, message="The process that started the job has ended.")
+            )
         request = self._job.requested()
         if request == "cancel":
             raise _Stopped(events.CancelledEvent(job=self._job.id))
         if request == "pause":
-            raise _Stopped(events.Paused(job=self._job.id, message="As asked."))
+            raise _Stopped(events.Paused(job=self._job.id, message="On request."))
 
-    def _correct(self, prepared: Preparation, done: int) -> None:
-        """Hold the prediction against what the first span really held; tell it anew where that was notably more."""
+    def _correct_prediction(self, prepared: Preparation, done: int) -> None:
+        """Compare the prediction with the peak of the first span; report the plan again if that was notably more."""
         watcher = self._watcher
         corrected = prepared.corrected(watcher.peak_host_bytes, watcher.peak_device_bytes)
         if corrected.plan.risk == "cannot":
             watcher.need_less()
         before, after = prepared.plan.predicted_host_bytes, corrected.plan.predicted_host_bytes
         if after > _NOTABLE * before:
-            self._tell(corrected.planned(self._job.id, done))
+            self._emit(corrected.planned(self._job.id, done))
 
     def _degraded(self, frame: int, step: Step) -> None:
-        self._tell(
+        self._emit(
             events.Degraded(
                 job=self._job.id, frame=frame, rung=step.rung, change=step.change, message=step.message
             )
@@ -263,48 +279,46 @@ class _Run:
 
     # -- around the frames -----------------------------------------------------------------------------------
 
-    def _kept(self, stage: Stage, assignment: RunContext) -> set[Span]:
-        """The spans of `stage` that need not be computed."""
-        finished = self._job.finished(stage.folder, stage.suffix, assignment.spans)
-        return {span for span in finished if stage.has_all(assignment, span)}
+    def _kept(self, stage: Stage, run: RunContext) -> set[Span]:
+        """The finished spans of `stage`, with everything that belongs to them."""
+        finished = self._job.finished(stage.folder, stage.suffix, run.spans)
+        return {span for span in finished if stage.has_all(run, span)}
 
     def _path(self, stage: Stage, span: Span) -> Path:
         return self._job.folder / stage.folder / f"{span.name}{stage.suffix}"
 
     def _warn(self, code: str, message: str) -> None:
-        self._tell(events.Warned(job=self._job.id, code=code, message=message))
+        self._emit(events.Warned(job=self._job.id, code=code, message=message))
 
-    def _draw_memory(self, table: Path, assignment: RunContext) -> None:
-        limit = assignment.settings.ram_limit_gb
+    def _draw_memory(self, table: Path, run: RunContext) -> None:
+        limit = run.settings.ram_limit_gb
         draw_memory(
             table,
             self._job.folder / "memory.png",
-            predicted_bytes=assignment.plan.predicted_host_bytes,
+            predicted_bytes=run.plan.predicted_host_bytes,
             limit_bytes=int(limit * GIB) if limit else None,
-            title=f"Memory of {assignment.video.path.name}",
+            title=f"Memory of {run.video.path.name}",
         )
 
 
 def _thinned(start: int, values: Sequence[float]) -> tuple[tuple[int, float], ...]:
-    """Means of neighbouring values, each at its middle frame; the first value is that of frame `start`."""
+    """Average `values`, of the frames from `start` on, in at most `_CURVE_POINTS` groups: (middle frame, mean)."""
     step = max(1, -(-len(values) // _CURVE_POINTS))
     parts = [(i, values[i : i + step]) for i in range(0, len(values), step)]
     return tuple((start + i + len(part) // 2, round(fmean(part), 4)) for i, part in parts)
 
 
-def _known(error: Exception) -> LongtakeError:
-    """`error` in the words of the person it happens to."""
+def _to_known_error(error: Exception) -> LongtakeError:
+    """Turn any exception into an error that says what to do next."""
     if isinstance(error, LongtakeError):
         return error
     if is_out_of_memory(error):
         return NotEnoughMemory(
-            f"Memory ended, and nothing smaller was left to try ({error}).",
+            f"Out of memory at the smallest settings that this job can use ({error}).",
             "Finished spans are kept. Close other programs or choose a lower --quality, then resume.",
         )
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NotEnoughDisk(
-            f"The disk is full ({error}).", "Finished spans are kept. Make room, then resume."
+            f"The disk is full ({error}).", "Finished spans are kept. Free some space, then resume."
         )
-    return LongtakeError(
-        f"{type(error).__name__}: {error}.", "This is a fault of Longtake; please report it."
-    )
+    return LongtakeError(f"{type(error).__name__}: {error}.", "This is a bug in Longtake; please report it.")

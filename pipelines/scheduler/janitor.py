@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from memory.units import MIB
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs import trash
 from pipelines.jobs.job import Job
@@ -16,7 +17,6 @@ log = logging.getLogger(__name__)
 
 _YOUNG_SECONDS = 3600.0
 _REMEMBERED_NOTICES = 100
-_MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Janitor:
 
     def _drop_uploads(self, old: float) -> Iterator[Notice]:
         kept = trash.unchanged_since(trash.uploads(self._jobs_dir), old)
-        for upload, binned in trash.bin_unread(self._jobs_dir, kept).items():
+        for upload, binned in trash.move_unread(self._jobs_dir, kept).items():
             yield self._notice("", upload.name, trash.erase([binned]))
 
     def _make_room(self, old: float) -> Iterator[Notice]:
@@ -127,7 +127,7 @@ class Janitor:
             return None
 
     def _notice(self, job: str, name: str, freed_bytes: int) -> Notice:
-        log.info("removed %s (%s): %.1f MiB freed", job or "an upload", name, freed_bytes / _MIB)
+        log.info("removed %s (%s): %.1f MiB freed", job or "an upload", name, freed_bytes / MIB)
         return Notice(self._clock(), job, name, freed_bytes)
 
     def _complain(self, excess: int) -> None:
@@ -136,7 +136,7 @@ class Janitor:
             log.warning(
                 "%s holds %.1f MiB more than it may, and no job is left to remove",
                 self._jobs_dir,
-                excess / _MIB,
+                excess / MIB,
             )
         self._complained = excess > 0
 

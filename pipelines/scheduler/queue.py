@@ -9,9 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
-from pipelines.engines.availability import resolved, weights_of
-from pipelines.engines.registry import result_version
+from pipelines.engines.availability import Resolved, resolve
 from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull
 from pipelines.jobs import events, trash
 from pipelines.jobs.events import Event
@@ -19,6 +20,7 @@ from pipelines.jobs.job import Job, State
 from pipelines.scheduler.stats import Counters, Ledger
 from pipelines.scheduler.ticket import Ticket
 from pipelines.settings import Settings
+from pipelines.spec import task_spec
 from pipelines.workers.process import STOP_SECONDS, WorkerProcess
 from pipelines.workers.runner import Runner, WorkerState
 from pipelines.workers.supervisor import run_through
@@ -59,9 +61,24 @@ class JobQueue:
         self._thread = threading.Thread(target=self._serve, name="job queue", daemon=True)
         self._thread.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     # -- what is asked of it ---------------------------------------------------------------------------------
 
-    def submit(self, task: str, path: Path, settings: Settings, *others: Path, force: bool = False) -> Job:
+    def submit(
+        self,
+        task: str,
+        path: Path,
+        settings: Settings | Resolved[Any],
+        *others: Path,
+        force: bool = False,
+    ) -> Job:
         """Queue the job for this question; a finished one is not computed again unless `force`.
 
         `others` are what the task reads besides the video at `path`: the masks of inpainting. Which engine `auto`
@@ -69,16 +86,16 @@ class JobQueue:
         cannot be read, WeightsMissing and WeightsBroken for those of the engine, QueueFull where too many jobs wait;
         nothing is left of a new question then.
         """
-        settings = resolved(task, settings)
-        weights = weights_of(settings)
+        resolved = settings if isinstance(settings, Resolved) else resolve(task, settings)
+        weights, version = resolved.weights, task_spec(task).result_version
         with self._folders:
-            job = Job.create(self.jobs_dir, task, (path, *others), settings, result_version(task), weights)
+            job = Job.create(self.jobs_dir, task, (path, *others), resolved.settings, version, weights)
             try:
                 return self.start(job, force=force)
             except QueueFull:
                 if job.journal.last_state() is None:
                     with suppress(BadInput):
-                        trash.erase([trash.bin_job(job)])
+                        trash.erase([trash.move_job(job)])
                 raise
 
     def start(self, job: Job, *, force: bool = False) -> Job:
@@ -144,9 +161,9 @@ class JobQueue:
                 if self.state(job) in ("queued", "running"):
                     raise BadInput(f"The job {job.id} waits or runs.", "Cancel it first, then delete it.")
                 uploads = trash.uploads_of(job)
-                folder = trash.bin_job(job)
-            copies = trash.bin_copies(jobs_dir, folder)
-            unread = trash.bin_unread(jobs_dir, uploads).values()
+                folder = trash.move_job(job)
+            copies = trash.move_copies(jobs_dir, folder)
+            unread = trash.move_unread(jobs_dir, uploads).values()
         return trash.erase([folder, *copies, *unread])
 
     def free_worker(self) -> None:

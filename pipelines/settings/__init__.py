@@ -20,7 +20,6 @@ from pipelines.settings.scoring import ScoreSettings
 from pipelines.settings.video_output import VIDEO_SUFFIXES, Codec, FilmSettings
 
 __all__ = [
-    "MODELS",
     "VIDEO_SUFFIXES",
     "AnimateSettings",
     "Codec",
@@ -41,12 +40,3 @@ __all__ = [
     "engine_of",
     "trial",
 ]
-
-MODELS: dict[str, type[Settings]] = {
-    "score": ScoreSettings,
-    "copy": CopySettings,
-    "inpaint": InpaintSettings,
-    "track": TrackSettings,
-    "animate": AnimateSettings,
-}
-"""The settings model of each task, by the task's name."""

@@ -8,7 +8,6 @@ from pipelines.settings.base import (
     NUMBER,
     Machine,
     batch_setting,
-    engine_setting,
     setting,
     written_as,
 )
@@ -153,7 +152,6 @@ class PortraitOptions(SourceCut):
 class AnimateSettings(PortraitOptions, SourceFace, FilmSettings):
     """Make a portrait follow a driving video."""
 
-    engine: Literal["auto", "flowwarp", "liveportrait"] = engine_setting()
     audio: Literal["driving", "source", "none"] = setting(
         "Whose sound the result has.", changes_result=True, default="driving"
     )

@@ -19,7 +19,7 @@ def setting(sentence: str, *, changes_result: bool, unit: str = "", engine: str 
 
 
 def engine_setting() -> Any:
-    """The choice of an engine; each task's model says which there are."""
+    """The choice of an engine; the registry (`pipelines.spec`) knows which a task has."""
     return setting(
         "Which engine computes; auto takes the network where its weights, a card that holds it and consent to its "
         "licence are there, and else the built-in one.",
@@ -144,5 +144,3 @@ def trial(settings: SettingsT) -> SettingsT:
 
 class CopySettings(Settings):
     """Decode and encode again, sound kept: the machinery without a task, to try it on a file."""
-
-    engine: Literal["auto", "builtin"] = engine_setting()

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import model_validator
 
-from pipelines.settings.base import NUMBER, Settings, engine_setting, setting, written_as
+from pipelines.settings.base import NUMBER, Settings, setting, written_as
 from pipelines.settings.video_output import FilmSettings
 
 Box = Annotated[
@@ -60,8 +60,6 @@ class MaskSettings(Settings):
 
 class TrackSettings(MaskSettings):
     """Show what would be removed from a video, and keep it as a film of masks, one a frame."""
-
-    engine: Literal["auto", "builtin"] = engine_setting()
 
 
 def _published_setting(sentence: str, **limits: Any) -> Any:
@@ -139,7 +137,6 @@ class ProPainterSettings(MaskSettings):
 class InpaintSettings(FilmSettings, ProPainterSettings):
     """Remove an object from a video: what a mask marks is filled with what other frames show there."""
 
-    engine: Literal["auto", "flow", "propainter"] = engine_setting()
     resize_ratio: float | None = setting(
         "Compute at this share of the width and height; only what is filled loses sharpness.",
         changes_result=True,
@@ -170,7 +167,7 @@ class InpaintSettings(FilmSettings, ProPainterSettings):
 
     @model_validator(mode="after")
     def _engine_can(self) -> Self:
-        if self.engine == "flow" and (self.outpaints or self.reference_output):
+        if self.engine not in ("auto", "propainter") and (self.outpaints or self.reference_output):
             what = "outpaint" if self.outpaints else "give the published output"
-            raise ValueError(f"the engine flow cannot {what}: leave engine out, or say propainter")
+            raise ValueError(f"the engine {self.engine} cannot {what}: leave engine out, or say propainter")
         return self

@@ -2,13 +2,12 @@
 
 from typing import Literal
 
-from pipelines.settings.base import Settings, batch_setting, engine_setting, setting
+from pipelines.settings.base import Settings, batch_setting, setting
 
 
 class ScoreSettings(Settings):
     """Sharpness, blur, frozen frames and smoothness of a video, frame by frame."""
 
-    engine: Literal["auto", "builtin", "qalign"] = engine_setting()
     window: int = setting(
         "Frames that a window score looks at.", changes_result=True, unit="frames", default=3, ge=1, le=99
     )

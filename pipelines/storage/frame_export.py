@@ -1,6 +1,7 @@
 """A folder that takes each frame of a result as a picture, counted from the result's first: `00000.png`."""
 
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -13,6 +14,21 @@ from pipelines.storage.atomic import write_bytes
 _OWNER = ".longtake"
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
 _LEAST_DIGITS = 5
+
+
+class _Run(Protocol):
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def frames(self) -> Span: ...
+    @property
+    def settings(self) -> object: ...
+
+
+def frame_folder(run: _Run) -> "FrameFolder | None":
+    """Where the frames of a job are wanted as pictures (`--frames-out`); None where they are not."""
+    folder: Path | None = getattr(run.settings, "frames_out", None)
+    return FrameFolder(folder, run.folder.name, run.frames) if folder else None
 
 
 class FrameFolder:

@@ -6,8 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "fusion": ["Tracked", "track"],
-        "pipeline": ["TrackPipeline"],
-        "prepass": ["check_marks", "tracking_stages"],
+        "pipeline": ["TrackEngine", "TrackPipeline"],
         "prompts": ["ObjectPrompt", "Point", "check_prompts"],
     },
 )

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.tracking.background import FrameNeighbours, Pixels
+from pipelines.tracking.background import FrameNeighbours
 from pipelines.vision.boxes import Box, Outline
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Pixels
 
 Histogram = NDArray[np.float64]
 """Shares of pixels by colour bin, `(2048,)` float64, summing to 1."""

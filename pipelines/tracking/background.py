@@ -13,13 +13,12 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.spans import Span, widen
 from pipelines.vision.camera_motion import Gray, Homography, camera_motion, misaligned_difference
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Pixels
 
-Pixels = NDArray[np.uint8]
 Frames = Callable[[int, int], Generator[Pixels]]
 """`frames_from(start, stop)` yields frames `(H, W, 3)` uint8 RGB in order, the same for any `start`."""
 

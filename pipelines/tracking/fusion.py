@@ -17,10 +17,11 @@ from pipelines.tracking.appearance import fill_interior, grab_cut, moving_mask, 
 from pipelines.tracking.background import FrameNeighbours, Frames, FrameSource
 from pipelines.tracking.csrt import RECORD
 from pipelines.tracking.passes import Targets, pass_records, prompt_behind
-from pipelines.tracking.prompts import Mask, ObjectPrompt, check_prompts
+from pipelines.tracking.prompts import ObjectPrompt, check_prompts
 from pipelines.tracking.target import Target, find_targets
 from pipelines.vision.boxes import Box, Outline, box_crop, grow, iou
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Mask
 
 _MARGIN_SHARE, _SEARCH_SHARE = 0.25, 0.6
 """Enlargement of the box that is masked while the object is lost, and of the crop in which its outline is searched.

@@ -5,8 +5,8 @@ from typing import cast
 import cv2
 import numpy as np
 
-from pipelines.masks.resize import Pixels, Size, small_frame, small_mask
-from pipelines.masks.sequence import Mask
+from pipelines.masks.resize import small_frame, small_mask
+from pipelines.vision.types import Mask, Pixels, Size
 
 _TINT, _TINT_SHARE = (255, 0, 80), 0.45
 _LINE = (255, 60, 200)

@@ -5,7 +5,7 @@ with the same settings, it stands for the same masks.
 """
 
 import csv
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import dropwhile
@@ -13,25 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from memory.budget import Budget
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.jobs.events import Outputs
 from pipelines.masks.mask_video import mask_to_rgb
 from pipelines.masks.reading import FrameMask, mask_settings_of, read_holes, read_pixels
-from pipelines.masks.resize import Pixels, Size
-from pipelines.settings import Settings, TrackSettings
+from pipelines.settings import TrackSettings
 from pipelines.spans import Span
-from pipelines.stages import FrameByFrame, RunContext, Sink, Stage
+from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.report import write_report
+from pipelines.storage.span_arrays import read_array, save_arrays
 from pipelines.tracking.overlay import draw_lost_frame, overlay_mask
 from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
 from pipelines.tracking.stages import lost_frames
 from pipelines.video.info import ColourTags, VideoInfo, video_facts
 from pipelines.video.join import join_segments
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels, Size
+from presets.choose import Choice
 
 COLUMNS = ("frame", "time_seconds", "area_share", "lost")
 RECORD = np.dtype([("masked", np.int64), ("lost", np.bool_)])
@@ -42,71 +45,12 @@ _FILM_SUFFIX = ".mkv"
 _FULL_RANGE = ColourTags(range="pc")
 """White is 255: what is corrected in a paint program stays black and white."""
 
-_MIB = 2**20
-_PROCESS_BYTES = 220 * _MIB
+_PROCESS_BYTES = 220 * MIB
 _READERS = 2
 """The frames, and the masks where they are a film."""
 _PIXEL_BYTES = 60
 _FILM_PIXEL_BYTES = 0.01
 """Measured at 0.001 for a disc in 1080p; ragged masks take more."""
-
-
-class TrackPipeline(FrameByFrame):
-    """The task `track`."""
-
-    task = "track"
-    engine = "builtin"
-
-    def __init__(self, settings: TrackSettings) -> None:
-        self._settings = settings
-        self._tracking = tracking_stages(settings)
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """The object is followed, where that is asked for; then the masks are shown."""
-        return (*self._tracking, OverlayStage())
-
-    def check(self, run: RunContext) -> None:
-        """Masks that mark something, hints within the picture. Raises as `check_marks` does."""
-        check_marks(run)
-
-    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
-        """Decoders, two encoders, and a few pictures."""
-        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
-        per_pixel = _READERS * held_bytes(video, decoder) / (video.width * video.height) + _PIXEL_BYTES
-        fixed = _PROCESS_BYTES + tracking_load(self._settings).fixed
-        return Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
-
-    def disk_bytes(self, video: VideoInfo, frames: Span) -> int:
-        """Segments and joined files: the overlay about as long as the source's share of these frames, and the film."""
-        files = video.images or (video.path,)
-        size = sum(path.stat().st_size for path in files) / video.frames
-        return int(2 * len(frames) * (size + _FILM_PIXEL_BYTES * video.width * video.height))
-
-    def join(self, run: RunContext, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
-        """The overlay, the film, the table and the report. Holds one span's records."""
-        result, film = run.folder / "result.mp4", run.folder / f"mask{_FILM_SUFFIX}"
-        table, report = run.folder / "masks.csv", run.folder / "report.json"
-        films = [_film_path(run, span) for span in run.spans]
-        for kept, target in ((segments, result), (films, film)):
-            with atomic_write(target) as part:
-                join_segments(kept, run.video, run.frames, part, silent=True)
-        lost = lost_stretches(run, warn)
-        summary = _Summary()
-        with atomic_write(table) as part:
-            _write_table(part, summary.watch(_read_records(run)), run.video)
-        write_report(
-            report,
-            {
-                "task": self.task,
-                "engine": self.engine,
-                "video": video_facts(run.video),
-                "settings": run.settings.identity(),
-                "lost": [[span.start, span.stop] for span in lost],
-                "summary": summary.describe(),
-            },
-        )
-        return Outputs(result=result, report=report, scores=table, mask=film)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,14 +63,28 @@ class Checked:
     lost: bool
 
 
-class OverlayStage:
-    """Makes the segments, and beside each the span's film of masks and its records."""
+class TrackEngine(Engine):
+    """Lays masks over frames: `frames` yields one `Checked` for each."""
 
-    name = "overlay"
-    folder = "segments"
-    suffix = ".mp4"
+    name = "builtin"
 
-    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Checked]:
+    def __init__(self, video: VideoInfo, settings: TrackSettings) -> None:
+        super().__init__(video, settings)
+        self.settings: TrackSettings = settings
+
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
+        """Decoders, two encoders, and a few pictures."""
+        video, settings = self.video, self.settings
+        decoder = bounded_decoder(video, settings.decoder)
+        per_pixel = _READERS * held_bytes(video, decoder) / (video.width * video.height) + _PIXEL_BYTES
+        fixed = _PROCESS_BYTES + tracking_load(settings).fixed
+        return choice, Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
+
+    def check(self, run: RunContext) -> None:
+        """Masks that mark something, prompts within the picture. Raises as `check_marks` does."""
+        check_marks(run)
+
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Checked]:
         """Frames `[start, stop)`. Holds one, its masks, and what their decoders hold."""
         size = overlay_size(run.video)
         with closing(read_pixels(run, start, stop)) as frames, closing(read_holes(run, start, stop)) as holes:
@@ -134,6 +92,17 @@ class OverlayStage:
             for index, frame, hole, lost in given:
                 picture = overlay_mask(frame, hole.filled, size)
                 yield Checked(index, draw_lost_frame(picture, index) if lost else picture, hole, lost)
+
+
+class OverlayStage:
+    """Makes the segments, and beside each the span's film of masks and its records."""
+
+    name = "overlay"
+    folder = "segments"
+    suffix = ".mp4"
+
+    def __init__(self, engine: TrackEngine) -> None:
+        self.compute = engine.frames
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Encoders of the segment and of the film."""
@@ -150,6 +119,53 @@ class OverlayStage:
     def value(self, item: Checked) -> float:
         """Which share of the picture would be filled."""
         return int(np.count_nonzero(item.hole.filled)) / item.hole.filled.size
+
+
+class TrackPipeline(VideoPipeline[TrackEngine]):
+    """Shows what would be removed from one video, and keeps the masks."""
+
+    task = "track"
+
+    def __init__(self, inputs: tuple[Path, ...], engine: TrackEngine) -> None:
+        super().__init__(inputs, engine)
+        self._tracking = tracking_stages(engine.settings)
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The object is tracked, where that is asked for; then the masks are shown."""
+        return (*self._tracking, OverlayStage(self.engine))
+
+    def disk_bytes(self, frames: Span) -> int:
+        """Segments and joined files: the overlay about as long as the source's share of these frames, and the film."""
+        video = self.video
+        files = video.images or (video.path,)
+        size = sum(path.stat().st_size for path in files) / video.frames
+        return int(2 * len(frames) * (size + _FILM_PIXEL_BYTES * video.width * video.height))
+
+    def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
+        """The overlay, the film, the table and the report. Holds one span's records."""
+        result, film = run.folder / "result.mp4", run.folder / f"mask{_FILM_SUFFIX}"
+        table, report = run.folder / "masks.csv", run.folder / "report.json"
+        films = [_film_path(run, span) for span in run.spans]
+        for kept, target in ((segments, result), (films, film)):
+            with atomic_write(target) as part:
+                join_segments(kept, run.video, run.frames, part, silent=True)
+        lost = lost_stretches(run, warn)
+        summary = _Summary()
+        with atomic_write(table) as part:
+            _write_table(part, summary.watch(_read_records(run)), run.video)
+        write_report(
+            report,
+            {
+                "task": self.task,
+                "engine": self.engine.name,
+                "video": video_facts(run.video),
+                "settings": run.settings.identity(),
+                "lost": [[span.start, span.stop] for span in lost],
+                "summary": summary.describe(),
+            },
+        )
+        return Outputs(result=result, report=report, scores=table, mask=film)
 
 
 def overlay_size(video: VideoInfo) -> Size:
@@ -202,8 +218,7 @@ class _OverlaySink:
         film = _film_path(self._job, span)
         film.parent.mkdir(parents=True, exist_ok=True)
         self._film_part.replace(film)
-        with atomic_write(_records_path(self._job, span)) as part, part.open("wb") as file:
-            np.save(file, np.array(self._records, RECORD), allow_pickle=False)
+        save_arrays(_records_path(self._job, span), np.array(self._records, RECORD))
 
     def abandon(self) -> None:
         self._overlay.abandon()
@@ -251,8 +266,8 @@ class _Row:
 def _read_records(run: RunContext) -> Iterator[_Row]:
     pixels = run.video.width * run.video.height
     for span in run.spans:
-        records: NDArray[np.void] = np.load(_records_path(run, span), allow_pickle=False)
-        for frame, (masked, lost) in enumerate(records.tolist(), span.start):
+        records = read_array(_records_path(run, span)).tolist()
+        for frame, (masked, lost) in enumerate(records, span.start):
             yield _Row(frame, masked / pixels, lost)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from memory.plan import Load
+from memory.units import MIB
 from pipelines.masks.reading import mask_settings_of, open_job_masks
 from pipelines.masks.sequence import reject_unusable
 from pipelines.settings import MaskSettings
@@ -16,10 +17,9 @@ from pipelines.tracking.stages import MaskStage, PassStage, lost_frames
 
 _LOST_NAMED = 5
 """Stretches that the warning about a lost object lists."""
-_MIB = 2**20
-_FOLLOWING_BYTES = 60 * _MIB
+_FOLLOWING_BYTES = 60 * MIB
 """Host memory of the built-in tracker for any video, as it works at a fixed size: measured at 50 to 60 MiB."""
-_NETWORK_BYTES = 1400 * _MIB
+_NETWORK_BYTES = 1400 * MIB
 """Host memory of SAM 2.1 tiny with torch on the CPU at 1024 x 1024: measured at 1250 to 1400 MiB."""
 
 

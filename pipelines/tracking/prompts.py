@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.errors import BadInput
 from pipelines.spans import Span
-
-Mask = NDArray[np.bool_]
+from pipelines.vision.types import Mask
 
 _NUMBER = r"\s*(-?\d+(?:\.\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4) + r"@\s*(\d+)\s*")

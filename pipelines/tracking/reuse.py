@@ -56,7 +56,7 @@ def _request_key(run: RunContext, settings: MaskSettings) -> str:
         read += [path for _, path in sorted(find(settings.tracker, settings.weights).items())]
     request = {
         "version": _VERSION,
-        "inputs": [InputFile.of(path).content for path in read],
+        "inputs": [InputFile.of(path).fingerprint for path in read],
         "settings": settings.model_dump(mode="json", include=_REQUEST_SETTINGS),
         "spans": [span.name for span in run.spans],
     }

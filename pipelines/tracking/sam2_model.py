@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from pipelines.errors import WeightsBroken, WeightsMissing
-from pipelines.tracking.background import Pixels
 from pipelines.tracking.fusion import Tracked
-from pipelines.tracking.prompts import Mask, ObjectPrompt
+from pipelines.tracking.prompts import ObjectPrompt
+from pipelines.vision.types import Mask, Pixels
 from pipelines.weights.locate import find
 
 MODEL = "sam2"

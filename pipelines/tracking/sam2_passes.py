@@ -10,10 +10,11 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 
 from pipelines.spans import Span
-from pipelines.tracking.background import CHUNK_FRAMES, Frames, Pixels
+from pipelines.tracking.background import CHUNK_FRAMES, Frames
 from pipelines.tracking.fusion import Tracked
-from pipelines.tracking.prompts import Mask, ObjectPrompt
+from pipelines.tracking.prompts import ObjectPrompt
 from pipelines.tracking.sam2_model import Segmenter, Session
+from pipelines.vision.types import Mask, Pixels
 
 RESTART_FRAMES = 240
 """Distance between restart points: a span begins by re-tracking fewer frames than this."""

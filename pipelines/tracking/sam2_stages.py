@@ -7,24 +7,28 @@ which spans are computed. The network is loaded for each stage and released afte
 import zlib
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memory.probe import probe_hardware
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.masks.mask_video import FOLDER, SUFFIX, read_tracked
 from pipelines.masks.reading import mask_settings_of, read_pixels
-from pipelines.masks.resize import Pixels
 from pipelines.settings import MaskSettings
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
+from pipelines.storage.span_arrays import RowSink, read_arrays
 from pipelines.tracking.fusion import Tracked
 from pipelines.tracking.job_prompts import read_prompts
-from pipelines.tracking.prompts import Mask, ObjectPrompt
+from pipelines.tracking.prompts import ObjectPrompt
 from pipelines.tracking.sam2_model import Segmenter, find_segmenter, load_segmenter, tracked_from_mask
 from pipelines.tracking.sam2_passes import reversed_frames, track_pass
 from pipelines.tracking.stages import MaskVideoStage, mirrored
+from pipelines.vision.types import Mask, Pixels
 
 _NO_MASK = np.zeros((0, 0), np.bool_)
 
@@ -93,8 +97,8 @@ class Sam2BackwardStage(OneFile):
         return masks
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of the span's masks."""
-        return _PackedSink(path)
+        """A `.npz` of the span's masks, compressed."""
+        return RowSink(path, _packed, row=_compressed)
 
     def preview(self, item: Mask) -> Pixels | None:
         """No preview."""
@@ -179,29 +183,18 @@ def _stored_masks(run: RunContext, frames: Span) -> Sequence[Mask] | None:
         return list(masks)  # at most the frames in the network's memory
 
 
-class _PackedSink:
-    """Holds one span's packed masks until they are written."""
+def _compressed(mask: Mask) -> bytes:
+    return zlib.compress(np.packbits(mask).tobytes(), 1)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._packed: list[bytes] = []
 
-    def write(self, item: Mask) -> None:
-        self._packed.append(zlib.compress(np.packbits(item).tobytes(), 1))
-
-    def close(self) -> None:
-        ends = np.cumsum([len(bits) for bits in self._packed], dtype=np.int64)
-        with self._path.open("wb") as file:
-            np.savez(file, ends=ends, bits=np.frombuffer(b"".join(self._packed), np.uint8))
-
-    def abandon(self) -> None:
-        self._packed.clear()
+def _packed(masks: list[bytes]) -> dict[str, NDArray[Any]]:
+    ends = np.cumsum([len(bits) for bits in masks], dtype=np.int64)
+    return {"ends": ends, "bits": np.frombuffer(b"".join(masks), np.uint8)}
 
 
 def _read_packed(path: Path) -> list[bytes]:
-    with np.load(path, allow_pickle=False) as arrays:
-        ends, bits = arrays["ends"].tolist(), arrays["bits"].tobytes()
-    return [bits[start:stop] for start, stop in zip([0, *ends], ends, strict=False)]
+    ends, bits = read_arrays(path, "ends", "bits")
+    return [bits[start:stop].tobytes() for start, stop in pairwise([0, *ends.tolist()])]
 
 
 def _unpacked(bits: bytes, shape: tuple[int, int]) -> Mask:

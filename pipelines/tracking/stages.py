@@ -14,15 +14,16 @@ import numpy as np
 
 from pipelines.errors import LongtakeError
 from pipelines.masks.mask_video import CRF, FOLDER, SUFFIX, mask_to_rgb
-from pipelines.masks.resize import Pixels
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
 from pipelines.storage.atomic import write_bytes
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.tracking.csrt import RECORD, Records
 from pipelines.tracking.fusion import Tracked, fused_masks
 from pipelines.tracking.job_prompts import source_and_targets
 from pipelines.tracking.passes import pass_records
 from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels
 
 _LOST = "state/lost"
 
@@ -68,7 +69,7 @@ class PassStage(OneFile):
             path = run.folder / self.folder / f"{span.name}{self.suffix}"
             if not path.is_file():
                 return None
-            self._kept = span, np.load(path, allow_pickle=False)
+            self._kept = span, read_array(path)
         span, records = self._kept
         found: np.void = records[at - span.start]
         return found
@@ -78,8 +79,8 @@ class PassStage(OneFile):
         return (f"{self.folder}/{span.name}{self.suffix}",)
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of the span's records."""
-        return _RecordSink(path)
+        """A `.npy` of `RECORD`: 36 bytes a frame."""
+        return RowSink[Records, Records](path, rows_of(RECORD), row=lambda record: record)
 
     def preview(self, item: Records) -> Pixels | None:
         """No preview."""
@@ -150,24 +151,6 @@ def _lost_path(run: RunContext, span: Span) -> Path:
 
 def _lost_name(span: Span) -> str:
     return f"{_LOST}/{span.name}.json"
-
-
-class _RecordSink:
-    """Holds one span's records, 36 bytes a frame, until they are written."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._records: list[Records] = []
-
-    def write(self, item: Records) -> None:
-        self._records.append(item)
-
-    def close(self) -> None:
-        with self._path.open("wb") as file:
-            np.save(file, np.concatenate([np.zeros(0, RECORD), *self._records]), allow_pickle=False)
-
-    def abandon(self) -> None:
-        self._records.clear()
 
 
 class _MaskSink:

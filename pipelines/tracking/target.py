@@ -7,11 +7,18 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipelines.tracking.appearance import Histogram, colour_histogram, grab_cut, moving_mask, silhouette_of
-from pipelines.tracking.background import FrameNeighbours, FrameSource, Pixels
-from pipelines.tracking.prompts import Mask, ObjectPrompt, Point
+from pipelines.tracking.appearance import (
+    Histogram,
+    colour_histogram,
+    grab_cut,
+    moving_mask,
+    silhouette_of,
+)
+from pipelines.tracking.background import FrameNeighbours, FrameSource
+from pipelines.tracking.prompts import ObjectPrompt, Point
 from pipelines.vision.boxes import Box, Outline, box_crop, grow
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Mask, Pixels
 
 _FEWEST_FOUND = 0.08
 """Share of the box that a segmented outline must fill; a smaller one is replaced by an ellipse in the box."""

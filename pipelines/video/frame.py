@@ -11,8 +11,8 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from pipelines.video.info import VideoInfo
+from pipelines.vision.types import Pixels
 
-Pixels = NDArray[np.uint8]
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 _LUMA_WEIGHTS = {

@@ -23,7 +23,7 @@ from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader_decord import CannotOpen, open_decord
 from pipelines.video.reader_ffmpeg import iter_by_ffmpeg
 
-__all__ = ["Decoder", "Frame", "choose_decoder", "held_bytes", "read_frames"]
+__all__ = ["Decoder", "Frame", "bounded_decoder", "choose_decoder", "held_bytes", "read_frames"]
 
 Decoder = Literal["auto", "decord", "pyav", "ffmpeg"]
 Numbered = Iterator[tuple[int, Picture]]
@@ -79,6 +79,14 @@ def choose_decoder(info: VideoInfo, *, luma_only: bool = False) -> Decoder:
     if info.salvaged or info.mirrored:
         return "ffmpeg"
     return "pyav" if luma_only or why_not_decord(info) else "decord"
+
+
+def bounded_decoder(info: VideoInfo, asked: Decoder) -> Decoder:
+    """The decoder for a consumer that is slower than decoding: `asked`, or the exact one that waits for it.
+
+    decord decodes ahead without limit, so it is used only where it is asked for.
+    """
+    return choose_decoder(info, luma_only=True) if asked == "auto" else asked
 
 
 def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = False) -> int:

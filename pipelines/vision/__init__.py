@@ -8,5 +8,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "boxes": ["Box", "box_crop", "iou"],
         "crop": ["Crop"],
         "camera_motion": ["Homography", "fit_simplest_motion", "misaligned_difference", "move_box"],
+        "types": ["Flags", "Floats", "Mask", "Pixels", "Size"],
     },
 )

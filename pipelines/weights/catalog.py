@@ -1,6 +1,6 @@
-"""The published weights: which files a model has, who publishes them where, and under which licence. A table, no code.
+"""Catalogue of published weights: the files of each model, where they are published, and under which licence.
 
-Nothing of this is shipped with the program: weights bind whoever uses them, whatever the licence of the program.
+No weights ship with the program; their licences bind whoever uses them, whatever the licence of the program.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 @dataclass(frozen=True)
 class Licence:
-    """What a model's weights may be used for, and where that is written in full."""
+    """The licence of a model's weights, and where its full text is."""
 
     name: str
     address: str
@@ -17,15 +17,16 @@ class Licence:
 
     @property
     def sentence(self) -> str:
-        """The licence in a few words: `NTU S-Lab License 1.0, non-commercial use only`."""
+        """The licence in one phrase, such as `NTU S-Lab License 1.0, non-commercial use only`."""
         return f"{self.name}, {'commercial use allowed' if self.commercial else 'non-commercial use only'}"
 
 
 @dataclass(frozen=True)
 class File:
-    """One published file. `path` is where it lies below a folder of weights in the published layout.
+    """One published file. `path` is relative to a folder of weights in the published layout.
 
-    `sha256` is known of some; one that was only seen of copies (`sure` False) is a reason to warn, not to refuse.
+    Some have a known size and `sha256`. If those come from copies of the file, not from its publisher (`sure` False), a
+    mismatch is a reason to warn, not to refuse. The program also works without a file that is not `needed`.
     """
 
     path: str
@@ -36,7 +37,7 @@ class File:
 
     @property
     def name(self) -> str:
-        """The file's name without its folders, by which it is known."""
+        """The file's name without its folders."""
         return PurePosixPath(self.path).name
 
 
@@ -44,7 +45,8 @@ class File:
 class Published:
     """A model's weights: files of a release at `address`, or of the first of `repositories` on the Hugging Face hub.
 
-    One without `files` is a whole folder: a configuration and weights in shards, which an index names.
+    Without `files` it is a whole folder: a configuration, an index and the shards that the index names.
+    `about_bytes` is the size of the download, rounded.
     """
 
     model: str
@@ -57,13 +59,13 @@ class Published:
 
     @property
     def origin(self) -> str:
-        """Where the files are published, for people."""
+        """The address of the publication, to show to people."""
         return self.address or f"https://huggingface.co/{self.repositories[0]}"
 
 
 _S_LAB = "NTU S-Lab License 1.0"
 _LIVE_PORTRAIT = ("KwaiVGI/LivePortrait", "KlingTeam/LivePortrait")
-"""The organisation appears under both names."""
+"""The organisation has been renamed; the hub knows both names."""
 _BASE, _RETARGETING = "liveportrait/base_models", "liveportrait/retargeting_models"
 
 PUBLISHED: dict[str, Published] = {
@@ -155,4 +157,4 @@ PUBLISHED: dict[str, Published] = {
         ),
     )
 }
-"""The weights that engines know, by the model's name; an engine is called as its model is."""
+"""The weights of all engines by model name; an engine has the name of its model."""

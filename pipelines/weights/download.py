@@ -1,44 +1,41 @@
-"""One file over HTTP: what was interrupted goes on where it was, what arrives is checked, the file is whole or absent.
+"""Download of one file over HTTP: interrupted downloads resume, content is checked, and a file is complete or absent.
 
-Until then it is called `NAME.part`; `NAME.part.tag` says which version of the file that is part of.
+`huggingface_hub` transfers the bytes, those of releases outside the hub too. Its `hf_hub_download` is not used: it
+deletes what had arrived when the process is interrupted, and it does not hash the content.
+Until it is complete the file is called `NAME.part`; `NAME.part.tag` says which version of the file that is part of.
 """
 
 import errno
-import fcntl
 import hashlib
-import http.client
+import logging
 import os
 import shutil
-import ssl
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
+
+from filelock import lock_descriptor
 
 from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk, WeightsBroken, WeightsMissing
 
-Tell = Callable[[str, int, int | None], None]
-"""Is told how far a file is: its name, bytes that are there, bytes in all where the server says so."""
+Report = Callable[[str, int, int | None], None]
+"""Receives the progress of a file: its name, the bytes that have arrived, and the bytes in all where known."""
 
-_CHUNK_BYTES = 2**20
-_TIMEOUT_SECONDS = 30.0
-_TRIES = 5
-_PAUSE_SECONDS = 1.0
+_MOST_RETRIES = 3
+"""Retries of the first request, after 1, 2 and 4 seconds: who is offline reads so after 7 seconds."""
 _SPARE_BYTES = 2**26
-_LOST = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
-_HEADERS = {"User-Agent": "longtake", "Accept-Encoding": "identity"}
+"""Disk space that stays free beside the file, for whatever else the machine writes meanwhile."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A file to fetch: from where, to which place below a folder, and what is known of it beforehand.
+class RemoteFile:
+    """A file to download: its URL, its path below the target folder, and what is known about its content.
 
-    `sure`: another size or hash is a reason to refuse the file, not just to warn.
+    `sure`: a different size or hash is a reason to refuse the file, not just to warn. `version` changes whenever the
+    content may have changed; without one, the server is asked for its ETag.
     """
 
     path: str
@@ -46,6 +43,7 @@ class Wanted:
     size_bytes: int | None = None
     sha256: str | None = None
     sure: bool = True
+    version: str | None = None
 
     @property
     def name(self) -> str:
@@ -53,20 +51,25 @@ class Wanted:
         return PurePosixPath(self.path).name
 
 
-def download(wanted: Wanted, target: Path, tell: Tell) -> str:
-    """Fetch one file to `target`; returns a warning where it is not equal to the copies that are known, or nothing.
+def download(remote: RemoteFile, target: Path, report: Report) -> str:
+    """Download one file to `target`; return a warning if it differs from the copies that are known, else "".
 
-    Holds a piece of it. Raises WeightsMissing where it cannot be had (what arrived is kept, and used by the next
-    call), WeightsBroken where it is not what was published, NotEnoughDisk, BadInput for a folder that takes no file.
+    Holds one chunk of it (10 MiB). Raises WeightsMissing if the server cannot be reached or refuses (what arrived is
+    kept for the next call), WeightsBroken if the content is not what was published, NotEnoughDisk, and BadInput for
+    a folder that cannot be written to.
     """
     part = target.with_name(f"{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("ab") as file:
             _claim(file, target)
-            _receive(wanted, file, part, tell)
+            try:
+                _receive(remote, file, part, report)
+            finally:
+                if not file.tell():
+                    _discard(part)
             os.fsync(file.fileno())
-            warning = _check(wanted, part)
+            warning = _check_hash(remote, part)
             part.replace(target)
         _tag(part).unlink(missing_ok=True)
     except OSError as error:
@@ -75,149 +78,173 @@ def download(wanted: Wanted, target: Path, tell: Tell) -> str:
                 f"The disk is full ({error}).", "What arrived is kept; make room and fetch again."
             ) from error
         raise BadInput(
-            f"{target.name} cannot be kept in {target.parent}: {error.strerror or error}.",
+            f"{target.name} cannot be written to {target.parent}: {error.strerror or error}.",
             "Choose another folder with --weights.",
         ) from error
     return warning
 
 
 def _claim(file: BinaryIO, target: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not lock_descriptor(file.fileno(), blocking=False):
         raise LongtakeError(
             f"Another process is fetching {target.name} into {target.parent}.", "Wait until it has ended."
-        ) from error
+        )
 
 
-def _receive(wanted: Wanted, file: BinaryIO, part: Path, tell: Tell) -> None:
-    """Append what is missing, over as many connections as it takes; gives up after some that brought nothing."""
-    idle = 0
-    while True:
-        before = file.seek(0, os.SEEK_END)
-        try:
-            _continue(wanted, file, part, tell)
-            return
-        except _LOST as error:
-            idle = 0 if file.seek(0, os.SEEK_END) > before else idle + 1
-            if idle >= _TRIES or _is_final(error):
-                if not file.tell():
-                    part.unlink()
-                raise _unreachable(wanted, part.parent, error) from error
-            time.sleep(_PAUSE_SECONDS * idle)
+def _receive(remote: RemoteFile, file: BinaryIO, part: Path, report: Report) -> None:
+    """Append what is missing to `file`, which is empty afterwards if it was part of another version."""
+    import httpx2
+    from huggingface_hub.file_download import http_get
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # its warnings would break our progress bars
+    headers = _headers(remote)
+    with _network_errors(remote, part.parent):
+        known = remote if remote.version is not None else _probe(remote, headers)
+    _keep_only(known, file, part)
+    _check_size(remote, known.size_bytes, file.tell(), part)
+    bar: Any = partial(_ProgressBar, partial(report, remote.name))
+    with _network_errors(remote, part.parent):
+        while True:
+            have = file.seek(0, os.SEEK_END)
+            try:
+                http_get(
+                    remote.url,
+                    file,
+                    resume_size=have,
+                    headers=headers,
+                    expected_size=known.size_bytes,
+                    tqdm_class=bar,
+                )
+                break
+            except httpx2.ReadError:
+                # http_get resumes after a timeout and an early end, but not after a connection reset.
+                if file.seek(0, os.SEEK_END) == have:
+                    raise
+    file.flush()
 
 
-def _continue(wanted: Wanted, file: BinaryIO, part: Path, tell: Tell) -> None:
-    """One connection: the rest of the file, or all of it where the server will not go on. Raises what `_LOST` names."""
-    have = file.seek(0, os.SEEK_END)
-    try:
-        response = _ask(wanted.url, have, _tag(part))
-    except urllib.error.HTTPError as error:
-        if not have or error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise
-        if error.headers.get("Content-Range") == f"bytes */{have}":
-            return  # all of it had arrived
+def _headers(remote: RemoteFile) -> dict[str, str]:
+    """Headers for the hub with the user's token, if there is one, and without it for any other server."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    token = None if remote.url.startswith(f"{constants.ENDPOINT}/") else False
+    # Identity: a compressed answer has another length than the file, and cannot be resumed.
+    return {**build_hf_headers(token=token, library_name="longtake"), "Accept-Encoding": "identity"}
+
+
+def _probe(remote: RemoteFile, headers: dict[str, str]) -> RemoteFile:
+    """`remote` with the size and the version that the server states. Raises httpx2.HTTPError.
+
+    By GET, of which only the head is read: addresses that are signed for GET refuse HEAD.
+    """
+    from huggingface_hub.utils import http_stream_backoff  # type: ignore[attr-defined]
+
+    with http_stream_backoff("GET", remote.url, headers=headers, max_retries=_MOST_RETRIES) as response:
+        response.raise_for_status()
+        length, tag = response.headers.get("Content-Length"), response.headers.get("ETag", "")
+    # A weak tag (W/"...") does not promise equal bytes.
+    return replace(
+        remote, size_bytes=int(length) if length else None, version=tag if tag.startswith('"') else ""
+    )
+
+
+def _keep_only(known: RemoteFile, file: BinaryIO, part: Path) -> None:
+    """Empty the part, unless it is of the version that is on the server now; note which one it is."""
+    stored = ""
+    with suppress(OSError):
+        stored = _tag(part).read_text()
+    if stored != known.version or file.tell() > (known.size_bytes or file.tell()):
         file.truncate(0)
-        _continue(wanted, file, part, tell)
-        return
-    with response:
-        if response.status == HTTPStatus.PARTIAL_CONTENT:
-            if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                raise http.client.HTTPException("the server sent another part than was asked for")
-        else:
-            file.truncate(0)
-            have = 0
-            _remember(_tag(part), response.headers.get("ETag", ""))
-        length = response.headers.get("Content-Length")
-        total = None if length is None else have + int(length)
-        _check_size(wanted, total, have, part)
-        _copy(response, file, have, total, lambda done: tell(wanted.name, done, total))
-
-
-def _ask(url: str, have: int, tag: Path) -> Any:
-    headers = dict(_HEADERS)
-    if have:
-        headers["Range"] = f"bytes={have}-"
-        with suppress(OSError):
-            headers["If-Range"] = tag.read_text()
-    return urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_SECONDS)
+        file.seek(0)
+    if known.version:
+        _tag(part).write_text(known.version)
+    else:
+        _tag(part).unlink(missing_ok=True)
 
 
 def _tag(part: Path) -> Path:
     return part.with_name(f"{part.name}.tag")
 
 
-def _remember(tag: Path, version: str) -> None:
-    # A weak tag does not promise equal bytes.
-    if version.startswith('"'):
-        tag.write_text(version)
-    else:
-        tag.unlink(missing_ok=True)
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _tag(part).unlink(missing_ok=True)
 
 
-def _copy(response: Any, file: BinaryIO, have: int, total: int | None, tell: Callable[[int], None]) -> None:
-    while chunk := response.read(_CHUNK_BYTES):
-        file.write(chunk)
-        have += len(chunk)
-        tell(have)
-    file.flush()
-    if total is not None and have < total:
-        raise http.client.IncompleteRead(b"", total - have)
+class _ProgressBar:
+    """What `http_get` needs of a tqdm bar; passes the bytes that have arrived on to a function."""
+
+    def __init__(
+        self, report: Callable[[int, int | None], None], *, total: int | None, initial: int, **_: Any
+    ) -> None:
+        self._report, self._done, self._total = report, initial, total
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def update(self, more: int) -> None:
+        self._done += more
+        self._report(self._done, self._total)
 
 
-def _check_size(wanted: Wanted, total: int | None, have: int, part: Path) -> None:
-    """Before anything is received: is it as long as what was published, and is there room for it?"""
+def _check_size(remote: RemoteFile, total: int | None, have: int, part: Path) -> None:
+    """Compare the server's size with the published one and with the free space, before anything is transferred."""
     if total is None:
         return
-    if wanted.sure and wanted.size_bytes not in (None, total):
-        part.unlink(missing_ok=True)
+    if remote.sure and remote.size_bytes not in (None, total):
+        _discard(part)
         raise WeightsBroken(
-            f"{wanted.url} has {total:,} bytes, the published {wanted.name} {wanted.size_bytes:,}.",
+            f"{remote.url} has {total:,} bytes, the published {remote.name} {remote.size_bytes:,}.",
             "It may have been replaced there; get the file elsewhere and give its folder with --weights.",
         )
     free = shutil.disk_usage(part.parent).free
     if total - have > free - _SPARE_BYTES:
         raise NotEnoughDisk(
-            f"{wanted.name} needs {(total - have) / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free in {part.parent}.",
+            f"{remote.name} needs {(total - have) / 1e9:.1f} GB more, {free / 1e9:.1f} GB are free in {part.parent}.",
             "Make room or choose another folder with --weights.",
         )
 
 
-def _check(wanted: Wanted, part: Path) -> str:
-    """Hold what arrived against the published hash. Raises WeightsBroken; a hash that is not sure only warns."""
-    if wanted.sha256 is None:
+def _check_hash(remote: RemoteFile, part: Path) -> str:
+    """Compare the content with the published hash. Raises WeightsBroken; if the hash is not sure, returns a warning."""
+    if remote.sha256 is None:
         return ""
     with part.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found == wanted.sha256:
+    if found == remote.sha256:
         return ""
-    if not wanted.sure:
+    if not remote.sure:
         return (
-            f"{wanted.name} is not equal to the copies of it that are known (sha256 {found[:12]}… instead of "
-            f"{wanted.sha256[:12]}…); the release's own hash is not published."
+            f"{remote.name} is not equal to the copies of it that are known (sha256 {found[:12]}… instead of "
+            f"{remote.sha256[:12]}…); the release's own hash is not published."
         )
-    part.unlink()
-    _tag(part).unlink(missing_ok=True)
+    _discard(part)
     raise WeightsBroken(
-        f"What arrived from {wanted.url} is not the published {wanted.name}: its sha256 is {found[:12]}…, not "
-        f"{wanted.sha256[:12]}….",
-        "It was thrown away; fetch it again.",
+        f"What arrived from {remote.url} is not the published {remote.name}: its sha256 is {found[:12]}…, not "
+        f"{remote.sha256[:12]}….",
+        "It was deleted; fetch it again.",
     )
 
 
-def _is_final(error: Exception) -> bool:
-    """Whether asking again is of no use: a refusal, not a server that is busy."""
-    return (
-        isinstance(error, urllib.error.HTTPError) and error.code < 500 and error.code not in (408, 425, 429)
-    )
+@contextmanager
+def _network_errors(remote: RemoteFile, folder: Path) -> Iterator[None]:
+    """Turn errors of the network and of the server into WeightsMissing; those of the disk have an errno and pass."""
+    import httpx2
 
-
-def _unreachable(wanted: Wanted, folder: Path, error: Exception) -> WeightsMissing:
-    if isinstance(error, urllib.error.HTTPError):
-        why = f"the server answers {error.code} {error.reason}"
-    else:
-        why = str(getattr(error, "reason", error) or type(error).__name__)
-    return WeightsMissing(
-        f"{wanted.name} could not be fetched from {wanted.url}: {why}.",
-        f"Try again (what arrived is kept), or get it on another machine and put it into {folder}.",
-    )
+    try:
+        yield
+    except (httpx2.HTTPError, OSError) as error:
+        if getattr(error, "errno", None) is not None:
+            raise
+        answer = getattr(error, "response", None)
+        if answer is not None:
+            why = f"the server answers {answer.status_code} {answer.reason_phrase}".rstrip()
+        else:
+            why = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise WeightsMissing(
+            f"{remote.name} could not be fetched from {remote.url}: {why}.",
+            f"Try again (what arrived is kept), or get it on another machine and put it into {folder}.",
+        ) from error

@@ -1,4 +1,4 @@
-"""Fetching published weights, from a release or from the Hugging Face hub: only ever when somebody asks for it."""
+"""Download of published weights, from a release or from the Hugging Face hub, and only when the user asks for it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -6,69 +6,69 @@ from typing import Any
 
 from pipelines.errors import WeightsMissing
 from pipelines.weights.catalog import PUBLISHED, Published
-from pipelines.weights.download import Tell, Wanted, download
+from pipelines.weights.download import RemoteFile, Report, download
 from pipelines.weights.locate import find, own_folder
 
 _BESIDE_SHARDS = ("config.json", "tokenizer.model")
 _KINDS = (("model", ".safetensors"), ("pytorch_model", ".bin"))
-"""How shards are called; a repository may have both kinds, and the first is enough."""
+"""Stem and suffix of shards, the preferred kind first; a repository may hold both, and one is enough."""
 
 
 def fetch(
-    model: str, folder: Path | None, tell: Tell, warn: Callable[[str], None] = lambda sentence: None
+    model: str, folder: Path | None, report: Report, warn: Callable[[str], None] = lambda sentence: None
 ) -> dict[str, Path]:
-    """Fetch what is missing of `model` into `folder`, or into ours where none is given; returns what is there then.
+    """Download the missing files of `model` into `folder`, by default into our own; return all files by their names.
 
-    A file that is there and as long as the published one is left alone. Raises as `download` does, WeightsMissing
-    where the hub cannot be asked.
+    A file that exists and is as long as the published one is not downloaded again. `warn` receives a sentence if a
+    file differs from the copies that are known. Raises as `download` does, and WeightsMissing if the hub does not
+    answer.
     """
     published, target = PUBLISHED[model], (folder or own_folder() / model).expanduser().absolute()
-    wanted = _on_the_hub(published) if published.repositories else _of_a_release(published)
-    for file in wanted:
-        path = target.joinpath(*PurePosixPath(file.path).parts)
-        if not _is_there(path, file) and (sentence := download(file, path, tell)):
+    remote_files = _hub_files(published) if published.repositories else _release_files(published)
+    for remote in remote_files:
+        path = target.joinpath(*PurePosixPath(remote.path).parts)
+        if not _is_complete(path, remote) and (sentence := download(remote, path, report)):
             warn(sentence)
     return find(model, target)
 
 
-def _is_there(path: Path, wanted: Wanted) -> bool:
-    known = wanted.size_bytes if wanted.sure else None
-    return path.is_file() and known in (None, path.stat().st_size)
+def _is_complete(path: Path, remote: RemoteFile) -> bool:
+    size_bytes = remote.size_bytes if remote.sure else None
+    return path.is_file() and size_bytes in (None, path.stat().st_size)
 
 
-def _of_a_release(published: Published) -> Iterator[Wanted]:
+def _release_files(published: Published) -> Iterator[RemoteFile]:
     for file in published.files:
-        yield Wanted(file.path, published.address + file.name, file.size_bytes, file.sha256, file.sure)
+        yield RemoteFile(file.path, published.address + file.name, file.size_bytes, file.sha256, file.sure)
 
 
-def _on_the_hub(published: Published) -> Iterator[Wanted]:
-    """The model's files at the newest commit of its repository, with the hub's own sizes and hashes."""
-    # Here: it takes long to load.
-    from huggingface_hub import hf_hub_url
+def _hub_files(published: Published) -> Iterator[RemoteFile]:
+    """The model's files at the newest commit of its repository, with the sizes and hashes that the hub states."""
+    from huggingface_hub import hf_hub_url  # imported late: it takes long to load
 
-    repository, info = _ask_the_hub(published)
+    repository, info = _model_info(published)
     listed = {entry.rfilename: entry for entry in info.siblings or ()}
     for path in _chosen(published, list(listed)):
         entry, known = listed.get(path), {file.path: file for file in published.files}.get(path)
         if entry is None:
             raise WeightsMissing(
-                f"{repository} on the hub has no {path} any more.",
+                f"{repository} on the Hugging Face hub no longer has {path}.",
                 f"See https://huggingface.co/{repository}.",
             )
-        yield Wanted(
+        yield RemoteFile(
             path,
             hf_hub_url(repository, path, revision=info.sha),
             entry.size or (known.size_bytes if known else None),
             entry.lfs.sha256 if entry.lfs else known.sha256 if known else None,
+            version=info.sha,
         )
 
 
-def _ask_the_hub(published: Published) -> tuple[str, Any]:
-    """The first of the model's repositories that is there, and what the hub tells of it. Raises WeightsMissing."""
+def _model_info(published: Published) -> tuple[str, Any]:
+    """The first of the model's repositories that exists, and the hub's description of it. Raises WeightsMissing."""
+    import httpx2
     from huggingface_hub import HfApi
-
-    # HTTPError is that of whichever library the hub's client speaks with.
-    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import RepositoryNotFoundError
 
     why: Exception | None = None
     for repository in published.repositories:
@@ -76,18 +76,18 @@ def _ask_the_hub(published: Published) -> tuple[str, Any]:
             return repository, HfApi().model_info(repository, files_metadata=True)
         except RepositoryNotFoundError as error:
             why = error
-        except (HTTPError, OSError) as error:
+        except (httpx2.HTTPError, OSError) as error:
             why = error
             break
     raise WeightsMissing(
-        f"The hub could not be asked for {published.title} ({published.origin}): "
+        f"The Hugging Face hub did not list the files of {published.title} ({published.origin}): "
         f"{(str(why).strip() or type(why).__name__).splitlines()[0].rstrip('.')}.",
         "Try again, or fetch the files on another machine and give their folder with --weights.",
     ) from why
 
 
 def _chosen(published: Published, listed: Sequence[str]) -> list[str]:
-    """The files to fetch: those of the table, or a configuration with the shards of one kind."""
+    """The paths to download: those of the catalogue, or the configuration and the shards of one kind."""
     if published.files:
         return [file.path for file in published.files]
     for stem, suffix in _KINDS:

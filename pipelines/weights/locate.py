@@ -1,4 +1,4 @@
-"""Where weights lie: in a folder that is given, or in the usual places. Light: opens none of them, needs no torch."""
+"""Location of weight files on disk: in a named folder or in the usual places. Opens no weights and needs no torch."""
 
 import json
 import os
@@ -11,21 +11,22 @@ from pipelines.weights.catalog import PUBLISHED, File, Published
 _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SINGLES = ("model.safetensors", "pytorch_model.bin")
 _EXTRAS = ("tokens.json", "tokenizer.model")
-"""What may lie beside shards and is used where it does."""
+"""Optional files beside shards."""
 
 
 def find(model: str, folder: Path | None = None) -> dict[str, Path]:
-    """The files of `model`: published name without folders -> path. All of them lie in one place.
+    """Return the files of `model`, published name without folders -> path, all from one place.
 
-    Where a `folder` is given no other counts. Otherwise: what `LONGTAKE_WEIGHTS` names, the Hugging Face cache, our
-    own (`own_folder`). A folder may be flat, or have the published layout, or a subfolder of the model's name.
-    Raises WeightsMissing with the names of what is not there, and how to get it; WeightsBroken for an index that
+    Searches `folder` alone if it is given; otherwise the folder that `LONGTAKE_WEIGHTS` names, the Hugging Face cache
+    and our own folder (`own_folder`), in this order. A folder may be flat, have the published layout, or have a
+    subfolder of the model's name.
+    Raises WeightsMissing with the missing names and the command that fetches them, WeightsBroken for an index that
     cannot be read.
     """
     published, best = PUBLISHED[model], None
     for place in [folder] if folder else places(model):
         for root in _roots(published, place):
-            found, missing = _look(published, root)
+            found, missing = _files_in(published, root)
             if not missing:
                 return found
             if best is None or len(found) > len(best[0]):
@@ -34,7 +35,7 @@ def find(model: str, folder: Path | None = None) -> dict[str, Path]:
 
 
 def places(model: str) -> list[Path]:
-    """The folders that are looked at where none is given, the first one first; they need not be there."""
+    """The folders that are searched by default, in order of precedence; they need not exist."""
     named = os.environ.get("LONGTAKE_WEIGHTS")
     return [
         *([Path(named).expanduser().absolute()] if named else []),
@@ -44,21 +45,21 @@ def places(model: str) -> list[Path]:
 
 
 def own_folder() -> Path:
-    """The folder below which fetched weights are kept, one folder a model: `LONGTAKE_CACHE` says where caches are."""
+    """The folder of fetched weights, one subfolder per model: `weights` in `LONGTAKE_CACHE` or `~/.cache/longtake`."""
     named, caches = os.environ.get("LONGTAKE_CACHE"), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return (Path(named) if named else Path(caches) / "longtake").expanduser().absolute() / "weights"
 
 
 def anchor() -> None:
-    """Make what the environment names independent of the current folder: other processes of ours run elsewhere."""
+    """Make the paths in our environment variables absolute: our other processes run in other working directories."""
     for name in ("LONGTAKE_WEIGHTS", "LONGTAKE_CACHE", "LONGTAKE_CONFIG"):
         if named := os.environ.get(name):
             os.environ[name] = os.fspath(Path(named).expanduser().absolute())
 
 
 def _snapshots(published: Published) -> Iterator[Path]:
-    """The newest snapshots of the model's repositories in the cache that all programs of the hub share."""
-    # Its constants alone: they know the environment variables, and the rest of the library takes long to load.
+    """Snapshots of the model's repositories in the Hugging Face cache: the current one, or else the newest first."""
+    # Only the constants, which read the environment variables: the rest of the library takes long to load.
     from huggingface_hub import constants
 
     for repository in published.repositories:
@@ -74,23 +75,23 @@ def _roots(published: Published, place: Path) -> list[Path]:
     return [place, *(place / name for name in names)]
 
 
-def _look(published: Published, root: Path) -> tuple[dict[str, Path], list[str]]:
-    """What of the model lies in `root`, and the names of what does not."""
+def _files_in(published: Published, root: Path) -> tuple[dict[str, Path], list[str]]:
+    """The model's files in `root`, and the names of those that are missing there."""
     if not published.files:
-        return _look_for_shards(root)
+        return _shards_in(root)
     there = {file: path for file in published.files if (path := _at(root, file)) is not None}
     missing = [file.name for file in published.files if file.needed and file not in there]
     return {file.name: path for file, path in there.items()}, missing
 
 
 def _at(root: Path, file: File) -> Path | None:
-    """The file flat in `root`, or at the end of as much of the published layout as there is."""
+    """The path of the file in `root`, directly or below any tail of its published folders; None if it is missing."""
     parts = PurePosixPath(file.path).parts
     candidates = (root.joinpath(*parts[start:]) for start in reversed(range(len(parts))))
     return next((path for path in candidates if _is_file(path)), None)
 
 
-def _look_for_shards(root: Path) -> tuple[dict[str, Path], list[str]]:
+def _shards_in(root: Path) -> tuple[dict[str, Path], list[str]]:
     index = next((root / name for name in _INDICES if _is_file(root / name)), None)
     single = next((name for name in _SINGLES if _is_file(root / name)), None)
     if index:
@@ -103,7 +104,7 @@ def _look_for_shards(root: Path) -> tuple[dict[str, Path], list[str]]:
 
 
 def _is_file(path: Path) -> bool:
-    """Whether a file lies there; a folder that may not be looked into has none."""
+    """Return whether `path` is a file; a folder without read permission counts as empty."""
     try:
         return path.is_file()
     except OSError:
@@ -111,7 +112,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _shards(index: Path) -> list[str]:
-    """The names of the shards that an index names, in order. Raises WeightsBroken."""
+    """The shards that an index names, sorted. Raises WeightsBroken."""
     try:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
         if names and all(isinstance(name, str) and Path(name).name == name for name in names):
@@ -122,7 +123,7 @@ def _shards(index: Path) -> list[str]:
 
 
 def _no_index(index: Path) -> WeightsBroken:
-    return WeightsBroken(f"{index} is no index of weights that can be read.", "Fetch the file again.")
+    return WeightsBroken(f"{index} is not a readable index of weights.", "Fetch the file again.")
 
 
 def _all_names(published: Published) -> list[str]:

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
-from pipelines.settings import MODELS, AnimateSettings
+from pipelines.settings import AnimateSettings
+from pipelines.spec import read_settings
 from pipelines.storage.atomic import write_bytes
 
 
@@ -76,9 +77,7 @@ def answer(question: Asked) -> Event:
 def _plan(question: PlanQuestion) -> Event:
     from pipelines.runtime.planning import estimate  # here: it loads the decoders
 
-    if question.task not in MODELS:
-        raise BadInput(f"There is no task {question.task!r}.", f"There are {', '.join(sorted(MODELS))}.")
-    settings = MODELS[question.task].model_validate(question.asked)
+    settings = read_settings(question.task, question.asked)
     return estimate(question.task, question.inputs, settings, question.jobs_dir)
 
 

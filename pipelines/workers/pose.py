@@ -16,21 +16,21 @@ from memory.budget import Budget
 from memory.devices import Device, limit_device
 from memory.oom import is_out_of_memory
 from memory.probe import probe_hardware
+from memory.units import GIB
 from pipelines.engines.devices import device_for
 from pipelines.errors import LongtakeError, NotEnoughMemory, OverLimit
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.settings import PoseSettings
+from pipelines.vision.types import Pixels
 from pipelines.weights.locate import find
 
 if TYPE_CHECKING:
-    from pipelines.animation.faces.crop import Bytes
     from pipelines.animation.liveportrait.pose import Poser
 
 MODEL = "liveportrait"
 IDLE_SECONDS = 180.0
 
-_GIB = 2**30
 _OF_A_POSE = frozenset({"pitch", "yaw", "roll", "eyes", "lips", "key"})
 """What may change while the portrait stays."""
 
@@ -54,7 +54,7 @@ class PosingRoom:
         self._known: tuple[object, ...] | None = None
         self._poser: Poser | None = None
 
-    def posed(self, source: Path, settings: PoseSettings) -> "Bytes":
+    def posed(self, source: Path, settings: PoseSettings) -> Pixels:
         """`source` posed, (H, W, 3) uint8 RGB.
 
         Raises BadInput, WeightsMissing, WeightsBroken; NotEnoughMemory before anything is loaded that would not fit.
@@ -65,7 +65,7 @@ class PosingRoom:
             # The last one goes first: two would not fit.
             self._poser = None
             self._poser, self._known = _looked_at(source, settings), known
-        return self._poser.posed(settings)
+        return self._poser.render(settings)
 
 
 def _looked_at(source: Path, settings: PoseSettings) -> "Poser":
@@ -80,9 +80,9 @@ def _looked_at(source: Path, settings: PoseSettings) -> "Poser":
 
     networks = LivePortrait(settings.weights, device=name)
     if settings.vram_limit_gb and device:
-        limit_device(int(settings.vram_limit_gb * _GIB), name)
+        limit_device(int(settings.vram_limit_gb * GIB), name)
     poser = Poser(source, settings, networks)
-    networks.let_go("motion")
+    networks.release("motion")
     return poser
 
 
@@ -103,7 +103,7 @@ def _check_fits(settings: PoseSettings, device: Device | None) -> None:
     ):
         if need > have:
             raise NotEnoughMemory(
-                f"Posing needs {need / _GIB:.2f} GiB of {what}, and {have / _GIB:.2f} GiB can be used.",
+                f"Posing needs {need / GIB:.2f} GiB of {what}, and {have / GIB:.2f} GiB can be used.",
                 "Wait until what runs has ended, or allow it more.",
             )
 

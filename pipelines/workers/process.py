@@ -14,13 +14,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from pydantic import ValidationError
 
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
+from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.runner import WorkerState
 
 log = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                cwd=Path(__file__).parents[2],
+                cwd=PROJECT_ROOT,
                 env=worker_environment(),
                 # Its own session: Ctrl-C in a terminal is for the command line, which then asks the job to stop.
                 start_new_session=True,

@@ -27,6 +27,7 @@ from skimage import data
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from memory.units import MIB  # noqa: E402  after the path is set
 from pipelines.example.moving_face import MovingFace, astronaut, speaking  # noqa: E402  after the path is set
 from pipelines.video.writer import VideoWriter  # noqa: E402
 
@@ -114,7 +115,7 @@ def main() -> None:
                 if not clip.exists():
                     driving(clip, frames)
                 seconds, most, film = animated(portrait, clip, folder)
-                row = f"{size} x {size} | {frames} | {frames / seconds:.1f} | {most / 2**20:.0f} | {apart(film):+.3f}"
+                row = f"{size} x {size} | {frames} | {frames / seconds:.1f} | {most / MIB:.0f} | {apart(film):+.3f}"
                 lines.append(f"| {row} |")
                 print(lines[-1], flush=True)
     out = ROOT / "tests/bench/results/animate.md"

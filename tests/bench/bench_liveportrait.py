@@ -39,7 +39,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "appearance_feature_extractor": nets.AppearanceExtractor,
     "motion_extractor": nets.MotionExtractor,
     "warping_module": nets.WarpingModule,
-    "spade_generator": nets.Generator,
+    "spade_generator": nets.SpadeGenerator,
 }
 SIDES = ("ours", "plain")
 
@@ -78,9 +78,9 @@ def ours(folder: Path, image: Tensor, points: Tensor) -> dict[str, Step]:
     """What is done for each frame, after what is done for each source."""
     files = {path.name: path for path in folder.glob("*.pth")}
     place = nets.NetworkDevice(torch.device("cpu"))
-    motion, warping = nets.motion(files, place), nets.warping(files, place)
-    generator = nets.generator(files, place)
-    source = warping.source(nets.appearance(files, place)(image), points[:1])
+    motion, warping = nets.load_motion(files, place), nets.load_warping(files, place)
+    generator = nets.load_generator(files, place)
+    source = warping.source(nets.load_appearance(files, place)(image), points[:1])
     given: dict[str, Tensor] = {}
 
     def warp() -> Tensor:

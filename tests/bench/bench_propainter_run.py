@@ -23,8 +23,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
+from memory.units import MIB  # noqa: E402  after the path is set
+
 DEFAULTS, SHORT = (80, 10, 10, 20), (12, 6, 3, 1)
-MIB = 2**20
 
 
 def cache(width: int, height: int, start: int, stop: int) -> Iterator[tuple[Any, Any]]:
@@ -43,9 +44,9 @@ def one_run(
 ) -> None:
     """CPU seconds per frame and peak bytes of a run, on stdout."""
     import torch
+    from pipelines.inpainting.propainter.loading import load_networks
 
     from memory.ladder import Effort, Ladder
-    from pipelines.inpainting.propainter.loading import load_networks
     from pipelines.inpainting.propainter.schedule import Schedule
     from pipelines.inpainting.propainter.streaming import Chain, Recipe
     from pipelines.spans import Span

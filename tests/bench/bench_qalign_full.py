@@ -27,12 +27,12 @@ from safetensors.torch import save_file
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from memory.units import GIB  # noqa: E402  after the path is set
 from pipelines.nets.qalign.config import read_config  # noqa: E402
 from pipelines.nets.qalign.model import wanted  # noqa: E402  after the path is set
 
 RESULTS = Path(__file__).parent / "results" / "qalign_full.md"
 SHARD_BYTES = 2**31
-_GIB, _MIB = 2**30, 2**20
 
 
 def write_weights(folder: Path) -> None:
@@ -104,7 +104,7 @@ def run(clip: Path, weights: Path, jobs: Path, limit_gb: float, *more: str) -> d
         rows = list(csv.DictReader(table))
     return {
         "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak": max(float(row["host_bytes"]) for row in rows) / _GIB,
+        "peak": max(float(row["host_bytes"]) for row in rows) / GIB,
     }
 
 
@@ -120,7 +120,7 @@ def main() -> None:
     weights = options.folder / "qalign-random"
     if not (weights / "model.safetensors.index.json").exists():
         write_weights(weights)
-    size = sum(path.stat().st_size for path in weights.glob("*.safetensors")) / _GIB
+    size = sum(path.stat().st_size for path in weights.glob("*.safetensors")) / GIB
     lines = [
         f"{platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}; random weights of the "
         f"published size ({size:.1f} GiB in files), windows of 3, --ram-limit-gb {options.ram_limit_gb:g}.",

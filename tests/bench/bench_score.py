@@ -22,8 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from memory.meter import Meter  # noqa: E402  after the path is set
-
-MIB = 2**20
+from memory.units import MIB  # noqa: E402  after the path is set
 
 
 def make_clip(path: Path, size: str, frames: int) -> None:

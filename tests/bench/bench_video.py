@@ -21,6 +21,7 @@ import imageio_ffmpeg
 import numpy as np
 import psutil
 
+from memory.units import MIB
 from pipelines.video.probe import VideoInfo, probe
 from pipelines.video.reader import read_frames
 from pipelines.video.writer import VideoWriter
@@ -78,7 +79,7 @@ def slow_consumer_growth(path: Path, frames: int) -> float:
             frame.rgb()
             time.sleep(0.02)
             marks.append(process.memory_info().rss)
-    return (max(marks[len(marks) // 2 :]) - max(marks[: len(marks) // 2])) / 2**20
+    return (max(marks[len(marks) // 2 :]) - max(marks[: len(marks) // 2])) / MIB
 
 
 def write(path: Path, width: int, height: int, frames: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-GIB = 1 << 30
+from memory.units import GIB
 
 
 class FakeNvmlError(Exception):

@@ -11,9 +11,9 @@ import pytest
 
 from memory.devices import device_reader, find_devices, limit_device
 from memory.oom import release
+from memory.units import GIB
 
 ROOT = Path(__file__).parents[2]
-GIB = 1 << 30
 PID = os.getpid()
 
 

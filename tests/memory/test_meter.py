@@ -10,9 +10,7 @@ import pytest
 
 from memory import meter as module
 from memory.meter import Leak, Meter, Reading, tree_bytes, watch
-
-MIB = 1 << 20
-GIB = 1 << 30
+from memory.units import GIB, MIB
 
 HOLD = """
 import sys

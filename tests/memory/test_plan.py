@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from memory.devices import Device
 from memory.plan import Budget, Cost, Load, Plan, correct, make_plan
-from memory.probe import GIB, Disk, Hardware, Host
+from memory.probe import Disk, Hardware, Host
+from memory.units import GIB, MIB
 
-MIB = 1 << 20
 PIXELS = 1000 * 1000
 
 sizes = st.floats(0, 1e9, allow_nan=False)

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from memory.container import find_limits
-from memory.probe import GIB, Hardware, Host, probe_disk, probe_hardware, probe_host
+from memory.probe import Hardware, Host, probe_disk, probe_hardware, probe_host
+from memory.units import GIB
 
 V1_NO_LIMIT = 9223372036854771712
 

@@ -1,6 +1,5 @@
 """A pipeline without pixels: items are numbers, files are text, memory ends where a test says so; a tiny Q-Align."""
 
-import fcntl
 import importlib.util
 import json
 import os
@@ -11,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from numpy.typing import NDArray
 from PIL import Image
 
 from memory.ladder import Rung, standard_rungs
-from memory.plan import GIB, Cost, Load
+from memory.plan import Cost, Load
+from memory.units import GIB
 from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
 from pipelines.runtime import planning
@@ -85,16 +86,17 @@ class NumbersPipeline:
     stages: tuple[Numbers, ...]
     video: VideoInfo
     task: str = "score"
-    engine: str = "builtin"
+    name: str = "builtin"
     network: bool = False
     sizes: tuple[int, ...] = (8, 4, 2, 1)
     load: Load = field(default_factory=lambda: Load(fixed=2 * GIB))
     checked: Callable[[Any], None] = lambda job: None
 
-    def probe_inputs(self, inputs: Any, settings: Any) -> VideoInfo:
-        return self.video
+    @property
+    def engine(self) -> "NumbersPipeline":
+        return self
 
-    def frames(self, inputs: Any, video: VideoInfo, asked: Span) -> Span:
+    def frames(self, asked: Span) -> Span:
         return asked
 
     def windows(self, choice: Any) -> tuple[int, ...]:
@@ -106,13 +108,13 @@ class NumbersPipeline:
     def check(self, job: Any) -> None:
         self.checked(job)
 
-    def fit(self, video: Any, settings: Any, choice: Any, budget: Any, device: str) -> tuple[Any, Cost]:
+    def fit(self, choice: Any, budget: Any, device: str) -> tuple[Any, Cost]:
         return choice, Cost(host=self.load)
 
-    def rungs(self, stage: Any) -> tuple[Rung, ...]:
+    def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
         return standard_rungs(network=False)
 
-    def disk_bytes(self, video: Any, frames: Span) -> int:
+    def disk_bytes(self, frames: Span) -> int:
         return len(frames)
 
     def join(self, job: Any, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
@@ -142,8 +144,9 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     stage = Numbers()
     pipeline = NumbersPipeline((stage,), VideoInfo(clip, "mp4", "h264", 64, 48, constant(35, 25)))
     monkeypatch.setattr(planning, "choose", lambda *a, **k: Choice("none", {"span_frames": 10}, "As drawn."))
-    monkeypatch.setattr(planning, "pipeline_for", lambda task, settings: pipeline)
-    return Bench(Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(), 1), stage, pipeline, clip)
+    monkeypatch.setattr(planning, "open_pipeline", lambda task, inputs, settings: pipeline)
+    settings = ScoreSettings(engine="builtin")
+    return Bench(Job.create(tmp_path / "jobs", "score", (clip,), settings, 1), stage, pipeline, clip)
 
 
 @dataclass
@@ -203,8 +206,7 @@ def liveportrait_weights(shared: Path, tmp_path_factory: pytest.TempPathFactory)
     """A folder of stand-in weights in LivePortrait's published layout; made once for all processes of the tests."""
     root = tmp_path_factory.getbasetemp()
     folder = (root.parent if os.environ.get("PYTEST_XDIST_WORKER") else root) / "liveportrait-weights"
-    with folder.with_suffix(".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(folder.with_suffix(".lock")):
         if not folder.exists():
             part = folder.with_suffix(".part")
             write_liveportrait_weights(part / "liveportrait", shared / "parity")

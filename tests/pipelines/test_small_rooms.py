@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from memory.probe import GIB, Device, Hardware, Host
+from memory.probe import Device, Hardware, Host
+from memory.units import GIB
 from pipelines.doctor import examine
-from pipelines.errors import BadInput, NotEnoughMemory
+from pipelines.errors import BadInput, LongtakeError, NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.runtime.progress import Throughput
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.jpeg import save_picture
+from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.storage.video_folders import is_video_folder, natural_key, videos_in
 
 
@@ -120,3 +122,35 @@ def test_the_doctor_gives_advice_where_something_is_wrong(
     for what in ("host", "ffmpeg", "weights", "disk"):
         assert not found[what].ok and found[what].advice, what
     assert found["gpu"].found == "No NVIDIA driver answers."
+
+
+def test_a_failure_becomes_the_error_that_it_was() -> None:
+    known = NotEnoughMemory("8 GiB are not there.", "Close other programs.")
+    back = events.parse(events.Failed.of("a", known).model_dump_json())
+    assert isinstance(back, events.Failed)
+    error = back.to_error()
+    assert type(error) is NotEnoughMemory
+    assert (error.code, error.exit_code, error.message, error.hint) == (
+        "not_enough_memory",
+        3,
+        "8 GiB are not there.",
+        "Close other programs.",
+    )
+    newer = events.Failed(job="a", code="of_a_newer_version", message="x", exit_code=7).to_error()
+    assert type(newer) is LongtakeError and (newer.code, newer.exit_code) == ("of_a_newer_version", 7)
+
+
+def test_a_visitors_file_is_named_without_its_folder() -> None:
+    failed = events.Failed(job="a", code="not_a_video", message="/srv/jobs/clip.mp4 is no video.")
+    assert failed.to_error(Path("/srv/jobs/clip.mp4")).message == "clip.mp4 is no video."
+
+
+def test_the_projects_root_is_known_in_one_place() -> None:
+    assert (PROJECT_ROOT / "pyproject.toml").is_file() and (PROJECT_ROOT / "pipelines").is_dir()
+    here = [
+        path.relative_to(PROJECT_ROOT).as_posix()
+        for top in ("ui", "pipelines", "memory", "presets")
+        for path in (PROJECT_ROOT / top).rglob("*.py")
+        if "Path(__file__).parents" in path.read_text(encoding="utf-8")
+    ]
+    assert here == ["pipelines/storage/paths.py"]

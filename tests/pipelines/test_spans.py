@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.spans import Span, runs, split, widen
+from pipelines.spans import Span, batches, runs, split, widen
 
 spans = st.tuples(st.integers(0, 500), st.integers(0, 500)).map(lambda p: Span(min(p), max(p)))
 
@@ -55,3 +55,22 @@ def test_a_span_never_ends_before_it_starts() -> None:
         Span(5, 4)
     with pytest.raises(ValueError, match="at least 2"):
         split(Span(0, 9), 1)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 50])
+@pytest.mark.parametrize("start", [5, 6, 14, 15, 25, 35])
+def test_every_frame_is_in_one_batch_and_beside_the_same_ones_wherever_a_run_begins(
+    size: int, start: int
+) -> None:
+    spans = split(Span(5, 36), 10)
+    assert spans[-1] == Span(25, 36)
+    found = list(batches(spans, start, 36, size))
+    assert [i for batch in found for i in range(batch.start, batch.stop)] == list(range(start, 36))
+    assert all(0 < len(batch) <= size for batch in found)
+    whole = list(batches(spans, 5, 36, size))
+    assert all(batch in whole for batch in found[1:])
+    assert found[0].stop == next(batch.stop for batch in whole if batch.start <= start < batch.stop)
+
+
+def test_a_run_that_ends_early_computes_no_frame_more() -> None:
+    assert list(batches([Span(0, 10), Span(10, 20)], 3, 12, 8)) == [Span(3, 8), Span(8, 10), Span(10, 12)]

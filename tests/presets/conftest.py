@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from memory.devices import Device
-from memory.probe import GIB, Hardware, Host
+from memory.probe import Hardware, Host
+from memory.units import GIB
 
 
 @pytest.fixture

@@ -3,10 +3,17 @@ from dataclasses import replace
 
 import pytest
 
-from presets.choose import VideoFacts, choose, length_of, resolution_of
-from presets.tiers import load_tiers
+import presets.choose
+from presets.choose import Choice, VideoFacts, length_of, resolution_of
+from presets.tiers import load_tiers, own_tiers
 
 VIDEO = VideoFacts(1920, 1080, 1260, 42.0)
+
+
+def choose(hardware, video, task, *asked, tiers=None, **more) -> Choice:
+    """The presets of one of the program's own tasks."""
+    rows = (tiers or own_tiers()).task(task)
+    return presets.choose.choose(hardware, video, rows, *asked, tiers=tiers, **more)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from starlette.middleware import Middleware
 
+from memory.units import GIB, MIB
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Facts, Outputs, Planned
 from pipelines.jobs.job import Job
@@ -112,11 +113,11 @@ def _planned(job: str = "", **changes: object) -> Planned:
         frames_kept=0,
         window_frames=3,
         batch_frames=8,
-        predicted_host_bytes=200 * 2**20,
+        predicted_host_bytes=200 * MIB,
         predicted_device_bytes=0,
-        budget_host_bytes=2**30,
+        budget_host_bytes=GIB,
         budget_device_bytes=0,
-        disk_bytes=2**20,
+        disk_bytes=MIB,
         risk="low",
         reason="Three frames at a time fit well.",
         preset="none",
@@ -155,7 +156,7 @@ def _good_run(job: Job) -> Iterator[Event]:
     yield _planned(job.id)
     for done in range(1, 41):
         yield _progress(job.id, done, value=0.5 + done / 100)
-        yield _memory(job.id, done * 2**20, done * 2**20)
+        yield _memory(job.id, done * MIB, done * MIB)
     report, scores = job.folder / "report.json", job.folder / "scores.csv"
     report.write_text(json.dumps(REPORT))
     scores.write_text("frame,sharpness\n0,0.5\n")

@@ -14,6 +14,7 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from memory.units import MIB
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
@@ -107,7 +108,7 @@ def test_a_run_tells_full_statuses_and_ends_with_its_files(client: Client, clip:
     assert (last["state"], last["done"], last["total"], last["name"]) == ("done", 40, 40, "clip.mp4")
     names = ["report.json", "scores.csv", "report.png", "worst-00000007.jpg"]
     assert last["outputs"] == names
-    assert last["host_peak_bytes"] == 40 * 2**20 and last["host_predicted_bytes"] == 200 * 2**20
+    assert last["host_peak_bytes"] == 40 * MIB and last["host_predicted_bytes"] == 200 * MIB
     _, files = final
     assert [Path(path).name for path in files] == names
     assert Path(files[1]).read_text().startswith("frame,sharpness")

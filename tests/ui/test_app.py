@@ -18,11 +18,11 @@ import pytest
 from gradio_client import Client, handle_file
 
 import app
+from memory.units import GIB, MIB
 from ui.server.policy import Policy
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 90
-MIB = 2**20
 
 StartApp = Callable[..., Any]
 
@@ -44,7 +44,7 @@ def test_a_real_job_ends_with_its_files_within_the_servers_limit(start_app: Star
     served = start_app("--ram-limit-gb=2")
     status, files = Client(served.url, verbose=False).predict(file=handle_file(clip), api_name="/score")
     assert status["state"] == "done" and status["done"] == status["total"] == 40
-    assert status["host_limit_bytes"] <= 2 * 2**30
+    assert status["host_limit_bytes"] <= 2 * GIB
     assert {"report.json", "scores.csv", "report.png"} <= {Path(path).name for path in files}
 
 

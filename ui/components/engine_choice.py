@@ -7,10 +7,10 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipelines.engines.availability import Availability, engines_of, is_network, offers, resolved
+from pipelines.engines.availability import Availability, auto_choice, offers
 from pipelines.jobs.events import Planned
 from pipelines.settings import Settings, engine_of
-from pipelines.weights.catalog import PUBLISHED
+from pipelines.spec import BUILT_IN, engine_spec, engines_of
 from pipelines.weights.licences import accept
 from ui.components import forms
 from ui.jobs.service import JobService
@@ -23,12 +23,12 @@ class EngineChoices:
     def __init__(self, task: str, settings: Settings) -> None:
         self.offers: list[Availability] = offers(task, settings)
         self.chosen = settings.engine
-        self.runs = resolved(task, settings).engine
+        self.runs = auto_choice(self.offers).spec.name if settings.engine == "auto" else settings.engine
 
     @property
     def offer(self) -> Availability:
         """The engine that would run."""
-        return next(offer for offer in self.offers if offer.engine == self.runs)
+        return next(offer for offer in self.offers if offer.spec.name == self.runs)
 
     @property
     def accepted(self) -> bool:
@@ -106,21 +106,23 @@ class EngineChoice:
     def updates(self, look: EngineChoices, plan: Planned | None = None) -> tuple[Any, ...]:
         """What `shown` shows of a look, and of the plan for the engine that would run."""
         offer = look.offer
-        asks = offer.published is not None and offer.error is None and not offer.accepted
+        asks = offer.spec.weights is not None and offer.error is None and not offer.accepted
         licence = ""
-        if offer.published and asks:
-            licence = engines.consent(offer.published, local=self._desk.policy.local)
+        if offer.spec.weights and asks:
+            licence = engines.consent(offer.spec.weights, local=self._desk.policy.local)
         groups = (gr.update(visible=engine == look.runs) for engine in self._groups)
         return self._told(look, plan), gr.update(visible=asks), licence, *groups
 
     def give_consent(self, engine: str) -> None:
         """Keep that the licence of an engine's weights is accepted. Raises OSError where it cannot be kept."""
-        if self._desk.policy.local and is_network(engine):
-            accept(engine)
+        weights = engine_spec(self._task, engine).weights
+        if self._desk.policy.local and weights:
+            accept(weights.model)
 
     def _title(self, engine: str) -> Any:
         """An engine's name for people; the built-in one's is translated."""
-        return PUBLISHED[engine].title if is_network(engine) else self._texts("longtake_builtin")
+        spec = self._engines[engine]
+        return spec.title if spec.title != BUILT_IN else self._texts("longtake_builtin")
 
     def _told(self, look: EngineChoices, plan: Planned | None) -> str:
         return engines.engine_notes(look.offers, look.chosen, look.runs, plan, local=self._desk.policy.local)

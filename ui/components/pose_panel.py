@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipelines.animation.motion.points import EYES, LIPS, POINTS, movable
+from pipelines.animation.motion.keypoints import EYES, LIPS, POINTS, movable
 from pipelines.errors import LongtakeError
 from pipelines.settings import PoseSettings
 from ui.components import forms

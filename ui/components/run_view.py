@@ -22,7 +22,7 @@ from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.render import job as render
 from ui.render import media
-from ui.render.report import read_report
+from ui.reports.view import read_report
 
 log = logging.getLogger(__name__)
 
@@ -173,12 +173,12 @@ class RunView:
         outputs, key = view.outputs or Outputs(), view.status.key
         cache = self._cache
         film = outputs.result if outputs.result and outputs.result.suffix in _FILMS else None
-        pictures = [outputs.picture, *outputs.worst] if outputs.picture else [*outputs.worst]
+        pictures = outputs.pictures
         return (
             read_report(outputs.report) if outputs.report else "",
             (media.film(hand_out(film, cache, key)) if film else "")
             + media.pictures([hand_out(path, cache, key) for path in pictures]),
-            [hand_out(path, cache, key) for path in outputs.paths() if path not in outputs.worst],
+            [hand_out(path, cache, key) for path in outputs.paths() if path not in pictures[1:]],
         )
 
     @property

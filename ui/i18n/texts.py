@@ -10,6 +10,7 @@ from html import escape
 import gradio as gr
 
 from pipelines.errors import LongtakeError
+from pipelines.spec import tasks
 from ui.i18n.words import ERRORS_ZH, FIELDS_ZH, LIVE, STATIC
 
 
@@ -24,6 +25,15 @@ def label_en(field: str, unit: str) -> str:
 def field_key(field: str, part: str) -> str:
     """The key of a setting's `label` or `info`."""
     return f"longtake_{part}_{field}"
+
+
+def _task_texts() -> dict[str, tuple[str, str]]:
+    """What the tabs of tasks say of their own: title, files, and the button that runs."""
+    found: dict[str, tuple[str, str]] = {}
+    for task in tasks().values():
+        found |= {f"longtake_{task.name}": task.title, f"longtake_run_{task.name}": STATIC["longtake_run"]}
+        found |= {f"longtake_input_{each.name}": each.label for each in task.inputs}
+    return found
 
 
 def both(key: str) -> str:
@@ -45,7 +55,12 @@ def filled(key: str, **values: str) -> str:
 
 def label(key: str) -> str:
     """The live text `key` for an attribute, where only one text fits: `Memory / 内存`."""
-    return escape(" / ".join(LIVE[key]), quote=True)
+    return attribute(*LIVE[key])
+
+
+def attribute(english: str, chinese: str) -> str:
+    """A text in two languages for an attribute; escapes."""
+    return escape(f"{english} / {chinese}", quote=True)
 
 
 def error_text(error: LongtakeError) -> str:
@@ -55,11 +70,15 @@ def error_text(error: LongtakeError) -> str:
 
 
 def i18n(fields: dict[str, tuple[str, str]]) -> gr.I18n:
-    """The static texts for Gradio; `fields` adds label and sentence of each setting, in English."""
-    english = {key: text for key, (text, _) in STATIC.items()}
-    chinese = {key: text for key, (_, text) in STATIC.items()}
+    """The static texts for Gradio; `fields` adds label and sentence of each setting, in English.
+
+    Titles and inputs of tasks are those of their specs. A plug-in's settings are in English in both languages.
+    """
+    static = {**_task_texts(), **STATIC}
+    english = {key: text for key, (text, _) in static.items()}
+    chinese = {key: text for key, (_, text) in static.items()}
     for name, (title, sentence) in fields.items():
-        title_zh, sentence_zh = FIELDS_ZH[name]
+        title_zh, sentence_zh = FIELDS_ZH.get(name, (title.partition(" (")[0], sentence))
         unit = title[title.find(" (") :] if " (" in title else ""
         english |= {field_key(name, "label"): title, field_key(name, "info"): sentence}
         chinese |= {field_key(name, "label"): title_zh + unit, field_key(name, "info"): sentence_zh}

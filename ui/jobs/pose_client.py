@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.jobs import events
+from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.pose import PoseQuestion
 from pipelines.workers.process import worker_environment
-from ui.jobs.uploads import Refused
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,6 @@ ANSWER_SECONDS = 600.0
 MOST_WAITING = 8
 """Questions that wait or are answered, of all visitors."""
 _GRACE_SECONDS = 1.0
-_ROOT = Path(__file__).parents[2]
 
 
 class PosingProcess:
@@ -37,7 +36,8 @@ class PosingProcess:
     async def ask(self, question: PoseQuestion) -> Path:
         """The picture that was asked for.
 
-        Raises QueueFull, Refused, NotEnoughMemory where the process was killed, LongtakeError where it failed.
+        Raises QueueFull, the error that the process reports, NotEnoughMemory where it was killed, LongtakeError where
+        it failed.
         """
         if self._waiting >= MOST_WAITING:
             raise QueueFull(f"{self._waiting} poses wait to be drawn.", "Try again in a minute.")
@@ -66,7 +66,7 @@ class PosingProcess:
             case events.Preview():
                 return told.path
             case events.Failed():
-                raise Refused(told, question.source)
+                raise told.to_error(question.source)
         raise LongtakeError("The portrait could not be posed.", "The server's log says why.")
 
     async def _started(self) -> asyncio.subprocess.Process:
@@ -75,7 +75,7 @@ class PosingProcess:
                 *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                cwd=_ROOT,
+                cwd=PROJECT_ROOT,
                 env=worker_environment(),
                 start_new_session=True,
             )

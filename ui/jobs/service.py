@@ -8,13 +8,16 @@ import hashlib
 import threading
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field
 
+from memory.units import GIB
+from pipelines.engines.availability import Resolved
 from pipelines.errors import BadInput, NoSuchJob, OverLimit, QueueFull
 from pipelines.jobs.events import Planned
 from pipelines.jobs.inputs import InputFile
@@ -22,7 +25,7 @@ from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Machine, PoseSettings, Settings
 from pipelines.workers.pose import MODEL, PoseQuestion
-from ui.jobs.engine_policy import check_engine, check_model, take_note
+from ui.jobs.engine_policy import check_model, resolve_for, take_note
 from ui.jobs.pose_client import PosingProcess
 from ui.jobs.stream import views
 from ui.jobs.uploads import inspect_video, keep
@@ -31,7 +34,6 @@ from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
 from ui.server.visitors import Keys, Visitor, add_owner, drop_owner, owners
 
-GIB = 2**30
 SHOWN_JOBS = 100
 """How many jobs a list has at most, the newest."""
 
@@ -74,7 +76,7 @@ class JobService:
     ) -> Planned:
         """What `task` would do with uploads and hold. Raises OverLimit, WeightsMissing, and as `inspect_video`."""
         paths = [self._checked(each) for each in (file, *others)]
-        check_engine(settings, local=self.policy.local)
+        resolve_for(task, settings, local=self.policy.local)
         plan = await inspect_video(task, paths, self.limited(settings), self.queue.jobs_dir)
         self._check(plan)
         return plan
@@ -92,12 +94,14 @@ class JobService:
         `others` are the uploads that the task reads besides the video.
         Raises OverLimit, QueueFull, NotAVideo, WeightsMissing, LicenceNotAccepted, and what `inspect_video` raises.
         """
-        check_engine(settings, local=self.policy.local)
-        take_note(settings.engine, local=self.policy.local)
+        resolved = resolve_for(task, settings, local=self.policy.local)
+        if settings.engine != "auto" and resolved.engine.weights:
+            take_note(resolved.engine.weights.model, local=self.policy.local)
         policy, paths = self.policy, [self._checked(each) for each in (file, *others)]
         if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
             await self.inspect(task, file, settings, others)
-        return await asyncio.to_thread(self._submit, visitor, task, paths, self.limited(settings))
+        limited = replace(resolved, settings=self.limited(resolved.settings))
+        return await asyncio.to_thread(self._submit, visitor, task, paths, limited)
 
     async def pose(self, file: str | None, settings: PoseSettings, cache: Path) -> Path:
         """A portrait posed by hand, as a JPEG in the page's `cache`. Needs the published networks.
@@ -108,7 +112,7 @@ class JobService:
         check_model(MODEL, settings, local=local)
         take_note(MODEL, local=local)
         settings = self.limited(settings)
-        known = f"{InputFile.of(source).content}{settings.model_dump_json()}"
+        known = f"{InputFile.of(source).fingerprint}{settings.model_dump_json()}"
         picture = cache / "poses" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
         if not picture.exists():
             asked = settings.model_dump(mode="json")
@@ -123,11 +127,11 @@ class JobService:
         limits = [gb for gb in (settings.ram_limit_gb, self.policy.ram_limit_gb) if gb is not None]
         return settings.model_copy(update={"ram_limit_gb": min(limits, default=None)})
 
-    def _submit(self, visitor: Visitor, task: str, paths: list[Path], settings: Settings) -> Job:
+    def _submit(self, visitor: Visitor, task: str, paths: list[Path], resolved: Resolved[Any]) -> Job:
         with self._lock:
             self._check_share(visitor)
             video, *others = (keep(path, self.queue.jobs_dir) for path in paths)
-            job = self.queue.submit(task, video, settings, *others)
+            job = self.queue.submit(task, video, resolved, *others)
             self._asked_by[job.id] = visitor.counted_as
             add_owner(job, visitor)
             return job

@@ -19,23 +19,13 @@ from pipelines.jobs.events import Event, Planned
 from pipelines.jobs.inputs import InputFile
 from pipelines.settings import AnimateSettings, Settings
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.inspect import Asked, FacesQuestion, PlanQuestion, StillQuestion
 from ui.i18n.texts import error_text
 
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 120.0
-_ROOT = Path(__file__).parents[2]
-
-
-class Refused(LongtakeError):
-    """What the inspection of a file ended with, told by another process."""
-
-    def __init__(self, event: events.Failed, path: Path) -> None:
-        # Visitors know their file's name; where it lies is the server's matter.
-        super().__init__(event.message.replace(str(path), path.name), event.hint)
-        self.code = event.code
-        self.exit_code = event.exit_code
 
 
 def keep(path: Path, jobs_dir: Path) -> Path:
@@ -44,7 +34,7 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     The page's cache is cleaned by age, also under a running job. A hard link costs nothing and survives that; where
     there can be none (another disk) the file is copied. The same contents are kept once.
     """
-    return _linked(path, jobs_dir.absolute() / "uploads" / InputFile.of(path).content[:16] / path.name)
+    return _linked(path, jobs_dir.absolute() / "uploads" / InputFile.of(path).fingerprint[:16] / path.name)
 
 
 def hand_out(path: Path, cache: Path, key: str) -> str:
@@ -105,7 +95,7 @@ async def _draw(*flags: str) -> None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
+        cwd=PROJECT_ROOT,
     )
     _, words = await process.communicate()
     if process.returncode:
@@ -115,7 +105,7 @@ async def _draw(*flags: str) -> None:
 async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, jobs_dir: Path) -> Planned:
     """What `task` would do with its inputs and hold, found out by a process of its own with a time limit.
 
-    Raises Refused with what that process says, NotAVideo where it crashes or says nothing in time, LongtakeError
+    Raises the error that this process reports, NotAVideo where it crashes or says nothing in time, LongtakeError
     where it fails for a reason of its own.
     """
     asked = settings.model_dump(mode="json")
@@ -127,7 +117,7 @@ async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, j
 
 async def still(path: Path, frame: int, cache: Path) -> Path:
     """A frame of a video as a JPEG in the page's `cache`, made by a process of its own. Raises as `inspect_video`."""
-    picture = cache / "stills" / InputFile.of(path).content[:16] / f"{frame:08d}.jpg"
+    picture = cache / "stills" / InputFile.of(path).fingerprint[:16] / f"{frame:08d}.jpg"
     if not picture.exists():
         await _ask(StillQuestion(path=path, frame=frame, picture=picture))
     return picture
@@ -142,7 +132,7 @@ async def faces_of(
     """
     asked = settings.model_dump(mode="json")
     known = "".join(
-        [*(InputFile.of(path).content for path in (source, driving)), repr(sorted(asked.items()))]
+        [*(InputFile.of(path).fingerprint for path in (source, driving)), repr(sorted(asked.items()))]
     )
     picture = cache / "faces" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
     if not picture.exists():
@@ -156,7 +146,7 @@ async def _ask(question: Asked) -> Event:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        cwd=_ROOT,
+        cwd=PROJECT_ROOT,
         start_new_session=True,
     )
     path = question.path if isinstance(question, StillQuestion) else question.inputs[0]
@@ -184,7 +174,7 @@ def _answer(out: bytes, path: Path, code: int | None) -> Event:
             case events.Planned() | events.Preview() as told:
                 return told
             case events.Failed() as failed:
-                raise Refused(failed, path)
+                raise failed.to_error(path)
             case _:
                 continue
     if code == LongtakeError.exit_code:

@@ -4,6 +4,8 @@
 at most 200 points of the curve, however long the video is.
 """
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -64,19 +66,33 @@ class LiveCurve:
     gap: int = 1
 
     def add(self, frame: int, value: float) -> "LiveCurve":
-        """The curve with one more point; one that lies before the end takes the place of what was there."""
-        kept = self.points
-        while kept and kept[-1][0] >= frame:
-            kept = kept[:-1]
-        if kept and frame - kept[-1][0] < self.gap:
-            return replace(self, points=kept)
-        points = (*kept, (frame, round(value, 4)))
-        if len(points) <= CURVE_POINTS:
-            return replace(self, points=points)
-        thinned = points[::2]
-        return LiveCurve(
-            thinned, gap=max(self.gap + 1, (thinned[-1][0] - thinned[0][0]) // (len(thinned) - 1))
-        )
+        """The curve with the value of `frame`, in its place; left out where a point is less than `gap` away."""
+        at = bisect_left(self.points, (frame,))
+        before, after = self.points[:at], self.points[at:]
+        if after and after[0][0] == frame:
+            after = after[1:]
+        elif any(abs(frame - near) < self.gap for near, _ in (*before[-1:], *after[:1])):
+            return self
+        return replace(self, points=(*before, (frame, round(value, 4)), *after)).thinned()
+
+    def replace_span(self, start: int, stop: int, points: Sequence[tuple[int, float]]) -> "LiveCurve":
+        """The curve with `points` in place of all points of the frames `[start, stop)`."""
+        curve = replace(self, points=tuple(p for p in self.points if not start <= p[0] < stop))
+        for frame, value in points:
+            curve = curve.add(frame, value)
+        return curve
+
+    def thinned(self) -> "LiveCurve":
+        """At most `CURVE_POINTS` points: twice the gap as often as it takes, also where spans end out of order."""
+        curve = self
+        while len(curve.points) > CURVE_POINTS:
+            gap = 2 * curve.gap
+            kept = [curve.points[0]]
+            for point in curve.points:
+                if point[0] - kept[-1][0] >= gap:
+                    kept.append(point)
+            curve = LiveCurve(tuple(kept), gap)
+        return curve
 
 
 @dataclass(frozen=True)
@@ -115,10 +131,10 @@ class JobView:
                 )
                 return view if value is None else replace(view, curve=self.curve.add(event.frame, value))
             case events.Segment(curve=points):
+                if not points:
+                    return replace(self, segment=event)
                 # Means over the whole span take the place of the single values that ran ahead.
-                curve = self.curve
-                for frame, value in points:
-                    curve = curve.add(frame, value)
+                curve = self.curve.replace_span(event.start, event.stop, points)
                 return replace(self, curve=curve, segment=event)
             case events.Preview():
                 return replace(self, preview=event)

@@ -7,6 +7,7 @@ from memory.devices import Device
 from pipelines.engines.availability import Availability
 from pipelines.errors import WeightsMissing
 from pipelines.jobs.events import Planned
+from pipelines.spec import BUILT_IN
 from pipelines.weights.catalog import Licence, Published
 from ui.i18n.texts import both, filled, spans
 from ui.server.system_info import size
@@ -20,7 +21,7 @@ def engine_notes(
     Commands are for whoever runs the server (`local`); other visitors are told whom to ask.
     """
     told = f'<p class="lt-quiet">{_auto(offers, runs)}</p>' if chosen == "auto" else ""
-    rows = "".join(_row(offer, offer.engine == runs, plan, local) for offer in offers)
+    rows = "".join(_row(offer, offer.spec.name == runs, plan, local) for offer in offers)
     return f'<section class="lt-engines">{told}<ul>{rows}</ul></section>'
 
 
@@ -35,30 +36,34 @@ def consent(published: Published, *, local: bool) -> str:
 
 
 def _auto(offers: Sequence[Availability], runs: str) -> str:
-    taken = next(offer for offer in offers if offer.engine == runs)
-    if taken.published:
-        return filled("engine.auto_network", title=taken.title)
-    against = [_against(offer) for offer in offers if offer.published]
+    taken = next(offer for offer in offers if offer.spec.name == runs)
+    if taken.spec.network:
+        return filled("engine.auto_network", title=taken.spec.title)
+    against = [_against(offer) for offer in offers if offer.spec.network]
     return " ".join([both("engine.auto_builtin"), *against])
 
 
 def _against(offer: Availability) -> str:
     """Why `auto` does not take a network."""
     if isinstance(offer.error, WeightsMissing):
-        return filled("engine.auto_weights", title=offer.title)
+        return filled("engine.auto_weights", title=offer.spec.title)
     if offer.error:
-        return filled("engine.auto_error", title=offer.title)
+        return filled("engine.auto_error", title=offer.spec.title)
     if not offer.fits:
-        return filled("engine.auto_card", title=offer.title)
-    return filled("engine.auto_licence", title=offer.title)
+        return filled("engine.auto_card", title=offer.spec.title)
+    return filled("engine.auto_licence", title=offer.spec.title)
 
 
 def _title(offer: Availability) -> str:
-    return escape(offer.title) if offer.published else both("engine.builtin")
+    return both("engine.builtin") if offer.spec.title == BUILT_IN else escape(offer.spec.title)
 
 
 def _row(offer: Availability, runs: bool, plan: Planned | None, local: bool) -> str:
-    facts = _needs(offer, offer.published, local) if offer.published else [("needs", both("engine.nothing"))]
+    facts = (
+        _needs(offer, offer.spec.weights, local)
+        if offer.spec.weights
+        else [("needs", both("engine.nothing"))]
+    )
     if runs and plan:
         device = f" + {size(plan.predicted_device_bytes)} GPU" if plan.predicted_device_bytes else ""
         facts.append(("memory", f"{size(plan.predicted_host_bytes)}{device}"))

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from memory.probe import GIB
+from memory.units import GIB, MIB
 from ui.i18n.texts import both, filled
 from ui.i18n.words import LIVE
 from ui.server.monitor import Sample
@@ -93,11 +93,11 @@ def _told(lines: Mapping[str, Sequence[int]], minutes: int) -> str:
 
 def _round_up(size_bytes: int) -> int:
     """The next size whose half is a round number too: 1, 2, 4, 6, 8 times a power of ten, of MiB or GiB."""
-    unit = GIB if size_bytes > GIB else 2**20
+    unit = GIB if size_bytes > GIB else MIB
     power = 10 ** math.floor(math.log10(max(1.0, size_bytes / unit)))
     steps = (step * power * unit for step in (1, 2, 4, 6, 8, 10))
     return next(int(step) for step in steps if step >= size_bytes)
 
 
 def _short(size_bytes: float) -> str:
-    return f"{size_bytes / GIB:g} GiB" if size_bytes >= GIB else f"{size_bytes / 2**20:g} MiB"
+    return f"{size_bytes / GIB:g} GiB" if size_bytes >= GIB else f"{size_bytes / MIB:g} MiB"

@@ -8,17 +8,18 @@ import time
 from collections.abc import Callable
 from html import escape
 
+from memory.units import GIB, MIB
 from pipelines.errors import LongtakeError
 from pipelines.example.faults import FAULTS
 from pipelines.jobs.events import Planned
-from ui.i18n.texts import both, label, spans
+from pipelines.spec import Text, all_engines, tasks
+from ui.i18n.texts import attribute, both, label, spans
 from ui.i18n.words import ERRORS_ZH, LIVE
 from ui.jobs.uploads import EXAMPLE_NAME
 from ui.jobs.view import JobView, Status
 from ui.render.engines import expected
 from ui.render.media import address
 
-GIB = 2**30
 _CAN = {"queued": "stop", "running": "stop", "done": ""}
 """What can be asked of a job, by its state; the style sheet shows buttons by it."""
 
@@ -44,24 +45,28 @@ ${{value.bars.map(bar => `
 """
 """A bar of memory for each of `value.bars`: bytes now, peak, predicted, limit; `scale` is the bar's length."""
 
-CURVES = ("score", "inpaint", "track", "animate", "qalign", "liveportrait")
-"""What a curve shows, by task, or by engine where that shows something of its own."""
+CURVES: dict[str, Text] = {
+    **{task.name: task.curve for task in tasks().values() if task.curve},
+    **{f"{engine.task}/{engine.name}": engine.curve for engine in all_engines() if engine.curve},
+}
+"""What a curve shows, by task, or by task and engine where that shows something of its own."""
 
 
-def _by_kind(text: Callable[[str], str]) -> str:
-    return "[" + ", ".join("`" + text(f"curve.{task}") + "`" for task in CURVES) + "][value.kind]"
+def _by_kind(text: Callable[[str, str], str]) -> str:
+    words = (text(english, chinese).replace("`", "") for english, chinese in CURVES.values())
+    return "[" + ", ".join(f"`{each}`" for each in words) + "][value.kind]"
 
 
 CURVE = f"""
 <section class="lt-curve">
-  <h3>${{{_by_kind(both)}}}</h3>
+  <h3>${{{_by_kind(spans)}}}</h3>
   ${{value.points.length < 2 ? `<p class="lt-quiet">{both("curve_empty")}</p>` : (() => {{
     const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
     const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
     const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
     const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
     return `<div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
-      aria-label="${{{_by_kind(label)}}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
+      aria-label="${{{_by_kind(attribute)}}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
       <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
       <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
       <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p>`;
@@ -107,7 +112,8 @@ def curve(view: JobView) -> dict[str, object]:
     if s.frame is not None:
         # A job may begin anywhere in the video: the last frame is as far away as frames are left.
         last = max(last, s.frame + s.total - s.done)
-    kind = next((CURVES.index(name) for name in (s.engine, s.task) if name in CURVES), 0)
+    names = list(CURVES)
+    kind = next((names.index(name) for name in (f"{s.task}/{s.engine}", s.task) if name in CURVES), 0)
     return {"points": [list(point) for point in points], "last": last, "kind": kind}
 
 
@@ -179,7 +185,8 @@ def refusal(error: LongtakeError) -> str:
 
 def welcome(task: str) -> str:
     """The card before a file is chosen."""
-    how = "".join(f"<p>{both(key)}</p>" for key in (f"empty.{task}", "kept"))
+    empty = f"empty.{task}" if f"empty.{task}" in LIVE else "empty"
+    how = "".join(f"<p>{both(key)}</p>" for key in (empty, "kept"))
     return f'<section class="lt-card lt-quiet">{how}</section>'
 
 
@@ -244,7 +251,7 @@ def _memory(plan: Planned) -> str:
 
 
 def _size(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / 2**20:.1f} MiB"
+    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / MIB:.1f} MiB"
 
 
 def clock(seconds: float) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from html import escape
 from typing import Protocol
 
-from ui.i18n.texts import both
-from ui.i18n.words import LIVE
+from memory.units import GIB
+from pipelines.spec import tasks
+from ui.i18n.texts import both, spans
 from ui.jobs.service import Entry
-from ui.render.job import GIB
 
 _GOES_ON = ("interrupted", "paused", "cancelled", "failed")
 
@@ -40,7 +40,8 @@ def jobs(entries: Sequence[Entry], removed: Sequence[Removed], *, named: bool) -
 def _row(entry: Entry) -> str:
     place = f" · {entry.position} {both('ahead')}" if entry.position else ""
     action = both("jobs.resume" if entry.state in _GOES_ON else "jobs.open")
-    task = both(entry.task) if entry.task in LIVE else escape(entry.task)
+    # A job may be of a plug-in that is not there any more.
+    task = spans(*tasks()[entry.task].title) if entry.task in tasks() else escape(entry.task)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
     return (
         f'<li data-job="{escape(entry.job, quote=True)}" data-state="{entry.state}">'

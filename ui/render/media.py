@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pipelines.spec import tasks
 from ui.i18n.texts import both, label
 from ui.jobs.view import JobView
 
@@ -26,8 +27,13 @@ def latest(view: JobView) -> str:
     source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
     number = f"{view.preview.frame:,}"
     words = f"{label('latest')} {number}"
-    picture = (_before_and_after if view.status.task == "inpaint" else _whole)(source, words)
+    picture = (_before_and_after if _compares(view.status.task) else _whole)(source, words)
     return f'<figure class="lt-latest">{picture}<figcaption>{both("latest")} · {number}</figcaption></figure>'
+
+
+def _compares(task: str) -> bool:
+    """Whether the preview of `task` is two pictures side by side: before and after."""
+    return task in tasks() and tasks()[task].before_and_after
 
 
 def _whole(source: str, words: str) -> str:

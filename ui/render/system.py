@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from memory.probe import GIB
+from memory.units import GIB
 from pipelines.doctor import Finding
 from ui.i18n.texts import both, filled, label, spans
 from ui.i18n.words import LIVE

@@ -10,7 +10,7 @@ import psutil
 
 from memory.devices import Device
 from memory.meter import tree_bytes
-from memory.probe import Disk, Hardware, probe_disk, probe_hardware
+from memory.probe import Disk, Hardware, probe_disk, probe_hardware, schedulable_cores
 from presets.choose import tier
 from presets.tiers import own_tiers
 from ui.server import system_info
@@ -93,8 +93,7 @@ def preset_now(hardware: Hardware) -> system_info.PresetNow:
 
 def usable_cores(root: Path = Path("/")) -> int:
     """Cores that this process may use: affinity and the container's quota (control groups, version 1 and 2)."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cores = schedulable_cores()
     group = root / "sys/fs/cgroup"
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         # No such file, or "max": no quota.

@@ -6,12 +6,13 @@ Models only. All sizes are bytes, all times seconds.
 import tomllib
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from memory.probe import GIB, Host
+from memory.probe import Host
+from memory.units import GIB, MIB
+from pipelines.storage.paths import PROJECT_ROOT
 
 Role = Literal["page", "worker", "other"]
 
@@ -165,14 +166,14 @@ def size(size_bytes: int) -> str:
     gib = size_bytes / GIB
     if abs(gib) >= 10:
         return f"{gib:.1f} GiB"
-    return f"{gib:.2f} GiB" if abs(gib) >= 0.995 else f"{size_bytes / 2**20:.0f} MiB"
+    return f"{gib:.2f} GiB" if abs(gib) >= 0.995 else f"{size_bytes / MIB:.0f} MiB"
 
 
 @cache
 def version() -> str:
     """The program's version, as `pyproject.toml` states it."""
     try:
-        text = Path(__file__).parents[2].joinpath("pyproject.toml").read_text(encoding="utf-8")
+        text = (PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8")
         return str(tomllib.loads(text)["project"]["version"])
     except (OSError, KeyError, tomllib.TOMLDecodeError):
         return "unknown"

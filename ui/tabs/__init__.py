@@ -1,1 +1,1 @@
-"""The page's tabs."""
+"""The page's tabs: one for each task that the registry has, then *Jobs* and *System*."""

@@ -9,7 +9,8 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import LongtakeError
-from pipelines.settings import AnimateSettings, Settings, trial
+from pipelines.settings import AnimateSettings, trial
+from pipelines.spec import TaskSpec
 from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.pose_panel import PosePanel
@@ -17,7 +18,7 @@ from ui.components.run_view import PRIVATE
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_portrait, faces_of, take_uploads_alone
 from ui.render import media
-from ui.tabs.base import Action, FormRequest, TaskTab
+from ui.tabs.base import Action, TaskTab
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 _TEMPLATES = (".pkl", ".npz")
@@ -29,7 +30,6 @@ class AnimateTab(TaskTab):
     """Lays out the tab where it is made."""
 
     file_types = (*_PICTURES, *sorted(VIDEO_SUFFIXES))
-    file_label = "longtake_source"
     example_label = "longtake_example_animate"
     groups = MappingProxyType(
         {
@@ -51,9 +51,10 @@ class AnimateTab(TaskTab):
         }
     )
 
-    def __init__(self, desk: JobService, texts: gr.I18n) -> None:
-        main = (("quality", "audio"), ("start", "end"), ("side_by_side",))
-        super().__init__(desk, texts, "animate", AnimateSettings, main)
+    main = (("quality", "audio"), ("start", "end"), ("side_by_side",))
+
+    def __init__(self, desk: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
+        super().__init__(desk, texts, spec)
         self._tie_faces_together()
         self._pose.tie(self.file, self.fields)
 
@@ -77,7 +78,7 @@ class AnimateTab(TaskTab):
         texts = self.texts
         self._driving = take_uploads_alone(
             gr.File(
-                label=texts("longtake_driving"),
+                label=texts("longtake_input_driving"),
                 file_types=[*sorted(VIDEO_SUFFIXES), *_PICTURES, *_TEMPLATES],
                 elem_id=self.id("driving"),
                 height=150,
@@ -96,10 +97,6 @@ class AnimateTab(TaskTab):
         # What is clicked on them is written here, as a field and a number; fields in a closed group are not there.
         self._chosen = gr.Textbox(visible="hidden", elem_id=self.id("chosen"))
         self._pose = PosePanel(self.desk, self.texts)
-
-    def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> FormRequest:
-        """Source and driving."""
-        return FormRequest(video, tuple(file for file in more if file), settings)
 
     async def example(self) -> Any:
         """A portrait, and somebody who speaks."""
@@ -145,3 +142,6 @@ def _choice(clicked: str) -> list[Any]:
     field, _, number = clicked.partition(" ")
     fits = number.isdecimal()
     return [number if fits and field == name else gr.skip() for name in _BY_CLICK]
+
+
+TAB = AnimateTab

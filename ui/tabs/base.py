@@ -11,6 +11,7 @@ from gradio.components import Component
 
 from pipelines.errors import LongtakeError
 from pipelines.settings import Settings
+from pipelines.spec import TaskSpec, settings_model
 from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
@@ -48,45 +49,49 @@ class FormRequest:
 class TaskTab:
     """Lays out the tab of `task` where it is made; a task says what else it asks for.
 
-    `main` are the settings that are seen at once, a row each.
+    A task without a tab of its own has this one: its files, its settings, and a button that runs it.
     """
+
+    main: Sequence[Sequence[str]] = (("quality",), ("start", "end"))
+    """The settings that are seen at once, a row each."""
 
     placed_later: tuple[str, ...] = ()
     """Settings that a task places in `fields` itself, in the middle; they change nothing of what a look tells."""
     file_types: tuple[str, ...] = tuple(sorted(VIDEO_SUFFIXES))
     """The suffixes of what comes first, which is a video nearly always."""
-    file_label = "longtake_file"
     example_label = "longtake_example"
     groups: Mapping[str, Sequence[str]] = MappingProxyType({})
     """Headings over some of the options of engines, and the settings that stand below each."""
 
-    def __init__(
-        self,
-        desk: JobService,
-        texts: gr.I18n,
-        task: str,
-        model: type[Settings],
-        main: Sequence[Sequence[str]],
-    ) -> None:
+    def __init__(self, desk: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
         self.desk = desk
         self.texts = texts
-        self.task = task
-        self._model = model
-        self._names = forms.field_names(model)
+        self.spec = spec
+        self.task = spec.name
+        self._model = settings_model(spec.name)
+        self._names = forms.field_names(self._model)
         self.fields: dict[str, Any] = {}
         with gr.Row(equal_height=False, elem_classes="lt-task"):
             with gr.Column(scale=4, min_width=300, elem_classes="lt-question"):
-                self._lay_out_question(main)
+                self._lay_out_question(self.main)
             with gr.Column(scale=9, min_width=320):
                 self.lay_out_middle()
-                self.card = gr.HTML(render.welcome(task), elem_id=self.id("card"))
+                self.card = gr.HTML(render.welcome(self.task), elem_id=self.id("card"))
                 self.run_view = RunView(desk, texts)
         self._tie_together()
 
     # -- what a task adds ------------------------------------------------------------------------------------
 
     def lay_out_inputs(self) -> None:
-        """Place what else is looked at, below the first file."""
+        """Place the files that the task reads besides, below the first."""
+        self._others = [
+            take_uploads_alone(
+                gr.File(
+                    label=self.texts(f"longtake_input_{each.name}"), elem_id=self.id(each.name), height=120
+                )
+            )
+            for each in self.spec.inputs[1:]
+        ]
 
     def lay_out_more(self) -> None:
         """Place what the task asks for between the video and the settings."""
@@ -96,13 +101,14 @@ class TaskTab:
 
     @property
     def more(self) -> list[Component]:
-        """The components that hold it."""
-        return []
+        """The components that hold what is asked for besides video and settings."""
+        return [*self._others]
 
     @property
     def looked_at(self) -> list[Component]:
-        """Those of `more` that hold files without which there is nothing to look at."""
-        return []
+        """Those of `more` that hold files without which nothing can be inspected."""
+        pairs = zip(self._others, self.spec.inputs[1:], strict=True)
+        return [other for other, each in pairs if each.required(self._model())]
 
     @property
     def actions(self) -> list[Action]:
@@ -111,7 +117,7 @@ class TaskTab:
 
     def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> FormRequest:
         """The question that the form's values stand for."""
-        return FormRequest(video, (), settings)
+        return FormRequest(video, tuple(file for file in more if file), settings)
 
     def played(self, video: Any, others: Sequence[Any]) -> str:
         """Which of the files the card plays."""
@@ -127,7 +133,7 @@ class TaskTab:
         texts = self.texts
         self.file = take_uploads_alone(
             gr.File(
-                label=texts(self.file_label),
+                label=texts(f"longtake_input_{self.spec.inputs[0].name}"),
                 file_types=list(self.file_types),
                 elem_id=self.id("file"),
                 height=150,

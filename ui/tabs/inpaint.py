@@ -10,7 +10,8 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import BadInput, LongtakeError
-from pipelines.settings import InpaintSettings, MaskSettings, Settings, TrackSettings, trial
+from pipelines.settings import InpaintSettings, MaskSettings, Settings, trial
+from pipelines.spec import TaskSpec, settings_model
 from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
@@ -34,8 +35,8 @@ class PadFrame:
 
 
 def _check(settings: Settings) -> Settings:
-    shared = set(TrackSettings.model_fields) - {"engine"}
-    return TrackSettings.model_validate(settings.model_dump(include=shared))
+    model = settings_model("track")
+    return model.model_validate(settings.model_dump(include=set(model.model_fields) - {"engine"}))
 
 
 class InpaintTab(TaskTab):
@@ -43,8 +44,8 @@ class InpaintTab(TaskTab):
 
     placed_later = ("box", "point")
 
-    def __init__(self, desk: JobService, texts: gr.I18n) -> None:
-        super().__init__(desk, texts, "inpaint", InpaintSettings, (("quality",), ("start", "end")))
+    def __init__(self, desk: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
+        super().__init__(desk, texts, spec)
         self._tie_marks_together()
 
     @property
@@ -61,6 +62,14 @@ class InpaintTab(TaskTab):
     def more(self) -> list[Component]:
         """A mask that is there already, whether to follow, what is painted, and on what."""
         return [self._mask, self._follow, self._strokes, self._sheet]
+
+    def lay_out_inputs(self) -> None:
+        """None here: the mask is one of two ways, further down."""
+
+    @property
+    def looked_at(self) -> list[Component]:
+        """The video alone can be inspected."""
+        return []
 
     def lay_out_middle(self) -> None:
         """The frame to mark on, and the marks as text."""
@@ -95,7 +104,9 @@ class InpaintTab(TaskTab):
         self.fields["tracker"] = tracker
         with gr.Accordion(texts("longtake_mask_file"), open=False):
             self._mask = take_uploads_alone(
-                gr.File(label=texts("longtake_mask"), file_types=_MASKS, elem_id=self.id("mask"), height=120)
+                gr.File(
+                    label=texts("longtake_input_mask"), file_types=_MASKS, elem_id=self.id("mask"), height=120
+                )
             )
 
     def _tie_marks_together(self) -> None:
@@ -169,3 +180,6 @@ class InpaintTab(TaskTab):
         path = Path(video)
         picture = await still(path, sheet.at, Path(self.file.GRADIO_CACHE))
         return pad.sheet(str(picture), sheet.at, sheet.size, path.name)
+
+
+TAB = InpaintTab

@@ -3,20 +3,19 @@
 import asyncio
 import json
 import sys
-from pathlib import Path
 
 import gradio as gr
 from pydantic import TypeAdapter, ValidationError
 
 from pipelines.doctor import Finding
 from pipelines.errors import BadInput, LongtakeError
+from pipelines.storage.paths import PROJECT_ROOT
 from ui.components.run_view import PRIVATE, shown
 from ui.jobs.service import JobService
 from ui.render import system
 from ui.server.monitor import PERIOD_SECONDS, Monitor
 from ui.tabs.jobs import watch_while_open
 
-_ROOT = Path(__file__).parents[2]
 _FINDINGS = TypeAdapter(list[Finding])
 
 
@@ -76,7 +75,7 @@ class SystemTab:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            cwd=_ROOT,
+            cwd=PROJECT_ROOT,
         )
         out, _ = await process.communicate()
         try:

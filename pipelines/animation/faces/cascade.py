@@ -1,8 +1,7 @@
-"""Faces found by votes: the cascade that scikit-image ships, asked many times, its answers counted.
+"""Face detection by votes: scikit-image's cascade, run many times, its hits counted.
 
-The cascade (local binary patterns, Liao et al. 2007) says yes or no and is often wrong. A face is said yes to
-from many windows, sizes and views of a picture, and what is none from few: the count is a confidence. Nothing
-is downloaded.
+One answer of the cascade (local binary patterns, Liao et al. 2007) is often wrong. A face is hit by many windows,
+scales and variants of the picture, anything else by few, so the count serves as a confidence. Nothing is downloaded.
 """
 
 import functools
@@ -15,156 +14,171 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from pipelines.vision.types import Pixels
+
 Found = NDArray[np.float64]
 """`(N, 3)`: centre x, y and size, in pixels."""
 
-ENOUGH_VOTES = 40
-"""What a face has at the least, and nothing else had among the pictures that this was tried on."""
+Windows = NDArray[np.float64]
+"""Hits of the cascade, `(N, 3)`: centre x, centre y and size, in pixels."""
 
-_LEAST_SHARE = 0.12
-_SCALE = 1.05
+MIN_VOTES = 40
+"""Votes that make a face: faces had more, and nothing else had as many, in the pictures that this was tried on."""
+
+_MIN_FACE_SHARE = 0.12
+"""Smallest face that is looked for, as a share of the longer side of the picture."""
+_SCALE_STEP = 1.05
+"""Ratio of one window size to the next."""
 _WINDOW_PX = 24
-_LONG_PX, _LONGER_PX, _GLANCE_PX = 256, 384, 160
-_NEAR, _ALIKE = 0.2, 1.35
-_TURNS = (-30, -15, 15, 30)
-_STRAY, _SURE = 4, 10
-"""Votes of a single look: below the first they mean nothing, from the second on there is a face."""
-_COUNTED = 1.5
-"""How much larger or smaller than a face all are that count for it, and then some."""
-_AS_LARGE = 1.7
+"""Side of the window that the cascade was trained on."""
+_GRAY_PX, _LARGE_GRAY_PX, _FAST_GRAY_PX = 256, 384, 160
+"""Longer side, in pixels, of the picture that is searched: in most passes, in the larger pass, and in the fast one."""
+_MERGE_DISTANCE, _MERGE_RATIO = 0.2, 1.35
+"""Windows count as one face if their centres are this near, in sides, and their sizes within this ratio."""
+_ROTATIONS = (-30, -15, 15, 30)
+"""Degrees by which the picture is turned to find heads that lean."""
+_STRAY_VOTES, _SURE_VOTES = 4, 10
+"""Votes of a single pass: fewer than the first are noise, as many as the second are surely a face."""
+_SIZE_MARGIN = 1.5
+"""Ratio of sizes within which windows can count for a face: `_MERGE_RATIO` and some more."""
+_TRACKED_SIZE_RANGE = 1.7
+"""Ratio by which a face may have grown or shrunk since its size was measured elsewhere in the video."""
 
 
 @dataclass(frozen=True)
 class FaceBox:
-    """A square about a face, in pixels of its picture: hairline to chin, ear to ear.
+    """Square around a face, in pixels of its picture: hairline to chin, ear to ear.
 
-    With `e` the distance of the eyes' middle from the mouth's, `size` is about 2.48 e and `(x, y)` lies 0.21 e above
-    the middle between eyes and mouth.
+    If `e` is the distance from the midpoint of the eyes to that of the mouth, `size` is about 2.48 e, and `(x, y)`
+    lies 0.21 e above the midpoint of the two.
     """
 
     x: float
     y: float
     size: float
     votes: int = 0
-    """How often it was found; 0 where somebody drew it."""
+    """How often it was hit; 0 for a box that a user drew."""
 
     @classmethod
-    def drawn(cls, left: float, top: float, width: float, height: float) -> "FaceBox":
-        """The square that stands for a box `left, top, width, height` which somebody drew."""
+    def from_rectangle(cls, left: float, top: float, width: float, height: float) -> "FaceBox":
+        """Return the square of the same centre and area as a drawn rectangle `left, top, width, height`."""
         return cls(left + width / 2, top + height / 2, math.sqrt(width * height))
 
 
-def vote(picture: Pixels) -> list[FaceBox]:
-    """All that may be faces in `picture` `(H, W, 3)` uint8 RGB, most votes first; faces have `ENOUGH_VOTES` and more.
+def detect_by_votes(picture: Pixels) -> list[FaceBox]:
+    """Detect face candidates in `picture` `(H, W, 3)` uint8 RGB, most votes first; faces have at least `MIN_VOTES`.
 
-    Four looks; where they are sure of nothing, four more at a head that leans. A face must measure 12 % of the longer
-    side. Takes half a second or one, holds small copies only.
+    Runs four passes; where these are sure of nothing, four more on the picture turned, for a head that leans. A face
+    must measure 12 % of the longer side. Takes half a second to a second and holds small copies only.
     """
-    found = np.concatenate(list(_looks(picture)))
-    boxes = _clusters(found)
-    if not boxes or boxes[0].votes < ENOUGH_VOTES:
-        boxes = _clusters(np.concatenate([found, *(_leaning(picture, turn) for turn in _TURNS)]))
+    windows = np.concatenate(list(_upright_passes(picture)))
+    boxes = _cluster(windows)
+    if not boxes or boxes[0].votes < MIN_VOTES:
+        boxes = _cluster(
+            np.concatenate([windows, *(_rotated_pass(picture, rotation) for rotation in _ROTATIONS)])
+        )
     return boxes
 
 
 def detect_fast(picture: Pixels, size: float | None = None) -> list[FaceBox]:
-    """The same by one small, coarse look, in a tenth of the time: a face has 8 votes and more, few others do.
+    """Detect candidates in one small, coarse pass, ten times as fast: faces have 8 votes or more, few other objects do.
 
-    With the `size` that a face has elsewhere in the video only those about as large are looked for: most of the time
-    goes to the smallest.
+    `size` is the size of the face elsewhere in the video, if known: only similar sizes are searched, since most of
+    the time goes to the smallest windows.
     """
-    sizes = (size / _AS_LARGE, size * _AS_LARGE) if size else None
-    return _clusters(_detected(_gray(picture, _GLANCE_PX), picture, sizes, scale=1.1))
+    sizes = (size / _TRACKED_SIZE_RANGE, size * _TRACKED_SIZE_RANGE) if size else None
+    return _cluster(_run_cascade(_scaled_gray(picture, _FAST_GRAY_PX), picture, sizes, scale=1.1))
 
 
-def _looks(picture: Pixels) -> Generator[Found]:
-    """What the cascade says to a picture, to one with more contrast, to a larger one, and to one in a mirror."""
-    gray = _gray(picture, _LONG_PX)
-    even = cast(Pixels, cv2.createCLAHE(2.0, (8, 8)).apply(gray))
-    first = _detected(gray, picture)
+def _upright_passes(picture: Pixels) -> Generator[Windows]:
+    """Run the cascade on the picture, on one with more contrast, on a larger one, and on a mirrored one."""
+    gray = _scaled_gray(picture, _GRAY_PX)
+    equalised = cast(Pixels, cv2.createCLAHE(2.0, (8, 8)).apply(gray))
+    first = _run_cascade(gray, picture)
     yield first
-    sizes = _sizes(first)
-    yield _detected(even, picture, sizes)
-    yield _detected(_gray(picture, _LONGER_PX), picture, sizes)
-    mirrored = _detected(np.ascontiguousarray(even[:, ::-1]), picture, sizes)
+    sizes = _size_range(first)
+    yield _run_cascade(equalised, picture, sizes)
+    yield _run_cascade(_scaled_gray(picture, _LARGE_GRAY_PX), picture, sizes)
+    mirrored = _run_cascade(np.ascontiguousarray(equalised[:, ::-1]), picture, sizes)
     mirrored[:, 0] = picture.shape[1] - mirrored[:, 0]
     yield mirrored
 
 
-def _sizes(found: Found) -> tuple[float, float] | None:
-    """Of all that may count for what a first look found; None where it is not sure of a face.
+def _size_range(windows: Windows) -> tuple[float, float] | None:
+    """Return the range of sizes that can count for what a first pass found; None where it is sure of no face.
 
-    Nothing else would be counted for these, so they have the votes that they would have in any case.
+    Windows of other sizes would not be counted, so candidates get the votes that a full search would give them.
     """
-    boxes = [box for box in _clusters(found) if box.votes >= _STRAY]
-    if not boxes or boxes[0].votes < _SURE:
+    boxes = [box for box in _cluster(windows) if box.votes >= _STRAY_VOTES]
+    if not boxes or boxes[0].votes < _SURE_VOTES:
         return None
     sizes = [box.size for box in boxes]
-    return min(sizes) / _COUNTED, max(sizes) * _COUNTED
+    return min(sizes) / _SIZE_MARGIN, max(sizes) * _SIZE_MARGIN
 
 
-def _leaning(picture: Pixels, degrees: float) -> Found:
-    """What it says to the picture turned about its middle; the boxes stay upright."""
-    gray = _gray(picture, _LONG_PX)
+def _rotated_pass(picture: Pixels, degrees: float) -> Windows:
+    """Run the cascade on the picture turned about its centre; the boxes stay upright."""
+    gray = _scaled_gray(picture, _GRAY_PX)
     height, width = gray.shape
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
-    turned = cv2.warpAffine(gray, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    found = _detected(cast(Pixels, turned), picture)
+    rotation = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    rotated = cv2.warpAffine(gray, rotation, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    windows = _run_cascade(cast(Pixels, rotated), picture)
     back = cv2.getRotationMatrix2D((picture.shape[1] / 2, picture.shape[0] / 2), -degrees, 1)
-    found[:, :2] = found[:, :2] @ back[:, :2].T + back[:, 2]
-    return found
+    windows[:, :2] = windows[:, :2] @ back[:, :2].T + back[:, 2]
+    return windows
 
 
-def _detected(
-    gray: Pixels, picture: Pixels, sizes: tuple[float, float] | None = None, scale: float = _SCALE
-) -> Found:
-    """Every window that the cascade says yes to, in pixels of `picture`, none merged: merging loses their number.
+def _run_cascade(
+    gray: Pixels, picture: Pixels, sizes: tuple[float, float] | None = None, scale: float = _SCALE_STEP
+) -> Windows:
+    """Return every window that the cascade accepts, in pixels of `picture`, unmerged: merging would lose their number.
 
-    `sizes` are the smallest and the largest that are asked for.
+    `sizes` are the smallest and the largest size to search.
     """
     long_px = max(gray.shape)
     per_px = max(picture.shape[:2]) / long_px
     smallest, largest = (side / per_px for side in sizes or (0.0, math.inf))
-    least = float(max(_WINDOW_PX, round(_LEAST_SHARE * long_px)))
-    if smallest > least:
-        # One of the sizes that would be tried without it.
-        least *= scale ** int(math.log(smallest / least) / math.log(scale))
-    most = min(long_px, largest)
-    if min(gray.shape) <= least or most <= least:
+    min_px = float(max(_WINDOW_PX, round(_MIN_FACE_SHARE * long_px)))
+    if smallest > min_px:
+        # Stay on the sizes that a search without a limit would try.
+        min_px *= scale ** int(math.log(smallest / min_px) / math.log(scale))
+    max_px = min(long_px, largest)
+    if min(gray.shape) <= min_px or max_px <= min_px:
         return np.zeros((0, 3))
-    windows = _cascade().detect_multi_scale(
+    hits = _cascade().detect_multi_scale(
         gray,
         scale_factor=scale,
         step_ratio=1,
-        min_size=(least, least),
-        max_size=(most, most),
+        min_size=(min_px, min_px),
+        max_size=(max_px, max_px),
         min_neighbor_number=1,
         intersection_score_threshold=1.01,
     )
-    places = [(w["c"] + w["width"] / 2, w["r"] + w["height"] / 2, w["width"]) for w in windows]
-    found: Found = np.array(places, np.float64).reshape(-1, 3) * per_px
-    return found
+    centres = [(w["c"] + w["width"] / 2, w["r"] + w["height"] / 2, w["width"]) for w in hits]
+    windows: Windows = np.array(centres, np.float64).reshape(-1, 3) * per_px
+    return windows
 
 
-def _clusters(found: Found) -> list[FaceBox]:
-    """Windows that mean the same face, as its median and their number: the largest cluster first."""
+def _cluster(windows: Windows) -> list[FaceBox]:
+    """Merge windows of the same face into their median, with their number as votes; largest cluster first."""
     boxes = []
-    while len(found):
-        x, y, size = found.T
-        apart = np.hypot(x[:, None] - x, y[:, None] - y)
-        near = (apart < _NEAR * size) & (np.abs(np.log(size[:, None] / size)) < math.log(_ALIKE))
-        votes = near.sum(axis=1)
+    while len(windows):
+        x, y, size = windows.T
+        distance = np.hypot(x[:, None] - x, y[:, None] - y)
+        neighbours = (distance < _MERGE_DISTANCE * size) & (
+            np.abs(np.log(size[:, None] / size)) < math.log(_MERGE_RATIO)
+        )
+        votes = neighbours.sum(axis=1)
         best = int(votes.argmax())
-        middle = np.median(found[near[best]], axis=0)
-        boxes.append(FaceBox(float(middle[0]), float(middle[1]), float(middle[2]), int(votes[best])))
-        # What lies on a face is part of it.
-        found = found[np.hypot(x - middle[0], y - middle[1]) > middle[2] / 2]
+        median = np.median(windows[neighbours[best]], axis=0)
+        boxes.append(FaceBox(float(median[0]), float(median[1]), float(median[2]), int(votes[best])))
+        # Windows centred on this face belong to it.
+        windows = windows[np.hypot(x - median[0], y - median[1]) > median[2] / 2]
     return boxes
 
 
-def _gray(picture: Pixels, long_px: int) -> Pixels:
-    """Luma with `long_px` pixels on its longer side."""
+def _scaled_gray(picture: Pixels, long_px: int) -> Pixels:
+    """Return luma, scaled to `long_px` pixels on its longer side."""
     share = long_px / max(picture.shape[:2])
     size = [max(1, round(side * share)) for side in picture.shape[1::-1]]
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if share < 1 else cv2.INTER_LINEAR)
@@ -173,7 +187,7 @@ def _gray(picture: Pixels, long_px: int) -> Pixels:
 
 @functools.cache
 def _cascade() -> Any:
-    """The cascade; reading scikit-image takes its time, so it is read when a face is first looked for."""
+    """Load the cascade on first use, since importing scikit-image is slow."""
     from skimage.data import lbp_frontal_face_cascade_filename
     from skimage.feature import Cascade
 

@@ -1,76 +1,57 @@
-"""The prepass that looks for faces on some frames of a video: a few boxes a look, kept span by span."""
+"""Prepass that detects faces on some frames of the driving video: a few boxes per detection, kept span by span."""
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 
-import numpy as np
-
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.faces.track import MOST_FACES, RECORD, Records, is_look, record_of
+from pipelines.animation.faces.track import MOST_FACES, RECORD, Records, is_detection_frame, to_record
 from pipelines.animation.inputs import inputs_of, read_given
 from pipelines.spans import Span
-from pipelines.stages import OneFile, Pixels, RunContext
+from pipelines.stages import OneFile, RunContext, Sink
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
+from pipelines.vision.types import Pixels
 
 FOLDER, SUFFIX = "state/faces", ".npy"
 
 DetectFast = Callable[[Pixels], list[FaceBox]]
-"""What may be faces on a frame."""
+"""Detects face candidates on a frame."""
 
 
 class FaceDetections(OneFile):
-    """Looks at the driving video: 64 bytes for every eighth frame."""
+    """Detections on the driving video: 64 bytes for every eighth frame."""
 
     name = "faces"
     folder = FOLDER
     suffix = SUFFIX
 
-    def __init__(self, glance_of: Callable[[RunContext], DetectFast]) -> None:
-        self._glance_of = glance_of
+    def __init__(self, get_detector: Callable[[RunContext], DetectFast]) -> None:
+        self._get_detector = get_detector
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Records | None]:
-        """What is seen on each of frames `[start, stop)` that is looked at; None for the others, which are skipped."""
-        glance, driving = self._glance_of(run), inputs_of(run).driving
+        """Detect faces on frames `[start, stop)`; yields None for the frames between detections."""
+        detect, driving = self._get_detector(run), inputs_of(run).driving
         with closing(read_given(run, driving, start, stop)) as frames:
             for frame in frames:
-                yield record_of(glance(frame.rgb())) if is_look(frame.index, run.frames) else None
+                yield to_record(detect(frame.rgb())) if is_detection_frame(frame.index, run.frames) else None
 
-    def sink(self, run: RunContext, path: Path) -> "_LookSink":
-        """A `.npy` of `RECORD`, `(looks, MOST_FACES)`."""
-        return _LookSink(path)
+    def sink(self, run: RunContext, path: Path) -> Sink:
+        """Open a `.npy` of `RECORD`, `(detections, MOST_FACES)`."""
+        return RowSink[Records | None, Records](path, rows_of(RECORD, MOST_FACES), row=lambda record: record)
 
     def preview(self, item: Records | None) -> Pixels | None:
-        """Nothing to show."""
+        """Show nothing."""
         return None
 
     def value(self, item: Records | None) -> float | None:
-        """No curve."""
+        """Draw no curve."""
         return None
 
 
-class _LookSink:
-    """Keeps one span's looks; the span bounds them."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._looks: list[Records] = []
-
-    def write(self, item: Records | None) -> None:
-        if item is not None:
-            self._looks.append(item)
-
-    def close(self) -> None:
-        with self._path.open("wb") as file:
-            np.save(file, np.array(self._looks, RECORD).reshape(-1, MOST_FACES), allow_pickle=False)
-
-    def abandon(self) -> None:
-        self._path.unlink(missing_ok=True)
-
-
 def read_detections(run: RunContext) -> Iterator[Records]:
-    """The looks of all frames, in order. Holds those of one span."""
+    """Yield the detections of all frames, in order. Holds those of one span."""
     for span in run.spans:
-        yield from np.load(_path(run, span), allow_pickle=False)
+        yield from read_array(_path(run, span))
 
 
 def _path(run: RunContext, span: Span) -> Path:

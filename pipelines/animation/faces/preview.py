@@ -1,4 +1,4 @@
-"""A look at source and driving before a run: the faces on both, those that will be taken marked."""
+"""Preview of source and driving before a run: the faces of both, with the selected ones marked."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -10,35 +10,38 @@ from typing import Literal, cast
 import cv2
 import numpy as np
 
-from pipelines.animation.faces.cascade import FaceBox, Pixels
+from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
-    GivenBox,
+    UserBox,
     Which,
-    chosen,
-    drawn_box,
+    parse_box,
+    parse_which,
+    select_faces,
     source_detector,
-    which_of,
 )
-from pipelines.animation.faces.track import LOOK_EVERY
+from pipelines.animation.faces.track import DETECT_EVERY
 from pipelines.animation.inputs import InputMedia, probe_portrait_inputs, read_picture
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.video.reader import read_frames
+from pipelines.vision.types import Pixels
 
 HEIGHT_PX = 480
-"""Of both, beside each other."""
+"""Height of the two panels."""
 
-_GAP_PX, _PAPER = 8, 255
-_MEANT, _OTHER = ((20, 184, 166), 2), ((255, 255, 255), 1)
-"""Colour and width of the frame about a face that is meant, and about another."""
-_MOST_LOOKS = 16
+_GAP_PX, _WHITE = 8, 255
+"""Pixels between the panels, and their grey level."""
+_SELECTED_STYLE, _OTHER_STYLE = ((20, 184, 166), 2), ((255, 255, 255), 1)
+"""Colour and line width of the frame around a selected face, and around another one."""
+_MAX_DETECTIONS = 16
+"""Frames of the driving video that are searched for a face, `DETECT_EVERY` frames apart."""
 
 
 @dataclass(frozen=True)
 class FacePlace:
-    """A face on the picture, in shares of its width and height; `number` counts from the left of its side."""
+    """Face on the preview, in shares of its width and height; `number` counts from the left of its panel."""
 
     side: Literal["source", "driving"]
     number: int
@@ -50,119 +53,121 @@ class FacePlace:
 
 @dataclass(frozen=True, eq=False)
 class MarkedFaces:
-    """Source and driving beside each other, `pixels` `(HEIGHT_PX, W, 3)` uint8 RGB, and the faces found on them."""
+    """Source and driving side by side, `pixels` `(HEIGHT_PX, W, 3)` uint8 RGB, and the faces on them."""
 
     pixels: Pixels
     places: tuple[FacePlace, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """One side: its picture, all faces on it from the left, and those that are meant."""
+class _Side:
+    """One panel: its picture, all faces on it from the left, and the selected ones."""
 
     picture: Pixels
     faces: list[FaceBox]
-    meant: list[FaceBox]
+    selected: list[FaceBox]
 
     @classmethod
-    def on(cls, picture: Pixels, by: FaceDetector, which: Which) -> "_Seen":
-        """What is seen on a picture; no face is meant where there are not so many."""
-        faces = sorted(by.detect(picture), key=lambda box: box.x)
+    def on(cls, picture: Pixels, detector: FaceDetector, which: Which) -> "_Side":
+        """Detect the faces of a picture; none is selected where there are too few."""
+        faces = sorted(detector.detect(picture), key=lambda box: box.x)
         try:
-            return cls(picture, faces, chosen(faces, which) if faces else [])
+            return cls(picture, faces, select_faces(faces, which) if faces else [])
         except BadInput:
             return cls(picture, faces, [])
 
 
 def marked_faces(inputs: tuple[Path, ...], settings: AnimateSettings) -> MarkedFaces:
-    """Source and driving with their faces, those that are meant marked, others to be chosen.
+    """Preview source and driving with their faces, the selected ones marked.
 
-    Where there is none, the picture is without a mark; what is missing is said when the job is asked for. Holds a frame
-    of each. Raises the errors of `probe_portrait_inputs`, BadInput for a box outside its picture.
+    A picture without a face stays unmarked: what is missing is reported when the job starts. Holds a frame of each.
+    Raises the errors of `probe_portrait_inputs`, and BadInput for a box outside its picture.
     """
-    roles = probe_portrait_inputs(inputs, salvage=settings.salvage)
-    source = read_picture(roles.source) if roles.source.kind == "picture" else _first(roles.source, settings)
-    sides = {"source": _Seen.on(source, source_detector(settings, source), which_of(settings.face))}
-    if roles.driving.kind != "template":
-        sides["driving"] = _driving(roles.driving, settings)
-    shown = [_marked(seen) for seen in sides.values()]
-    gap = np.full((HEIGHT_PX, _GAP_PX, 3), _PAPER, np.uint8)
-    pixels = np.hstack([shown[0], *(part for each in shown[1:] for part in (gap, each))])
+    media = probe_portrait_inputs(inputs, salvage=settings.salvage)
+    source = (
+        read_picture(media.source) if media.source.kind == "picture" else _first_frame(media.source, settings)
+    )
+    sides = {"source": _Side.on(source, source_detector(settings, source), parse_which(settings.face))}
+    if media.driving.kind != "template":
+        sides["driving"] = _inspect_driving(media.driving, settings)
+    shown = [_draw_boxes(shown) for shown in sides.values()]
+    gap = np.full((HEIGHT_PX, _GAP_PX, 3), _WHITE, np.uint8)
+    pixels = np.hstack([shown[0], *(part for panel in shown[1:] for part in (gap, panel))])
     starts = (0, shown[0].shape[1] + _GAP_PX)
     return MarkedFaces(
         pixels,
         tuple(
-            place
-            for (side, seen), start in zip(sides.items(), starts, strict=False)
-            for place in _places(cast(Literal["source", "driving"], side), seen, start, pixels.shape[1])
+            position
+            for (side, shown), start in zip(sides.items(), starts, strict=False)
+            for position in _locate(cast(Literal["source", "driving"], side), shown, start, pixels.shape[1])
         ),
     )
 
 
-def _driving(driving: InputMedia, settings: AnimateSettings) -> _Seen:
-    """The first frame that shows a face, or simply the first."""
-    by: FaceDetector = (
-        GivenBox(drawn_box(settings.driving_box)) if settings.driving_box else CascadeDetector()
+def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
+    """Inspect the first frame that shows a face, or else the first frame."""
+    detector: FaceDetector = (
+        UserBox(parse_box(settings.driving_box)) if settings.driving_box else CascadeDetector()
     )
-    first: _Seen | None = None
-    with closing(_looks(driving, settings)) as looks:
+    first: _Side | None = None
+    with closing(_sample_frames(driving, settings)) as looks:
         for frame in looks:
-            seen = _Seen.on(frame, by, which_of(settings.driving_face))
-            if seen.faces:
-                return seen
-            first = first or seen
+            shown = _Side.on(frame, detector, parse_which(settings.driving_face))
+            if shown.faces:
+                return shown
+            first = first or shown
     if first is None:
-        raise BadInput("The driving has no frame to look at.", "Choose an earlier --start.")
+        raise BadInput("The driving video has no frame in this part.", "Choose an earlier --start.")
     return first
 
 
-def _looks(driving: InputMedia, settings: AnimateSettings) -> Generator[Pixels]:
-    """Some of the first frames that are asked for."""
+def _sample_frames(driving: InputMedia, settings: AnimateSettings) -> Generator[Pixels]:
+    """Yield some of the first requested frames."""
     if driving.kind == "picture":
         yield read_picture(driving)
         return
-    start = _start(driving, settings)
-    stop = min(driving.video.frames, start + (_MOST_LOOKS - 1) * LOOK_EVERY + 1)
+    start = _first_index(driving, settings)
+    stop = min(driving.video.frames, start + (_MAX_DETECTIONS - 1) * DETECT_EVERY + 1)
     with closing(read_frames(driving.video, start, stop, salvage=settings.salvage)) as frames:
         for frame in frames:
-            if (frame.index - start) % LOOK_EVERY == 0:
+            if (frame.index - start) % DETECT_EVERY == 0:
                 yield frame.rgb()
 
 
-def _first(source: InputMedia, settings: AnimateSettings) -> Pixels:
-    start = _start(source, settings)
+def _first_frame(source: InputMedia, settings: AnimateSettings) -> Pixels:
+    start = _first_index(source, settings)
     with closing(read_frames(source.video, start, start + 1, salvage=settings.salvage)) as frames:
         return next(frames).rgb()
 
 
-def _start(given: InputMedia, settings: AnimateSettings) -> int:
-    """The first frame that is asked for; one beyond the end is the run's matter to refuse."""
-    first = 0 if settings.start is None else given.video.timeline.first_at(Fraction(str(settings.start)))
-    return min(first, given.video.frames - 1)
+def _first_index(media: InputMedia, settings: AnimateSettings) -> int:
+    """Return the first requested frame, within the video: a start beyond its end is refused by the run."""
+    first = 0 if settings.start is None else media.video.timeline.first_at(Fraction(str(settings.start)))
+    return min(first, media.video.frames - 1)
 
 
-def _marked(seen: _Seen) -> Pixels:
-    """The picture, `HEIGHT_PX` high, with a frame about each face; several are numbered from the left."""
-    share = HEIGHT_PX / seen.picture.shape[0]
-    size = max(1, round(seen.picture.shape[1] * share)), HEIGHT_PX
-    small = cv2.resize(seen.picture, size, interpolation=cv2.INTER_AREA if share < 1 else cv2.INTER_CUBIC)
-    for number, box in enumerate(seen.faces, 1):
-        colour, width = _MEANT if box in seen.meant else _OTHER
-        left, top = (round((centre - box.size / 2) * share) for centre in (box.x, box.y))
-        right, bottom = (round((centre + box.size / 2) * share) for centre in (box.x, box.y))
+def _draw_boxes(shown: _Side) -> Pixels:
+    """Draw the picture, `HEIGHT_PX` high, with a frame around each face; several are numbered from the left."""
+    scale = HEIGHT_PX / shown.picture.shape[0]
+    size = max(1, round(shown.picture.shape[1] * scale)), HEIGHT_PX
+    small = cv2.resize(shown.picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    for number, box in enumerate(shown.faces, 1):
+        colour, width = _SELECTED_STYLE if box in shown.selected else _OTHER_STYLE
+        left, top = (round((centre - box.size / 2) * scale) for centre in (box.x, box.y))
+        right, bottom = (round((centre + box.size / 2) * scale) for centre in (box.x, box.y))
         cv2.rectangle(small, (left, top), (right, bottom), colour, width, cv2.LINE_AA)
-        if len(seen.faces) > 1:
-            place = left + 4, top - 6
-            cv2.putText(small, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, 0.8, colour, 2, cv2.LINE_AA)
+        if len(shown.faces) > 1:
+            position = left + 4, top - 6
+            cv2.putText(small, str(number), position, cv2.FONT_HERSHEY_SIMPLEX, 0.8, colour, 2, cv2.LINE_AA)
     return cast(Pixels, small)
 
 
-def _places(
-    side: Literal["source", "driving"], seen: _Seen, start_px: int, width_px: int
+def _locate(
+    side: Literal["source", "driving"], shown: _Side, start_px: int, width_px: int
 ) -> Iterator[FacePlace]:
-    """The faces of one side, which begins at `start_px` of a picture `width_px` wide."""
-    share = HEIGHT_PX / seen.picture.shape[0]
-    for number, box in enumerate(seen.faces, 1):
-        left = (start_px + (box.x - box.size / 2) * share) / width_px
-        top = (box.y - box.size / 2) * share / HEIGHT_PX
-        yield FacePlace(side, number, left, top, box.size * share / width_px, box.size * share / HEIGHT_PX)
+    """Yield the faces of one panel, which begins at `start_px` of a picture `width_px` wide."""
+    scale = HEIGHT_PX / shown.picture.shape[0]
+    for number, box in enumerate(shown.faces, 1):
+        left = (start_px + (box.x - box.size / 2) * scale) / width_px
+        top = (box.y - box.size / 2) * scale / HEIGHT_PX
+        yield FacePlace(side, number, left, top, box.size * scale / width_px, box.size * scale / HEIGHT_PX)

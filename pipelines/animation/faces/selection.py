@@ -1,193 +1,183 @@
-"""Which face is meant, and where it is: from a box that is given, published models where they are there, or by votes.
+"""Selection of the face to animate: found in a box that the user gave, by published models, or by the built-in cascade.
 
-What may happen to a face is a case with a sentence, never the end of a long run: none, several, one that leaves.
+Whatever may happen to a face is an error or a warning of its own and never ends a long run: none, several, one that
+leaves.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, Protocol
 
 from pipelines.animation.faces.aligned_view import FacePlacement
-from pipelines.animation.faces.cascade import ENOUGH_VOTES, FaceBox, detect_fast, vote
+from pipelines.animation.faces.cascade import MIN_VOTES, FaceBox, detect_by_votes, detect_fast
 from pipelines.animation.faces.crop import Square
-from pipelines.animation.faces.onnx_landmarks import OnnxDetector, files_in
 from pipelines.animation.faces.track import FaceTrack
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
-from pipelines.stages import Pixels
+from pipelines.vision.types import Pixels
 
 Which = Literal["largest", "all"] | int
-"""Of several faces: the largest, all of them, or one by its number from the left, beginning at 1."""
+"""Which of several faces: the largest, all, or one by its number from the left, counted from 1."""
 
-_MOST_TOLD = 4
-_MEANT_APART, _MEANT_SIZE = 0.3, 1.5
+_MAX_LISTED = 4
+"""Absences that a warning lists; the others are only counted."""
+_MATCH_DISTANCE, _MATCH_RATIO = 0.3, 1.5
+"""A detected face is the one in the user's box if its centre is this near, in box sides, and its size within this
+ratio of it."""
 _LANDMARKS_DOWN, _LANDMARKS_SIDE = 0.13, 0.8
-"""Of a face's box: how far below its middle that of the landmarks lies, and how large their square is."""
+"""Square around the landmarks (brows to chin), in sides of the face box: offset of its centre down, and its side."""
+_READY_SIDE, _READY_DOWN = 0.54, 0.054
+"""Face box in a portrait that is a crop already, in sides of the picture: its side, and the offset of its centre
+down."""
 
 
 class FaceDetector(Protocol):
-    """Finds faces on pictures, in the terms of `FaceBox`."""
+    """Detector of faces in pictures, which it reports as `FaceBox`."""
 
     name: str
-    """For the report."""
+    """Name in the report."""
     licence: str
-    """What whoever uses it is bound to; empty where it is nothing more than the program's."""
+    """Terms that its user accepts; empty where there are none beyond the program's own."""
 
     def detect(self, picture: Pixels) -> list[FaceBox]:
-        """The faces of `picture` `(H, W, 3)` uint8 RGB, looked for with care; only what is sure to be one."""
+        """Detect the faces of `picture` `(H, W, 3)` uint8 RGB carefully; returns only certain ones."""
         ...
 
     def detect_fast(self, picture: Pixels) -> list[FaceBox]:
-        """What may be faces, looked for quickly, for frames of a video on which a face is known to be."""
+        """Detect candidates quickly, on frames of a video that is known to show a face."""
         ...
 
 
 class CascadeDetector:
-    """The built-in provider: boxes by votes of a cascade."""
+    """Built-in detector: boxes by votes of a cascade."""
 
     name, licence = "built-in face box", ""
 
     def detect(self, picture: Pixels) -> list[FaceBox]:
-        """The boxes with enough votes."""
-        return [box for box in vote(picture) if box.votes >= ENOUGH_VOTES]
+        """Return the boxes with at least `MIN_VOTES` votes."""
+        return [box for box in detect_by_votes(picture) if box.votes >= MIN_VOTES]
 
     def detect_fast(self, picture: Pixels) -> list[FaceBox]:
-        """All boxes of a quick look."""
+        """Return all boxes of one fast pass."""
         return detect_fast(picture)
 
 
 @dataclass(frozen=True)
-class GivenBox:
-    """A box that somebody drew; it need not be exact where the cascade, too, sees a face there."""
+class UserBox:
+    """Box that the user gave. It need not be exact where the cascade detects the face, too."""
 
     box: FaceBox
     name, licence = "box that was given", ""
 
     def detect(self, picture: Pixels) -> list[FaceBox]:
-        """The face that the box is about: as it was found, or as it was drawn. Raises BadInput for a box outside."""
+        """Return the face that is detected in the box, or the box itself. Raises BadInput for a box outside."""
         height, width = picture.shape[:2]
         if not (0 < self.box.x < width and 0 < self.box.y < height and self.box.size >= 2):
             raise BadInput(
                 f"The face box lies outside the picture of {width} x {height} pixels.",
-                "Give it as left, top, width and height in pixels of the picture, around the face.",
+                "Give left, top, width and height of the face in pixels of the picture.",
             )
-        return [next((box for box in vote(picture) if self._means(box)), self.box)]
+        return [next((box for box in detect_by_votes(picture) if self._matches(box)), self.box)]
 
     def detect_fast(self, picture: Pixels) -> list[FaceBox]:
-        """All boxes of a quick look."""
+        """Return all boxes of one fast pass."""
         return detect_fast(picture)
 
-    def _means(self, found: FaceBox) -> bool:
-        """Whether a box that was found is about the same face."""
-        apart = math.hypot(found.x - self.box.x, found.y - self.box.y) / self.box.size
-        alike = abs(math.log(found.size / self.box.size)) < math.log(_MEANT_SIZE)
-        return found.votes >= ENOUGH_VOTES and apart < _MEANT_APART and alike
+    def _matches(self, faces: FaceBox) -> bool:
+        """Tell whether a detected box marks the same face."""
+        distance = math.hypot(faces.x - self.box.x, faces.y - self.box.y) / self.box.size
+        similar_size = abs(math.log(faces.size / self.box.size)) < math.log(_MATCH_RATIO)
+        return faces.votes >= MIN_VOTES and distance < _MATCH_DISTANCE and similar_size
 
 
-def best_detector(given: FaceBox | None = None, weights: Path | None = None) -> FaceDetector:
-    """The best provider that is there: a box that is given, the published models, the built-in one.
+def find_faces(picture: Pixels, detector: FaceDetector, which: Which, flag: str) -> list[FaceBox]:
+    """Detect the selected faces of `picture`: one, or all from left to right.
 
-    `weights` is a folder with the published files; None looks in the usual places. Loads nothing.
+    `flag` is the option by which the user can give a box instead. Raises BadInput where there is no face, or not so
+    many.
     """
-    if given:
-        return GivenBox(given)
-    files = files_in(weights)
-    return OnnxDetector(files) if files else CascadeDetector()
-
-
-def faces_on(picture: Pixels, by: FaceDetector, which: Which, flag: str) -> list[FaceBox]:
-    """The faces of `picture` that are meant, the largest first, or all from left to right.
-
-    `flag` is how the user gives a box instead. Raises BadInput where there is none, or not so many.
-    """
-    found = by.detect(picture)
-    if not found:
+    faces = detector.detect(picture)
+    if not faces:
         raise BadInput(
-            "No face was found on the picture.",
-            f"Say where it is with {flag} left,top,width,height: from hairline to chin, from ear to ear.",
+            "No face was found in the picture.",
+            f"Mark it with {flag} left,top,width,height: from hairline to chin, from ear to ear.",
         )
-    return chosen(found, which)
+    return select_faces(faces, which)
 
 
 def find_reference(
-    frames: Iterable[tuple[int, Pixels]], by: FaceDetector, which: Which, flag: str
+    frames: Iterable[tuple[int, Pixels]], detector: FaceDetector, which: Which, flag: str
 ) -> tuple[int, FaceBox]:
-    """The first of `frames`, which are numbered, that shows a face, and the face that is meant. Holds one frame.
+    """Find the first of the numbered `frames` that shows a face, and the selected face on it. Holds one frame.
 
-    Raises BadInput where none does.
+    Raises BadInput where no frame shows one.
     """
-    looked_at = 0
-    for index, frame in frames:
-        if found := by.detect(frame):
-            return index, chosen(found, "largest" if which == "all" else which)[0]
-        looked_at += 1
+    searched = 0
+    for searched, (index, frame) in enumerate(frames, 1):  # noqa: B007  reported where no frame has a face
+        if faces := detector.detect(frame):
+            return index, select_faces(faces, "largest" if which == "all" else which)[0]
     raise BadInput(
-        f"No face was found on the driving video ({looked_at} frames were looked at).",
-        f"Say where it is on the first frame with {flag} left,top,width,height, or choose another video.",
+        f"No face was found in {searched} frames of the driving video.",
+        f"Mark the face on the first frame with {flag} left,top,width,height, or choose another video.",
     )
 
 
-def absence(track: FaceTrack) -> str | None:
-    """A sentence for the frames on which the driving face is gone; None where it never is."""
+def absence_warning(track: FaceTrack) -> str | None:
+    """Return a warning that lists the frames on which the driving face is gone; None where it never is."""
     spans = track.gone
     if not spans:
         return None
-    told = [f"{span.start} to {span.stop - 1}" for span in spans[:_MOST_TOLD]]
-    more = f" and {len(spans) - _MOST_TOLD} more times" if len(spans) > _MOST_TOLD else ""
+    listed = [f"{span.start} to {span.stop - 1}" for span in spans[:_MAX_LISTED]]
+    more = f" and {len(spans) - _MAX_LISTED} more times" if len(spans) > _MAX_LISTED else ""
     return (
-        f"The driving face is not seen on frames {', '.join(told)}{more}: the portrait rests there. "
+        f"The driving face is not visible on frames {', '.join(listed)}{more}: the portrait rests there. "
         "Cut these frames out, or choose a video that shows the face throughout."
     )
 
 
-def landmark_square(placed: FacePlacement) -> Square:
-    """The square about the landmarks, brows to chin, of a face of which no landmarks are known, as it leans.
+def estimate_landmark_square(placed: FacePlacement) -> Square:
+    """Estimate the square around the landmarks, brows to chin, of a face whose landmarks are unknown.
 
-    What crops are made from then.
+    It leans as the face does. Crops are made from it.
     """
     x, y = placed.to_picture() @ (0.0, _LANDMARKS_DOWN, 1.0)
-    return Square(float(x), float(y), _LANDMARKS_SIDE * placed.size, placed.turn)
+    return Square(float(x), float(y), _LANDMARKS_SIDE * placed.size, placed.roll)
 
 
-def chosen(found: Sequence[FaceBox], which: Which) -> list[FaceBox]:
-    """Those of `found`, of which there are some, that are meant. Raises BadInput for a number that there is not."""
+def select_faces(faces: Sequence[FaceBox], which: Which) -> list[FaceBox]:
+    """Select from `faces`, at least one. Raises BadInput for a number that does not exist."""
     if which == "all":
-        return sorted(found, key=lambda box: box.x)
+        return sorted(faces, key=lambda box: box.x)
     if which == "largest":
-        return [max(found, key=lambda box: box.size)]
-    if 1 <= which <= len(found):
-        return [sorted(found, key=lambda box: box.x)[which - 1]]
-    several = "is one face" if len(found) == 1 else f"are {len(found)} faces"
+        return [max(faces, key=lambda box: box.size)]
+    if 1 <= which <= len(faces):
+        return [sorted(faces, key=lambda box: box.x)[which - 1]]
+    count = "is one face" if len(faces) == 1 else f"are {len(faces)} faces"
     raise BadInput(
-        f"There is no face {which}: there {several} on the picture.",
-        f"Choose one of 1 to {len(found)}, counted from the left, or the largest.",
+        f"There is no face {which}: there {count} in the picture.",
+        f"Choose one of 1 to {len(faces)}, counted from the left, or the largest.",
     )
 
 
-_READY_SIDE, _READY_DOWN = 0.54, 0.054
-"""Of a face's box in a picture that was cut out as portraits usually are: its side, and how far below the middle."""
-
-
 def source_detector(settings: AnimateSettings, picture: Pixels) -> FaceDetector:
-    """What finds the faces of the source `picture` `(H, W, 3)` uint8 RGB: a box, the picture as a whole, or votes."""
+    """Choose the detector for the source `picture` `(H, W, 3)` uint8 RGB: a box, all of the picture, or the cascade."""
     if settings.source_box:
-        return GivenBox(drawn_box(settings.source_box))
+        return UserBox(parse_box(settings.source_box))
     if settings.source_crop == "none":
         height, width = picture.shape[:2]
         side = min(height, width)
-        return GivenBox(FaceBox(width / 2, height / 2 + _READY_DOWN * side, _READY_SIDE * side))
+        return UserBox(FaceBox(width / 2, height / 2 + _READY_DOWN * side, _READY_SIDE * side))
     return CascadeDetector()
 
 
-def drawn_box(box: str) -> FaceBox:
-    """The face that a box means which is written as `x,y,width,height`."""
-    return FaceBox.drawn(*map(float, box.split(",")))
+def parse_box(box: str) -> FaceBox:
+    """Parse a face box that is written as `x,y,width,height`."""
+    return FaceBox.from_rectangle(*map(float, box.split(",")))
 
 
-def which_of(word: str) -> Which:
-    """Which of several faces a setting means."""
+def parse_which(word: str) -> Which:
+    """Parse the setting that selects one of several faces."""
     if word in ("largest", "all"):
         return "all" if word == "all" else "largest"
     return int(word)

@@ -1,4 +1,4 @@
-"""The first passes over videos: where faces are, and their landmarks where published models find them."""
+"""First passes over videos: detections of faces, and their landmarks where published models are installed."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
@@ -7,19 +7,25 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.faces.landmark_pass import walk
-from pipelines.animation.faces.track import is_look, record_of
-from pipelines.animation.liveportrait.face_views import landmark_row
-from pipelines.animation.liveportrait.frame_records import SUFFIX, RecordSink
-from pipelines.animation.liveportrait.scene import LANDMARKS, LOOK_COLUMNS, LOOKS, Scene
+from pipelines.animation.faces.landmark_pass import track_landmarks
+from pipelines.animation.faces.track import is_detection_frame, to_record
+from pipelines.animation.liveportrait.face_views import landmark_record
+from pipelines.animation.liveportrait.frame_records import SUFFIX, record_sink
+from pipelines.animation.liveportrait.scene import (
+    DETECTION_COLUMNS,
+    DETECTIONS,
+    LANDMARKS,
+    Scene,
+)
 from pipelines.animation.motion.keypoints import Floats
-from pipelines.stages import OneFile, Pixels, RunContext, Sink
+from pipelines.stages import OneFile, RunContext, Sink
+from pipelines.vision.types import Pixels
 
 SceneOf = Callable[[RunContext], Scene]
 
 
-class RowStage(OneFile):
-    """A pass that keeps a row of numbers a frame."""
+class RecordStage(OneFile):
+    """Pass that keeps a row of numbers per frame."""
 
     suffix = SUFFIX
 
@@ -27,60 +33,63 @@ class RowStage(OneFile):
         self._scene = scene
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """Keeps the rows."""
-        return RecordSink(path)
+        """Open the file of the rows."""
+        return record_sink(path)
 
     def preview(self, item: Floats) -> Pixels | None:
-        """There is nothing to show."""
+        """Show nothing."""
         return None
 
     def value(self, item: Floats) -> float | None:
-        """Nor a curve."""
+        """Draw no curve."""
         return None
 
 
-class LookStage(RowStage):
-    """Keeps where faces are on some frames of the videos on which that matters; of others nothing at all."""
+class DetectionStage(RecordStage):
+    """Keeps detections of faces on some frames of the videos in which positions matter; nothing of others."""
 
-    name, folder = "looks", LOOKS
+    name, folder = "looks", DETECTIONS
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Floats]:
-        """A row of `LOOK_COLUMNS` a video. Holds a frame of each."""
+        """Yield a row of `DETECTION_COLUMNS` per video. Holds a frame of each."""
         scene = self._scene(run)
         with ExitStack() as stack:
-            sides = [
-                (finder.by, stack.enter_context(closing(side.read(start, stop))))
-                for side, finder in scene.looked_at
+            videos = [
+                (finder.detector, stack.enter_context(closing(media.read(start, stop))))
+                for media, finder in scene.searched
             ]
             for index in range(start, stop):
                 rows = [np.zeros(0, np.float32)]
-                for by, frames in sides:
+                for detector, frames in videos:
                     frame = next(frames)
-                    rows.append(_row(by.detect_fast(frame) if is_look(index, run.frames) else []))
+                    boxes = detector.detect_fast(frame) if is_detection_frame(index, run.frames) else []
+                    rows.append(_pack(boxes))
                 yield np.concatenate(rows)
 
 
-class LandmarkStage(RowStage):
-    """Keeps what is needed of the landmarks of every face that is followed."""
+class LandmarkStage(RecordStage):
+    """Keeps what is needed of the landmarks of every tracked face."""
 
     name, folder = "landmarks", LANDMARKS
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Floats]:
-        """A row of `LANDMARK_COLUMNS` a face. Holds a frame of each."""
+        """Yield a row of `LANDMARK_COLUMNS` per face. Holds a frame of each."""
         scene = self._scene(run)
-        faces = scene.source_finder.landmarks
+        detector = scene.source_finder.landmarks
         with ExitStack() as stack:
-            walks = [
-                stack.enter_context(closing(walk(faces, one.side.read, scene.track(number), start, stop)))
-                for number, one in enumerate(scene.followed)
-                if faces is not None
+            streams = [
+                stack.enter_context(
+                    closing(track_landmarks(detector, face.media.read, scene.track(number), start, stop))
+                )
+                for number, face in enumerate(scene.tracked)
+                if detector is not None
             ]
             for _ in range(start, stop):
-                rows = [landmark_row(next(landmarks)) for landmarks in walks]
+                rows = [landmark_record(next(landmarks)) for landmarks in streams]
                 yield np.concatenate([np.zeros(0, np.float32), *rows])
 
 
-def _row(boxes: list[FaceBox]) -> Floats:
-    kept = record_of(boxes)
-    columns = [kept[name].astype(np.float32) for name in ("x", "y", "size", "votes")]
-    return np.stack(columns, axis=1).reshape(LOOK_COLUMNS)
+def _pack(boxes: list[FaceBox]) -> Floats:
+    record = to_record(boxes)
+    columns = [record[name].astype(np.float32) for name in ("x", "y", "size", "votes")]
+    return np.stack(columns, axis=1).reshape(DETECTION_COLUMNS)

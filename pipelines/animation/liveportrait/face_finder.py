@@ -1,4 +1,4 @@
-"""Which faces of a source, and which of a driving, are meant, and by what they are found."""
+"""Search for the selected faces of source and driving."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -6,93 +6,93 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.faces.crop import Bytes
-from pipelines.animation.faces.onnx_landmarks import LANDMARKS, OnnxDetector, files_in
+from pipelines.animation.faces.onnx_landmarks import LANDMARKS, OnnxDetector, find_files
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
-    GivenBox,
+    UserBox,
     Which,
-    faces_on,
+    find_faces,
     find_reference,
 )
-from pipelines.animation.faces.track import LOOK_EVERY
+from pipelines.animation.faces.track import DETECT_EVERY
 from pipelines.animation.liveportrait.inputs import Read
 from pipelines.errors import WeightsMissing
 from pipelines.settings import AnimateSettings, SourceFace
 from pipelines.spans import Span
+from pipelines.vision.types import Pixels
 
-MOST_LOOKS = 120
-"""How many frames of a video are looked at, each `LOOK_EVERY` frames from the last, before there is no face on it."""
+MAX_DETECTIONS = 120
+"""Frames of a video, `DETECT_EVERY` apart, that are searched before it counts as one without a face."""
 
 
 def faces_by(settings: SourceFace) -> Literal["builtin", "insightface"]:
-    """What finds faces: where that is left open, the published models where all that landmarks need is there."""
+    """Resolve the detector: where it is left open, the published models if all that landmarks need is installed."""
     if settings.faces != "auto":
         return settings.faces
-    files = files_in(settings.weights)
+    files = find_files(settings.weights)
     return "insightface" if files and LANDMARKS in files else "builtin"
 
 
 @dataclass(frozen=True)
-class Finder:
-    """How the faces of one side are found, and which of them are meant."""
+class FaceFinder:
+    """Detector of the faces of source or driving, and the selection among them."""
 
-    by: FaceDetector
+    detector: FaceDetector
     which: Which
     flag: str
-    """How the user gives a box instead."""
+    """Option by which the user can give a box instead."""
     landmarks: OnnxDetector | None
 
-    def on_picture(self, picture: Bytes) -> list[FaceBox]:
-        """The faces of a picture. Raises BadInput where there are none."""
-        return faces_on(picture, self.by, self.which, self.flag)
+    def on_picture(self, picture: Pixels) -> list[FaceBox]:
+        """Find the faces of a picture. Raises BadInput where there are none."""
+        return find_faces(picture, self.detector, self.which, self.flag)
 
     def on_video(self, read: Read, frames: Span) -> tuple[int, list[FaceBox]]:
-        """The first frame that shows a face, and the faces there. Holds a frame. Raises BadInput where none does."""
-        last = frames.start + 1 if isinstance(self.by, GivenBox) else frames.stop
-        with closing(_every(read, frames.start, last)) as looks:
-            reference, _ = find_reference(looks, self.by, "largest", self.flag)
-        with closing(read(reference, reference + 1)) as one:
-            return reference, self.on_picture(next(one))
+        """Find the first frame that shows a face, and its faces. Holds a frame. Raises BadInput where no frame does."""
+        stop = frames.start + 1 if isinstance(self.detector, UserBox) else frames.stop
+        with closing(_sample_frames(read, frames.start, stop)) as samples:
+            reference, _ = find_reference(samples, self.detector, "largest", self.flag)
+        with closing(read(reference, reference + 1)) as reference_frame:
+            return reference, self.on_picture(next(reference_frame))
 
 
-def source_finder(settings: SourceFace, scale: float) -> Finder:
-    """For a source `scale` times as large as it was given.
+def source_finder(settings: SourceFace, scale: float) -> FaceFinder:
+    """Make the finder for a source that is `scale` times as large as the given file.
 
-    Raises WeightsMissing where published models are asked for that are not there.
+    Raises WeightsMissing where published models are chosen and not installed.
     """
-    return _finder(settings, settings.source_box, settings.face, "--source-box", scale)
+    return _build_finder(settings, settings.source_box, settings.face, "--source-box", scale)
 
 
-def driving_finder(settings: AnimateSettings) -> Finder:
-    """For the driving. Raises WeightsMissing where published models are asked for that are not there."""
-    return _finder(settings, settings.driving_box, settings.driving_face, "--driving-box", 1.0)
+def driving_finder(settings: AnimateSettings) -> FaceFinder:
+    """Make the finder for the driving. Raises WeightsMissing where published models are chosen and not installed."""
+    return _build_finder(settings, settings.driving_box, settings.driving_face, "--driving-box", 1.0)
 
 
-def _finder(settings: SourceFace, box: str | None, which: str, flag: str, scale: float) -> Finder:
-    landmarks = _published(settings) if faces_by(settings) == "insightface" else None
-    by: FaceDetector = landmarks or CascadeDetector()
+def _build_finder(settings: SourceFace, box: str | None, which: str, flag: str, scale: float) -> FaceFinder:
+    landmarks = _load_published(settings) if faces_by(settings) == "insightface" else None
+    detector: FaceDetector = landmarks or CascadeDetector()
     if box:
-        by = GivenBox(FaceBox.drawn(*(float(number) * scale for number in box.split(","))))
-    meant: Which = which if which in ("largest", "all") else int(which)  # type: ignore[assignment]
-    return Finder(by, "largest" if box else meant, flag, landmarks)
+        detector = UserBox(FaceBox.from_rectangle(*(float(number) * scale for number in box.split(","))))
+    selected: Which = which if which in ("largest", "all") else int(which)  # type: ignore[assignment]
+    return FaceFinder(detector, "largest" if box else selected, flag, landmarks)
 
 
-def _published(settings: SourceFace) -> OnnxDetector:
-    files = files_in(settings.weights)
+def _load_published(settings: SourceFace) -> OnnxDetector:
+    files = find_files(settings.weights)
     if not files or LANDMARKS not in files:
         raise WeightsMissing(
-            "The published face models are not all here: their files, landmark.onnx, onnxruntime and consent.",
-            "`pip install -r requirements-faces.txt`, see `doctor` for the rest, or --faces builtin.",
+            "The published face models are incomplete: they need their files, landmark.onnx, onnxruntime and consent.",
+            "Run `pip install -r requirements-faces.txt` and see `doctor` for the rest, or use --faces builtin.",
         )
     return OnnxDetector(files)
 
 
-def _every(read: Read, start: int, stop: int) -> Generator[tuple[int, Bytes]]:
-    """The frames of the looks, as many as are looked at."""
-    stop = min(stop, start + MOST_LOOKS * LOOK_EVERY)
+def _sample_frames(read: Read, start: int, stop: int) -> Generator[tuple[int, Pixels]]:
+    """Yield the numbered frames to search, `MAX_DETECTIONS` at most."""
+    stop = min(stop, start + MAX_DETECTIONS * DETECT_EVERY)
     with closing(read(start, stop)) as frames:
         for index, frame in enumerate(frames, start):
-            if (index - start) % LOOK_EVERY == 0:
+            if (index - start) % DETECT_EVERY == 0:
                 yield index, frame

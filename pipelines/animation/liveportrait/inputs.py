@@ -1,32 +1,33 @@
-"""The two inputs of a job as frames that the engine takes: a source no larger than it may be, a driving as it is."""
+"""Inputs of a job as frames for the engine: the source limited in size, the driving unchanged."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from pipelines.animation.faces.crop import Bytes, limited, limited_size
+from pipelines.animation.faces.crop import limit_size, limit_source
 from pipelines.animation.inputs import InputMedia, inputs_of, read_pixels, settings_of
 from pipelines.animation.motion.templates import Template, read_template
 from pipelines.settings import SourceCut
 from pipelines.stages import RunContext
 from pipelines.video.reader import READ_AHEAD_FRAMES
+from pipelines.vision.types import Pixels
 
-Read = Callable[[int, int], Generator[Bytes]]
-"""Frames `[start, stop)`, (H, W, 3) uint8 RGB."""
+Read = Callable[[int, int], Generator[Pixels]]
+"""Reads frames `[start, stop)`, (H, W, 3) uint8 RGB."""
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """A picture or a video."""
+class InputFrames:
+    """Picture or video, ready to be read."""
 
-    picture: Bytes | None
-    """None where it moves."""
+    picture: Pixels | None
+    """None for a video."""
     width: int
     height: int
     scale: float
-    """Pixels of a frame for one as it was given."""
+    """Size of its frames relative to the given file."""
     read: Read
-    """Gives the same frame again and again where it is a picture."""
+    """Repeats the same frame for a picture."""
 
     @property
     def moves(self) -> bool:
@@ -35,61 +36,67 @@ class Side:
 
     @property
     def is_square(self) -> bool:
-        """Whether it may be a cut-out as it is."""
+        """Whether it may serve as a crop without cropping."""
         return self.width == self.height
 
 
 @dataclass(frozen=True, eq=False)
 class LivePortraitInputs:
-    """Both inputs; a template in place of the driving side where that is all that is known of it."""
+    """Source and driving; a template in place of the driving, which then has no pixels."""
 
-    source: Side
-    driving: Side | None
+    source: InputFrames
+    driving: InputFrames | None
     template: Template | None
 
 
-def material(run: RunContext) -> LivePortraitInputs:
-    """Look at what a job reads. Holds pictures, and a template. Raises BadInput and the errors of `probe`."""
-    roles, settings = inputs_of(run), settings_of(run)
-    read = _reader(run, roles.source)
-    video = roles.source.video
+def open_inputs(run: RunContext) -> LivePortraitInputs:
+    """Open the inputs of a job. Holds pictures, and a template. Raises BadInput and the errors of `probe`."""
+    media, settings = inputs_of(run), settings_of(run)
+    read = _reader(run, media.source)
+    video = media.source.video
     width, height = source_size(video.width, video.height, settings)
-    whole = limited_size(video.height, video.width, settings.source_max_dim)
+    untrimmed = limit_size(video.height, video.width, settings.source_max_dim)
 
-    def smaller(start: int, stop: int) -> Generator[Bytes]:
+    def read_limited(start: int, stop: int) -> Generator[Pixels]:
         with closing(read(start, stop)) as frames:
             for frame in frames:
-                yield limited(frame, settings)
+                yield limit_source(frame, settings)
 
-    source = _side(width, height, whole[1] / video.width, smaller, moves=roles.source.kind == "video")
-    if roles.driving.kind == "template":
-        return LivePortraitInputs(source, None, read_template(roles.driving.video.path))
-    video = roles.driving.video
-    driving = _side(video.width, video.height, 1.0, _reader(run, roles.driving), moves=roles.driving.moves)
+    source = _make_frames(
+        width, height, untrimmed[1] / video.width, read_limited, moves=media.source.kind == "video"
+    )
+    if media.driving.kind == "template":
+        return LivePortraitInputs(source, None, read_template(media.driving.video.path))
+    video = media.driving.video
+    driving = _make_frames(
+        video.width, video.height, 1.0, _reader(run, media.driving), moves=media.driving.moves
+    )
     return LivePortraitInputs(source, driving, None)
 
 
 def source_size(width: int, height: int, options: SourceCut) -> tuple[int, int]:
-    """Width and height of what is left of a source."""
+    """Return width and height of a source after limiting and trimming."""
     division = options.source_division
-    height, width = limited_size(height, width, options.source_max_dim)
+    height, width = limit_size(height, width, options.source_max_dim)
     return max(1, width // division) * division, max(1, height // division) * division
 
 
-def _side(width: int, height: int, scale: float, read: Read, *, moves: bool) -> Side:
+def _make_frames(width: int, height: int, scale: float, read: Read, *, moves: bool) -> InputFrames:
     if moves:
-        return Side(None, width, height, scale, read)
+        return InputFrames(None, width, height, scale, read)
     with closing(read(0, 1)) as frames:
         picture = next(frames)
 
-    def again(start: int, stop: int) -> Generator[Bytes]:
+    def repeat(start: int, stop: int) -> Generator[Pixels]:
         for _ in range(start, stop):
             yield picture
 
-    return Side(picture, width, height, scale, again)
+    return InputFrames(picture, width, height, scale, repeat)
 
 
-def _reader(run: RunContext, given: InputMedia) -> Read:
-    # A window here is made of small things; whole frames wait in small numbers.
-    few = replace(run, plan=replace(run.plan, window_frames=min(READ_AHEAD_FRAMES, run.plan.window_frames)))
-    return lambda start, stop: read_pixels(few, given, start, stop)
+def _reader(run: RunContext, item: InputMedia) -> Read:
+    # The window counts crops, which are small; fewer whole frames are read ahead.
+    capped = replace(
+        run, plan=replace(run.plan, window_frames=min(READ_AHEAD_FRAMES, run.plan.window_frames))
+    )
+    return lambda start, stop: read_pixels(capped, item, start, stop)

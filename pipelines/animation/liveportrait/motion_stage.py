@@ -1,4 +1,4 @@
-"""The pass that looks at every frame's cut-outs, keeps how the faces are turned and moved, and no pixel."""
+"""Pass that estimates how each face is turned and moved on every frame; it keeps these records and no pixel."""
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
@@ -8,16 +8,17 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipelines.animation.faces.crop import Bytes, Matrix, cut, driving_input, source_input, source_square
-from pipelines.animation.liveportrait.batches import batches
-from pipelines.animation.liveportrait.detection_stages import RowStage, SceneOf
+from pipelines.animation.faces.crop import Matrix, driving_input, extract_crop, source_input, source_square
+from pipelines.animation.liveportrait.detection_stages import RecordStage, SceneOf
 from pipelines.animation.liveportrait.face_views import FaceView, Openness
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.animation.motion.motions import Motions
+from pipelines.spans import batches
 from pipelines.stages import RunContext
 from pipelines.video.prefetch import read_ahead
+from pipelines.vision.types import Pixels
 
 MOTIONS = "state/motion"
 
@@ -26,49 +27,52 @@ _PARTS: dict[str, tuple[int, ...]] = {
     **{"canonical": (21, 3), "keypoints": (21, 3), "eyes": (2,), "lips": (1,)},
 }
 _OPENNESS = ("eyes", "lips")
+"""Parts that are None without landmarks."""
 COLUMNS = sum(int(np.prod(shape)) for shape in _PARTS.values())
-"""Of one face: 820 bytes."""
+"""Numbers per face and frame: 820 bytes."""
 
 
-class Looking(Protocol):
-    """The network that sees motion."""
+class MotionEstimator(Protocol):
+    """Network that estimates motion."""
 
-    def motions(self, crops: Bytes, landmarks: Floats | None = None) -> Motions:
-        """Of crops (N, 256, 256, 3)."""
+    def motions(self, crops: Pixels, landmarks: Floats | None = None) -> Motions:
+        """Estimate the motions of crops (N, 256, 256, 3)."""
         ...
 
 
-class MotionStage(RowStage):
-    """Keeps the motions of what moves: of the driving, and then of each face of the source."""
+class MotionStage(RecordStage):
+    """Keeps the motions of videos: of the driving, then of each face of the source."""
 
     name, folder = "motion", MOTIONS
 
-    def __init__(self, scene: SceneOf, networks: Callable[[RunContext], Looking]) -> None:
+    def __init__(self, scene: SceneOf, networks: Callable[[RunContext], MotionEstimator]) -> None:
         super().__init__(scene)
         self._networks = networks
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Floats]:
-        """A row of `COLUMNS` a face. Holds a window of cut-outs, and a batch of them."""
+        """Yield a row of `COLUMNS` per face. Holds a window of crops, and a batch of them."""
         scene = self._scene(run)
         if not scene.moving:
             yield from (np.zeros(0, np.float32) for _ in range(start, stop))
             return
         with closing(read_ahead(_crops(scene, start, stop), run.plan.window_frames)) as crops:
             for batch in batches(run.spans, start, stop, run.plan.batch_frames):
-                seen = np.stack(list(islice(crops, len(batch))))
-                faces = [self._networks(run).motions(seen[:, face]) for face in range(seen.shape[1])]
+                batch_crops = np.stack(list(islice(crops, len(batch))))
+                faces = [
+                    self._networks(run).motions(batch_crops[:, face]) for face in range(batch_crops.shape[1])
+                ]
                 views = scene.moving
                 yield from np.concatenate(
                     [
-                        rows_of(opened(motions, view, batch.start, batch.stop))
+                        motions_to_rows(with_openness(motions, view, batch.start, batch.stop))
                         for motions, view in zip(faces, views, strict=True)
                     ],
                     axis=1,
                 )
 
 
-def rows_of(motions: Motions) -> Floats:
-    """(N, COLUMNS); NaN where nothing tells how open eyes and lips are."""
+def motions_to_rows(motions: Motions) -> Floats:
+    """Pack motions as (N, COLUMNS); NaN where the openness of eyes and lips is unknown."""
     parts = motions.parts()
     columns = []
     for name, shape in _PARTS.items():
@@ -80,8 +84,8 @@ def rows_of(motions: Motions) -> Floats:
     return np.concatenate(columns, axis=1)
 
 
-def motions_in(rows: Floats) -> Motions:
-    """The motions that `rows_of` made rows of."""
+def rows_to_motions(rows: Floats) -> Motions:
+    """Unpack the motions that `motions_to_rows` packed."""
     parts: dict[str, Any] = {}
     first = 0
     for name, shape in _PARTS.items():
@@ -92,31 +96,31 @@ def motions_in(rows: Floats) -> Motions:
     return Motions(**parts)
 
 
-def opened(motions: Motions, view: FaceView | None, start: int, stop: int) -> Motions:
-    """`motions` with how open eyes and lips are on frames `[start, stop)`, where the view tells."""
-    found: Openness | None = None if view is None else view.openness(start, stop)
-    return motions if found is None else replace(motions, eyes=found[:, :2], lips=found[:, 2:])
+def with_openness(motions: Motions, view: FaceView | None, start: int, stop: int) -> Motions:
+    """Add the openness of eyes and lips on frames `[start, stop)` to `motions`, where the view knows it."""
+    openness: Openness | None = None if view is None else view.openness(start, stop)
+    return motions if openness is None else replace(motions, eyes=openness[:, :2], lips=openness[:, 2:])
 
 
 def source_matrix(scene: Scene, view: FaceView | None, frame: int) -> Matrix | None:
-    """From a source frame to the cut-out of a face; None where the whole frame is taken for it."""
+    """Return the matrix from a source frame to the crop of a face; None where the whole frame is used."""
     if view is None or not scene.crops_source:
         return None
     return source_square(view.square(frame), scene.options).to_crop()
 
 
-def source_crop(frame: Bytes, matrix: Matrix | None) -> Bytes:
-    """What the networks see of a source frame."""
-    return driving_input(frame) if matrix is None else source_input(cut(frame, matrix))
+def source_crop(frame: Pixels, matrix: Matrix | None) -> Pixels:
+    """Return the network input of a source frame."""
+    return driving_input(frame) if matrix is None else source_input(extract_crop(frame, matrix))
 
 
-def driving_crop(frame: Bytes, window: Matrix | None) -> Bytes:
-    """What the networks see of a driving frame."""
-    return driving_input(frame if window is None else cut(frame, window))
+def driving_crop(frame: Pixels, window: Matrix | None) -> Pixels:
+    """Return the network input of a driving frame."""
+    return driving_input(frame if window is None else extract_crop(frame, window))
 
 
-def _crops(scene: Scene, start: int, stop: int) -> Generator[Bytes]:
-    """(faces, 256, 256, 3) of each frame, in the order of `Scene.moving`. Holds a frame of each side."""
+def _crops(scene: Scene, start: int, stop: int) -> Generator[Pixels]:
+    """Yield (faces, 256, 256, 3) per frame, in the order of `Scene.moving`. Holds a frame of each video."""
     window = scene.driving_window
     with ExitStack() as stack:
         driving = source = None
@@ -135,48 +139,48 @@ def _crops(scene: Scene, start: int, stop: int) -> Generator[Bytes]:
 
 
 class MotionRecord(Protocol):
-    """The motion of one face, frame by frame."""
+    """Motion of one face, frame by frame."""
 
     @property
     def first(self) -> Motions:
-        """That of its first frame."""
+        """Motion of its first frame."""
         ...
 
     def between(self, start: int, stop: int) -> Motions:
-        """That of frames `[start, stop)`, or the one of a picture, which stands for all."""
+        """Return the motion of frames `[start, stop)`, or the single one of a picture, which stands for all."""
         ...
 
 
 class StillRecord:
-    """The motion of a picture."""
+    """Motion of a picture."""
 
     def __init__(self, motions: Motions) -> None:
         self.first = motions
 
     def between(self, start: int, stop: int) -> Motions:
-        """The one there is."""
+        """Return the single motion."""
         return self.first
 
 
 class TemplateRecord:
-    """The motion of a template, whose first frame is that of the job."""
+    """Motion of a template, whose first frame is that of the job."""
 
     def __init__(self, motions: Motions, start: int) -> None:
         self._motions = motions
         self.first = motions[start : start + 1]
 
     def between(self, start: int, stop: int) -> Motions:
-        """As it was kept."""
+        """Return the motion of the template's frames."""
         return self._motions[start:stop]
 
 
-class KeptRecord:
-    """The motion that the pass kept of the face number `face`; `start` is the first frame that shows it."""
+class StoredRecord:
+    """Motion of face number `face`, stored by the pass; `start` is the first frame that shows it."""
 
     def __init__(self, rows: FrameRecords, face: int, start: int) -> None:
         self._rows, self._columns = rows, slice(face * COLUMNS, (face + 1) * COLUMNS)
         self.first = self.between(start, start + 1)
 
     def between(self, start: int, stop: int) -> Motions:
-        """As it was kept."""
-        return motions_in(self._rows.between(start, stop)[:, self._columns])
+        """Read the stored motion."""
+        return rows_to_motions(self._rows.between(start, stop)[:, self._columns])

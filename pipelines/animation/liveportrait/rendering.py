@@ -1,4 +1,4 @@
-"""The last pass: frames of the result, drawn in batches, while others are decoded before and put together after."""
+"""Last pass: frames of the result, rendered in batches, with decoding before and compositing after them."""
 
 from collections.abc import Generator
 from contextlib import ExitStack, closing
@@ -8,210 +8,211 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipelines.animation.engine import Animated
-from pipelines.animation.faces.crop import Bytes, Matrix, Pasting, cut, inverse
-from pipelines.animation.liveportrait.batches import batches
+from pipelines.animation.faces.crop import Matrix, PasteBack, extract_crop, inverse
 from pipelines.animation.liveportrait.face_views import FaceView
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.motion_stage import (
     MOTIONS,
-    KeptRecord,
-    Looking,
+    MotionEstimator,
     MotionRecord,
     StillRecord,
+    StoredRecord,
     TemplateRecord,
     driving_crop,
-    opened,
     source_crop,
     source_matrix,
+    with_openness,
 )
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.liveportrait.smoothed_targets import SmoothedTargets
 from pipelines.animation.liveportrait.targets import KeypointDriver, Retargeting
 from pipelines.animation.motion.keypoints import Floats
-from pipelines.spans import Span
+from pipelines.spans import Span, batches
 from pipelines.stages import RunContext
 from pipelines.video.prefetch import read_ahead
+from pipelines.vision.types import Pixels
 
 
-class DrawingNetworks(Looking, Retargeting, Protocol):
-    """What draws: `pipelines.animation.liveportrait.networks.LivePortrait`, or what stands in for it."""
+class RenderingNetworks(MotionEstimator, Retargeting, Protocol):
+    """Networks that render: `pipelines.animation.liveportrait.networks.LivePortrait`, or a stand-in."""
 
-    def portrait(self, crops: Bytes, keypoints: Floats) -> Any:
-        """What frames of these source crops are drawn from: of one crop for all frames, or of one for each."""
+    def portrait(self, crops: Pixels, keypoints: Floats) -> Any:
+        """Extract what frames are rendered from: one source crop for all frames, or one for each."""
         ...
 
-    def frames(self, portrait: Any, keypoints: Floats) -> Bytes:
-        """The portrait with driving keypoints: (N, 512, 512, 3)."""
+    def frames(self, portrait: Any, keypoints: Floats) -> Pixels:
+        """Render the portrait with driving keypoints: (N, 512, 512, 3)."""
         ...
 
 
 @dataclass(eq=False)
 class AnimatedFace:
-    """One face of the source, and how it is driven."""
+    """One face of the source, and its driver."""
 
     view: FaceView | None
     source: MotionRecord
-    director: KeypointDriver
-    aims: SmoothedTargets | None
-    still: Any = None
-    """What its frames are drawn from, where it stands still: made once."""
+    driver: KeypointDriver
+    targets: SmoothedTargets | None
+    portrait: Any = None
+    """Features of a still source, from which all its frames are rendered; extracted once."""
 
 
 @dataclass(frozen=True, eq=False)
 class FacePatch:
-    """What was drawn of one face (512, 512, 3), and how a source frame is cut for it; None drawn where it is gone."""
+    """Rendered crop of one face, (512, 512, 3), or None where it is gone; and the matrix of the crop."""
 
-    drawn: Bytes | None
+    rendered: Pixels | None
     matrix: Matrix | None
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
-    """One frame, before it is put together."""
+class RenderedFrame:
+    """One frame before compositing."""
 
     index: int
-    source: Bytes
+    source: Pixels
     patches: list[FacePatch]
-    seen: float
-    """1 where the driving face is seen, 0 where it is gone and the portrait rests."""
+    presence: float
+    """1 where the driving face is there, 0 where it is gone and the portrait rests."""
 
 
-class Drawing:
-    """Draws any frames of a job whose records are all there. Holds what a still portrait is drawn from."""
+class Rendering:
+    """Renders any frames of a job whose records are complete. Holds the features of a still portrait."""
 
-    def __init__(self, scene: Scene, networks: DrawingNetworks, run: RunContext) -> None:
-        """Looks at pictures, smooths where a video drives a video. Raises BadInput where landmarks are missing."""
+    def __init__(self, scene: Scene, networks: RenderingNetworks, run: RunContext) -> None:
+        """Analyse pictures, and smooth where a video drives a video. Raises BadInput where landmarks are missing."""
         self._scene, self._networks = scene, networks
-        rows = FrameRecords(scene.job, MOTIONS)
+        rows = FrameRecords(scene.run, MOTIONS)
         self._driving = driving_record(scene, networks)
         first = 1 if scene.driving and scene.driving.moves else 0
         self._faces = [
-            self._face(number, view, rows, first + number, run)
+            self._prepare_face(number, view, rows, first + number, run)
             for number, view in enumerate(scene.source_views)
         ]
-        self._pastings: dict[int, Pasting] = {}
+        self._paste_backs: dict[int, PasteBack] = {}
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
-        """Frames `[start, stop)` of the result. Holds a window of drawn ones, and a batch."""
+        """Yield frames `[start, stop)` of the result. Holds a window of rendered frames, and a batch."""
         driving = self._scene.driving
         with ExitStack() as stack:
-            drawn = stack.enter_context(
-                closing(read_ahead(self._drawn(run, start, stop), run.plan.window_frames))
+            rendered = stack.enter_context(
+                closing(read_ahead(self._render(run, start, stop), run.plan.window_frames))
             )
-            followed = stack.enter_context(closing(driving.read(start, stop))) if driving else None
-            for one in drawn:
-                shown = next(followed) if followed else None
-                yield Animated(one.index, one.source, shown, self._put_together(one), (one.seen,))
+            driving_frames = stack.enter_context(closing(driving.read(start, stop))) if driving else None
+            for item in rendered:
+                driving_frame = next(driving_frames) if driving_frames else None
+                yield Animated(
+                    item.index, item.source, driving_frame, self._composite(item), (item.presence,)
+                )
 
-    def _drawn(self, run: RunContext, start: int, stop: int) -> Generator[Drawn]:
-        """The frames, drawn batch by batch."""
+    def _render(self, run: RunContext, start: int, stop: int) -> Generator[RenderedFrame]:
+        """Render the frames batch by batch."""
         with closing(self._scene.source.read(start, stop)) as sources:
             for batch in batches(run.spans, start, stop, run.plan.batch_frames):
                 run.check_interrupt()
                 frames = [next(sources) for _ in range(len(batch))]
-                faces = [self._patches(face, batch, frames) for face in self._faces]
+                faces = [self._render_face(face, batch, frames) for face in self._faces]
                 for index, frame, *patches in zip(
                     range(batch.start, batch.stop), frames, *faces, strict=True
                 ):
-                    yield Drawn(index, frame, patches, self._seen(index))
+                    yield RenderedFrame(index, frame, patches, self._presence(index))
 
-    def _patches(self, face: AnimatedFace, batch: Span, frames: list[Bytes]) -> list[FacePatch]:
-        """One face on the frames of a batch."""
+    def _render_face(self, face: AnimatedFace, batch: Span, frames: list[Pixels]) -> list[FacePatch]:
+        """Render one face on the frames of a batch."""
         scene, first = self._scene, batch.start
-        still, driving = (
-            face.source.between(first, batch.stop),
-            self._driving.between(first, batch.stop),
-        )
-        aims = face.aims.between(first, batch.stop) if face.aims else None
-        points = face.director.keypoints(still, driving, aims)
-        rest = still.stretched(len(batch)).keypoints
-        points = _rested(rest, points, [self._seen(index) for index in range(first, batch.stop)])
+        source = face.source.between(first, batch.stop)
+        driving = self._driving.between(first, batch.stop)
+        targets = face.targets.between(first, batch.stop) if face.targets else None
+        points = face.driver.keypoints(source, driving, targets)
+        rest_keypoints = source.broadcast(len(batch)).keypoints
+        presence = [self._presence(index) for index in range(first, batch.stop)]
+        points = _blend_to_rest(rest_keypoints, points, presence)
         if not scene.source.moves:
             matrix = source_matrix(scene, face.view, first)
-            if face.still is None:
-                face.still = self._networks.portrait(source_crop(frames[0], matrix)[None], still.keypoints)
-            return [FacePatch(drawn, matrix) for drawn in self._networks.frames(face.still, points)]
-        return self._moving_patches(face, first, frames, rest, points)
+            if face.portrait is None:
+                face.portrait = self._networks.portrait(
+                    source_crop(frames[0], matrix)[None], source.keypoints
+                )
+            return [FacePatch(rendered, matrix) for rendered in self._networks.frames(face.portrait, points)]
+        return self._render_moving_face(face, first, frames, rest_keypoints, points)
 
-    def _moving_patches(
-        self, face: AnimatedFace, first: int, frames: list[Bytes], still: Floats, points: Floats
+    def _render_moving_face(
+        self, face: AnimatedFace, first: int, frames: list[Pixels], rest_keypoints: Floats, points: Floats
     ) -> list[FacePatch]:
-        """Those of a source that moves, each drawn from a cut-out of its own frame."""
+        """Render a face of a source video, each frame from a crop of its own."""
         indices = range(first, first + len(frames))
         matrices = [source_matrix(self._scene, face.view, index) for index in indices]
-        there = [i for i, index in enumerate(indices) if self._is_there(face.view, index)]
-        drawn: list[Bytes | None] = [None] * len(frames)
-        if there:
-            crops = np.stack([source_crop(frames[i], matrices[i]) for i in there])
-            portrait = self._networks.portrait(crops, still[there])
-            for i, picture in zip(there, self._networks.frames(portrait, points[there]), strict=True):
-                drawn[i] = picture
-        return [FacePatch(*patch) for patch in zip(drawn, matrices, strict=True)]
+        visible = [i for i, index in enumerate(indices) if self._is_visible(face.view, index)]
+        rendered: list[Pixels | None] = [None] * len(frames)
+        if visible:
+            crops = np.stack([source_crop(frames[i], matrices[i]) for i in visible])
+            portrait = self._networks.portrait(crops, rest_keypoints[visible])
+            for i, picture in zip(visible, self._networks.frames(portrait, points[visible]), strict=True):
+                rendered[i] = picture
+        return [FacePatch(*patch) for patch in zip(rendered, matrices, strict=True)]
 
-    def _is_there(self, view: FaceView | None, index: int) -> bool:
+    def _is_visible(self, view: FaceView | None, index: int) -> bool:
         return view is None or not self._scene.crops_source or view.presence(index) > 0
 
-    def _seen(self, index: int) -> float:
-        """How far the driving face is there; one that is taken as it is always is."""
+    def _presence(self, index: int) -> float:
+        """Return how far the driving face is there; always 1 where the driving is not cropped."""
         view = self._scene.driving_view
         return 1.0 if view is None else view.presence(index)
 
-    def _put_together(self, one: Drawn) -> Bytes:
-        """The result of a frame: what was drawn, put back into the source where that is asked for."""
+    def _composite(self, item: RenderedFrame) -> Pixels:
+        """Composite a frame: its patches, pasted back into the source where that is chosen."""
         if not self._scene.pastes:
-            patch = one.patches[0]
-            if patch.drawn is not None or patch.matrix is None:
-                return one.source if patch.drawn is None else patch.drawn
-            return cut(one.source, patch.matrix)
-        result = one.source
-        for number, patch in enumerate(one.patches):
-            if patch.drawn is not None and patch.matrix is not None:
-                result = self._pasting(number, patch.matrix).paste(patch.drawn, result)
+            patch = item.patches[0]
+            if patch.rendered is not None or patch.matrix is None:
+                return item.source if patch.rendered is None else patch.rendered
+            return extract_crop(item.source, patch.matrix)
+        result = item.source
+        for number, patch in enumerate(item.patches):
+            if patch.rendered is not None and patch.matrix is not None:
+                result = self._paste_back(number, patch.matrix).paste(patch.rendered, result)
         return result
 
-    def _pasting(self, number: int, matrix: Matrix) -> Pasting:
+    def _paste_back(self, number: int, matrix: Matrix) -> PasteBack:
         source = self._scene.source
         if source.moves:
-            return Pasting.of(inverse(matrix), source.height, source.width)
-        if number not in self._pastings:
-            self._pastings[number] = Pasting.of(inverse(matrix), source.height, source.width)
-        return self._pastings[number]
+            return PasteBack.of(inverse(matrix), source.height, source.width)
+        if number not in self._paste_backs:
+            self._paste_backs[number] = PasteBack.of(inverse(matrix), source.height, source.width)
+        return self._paste_backs[number]
 
-    def _face(
+    def _prepare_face(
         self, number: int, view: FaceView | None, rows: FrameRecords, column: int, run: RunContext
     ) -> AnimatedFace:
         scene, start = self._scene, self._scene.frames.start
         source: MotionRecord
         if scene.source.picture is None:
-            source = KeptRecord(rows, column, scene.source_start)
+            source = StoredRecord(rows, column, scene.source_start)
         else:
             crop = source_crop(scene.source.picture, source_matrix(scene, view, start))
-            source = StillRecord(opened(self._networks.motions(crop[None]), view, start, start + 1))
-        director = KeypointDriver(
-            scene.options, scene.kind, source.first, self._driving.first, self._networks
+            source = StillRecord(with_openness(self._networks.motions(crop[None]), view, start, start + 1))
+        driver = KeypointDriver(scene.options, scene.kind, source.first, self._driving.first, self._networks)
+        smooth = scene.kind.source_video and scene.kind.driving_video
+        targets = (
+            SmoothedTargets.of(scene, number, source, self._driving, run.check_interrupt) if smooth else None
         )
-        smooths = scene.kind.source_video and scene.kind.driving_video
-        aims = (
-            SmoothedTargets.of(scene, number, source, self._driving, run.check_interrupt) if smooths else None
-        )
-        return AnimatedFace(view, source, director, aims)
+        return AnimatedFace(view, source, driver, targets)
 
 
-def _rested(still: Floats, points: Floats, seen: list[float]) -> Floats:
-    """`points`, nearer to `still` the less of the driving face is seen, and as they are where it is."""
-    if min(seen) == 1:
+def _blend_to_rest(rest_keypoints: Floats, points: Floats, presence: list[float]) -> Floats:
+    """Blend `points` to `rest_keypoints` by the presence of the driving face; bit-identical where that is 1."""
+    if min(presence) == 1:
         return points
-    shares = np.array(seen, np.float32)[:, None, None]
-    return np.where(shares == 1, points, still + shares * (points - still))
+    alpha = np.array(presence, np.float32)[:, None, None]
+    return np.where(alpha == 1, points, rest_keypoints + alpha * (points - rest_keypoints))
 
 
-def driving_record(scene: Scene, networks: Looking) -> MotionRecord:
-    """How the driving moves: as a pass kept it, as a template says, or as a picture is, which is looked at."""
-    template, driving, start = scene.material.template, scene.driving, scene.frames.start
+def driving_record(scene: Scene, networks: MotionEstimator) -> MotionRecord:
+    """Return the motion of the driving: stored by a pass, read from a template, or estimated from a picture."""
+    template, driving, start = scene.inputs.template, scene.driving, scene.frames.start
     if template is not None:
         motions = template.motions
         return TemplateRecord(motions, start) if scene.kind.driving_video else StillRecord(motions)
     if driving is None or driving.picture is None:
-        return KeptRecord(FrameRecords(scene.job, MOTIONS), 0, scene.driving_start)
+        return StoredRecord(FrameRecords(scene.run, MOTIONS), 0, scene.driving_start)
     crop = driving_crop(driving.picture, scene.driving_window)
-    return StillRecord(opened(networks.motions(crop[None]), scene.driving_view, start, start + 1))
+    return StillRecord(with_openness(networks.motions(crop[None]), scene.driving_view, start, start + 1))

@@ -1,4 +1,4 @@
-"""What is found out once for a whole job: which faces there are, and where they are on every frame."""
+"""Scene of a whole job: which faces there are, and where they are on every frame."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,9 +7,9 @@ import numpy as np
 
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import DrivingWindow, Matrix
-from pipelines.animation.faces.track import LOOK_EVERY, MOST_FACES, RECORD, FaceTrack, Records, follow
+from pipelines.animation.faces.track import DETECT_EVERY, MOST_FACES, RECORD, FaceTrack, Records, follow_face
 from pipelines.animation.inputs import settings_of
-from pipelines.animation.liveportrait.face_finder import Finder, driving_finder, source_finder
+from pipelines.animation.liveportrait.face_finder import FaceFinder, driving_finder, source_finder
 from pipelines.animation.liveportrait.face_views import (
     LANDMARK_COLUMNS,
     FaceView,
@@ -18,102 +18,102 @@ from pipelines.animation.liveportrait.face_views import (
     TrackView,
 )
 from pipelines.animation.liveportrait.frame_records import FrameRecords
-from pipelines.animation.liveportrait.inputs import Side, material
-from pipelines.animation.liveportrait.targets import Kind
+from pipelines.animation.liveportrait.inputs import InputFrames, open_inputs
+from pipelines.animation.liveportrait.targets import InputKinds
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.stages import RunContext
 
-LOOKS, LANDMARKS = "state/looks", "state/landmarks"
-"""Where the passes that look for faces keep their rows."""
-LOOK_COLUMNS = MOST_FACES * len(RECORD.names or ())
-"""Of one side."""
+DETECTIONS, LANDMARKS = "state/looks", "state/landmarks"
+"""Folders in which the detection passes keep their rows."""
+DETECTION_COLUMNS = MOST_FACES * len(RECORD.names or ())
+"""Numbers per video and frame."""
 
 
 @dataclass(frozen=True, eq=False)
 class TrackedFace:
-    """A face that is followed: where it is on the first frame of a video that shows it."""
+    """Face to track through a video, by its box on the first frame that shows it."""
 
-    side: Side
+    media: InputFrames
     reference: int
     box: FaceBox
 
 
 class Scene:
-    """The faces of both sides of a job, looked for when they are first asked for. Holds pictures, and bytes a look."""
+    """Faces of source and driving, detected on demand. Holds pictures, and some bytes per detection."""
 
     def __init__(self, run: RunContext) -> None:
-        """Raises BadInput, WeightsMissing where published face models are asked for, and the errors of `probe`."""
-        self.job, self.frames, self.options = run, run.frames, settings_of(run)
-        self.material = material(run)
-        self.source, self.driving = self.material.source, self.material.driving
-        template = self.material.template
+        """Open the inputs. Raises BadInput, WeightsMissing for published face models, and the errors of `probe`."""
+        self.run, self.frames, self.options = run, run.frames, settings_of(run)
+        self.inputs = open_inputs(run)
+        self.source, self.driving = self.inputs.source, self.inputs.driving
+        template = self.inputs.template
         moves = len(template.motions) > 1 if template else self.driving is not None and self.driving.moves
-        self.kind = Kind(self.source.moves, moves)
+        self.kind = InputKinds(self.source.moves, moves)
         self.source_finder = source_finder(self.options, self.source.scale)
         self.driving_finder = driving_finder(self.options)
 
     def find_faces(self) -> None:
-        """Look for every face that is needed, as far as no pass comes before. Raises BadInput where one is not."""
+        """Find every face that is needed and that no pass has to detect first. Raises BadInput where one is missing."""
         if not self.source.moves:
             _ = self.source_views
         if self.driving is not None and not self.driving.moves:
             _ = self.driving_view
-        _ = self.followed
+        _ = self.tracked
 
     @property
     def crops_source(self) -> bool:
-        """Whether faces are cut out of the source."""
+        """Whether faces are cropped from the source."""
         return self.options.flag_do_crop
 
     @property
     def pastes(self) -> bool:
-        """Whether what is drawn goes back into the source."""
+        """Whether crops are pasted back into the source."""
         return self.crops_source and self.options.flag_stitching and self.options.flag_pasteback
 
     @property
     def crops_driving(self) -> bool:
-        """Whether the face is cut out of the driving: as asked, and always where that is not square."""
+        """Whether the face is cropped from the driving: on request, and always where that is not square."""
         driving = self.driving
         return driving is not None and (self.options.flag_crop_driving_video or not driving.is_square)
 
     @property
     def has_landmarks(self) -> bool:
-        """Whether landmarks can be found."""
+        """Whether landmarks can be detected."""
         return self.source_finder.landmarks is not None
 
     @property
     def _views_source(self) -> bool:
-        """Whether it matters where the source's faces are, or how open their eyes and lips are."""
+        """Whether positions of the source's faces, or the openness of their eyes and lips, are needed."""
         options = self.options
         opens = options.retargets or options.flag_normalize_lip or options.flag_source_video_eye_retargeting
         return self.crops_source or (opens and self.has_landmarks)
 
     @property
     def _views_driving(self) -> bool:
-        """The same of the driving's face."""
+        """Whether position or openness of the driving face is needed."""
         return self.crops_driving or (self.options.retargets and self.has_landmarks)
 
     @cached_property
     def source_views(self) -> tuple[FaceView | None, ...]:
-        """Each face of the source; one None where a frame is taken as it is. Raises BadInput without a face."""
+        """Each face of the source; a single None where frames are used uncropped. Raises BadInput without a face."""
         return self._views(self.source, self.source_finder) if self._views_source else (None,)
 
     @cached_property
     def driving_view(self) -> FaceView | None:
-        """The driving's face; None where a frame is taken as it is. Raises BadInput without a face."""
+        """The driving face; None where frames are used uncropped. Raises BadInput without a face."""
         if self.driving is None or not self._views_driving:
             return None
         return self._views(self.driving, self.driving_finder)[0]
 
     @cached_property
     def driving_window(self) -> Matrix | None:
-        """From a driving frame to its one cut-out for all frames; None where it is not cut."""
+        """Matrix from a driving frame to its crop, one for all frames; None where it is not cropped."""
         view = self.driving_view
         if not self.crops_driving or view is None:
             return None
         window = DrivingWindow(self.options)
-        # Boxes are looked for now and then, landmarks on every frame.
-        step = LOOK_EVERY if isinstance(view, TrackView) else 1
+        # Boxes are detected on some frames, landmarks on every one.
+        step = DETECT_EVERY if isinstance(view, TrackView) else 1
         stop = self.frames.stop if self.driving and self.driving.moves else self.frames.start + 1
         for frame in range(self.frames.start, stop, step):
             if view.presence(frame) > 0:
@@ -122,66 +122,68 @@ class Scene:
 
     @property
     def moving(self) -> tuple[FaceView | None, ...]:
-        """The faces of videos, whose motion is looked at frame by frame: the driving's, then the source's."""
+        """Faces of videos, whose motion is estimated frame by frame: the driving's, then the source's."""
         driving = (self.driving_view,) if self.driving and self.driving.moves else ()
         return (*driving, *(self.source_views if self.source.moves else ()))
 
     @property
     def driving_start(self) -> int:
-        """The first driving frame that shows a face, which relative motion starts from."""
-        return next((one.reference for one in self.followed if one.side is self.driving), self.frames.start)
+        """First driving frame that shows a face, from which relative motion starts."""
+        return next(
+            (face.reference for face in self.tracked if face.media is self.driving), self.frames.start
+        )
 
     @property
     def source_start(self) -> int:
-        """The first source frame that shows a face."""
-        return next((one.reference for one in self.followed if one.side is self.source), self.frames.start)
+        """First source frame that shows a face."""
+        return next((face.reference for face in self.tracked if face.media is self.source), self.frames.start)
 
-    # -- faces that are followed -----------------------------------------------------------------------------
+    # -- tracked faces ----------------------------------------------------------------------
 
     @cached_property
-    def followed(self) -> tuple[TrackedFace, ...]:
-        """The faces that are followed over videos, the source's first. Raises BadInput where a video shows none."""
-        found: list[TrackedFace] = []
-        for side, finder in self.looked_at:
-            reference, boxes = finder.on_video(side.read, self.frames)
-            found += [TrackedFace(side, reference, box) for box in boxes]
-        return tuple(found)
+    def tracked(self) -> tuple[TrackedFace, ...]:
+        """Faces that are tracked through videos, the source's first. Raises BadInput where a video shows none."""
+        faces: list[TrackedFace] = []
+        for media, finder in self.searched:
+            reference, boxes = finder.on_video(media.read, self.frames)
+            faces += [TrackedFace(media, reference, box) for box in boxes]
+        return tuple(faces)
 
     @property
-    def looked_at(self) -> list[tuple[Side, Finder]]:
-        """The videos on which faces are looked for, and by what."""
-        sides = [(self.source, self.source_finder)] if self.source.moves and self._views_source else []
+    def searched(self) -> list[tuple[InputFrames, FaceFinder]]:
+        """Videos in which faces are detected, each with its finder."""
+        videos = [(self.source, self.source_finder)] if self.source.moves and self._views_source else []
         if self.driving is not None and self.driving.moves and self._views_driving:
-            sides.append((self.driving, self.driving_finder))
-        return sides
+            videos.append((self.driving, self.driving_finder))
+        return videos
 
-    def _views(self, side: Side, finder: Finder) -> tuple[FaceView, ...]:
-        if side.picture is not None:
-            boxes = finder.on_picture(side.picture)
-            return tuple(StillView.of(side.picture, box, finder.landmarks) for box in boxes)
-        return tuple(self._view(number) for number, one in enumerate(self.followed) if one.side is side)
+    def _views(self, media: InputFrames, finder: FaceFinder) -> tuple[FaceView, ...]:
+        if media.picture is not None:
+            boxes = finder.on_picture(media.picture)
+            return tuple(StillView.of(media.picture, box, finder.landmarks) for box in boxes)
+        return tuple(self._view(number) for number, face in enumerate(self.tracked) if face.media is media)
 
     def _view(self, number: int) -> FaceView:
         track = self.track(number)
         if not self.has_landmarks:
             return TrackView(track)
-        return LandmarkView(track, FrameRecords(self.job, LANDMARKS), number * LANDMARK_COLUMNS)
+        return LandmarkView(track, FrameRecords(self.run, LANDMARKS), number * LANDMARK_COLUMNS)
 
     def track(self, number: int) -> FaceTrack:
-        """Where a followed face is, by the looks, which are all there."""
-        one = self.followed[number]
-        first = [side for side, _ in self.looked_at].index(one.side) * LOOK_COLUMNS
-        looks = (
-            _records(row[first : first + LOOK_COLUMNS])
-            for span, rows in FrameRecords(self.job, LOOKS).blocks()
-            for row in rows[(self.frames.start - span.start) % LOOK_EVERY :: LOOK_EVERY]
+        """Return the track of a face, from detections that are complete."""
+        face = self.tracked[number]
+        first = [media for media, _ in self.searched].index(face.media) * DETECTION_COLUMNS
+        detections = (
+            _unpack(row[first : first + DETECTION_COLUMNS])
+            for span, rows in FrameRecords(self.run, DETECTIONS).blocks()
+            for row in rows[(self.frames.start - span.start) % DETECT_EVERY :: DETECT_EVERY]
         )
-        return follow(looks, self.frames, one.box, one.reference)
+        return follow_face(detections, self.frames, face.box, face.reference)
 
 
-def _records(numbers: Floats) -> Records:
-    """Of one look, as they are followed."""
-    kept = np.zeros(MOST_FACES, RECORD)
-    for place, values in zip(kept, numbers.reshape(MOST_FACES, -1), strict=True):
-        place["x"], place["y"], place["size"], place["votes"] = values
-    return kept
+def _unpack(numbers: Floats) -> Records:
+    """Unpack the detections of one frame."""
+    records = np.zeros(MOST_FACES, RECORD)
+    for record, values in zip(records, numbers.reshape(MOST_FACES, -1), strict=True):
+        record["x"], record["y"], record["size"], record["votes"] = values
+    return records

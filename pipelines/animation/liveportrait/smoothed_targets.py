@@ -1,4 +1,4 @@
-"""What a source video's faces aim at, smoothed over the whole job in a file beside its records."""
+"""Targets of a source video's faces, smoothed over the whole job in a file beside its records."""
 
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -7,9 +7,8 @@ import numpy as np
 
 from pipelines.animation.liveportrait.motion_stage import MotionRecord
 from pipelines.animation.liveportrait.scene import Scene
-from pipelines.animation.liveportrait.targets import Targets, targets
-from pipelines.animation.motion.keypoints import Floats
-from pipelines.animation.motion.points import POINTS
+from pipelines.animation.liveportrait.targets import Targets, compute_targets
+from pipelines.animation.motion.keypoints import POINTS, Floats
 from pipelines.animation.motion.smoothing import read_smoothed, smooth_file
 from pipelines.storage.atomic import atomic_write
 
@@ -17,7 +16,7 @@ _EXPRESSION, _TURN = POINTS * 3, 9
 
 
 class SmoothedTargets:
-    """The smoothed targets of one face. Holds the records of one span; the file has 584 bytes a frame."""
+    """Smoothed targets of one face. Holds the records of one span; the file takes 584 bytes per frame."""
 
     def __init__(self, path: Path, start: int) -> None:
         self._path, self._start = path, start
@@ -31,8 +30,11 @@ class SmoothedTargets:
         driving: MotionRecord,
         check_interrupt: Callable[[], None],
     ) -> "SmoothedTargets":
-        """The targets of the face number `face`, smoothed now unless that was done. `check_interrupt` may raise."""
-        path = scene.job.folder / "state" / f"aims-{face}.bin"
+        """Open the targets of face number `face`, smoothing them first unless that was done.
+
+        `check_interrupt` may raise.
+        """
+        path = scene.run.folder / "state" / f"aims-{face}.bin"
         if not path.is_file():
             with atomic_write(path) as part:
                 variance = scene.options.driving_smooth_observation_variance
@@ -40,7 +42,7 @@ class SmoothedTargets:
         return cls(path, scene.frames.start)
 
     def between(self, start: int, stop: int) -> Targets:
-        """The targets of frames `[start, stop)`."""
+        """Read the targets of frames `[start, stop)`."""
         rows = read_smoothed(self._path, _EXPRESSION + _TURN, start - self._start, stop - self._start)
         return Targets(rows[:, :_EXPRESSION].reshape(-1, POINTS, 3), rows[:, _EXPRESSION:].reshape(-1, 3, 3))
 
@@ -48,9 +50,11 @@ class SmoothedTargets:
 def _blocks(
     scene: Scene, source: MotionRecord, driving: MotionRecord, check_interrupt: Callable[[], None]
 ) -> Generator[Floats]:
-    for span in scene.job.spans:
+    for span in scene.run.spans:
         check_interrupt()
         still, moving = source.between(span.start, span.stop), driving.between(span.start, span.stop)
-        aims = targets(scene.options, scene.kind, still, moving, driving.first)
+        targets = compute_targets(scene.options, scene.kind, still, moving, driving.first)
         frames = len(span)
-        yield np.concatenate([aims.expression.reshape(frames, -1), aims.turn.reshape(frames, -1)], axis=1)
+        yield np.concatenate(
+            [targets.expression.reshape(frames, -1), targets.turn.reshape(frames, -1)], axis=1
+        )

@@ -1,7 +1,7 @@
-"""Where the keypoints of a source portrait go, by how a driving portrait moves: every option of LivePortrait.
+"""Target keypoints of a source portrait by the motion of a driving one, under every option of LivePortrait.
 
 Motion is relative (the change since the driving's first frame is added to the source) or absolute. All of this is
-small: pass over the driving once for its motions, then any range of frames can be computed on its own.
+small: after one pass over the driving for its motions, any range of frames can be computed on its own.
 """
 
 from dataclasses import dataclass
@@ -9,34 +9,44 @@ from typing import Protocol, Self, cast
 
 import numpy as np
 
-from pipelines.animation.motion.keypoints import LIPS_CLOSED, Floats, hull_ratio, placed
+from pipelines.animation.motion.keypoints import (
+    EYES,
+    LIPS,
+    LIPS_CLOSED,
+    PART,
+    WHOLE,
+    Floats,
+    hull_ratio,
+    transform_keypoints,
+)
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.points import EYES, LIPS, PART, WHOLE
 from pipelines.animation.motion.smoothing import smooth
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, Region
 
-LIPS_OPEN_FROM = 0.03
-EYES_SHUT_BELOW, EYES_OPEN = 0.18, 0.39
-_WITHOUT = "Use a way to find faces that gives landmarks, or leave retargeting off."
+LIPS_OPEN_RATIO = 0.03
+"""Source lips more open than this are closed first, as in the published system."""
+EYES_SHUT_RATIO, EYES_OPEN_RATIO = 0.18, 0.39
+"""Source eyes that are shut at first, below the first ratio, are opened to the second, as in the published system."""
+_LANDMARKS_HINT = "Use a face detector that finds landmarks, or leave retargeting off."
 
 
 class Retargeting(Protocol):
-    """The small networks; keypoints are (N, 21, 3), ratios (N, n), all float32."""
+    """Small retargeting networks. Keypoints are (N, 21, 3), ratios (N, n), all float32."""
 
     def stitched(self, source: Floats, driving: Floats) -> Floats:
-        """Driving keypoints whose shoulders fit those of the source."""
+        """Return driving keypoints whose shoulders fit those of the source."""
 
     def eyes(self, source: Floats, ratios: Floats) -> Floats:
-        """How the points move so that the eyes, open as the first two ratios say, open as the third says."""
+        """Return the offsets that change the openness of the eyes from the first two ratios to the third."""
 
     def lips(self, source: Floats, ratios: Floats) -> Floats:
-        """How the points move so that the lips, open as the first ratio says, open as the second says."""
+        """Return the offsets that change the openness of the lips from the first ratio to the second."""
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What drives what: pictures or videos."""
+class InputKinds:
+    """Kinds of source and driving: picture or video."""
 
     source_video: bool
     driving_video: bool
@@ -44,20 +54,20 @@ class Kind:
 
 @dataclass(frozen=True)
 class Targets:
-    """The expression (N, 21, 3) and turn (N, 3, 3) that frames aim at."""
+    """Target expression (N, 21, 3) and rotation (N, 3, 3) of N frames."""
 
     expression: Floats
     turn: Floats
 
     def __getitem__(self, frames: slice) -> Self:
-        """Those of a range of frames."""
+        """Return the targets of a range of frames."""
         return type(self)(self.expression[frames], self.turn[frames])
 
 
-def targets(
-    options: PortraitOptions, kind: Kind, source: Motions, driving: Motions, first: Motions
+def compute_targets(
+    options: PortraitOptions, kind: InputKinds, source: Motions, driving: Motions, first: Motions
 ) -> Targets:
-    """What `driving` asks of `source`, frame by frame; `first` is the driving's first frame.
+    """Compute the targets of `source` by `driving`, frame by frame; `first` is the driving's first frame.
 
     A source or driving of one frame stands for all frames of the other. Not smoothed.
     """
@@ -67,14 +77,14 @@ def targets(
     if kind.driving_video:
         turn: Floats = np.matmul(driving.turn @ first.turn.transpose(0, 2, 1), source.turn)
         return Targets(expression - first.expression, turn)
-    # A picture has no first frame to differ from; closed lips stand for it, except where only eyes move.
+    # A picture has no first frame to compare with; closed lips stand in for it, except where only the eyes move.
     if kind.source_video or options.animation_region != "eyes":
         expression = expression - LIPS_CLOSED
     return Targets(expression, source.turn)
 
 
-def smoothed(options: PortraitOptions, kind: Kind, whole: Targets) -> Targets:
-    """The targets of all frames, smoothed where a video drives a video; otherwise as they are."""
+def smooth_targets(options: PortraitOptions, kind: InputKinds, whole: Targets) -> Targets:
+    """Smooth the targets of all frames where a video drives a video; otherwise return them unchanged."""
     if not (kind.source_video and kind.driving_video):
         return whole
     variance = options.driving_smooth_observation_variance
@@ -82,62 +92,69 @@ def smoothed(options: PortraitOptions, kind: Kind, whole: Targets) -> Targets:
 
 
 class KeypointDriver:
-    """Says where the keypoints go, for any range of frames. Knows the first frames of the driving and of the source."""
+    """Computes driving keypoints for any range of frames. Holds the first frames of driving and source."""
 
     def __init__(
         self,
         options: PortraitOptions,
-        kind: Kind,
+        kind: InputKinds,
         source: Motions,
         driving: Motions,
         retargeting: Retargeting,
     ) -> None:
-        """`source` and `driving` begin with the first frames.
+        """Take the first frames of `source` and `driving`.
 
         Raises BadInput where an option needs landmarks and there are none.
         """
         self._options, self._kind, self._retargeting = options, kind, retargeting
         self._source, self._driving = source[:1], driving[:1]
-        self._check()
-        self._start: Floats | None = None
-        self._size = np.float32(1)
-        compared = options.flag_relative_motion and kind.driving_video and not kind.source_video
-        if compared and options.driving_option == "expression-friendly":
-            start = self._moved(self._source, self._driving, None)
-            self._size = np.float32(hull_ratio(self._source.keypoints[0], start[0]))
-            self._start = start
+        self._check_landmarks()
+        self._first_keypoints: Floats | None = None
+        self._hull_ratio = np.float32(1)
+        fits_size = options.flag_relative_motion and kind.driving_video and not kind.source_video
+        if fits_size and options.driving_option == "expression-friendly":
+            start = self._drive(self._source, self._driving, None)
+            self._hull_ratio = np.float32(hull_ratio(self._source.keypoints[0], start[0]))
+            self._first_keypoints = start
 
-    def keypoints(self, source: Motions, driving: Motions, aims: Targets | None = None) -> Floats:
-        """Driving keypoints (N, 21, 3) as they enter the warp, for these frames of `source` and `driving`.
+    def keypoints(self, source: Motions, driving: Motions, targets: Targets | None = None) -> Floats:
+        """Compute the driving keypoints (N, 21, 3), as they enter the warp, for these frames of `source` and `driving`.
 
-        `aims` are the smoothed targets of these frames, where there are some. One frame stands for all of the other's.
+        `targets` are the smoothed targets of these frames, if they are smoothed. A source or driving of one frame
+        stands for all frames of the other.
         """
         frames = max(len(source), len(driving))
-        source, driving = source.stretched(frames), driving.stretched(frames)
-        points, still = self._moved(source, driving, aims), source.keypoints
-        if self._start is not None:
-            points = still + self._size * (points - self._start)
+        source, driving = source.broadcast(frames), driving.broadcast(frames)
+        points, still = self._drive(source, driving, targets), source.keypoints
+        if self._first_keypoints is not None:
+            points = still + self._hull_ratio * (points - self._first_keypoints)
         points = (
-            self._retargeted(source, driving, points)
+            self._retarget(source, driving, points)
             if self._options.retargets
-            else self._finished(source, points)
+            else self._stitch(source, points)
         )
         result: Floats = still + (points - still) * np.float32(self._options.driving_multiplier)
         return result
 
-    def _check(self) -> None:
+    def _check_landmarks(self) -> None:
         options, kind = self._options, self._kind
-        opens_eyes = options.flag_source_video_eye_retargeting and kind.source_video
-        if (opens_eyes or options.retargets) and self._source.eyes is None:
-            raise BadInput("No landmarks tell how open the eyes and lips of the source are.", _WITHOUT)
+        retargets_eyes = options.flag_source_video_eye_retargeting and kind.source_video
+        if (retargets_eyes or options.retargets) and self._source.eyes is None:
+            raise BadInput(
+                "No landmarks were found that show how open the source's eyes and lips are.",
+                _LANDMARKS_HINT,
+            )
         if options.retargets and self._driving.eyes is None:
-            raise BadInput("No landmarks tell how open the eyes and lips of the driving are.", _WITHOUT)
+            raise BadInput(
+                "No landmarks were found that show how open the driving's eyes and lips are.",
+                _LANDMARKS_HINT,
+            )
 
-    def _moved(self, source: Motions, driving: Motions, aims: Targets | None) -> Floats:
-        """The source's points with the driving's motion, neither stitched nor retargeted."""
+    def _drive(self, source: Motions, driving: Motions, targets: Targets | None) -> Floats:
+        """Move the source's keypoints by the driving's motion, neither stitched nor retargeted."""
         options, first = self._options, self._driving
         relative_picture = options.flag_relative_motion and not self._kind.source_video
-        aims = aims or targets(options, self._kind, source, driving, first)
+        targets = targets or compute_targets(options, self._kind, source, driving, first)
         scale, translation = source.scale, source.translation
         if relative_picture and options.animation_region == "all":
             scale = scale * driving.scale / first.scale
@@ -145,13 +162,13 @@ class KeypointDriver:
             translation = translation + driving.translation - first.translation
         elif options.moves_all and not options.flag_relative_motion:
             translation = driving.translation
-        turn = aims.turn if options.moves_all else source.turn
+        turn = targets.turn if options.moves_all else source.turn
         expression = source.expression.copy()
-        _take(expression, aims.expression, options.animation_region, everything=relative_picture)
-        return placed(source.canonical, turn, expression, scale, translation)
+        _copy_region(expression, targets.expression, options.animation_region, all_points=relative_picture)
+        return transform_keypoints(source.canonical, turn, expression, scale, translation)
 
-    def _finished(self, source: Motions, points: Floats) -> Floats:
-        """Stitched, lips normalised, the eyes of a source video kept open."""
+    def _stitch(self, source: Motions, points: Floats) -> Floats:
+        """Stitch, normalise the lips, and keep the eyes of a source video open."""
         options, still = self._options, source.keypoints
         if options.flag_stitching:
             points = self._retargeting.stitched(still, points)
@@ -159,20 +176,20 @@ class KeypointDriver:
             closing = self._retargeting.lips(
                 still, np.concatenate([source.lips, np.zeros_like(source.lips)], axis=1)
             )
-            points = points + np.where(source.lips[:, :, None] >= LIPS_OPEN_FROM, closing, np.float32(0))
+            points = points + np.where(source.lips[:, :, None] >= LIPS_OPEN_RATIO, closing, np.float32(0))
         if options.flag_source_video_eye_retargeting and self._kind.source_video:
             eyes, first = cast(Floats, source.eyes), cast(Floats, self._source.eyes)
-            wanted = first.mean() if first.mean() >= EYES_SHUT_BELOW else EYES_OPEN
-            ratios = np.concatenate([eyes, np.full((len(eyes), 1), wanted, np.float32)], axis=1)
+            openness = first.mean() if first.mean() >= EYES_SHUT_RATIO else EYES_OPEN_RATIO
+            ratios = np.concatenate([eyes, np.full((len(eyes), 1), openness, np.float32)], axis=1)
             points = points + self._retargeting.eyes(still, ratios)
         return points
 
-    def _retargeted(self, source: Motions, driving: Motions, points: Floats) -> Floats:
-        """Eyes and lips as open as the driving's. Relative motion is given up for them, as in the published system."""
+    def _retarget(self, source: Motions, driving: Motions, points: Floats) -> Floats:
+        """Open eyes and lips as the driving does. This gives up relative motion, as in the published system."""
         options, still = self._options, source.keypoints
         points = still if options.flag_relative_motion else points
         if options.flag_eye_retargeting:
-            # The left eye alone says how far both open.
+            # The driving's left eye sets both, as in the published system.
             ratios = np.concatenate([cast(Floats, source.eyes), cast(Floats, driving.eyes)[:, :1]], axis=1)
             points = points + self._retargeting.eyes(still, ratios)
         if options.flag_lip_retargeting:
@@ -181,14 +198,14 @@ class KeypointDriver:
         return self._retargeting.stitched(still, points) if options.flag_stitching else points
 
 
-def _take(expression: Floats, aim: Floats, region: Region, *, everything: bool) -> None:
-    """Write those points of `aim` into `expression` that move in `region`: all of them, or those meant to."""
-    if region in ("all", "exp") and everything:
-        expression[:] = aim
+def _copy_region(expression: Floats, target: Floats, region: Region, *, all_points: bool) -> None:
+    """Copy the points of `target` that move in `region` into `expression`: all of them, or those that may follow it."""
+    if region in ("all", "exp") and all_points:
+        expression[:] = target
     elif region in ("all", "exp"):
-        expression[:, WHOLE] = aim[:, WHOLE]
+        expression[:, WHOLE] = target[:, WHOLE]
         for point, coordinate in PART:
-            expression[:, point, coordinate] = aim[:, point, coordinate]
+            expression[:, point, coordinate] = target[:, point, coordinate]
     elif region in ("lip", "eyes"):
         chosen = LIPS if region == "lip" else EYES
-        expression[:, chosen] = aim[:, chosen]
+        expression[:, chosen] = target[:, chosen]

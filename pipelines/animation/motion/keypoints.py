@@ -1,6 +1,6 @@
-"""The mathematics of LivePortrait's keypoints: 21 points in space, what turns and moves them, and what landmarks tell.
+"""Geometry of LivePortrait's keypoints: 21 points in space, their rotation and expression, and ratios from landmarks.
 
-Points are rows, multiplied by matrices from the right. Arrays are float32 and begin with the frame.
+Points are row vectors, multiplied by matrices from the right. Arrays are float32 and begin with the frame axis.
 """
 
 import numpy as np
@@ -8,7 +8,18 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 
+POINTS = 21
+"""Keypoints of a face. The groups below follow LivePortrait's published description, section 4."""
+WHOLE = (1, 2, 6, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)
+"""Points that follow an expression in all three coordinates."""
+PART = ((3, 1), (4, 1), (5, 2), (8, 2), (9, 1), (9, 2))
+"""Further (point, coordinate) pairs that follow an expression."""
+LIPS = (6, 12, 14, 17, 19, 20)
+EYES = (11, 13, 15, 16, 18)
+"""Points that move the lips, and the eyes."""
+
 EPSILON = 1e-6
+"""Added to the width of an eye or mouth, as in the published system, so that the ratio is always defined."""
 
 LIPS_CLOSED: Floats = np.array(
     [
@@ -36,11 +47,18 @@ LIPS_CLOSED: Floats = np.array(
     ],
     np.float32,
 )
-"""The expression (21, 3) of closed lips. From KwaiVGI/LivePortrait, 2024, MIT licence."""
+"""Expression (21, 3) of closed lips. From KwaiVGI/LivePortrait, 2024, MIT licence."""
 
 
-def degrees(logits: Floats) -> Floats:
-    """The angles (N, 1) that bins (N, 66) of three degrees stand for."""
+def movable(point: int) -> tuple[int, ...]:
+    """Return the coordinates (0 to 2: x, y, z) in which a point follows an expression."""
+    if point in WHOLE:
+        return (0, 1, 2)
+    return tuple(coordinate for each, coordinate in PART if each == point)
+
+
+def bins_to_degrees(logits: Floats) -> Floats:
+    """Return the expected angles (N, 1), in degrees, of logits (N, 66) over bins of three degrees."""
     logits = logits.astype(np.float64)
     shares = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -49,47 +67,51 @@ def degrees(logits: Floats) -> Floats:
 
 
 def rotation(pitch: Floats, yaw: Floats, roll: Floats) -> Floats:
-    """The matrices (N, 3, 3) of angles in degrees, (N, 1) each, for rows to be multiplied by."""
+    """Return rotation matrices (N, 3, 3) for row vectors from angles in degrees, (N, 1) each."""
     (cx, cy, cz), (sx, sy, sz) = (
         [turn(np.radians(angle.astype(np.float64).reshape(-1))) for angle in (pitch, yaw, roll)]
         for turn in (np.cos, np.sin)
     )
-    one, none = np.ones_like(cx), np.zeros_like(cx)
-    x = _matrices([[one, none, none], [none, cx, -sx], [none, sx, cx]])
-    y = _matrices([[cy, none, sy], [none, one, none], [-sy, none, cy]])
-    z = _matrices([[cz, -sz, none], [sz, cz, none], [none, none, one]])
-    turned: Floats = (z @ y @ x).transpose(0, 2, 1).astype(np.float32)
-    return turned
+    one, zero = np.ones_like(cx), np.zeros_like(cx)
+    x = _matrices([[one, zero, zero], [zero, cx, -sx], [zero, sx, cx]])
+    y = _matrices([[cy, zero, sy], [zero, one, zero], [-sy, zero, cy]])
+    z = _matrices([[cz, -sz, zero], [sz, cz, zero], [zero, zero, one]])
+    matrices: Floats = (z @ y @ x).transpose(0, 2, 1).astype(np.float32)
+    return matrices
 
 
 def _matrices(rows: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
     return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def placed(canonical: Floats, turn: Floats, expression: Floats, scale: Floats, translation: Floats) -> Floats:
-    """Keypoints (N, 21, 3) of canonical ones (N, 21, 3), turned (N, 3, 3), with an expression (N, 21, 3), scaled (N, 1)
-    and moved (N, 3) in the picture: what a translation says of the depth is never used.
-    """  # noqa: D205
+def transform_keypoints(
+    canonical: Floats, turn: Floats, expression: Floats, scale: Floats, translation: Floats
+) -> Floats:
+    """Transform canonical keypoints (N, 21, 3) to those of the picture.
+
+    They are rotated by `turn` (N, 3, 3), offset by `expression` (N, 21, 3), scaled by (N, 1) and shifted by (N, 3),
+    whose depth is ignored.
+    """
     points = scale[:, :, None] * (canonical @ turn + expression)
     points[..., :2] += translation[:, None, :2]
     return points
 
 
 def hull_ratio(source: Floats, driving: Floats) -> float:
-    """How much larger a source face (21, 3) is than a driving one, by the volumes of their convex hulls."""
+    """Return how much larger a source face (21, 3) is than a driving one, by the volumes of their convex hulls."""
     from scipy.spatial import ConvexHull
 
     return float(np.sqrt(ConvexHull(source).volume) / np.sqrt(ConvexHull(driving).volume))
 
 
 def eye_ratios(landmarks: Floats) -> Floats:
-    """How open the eyes at the left and the right of the picture are, (N, 2), by 203 landmarks (N, 203, 2)."""
+    """Measure how open the eyes at the picture's left and right are, (N, 2), from 203 landmarks (N, 203, 2)."""
     left, right = _ratio(landmarks, 6, 18, 0, 12), _ratio(landmarks, 30, 42, 24, 36)
     return np.concatenate([left, right], axis=1)
 
 
 def lip_ratios(landmarks: Floats) -> Floats:
-    """How open the lips are, (N, 1), by 203 landmarks (N, 203, 2)."""
+    """Measure how open the lips are, (N, 1), from 203 landmarks (N, 203, 2)."""
     return _ratio(landmarks, 90, 102, 48, 66)
 
 

@@ -1,4 +1,4 @@
-"""Maps without folds: where neighbouring pixels would change places, a map is made smoother until they do not."""
+"""Removal of folds from a map: where neighbouring pixels would swap, the map is smoothed until they do not."""
 
 from typing import cast
 
@@ -8,43 +8,44 @@ from numpy.typing import NDArray
 
 from pipelines.animation.faces.aligned_view import Floats
 
-LEAST_AREA = 0.08
-"""What is left of a pixel's area, at the least, when it is looked up: more than 0 is no fold."""
+MIN_AREA = 0.08
+"""Smallest area of a pixel after mapping; anything above 0 is free of folds, and this leaves some room."""
 
-_SPREADS = (5, 5, 9, 17, 33)
-"""Sides, in nodes, of what is taken the mean of: ever wider, as long as there are folds."""
-_LESS, _SCALES = 0.7, 16
+_KERNEL_SIDES = (5, 5, 9, 17, 33)
+"""Sides of the box filter, in nodes, one round after the other: wider as long as folds remain."""
+_SHRINK_FACTOR, _MAX_SHRINKS = 0.7, 16
+"""Last resort: all offsets are shortened by this factor, at most so many times."""
 
 
-def unfolded(offsets: Floats, step: float) -> Floats:
-    """`offsets` `(h, w, 2)` float32 in pixels, at nodes `step` pixels apart, smoothed where the map they make folds.
+def remove_folds(offsets: Floats, step: float) -> Floats:
+    """Smooth `offsets` `(h, w, 2)` float32 in pixels, at nodes `step` pixels apart, where their map folds.
 
-    Where smoothing does not help, all of them are made shorter. Exact for what is interpolated between the nodes: the
-    area of each cell's corners is looked at, and in between it is no smaller than there.
+    Where smoothing does not help, all offsets are shortened. The guarantee holds for values interpolated between the
+    nodes, too: the area is checked at the corners of each cell and is no smaller in between.
     """
-    folded = least_areas(offsets, step) < LEAST_AREA
+    folded = smallest_areas(offsets, step) < MIN_AREA
     if not folded.any():
         return offsets
     offsets = offsets.copy()
-    for side in _SPREADS:
-        # Nothing changes farther away than that, and nothing there is looked at.
-        part = _around(folded, 2 * side)
-        piece = offsets[part]
-        near = cv2.dilate(folded[part].astype(np.float32), np.ones((side, side), np.uint8))
-        share = cv2.blur(near, (side, side))[..., None]
-        offsets[part] = piece + (cv2.blur(piece, (side, side)) - piece) * share
-        folded[part] = least_areas(offsets[part], step) < LEAST_AREA
+    for kernel in _KERNEL_SIDES:
+        # No node farther away changes, so none needs to be checked.
+        region = _around(folded, 2 * kernel)
+        values = offsets[region]
+        mask = cv2.dilate(folded[region].astype(np.float32), np.ones((kernel, kernel), np.uint8))
+        weight = cv2.blur(mask, (kernel, kernel))[..., None]
+        offsets[region] = values + (cv2.blur(values, (kernel, kernel)) - values) * weight
+        folded[region] = smallest_areas(offsets[region], step) < MIN_AREA
         if not folded.any():
             return offsets
-    for _ in range(_SCALES):
-        offsets *= np.float32(_LESS)
-        if float(least_areas(offsets, step).min()) >= LEAST_AREA:
+    for _ in range(_MAX_SHRINKS):
+        offsets *= np.float32(_SHRINK_FACTOR)
+        if float(smallest_areas(offsets, step).min()) >= MIN_AREA:
             return offsets
     return np.zeros_like(offsets)
 
 
 def _around(folded: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
-    """Where there are folds, and what lies around them."""
+    """Return the region of all folds with a margin."""
     rows, columns = (np.flatnonzero(folded.any(axis=axis)) for axis in (1, 0))
     first, last = (rows[0], columns[0]), (rows[-1], columns[-1])
     top, left = (max(0, int(place) - margin) for place in first)
@@ -52,15 +53,15 @@ def _around(folded: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
     return slice(top, bottom), slice(left, right)
 
 
-def least_areas(offsets: Floats, step: float) -> Floats:
-    """The smallest area `(h, w)` that a map makes of a pixel in the cells around each node; 1 where nothing moves."""
-    # One plane at a time: numbers side by side are twice as fast.
+def smallest_areas(offsets: Floats, step: float) -> Floats:
+    """Return the smallest area `(h, w)` of a mapped pixel in the cells around each node; 1 where nothing moves."""
+    # One plane at a time: contiguous memory is twice as fast.
     x, y = cv2.split(offsets / np.float32(step))
     across_x, across_y = np.diff(x, axis=1) + np.float32(1), np.diff(y, axis=1)
     down_x, down_y = np.diff(x, axis=0), np.diff(y, axis=0) + np.float32(1)
-    least = np.full(offsets.shape[:2], np.inf, np.float32)
+    smallest = np.full(offsets.shape[:2], np.inf, np.float32)
     for rows in (slice(None, -1), slice(1, None)):
         for columns in (slice(None, -1), slice(1, None)):
             area = across_x[rows] * down_y[:, columns] - across_y[rows] * down_x[:, columns]
-            np.minimum(least[rows, columns], area, out=least[rows, columns])
-    return cast(Floats, least)
+            np.minimum(smallest[rows, columns], area, out=smallest[rows, columns])
+    return cast(Floats, smallest)

@@ -1,116 +1,134 @@
-"""The inside of a mouth: where a driving frame shows it, and how it is put into another face."""
+"""Inside of a mouth: where a driving frame shows it, and how it is inserted into another face."""
 
 from typing import cast
 
 import cv2
 import numpy as np
 
-from pipelines.animation.faces.aligned_view import CORE, Floats, ellipse, gray_of, grid, sampled
-from pipelines.animation.faces.cascade import Pixels
+from pipelines.animation.faces.aligned_view import (
+    CORE,
+    Floats,
+    ellipse,
+    pixel_grid,
+    sample_at,
+    to_gray,
+)
+from pipelines.vision.types import Pixels
 
 _ZONE = (0.26, 0.25)
-"""Half axes of where a mouth may open, in box sides; it begins a little above the lips."""
-_ABOVE = 0.12
+"""Half axes of the zone in which a mouth may open, in box sides."""
+_ZONE_RISE = 0.12
+"""How far the zone begins above the lips, in box sides."""
 _LIPS = (0.17, 0.07)
-"""Half axes of where the lips are: what does not reach them is the edge of the jaw."""
-_LIPS_AT = 0.262
-_UNLIKE, _LEAST_UNLIKE, _OF_CONTRAST = 22.0, 7.0, 0.3
-"""How unlike the reference, in levels, what is shown must be; less for faces without contrast."""
-_SLACK_PX = 3
+"""Half axes of the lips, in box sides: a part that does not reach them is the edge of the jaw."""
+_LIPS_DOWN = 0.262
+"""Where the lips of the template meet, in face coordinates."""
+_MAX_DIFFERENCE, _MIN_DIFFERENCE, _CONTRAST_SHARE = 22.0, 7.0, 0.3
+"""Grey levels from the reference that make a pixel unmatched: a share of the contrast around the mouth, within
+limits."""
+_TOLERANCE_PX = 3
+"""Neighbourhood in the reference, in pixels, that may explain a pixel: flow is not exact."""
 _MISMATCH_PX = 4.0
-_LEAST_PART = 0.15
+"""Forward and backward flow that differ by more are inconsistent, as where something is occluded."""
+_MIN_PART_SHARE = 0.15
+"""Smallest part of an opening, as a share of the largest."""
 _OPEN_PX, _CLOSE_PX = 3, 7
+"""Sides of the discs that remove specks and close gaps, in pixels of the view."""
 
 _RING_PX, _SEAM_SHARE, _SEAM_LIMIT = 3, 0.8, 60.0
-_COARSE, _FINEST, _SURE, _TRACE = 4, 0.7, 4.0, 1e-6
+"""Width of the ring around a mouth whose difference to the face is the seam; the share of the seam that is corrected,
+and its limit in grey levels."""
+_FILL_SHRINK, _FINEST_SPREAD, _KNOWN_GAIN, _EPSILON = 4, 0.7, 4.0, 1e-6
+"""Fill of the seam: its shrinking, its finest blur, and the gain from known weight to certainty."""
 
 
-class Opening:
-    """Finds what a frame shows about the mouth and the reference does not."""
+class MouthOpening:
+    """Detector of what a frame shows around the mouth and the reference does not."""
 
-    def __init__(self, reference: Pixels, slit: float) -> None:
-        """`reference` is the core of a view, uint8 RGB; the lips meet `slit` below where they usually do."""
+    def __init__(self, reference: Pixels, lip_offset: float) -> None:
+        """Prepare by the core of the reference's view, uint8 RGB; its lips meet `lip_offset` below the template's."""
         across, down = _ZONE
-        lips = _LIPS_AT + slit
-        zone = ellipse((0.0, lips - _ABOVE + down, across, down), 0.01)[CORE] > 0.5
+        lips = _LIPS_DOWN + lip_offset
+        zone = ellipse((0.0, lips - _ZONE_RISE + down, across, down), 0.01)[CORE] > 0.5
         rows, columns = np.nonzero(zone)
         self._crop = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
         self._zone = zone[self._crop]
         self._lips = (ellipse((0.0, lips, *_LIPS), 0.01)[CORE] > 0.5)[self._crop]
-        slack = np.ones((_SLACK_PX, _SLACK_PX), np.uint8)
+        slack = np.ones((_TOLERANCE_PX, _TOLERANCE_PX), np.uint8)
         self._low, self._high = cv2.erode(reference, slack), cv2.dilate(reference, slack)
-        self._gray = np.ascontiguousarray(gray_of(reference)[self._crop])
-        self._unlike = float(np.clip(_OF_CONTRAST * self._gray.std(), _LEAST_UNLIKE, _UNLIKE))
-        self._flow_of = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-        self._flow_of.setFinestScale(1)
+        self._gray = np.ascontiguousarray(to_gray(reference)[self._crop])
+        self._threshold = float(np.clip(_CONTRAST_SHARE * self._gray.std(), _MIN_DIFFERENCE, _MAX_DIFFERENCE))
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow.setFinestScale(1)
 
-    def hull(self, shown: Pixels, rest: Floats) -> Floats:
-        """The hull `(h, w)` float32 {0, 1} of what is like nothing there, or does not find its way back.
+    def hull(self, aligned: Pixels, residual: Floats) -> Floats:
+        """Return the hull `(h, w)` float32 {0, 1} of what has no match in the reference, or whose flow is inconsistent.
 
-        `shown` `(h, w, 3)` is the core of the frame with the head put back, in the reference's light, `rest` its flow
-        to the reference. A hull, since putting in only what is unlike leaves pieces of lip within a wide mouth.
+        `aligned` `(h, w, 3)` is the core of the frame with the head aligned, in the reference's light; `residual` is
+        its flow to the reference. Inserting only the unmatched pixels would leave pieces of lip within a wide mouth,
+        hence the hull.
         """
-        here, there = np.ascontiguousarray(shown[self._crop]), rest[self._crop]
-        places = there + grid(*shown.shape[:2])[self._crop]
+        crop, flow = np.ascontiguousarray(aligned[self._crop]), residual[self._crop]
+        positions = flow + pixel_grid(*aligned.shape[:2])[self._crop]
         low, high = (
-            cv2.remap(bound, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+            cv2.remap(bound, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
             for bound in (self._low, self._high)
         )
-        unlike = cv2.max(cv2.subtract(low, here), cv2.subtract(here, high)).max(axis=2)
-        forward = cast(Floats, self._flow_of.calc(self._gray, gray_of(here), np.zeros_like(there)))
-        back = there + sampled(forward, there)
-        lost = cv2.magnitude(*cv2.split(back)) > _MISMATCH_PX
-        torn = (((unlike > self._unlike) | lost) & self._zone).astype(np.uint8)
-        torn = cv2.morphologyEx(torn, cv2.MORPH_OPEN, _disc(_OPEN_PX))
-        torn = cv2.morphologyEx(torn, cv2.MORPH_CLOSE, _disc(_CLOSE_PX))
-        drawn = np.zeros(shown.shape[:2], np.float32)
-        drawn[self._crop] = self._hull_of(cast(Pixels, torn))
-        return drawn
+        difference = cv2.max(cv2.subtract(low, crop), cv2.subtract(crop, high)).max(axis=2)
+        forward = cast(Floats, self._flow.calc(self._gray, to_gray(crop), np.zeros_like(flow)))
+        back = flow + sample_at(forward, flow)
+        inconsistent = cv2.magnitude(*cv2.split(back)) > _MISMATCH_PX
+        unmatched = (((difference > self._threshold) | inconsistent) & self._zone).astype(np.uint8)
+        unmatched = cv2.morphologyEx(unmatched, cv2.MORPH_OPEN, _disc(_OPEN_PX))
+        unmatched = cv2.morphologyEx(unmatched, cv2.MORPH_CLOSE, _disc(_CLOSE_PX))
+        opening = np.zeros(aligned.shape[:2], np.float32)
+        opening[self._crop] = self._hull(cast(Pixels, unmatched))
+        return opening
 
-    def _hull_of(self, torn: Pixels) -> Pixels:
-        """The hull of the parts of `torn` that reach the lips, small ones left out."""
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(torn)
+    def _hull(self, unmatched: Pixels) -> Pixels:
+        """Return the hull of the unmatched parts that reach the lips, without small ones."""
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(unmatched)
         areas = stats[:, cv2.CC_STAT_AREA] * (np.bincount(labels[self._lips], minlength=count) > 0)
         areas[0] = 0
-        hull = np.zeros_like(torn)
+        hull = np.zeros_like(unmatched)
         if areas.any():
-            y, x = np.nonzero(areas[labels] > _LEAST_PART * areas.max())
+            y, x = np.nonzero(areas[labels] > _MIN_PART_SHARE * areas.max())
             corners = cv2.convexHull(np.stack((x, y), axis=1).astype(np.int32))
             cv2.fillConvexPoly(hull, corners, 1)
         return hull
 
 
-def put_in(face: Pixels, mouth: Pixels, share: Floats, light: Floats) -> Pixels:
-    """`face` `(h, w, 3)` uint8 with `mouth`, likewise, where `share` `(h, w)` is 1.
+def insert_mouth(face: Pixels, mouth: Pixels, alpha: Floats, gain: Floats) -> Pixels:
+    """Blend `mouth` into `face`, both `(h, w, 3)` uint8, with opacity `alpha` `(h, w)`.
 
-    `light` `(3,)` is what the mouth's colours are to be multiplied by. What then still differs around the
-    mouth is drawn over it like a membrane, so that no seam is seen and stray skin vanishes.
+    `gain` `(3,)` multiplies the mouth's colours. The difference that remains around the mouth is spread over it like
+    a membrane, so that no seam shows and stray skin vanishes.
     """
-    under = face.astype(np.float32)
-    over = mouth.astype(np.float32) * light
-    core = (share > 0.5).astype(np.uint8)
-    ring = (cv2.dilate(core, _disc(2 * _RING_PX + 1)) > 0) & (share <= 0.5)
+    below = face.astype(np.float32)
+    inserted = mouth.astype(np.float32) * gain
+    core = (alpha > 0.5).astype(np.uint8)
+    ring = (cv2.dilate(core, _disc(2 * _RING_PX + 1)) > 0) & (alpha <= 0.5)
     if ring.any():
-        seam = np.clip(under - over, -_SEAM_LIMIT, _SEAM_LIMIT)
-        over += _SEAM_SHARE * _continued(seam, ring.astype(np.float32))
-    mixed = under + (over - under) * share[..., None]
-    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+        seam = np.clip(below - inserted, -_SEAM_LIMIT, _SEAM_LIMIT)
+        inserted += _SEAM_SHARE * _fill_smoothly(seam, ring.astype(np.float32))
+    blended = below + (inserted - below) * alpha[..., None]
+    return np.clip(blended + 0.5, 0, 255).astype(np.uint8)
 
 
-def _continued(values: Floats, known: Floats) -> Floats:
-    """`values` `(h, w, 3)` where `known`, smoothly continued elsewhere: from their mean to ever finer ones."""
+def _fill_smoothly(values: Floats, known: Floats) -> Floats:
+    """Fill `values` `(h, w, 3)` smoothly where they are not `known`, from their mean to ever finer detail."""
     height, width = known.shape
-    size = -(-width // _COARSE), -(-height // _COARSE)
+    size = -(-width // _FILL_SHRINK), -(-height // _FILL_SHRINK)
     weighted = cv2.resize(np.dstack((values * known[..., None], known)), size, interpolation=cv2.INTER_AREA)
     total = weighted.sum(axis=(0, 1))
-    drawn = np.broadcast_to(total[:3] / total[3], (*weighted.shape[:2], 3))
+    filled = np.broadcast_to(total[:3] / total[3], (*weighted.shape[:2], 3))
     spread = max(size) / 4
-    while spread >= _FINEST:
-        near = cv2.GaussianBlur(weighted, (0, 0), spread)
-        share = np.minimum(1, near[..., 3:] * _SURE)
-        drawn = drawn + (near[..., :3] / (near[..., 3:] + _TRACE) - drawn) * share
+    while spread >= _FINEST_SPREAD:
+        nearby = cv2.GaussianBlur(weighted, (0, 0), spread)
+        weight = np.minimum(1, nearby[..., 3:] * _KNOWN_GAIN)
+        filled = filled + (nearby[..., :3] / (nearby[..., 3:] + _EPSILON) - filled) * weight
         spread /= 2
-    return cast(Floats, cv2.resize(drawn, (width, height), interpolation=cv2.INTER_LINEAR))
+    return cast(Floats, cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
 def _disc(side_px: int) -> Pixels:

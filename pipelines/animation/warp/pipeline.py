@@ -1,10 +1,9 @@
-"""The task with the built-in engine: a picture bent after a driving video."""
+"""The engine `flowwarp` of the task: a picture warped after a driving video."""
 
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -12,39 +11,38 @@ import numpy as np
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
-from pipelines.animation.engine import Animated, Size
+from memory.units import MIB
+from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.faces.cascade import FaceBox, detect_fast
-from pipelines.animation.faces.crop import limited_size
+from pipelines.animation.faces.crop import limit_size
 from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
-    GivenBox,
-    absence,
-    drawn_box,
-    faces_on,
+    UserBox,
+    absence_warning,
+    find_faces,
     find_reference,
+    parse_box,
+    parse_which,
     source_detector,
-    which_of,
 )
-from pipelines.animation.faces.track import LOOK_EVERY, FaceTrack, follow
-from pipelines.animation.inputs import PortraitInputs, inputs_of, read_picture, read_pixels, settings_of
-from pipelines.animation.pipeline import AnimatePipeline, Warn
+from pipelines.animation.faces.track import DETECT_EVERY, FaceTrack, follow_face
+from pipelines.animation.inputs import PortraitInputs, read_picture, read_pixels
 from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
 from pipelines.animation.warp.engine import FlowWarp
 from pipelines.animation.warp.motion_limits import MotionExtent
 from pipelines.errors import BadInput
-from pipelines.settings import AnimateSettings, Settings
-from pipelines.stages import Pixels, RunContext, Stage
-from pipelines.video.info import VideoInfo
-from pipelines.video.reader import choose_decoder, held_bytes
+from pipelines.settings import AnimateSettings
+from pipelines.spec import task_spec
+from pipelines.stages import RunContext, Stage, Warn
+from pipelines.video.reader import bounded_decoder, held_bytes
+from pipelines.vision.types import Pixels, Size
 from pipelines.weights.catalog import PUBLISHED
 from presets.choose import Choice
-from presets.tiers import own_tiers
 
-_MIB = 2**20
-_PROCESS_BYTES = 175 * _MIB
+_PROCESS_BYTES = 175 * MIB
 _FILM_PIXEL_BYTES = 150
 """What the encoder and what bends the portrait hold a pixel of the film: measured at 105 to 150."""
 _MOST_LOOKED_AT = 64
@@ -63,69 +61,80 @@ class _Prepared:
     box: FaceBox
 
 
-class WarpEngine:
-    """The animator `flowwarp`. Holds what it found of the last job that it was asked for."""
+class WarpEngine(PortraitEngine):
+    """The engine `flowwarp`."""
 
     name = FlowWarp.name
 
-    def __init__(self, quality: str) -> None:
-        self._longest = own_tiers().animate.quality[quality].max_side_px
-        self._looks = FaceDetections(self._glance)
-        self._known: tuple[Path, _Prepared] | None = None
+    def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
+        super().__init__(inputs, settings)
+        self._detections = FaceDetections(self._detect_fast)
+        self._known: _Prepared | None = None
 
-    @property
-    def prepasses(self) -> tuple[Stage, ...]:
-        """Where the driving face is."""
-        return (self._looks,)
-
-    def check_roles(self, roles: PortraitInputs) -> None:
+    def check_inputs(self, inputs: PortraitInputs) -> None:
         """A picture and a video that moves. Raises BadInput."""
-        if roles.source.kind != "picture":
+        if inputs.source.kind != "picture":
             raise BadInput(
                 "The built-in engine animates a picture, not a video.",
                 f"Give a picture as the source, {_INSTEAD}.",
             )
-        if roles.driving.kind == "template":
+        if inputs.driving.kind == "template":
             raise BadInput(
                 "The built-in engine cannot follow a motion template: it bends the portrait by what it sees.",
                 f"Give the driving video itself, {_INSTEAD}.",
             )
-        if not roles.driving.moves:
+        if not inputs.driving.moves:
             raise BadInput(
                 "The driving is a single picture: there is no motion that the built-in engine could follow.",
                 f"Give a driving video, {_INSTEAD}.",
             )
 
+    @property
+    def prepasses(self) -> tuple[Stage, ...]:
+        """Where the driving face is."""
+        return (self._detections,)
+
     def check(self, run: RunContext) -> None:
         """A face on the source, and one on the driving. Raises BadInput."""
         self._prepared(run)
 
-    def size(self, run: RunContext) -> Size:
+    @property
+    def size(self) -> Size:
         """The source's, up to what the quality allows."""
-        return self.size_of(inputs_of(run))
-
-    def size_of(self, roles: PortraitInputs) -> Size:
-        """The same of source and driving that no job has yet."""
-        video = roles.source.video
-        height, width = limited_size(video.height, video.width, self._longest)
+        video, by_quality = self.inputs.source.video, task_spec("animate").tables().quality
+        longest = int(by_quality[self.settings.quality].values()["max_side_px"])
+        height, width = limit_size(video.height, video.width, longest)
         return width, height
+
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
+        """The size of the result is the source's, whatever the driving's; decoder, source, warp and encoder."""
+        video, (width, height) = self.video, self.size
+        values = {**choice.values, "work_width": width, "work_height": height}
+        if self.settings.side_by_side:
+            row = row_sizes([(width, height), (video.width, video.height), (width, height)], height)
+            width, height = sum(size[0] for size in row), row[0][1]
+        decoder = bounded_decoder(video, self.settings.decoder)
+        per_pixel = held_bytes(video, decoder) / (video.width * video.height)
+        fixed = _PROCESS_BYTES + width * height * _FILM_PIXEL_BYTES
+        cost = Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3))
+        return replace(choice, values=values), cost
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
         """Frames `[start, stop)`: the source, bent. Holds some frames of each."""
-        found, driving = self._prepared(run), inputs_of(run).driving
+        found, driving = self._prepared(run), self.inputs.driving
         track = _track(run, found)
         warp = FlowWarp(found.source, found.boxes, found.first, track)
         read = _Passing(partial(read_pixels, run, driving))
         with closing(warp.frames(read, run.frames, start, stop)) as bent:
             for index, frame in enumerate(bent, start):
-                figures = frame.asked.shift, frame.asked.degrees, frame.seen
+                figures = frame.extent.shift, frame.extent.degrees, frame.presence
                 yield Animated(index, found.source, read.last, frame.pixels, figures)
 
-    def _glance(self, run: RunContext) -> DetectFast:
+    def _detect_fast(self, run: RunContext) -> DetectFast:
         """Looks for faces about as large as the driving's is on the reference."""
         return partial(detect_fast, size=self._prepared(run).box.size)
 
-    def told(self, run: RunContext, warn: Warn) -> dict[str, Any]:
+    def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
         """Faces, how much motion was asked for, and where there was none to follow."""
         found = self._prepared(run)
         track = _track(run, found)
@@ -135,13 +144,13 @@ class WarpEngine:
             asked = asked.merged(MotionExtent(shift, degrees))
             rested += int(np.count_nonzero(figures[:, 2] == 0))
         warn("preview", _preview())
-        told = ("size", self._made_smaller(run)), ("motion", asked.warning()), ("face", absence(track))
+        told = ("size", self._made_smaller()), ("motion", asked.warning()), ("face", absence_warning(track))
         for code, sentence in told:
             if sentence:
                 warn(code, sentence)
         return {
             "preview": True,
-            "faces_by": _driving_faces(run).name,
+            "faces_by": self._driving_detector.name,
             "faces": len(found.boxes),
             "reference_frame": found.reference,
             "frames_at_rest": rested,
@@ -150,8 +159,8 @@ class WarpEngine:
             "most_turn_degrees": round(asked.degrees, 1),
         }
 
-    def _made_smaller(self, run: RunContext) -> str | None:
-        video, (width, height) = inputs_of(run).source.video, self.size(run)
+    def _made_smaller(self) -> str | None:
+        video, (width, height) = self.inputs.source.video, self.size
         if (width, height) == (video.width, video.height):
             return None
         return (
@@ -160,51 +169,41 @@ class WarpEngine:
         )
 
     def _prepared(self, run: RunContext) -> _Prepared:
-        if self._known is None or self._known[0] != run.folder:
-            self._known = run.folder, self._found(run)
-        return self._known[1]
+        if self._known is None:
+            self._known = self._found(run)
+        return self._known
 
     def _found(self, run: RunContext) -> _Prepared:
-        settings, roles = settings_of(run), inputs_of(run)
-        picture, size = read_picture(roles.source), self.size(run)
-        boxes = faces_on(picture, source_detector(settings, picture), which_of(settings.face), "--source-box")
+        settings, inputs = self.settings, self.inputs
+        picture, size = read_picture(inputs.source), self.size
+        boxes = find_faces(
+            picture, source_detector(settings, picture), parse_which(settings.face), "--source-box"
+        )
         if size != picture.shape[1::-1]:
             share = size[0] / picture.shape[1]
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
             boxes = [FaceBox(b.x * share, b.y * share, b.size * share, b.votes) for b in boxes]
         reference, box = find_reference(
-            _looked_at(run), _driving_faces(run), which_of(settings.driving_face), "--driving-box"
+            self._inspected(run), self._driving_detector, parse_which(settings.driving_face), "--driving-box"
         )
-        with closing(read_pixels(run, roles.driving, reference, reference + 1)) as frames:
+        with closing(read_pixels(run, inputs.driving, reference, reference + 1)) as frames:
             first = next(frames)
         return _Prepared(picture, boxes, reference, first, box)
 
+    def _inspected(self, run: RunContext) -> Generator[tuple[int, Pixels]]:
+        """The first frames that are searched for a face; with a given box the first alone, for which it is meant."""
+        looks = 1 if self.settings.driving_box else _MOST_LOOKED_AT
+        frames, driving = run.frames, self.inputs.driving
+        stop = min(frames.stop, frames.start + (looks - 1) * DETECT_EVERY + 1)
+        with closing(read_pixels(run, driving, frames.start, stop)) as pixels:
+            for index, frame in enumerate(pixels, frames.start):
+                if (index - frames.start) % DETECT_EVERY == 0:
+                    yield index, frame
 
-class WarpPipeline(AnimatePipeline):
-    """The task with the built-in engine."""
-
-    def __init__(self, settings: AnimateSettings) -> None:
-        self._bending = WarpEngine(settings.quality)
-        super().__init__(settings, self._bending)
-
-    def fit(
-        self, video: VideoInfo, settings: Settings, choice: Choice, budget: Budget, device: str
-    ) -> tuple[Choice, Cost]:
-        """The size of the result is the source's, whatever the driving's."""
-        width, height = self._bending.size_of(self.roles)
-        values = {**choice.values, "work_width": width, "work_height": height}
-        return replace(choice, values=values), self.cost(video, settings)
-
-    def cost(self, video: VideoInfo, settings: Settings) -> Cost:
-        """The driving's decoder; the source, what bends it, and the encoder of its size."""
-        decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
-        width, height = self._bending.size_of(self.roles)
-        if self._settings.side_by_side:
-            row = row_sizes([(width, height), (video.width, video.height), (width, height)], height)
-            width, height = sum(size[0] for size in row), row[0][1]
-        film = width * height * _FILM_PIXEL_BYTES
-        per_pixel = held_bytes(video, decoder) / (video.width * video.height)
-        return Cost(host=Load(fixed=_PROCESS_BYTES + film, per_pixel=per_pixel, per_window_pixel=3))
+    @property
+    def _driving_detector(self) -> FaceDetector:
+        box = self.settings.driving_box
+        return UserBox(parse_box(box)) if box else CascadeDetector()
 
 
 class _Passing:
@@ -222,23 +221,7 @@ class _Passing:
 
 
 def _track(run: RunContext, found: _Prepared) -> FaceTrack:
-    return follow(read_detections(run), run.frames, found.box, found.reference)
-
-
-def _looked_at(run: RunContext) -> Generator[tuple[int, Pixels]]:
-    """The first frames that are looked at; with a box that is given the first alone, for which it is meant."""
-    looks = 1 if settings_of(run).driving_box else _MOST_LOOKED_AT
-    frames, driving = run.frames, inputs_of(run).driving
-    stop = min(frames.stop, frames.start + (looks - 1) * LOOK_EVERY + 1)
-    with closing(read_pixels(run, driving, frames.start, stop)) as pixels:
-        for index, frame in enumerate(pixels, frames.start):
-            if (index - frames.start) % LOOK_EVERY == 0:
-                yield index, frame
-
-
-def _driving_faces(run: RunContext) -> FaceDetector:
-    box = settings_of(run).driving_box
-    return GivenBox(drawn_box(box)) if box else CascadeDetector()
+    return follow_face(read_detections(run), run.frames, found.box, found.reference)
 
 
 def _preview() -> str:

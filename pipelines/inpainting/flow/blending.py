@@ -7,9 +7,9 @@ from typing import cast
 import cv2
 import numpy as np
 
-from pipelines.inpainting.flow.frame_view import Pixels
-from pipelines.inpainting.flow.harmonic import Floats, HarmonicFill, medians
-from pipelines.inpainting.flow.holes import Hole, Mask
+from pipelines.inpainting.flow.harmonic import HarmonicFill, medians
+from pipelines.inpainting.flow.holes import Hole
+from pipelines.vision.types import Floats, Mask, Pixels
 
 _SEAM_LIMIT, ERROR_LIMIT = 40, 80
 """Grey levels: larger differences beside the hole are another object, not other light, so they do not correct the seam,

@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 
 from pipelines.inpainting.flow.blending import WeightedMean
-from pipelines.inpainting.flow.frame_pairs import Homography, reduced
-from pipelines.inpainting.flow.frame_view import Coords, FrameView, Pixels, point
-from pipelines.inpainting.flow.holes import Flags, Hole, Mask
-from pipelines.vision.camera_motion import outside_range
+from pipelines.inpainting.flow.frame_pairs import reduced
+from pipelines.inpainting.flow.frame_view import Coords, FrameView, point
+from pipelines.inpainting.flow.holes import Hole
+from pipelines.vision.camera_motion import Homography, outside_range
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Flags, Mask, Pixels
 
 _SLACK = np.ones((3, 3), np.uint8)
 """A chain of homographies is exact to a pixel or two."""

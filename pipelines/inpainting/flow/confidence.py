@@ -7,10 +7,10 @@ import numpy as np
 
 from pipelines.inpainting.flow.blending import ERROR_LIMIT
 from pipelines.inpainting.flow.frame_pairs import reduced
-from pipelines.inpainting.flow.frame_view import Pixels
 from pipelines.inpainting.flow.harmonic import HarmonicFill
-from pipelines.inpainting.flow.holes import Hole, Mask
-from pipelines.inpainting.flow.membrane import Floats, membrane
+from pipelines.inpainting.flow.holes import Hole
+from pipelines.inpainting.flow.membrane import membrane
+from pipelines.vision.types import Floats, Mask, Pixels
 
 _CONFIDENT = 0.97
 """Confidence above which blending with the smooth fill would not be visible and is skipped."""

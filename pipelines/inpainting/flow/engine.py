@@ -8,7 +8,6 @@ A frame depends on frames within `HALO` of it, and on nothing else: not on where
 threads. Anchors and key frames lie on grids that start at frame 0.
 """
 
-import os
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,15 +17,18 @@ import cv2
 import numpy as np
 
 from memory.plan import Load
+from memory.probe import schedulable_cores
+from pipelines.inpainting.engine import Fill, InPlaceEngine, Read
 from pipelines.inpainting.flow.blending import Seam, WeightedMean
 from pipelines.inpainting.flow.confidence import smooth_fill
 from pipelines.inpainting.flow.frame_cache import KEY_EVERY, MARGIN, FrameCache
-from pipelines.inpainting.flow.frame_view import FrameView, Pixels, sample
-from pipelines.inpainting.flow.harmonic import Floats
+from pipelines.inpainting.flow.frame_view import FrameView, sample
 from pipelines.inpainting.flow.hole_filler import HoleFiller, HolePatch, SearchEffort, warped_coords
-from pipelines.inpainting.flow.holes import Hole, Mask, holes
-from pipelines.inpainting.stage import Fill, Read
+from pipelines.inpainting.flow.holes import Hole, holes
+from pipelines.settings import InpaintSettings
 from pipelines.spans import Span, widen
+from pipelines.video.info import VideoInfo
+from pipelines.vision.types import Floats, Mask, Pixels
 
 EFFORTS = {
     "draft": SearchEffort(6, 12, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.1),
@@ -48,15 +50,32 @@ _LOOK_BYTES, _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 480_000, 17, 260
 """A look's are 6 a pixel, and the largest of 16 to 9 is 374 x 210."""
 
 
-class FlowFill:
-    """The engine `flow`. One object may fill any number of videos; it keeps nothing between them."""
+class FlowEngine(InPlaceEngine):
+    """The engine `flow`."""
 
     name = "flow"
+
+    def __init__(self, video: VideoInfo, settings: InpaintSettings) -> None:
+        super().__init__(video, settings)
+        self._filler = FlowFill(settings.quality)
+
+    @property
+    def load(self) -> Load:
+        """What filling holds beside its readers."""
+        return self._filler.load
+
+    def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
+        """Frames `[start, stop)`, filled."""
+        return self._filler.fill(read, frames, start, stop)
+
+
+class FlowFill:
+    """Fills holes by flow. One object may fill any number of videos; it keeps nothing between them."""
 
     def __init__(self, quality: str = "balanced", workers: int | None = None) -> None:
         self._quality = quality
         self._effort = EFFORTS[quality]
-        self._workers = workers or len(os.sched_getaffinity(0))
+        self._workers = workers or schedulable_cores()
 
     @property
     def load(self) -> Load:

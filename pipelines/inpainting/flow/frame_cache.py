@@ -12,16 +12,16 @@ import numpy as np
 
 from pipelines.inpainting.flow.frame_pairs import (
     FramePair,
-    Homography,
     Thumbnail,
     compare,
     moving,
     reduction,
     thumbnail_of,
 )
-from pipelines.inpainting.flow.frame_view import FrameView, Pixels, view
-from pipelines.inpainting.flow.holes import Flags, Mask
+from pipelines.inpainting.flow.frame_view import FrameView, view
 from pipelines.spans import Span, widen
+from pipelines.vision.camera_motion import Homography
+from pipelines.vision.types import Flags, Mask, Pixels
 
 Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
 """`read(start, stop)` yields frames (H, W, 3) uint8 RGB with masks (H, W) bool, from any frame on."""

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from pipelines.inpainting.flow.frame_view import pixel_grid
 from pipelines.inpainting.flow.harmonic import median
-from pipelines.inpainting.flow.holes import Flags, Mask, dilated
-from pipelines.vision.camera_motion import fit_simplest_motion, misaligned_difference, spread_corners
-
-Pixels = NDArray[np.uint8]
-Homography = NDArray[np.float64]
-Points = NDArray[np.float32]
+from pipelines.inpainting.flow.holes import dilated
+from pipelines.vision.camera_motion import (
+    Homography,
+    Points,
+    fit_simplest_motion,
+    misaligned_difference,
+    spread_corners,
+)
+from pipelines.vision.types import Flags, Mask, Pixels
 
 WORK_PX = 250
 """Approximate longest side of a thumbnail. Holes are registered in thumbnails, so distances scale with the frame."""

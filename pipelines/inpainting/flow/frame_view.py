@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.flow.holes import Flags, Mask, dilated
+from pipelines.inpainting.flow.holes import dilated
+from pipelines.vision.types import Flags, Mask, Pixels
 
-Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 Coords = NDArray[np.float32]
 """`(h, w, 2)` float32: x and y in a frame for each pixel of a crop."""
 

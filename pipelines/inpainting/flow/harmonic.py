@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Mask = NDArray[np.bool_]
+from pipelines.vision.types import Floats, Mask
+
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 _MOST_CELLS = 24

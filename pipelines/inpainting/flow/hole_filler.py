@@ -12,14 +12,16 @@ from pipelines.inpainting.flow.blending import Seam, WeightedMean, weight
 from pipelines.inpainting.flow.clean_plate import CleanPlate
 from pipelines.inpainting.flow.confidence import ConfidenceBlend
 from pipelines.inpainting.flow.frame_cache import FrameCache
-from pipelines.inpainting.flow.frame_pairs import Homography, reduced
+from pipelines.inpainting.flow.frame_pairs import reduced
 from pipelines.inpainting.flow.frame_view import Coords, FrameView, covered_at, point, sample
-from pipelines.inpainting.flow.harmonic import Floats, HarmonicFill
-from pipelines.inpainting.flow.holes import Hole, Mask
+from pipelines.inpainting.flow.harmonic import HarmonicFill
+from pipelines.inpainting.flow.holes import Hole
 from pipelines.inpainting.flow.moving_objects import Shift, near_objects, object_coords, object_shifts
 from pipelines.inpainting.flow.references import Visibility, choose_references
 from pipelines.inpainting.flow.registration import background_coords, coords_of, hole_region
 from pipelines.spans import Span
+from pipelines.vision.camera_motion import Homography
+from pipelines.vision.types import Floats, Mask
 
 _MOVING_WEIGHT = np.float32(0.05)
 """Weight of pixels that move in a reference: they are hardly background there."""

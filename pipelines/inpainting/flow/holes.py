@@ -10,13 +10,9 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.vision.crop import Crop
-
-Mask = NDArray[np.bool_]
-Flags = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from pipelines.vision.types import Flags, Floats, Mask
 
 RIM_PX = 6
 """Width of the rim around a hole that is compared, in thumbnail pixels: wide enough for texture, and near the hole."""

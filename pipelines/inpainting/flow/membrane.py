@@ -8,10 +8,8 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Flags = NDArray[np.uint8]
+from pipelines.vision.types import Floats
 
 _COARSEST_PX = 3
 """Shorter side at which the pyramid ends."""

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from pipelines.inpainting.flow.frame_pairs import Thumbnail, inside, track_points
 from pipelines.inpainting.flow.frame_view import Coords, covered_at
 from pipelines.inpainting.flow.harmonic import HarmonicFill, median
-from pipelines.inpainting.flow.holes import Flags, Mask, dilated
+from pipelines.inpainting.flow.holes import dilated
 from pipelines.inpainting.flow.registration import HoleRegion, residual_flow, warped
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Flags, Mask
 
 NEAR_PX = 15
 """Distance from a hole within which an object counts as partly inside it."""
@@ -34,7 +35,6 @@ _FEWEST = 8
 _APART_PX = 6.0
 """Points that deviate this far from the median shift of one step are dropped."""
 
-Points = NDArray[np.float32]
 Shift = NDArray[np.float32]
 """How far an object has moved, x and y in pixels."""
 

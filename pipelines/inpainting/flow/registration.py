@@ -14,11 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.flow.frame_pairs import Homography, Thumbnail
-from pipelines.inpainting.flow.frame_view import Coords, Pixels, covered_at, pixel_grid, point
-from pipelines.inpainting.flow.harmonic import Floats, HarmonicFill, medians
-from pipelines.inpainting.flow.holes import Hole, Mask
+from pipelines.inpainting.flow.frame_pairs import Thumbnail
+from pipelines.inpainting.flow.frame_view import Coords, covered_at, pixel_grid, point
+from pipelines.inpainting.flow.harmonic import HarmonicFill, medians
+from pipelines.inpainting.flow.holes import Hole
+from pipelines.vision.camera_motion import Homography
 from pipelines.vision.crop import Crop
+from pipelines.vision.types import Floats, Mask, Pixels
 
 _ALL_MOVES = 0.75
 """Share of the rim that must move to be the background itself, rather than objects in front of it."""

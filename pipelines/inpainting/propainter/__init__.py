@@ -4,10 +4,5 @@ import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
-    submod_attrs={
-        "engine": ["ProPainter"],
-        "pipeline": ["ProPainterPipeline"],
-        "schedule": ["Schedule"],
-        "streaming": ["Chain", "Recipe"],
-    },
+    submod_attrs={"engine": ["ProPainterEngine"], "schedule": ["Schedule"], "streaming": ["Chain", "Recipe"]},
 )

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.inpainting.propainter.streaming import Painted
-from pipelines.masks.decode import Mask
-from pipelines.masks.resize import Pixels, Size, large_mask, small_mask, work_size
+from pipelines.masks.resize import large_mask, small_mask, work_size
 from pipelines.settings import InpaintSettings
+from pipelines.vision.types import Mask, Pixels, Size
 
 PictureT = TypeVar("PictureT", bound=NDArray[Any])
 

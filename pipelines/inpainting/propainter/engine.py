@@ -1,24 +1,35 @@
-"""What makes the frames of a result with the published networks."""
+"""The engine `propainter`: what makes the frames of a result with the published networks."""
 
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
 
+from memory.budget import Budget
 from memory.ladder import Effort, Ladder, Rung, standard_rungs
+from memory.plan import Cost
+from pipelines.errors import BadInput
+from pipelines.inpainting.engine import Filled, InpaintEngine
 from pipelines.inpainting.propainter.canvas import Canvas
 from pipelines.inpainting.propainter.context import ProPainterNetworks
-from pipelines.inpainting.propainter.inputs import read_results, read_work
-from pipelines.inpainting.propainter.loading import load_networks
-from pipelines.inpainting.propainter.memory_plan import ON_DEMAND
+from pipelines.inpainting.propainter.inputs import marks_nothing, read_results, read_work
+from pipelines.inpainting.propainter.memory_plan import ON_DEMAND, Workload, fit_configuration
 from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
-from pipelines.inpainting.stage import Filled
-from pipelines.masks.reading import read_pixels, settings_of
-from pipelines.masks.resize import Pixels, Size, paste_back
+from pipelines.masks.reading import open_job_masks, read_pixels, settings_of
+from pipelines.masks.resize import paste_back
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
+from pipelines.video.info import VideoInfo
+from pipelines.video.timeline import constant
+from pipelines.vision.types import Pixels, Size
+from pipelines.weights.locate import find
+from presets.choose import Choice
 
+_SCALES = (0.75, 0.5)
+"""Shares of the size that are tried last, where nothing that keeps the result was left."""
 _LOOK_UP = Rung(
     "correlate on demand",
     "close",
@@ -27,10 +38,55 @@ _LOOK_UP = Rung(
 )
 
 
-class ProPainter:
-    """The engine `propainter`. One object may fill any number of videos; it keeps nothing between them."""
+class ProPainterEngine(InpaintEngine):
+    """The engine `propainter`: the published networks, as they are or as the published system runs them."""
 
     name = "propainter"
+    network = True
+
+    def __init__(self, video: VideoInfo, settings: InpaintSettings) -> None:
+        if video.images:
+            # A folder of images has the rate that was asked for.
+            video = replace(video, timeline=constant(video.frames, Fraction(str(settings.save_fps))))
+        super().__init__(video, settings)
+
+    def check(self, run: RunContext) -> None:
+        """Weights that are there; masks, where there must be any, that mark something.
+
+        Raises BadInput, WeightsMissing, and what `open_masks` raises.
+        """
+        settings = self.settings
+        find(self.name, settings.weights)
+        if marks_nothing(run):
+            return
+        if not settings.reference_output:
+            super().check(run)
+        elif settings.outpaints:
+            raise BadInput(
+                "The published system reads no mask when it extends the picture.",
+                "Leave out --mask, or --reference-output.",
+            )
+        elif not settings.follows:
+            open_job_masks(run)
+
+    def batches(self, choice: Choice) -> tuple[int, ...]:
+        """As many pairs of frames as were found to fit."""
+        return (choice.number("batch_frames"),)
+
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
+        """Size, precision, how correlations are computed, how many frames stay encoded, how many pairs at once."""
+        schedule = schedule_of(self.settings, self.video.frames)
+        return fit_configuration(
+            Workload(self.video, self.settings, schedule, device, self.around()), choice, budget
+        )
+
+    def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
+        """The chain goes down by itself, and loses nothing; what is left is to begin it anew, and smaller."""
+        if prepass:
+            return super().rungs(prepass=True)
+        fixed = self.settings.reference_output or self.settings.outpaints
+        rungs = standard_rungs(scales=() if fixed else _SCALES)
+        return tuple(rung for rung in rungs if rung.name in ("retry", "lower resolution"))
 
     def work_size(self, run: RunContext) -> Size:
         """What is painted, without what is added to make it large enough for the networks."""
@@ -45,7 +101,7 @@ class ProPainter:
         with closing(read_pixels(run, index, index + 1)) as frames:
             return canvas_of(replace(run, effort=None)).before(next(frames))
 
-    def filled(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
         """Frames `[start, stop)`. Loads the networks, and lets go of them when it is closed."""
         canvas = canvas_of(run)
         with closing(_painted(run, canvas, Span(start, stop))) as frames:
@@ -114,3 +170,18 @@ def _way_down(run: RunContext, networks: ProPainterNetworks) -> Ladder:
     )
     gentle = [rung for rung in rungs if rung.change != "changes"]
     return Ladder(effort, [*gentle, _LOOK_UP, *rungs[len(gentle) :]], on_step=run.on_step)
+
+
+def load_networks(folder: Path | None, device: str) -> ProPainterNetworks:
+    """The three networks on `device`, by torch's name. Raises WeightsMissing, WeightsBroken."""
+    from pipelines.nets.propainter.flow_completion import load_flow_completion
+    from pipelines.nets.propainter.generator import load_generator
+    from pipelines.nets.raft.model import load_raft
+
+    paths = find("propainter", folder)
+    return ProPainterNetworks(
+        load_raft(paths["raft-things.pth"], device),
+        load_flow_completion(paths["recurrent_flow_completion.pth"], device),
+        load_generator(paths["ProPainter.pth"], device),
+        device,
+    )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from memory.ladder import Effort
 from pipelines.inpainting.propainter.context import ChainContext, computing
 from pipelines.inpainting.propainter.schedule import Chunk
-from pipelines.masks.decode import Mask
 from pipelines.spans import Span
+from pipelines.vision.types import Mask
 
 if TYPE_CHECKING:
     from torch import Tensor

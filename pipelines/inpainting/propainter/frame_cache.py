@@ -6,8 +6,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.masks.decode import Mask
-from pipelines.masks.resize import Pixels
+from pipelines.vision.types import Mask, Pixels
 
 Indices = NDArray[np.int64]
 

@@ -8,11 +8,11 @@ from PIL import Image
 
 from pipelines.inpainting.propainter.canvas import Canvas
 from pipelines.masks.bundle import Bundle, max_pixels, open_bundle
-from pipelines.masks.decode import Mask, open_image
+from pipelines.masks.decode import open_image
 from pipelines.masks.reading import mask_path, read_holes, read_masks, read_pixels, settings_of
-from pipelines.masks.resize import Pixels, Size
 from pipelines.masks.sequence import dilate
 from pipelines.stages import RunContext
+from pipelines.vision.types import Mask, Pixels, Size
 
 
 def read_work(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:

@@ -5,21 +5,21 @@ from dataclasses import dataclass, replace
 
 from memory.budget import Budget
 from memory.plan import Cost, Load, make_plan
+from memory.units import MIB
 from pipelines.inpainting.propainter.canvas import Canvas, asked_size
 from pipelines.inpainting.propainter.schedule import Schedule
-from pipelines.masks.resize import Size
 from pipelines.nets.propainter import memory_cost as costs
 from pipelines.settings import InpaintSettings
 from pipelines.video.info import VideoInfo
+from pipelines.vision.types import Size
 from presets.choose import Choice
 
 KEPT, ON_DEMAND = "kept", "on demand"
 """RAFT's correlation volume: kept whole, or computed on demand at each look-up, which is slower and needs no memory."""
 
-_MIB = 2**20
-_LIBRARY_BYTES = 350 * _MIB
+_LIBRARY_BYTES = 350 * MIB
 """Host memory of torch while it computes."""
-_CONTEXT_BYTES = 600 * _MIB
+_CONTEXT_BYTES = 600 * MIB
 """GPU memory of the driver's context and the kernels' workspace."""
 
 _FLOW_BYTES, _LINK_BYTES, _QUARTER_BYTES, _UPDATE_BYTES = 16, 18, 1, 7

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from memory.ladder import Ladder
+from pipelines.inpainting.engine import Read
 from pipelines.inpainting.propainter.context import ChainContext, ProPainterNetworks
 from pipelines.inpainting.propainter.flows import CompletedFlows, FlowEstimator
 from pipelines.inpainting.propainter.frame_cache import SlidingFrameCache
 from pipelines.inpainting.propainter.painting import Colours, WindowPainter
 from pipelines.inpainting.propainter.propagation import PropagatedHoles
 from pipelines.inpainting.propainter.schedule import Schedule
-from pipelines.inpainting.stage import Read
-from pipelines.masks.decode import Mask
-from pipelines.masks.resize import Pixels
 from pipelines.spans import Span
+from pipelines.vision.types import Mask, Pixels
 
 
 @dataclass(frozen=True)

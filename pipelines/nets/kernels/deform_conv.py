@@ -1,4 +1,4 @@
-"""Modulated deformable convolution (Zhu et al., CVPR 2019), and the layer that aligns features with it."""
+"""Modulated deformable convolution (Zhu et al., CVPR 2019), and the alignment layer of ProPainter built on it."""
 
 import importlib
 import importlib.util
@@ -15,11 +15,11 @@ GROUPS, TAPS = 16, 9
 WIDTH = 128
 """Channels of every aligned feature."""
 SCRATCH_BYTES = 16 << 20
-"""What sampled values may take at a time: it stays near the cache, and does not grow with the picture."""
+"""Limit of the sampled values of a band: near the size of a CPU cache, and independent of the picture."""
 
 
 def deform(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A 3x3 convolution whose taps lie where offsets say, each times its modulation; outside is zero.
+    """Convolve 3x3 with taps displaced by offsets and scaled by modulation; zero outside the picture.
 
     Args:
         x: (n, c, h, w); offset group g covers the channels g c/16 .. (g + 1) c/16 - 1.
@@ -29,17 +29,16 @@ def deform(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias:
         bias: (out,).
 
     Returns:
-        (n, out, h, w), channels last. Holds `SCRATCH_BYTES` and a copy of x beyond it, on CUDA with torchvision's
-        kernel (which is used where that is installed) 9 times x.
+        (n, out, h, w), channels last. Holds `SCRATCH_BYTES` and a copy of x beyond the result; on CUDA, where
+        torchvision's kernel is used if it is installed, 9 times x.
     """
     kernel = torchvision_kernel() if x.is_cuda else None
     if kernel is not None:
-        by_channel = (t.flatten(3).permute(0, 3, 1, 2).to(x.dtype) for t in (offsets, modulation))
-        moved, modulated = by_channel
-        out: Tensor = kernel(x, moved.contiguous(), weight, bias, padding=1, mask=modulated.contiguous())
+        shifts, mask = (t.flatten(3).permute(0, 3, 1, 2).to(x.dtype) for t in (offsets, modulation))
+        out: Tensor = kernel(x, shifts.contiguous(), weight, bias, padding=1, mask=mask.contiguous())
         return out
     frames, channels, height, width = x.shape
-    # Zeros around: whatever lies outside is clamped onto them.
+    # Positions outside are clamped onto a border of zeros.
     padded = functional.pad(x, (1, 2, 1, 2)).permute(0, 2, 3, 1)
     tables = padded.reshape(frames, -1, channels // GROUPS)
     by_tap = weight.view(len(weight), GROUPS, -1, TAPS).permute(1, 3, 2, 0).reshape(-1, len(weight))
@@ -49,14 +48,15 @@ def deform(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias:
     for frame in range(frames):
         for start in range(0, height, rows):
             band = slice(start, min(height, start + rows))
-            where = offsets[frame, band], modulation[frame, band]
-            values = _sampled(tables[frame], start, (height, width), *where)
+            values = _sampled(
+                tables[frame], start, (height, width), offsets[frame, band], modulation[frame, band]
+            )
             torch.addmm(bias, values, by_tap, out=result[frame, band].flatten(0, 1))
     return result.permute(0, 3, 1, 2)
 
 
 def _sampled(table: Tensor, top: int, size: tuple[int, int], offsets: Tensor, modulation: Tensor) -> Tensor:
-    """Modulated samples of a band of rows: (rows * w, 16 * 9 * c/16)."""
+    """Sample and modulate a band of rows: (rows * w, 16 * 9 * c/16)."""
     height, width = size
     rows, device = len(offsets), table.device
     tap = torch.arange(TAPS, device=device)
@@ -85,7 +85,7 @@ def _sampled(table: Tensor, top: int, size: tuple[int, int], offsets: Tensor, mo
 
 @cache
 def torchvision_kernel() -> Any | None:
-    """What torchvision calls deform_conv2d, or None where torchvision is not installed."""
+    """Return torchvision's deform_conv2d, or None if torchvision is not installed."""
     if importlib.util.find_spec("torchvision") is None:
         return None
     return importlib.import_module("torchvision.ops").deform_conv2d
@@ -94,10 +94,10 @@ def torchvision_kernel() -> Any | None:
 class Alignment(nn.Module):
     """A deformable convolution whose offsets and modulation are predicted from a condition."""
 
-    def __init__(self, inside: int, condition: int, reach: float) -> None:
-        """`inside` channels are aligned, seen `condition` channels, by at most `reach` pixels (beside a flow)."""
+    def __init__(self, inside: int, condition: int, max_offset_px: float) -> None:
+        """Align `inside` channels by at most `max_offset_px` beyond a flow, predicted from `condition` channels."""
         super().__init__()
-        self.reach = reach
+        self.max_offset_px = max_offset_px
         self.weight = nn.Parameter(torch.empty(WIDTH, inside, 3, 3))
         self.bias = nn.Parameter(torch.empty(WIDTH))
         self.conv_offset = nn.Sequential(
@@ -114,14 +114,14 @@ class Alignment(nn.Module):
         """Align (n, inside, h, w) as (n, 128, h, w).
 
         Args:
-            x: what is sampled.
+            x: the features to be sampled.
             condition: (n, condition, h, w).
             flow: (n, 2, h, w), x before y, in pixels: added to all offsets.
         """
-        seen = self.conv_offset(condition).permute(0, 2, 3, 1).float()
-        moved, kept = torch.split(seen, [2 * GROUPS * TAPS, GROUPS * TAPS], -1)
-        offsets = torch.tanh(moved).mul_(self.reach).view(*moved.shape[:3], GROUPS, TAPS, 2)
+        predicted = self.conv_offset(condition).permute(0, 2, 3, 1).float()
+        offsets, modulation = torch.split(predicted, [2 * GROUPS * TAPS, GROUPS * TAPS], -1)
+        offsets = torch.tanh(offsets).mul_(self.max_offset_px).view(*offsets.shape[:3], GROUPS, TAPS, 2)
         if flow is not None:
             offsets += flow.float().flip(1).permute(0, 2, 3, 1)[:, :, :, None, None]
-        modulation = torch.sigmoid(kept).view(*kept.shape[:3], GROUPS, TAPS)
+        modulation = torch.sigmoid(modulation).view(*modulation.shape[:3], GROUPS, TAPS)
         return deform(x, offsets, modulation, self.weight, self.bias)

@@ -1,8 +1,8 @@
-"""A 7 x 7 x 7 convolution by way of its spectrum, for processors without tensor units.
+"""A 7 x 7 x 7 convolution in the frequency domain, for CPUs without tensor units.
 
-Windows of 22 x 22 pixels give 16 x 16 results each: in the spectrum every frequency is one product of matrices, and
-only the depth is summed tap by tap. That is a twelfth of the multiplications of the direct way (overlap-save; see
-Mathieu, Henaff and LeCun 2013, arXiv:1312.5851).
+A window of 22 x 22 pixels gives a tile of 16 x 16 results: each frequency is one matrix product, and only the depth is
+summed tap by tap. That takes a twelfth of the multiplications of a direct convolution (overlap-save; see Mathieu,
+Henaff and LeCun 2013, arXiv:1312.5851).
 """
 
 from collections.abc import Iterator
@@ -11,22 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.nets.kernels.scratch import Scratch, own_memory
+from pipelines.nets.kernels.scratch import Scratch, mapped_zeros
 from pipelines.nets.kernels.toom_cook import multiply
 
 TAPS = 7
 TILE = 16
+"""Results of a tile along an axis: the feature maps' 64 is a multiple of it."""
 WINDOW = TILE + TAPS - 1
 
 LAYERS = 2
-"""Layers of the depth that are transformed together, for the memory that this takes on the way."""
+"""Depth layers that are transformed together: more would need larger complex intermediates."""
 
 
 class WideConv(nn.Module):
     """A 7 x 7 x 7 convolution of a volume (B, C, D, H, W), padded by 3 with zeros.
 
     Once folded, sides must be multiples of 16, and the samples of a batch are computed one by one.
-    Holds the volume once more while it runs.
+    Holds a second copy of the volume while it runs.
     """
 
     weight: Tensor
@@ -41,13 +42,13 @@ class WideConv(nn.Module):
         self.scratch: Scratch | None = None
 
     def fold(self, scratch: Scratch) -> None:
-        """Exchange the kernels for their spectra, once they are there: 11 times as large."""
+        """Replace the loaded kernels by their spectra, which are 11 times as large."""
         outputs, inputs = self.weight.shape[:2]
         frequencies = (WINDOW, WINDOW // 2 + 1)
-        spectra = own_memory(TAPS, *frequencies, inputs, 2, outputs)
-        # Tap by tap: on the way, spectra are there several times.
+        spectra = mapped_zeros(TAPS, *frequencies, inputs, 2, outputs)
+        # Tap by tap, because the intermediate results hold each spectrum several times.
         for kernels, laid in zip(self.weight.detach().unbind(2), spectra, strict=True):
-            # Conjugated, since a network's convolution does not turn its kernel round.
+            # Conjugated, because a network's convolution is a correlation: it does not flip the kernel.
             parts = torch.fft.rfft2(kernels, s=(WINDOW, WINDOW)).conj().resolve_conj()
             laid.copy_(torch.view_as_real(parts).permute(2, 3, 1, 4, 0))
         self.register_buffer("spectra", spectra.flatten(4).flatten(1, 2), persistent=False)
@@ -64,17 +65,17 @@ class WideConv(nn.Module):
         return out.movedim(-1, 1)
 
     def _compute(self, sample: Tensor, out: Tensor, scratch: Scratch) -> None:
-        """Write the convolution of (D, H, W, C) into (D, H, W, O), a row of tiles at a time."""
+        """Write the convolution of (D, H, W, C) to `out` (D, H, W, O), one row of tiles at a time."""
         depth, height, width, channels = sample.shape
         across, frequencies, outputs = width // TILE, self.spectra.shape[1], len(self.bias)
-        # Real and imaginary parts are rows of their own, so that every product of matrices is a real one.
+        # Real and imaginary parts are separate rows, so that every matrix product is real.
         samples = scratch.take("left", frequencies, depth, 2, across, channels)
         products = scratch.take("products", frequencies, depth * 2 * across, 2 * outputs)
         for top in range(0, height, TILE):
-            for few in slices(depth):
-                spectrum = torch.view_as_real(self._spectrum(sample[few], top, scratch))
+            for layers in slices(depth):
+                spectrum = torch.view_as_real(self._spectrum(sample[layers], top, scratch))
                 spectrum = spectrum.view(frequencies, -1, across, channels, 2)
-                samples[:, few] = spectrum.permute(0, 1, 4, 2, 3)
+                samples[:, layers] = spectrum.permute(0, 1, 4, 2, 3)
             multiply(samples.flatten(1, 3), self.spectra, depth, products)
             real, imaginary = products.view(frequencies, depth, 2, across, 2, outputs).unbind(2)
             spectrum = torch.complex(
@@ -86,7 +87,7 @@ class WideConv(nn.Module):
             torch.add(tiles, self.bias, out=out[:, top : top + TILE].view(tiles.shape))
 
     def _spectrum(self, sample: Tensor, top: int, scratch: Scratch) -> Tensor:
-        """The spectra (22, 12, D, across, C) of the windows of (D, H, W, C) whose tiles begin in the row `top`."""
+        """The spectra (22, 12, D, across, C) of the windows of (D, H, W, C) whose tiles start at row `top`."""
         depth, height, width, channels = sample.shape
         edge = TAPS // 2
         first, last = max(0, top - edge), min(height, top + TILE + edge)
@@ -99,5 +100,5 @@ class WideConv(nn.Module):
 
 
 def slices(depth: int) -> Iterator[slice]:
-    """The layers that are transformed together."""
+    """Ranges of depth layers that are transformed together."""
     return (slice(start, min(start + LAYERS, depth)) for start in range(0, depth, LAYERS))

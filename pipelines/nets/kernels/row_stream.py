@@ -1,17 +1,17 @@
-"""Pictures that are never there in full: they come piece by piece, from the top down, and go when they were seen."""
+"""Streams of rows: pictures too large to hold, computed strip by strip from the top down and dropped after use."""
 
 from collections.abc import Iterator
 
 from torch import Tensor
 
 Piece = tuple[slice, slice, Tensor]
-"""Which samples, which rows, and they (b, C, rows, W)."""
+"""The samples, the rows, and their values (b, C, rows, W)."""
 
 
 class RowStream:
-    """A batch of pictures (B, C, H, W) that come sample after sample. Holds the pieces that are still looked at.
+    """A batch of pictures (B, C, H, W), computed sample by sample while it is read. Holds the pieces that are in use.
 
-    Rows are read once, from the top down; pieces must be memory of their own.
+    Rows are read once, from the top down. A piece must not be overwritten by the computation of later ones.
     """
 
     def __init__(self, shape: tuple[int, int, int, int], pieces: Iterator[Piece]) -> None:
@@ -23,7 +23,7 @@ class RowStream:
         return self.shape[0]
 
     def rows(self, sample: int, first: int, last: int) -> list[Tensor]:
-        """The rows of a sample from `first` to before `last`, in order, in parts (rows, W, C)."""
+        """Rows [first, last) of a sample, in order, in parts (rows, W, C)."""
         self._held = [piece for piece in self._held if piece[0].start == sample and piece[1].stop > first]
         while not self._held or self._held[-1][1].stop < last:
             self._held.append(next(self._pieces))
@@ -32,8 +32,8 @@ class RowStream:
             for _, rows, piece in self._held
         ]
 
-    def whole(self, out: Tensor | None = None) -> Tensor:
-        """The pictures in full, channels last; in `out` unless they come in one piece."""
+    def materialise(self, out: Tensor | None = None) -> Tensor:
+        """Return all pictures, channels last, in `out` unless one piece is all of them. Raises ValueError if empty."""
         for part, rows, piece in self._pieces:
             if piece.shape == self.shape:
                 return piece
@@ -42,5 +42,5 @@ class RowStream:
                 out = piece.new_empty(batch, height, width, channels).movedim(-1, 1)
             out[part, :, rows] = piece
         if out is None:
-            raise ValueError("no picture came")
+            raise ValueError("the stream is empty")
         return out

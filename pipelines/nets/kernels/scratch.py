@@ -1,4 +1,4 @@
-"""Memory for what is computed on the way."""
+"""Reusable memory for intermediate results."""
 
 import math
 import mmap
@@ -10,17 +10,17 @@ _FLOAT_BYTES = 4
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
-def own_memory(*shape: int) -> Tensor:
-    """A float32 array of zeros that is no part of the C library's heap, where large ones leave holes for good."""
-    numbers = math.prod(shape)
-    room = mmap.mmap(-1, max(numbers, 1) * _FLOAT_BYTES, flags=_PRIVATE)
-    return torch.frombuffer(room, dtype=torch.float32)[:numbers].view(shape)
+def mapped_zeros(*shape: int) -> Tensor:
+    """Return zeros in float32 outside the C library's heap, which large arrays would fragment permanently."""
+    count = math.prod(shape)
+    memory = mmap.mmap(-1, max(count, 1) * _FLOAT_BYTES, flags=_PRIVATE)
+    return torch.frombuffer(memory, dtype=torch.float32)[:count].view(shape)
 
 
 class Scratch:
-    """Arrays that are kept from call to call: fresh memory costs more than the sums do.
+    """Named arrays that are reused from call to call: on the CPU, fresh memory costs more than the arithmetic.
 
-    Networks share one, so they compute for one thread at a time.
+    The networks of a device share one, so only one thread may compute with them at a time.
     """
 
     def __init__(self) -> None:
@@ -28,24 +28,24 @@ class Scratch:
         self._taken: dict[tuple[str, bool], int] = {}
 
     def take(self, name: str, *shape: int, back: bool = False) -> Tensor:
-        """A float32 array with anything in it; the one that was taken before under `name` is lost.
+        """Return an uninitialised float32 array; it overwrites the one that was last taken under `name`.
 
-        One from the front and one from the `back` are there side by side, the last of each.
+        An array from the front of the memory and one from its `back` do not overwrite each other.
         """
         size = math.prod(shape)
         self._taken[name, back] = size
         needed = size + self._taken.get((name, not back), 0)
         if name not in self._kept or len(self._kept[name]) < needed:
-            # What is outgrown goes first, unless somebody still looks at it.
+            # Drop the smaller array before the larger one is allocated, so that both are not held at once.
             self._kept.pop(name, None)
-            self._kept[name] = own_memory(needed)
+            self._kept[name] = mapped_zeros(needed)
         kept = self._kept[name]
         return (kept[len(kept) - size :] if back else kept[:size]).view(shape)
 
-    def forget(self) -> None:
-        """Nothing that was taken is needed any more: from now on, it stands in nobody's way."""
+    def release(self) -> None:
+        """Declare all arrays unused: front and back need not fit beside each other any more. Keeps the memory."""
         self._taken.clear()
 
     def held_bytes(self) -> int:
-        """What all arrays take together."""
+        """The memory of all arrays together."""
         return sum(kept.nbytes for kept in self._kept.values())

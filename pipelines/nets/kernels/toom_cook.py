@@ -1,117 +1,78 @@
-"""3 x 3 convolutions in few multiplications and little memory, for processors without tensor units.
+"""3 x 3 convolutions with few multiplications and little memory, for CPUs without tensor units.
 
-A tile of the result is `A [(G w) * (B x)]`: samples are combined by B, kernels by G, multiplied one by one, and
-combined again by A (Toom-Cook; for pictures Lavin and Gray 2016, arXiv:1509.09308). Over all channels each product is
-one product of matrices, so that a 3 x 3 kernel costs 2.25 multiplications per number instead of 9. After an enlargement
-by repetition it costs 9 per *small* pixel, and the enlarged picture is never there.
+Inputs and kernels are transformed, multiplied, and transformed back (see `transforms`). Over all channels each product
+is one matrix product, so that a 3 x 3 kernel costs 2.25 multiplications per output instead of 9. After nearest
+upsampling it costs 9 per *small* pixel, and the upsampled picture is never materialised.
 
-Sums are taken in another order, so results differ by rounding from direct ones: by about 3e-6 of their spread.
+Sums are taken in another order, so results differ from the direct ones by rounding: by about 3e-6 of their standard
+deviation.
+
+`winograd.Conv2d` is the plainer layer, of any size and without scratch memory; this one takes volumes, upsampling,
+batches whose samples are computed alike to the bit, and inputs that arrive row by row.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Self, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.nets.kernels.row_stream import Piece, RowStream
-from pipelines.nets.kernels.scratch import Scratch, own_memory
+from pipelines.nets.kernels.scratch import Scratch, mapped_zeros
+from pipelines.nets.kernels.transforms import Transform, toom_cook
 
-COLUMNS = 128
-"""Tiles that are computed together: fewer make the matrix products slow, more leave the processor's cache."""
+TILES_AT_ONCE = 128
+"""Tiles per matrix product: fewer make it slow, more leave the processor's cache."""
 
-BLOCK = 512
-"""Channels of the result that are computed together."""
+OUTPUT_BLOCK = 512
+"""Output channels that are computed together: bounds the memory of products and tiles."""
 
-SOME = 128
-"""Channels whose samples are combined together."""
+INPUT_BLOCK = 128
+"""Input channels that are transformed together: windows overlap, so a copy of them is larger than the input."""
 
-FEW = 32
-"""Channels whose kernels are laid out together."""
+FOLD_BLOCK = 32
+"""Input channels whose kernels are transformed together when weights are folded, in float64."""
 
-WORTH = 128 * 128
-"""Channels in x channels out (x taps of the depth) from which on the transforms cost less than they save."""
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How tiles of the result come from windows of samples, along an axis; float64."""
-
-    samples: Tensor
-    """B (products, window)"""
-    kernel: Tensor
-    """G (products, 3)"""
-    results: Tensor
-    """A (tile, products)"""
-
-    @classmethod
-    def of(cls, *matrices: list[list[float]]) -> Self:
-        """The scheme of B, G and A."""
-        return cls(*(torch.tensor(matrix, dtype=torch.float64) for matrix in matrices))
-
-    @property
-    def step(self) -> int:
-        """From one window to the next, in samples; the first begins one sample before the picture."""
-        return max(1, self.samples.shape[1] - 2)
+MIN_CHANNEL_PRODUCT = 128 * 128
+"""Input x output channels (x depth taps) from which on the transforms cost less than they save, measured on the CPU."""
 
 
-def toom_cook(points: tuple[Fraction, ...]) -> Scheme:
-    """A tile of `len(points) - 1` numbers by interpolation at `points` and at infinity."""
-    tile = len(points) - 1
-
-    def expanded(roots: list[Fraction]) -> list[float]:
-        terms = [Fraction(1)]
-        for root in roots:
-            terms = [a - root * b for a, b in zip([Fraction(0), *terms], [*terms, Fraction(0)], strict=True)]
-        return [float(term) for term in terms] + [0.0] * (tile + 2 - len(terms))
-
-    def spread(point: Fraction) -> Fraction:
-        value = Fraction(1)
-        for other in points:
-            value *= point - other if other != point else 1
-        return value
-
-    samples = [expanded([q for q in points if q != p]) for p in points] + [expanded(list(points))]
-    kernel = [[float(p**k / spread(p)) for k in range(3)] for p in points] + [[0.0, 0.0, 1.0]]
-    results = [[float(p**k) for p in points] + [float(k == tile - 1)] for k in range(tile)]
-    return Scheme.of(samples, kernel, results)
-
-
-# Beside its two neighbours, a repeated pixel shows a kernel only its sum.
+# After nearest upsampling all taps that fall on one source pixel act as their sum.
 NEIGHBOURS = [[1.0, -1.0, 0.0], [0.0, 1.0, 0.0], [0.0, -1.0, 1.0]]
 SUMS = [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 1.0]]
 LEFT, INNER, RIGHT = [1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 1.0]
 
 SCHEMES = {
-    # These points lose fewer digits than 0, 1, -1, 2, -2.
-    1: toom_cook((Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2))),
-    2: Scheme.of(NEIGHBOURS, SUMS, [LEFT, RIGHT]),
-    4: Scheme.of(NEIGHBOURS, SUMS, [LEFT, INNER, INNER, RIGHT]),
+    # These points round less than 0, 1, -1, 2, -2.
+    1: toom_cook(
+        (Fraction(0), Fraction(1), Fraction(-1), Fraction(1, 2), Fraction(-2)), taps=3, scale_kernel=True
+    ),
+    2: Transform.of(NEIGHBOURS, SUMS, [LEFT, RIGHT]),
+    4: Transform.of(NEIGHBOURS, SUMS, [LEFT, INNER, INNER, RIGHT]),
 }
-"""By how much the picture is enlarged before it is convolved."""
+"""Transforms by the factor of the nearest upsampling before the convolution."""
 
 ONE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
-PLAIN = Scheme.of(ONE, ONE, [[1.0, 1.0, 1.0]])
-"""Tap by tap. Nothing is saved, but torch's own convolution lays kernels out anew for each call, beside the others."""
+PLAIN = Transform.of(ONE, ONE, [[1.0, 1.0, 1.0]])
+"""Tap by tap. Saves no multiplications, but torch's own convolution makes a copy of the kernels in every call."""
 
 
 class Conv(nn.Module):
-    """A 3 x 3 (x 3) convolution, padded by 1 with zeros, of a picture or volume enlarged by repetition.
+    """A 3 x 3 (x 3) convolution, padded by 1 with zeros, of a picture or volume after nearest upsampling.
 
-    Takes (B, C, H, W), or (B, C, D, H, W) where `volume`; gives O channels and H and W times `enlarge` (depth is never
-    enlarged), a leaky ReLU of `slope` applied where there is one. Once folded, sides must be multiples of 4 where
-    nothing is enlarged nor `small`, memory is channels last, and the samples of a batch are computed one by one: the
-    batch changes no bit.
+    Takes (B, C, H, W), or (B, C, D, H, W) for a `volume`; returns O channels with H and W times `upscale` (the depth
+    is never upsampled), through a leaky ReLU if there is a `slope`. Once folded, memory is channels last, sides must
+    be multiples of 4 unless `upscale` or `per_tap`, and the samples of a batch are computed one by one: results are
+    the same to the bit for any batch size.
     """
 
     weight: Tensor
     bias: Tensor
     taps: Tensor
-    """Once folded: (taps of the depth, 9, C, O), the kernels by their taps, or by their products where enlarged."""
+    """Once folded: the kernels (depth taps, 9, C, O), by tap, or transformed if `upscale` > 1."""
 
     def __init__(
         self,
@@ -119,50 +80,53 @@ class Conv(nn.Module):
         outputs: int,
         *,
         volume: bool = False,
-        enlarge: int = 1,
+        upscale: int = 1,
         slope: float | None = None,
-        small: bool = False,
-        flowing: bool = False,
-        kernels: str = "left",
-        result: str | None = None,
+        per_tap: bool = False,
+        streamed: bool = False,
+        kernel_scratch: str = "left",
+        result_scratch: str | None = None,
     ) -> None:
-        """A `small` picture has too few tiles to pay for transformed kernels: each tap is one product of matrices.
+        """Describe the convolution; `per_tap` is for pictures with too few tiles to pay for transformed kernels.
 
-        Transformed `kernels` are at the back of their name in scratch; those of a `flowing` convolution, of what comes,
-        at its front, for what it comes from has its own. A `result` has a name in scratch where it is needed no longer
-        when the next one of this name is computed.
+        `kernel_scratch` and `result_scratch` are names of arrays in scratch memory. Transformed kernels lie at the back
+        of theirs; those of a `streamed` convolution, whose input is a RowStream that comes from another convolution,
+        at its front. Without `result_scratch` the result is new memory.
         """
         super().__init__()
-        self.volume, self.enlarge, self.slope, self.small = volume, enlarge, slope, small
-        self._flowing, self._kept, self._result = flowing, kernels, result
+        self.volume, self.upscale, self.slope, self.per_tap = volume, upscale, slope, per_tap
+        self._streamed, self._kernel_scratch, self._result_scratch = streamed, kernel_scratch, result_scratch
         self.weight = nn.Parameter(torch.empty(outputs, inputs, *(3,) * (3 if volume else 2)))
         self.bias = nn.Parameter(torch.empty(outputs))
         self.scratch: Scratch | None = None
 
     def fold(self, scratch: Scratch) -> None:
-        """Exchange the kernels for what the scheme wants, where it pays. They stay as large as they were."""
+        """Replace the loaded kernels by those of the faster scheme, if there is one. They take as much memory."""
         outputs, inputs = self.weight.shape[:2]
         taps = self.weight.detach().view(outputs, inputs, -1, 9).permute(2, 3, 1, 0)
-        if self.enlarge == 1 and inputs * outputs * len(taps) < WORTH:
+        if self.upscale == 1 and inputs * outputs * len(taps) < MIN_CHANNEL_PRODUCT:
             return
-        scheme = PLAIN if self.small else SCHEMES[self.enlarge]
+        scheme = PLAIN if self.per_tap else SCHEMES[self.upscale]
         both = torch.kron(scheme.kernel, scheme.kernel)
-        laid = own_memory(*taps.shape)
-        # A few channels at a time, for what is twice as precise is twice as large.
-        for few, out in zip(torch.split(taps, FEW, 2), torch.split(laid, FEW, 2), strict=True):
-            out.copy_(few if self.enlarge == 1 else torch.einsum("pk,dkco->dpco", both, few.double()))
-        self.register_buffer("taps", laid, persistent=False)
+        folded = mapped_zeros(*taps.shape)
+        # In blocks, because float64 copies are twice as large.
+        for block, out in zip(
+            torch.split(taps, FOLD_BLOCK, 2), torch.split(folded, FOLD_BLOCK, 2), strict=True
+        ):
+            out.copy_(block if self.upscale == 1 else torch.einsum("pk,dkco->dpco", both, block.double()))
+        self.register_buffer("taps", folded, persistent=False)
         del self.weight
-        self._step, self._tile = scheme.step, len(scheme.results)
+        # From one window to the next, in input pixels; the first begins one pixel before the picture.
+        self._step, self._tile = max(1, scheme.samples.shape[1] - 2), scheme.tile
         self._b, self._g, self._a = scheme.samples.float(), both.float(), scheme.results.float()
         self.scratch = scratch
 
     def forward(self, x: Tensor | RowStream) -> Tensor:
-        """The convolution of a batch."""
+        """Convolve a batch."""
         if self.scratch is None:
             return self._direct(x)
         shape = (len(x), *self._size(x), len(self.bias))
-        out = self._take(self._result, *shape) if self._result else torch.empty(shape)
+        out = self._take(self._result_scratch, *shape) if self._result_scratch else torch.empty(shape)
         kernels = self._kernels()
         for number, result in enumerate(out):
             for strip in self._strips(x):
@@ -170,9 +134,9 @@ class Conv(nn.Module):
         return out.movedim(-1, 1)
 
     def pieces(self, x: Tensor | RowStream) -> Iterator[Piece]:
-        """The convolution piece by piece: of which samples, which rows, and they (b, O, [D,] rows, W').
+        """Convolve piece by piece; yields the samples, the rows, and their values (b, O, [D,] rows, W').
 
-        Holds one piece, which is lost when the next one is asked for.
+        Holds one piece, which the next one overwrites.
         """
         *outer, height, width = self._size(x)
         if self.scratch is None:
@@ -186,10 +150,10 @@ class Conv(nn.Module):
                 self._compute(x, number, strip, kernels, out)
                 yield slice(number, number + 1), rows, out.movedim(-1, 0)[None]
 
-    def coming(self, x: Tensor) -> RowStream:
-        """The convolution of pictures, computed when it is looked at."""
+    def stream(self, x: Tensor) -> RowStream:
+        """Return the convolution of pictures, computed while it is read."""
         height, width = self._size(x)
-        # Where a piece is scratch, others are made there while this one is still looked at.
+        # Copied, because the next piece overwrites this one in scratch while it is still in use.
         pieces = (
             (part, rows, piece if self.scratch is None else piece.clone())
             for part, rows, piece in self.pieces(x)
@@ -197,34 +161,34 @@ class Conv(nn.Module):
         return RowStream((len(x), len(self.bias), height, width), pieces)
 
     def _direct(self, x: Tensor | RowStream) -> Tensor:
-        x = x.whole() if isinstance(x, RowStream) else x
-        if self.enlarge > 1:
-            x = functional.interpolate(x, scale_factor=(*(1,) * (x.ndim - 4), self.enlarge, self.enlarge))
+        x = x.materialise() if isinstance(x, RowStream) else x
+        if self.upscale > 1:
+            x = functional.interpolate(x, scale_factor=(*(1,) * (x.ndim - 4), self.upscale, self.upscale))
         convolve = functional.conv3d if self.volume else functional.conv2d
         x = convolve(x.to(self.weight.dtype), self.weight, self.bias, padding=1)
         return x if self.slope is None else functional.leaky_relu_(x, self.slope)
 
     def _size(self, x: Tensor | RowStream) -> tuple[int, ...]:
-        """([D,] H, W) of the result."""
+        """Size ([D,] H, W) of the result."""
         *outer, height, width = x.shape[2:]
-        return *outer, height * self.enlarge, width * self.enlarge
+        return *outer, height * self.upscale, width * self.upscale
 
     def _strips(self, x: Tensor | RowStream) -> list[range]:
-        """Rows of tiles that are computed together."""
+        """Ranges of rows of tiles that are computed together."""
         *outer, height, width = x.shape[2:]
         height, width = height // self._step, width // self._step
-        rows = max(1, COLUMNS // (width * math.prod(outer)))
+        rows = max(1, TILES_AT_ONCE // (width * math.prod(outer)))
         return [range(top, min(top + rows, height)) for top in range(0, height, rows)]
 
     def _rows(self, strip: range) -> slice:
         return slice(strip.start * self._tile, strip.stop * self._tile)
 
     def _kernels(self) -> Tensor:
-        """G of the kernels (taps of the depth, products, C, O). Made for each call: they are four times as large."""
-        if self.small or self.enlarge > 1:
+        """The transformed kernels (depth taps, products, C, O), made for each call: they are 4 times as large."""
+        if self.per_tap or self.upscale > 1:
             return self.taps
         out = cast(Scratch, self.scratch).take(
-            self._kept, len(self.taps), len(self._g), *self.taps.shape[2:], back=not self._flowing
+            self._kernel_scratch, len(self.taps), len(self._g), *self.taps.shape[2:], back=not self._streamed
         )
         for taps, kernels in zip(self.taps, out, strict=True):
             torch.mm(self._g, taps.flatten(1), out=kernels.flatten(1))
@@ -233,31 +197,31 @@ class Conv(nn.Module):
     def _compute(
         self, x: Tensor | RowStream, number: int, strip: range, kernels: Tensor, out: Tensor
     ) -> None:
-        """Write the rows of `strip` of a sample into `out` ([D,] rows, W', O)."""
+        """Write the result for the tiles of `strip` of a sample to `out` ([D,] rows, W', O)."""
         result = out if self.volume else out[None]
-        samples = self._spread(x, number, strip)
-        for start in range(0, len(self.bias), BLOCK):
-            block = slice(start, start + BLOCK)
+        samples = self._transformed(x, number, strip)
+        for start in range(0, len(self.bias), OUTPUT_BLOCK):
+            block = slice(start, start + OUTPUT_BLOCK)
             bias, products = (
                 self.bias[block],
                 self._take("products", *samples.shape[:2], len(self.bias[block])),
             )
             multiply(samples, kernels[..., block], len(result), products)
             tiles = self._take("tiles", self._tile**2, samples.shape[1], len(bias))
-            self._both(self._a, products, tiles)
+            self._transform(self._a, products, tiles)
             tiles = tiles.view(self._tile, self._tile, len(result), len(strip), -1, len(bias))
             tiles = tiles.permute(2, 3, 0, 4, 1, 5)
             torch.add(tiles, bias, out=result[..., block].view(tiles.shape))
         if self.slope is not None:
             functional.leaky_relu_(out, self.slope)
 
-    def _spread(self, x: Tensor | RowStream, number: int, strip: range) -> Tensor:
-        """B of the windows in `strip` of a sample, (products, columns, C), columns by depth, row, column."""
+    def _transformed(self, x: Tensor | RowStream, number: int, strip: range) -> Tensor:
+        """The transformed windows in `strip` of a sample: (products, tiles, C), tiles by depth, row, column."""
         channels, *outer, height, width = x.shape[1:]
         products, side = self._b.shape
         top, stop = strip.start * self._step - 1, strip.stop * self._step + 1
         first, last = max(0, top), min(height, stop)
-        # Before any scratch is taken, for what comes is computed in scratch as well.
+        # Before any scratch is taken here: a stream computes its rows in the same scratch.
         rows = (
             x.rows(number, first, last)
             if isinstance(x, RowStream)
@@ -270,17 +234,16 @@ class Conv(nn.Module):
             at += piece.shape[-3]
         views = padded.unfold(1, side, self._step).unfold(2, side, self._step).permute(4, 5, 0, 1, 2, 3)
         samples = self._take("samples", products**2, math.prod(views.shape[2:-1]), channels)
-        # A few channels at a time, for windows overlap: together they are as large as what comes of them.
-        for some in range(0, channels, SOME):
-            part = views[..., some : some + SOME]
-            windows = self._take("windows", *part.shape).copy_(part).view(side * side, -1, part.shape[-1])
-            spread = self._take("spread", products**2, *windows.shape[1:])
-            self._both(self._b, windows, spread)
-            samples[..., some : some + SOME] = spread
+        for start in range(0, channels, INPUT_BLOCK):
+            block = views[..., start : start + INPUT_BLOCK]
+            windows = self._take("windows", *block.shape).copy_(block).view(side * side, -1, block.shape[-1])
+            transformed = self._take("spread", products**2, *windows.shape[1:])
+            self._transform(self._b, windows, transformed)
+            samples[..., start : start + INPUT_BLOCK] = transformed
         return samples
 
-    def _both(self, matrix: Tensor, x: Tensor, out: Tensor) -> None:
-        """`out` (m * m, N...): `matrix` (m, n) along both axes that the first of `x` (n * n, N...) stands for."""
+    def _transform(self, matrix: Tensor, x: Tensor, out: Tensor) -> None:
+        """Apply `matrix` (m, n) along both axes of the tiles `x` (n * n, N...); writes `out` (m * m, N...)."""
         rows, columns = matrix.shape
         half = self._take("half", rows, x.numel() // columns)
         torch.mm(matrix, x.reshape(columns, -1), out=half)
@@ -293,9 +256,9 @@ class Conv(nn.Module):
 
 
 def multiply(samples: Tensor, kernels: Tensor, depth: int, out: Tensor) -> None:
-    """`out` (products, columns, O): `samples` (products, columns, C) times `kernels` (taps, products, C, O).
+    """Multiply samples (products, tiles, C) by kernels (depth taps, products, C, O) into `out` (products, tiles, O).
 
-    Columns go by depth first. The taps are those of an odd kernel along the depth, with nothing around the volume.
+    Tiles are ordered by depth first. The depth kernel is odd; outside the volume is zero.
     """
     middle, across = len(kernels) // 2, samples.shape[1] // depth
     torch.bmm(samples, kernels[middle], out=out)

@@ -1,4 +1,4 @@
-"""LivePortrait's appearance feature extractor: a portrait as a volume of features."""
+"""LivePortrait's appearance feature extractor: a portrait picture to a volume of features."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ CHANNELS, DEPTH = 32, 16
 
 
 class PreActivationBlock(nn.Module):
-    """Norm, ReLU, convolution, twice, added to what came in. The second norm is merged into the first convolution."""
+    """A residual block of twice norm, ReLU and convolution. The second norm is merged into the first convolution."""
 
     scale: Tensor
     shift: Tensor
@@ -19,7 +19,7 @@ class PreActivationBlock(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm1 = nn.BatchNorm3d(CHANNELS)
-        self.conv1 = Conv(CHANNELS, CHANNELS, volume=True, slope=0.0, result="right")
+        self.conv1 = Conv(CHANNELS, CHANNELS, volume=True, slope=0.0, result_scratch="right")
         self.norm2 = nn.BatchNorm3d(CHANNELS)
         self.conv2 = Conv(CHANNELS, CHANNELS, volume=True)
 
@@ -45,7 +45,7 @@ class AppearanceExtractor(Network):
         super().__init__()
         self.first = ConvNorm(Conv(3, 64, slope=0.0))
         self.down_blocks = nn.ModuleList(
-            ConvNorm(Conv(a, b, slope=0.0, result="right")) for a, b in ((64, 128), (128, 256))
+            ConvNorm(Conv(a, b, slope=0.0, result_scratch="right")) for a, b in ((64, 128), (128, 256))
         )
         self.second = nn.Conv2d(256, CHANNELS * DEPTH, 1)
         self.resblocks_3d = nn.Module()
@@ -53,7 +53,7 @@ class AppearanceExtractor(Network):
             self.resblocks_3d.add_module(f"3dr{i}", PreActivationBlock())
 
     def forward(self, image: Tensor) -> Tensor:
-        """Float32 whatever the network computes in."""
+        """Return features in float32 whatever the precision of the network."""
         x = self.first(image.to(self.second.weight.dtype).contiguous(memory_format=torch.channels_last))
         for block in self.down_blocks:
             x = functional.avg_pool2d(block(x), 2)

@@ -1,4 +1,4 @@
-"""What the networks of LivePortrait need less of once their weights are in: norms and factors go into kernels."""
+"""Merging of norms and constant factors into kernels once weights are loaded, and folding of kernels for the CPU."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, cast, runtime_checkable
@@ -6,41 +6,41 @@ from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from pipelines.nets.kernels.scratch import Scratch, own_memory
+from pipelines.nets.kernels.scratch import Scratch, mapped_zeros
 from pipelines.nets.kernels.toom_cook import Conv
 
 NetworkT = TypeVar("NetworkT", bound=nn.Module)
 
 LARGE = 2**16
-"""Numbers from which on weights stay out of the C library's heap."""
+"""Weights with at least so many values stay out of the C library's heap, which they would fragment."""
 
 
 class Network(nn.Module):
-    """A network that takes the weights it is given, not a copy: they are laid out anew anyway."""
+    """A network that takes loaded tensors without a copy: they are laid out anew afterwards anyway."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = True) -> Any:
-        """As torch's, with `assign` by default."""
+        """Load as torch does, with `assign` by default."""
         return super().load_state_dict(state_dict, strict=strict, assign=assign)
 
 
 @runtime_checkable
 class Merging(Protocol):
-    """A module that computes only after something of it went into kernels."""
+    """A module that must merge norms or factors into its kernels before it can compute."""
 
     def merge(self) -> None:
-        """Do it, once."""
+        """Merge, once."""
 
 
 @runtime_checkable
 class Folding(Protocol):
-    """A module that can exchange its kernels for what a processor needs."""
+    """A module that can replace its kernels by faster ones for the CPU."""
 
     def fold(self, scratch: Scratch) -> None:
-        """Do it, once."""
+        """Fold, once."""
 
 
 class ConvNorm(nn.Module):
-    """A convolution and the batch norm after it, which is merged into its kernels."""
+    """A convolution followed by a batch norm, which is merged into its kernels."""
 
     norm: nn.Module
 
@@ -56,13 +56,13 @@ class ConvNorm(nn.Module):
         del self.norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """The convolution of a batch, normed."""
+        """Convolve and normalise a batch."""
         result: Tensor = self.conv(x)
         return result
 
 
 def merge_norm(conv: nn.Module, norm: nn.Module) -> None:
-    """Put a batch norm into the convolution before it."""
+    """Merge a batch norm into the convolution before it, in place."""
     scale, shift = affine(norm)
     weight, bias = cast(Tensor, conv.weight), cast(Tensor, conv.bias)
     weight.mul_(scale.view(-1, *(1,) * (weight.ndim - 1)))
@@ -70,33 +70,33 @@ def merge_norm(conv: nn.Module, norm: nn.Module) -> None:
 
 
 def affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """A batch norm as a factor and a summand for each channel."""
+    """Return a batch norm as a scale and a shift per channel."""
     mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
     scale = cast(Tensor, norm.weight) / torch.sqrt(variance + cast(float, norm.eps))
     return scale, cast(Tensor, norm.bias) - mean * scale
 
 
-def ready(
+def prepare(
     network: NetworkT,
     scratch: Scratch | None = None,
     refill: Callable[[str, nn.Module], None] | None = None,
 ) -> NetworkT:
-    """`network`, whose weights are in, as it is used: merged and, with `scratch`, for processors and float32 alone.
+    """Prepare a loaded network: merge its norms and, with `scratch`, fold its kernels for the CPU in float32.
 
-    Part after part, each of which `refill`, if there is one, gives its weights again by its name.
-    With `scratch`, weights are memory of their own in the end.
+    Works on one child module at a time; `refill(name, child)`, if given, first loads the child's weights again.
+    With `scratch`, all weights are copied out of the mapped file.
     """
     for name, part in network.named_children():
         if refill:
             refill(name, part)
-        _ready(part, scratch)
+        _prepare(part, scratch)
     if scratch:
-        network.register_forward_pre_hook(lambda *_: scratch.forget())
+        network.register_forward_pre_hook(lambda *_: scratch.release())
     return network
 
 
-def _ready(part: nn.Module, scratch: Scratch | None) -> None:
-    for module in reversed(list(part.modules())):  # what is inside before what is around it
+def _prepare(part: nn.Module, scratch: Scratch | None) -> None:
+    for module in reversed(list(part.modules())):  # children before their parents
         if isinstance(module, Merging):
             module.merge()
     for module in part.modules() if scratch else ():
@@ -104,4 +104,4 @@ def _ready(part: nn.Module, scratch: Scratch | None) -> None:
             module.fold(cast(Scratch, scratch))
         for weight in module.parameters(recurse=False):
             large = weight.numel() >= LARGE
-            weight.data = own_memory(*weight.shape).copy_(weight) if large else weight.clone()
+            weight.data = mapped_zeros(*weight.shape).copy_(weight) if large else weight.clone()

@@ -1,7 +1,7 @@
-"""LivePortrait's motion extractor: keypoints, pose, expression, scale and place of a portrait (ConvNeXt V2, tiny).
+"""LivePortrait's motion extractor: keypoints, pose, expression, scale and translation of a portrait (ConvNeXt V2 tiny).
 
-Pixels go with channels last throughout (B, H, W, C). Global response normalisation (arXiv:2301.00808) takes a factor
-for each sample and channel, which goes into the kernels of the linear layer after it instead of into all pixels.
+Tensors have channels last throughout (B, H, W, C). Global response normalisation (arXiv:2301.00808) scales each sample
+and channel; the factor is applied to the kernels of the linear layer after it instead of to all pixels.
 """
 
 from itertools import pairwise
@@ -17,11 +17,11 @@ WIDTHS = (96, 192, 384, 768)
 EPSILON = 1e-6
 BINS = 66
 HEADS = {"kp": 63, "scale": 1, "pitch": BINS, "yaw": BINS, "roll": BINS, "t": 3, "exp": 63}
-"""How many numbers each head gives."""
+"""Outputs of each head; angles are classified into `BINS` bins."""
 
 
 class ResponseNorm(nn.Module):
-    """The learnt factor and summand of each channel; `ConvNextBlock` applies them."""
+    """Scale and shift per channel, as parameters only; `ConvNextBlock` applies them."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class ResponseNorm(nn.Module):
 
 
 class ConvNextBlock(nn.Module):
-    """A residual block: a wide convolution of each channel, then two linear layers with the response norm between."""
+    """A residual block: a 7 x 7 depthwise convolution, then two linear layers with the response norm between."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class ConvNextBlock(nn.Module):
         self.pwconv2 = nn.Linear(4 * width, width)
 
     def merge(self) -> None:
-        """Put the norm's summand behind the second linear layer, once."""
+        """Merge the response norm's shift into the bias of the second linear layer, once."""
         self.pwconv2.bias.add_(self.pwconv2.weight @ self.grn.beta.flatten())
         del self.grn.beta
 
@@ -58,7 +58,7 @@ class ConvNextBlock(nn.Module):
 
 
 class ChannelNorm(nn.LayerNorm):
-    """The norm of each pixel's channels, of (B, C, H, W) whose channels are last in memory."""
+    """Layer norm over the channels of (B, C, H, W) that is channels last in memory."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same."""
@@ -66,7 +66,7 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class MotionNetwork(nn.Module):
-    """Portraits (B, 3, 256, 256) in 0 to 1 -> the numbers of each head (B, n), float32."""
+    """Portraits (B, 3, 256, 256) in 0 to 1 -> the outputs of each head (B, n), float32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -84,12 +84,12 @@ class MotionNetwork(nn.Module):
             self.add_module(f"fc_{name}", nn.Linear(WIDTHS[-1], numbers))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """The heads by name."""
+        """Return the heads' outputs by name."""
         pooled = self.pooled(image)
         return {name: self.get_submodule(f"fc_{name}")(pooled).float() for name in HEADS}
 
     def pooled(self, image: Tensor) -> Tensor:
-        """What the heads see, (B, 768)."""
+        """Return the features that the heads take, (B, 768)."""
         x = image.to(self.norm.weight.dtype).contiguous(memory_format=torch.channels_last)
         for halve, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(halve(x).movedim(1, -1)).movedim(-1, 1)
@@ -105,6 +105,6 @@ class MotionExtractor(Network):
         self.detector = MotionNetwork()
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """Portraits (B, 3, 256, 256) in 0 to 1 -> the heads by name."""
+        """Portraits (B, 3, 256, 256) in 0 to 1 -> the heads' outputs by name."""
         heads: dict[str, Tensor] = self.detector(image)
         return heads

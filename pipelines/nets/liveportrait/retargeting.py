@@ -11,7 +11,7 @@ WIDTHS = {
     "retarget_mouth": (65, 128, 128, 64, 63),
     "retarget_eye": (66, 256, 256, 128, 128, 64, 63),
 }
-"""By the names of the published file."""
+"""Layer widths by the names in the published file."""
 
 
 class Perceptron(Network):
@@ -25,6 +25,6 @@ class Perceptron(Network):
         self.mlp = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
-        """The numbers that the layers give."""
+        """(B, first width) -> (B, last width)."""
         result: Tensor = self.mlp(x)
         return result

@@ -1,6 +1,7 @@
-"""LivePortrait's warping module: where each place of the source portrait goes, and what is hidden, by 21 keypoints.
+"""LivePortrait's warping module: dense motion of the source portrait and its occlusion, from 21 keypoints.
 
-Coordinates are -1 to 1, x to the right, y down, z into the picture. What depends on the source alone is computed once.
+Coordinates are -1 to 1, x to the right, y down, z into the picture. Whatever depends on the source alone is computed
+once (`WarpingModule.source`).
 """
 
 from dataclasses import dataclass, fields
@@ -18,17 +19,18 @@ from pipelines.nets.liveportrait.folding import ConvNorm, Network, merge_norm
 POINTS = 21
 VOLUME = (16, 64, 64)
 COMPRESSED = 4
-GIVEN = (POINTS + 1) * (1 + COMPRESSED)
-"""Channels of what the hourglass sees."""
-WIDTH = GIVEN + 32
-"""Channels of what it gives."""
+HOURGLASS_IN = (POINTS + 1) * (1 + COMPRESSED)
+"""Channels that the hourglass takes: a heat map and a moved feature per keypoint and for the background."""
+WIDTH = HOURGLASS_IN + 32
+"""Channels that the hourglass returns: its result beside its input."""
 VARIANCE = 0.01
+"""Of the Gaussian heat maps, as published."""
 LEAK = 0.01
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the warp of a source portrait needs of it; one portrait, or one for each driving frame."""
+    """Everything that warping needs to know about the source; one portrait, or one per driving frame."""
 
     feature: Tensor
     """(B, 32, 16, 64, 64)"""
@@ -37,31 +39,33 @@ class Source:
     compressed: Tensor
     """(B, 4, 16, 64, 64), float32"""
     still: Tensor
-    """The compressed feature, not moved, as the network samples it."""
+    """The compressed feature sampled at the identity grid, which mixes neighbours as the network does."""
     heat: Tensor
     """(B, 21, 16, 64, 64), float32: a Gaussian around each point."""
 
     def __getitem__(self, frames: slice) -> Self:
-        """The portraits of these frames; one portrait is that of all frames."""
+        """The portraits of a range of frames; a single portrait serves all frames."""
         if len(self.points) == 1:
             return self
         return type(self)(*(getattr(self, field.name)[frames] for field in fields(self)))
 
 
 class HourglassEncoder(nn.Module):
-    """From fine to coarse: pictures are halved, the depth stays."""
+    """Encoder of five levels: height and width are halved, the depth stays."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = pairwise((GIVEN, 64, 128, 256, 512, 1024))
+        widths = pairwise((HOURGLASS_IN, 64, 128, 256, 512, 1024))
         convs = (
-            Conv(a, b, volume=True, slope=0.0, small=b >= 512, kernels="even", result="right")
+            Conv(
+                a, b, volume=True, slope=0.0, per_tap=b >= 512, kernel_scratch="even", result_scratch="right"
+            )
             for a, b in widths
         )
         self.down_blocks = nn.ModuleList(ConvNorm(conv) for conv in convs)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """All coarser resolutions, the finest first."""
+        """Return the five coarser levels, the finest first."""
         levels: list[Tensor] = []
         for block in self.down_blocks:
             x = halved(block(x))
@@ -70,43 +74,45 @@ class HourglassEncoder(nn.Module):
 
 
 class HourglassDecoder(ConvNorm):
-    """From coarse to fine, each resolution beside what the encoder had there; then one more convolution."""
+    """Decoder with skip connections from the encoder's levels, followed by one more convolution."""
 
     def __init__(self) -> None:
-        super().__init__(Conv(WIDTH, WIDTH, volume=True, slope=0.0, kernels="even", result="right"))
-        widths, skips = pairwise((1024, 512, 256, 128, 64, WIDTH - GIVEN)), (0, 512, 256, 128, 64)
+        super().__init__(
+            Conv(WIDTH, WIDTH, volume=True, slope=0.0, kernel_scratch="even", result_scratch="right")
+        )
+        widths, skips = pairwise((1024, 512, 256, 128, 64, WIDTH - HOURGLASS_IN)), (0, 512, 256, 128, 64)
         convs = (
-            Conv(a + skip, b, volume=True, enlarge=2, slope=0.0, result="right")
+            Conv(a + skip, b, volume=True, upscale=2, slope=0.0, result_scratch="right")
             for (a, b), skip in zip(widths, skips, strict=True)
         )
         self.up_blocks = nn.ModuleList(ConvNorm(conv) for conv in convs)
 
-    def join(self, levels: list[Tensor], room: Tensor) -> None:
-        """Put all coarser resolutions before the finest, the last channels of `room`; takes them from the list."""
+    def decode(self, levels: list[Tensor], buffer: Tensor) -> None:
+        """Decode `levels`, which it empties, into the first channels of `buffer`; the input is in the last ones."""
         x = levels.pop()
         *blocks, last = self.up_blocks
         for block in blocks:
             x = torch.cat([block(x), levels.pop()], dim=1)
-        room[:, : WIDTH - GIVEN] = last(x)
+        buffer[:, : WIDTH - HOURGLASS_IN] = last(x)
 
 
 class Hourglass(nn.Module):
-    """(B, 142, 16, 64, 64), of which it sees the last 110 channels and writes the first 32 -> the same."""
+    """Hourglass network over (B, 142, 16, 64, 64): takes the last 110 channels, writes the first 32, convolves all."""
 
     def __init__(self) -> None:
         super().__init__()
         self.encoder = HourglassEncoder()
         self.decoder = HourglassDecoder()
 
-    def forward(self, room: Tensor) -> Tensor:
-        """There and back."""
-        self.decoder.join(self.encoder(room[:, WIDTH - GIVEN :]), room)
-        result: Tensor = self.decoder(room)
+    def forward(self, buffer: Tensor) -> Tensor:
+        """(B, 142, 16, 64, 64) -> the same shape; changes `buffer`."""
+        self.decoder.decode(self.encoder(buffer[:, WIDTH - HOURGLASS_IN :]), buffer)
+        result: Tensor = self.decoder(buffer)
         return result
 
 
 class DenseMotion(nn.Module):
-    """A displacement of every place of the volume, and how visible every place of the picture is."""
+    """Predictor of a sampling position for every voxel of the volume, and of the visibility of every pixel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,21 +128,22 @@ class DenseMotion(nn.Module):
         del self.norm
 
     def forward(self, source: Source, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Where to sample (B, 16, 64, 64, 3), and visibility (B, 1, 64, 64) in 0 to 1; both float32."""
-        given = self.hourglass(self.arrange(source, points))
-        shares = self.mask(given).float().movedim(1, -1).softmax(dim=-1)
+        """Return sampling positions (B, 16, 64, 64, 3) and visibility (B, 1, 64, 64) in 0 to 1, both float32."""
+        hidden = self.hourglass(self.arrange(source, points))
+        shares = self.mask(hidden).float().movedim(1, -1).softmax(dim=-1)
         shifts = source.points - points
-        # The identity is moved by no point, and shares add up to 1.
+        # Shares sum to 1, and the background's (the first) does not move.
         pulled = shares[..., 1:].flatten(1, 3) @ shifts
         where = identity(points.device) + pulled.view(len(points), *VOLUME, 3)
-        return where, torch.sigmoid(self.visible(given))
+        return where, torch.sigmoid(self.visible(hidden))
 
     def arrange(self, source: Source, points: Tensor) -> Tensor:
-        """What the hourglass sees: for each point its heat, and the feature moved with it.
+        """Build the hourglass's input: a heat map and the moved feature per keypoint and for the background.
 
-        They are the last 110 channels of (B, 142, 16, 64, 64), channels last: there is room for what comes before them.
+        Returns a buffer (B, 142, 16, 64, 64), channels last: the input is in its last 110 channels, and the hourglass
+        writes the first 32.
         """
-        rows = self.room("right", (len(points), POINTS + 1, 1 + COMPRESSED, *VOLUME), points)
+        rows = self.buffer("right", (len(points), POINTS + 1, 1 + COMPRESSED, *VOLUME), points)
         rows[:, 0, 0] = 0
         rows[:, 0, 1:] = source.still
         rows[:, 1:, 0] = heat(points).sub_(source.heat)
@@ -144,27 +151,27 @@ class DenseMotion(nn.Module):
         for sample, shifts, row in zip(compressed, source.points - points, rows, strict=True):
             for shift, target in zip(shifts, row[1:, 1:], strict=True):
                 target.copy_(shifted(sample, shift))
-        room = self.room("left", (len(rows), *VOLUME, WIDTH), self.compress.weight).movedim(-1, 1)
-        room[:, WIDTH - GIVEN :] = rows.flatten(1, 2)
-        return room
+        buffer = self.buffer("left", (len(rows), *VOLUME, WIDTH), self.compress.weight).movedim(-1, 1)
+        buffer[:, WIDTH - HOURGLASS_IN :] = rows.flatten(1, 2)
+        return buffer
 
-    def room(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        """Memory for what is computed on the way: on processors scratch, where convolutions have theirs."""
+    def buffer(self, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Return uninitialised memory: on the CPU the scratch that convolutions use too."""
         scratch = self.mask.scratch
         return scratch.take(name, *shape) if scratch else like.new_empty(shape)
 
-    def visible(self, given: Tensor) -> Tensor:
-        """The occlusion's convolution (B, 1, 64, 64), float32: its taps as channels, put where they belong."""
+    def visible(self, hidden: Tensor) -> Tensor:
+        """Return occlusion logits (B, 1, 64, 64), float32: taps are multiplied per layer, then shifted and summed."""
         kernel, bias = self.occlusion.weight, cast(Tensor, self.occlusion.bias)
-        taps = kernel.view(given.shape[1], VOLUME[0], -1).flip(2).transpose(0, 1)
-        maps = taps.new_zeros(len(given), VOLUME[1] * VOLUME[2], taps.shape[-1], dtype=torch.float32)
-        for layer, tap in zip(given.movedim(1, -1).flatten(2, 3).unbind(1), taps, strict=True):
+        taps = kernel.view(hidden.shape[1], VOLUME[0], -1).flip(2).transpose(0, 1)
+        maps = taps.new_zeros(len(hidden), VOLUME[1] * VOLUME[2], taps.shape[-1], dtype=torch.float32)
+        for layer, tap in zip(hidden.movedim(1, -1).flatten(2, 3).unbind(1), taps, strict=True):
             maps += layer @ tap
         return functional.fold(maps.mT, VOLUME[1:], kernel.shape[2:], padding=3) + bias.float()
 
 
 class WarpingModule(Network):
-    """The source portrait's features as they are seen with the driving keypoints."""
+    """The warping module: moves the source portrait's features to the driving keypoints."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -173,7 +180,7 @@ class WarpingModule(Network):
         self.fourth = nn.Conv2d(256, 256, 1)
 
     def source(self, feature: Tensor, points: Tensor) -> Source:
-        """What is constant of portraits: features (B, 32, 16, 64, 64) and keypoints (B, 21, 3), float32."""
+        """Precompute portraits from features (B, 32, 16, 64, 64) and keypoints (B, 21, 3), float32."""
         dense = self.dense_motion_network
         compressed = functional.relu_(dense.compress(feature.to(dense.compress.weight.dtype))).float()
         nowhere = points.new_zeros(3)
@@ -193,24 +200,24 @@ class WarpingModule(Network):
 
 
 def halved(x: Tensor) -> Tensor:
-    """`x` (..., H, W), each 2 x 2 pixels as their mean. Torch's own pooling takes a copy where channels are last."""
+    """Average 2 x 2 pixels of `x` (..., H, W). Torch's own pooling makes a copy of channels-last input."""
     total = x[..., ::2, ::2] + x[..., ::2, 1::2]
     return total.add_(x[..., 1::2, ::2]).add_(x[..., 1::2, 1::2]).mul_(0.25)
 
 
 def axis(length: int, device: torch.device) -> Tensor:
-    """The coordinates of an axis; its ends are -1 and 1."""
+    """Return the coordinates of an axis, from -1 to 1."""
     return torch.arange(length, device=device) / (length - 1) * 2 - 1
 
 
 def identity(device: torch.device) -> Tensor:
-    """Every place of the volume, (16, 64, 64, 3)."""
+    """Return the coordinates of every voxel of the volume, (16, 64, 64, 3)."""
     z, y, x = torch.meshgrid(*(axis(length, device) for length in VOLUME), indexing="ij")
     return torch.stack([x, y, z], dim=-1)
 
 
 def heat(points: Tensor) -> Tensor:
-    """A Gaussian around each point (B, 21, 3), as the product of one along each axis: (B, 21, 16, 64, 64)."""
+    """Return a Gaussian around each point (B, 21, 3), a product of one per axis: (B, 21, 16, 64, 64)."""
     x, y, z = (
         torch.exp((axis(length, points.device) - at[..., None]) ** 2 / (-2 * VARIANCE))
         for length, at in zip(reversed(VOLUME), points.unbind(-1), strict=True)
@@ -219,10 +226,10 @@ def heat(points: Tensor) -> Tensor:
 
 
 def shifted(volume: Tensor, shift: Tensor) -> Tensor:
-    """`volume` (C, 16, 64, 64), sampled at every place moved by `shift` (3,): interpolated axis by axis, 0 outside.
+    """Sample `volume` (C, 16, 64, 64) at every voxel moved by `shift` (3,), interpolated axis by axis, 0 outside.
 
-    Places are those of `identity`, sampled with corners at the outer edges as the network does, so that even no shift
-    mixes neighbours.
+    Voxels are those of `identity` (ends at -1 and 1), but sampled with corners at the outer edges, as the network does:
+    even a shift of zero mixes neighbours.
     """
     x, y, z = (
         interpolation(length, by)
@@ -232,6 +239,6 @@ def shifted(volume: Tensor, shift: Tensor) -> Tensor:
 
 
 def interpolation(length: int, shift: Tensor) -> Tensor:
-    """The weights (length, length) of the samples of an axis at each of its coordinates, moved by `shift`."""
+    """Return linear interpolation weights (length, length) of an axis: a row per coordinate, moved by `shift`."""
     at = ((axis(length, shift.device) + shift + 1) * length - 1) / 2
     return (1 - (at[:, None] - torch.arange(length, device=shift.device)).abs()).clamp_(min=0)

@@ -1,26 +1,26 @@
-"""ProPainter's encoder and decoder: one frame at a time, features of 128 channels at a quarter of the size."""
+"""ProPainter's frame encoder and decoder: 128 channels at a quarter of the size, one frame at a time."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.nets.kernels.deform_conv import WIDTH
-from pipelines.nets.kernels.upsample import Enlarged, Part
+from pipelines.nets.kernels.upsample import Region, Upsample
 from pipelines.nets.kernels.winograd import Conv2d
 
 BORDER = 5
-"""What a pixel of the decoder sees beyond its place, in features."""
+"""Receptive field of a decoded pixel around its position, in features."""
 
 
 def leaky(x: Tensor) -> Tensor:
-    """The activation of nearly everything here, in place."""
+    """Leaky ReLU of slope 0.2 in place, the activation of all of ProPainter's convolutions."""
     return functional.leaky_relu_(x, 0.2)
 
 
 class FrameEncoder(nn.Module):
-    """A frame, its hole and what is still unknown of it, as features."""
+    """Encoder of a frame with its hole mask and the mask of the pixels that are still unknown."""
 
-    # Index of the layer, inputs, outputs, groups: those with groups see the features of layer 6 again.
+    # Index, input and output channels, groups of each layer; with groups, the output of layer 6 is joined to the input.
     MIXED = ((8, 256, 384, 0), (10, 640, 512, 2), (12, 768, 384, 4), (14, 640, 256, 8), (16, 512, WIDTH, 1))
 
     def __init__(self) -> None:
@@ -46,30 +46,30 @@ class FrameEncoder(nn.Module):
 
 
 def _mixed(first: Tensor, then: Tensor, groups: int) -> Tensor:
-    """The channels of both, so that each group of a convolution sees its share of each."""
+    """Interleave the channels of both, so that each group of a convolution gets its share of either."""
     pairs = zip(torch.chunk(first, groups, 1), torch.chunk(then, groups, 1), strict=True)
     return torch.cat([part for pair in pairs for part in pair], 1)
 
 
 class FrameDecoder(nn.ModuleDict):
-    """Features as pictures, whole or in part."""
+    """Decoder of features to pictures, of a whole frame or of a region."""
 
     def __init__(self) -> None:
         super().__init__(
             {
-                "0": Enlarged(WIDTH, WIDTH),
+                "0": Upsample(WIDTH, WIDTH),
                 "2": Conv2d(WIDTH, 64, 3),
-                "4": Enlarged(64, 64),
+                "4": Upsample(64, 64),
                 "6": Conv2d(64, 3, 3),
             }
         )
 
-    def forward(self, x: Tensor, part: Part) -> Tensor:
-        """(n, 128, h, w), this part of the features, -> (n, 3, 4h, 4w) in [-1, 1].
+    def forward(self, x: Tensor, region: Region) -> Tensor:
+        """(n, 128, h, w), a region of the features, -> (n, 3, 4h, 4w) in [-1, 1].
 
-        Where the part ends inside the picture, `BORDER` features' worth of pixels are not to be used.
+        At a border inside the picture, the outermost 4 * `BORDER` pixels of the result are invalid.
         """
-        x = leaky(self["0"](x, part))
+        x = leaky(self["0"](x, region))
         x = leaky(self["2"](x))
-        x = leaky(self["4"](x, part.scaled(2)))
+        x = leaky(self["4"](x, region.scaled(2)))
         return torch.tanh(self["6"](x))

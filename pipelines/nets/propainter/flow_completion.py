@@ -11,7 +11,7 @@ from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from pipelines.nets import checkpoint
 from pipelines.nets.kernels.deform_conv import WIDTH, Alignment
-from pipelines.nets.kernels.upsample import Enlarged
+from pipelines.nets.kernels.upsample import Upsample
 from pipelines.nets.kernels.winograd import Conv2d, Convolution
 
 REACH_PX = 5.0
@@ -205,7 +205,7 @@ class FlowCompletion(nn.Module):
 def _decoder(inside: int, between: int, outside: int) -> nn.Sequential:
     """Twice the size; the activation after it is the caller's."""
     return nn.Sequential(
-        Conv2d(inside, between, 3), nn.LeakyReLU(0.2, inplace=True), Enlarged(between, outside)
+        Conv2d(inside, between, 3), nn.LeakyReLU(0.2, inplace=True), Upsample(between, outside)
     )
 
 

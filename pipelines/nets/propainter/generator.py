@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from pipelines.nets import checkpoint
-from pipelines.nets.kernels.upsample import Part
+from pipelines.nets.kernels.upsample import Region
 from pipelines.nets.propainter.autoencoder import BORDER, FrameDecoder, FrameEncoder
 from pipelines.nets.propainter.feature_propagation import FeaturePropagation
 from pipelines.nets.propainter.patches import SoftComposition, SoftSplit
@@ -90,33 +90,33 @@ class InpaintGenerator(nn.Module):
         split = [self.ss(one) for one in (*features, *torch.split(encoded[local:], 1)) if len(one)]
         tokens = self.transformers(torch.cat(split), holes)
         painted = encoded.new_zeros(local, 3, height, width)
-        whole = Part.whole(height // SCALE, width // SCALE)
+        whole = Region.whole(height // SCALE, width // SCALE)
         for index, feature in enumerate(features):
-            part = whole if everywhere else hole(local_masks[index, 0])
-            if part is not None:
-                for band in part.bands(DECODED_AT_ONCE, LEAST_ROWS):
+            region = whole if everywhere else hole(local_masks[index, 0])
+            if region is not None:
+                for band in region.bands(DECODED_AT_ONCE, LEAST_ROWS):
                     self._decode(feature, tokens[index : index + 1], band, painted[index : index + 1])
         return painted
 
-    def _decode(self, feature: Tensor, tokens: Tensor, part: Part, painted: Tensor) -> None:
-        """Paint this part of a frame (1, 3, H, W) from its features and tokens."""
-        seen = part.grown(BORDER + 1)
-        picture = self.decoder(seen.of(feature) + self.sc(tokens, seen), seen)
-        full = part.scaled(SCALE)
+    def _decode(self, feature: Tensor, tokens: Tensor, region: Region, painted: Tensor) -> None:
+        """Paint this region of a frame (1, 3, H, W) from its features and tokens."""
+        seen = region.padded(BORDER + 1)
+        picture = self.decoder(seen.crop(feature) + self.sc(tokens, seen), seen)
+        full = region.scaled(SCALE)
         top, left = full.top - SCALE * seen.top, full.left - SCALE * seen.left
-        full.of(painted).copy_(
+        full.crop(painted).copy_(
             picture[:, :, top : top + full.bottom - full.top, left : left + full.right - full.left]
         )
 
 
-def hole(mask: Tensor) -> Part | None:
-    """The smallest part of the features that covers a mask (H, W), or None where it is empty."""
+def hole(mask: Tensor) -> Region | None:
+    """The smallest region of the features that covers a mask (H, W), or None where it is empty."""
     height, width = mask.shape
     rows, columns = (mask.amax(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
     if not rows:
         return None
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    return Part(
+    return Region(
         top // SCALE, -(-bottom // SCALE), left // SCALE, -(-right // SCALE), height // SCALE, width // SCALE
     )
 

@@ -5,7 +5,8 @@ encoded features that callers keep are not counted, results are. In half precisi
 the libraries' workspaces come on top.
 """
 
-MIB = 1 << 20
+from memory.units import MIB
+
 WORK_BYTES = 56 * MIB
 """What a band of a transformed convolution and of sampled values may take, whatever the picture."""
 ON_DEMAND_BYTES = 64 * MIB

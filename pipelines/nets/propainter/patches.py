@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipelines.nets.kernels.deform_conv import WIDTH
-from pipelines.nets.kernels.upsample import Part
+from pipelines.nets.kernels.upsample import Region
 from pipelines.nets.kernels.winograd import Conv2d
 
 PATCH, STRIDE, PADDING = 7, 3, 3
@@ -57,18 +57,20 @@ class SoftComposition(nn.Module):
         self.embedding = nn.Linear(TOKEN, WIDTH * PATCH**2)
         self.bias_conv = Conv2d(WIDTH, WIDTH, 3)
 
-    def forward(self, tokens: Tensor, part: Part) -> Tensor:
-        """This part of the features of (n, rows, columns, 512): (n, 128, h, w).
+    def forward(self, tokens: Tensor, region: Region) -> Tensor:
+        """The features in `region`, from tokens (n, rows, columns, 512): (n, 128, h, w).
 
-        Where the part ends inside the picture, the outermost row or column is not to be used.
+        At a border inside the picture, the outermost row or column of the result is invalid.
         """
         rows, columns = tokens.shape[1:3]
-        first_row, last_row = _tokens_of(part.top, part.bottom, rows)
-        first_column, last_column = _tokens_of(part.left, part.right, columns)
+        first_row, last_row = _tokens_of(region.top, region.bottom, rows)
+        first_column, last_column = _tokens_of(region.left, region.right, columns)
         near = tokens[:, first_row:last_row, first_column:last_column].permute(0, 3, 1, 2)
-        top, left = part.top + PADDING - STRIDE * first_row, part.left + PADDING - STRIDE * first_column
+        top, left = region.top + PADDING - STRIDE * first_row, region.left + PADDING - STRIDE * first_column
         sums = _composed(near, self.embedding)[:, :, top:, left:]
-        features: Tensor = self.bias_conv(sums[:, :, : part.bottom - part.top, : part.right - part.left])
+        features: Tensor = self.bias_conv(
+            sums[:, :, : region.bottom - region.top, : region.right - region.left]
+        )
         return features
 
 

@@ -1,4 +1,4 @@
-"""The network Q-Align (Wu et al., ICML 2024), as VMBench uses it."""
+"""Q-Align (Wu et al., ICML 2024): a vision-language model that rates frames, as VMBench uses it."""
 
 import lazy_loader
 

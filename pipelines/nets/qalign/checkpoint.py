@@ -131,4 +131,4 @@ def _read_index(path: Path) -> dict[str, str]:
         named: Any = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         return {str(name): str(file) for name, file in named.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsBroken(f"{path} is no index of weights that can be read.", _AGAIN) from error
+        raise WeightsBroken(f"{path} is not a readable index of weights.", _AGAIN) from error

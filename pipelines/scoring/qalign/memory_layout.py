@@ -6,17 +6,17 @@ machine has: on the device where all fit, else in host memory, else in their fil
 
 from dataclasses import dataclass, replace
 
-from memory.plan import GIB, Budget, Cost, Load, make_plan
+from memory.plan import Budget, Cost, Load, make_plan
+from memory.units import GIB, MIB
 from pipelines.nets.qalign.config import PUBLISHED, Config, Place, Quant, Task
 from pipelines.scoring.qalign.windows import WINDOWS_A_FRAME
 from pipelines.settings import ScoreSettings
 
-_MIB = 2**20
-_TORCH_BYTES = 160 * _MIB
+_TORCH_BYTES = 160 * MIB
 """torch on the host, beside what the built-in engine holds: measured at 140 MiB."""
-_CARD_HOST_BYTES, _CARD_BYTES = 1200 * _MIB, 500 * _MIB
+_CARD_HOST_BYTES, _CARD_BYTES = 1200 * MIB, 500 * MIB
 """What a driver's libraries hold on the host, and its context on the card. Not measured."""
-_MAPPED_BYTES = 150 * _MIB
+_MAPPED_BYTES = 150 * MIB
 _WORDS = 20
 """Tokens of a prompt that are not kept from the first window on, at most."""
 _STORED_BITS = {"bfloat16": 16, "float16": 16, "float32": 32}
@@ -109,7 +109,7 @@ class Need:
         }[layout.place]
         bits = "as published" if layout.bits == 16 else f"in {layout.bits} bits"
         size = _Sizes(self.config, layout).layers_bytes
-        held = f"{size / GIB:.1f} GiB" if size >= GIB else f"{max(1, size // _MIB)} MiB"
+        held = f"{size / GIB:.1f} GiB" if size >= GIB else f"{max(1, size // MIB)} MiB"
         return f"Q-Align's layers ({held} {bits}) {where}"
 
 

@@ -8,7 +8,6 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.scoring.metrics.frame_features import FrameFeatures, compare, features_of
@@ -16,8 +15,7 @@ from pipelines.scoring.metrics.smoothness import MOVEMENT_FRAMES
 from pipelines.scoring.metrics.verdicts import Records
 from pipelines.spans import Span
 from pipelines.video.reader import Frame
-
-Pixels = NDArray[np.uint8]
+from pipelines.vision.types import Pixels
 
 _FILL = (122, 116, 104)
 """The mean colour of CLIP's training pictures, rounded down: what a picture is made square with."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.scoring.qalign.memory_layout import Layout
-from pipelines.scoring.qalign.preprocess import Pixels
 from pipelines.scoring.qalign.windows import Features
+from pipelines.vision.types import Pixels
 
 if TYPE_CHECKING:
     from pipelines.nets.qalign.config import Task

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from pipelines.scoring.metrics.smoothness import windows
-from pipelines.scoring.qalign.preprocess import Pixels, Prepared
+from pipelines.scoring.qalign.preprocess import Prepared
 from pipelines.spans import Span
+from pipelines.vision.types import Pixels
 
 Features = Any
 """What the scorer makes of one frame; it alone looks into it."""

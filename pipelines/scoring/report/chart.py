@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from memory.units import GIB
 from pipelines.scoring.report.summary import Runs, Seconds, Summary
 from pipelines.scoring.report.time_axis import span_time
 
@@ -22,7 +23,6 @@ Reading = tuple[float, float, float]
 
 _INK, _SOFT_INK, _GREY, _PALE = "#22303c", "#5d6c78", "#9aa7b1", "#e6eaed"
 _BLUE, _RED, _AMBER, _GREEN = "#1f6f9f", "#c8443c", "#d99a1c", "#3d8b6e"
-_GIB = 2**30
 _DPI = 110
 _WIDTH_INCHES, _HEAD_INCHES = 12.0, 0.95
 _PANEL_INCHES = (4.0, 2.1, 1.9)
@@ -242,7 +242,7 @@ def _readings(table: Path | None) -> list[Reading]:
     with table.open(encoding="utf-8", newline="") as file:
         rows = csv.DictReader(file)
         return [
-            (float(r["seconds"]), float(r["host_bytes"]) / _GIB, float(r["device_bytes"] or 0) / _GIB)
+            (float(r["seconds"]), float(r["host_bytes"]) / GIB, float(r["device_bytes"] or 0) / GIB)
             for r in rows
         ]
 

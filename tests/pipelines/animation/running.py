@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
+from memory.budget import Budget
 from memory.plan import Cost, Load
-from pipelines.animation.engine import Animated, Size
-from pipelines.animation.inputs import PortraitInputs, inputs_of, read_picture, read_pixels
+from pipelines.animation.engine import Animated, PortraitEngine
+from pipelines.animation.inputs import read_picture, read_pixels
 from pipelines.animation.pipeline import AnimatePipeline
 from pipelines.animation.stage import read_figures
 from pipelines.animation.warp import engine
@@ -23,31 +24,31 @@ from pipelines.runtime import planning
 from pipelines.runtime.run import run_job
 from pipelines.settings import AnimateSettings
 from pipelines.stages import RunContext
+from pipelines.vision.types import Size
+from presets.choose import Choice
 
 SPAN_FRAMES = 8
 SHORT = {"CHAIN_FRAMES": 10, "WARM_UP_FRAMES": 4, "_BLEND_FRAMES": 2}
 
 
-class StandIn:
+class StandIn(PortraitEngine):
     """An engine that is simple enough to be known: the source, its corner as bright as the frame's number."""
 
     name = "flowwarp"
-    prepasses = ()
+    asked: ClassVar[list[tuple[int, int]]] = []
+    """The ranges that were asked for, of all jobs since `shorten`."""
 
-    def __init__(self) -> None:
-        self.asked: list[tuple[int, int]] = []
-
-    def check_roles(self, roles: PortraitInputs) -> None: ...
-
-    def check(self, run: RunContext) -> None: ...
-
-    def size(self, run: RunContext) -> Size:
-        video = inputs_of(run).source.video
+    @property
+    def size(self) -> Size:
+        video = self.inputs.source.video
         return video.width, video.height
+
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
+        return choice, Cost(host=Load(fixed=1))
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
         self.asked.append((start, stop))
-        roles = inputs_of(run)
+        roles = self.inputs
         still = read_picture(roles.source) if roles.source.kind == "picture" else None
         seen = None if roles.driving.kind == "template" else roles.driving
         moving = read_pixels(run, roles.moving, start, stop) if roles.moving.kind != "template" else None
@@ -61,14 +62,9 @@ class StandIn:
         if moving is not None:
             moving.close()
 
-    def told(self, run: RunContext, warn: Callable[[str, str], None]) -> dict[str, Any]:
+    def report(self, run: RunContext, warn: Callable[[str, str], None]) -> dict[str, Any]:
         figures = np.concatenate(list(read_figures(run)))
         return {"figures": figures[:, 0].tolist()}
-
-
-class StandInPipeline(AnimatePipeline):
-    def cost(self, video: Any, settings: Any) -> Cost:
-        return Cost(host=Load(fixed=1))
 
 
 def shorten(patch: Callable[[object, str, Any], None]) -> None:
@@ -82,6 +78,13 @@ def shorten(patch: Callable[[object, str, Any], None]) -> None:
     patch(planning, "choose", shorter)
     for name, frames in SHORT.items():
         patch(engine, name, frames)
+
+
+def stand_in(patch: Callable[[object, str, Any], None]) -> type[StandIn]:
+    """Let jobs run with the stand-in."""
+    StandIn.asked.clear()
+    patch(planning, "open_pipeline", lambda task, *asked: AnimatePipeline.open(StandIn, *asked))
+    return StandIn
 
 
 def ask(folder: Path, source: Path, driving: Path, **settings: object) -> Job:

@@ -18,19 +18,19 @@ import pytest
 from PIL import Image
 
 from pipelines.animation.faces import selection
-from pipelines.animation.faces.cascade import FaceBox, vote
+from pipelines.animation.faces.cascade import FaceBox, detect_by_votes
 from pipelines.animation.motion.motions import Motions
 from pipelines.animation.motion.templates import Template, write_template
 from pipelines.animation.warp import pipeline
 from pipelines.example.moving_face import DrawnFace
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.runtime import planning
 from pipelines.settings import AnimateSettings
 from pipelines.video.probe import probe
 from pipelines.video.writer import VideoWriter
 
-from .running import SPAN_FRAMES, StandIn, StandInPipeline, ask, result, shorten, step
+from . import running
+from .running import SPAN_FRAMES, StandIn, ask, result, shorten, step
 
 ROOT = Path(__file__).parents[3]
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
@@ -97,7 +97,7 @@ def looked_for(frame: Any) -> list[FaceBox]:
     """Faces are looked for with care, but only once on the same picture."""
     key = zlib.crc32(frame.tobytes())
     if key not in LOOKED_FOR:
-        LOOKED_FOR[key] = vote(frame)
+        LOOKED_FOR[key] = detect_by_votes(frame)
     return LOOKED_FOR[key]
 
 
@@ -105,15 +105,13 @@ def looked_for(frame: Any) -> list[FaceBox]:
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
-    monkeypatch.setattr(selection, "vote", looked_for)
+    monkeypatch.setattr(selection, "detect_by_votes", looked_for)
     shorten(monkeypatch.setattr)
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    animator = StandIn()
-    monkeypatch.setattr(planning, "pipeline_for", lambda task, settings: StandInPipeline(settings, animator))
-    return animator
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
+    return running.stand_in(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +141,7 @@ def done(portrait_png: Path, speaker: Path, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
         patch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
-        patch.setattr(selection, "vote", looked_for)
+        patch.setattr(selection, "detect_by_votes", looked_for)
         shorten(patch.setattr)
         job = ask(folder / "jobs", portrait_png, speaker, frames_out=folder / "frames")
         return job, result(job), pictures(folder / "frames")
@@ -241,7 +239,7 @@ def test_where_nobody_drives_the_portrait_rests_and_it_is_told(
     job = ask(tmp_path / "jobs", portrait_png, path, frames_out=tmp_path / "out")
     summary = json.loads(result(job).report.read_text())["summary"]
     assert summary["gone"] == [[9, 56]] and summary["frames_at_rest"] > 40
-    assert "not seen on frames 9 to 55: the portrait rests there" in warnings(job)
+    assert "not visible on frames 9 to 55: the portrait rests there" in warnings(job)
     assert np.array_equal(pictures(tmp_path / "out")[-1], np.asarray(Image.open(portrait_png)))
 
 
@@ -261,8 +259,8 @@ def test_a_large_portrait_is_made_smaller_and_told(
 @pytest.mark.parametrize(
     ("source", "driving", "settings", "sentences"),
     [
-        ("noise.png", "speaker.mp4", {}, ("No face was found on the picture", "--source-box")),
-        ("face.png", "bars.mp4", {}, ("driving video (2 frames were looked at)", "--driving-box")),
+        ("noise.png", "speaker.mp4", {}, ("No face was found in the picture", "--source-box")),
+        ("face.png", "bars.mp4", {}, ("in 2 frames of the driving video", "--driving-box")),
         ("face.png", "t.npz", {}, ("cannot follow a motion template", "--engine liveportrait")),
         ("speaker.mp4", "speaker.mp4", {}, ("animates a picture, not a video", "--engine liveportrait")),
         ("face.png", "noise.png", {}, ("single picture", "Give a driving video")),
@@ -271,7 +269,7 @@ def test_a_large_portrait_is_made_smaller_and_told(
         ("face.png", "speaker.mp4", {"start": 9.0}, ("No frame lies between", "--start and --end")),
         ("face.png", "text.mp4", {}, ("is not a video that can be opened", "another kind")),
         ("text.png", "speaker.mp4", {}, ("cannot be read as a picture", "JPEG, PNG or WebP")),
-        ("face.png", "text.npz", {}, ("is no motion template", "LivePortrait or Longtake wrote")),
+        ("face.png", "text.npz", {}, ("is not a readable motion template", "LivePortrait or Longtake wrote")),
         ("face.png", "speaker.mp4", {"face": "3"}, ("There is no face 3", "Choose one of 1")),
         ("face.png", "speaker.mp4", {"source_box": "900,9,50,50"}, ("lies outside", "left, top")),
     ],
@@ -321,7 +319,7 @@ def variable(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [film, variable, humming_on])
-def test_frames_times_and_sound_are_the_drivings(make: Any, stand_in: StandIn, tmp_path: Path) -> None:
+def test_frames_times_and_sound_are_the_drivings(make: Any, stand_in: type[StandIn], tmp_path: Path) -> None:
     driving = make(tmp_path / "driving.mp4")
     outputs = result(ask(tmp_path / "jobs", picture(tmp_path / "face.png"), driving))
     before, after = probe(driving), probe(outputs.result)
@@ -337,7 +335,7 @@ def test_frames_times_and_sound_are_the_drivings(make: Any, stand_in: StandIn, t
     assert after.colour.matrix == "bt709"
 
 
-def test_a_part_has_its_own_frames_and_sound(stand_in: StandIn, tmp_path: Path) -> None:
+def test_a_part_has_its_own_frames_and_sound(stand_in: type[StandIn], tmp_path: Path) -> None:
     driving = film(tmp_path / "driving.mp4", seconds=2)
     asked = {"start": 0.5, "end": 1.2, "frames_out": tmp_path / "out"}
     outputs = result(ask(tmp_path / "jobs", picture(tmp_path / "face.png"), driving, **asked))
@@ -350,7 +348,7 @@ def test_a_part_has_its_own_frames_and_sound(stand_in: StandIn, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("audio", "heard"), [("driving", "driving.mp4"), ("source", "source.mp4"), ("none", None)]
 )
-def test_whose_sound_it_is(audio: str, heard: str | None, stand_in: StandIn, tmp_path: Path) -> None:
+def test_whose_sound_it_is(audio: str, heard: str | None, stand_in: type[StandIn], tmp_path: Path) -> None:
     source = film(tmp_path / "source.mp4", seconds=1.0)
     driving = film(tmp_path / "driving.mp4")
     outputs = result(ask(tmp_path / "jobs", source, driving, audio=audio))
@@ -363,7 +361,7 @@ def test_whose_sound_it_is(audio: str, heard: str | None, stand_in: StandIn, tmp
         assert abs(float(found[-1][0] - pictures_end)) < 2 / RATE
 
 
-def test_sound_that_is_not_there_or_does_not_fit_is_told(stand_in: StandIn, tmp_path: Path) -> None:
+def test_sound_that_is_not_there_or_does_not_fit_is_told(stand_in: type[StandIn], tmp_path: Path) -> None:
     silent = film(tmp_path / "silent.mp4", sound=False)
     source = film(tmp_path / "source.mp4")
     job = ask(tmp_path / "jobs", source, silent)
@@ -381,7 +379,7 @@ def test_sound_that_is_not_there_or_does_not_fit_is_told(stand_in: StandIn, tmp_
 # -- what may drive what -------------------------------------------------------------------------------------
 
 
-def test_a_picture_driven_by_a_picture_is_a_picture(stand_in: StandIn, tmp_path: Path) -> None:
+def test_a_picture_driven_by_a_picture_is_a_picture(stand_in: type[StandIn], tmp_path: Path) -> None:
     source, driving = picture(tmp_path / "face.png"), picture(tmp_path / "other.jpg", 40, 40)
     job = ask(tmp_path / "jobs", source, driving, side_by_side=False, frames_out=tmp_path / "out")
     outputs = result(job)
@@ -393,7 +391,7 @@ def test_a_picture_driven_by_a_picture_is_a_picture(stand_in: StandIn, tmp_path:
     assert json.loads(outputs.report.read_text())["summary"]["figures"] == [0.0]
 
 
-def test_a_template_gives_its_frames_and_rate(stand_in: StandIn, tmp_path: Path) -> None:
+def test_a_template_gives_its_frames_and_rate(stand_in: type[StandIn], tmp_path: Path) -> None:
     source = picture(tmp_path / "face.png")
     outputs = result(ask(tmp_path / "jobs", source, template(tmp_path / "t.npz", 9), side_by_side=True))
     after = probe(outputs.result)
@@ -402,7 +400,9 @@ def test_a_template_gives_its_frames_and_rate(stand_in: StandIn, tmp_path: Path)
     assert one.result.suffix == ".png"
 
 
-def test_a_source_video_keeps_its_times_as_far_as_the_driving_goes(stand_in: StandIn, tmp_path: Path) -> None:
+def test_a_source_video_keeps_its_times_as_far_as_the_driving_goes(
+    stand_in: type[StandIn], tmp_path: Path
+) -> None:
     source = film(tmp_path / "source.mp4", rate="24", seconds=1)
     for driving, frames in ((template(tmp_path / "t.npz", 9), 9), (picture(tmp_path / "one.png"), 24)):
         after = probe(result(ask(tmp_path / "jobs", source, driving)).result)
@@ -411,7 +411,7 @@ def test_a_source_video_keeps_its_times_as_far_as_the_driving_goes(stand_in: Sta
     assert isinstance(failed, events.Failed) and "The driving has 9 frames" in failed.message
 
 
-def test_side_by_side_shows_all_three(stand_in: StandIn, tmp_path: Path) -> None:
+def test_side_by_side_shows_all_three(stand_in: type[StandIn], tmp_path: Path) -> None:
     source, driving = picture(tmp_path / "face.png", 81, 64), film(tmp_path / "driving.mp4", seconds=0.2)
     asked = {"side_by_side": True, "frames_out": tmp_path / "out"}
     outputs = result(ask(tmp_path / "jobs", source, driving, **asked))
@@ -427,7 +427,7 @@ def test_side_by_side_shows_all_three(stand_in: StandIn, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("prores4444", ".mov"), ("vp9", ".webm"), ("h265", ".mp4")])
-def test_other_codecs_are_opaque(codec: str, suffix: str, stand_in: StandIn, tmp_path: Path) -> None:
+def test_other_codecs_are_opaque(codec: str, suffix: str, stand_in: type[StandIn], tmp_path: Path) -> None:
     source, driving = picture(tmp_path / "face.png"), film(tmp_path / "driving.mp4", seconds=0.3)
     outputs = result(ask(tmp_path / "jobs", source, driving, codec=codec))
     assert outputs.result.suffix == suffix and probe(outputs.result).frames == 9
@@ -440,7 +440,7 @@ def test_other_codecs_are_opaque(codec: str, suffix: str, stand_in: StandIn, tmp
     assert np.corrcoef(gray[0].ravel(), gray[1].ravel())[0, 1] > 0.9
 
 
-def test_a_picture_and_a_curve_are_shown_while_it_runs(stand_in: StandIn, tmp_path: Path) -> None:
+def test_a_picture_and_a_curve_are_shown_while_it_runs(stand_in: type[StandIn], tmp_path: Path) -> None:
     job = ask(tmp_path / "jobs", picture(tmp_path / "face.png"), film(tmp_path / "driving.mp4"))
     result(job)
     told = [event for event, _ in job.journal.read()]
@@ -455,7 +455,7 @@ def test_a_picture_and_a_curve_are_shown_while_it_runs(stand_in: StandIn, tmp_pa
 
 @pytest.mark.parametrize("lost", ["state/figures/00000008-00000016.npy", "state/moments/00000011.png"])
 def test_a_span_without_what_is_told_of_it_is_computed_again(
-    lost: str, stand_in: StandIn, tmp_path: Path
+    lost: str, stand_in: type[StandIn], tmp_path: Path
 ) -> None:
     job = ask(tmp_path / "jobs", picture(tmp_path / "face.png"), film(tmp_path / "driving.mp4"))
     want = result(job)
@@ -467,7 +467,7 @@ def test_a_span_without_what_is_told_of_it_is_computed_again(
     assert (got.report.read_bytes(), got.picture.read_bytes()) == (report, shown)
 
 
-def test_a_span_whose_pictures_are_missing_is_computed_again(stand_in: StandIn, tmp_path: Path) -> None:
+def test_a_span_whose_pictures_are_missing_is_computed_again(stand_in: type[StandIn], tmp_path: Path) -> None:
     driving = film(tmp_path / "driving.mp4")
     job = ask(tmp_path / "jobs", picture(tmp_path / "face.png"), driving, frames_out=tmp_path / "out")
     result(job)

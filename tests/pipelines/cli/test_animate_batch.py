@@ -2,8 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +9,20 @@ import pytest
 from PIL import Image
 
 from pipelines import __main__ as command_line
-from pipelines.runtime import planning
-from pipelines.scheduler.queue import JobQueue
 from pipelines.video.probe import probe
 from pipelines.video.writer import VideoWriter
-from pipelines.workers.in_process import InProcess
 
-from ..animation.running import StandIn, StandInPipeline, shorten
+from ..animation.running import shorten, stand_in
+from .in_process import run_commands_here
 
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Commands run in this process, with the stand-in; the folder that is the current one, with a portrait in it."""
 
-    @contextmanager
-    def queue(jobs_dir: Path) -> Iterator[JobQueue]:
-        opened = JobQueue(jobs_dir, runner=InProcess())
-        try:
-            yield opened
-        finally:
-            opened.close()
-
     shorten(monkeypatch.setattr)
-    monkeypatch.setattr(planning, "pipeline_for", lambda task, asked: StandInPipeline(asked, StandIn()))
-    monkeypatch.setattr(command_line, "_queue", queue)
+    stand_in(monkeypatch.setattr)
+    run_commands_here(monkeypatch)
     monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.full((48, 64, 3), 128, np.uint8)).save("face.png")

@@ -13,6 +13,8 @@ import imageio_ffmpeg
 import psutil
 import pytest
 
+from memory.units import GIB
+
 ROOT = Path(__file__).parents[3]
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 
@@ -181,7 +183,7 @@ def test_a_limit_that_cannot_be_kept_is_refused_with_the_number_that_is_needed(
 def test_a_limit_is_kept_by_the_whole_tree(clips: Path, tmp_path: Path) -> None:
     code, events, _ = run("score", clips / "good.mp4", "--jobs-dir", tmp_path, "--ram-limit-gb", "1")
     assert code == 0
-    assert max(e["host_peak_bytes"] for e in events if e["type"] == "memory") < 2**30
+    assert max(e["host_peak_bytes"] for e in events if e["type"] == "memory") < GIB
 
 
 def test_copy_keeps_frames_and_sound_and_names_the_result(tmp_path: Path) -> None:

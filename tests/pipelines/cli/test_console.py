@@ -2,6 +2,7 @@ import io
 
 from rich.console import Console as Rich
 
+from memory.units import GIB
 from pipelines.cli.console import _Bar
 from pipelines.jobs import events
 
@@ -14,7 +15,7 @@ def progress(stage: str, done: int, rate: float) -> events.Progress:
 
 def test_the_bar_shows_each_stage_frames_a_second_and_memory() -> None:
     shown = io.StringIO()
-    held = {"host_bytes": 2**30, "host_peak_bytes": 2**30, "host_available_bytes": 2**33}
+    held = {"host_bytes": GIB, "host_peak_bytes": GIB, "host_available_bytes": 2**33}
     with _Bar(Rich(file=shown, force_terminal=True, width=120)) as bar:
         bar.move(progress("look", 5, 123))
         bar.move(events.Memory(job="j", **held, device_bytes=0, device_peak_bytes=0))

@@ -4,24 +4,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from pipelines.cli.inpaint_batch import mask_for
 
 from pipelines import __main__ as command_line
-from pipelines.cli.inpaint_batch import mask_for
 from pipelines.errors import BadInput
-from pipelines.scheduler.queue import JobQueue
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
-from pipelines.workers.in_process import InProcess
 
 from ..inpainting.standin import install
 from ..mask_clips import disc, encode, white
+from .in_process import run_commands_here
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,16 +44,8 @@ def test_each_video_has_the_mask_of_its_name(tmp_path: Path) -> None:
 def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Commands run in this process, with the stand-in; the folder that is the current one."""
 
-    @contextmanager
-    def queue(jobs_dir: Path) -> Iterator[JobQueue]:
-        opened = JobQueue(jobs_dir, runner=InProcess())
-        try:
-            yield opened
-        finally:
-            opened.close()
-
     install(monkeypatch.setattr)
-    monkeypatch.setattr(command_line, "_queue", queue)
+    run_commands_here(monkeypatch)
     monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
     monkeypatch.setattr("pipelines.inpainting.pipeline.draw_invention", lambda path, *more: path.touch())
     monkeypatch.chdir(tmp_path)

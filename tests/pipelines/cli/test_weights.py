@@ -2,14 +2,18 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import imageio_ffmpeg
 import pytest
+from huggingface_hub import set_client_factory
+from huggingface_hub.utils._http import default_client_factory
 
 from pipelines.__main__ import main
 from pipelines.doctor import examine
-from pipelines.weights import download, licences
+from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
 
 PROPAINTER = [file.name for file in PUBLISHED["propainter"].files]
@@ -72,10 +76,8 @@ def test_which_weights_are_meant_must_be_said(
 
 
 def test_fetching_states_the_licence_and_offline_is_exit_4(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    offline: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(download, "_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(download.urllib.request, "urlopen", offline)
     assert main(["weights", "propainter", "--fetch"]) == 4
     licence, error = capsys.readouterr().err.splitlines()
     assert "NTU S-Lab License 1.0, non-commercial use only" in licence
@@ -83,15 +85,23 @@ def test_fetching_states_the_licence_and_offline_is_exit_4(
     assert licences.is_accepted("propainter")
 
 
-def offline(*_: object, **__: object) -> None:
-    raise download.urllib.error.URLError("Name or service not known")
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine without a network, on which retries are made without a pause."""
+
+    def fail(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("Name or service not known")
+
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+    set_client_factory(lambda: httpx2.Client(transport=httpx2.MockTransport(fail)))
+    yield
+    set_client_factory(default_client_factory)
 
 
 def test_what_is_there_already_is_not_fetched(
-    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    home: Path, offline: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LONGTAKE_WEIGHTS", str(put(home / "w")))
-    monkeypatch.setattr(download.urllib.request, "urlopen", offline)
     assert main(["weights", "propainter", "--fetch"]) == 0
     assert "accepted) in" in capsys.readouterr().out
 
@@ -163,4 +173,4 @@ def test_the_doctor_lists_the_weights_of_every_model(home: Path, monkeypatch: py
     (home / "w" / "config.json").touch()
     (home / "w" / "model.safetensors.index.json").write_text("{")
     broken = {finding.what: finding for finding in examine(home)}["qalign"]
-    assert not broken.ok and "no index of weights" in broken.found
+    assert not broken.ok and "not a readable index of weights" in broken.found

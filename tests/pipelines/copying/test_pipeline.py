@@ -73,7 +73,7 @@ def test_a_copy_keeps_frames_times_and_sound_across_a_stop(
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     clip = tmp_path / "clip.mp4"
     make(clip)
-    job = Job.create(tmp_path / "jobs", "copy", (clip,), CopySettings(), 1)
+    job = Job.create(tmp_path / "jobs", "copy", (clip,), CopySettings(engine="builtin"), 1)
     looks = iter([False] * 300 + [True] * 10**6)
     assert step(job, closing=lambda: next(looks)).type == "paused", "in the middle of the prepass"
     looks = iter([False] * 600 + [True] * 10**6)
@@ -108,8 +108,8 @@ def test_stopped_and_unstopped_copies_are_the_same_bytes(
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     clip = tmp_path / "clip.mp4"
     plain(clip)
-    whole = Job.create(tmp_path / "whole", "copy", (clip,), CopySettings(), 1)
-    cut = Job.create(tmp_path / "cut", "copy", (clip,), CopySettings(), 1)
+    whole = Job.create(tmp_path / "whole", "copy", (clip,), CopySettings(engine="builtin"), 1)
+    cut = Job.create(tmp_path / "cut", "copy", (clip,), CopySettings(engine="builtin"), 1)
     want = step(whole).outputs.result.read_bytes()
     looks = iter([False] * 900 + [True] * 10**6)
     assert step(cut, closing=lambda: next(looks)).type == "paused"
@@ -119,7 +119,7 @@ def test_stopped_and_unstopped_copies_are_the_same_bytes(
 def test_a_part_is_a_part(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     plain(clip)
-    job = Job.create(tmp_path / "jobs", "copy", (clip,), CopySettings(start=2, end=5), 1)
+    job = Job.create(tmp_path / "jobs", "copy", (clip,), CopySettings(engine="builtin", start=2, end=5), 1)
     result = probe(step(job).outputs.result)
     assert result.frames == 90
     assert float(result.timeline.time(0)) == 0
@@ -128,7 +128,7 @@ def test_a_part_is_a_part(tmp_path: Path) -> None:
 def test_a_frame_that_decodes_differently_is_refused(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     plain(clip)
-    job = Job.create(tmp_path / "jobs", "copy", (clip,), CopySettings(), 1)
+    job = Job.create(tmp_path / "jobs", "copy", (clip,), CopySettings(engine="builtin"), 1)
     step(job)
     path = job.folder / "state/checksums/00000240-00000480.npy"
     sums = np.load(path)

@@ -6,7 +6,8 @@ from typing import get_args
 import pytest
 
 from memory.devices import Device
-from memory.probe import GIB, Hardware, Host
+from memory.probe import Hardware, Host
+from memory.units import GIB
 from pipelines.engines import availability
 from pipelines.engines.availability import check_weights, engines_of, offers, resolved, weights_of
 from pipelines.engines.devices import device_for

@@ -9,14 +9,14 @@ from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
 
 from memory.plan import Load
+from pipelines.inpainting.engine import Fill, InPlaceEngine, Read
 from pipelines.inpainting.pipeline import InpaintPipeline
-from pipelines.inpainting.stage import Fill, Read
 from pipelines.jobs.job import Job
 from pipelines.runtime import planning
 from pipelines.runtime.run import run_job
@@ -26,14 +26,13 @@ HALO = 2
 SPAN_FRAMES = 10
 
 
-class StandIn:
+class StandIn(InPlaceEngine):
     """Looks at two frames before and after; what is in the left half of a hole counts as invented."""
 
-    name = "stand-in"
+    name = "flow"
     load = Load(per_pixel=750)
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[int, int]] = []
+    asked: ClassVar[list[tuple[int, int]]] = []
+    """The ranges that were asked for, of all jobs since `install`."""
 
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
         self.asked.append((start, stop))
@@ -58,15 +57,16 @@ class StandIn:
         return Fill(np.where(mask[..., None], mean, single), mask & left)
 
 
-def install(patch: Any, engine: StandIn | None = None) -> StandIn:
+def install(patch: Any, engine: type[StandIn] = StandIn) -> type[StandIn]:
     """Let jobs run with the stand-in and short spans; `patch(owner, name, value)` puts things in place."""
-    engine, choose = engine or StandIn(), planning.choose
+    choose = planning.choose
+    engine.asked.clear()
 
     def shorter(*given: Any, **more: Any) -> Any:
         choice = choose(*given, **more)
         return replace(choice, values={**choice.values, "span_frames": SPAN_FRAMES})
 
-    patch(planning, "pipeline_for", lambda task, settings: InpaintPipeline(settings, engine))
+    patch(planning, "open_pipeline", lambda task, *asked: InpaintPipeline.open(engine, *asked))
     patch(planning, "choose", shorter)
     return engine
 

@@ -78,7 +78,7 @@ def blob(width: int, height: int) -> np.ndarray:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> StandIn:
+def engine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> type[StandIn]:
     """Jobs run with the stand-in; charts, which take longer than all the rest, only for a test that has `charts`."""
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     if "charts" not in request.fixturenames:
@@ -105,7 +105,7 @@ def mask(tmp_path: Path) -> Path:
 
 
 def ask(folder: Path, clip: Path, mask: Path, **settings: object) -> Job:
-    return Job.create(folder, "inpaint", (clip, mask), InpaintSettings(**settings), 1)
+    return Job.create(folder, "inpaint", (clip, mask), InpaintSettings(**{"engine": "flow", **settings}), 1)
 
 
 def step(job: Job, **more: object) -> events.Event:
@@ -447,7 +447,9 @@ def test_what_is_followed_and_what_a_mask_marks_besides_are_both_removed(engine,
     ],
 )
 def test_hints_that_cannot_be_are_refused_before_the_plan(settings, sentence, engine, tmp_path, clip) -> None:
-    job = Job.create(tmp_path / "jobs", "inpaint", (clip,), InpaintSettings(**settings), 1)
+    job = Job.create(
+        tmp_path / "jobs", "inpaint", (clip,), InpaintSettings(**{"engine": "flow", **settings}), 1
+    )
     failed = step(job)
     assert failed.code == "bad_input" and sentence in failed.message
     assert not any(isinstance(event, events.Planned) for event, _ in job.journal.read())

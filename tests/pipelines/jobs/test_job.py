@@ -235,6 +235,24 @@ def test_only_whole_spans_of_the_grid_are_kept(tmp_path: Path, clip: Path) -> No
     assert [p.name for p in folder.iterdir()] == ["00000000-00000010.npy"]
 
 
+def test_the_part_files_of_living_processes_are_kept(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    folder = job.folder / "segments"
+    folder.mkdir(parents=True)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as living:
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        kept = {f"part-{pid}-1-00000010-00000020.npy" for pid in (living.pid, os.getpid())}
+        killed = f"part-{dead.pid}-1-00000010-00000020.npy"
+        # Its writer is gone, and another process has its number.
+        reused = f"part-{living.pid}-2-00000010-00000020.npy"
+        for name in (*kept, killed, reused):
+            (folder / name).touch()
+        os.utime(folder / reused, (0, 0))
+        assert job.finished("segments", ".npy", split(Span(0, 20), 10)) == set()
+        assert {p.name for p in folder.iterdir()} == kept
+
+
 def test_a_result_whose_files_are_gone_is_none(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     report = job.folder / "report.json"
@@ -252,7 +270,7 @@ def test_forget_work_leaves_the_question_alone(tmp_path: Path, clip: Path) -> No
     (job.folder / "visitors").touch()
     (job.folder / "state").symlink_to(clip.parent)
     job.forget_work()
-    assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock", "visitors"}
+    assert {p.name for p in job.folder.iterdir()} == {"job.json", "lock", "lock-gate", "visitors"}
     assert clip.exists()
 
 
@@ -267,5 +285,5 @@ def test_jobs_are_listed_oldest_first_without_what_cannot_be_read(tmp_path: Path
 def test_a_folder_that_is_no_job_is_refused(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     (job.folder / "job.json").write_text("{")
-    with pytest.raises(BadInput, match="not the folder of a job"):
+    with pytest.raises(BadInput, match="holds no readable job"):
         job.record()

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from memory.units import KIB
 from pipelines.errors import BadInput
 from pipelines.jobs import trash
 from pipelines.jobs.job import Job
-from pipelines.jobs.trash import bin_job, disk_bytes, erase, leftovers, remove_empty_folders
+from pipelines.jobs.trash import disk_bytes, erase, leftovers, move_job, remove_empty_folders
 from pipelines.settings import ScoreSettings
-
-KIB = 2**10
 
 
 def make(path: Path, size_bytes: int = 64 * KIB) -> Path:
@@ -61,7 +60,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 def test_a_binned_job_is_no_job_and_what_a_kill_left_is_found(job: Job) -> None:
     jobs_dir = job.folder.parent
-    binned = bin_job(job)
+    binned = move_job(job)
     assert Job.all(jobs_dir) == [] and not job.exists()
     assert leftovers(jobs_dir) == [binned]
     assert erase(leftovers(jobs_dir)) > 0
@@ -70,7 +69,7 @@ def test_a_binned_job_is_no_job_and_what_a_kill_left_is_found(job: Job) -> None:
 
 def test_a_job_that_somebody_holds_stays(job: Job) -> None:
     with job.runner(), pytest.raises(BadInput, match="is running"):
-        bin_job(job)
+        move_job(job)
     assert job.exists()
 
 
@@ -86,7 +85,7 @@ def test_a_job_can_be_asked_anew_while_the_old_one_is_erased(job: Job) -> None:
 def test_what_cannot_be_moved_is_refused_in_plain_words(job: Job) -> None:
     (job.folder.parent / ".trash").write_text("in the way")
     with pytest.raises(BadInput, match=r"cannot be deleted.*permissions"):
-        bin_job(job)
+        move_job(job)
     assert job.exists()
 
 
@@ -108,7 +107,7 @@ def test_an_upload_is_known_in_a_folder_of_jobs_that_was_moved(tmp_path: Path) -
     Job.create(before, "score", (upload,), ScoreSettings(), 1)
     before.rename(after)
     moved = after / "uploads" / "0123" / "clip.mp4"
-    assert trash.bin_unread(after, [moved]) == {} and moved.exists()
+    assert trash.move_unread(after, [moved]) == {} and moved.exists()
     (job,) = Job.all(after)
     assert trash.uploads_of(job) == {moved}
 

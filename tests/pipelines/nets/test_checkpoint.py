@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from memory.units import MIB
 from pipelines.errors import WeightsBroken
 from pipelines.nets import checkpoint
 
@@ -55,7 +56,7 @@ def test_a_table_of_tables_keeps_its_shape(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("save", "name"), [FORMATS[0], FORMATS[2]], ids=["zip", "safetensors"])
 def test_what_is_not_looked_at_is_not_held(tmp_path: Path, save: Callable[..., None], name: str) -> None:
-    many, process = 64 * 2**20, psutil.Process()
+    many, process = 64 * MIB, psutil.Process()
     save({"small": torch.ones(3), "large": torch.ones(many // 4)}, tmp_path / name)
     before = process.memory_info().rss
     found = checkpoint.read(tmp_path / name)
@@ -86,7 +87,7 @@ def test_a_file_that_wants_to_run_code_is_refused_and_runs_none(
     sprung, path = tmp_path / "sprung", tmp_path / "w.pth"
     save({"extra": Trap(sprung), **TENSORS}, path)
     with pytest.raises(
-        WeightsBroken, match=r"w\.pth is no plain file of weights: it asks for \w+\.mkdir"
+        WeightsBroken, match=r"w\.pth is not a plain file of weights: it asks to run \w+\.mkdir"
     ) as told:
         checkpoint.read(path)
     assert "Do not trust" in told.value.hint
@@ -105,7 +106,7 @@ def test_a_truncated_file_is_refused(
     save(TENSORS, path)
     data = path.read_bytes()
     path.write_bytes(data[: int(kept * len(data)) if kept < 1 else int(kept)])
-    with pytest.raises(WeightsBroken, match=f"{name} holds no weights that can be read") as told:
+    with pytest.raises(WeightsBroken, match=f"{name} cannot be read as weights") as told:
         checkpoint.read(path)
     assert "fetch it again" in told.value.hint
 
@@ -147,7 +148,7 @@ def test_what_is_no_table_of_weights_is_refused(tmp_path: Path, name: str, data:
 
 
 def test_a_file_that_is_gone_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(WeightsBroken, match=r"w\.pth is gone"):
+    with pytest.raises(WeightsBroken, match=r"w\.pth no longer exists"):
         checkpoint.read(tmp_path / "w.pth")
 
 

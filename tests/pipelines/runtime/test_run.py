@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from memory.plan import GIB, Load
+from memory.plan import Load
+from memory.units import GIB, MIB
 from pipelines.errors import DamagedVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
@@ -191,7 +192,7 @@ def test_the_plan_is_kept_with_the_job_and_used_again(bench: Bench) -> None:
 def test_the_first_span_corrects_a_prediction_that_was_too_low(bench: Bench) -> None:
     bench.pipeline.load = Load(fixed=1, per_window_pixel=1)
     first, second = only(run(bench), events.Planned)
-    assert first.predicted_host_bytes < 2**20
+    assert first.predicted_host_bytes < MIB
     assert second.predicted_host_bytes >= 2**24 and second.frames_kept == 10
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from memory.units import KIB
 from pipelines.errors import BadInput
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs
@@ -18,7 +19,6 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import ScoreSettings
 from pipelines.workers.runner import WorkerState
 
-KIB = 2**10
 SIZE = 256 * KIB
 """What a job of the tests computes."""
 

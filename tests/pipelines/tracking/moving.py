@@ -5,13 +5,11 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from skimage import data
 
-WIDTH, HEIGHT, RADIUS = 240, 136, 18
+from pipelines.vision.types import Mask, Pixels
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
+WIDTH, HEIGHT, RADIUS = 240, 136, 18
 
 
 @dataclass

@@ -73,7 +73,7 @@ def disc_at(index: int) -> np.ndarray:
 
 
 def ask(folder: Path, clip: Path, *masks: Path, **settings: object) -> Job:
-    return Job.create(folder, "track", (clip, *masks), TrackSettings(**settings), 1)
+    return Job.create(folder, "track", (clip, *masks), TrackSettings(**{"engine": "builtin", **settings}), 1)
 
 
 def step(job: Job, **more: object) -> events.Event:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from memory.devices import Device
-from memory.probe import GIB, Hardware, Host
+from memory.probe import Hardware, Host
+from memory.units import GIB
 from pipelines import __main__ as command_line
 from pipelines.engines.availability import weights_of
 from pipelines.engines.registry import pipeline_for
@@ -330,7 +331,7 @@ def test_the_weights_are_part_of_the_question_and_their_memory_of_the_plan(
             ),
         )
     ]
-    assert all(difference > 2**30 for difference in more)
+    assert all(difference > GIB for difference in more)
 
 
 # -- jobs ----------------------------------------------------------------------------------------------------

@@ -11,17 +11,15 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
-from numpy.typing import NDArray
 
 from pipelines.errors import DamagedVideo, ReaderStalled, UnsupportedVideo
 from pipelines.video import decoding, reader, reader_ffmpeg
 from pipelines.video import ffmpeg as ffmpeg_module
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
-from pipelines.video.reader import choose_decoder, held_bytes, read_frames, why_not_decord
+from pipelines.video.reader import bounded_decoder, choose_decoder, held_bytes, read_frames, why_not_decord
 
 Clips = Callable[[str], Path]
-Pixels = NDArray[np.uint8]
 
 WHOLE = list(range(96))
 WITHOUT_SOME = [index for index in WHOLE if index % 7 != 3]
@@ -81,6 +79,13 @@ READABLE: dict[str, tuple[list[int], str]] = {
 
 ONLY_CLOSE = {"hevc_10bit.mp4", "prores.mov", "interlaced.mp4", "vp9_odd.webm"}
 """Builds of ffmpeg differ a little in converting more than 8 bits, interlaced chroma, and odd sizes to RGB."""
+
+
+def test_a_slow_consumer_gets_decord_only_where_it_asks_for_it(clips: Clips) -> None:
+    info = probe(clips("closed.mp4"))
+    assert choose_decoder(info) == "decord"
+    assert bounded_decoder(info, "auto") == "pyav"
+    assert bounded_decoder(info, "decord") == "decord"
 
 
 @pytest.mark.parametrize("name", READABLE)

@@ -153,7 +153,7 @@ def test_one_file_needs_no_index(tmp_path: Path) -> None:
 def test_an_index_that_cannot_be_read_is_refused(tmp_path: Path, index: str) -> None:
     folder = put_shards(tmp_path / "w")
     (folder / "model.safetensors.index.json").write_text(index)
-    with pytest.raises(WeightsBroken, match="no index of weights"):
+    with pytest.raises(WeightsBroken, match="not a readable index of weights"):
         find("qalign", folder)
 
 
@@ -183,7 +183,7 @@ def test_looking_for_weights_loads_no_network() -> None:
     looks = (
         "import sys; from pipelines.engines import availability as engines; import pipelines.scheduler.queue\n"
         "import pipelines.cli.weights; from pipelines.settings import *\n"
-        "engines.offers('inpaint', InpaintSettings()); engines.resolved('score', ScoreSettings())\n"
+        "engines.offers('inpaint', InpaintSettings()); engines.resolve('score', ScoreSettings())\n"
         "print('torch' in sys.modules, 'huggingface_hub.file_download' in sys.modules)"
     )
     out = subprocess.run([sys.executable, "-c", looks], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from memory.units import MIB
 from pipelines.jobs import events
 from pipelines.workers.inspect import FacesQuestion, PlanQuestion, StillQuestion, answer
 
@@ -45,7 +46,7 @@ def test_a_plan_needs_nothing_but_the_video(task: str, engine: str, clip: Path) 
     assert isinstance(told, events.Planned), told
     assert (told.engine, told.frames, told.job) == (engine, FRAMES, "")
     assert (told.facts.name, told.facts.width, told.facts.height) == ("clip.mp4", 96, 64)
-    assert told.risk != "cannot" and told.predicted_host_bytes > 100 * 2**20
+    assert told.risk != "cannot" and told.predicted_host_bytes > 100 * MIB
     assert [path.name for path in clip.parent.iterdir()] == ["clip.mp4"], "nothing is begun"
 
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from memory.devices import Device
-from memory.probe import GIB, Hardware, Host
+from memory.probe import Hardware, Host
+from memory.units import GIB
 from pipelines.animation.liveportrait import networks
 from pipelines.jobs import events
 from pipelines.settings import PoseSettings

@@ -12,7 +12,7 @@ from gradio_client.exceptions import AppError
 from playwright.sync_api import Page, expect
 
 from memory.devices import Device
-from memory.probe import GIB
+from memory.units import GIB
 from pipelines.engines.availability import Availability, engines_of
 from pipelines.errors import BadInput, WeightsBroken, WeightsMissing
 from pipelines.jobs.events import Event, Planned

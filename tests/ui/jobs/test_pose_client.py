@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
+from pipelines.errors import BadInput, LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import PoseSettings
 from pipelines.weights import licences
@@ -19,7 +19,6 @@ from pipelines.workers.pose import PoseQuestion
 from ui.components.pose_panel import _move_of, _moved
 from ui.jobs.pose_client import MOST_WAITING, PosingProcess
 from ui.jobs.service import JobService
-from ui.jobs.uploads import Refused
 from ui.server.policy import Policy
 
 ANSWERS = """
@@ -81,7 +80,7 @@ def test_a_process_that_dies_is_replaced(signal: int, kind: type[LongtakeError])
 def test_a_refusal_is_told_and_costs_nothing() -> None:
     async def ask() -> Path:
         posing = process()
-        with pytest.raises(Refused, match="No face") as told:
+        with pytest.raises(BadInput, match="No face") as told:
             await posing.ask(question(do="refuse"))
         assert told.value.code == "bad_input"
         return await posing.ask(question("again"))

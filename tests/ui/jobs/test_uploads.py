@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from pipelines.errors import LongtakeError, NotAVideo
+from pipelines.errors import BadInput, LongtakeError, NotAVideo
 from pipelines.settings import AnimateSettings, ScoreSettings
 from pipelines.video.probe import probe
 from pipelines.workers.inspect import FacesQuestion, PlanQuestion
 from ui.jobs import uploads
 from ui.jobs.uploads import (
-    Refused,
     example_clip,
     example_portrait,
     faces_of,
@@ -83,7 +82,7 @@ def test_an_ordinary_clip_is_understood(clip: Path, tmp_path: Path) -> None:
 def test_a_text_renamed_to_mp4_is_refused_by_name_without_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "fake.mp4"
     path.write_text("just words\n" * 100)
-    with pytest.raises(Refused) as told:
+    with pytest.raises(NotAVideo) as told:
         look(path, tmp_path / "jobs")
     assert told.value.code == "not_a_video"
     assert "fake.mp4" in told.value.message and str(tmp_path) not in told.value.message
@@ -178,7 +177,7 @@ def test_a_frame_is_shown_as_a_picture_once_made(clip: Path, tmp_path: Path) -> 
 
 
 def test_a_frame_that_is_not_there_is_refused_with_both_numbers(clip: Path, tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="no frame 40: the video has 40"):
+    with pytest.raises(BadInput, match="no frame 40: the video has 40"):
         asyncio.run(still(clip, 40, tmp_path / "cache"))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from memory.units import GIB, MIB
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs, Planned, Progress
 from ui.jobs.view import CURVE_POINTS, JobView, LiveCurve, Status
@@ -55,7 +56,7 @@ def test_the_plan_and_the_memory_are_told(plan: Planned) -> None:
             device_peak_bytes=2,
         ),
     ).status
-    assert (status.host_predicted_bytes, status.host_limit_bytes) == (200 * 2**20, 2**30)
+    assert (status.host_predicted_bytes, status.host_limit_bytes) == (200 * MIB, GIB)
     assert (status.host_bytes, status.host_peak_bytes, status.device_bytes, status.device_peak_bytes) == (
         5,
         7,
@@ -151,3 +152,26 @@ def test_a_spans_means_take_the_place_of_the_values_that_ran_ahead() -> None:
     view = fold(progress(4, 12, 100.0), progress(10, 12, 100.0))
     segment = events.Segment(job="j", start=0, stop=12, path=Path("x"), curve=((2, 1.0), (6, 2.0), (10, 3.0)))
     assert view.after(segment).curve.points == ((2, 1.0), (6, 2.0), (10, 3.0))
+
+
+def test_spans_that_end_out_of_order_lose_no_points_of_each_other() -> None:
+    def segment(start: int, value: float) -> events.Segment:
+        curve = tuple((frame, value) for frame in range(start + 5, start + 100, 10))
+        return events.Segment(job=JOB, start=start, stop=start + 100, path=Path("x"), curve=curve)
+
+    view = fold(segment(300, 3.0), segment(0, 0.0), segment(200, 2.0), segment(100, 1.0), segment(0, 0.5))
+    assert [frame for frame, _ in view.curve.points] == list(range(5, 400, 10))
+    assert {value for frame, value in view.curve.points if frame < 100} == {0.5}
+    assert {value for frame, value in view.curve.points if frame >= 300} == {3.0}
+
+
+def test_the_curve_of_spans_in_any_order_is_bounded_and_even() -> None:
+    starts = [(37 * i) % 100 * 240 for i in range(100)]
+    curve = LiveCurve()
+    for start in starts:
+        curve = curve.replace_span(start, start + 240, [(start + 10 * i, float(start)) for i in range(24)])
+        assert len(curve.points) <= CURVE_POINTS
+    frames = [frame for frame, _ in curve.points]
+    assert frames == sorted(set(frames)) and frames[0] < 240 and frames[-1] >= 23_760 - 2 * curve.gap
+    gaps = [b - a for a, b in pairwise(frames)]
+    assert max(gaps) < 4 * min(gaps)

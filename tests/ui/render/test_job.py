@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ui.render.report import describe_score, read_report
 
+from memory.units import GIB
 from pipelines.errors import NotAVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Planned
@@ -14,7 +16,6 @@ from ui.i18n.words import LIVE
 from ui.jobs.service import Entry
 from ui.jobs.view import JobView, Status
 from ui.render import job, jobs, media
-from ui.render.report import describe_score, read_report
 
 EVIL = '<img src=x onerror="alert(1)">${alert(2)}{{value}}`.mp4'
 
@@ -149,7 +150,7 @@ def test_a_moment_has_tenths(seconds: float, shown: str) -> None:
 
 @pytest.mark.parametrize("named", [True, False])
 def test_what_was_removed_is_told_to_others_without_names(named: bool) -> None:
-    gone = [Notice(time=0.0, job="a", name=EVIL, freed_bytes=2**30)] * 2
+    gone = [Notice(time=0.0, job="a", name=EVIL, freed_bytes=GIB)] * 2
     html = jobs.jobs([], gone, named=named)
     assert ("onerror=" in html) is named and "<img" not in html
     assert "GiB" in html and (named or "2 · 2.00 GiB" in html)

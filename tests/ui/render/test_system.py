@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memory.probe import GIB
+from memory.units import GIB
 from pipelines.doctor import Finding
 from ui.i18n.words import LIVE
 from ui.render.history_plot import POINTS, last_hour

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from memory.devices import Device
-from memory.probe import GIB, Disk, Hardware, Host
+from memory.probe import Disk, Hardware, Host
+from memory.units import GIB
 from pipelines.jobs import events
 from pipelines.jobs.job import Job, State
 from pipelines.scheduler.stats import Counters

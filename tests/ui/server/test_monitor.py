@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from memory.devices import Device
-from memory.probe import GIB, Disk, Hardware, Host
+from memory.probe import Disk, Hardware, Host
+from memory.units import GIB, MIB
 from pipelines.scheduler.queue import JobQueue
 from pipelines.scheduler.stats import Counters
 from pipelines.workers.runner import WorkerState
@@ -22,7 +23,6 @@ from ui.server.monitor import HISTORY_SAMPLES, Monitor
 from ui.server.snapshot import Snapshot, look_at, preset_now, usable_cores
 from ui.server.system_info import ProcessNow, System, size
 
-MIB = 2**20
 CARD = Device("cuda", 0, "RTX 4070", "GPU-1", 12 * GIB, 4 * GIB, others_bytes=2 * GIB, utilisation_percent=83)
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.faces.crop import bounds
-from pipelines.animation.faces.landmark_pass import WALK_FRAMES, WARM_UP_FRAMES, walk
+from pipelines.animation.faces.crop import landmark_bounds
+from pipelines.animation.faces.landmark_pass import RESTART_FRAMES, WARM_UP_FRAMES, track_landmarks
 from pipelines.animation.faces.onnx_landmarks import (
     DETECTOR,
     LANDMARKS,
     POINTS,
-    Detected,
     OnnxDetector,
-    files_in,
+    OnnxFace,
+    find_files,
 )
 from pipelines.animation.faces.track import FaceTrack
 from pipelines.errors import WeightsBroken, WeightsMissing
@@ -85,16 +85,16 @@ def faces(folder: Path) -> OnnxDetector:
 
 
 def test_files_are_taken_where_they_are_there_and_accepted(folder: Path) -> None:
-    assert files_in(folder) is None
+    assert find_files(folder) is None
     licences.accept("insightface")
-    found = files_in(folder)
+    found = find_files(folder)
     assert found and set(found) == {DETECTOR, POINTS}
-    assert files_in(folder / "config") is None
+    assert find_files(folder / "config") is None
 
 
 def test_faces_are_decoded_the_largest_first_and_each_once(faces: OnnxDetector) -> None:
     """Of four: one overlaps a surer one, one is not sure enough."""
-    large, small = faces.detect_with_points(PICTURE)
+    large, small = faces.detect_faces(PICTURE)
     assert large.sides.tolist() == pytest.approx([304 - 60, 128 - 60, 304 + 60, 128 + 60])
     assert small.sides.tolist() == pytest.approx([56, 24, 136, 104])
     assert np.allclose(small.points, (*EYES_NOSE_MOUTH, 96, 64))
@@ -104,19 +104,19 @@ def test_faces_are_decoded_the_largest_first_and_each_once(faces: OnnxDetector) 
 
 
 def test_a_large_picture_is_made_smaller_and_the_answer_larger(faces: OnnxDetector) -> None:
-    small = faces.detect_with_points(np.zeros((512, 1024, 3), np.uint8))[1]
+    small = faces.detect_faces(np.zeros((512, 1024, 3), np.uint8))[1]
     assert small.sides.tolist() == pytest.approx([112, 48, 272, 208])
 
 
 @pytest.mark.parametrize("stride", [16, 32])
 def test_every_stride_is_read(tmp_path: Path, stride: int) -> None:
     path = write(tmp_path / DETECTOR, 512, detections([(128.0, 64.0, 50.0, 0.8)], stride))
-    found = OnnxDetector({DETECTOR: path}).detect_with_points(PICTURE)
+    found = OnnxDetector({DETECTOR: path}).detect_faces(PICTURE)
     assert [one.sides.tolist() for one in found] == [pytest.approx([78, 14, 178, 114])]
 
 
 def test_106_points_lie_where_the_window_says(faces: OnnxDetector) -> None:
-    face = Detected(np.array([100, 80, 140, 120], np.float32), 1.0, EYES_NOSE_MOUTH)
+    face = OnnxFace(np.array([100, 80, 140, 120], np.float32), 1.0, EYES_NOSE_MOUTH)
     points = faces.points(PICTURE, face)
     assert points.shape == (106, 2)
     assert points[0].tolist() == pytest.approx([120 - 30, 100 - 30], abs=0.5)
@@ -125,7 +125,7 @@ def test_106_points_lie_where_the_window_says(faces: OnnxDetector) -> None:
 
 def test_203_landmarks_lie_where_the_window_says(faces: OnnxDetector) -> None:
     around = np.concatenate([(*EYES_NOSE_MOUTH, 200, 100)])
-    square = bounds(around).grown(1.5, down=-0.1)
+    square = landmark_bounds(around).scaled(1.5, down=-0.1)
     found = faces.landmarks(PICTURE, around)
     assert found.shape == (203, 2)
     assert found[0, 0] == pytest.approx(square.x + (0.3 - 0.5) * square.side, abs=0.5)
@@ -153,13 +153,13 @@ class Walking(OnnxDetector):
     def __init__(self) -> None:
         super().__init__({})
 
-    def detect_with_points(self, picture: Any) -> list[Detected]:
+    def detect_faces(self, picture: Any) -> list[OnnxFace]:
         seen = picture[0, 0, 0] != 7
         points = (*EYES_NOSE_MOUTH, 100, 60)
-        other = Detected(np.array([300, 0, 380, 90], np.float32), 0.9, (*EYES_NOSE_MOUTH, 340, 40))
-        return [other, Detected(np.array([60, 20, 140, 100], np.float32), 0.5, points)] if seen else []
+        other = OnnxFace(np.array([300, 0, 380, 90], np.float32), 0.9, (*EYES_NOSE_MOUTH, 340, 40))
+        return [other, OnnxFace(np.array([60, 20, 140, 100], np.float32), 0.5, points)] if seen else []
 
-    def points(self, picture: Any, face: Detected) -> Any:
+    def points(self, picture: Any, face: OnnxFace) -> Any:
         assert face.sides[0] == 60
         return np.zeros((106, 2), np.float32)
 
@@ -169,8 +169,8 @@ class Walking(OnnxDetector):
 
 def test_a_walk_is_the_same_from_any_start() -> None:
     rng = np.random.default_rng(0)
-    frames = [np.full((4, 4, 3), value, np.uint8) for value in rng.integers(10, 99, 3 * WALK_FRAMES)]
-    for index in (0, 1, WALK_FRAMES - 4):
+    frames = [np.full((4, 4, 3), value, np.uint8) for value in rng.integers(10, 99, 3 * RESTART_FRAMES)]
+    for index in (0, 1, RESTART_FRAMES - 4):
         frames[index] = np.full((4, 4, 3), 7, np.uint8)
     box = FaceBox(100, 50, 124)
     span = Span(5, 5 + len(frames))
@@ -181,12 +181,12 @@ def test_a_walk_is_the_same_from_any_start() -> None:
         read_from.append(start)
         yield from frames[start - 5 : stop - 5]
 
-    whole = list(walk(Walking(), read, track, 5, span.stop))
+    whole = list(track_landmarks(Walking(), read, track, 5, span.stop))
     assert whole[0] is None and whole[1] is None
     assert all(one is not None for one in whole[2:])
-    for start in (6, 5 + WALK_FRAMES, 40 + WALK_FRAMES, 5 + 2 * WALK_FRAMES - 1):
-        part = list(walk(Walking(), read, track, start, start + 10))
+    for start in (6, 5 + RESTART_FRAMES, 40 + RESTART_FRAMES, 5 + 2 * RESTART_FRAMES - 1):
+        part = list(track_landmarks(Walking(), read, track, start, start + 10))
         for one, expected in zip(part, whole[start - 5 : start + 5], strict=True):
             assert (one is None) == (expected is None)
             assert one is None or np.array_equal(one, expected)
-        assert start - read_from[-1] < WALK_FRAMES + WARM_UP_FRAMES
+        assert start - read_from[-1] < RESTART_FRAMES + WARM_UP_FRAMES

@@ -1,7 +1,6 @@
 """Which face is meant: providers, the cases of none and several, and one face over a whole video."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -9,27 +8,26 @@ import numpy as np
 import pytest
 from skimage import data
 
-from pipelines.animation.faces import cascade, selection
+from pipelines.animation.faces import cascade
 from pipelines.animation.faces.aligned_view import FacePlacement
-from pipelines.animation.faces.cascade import ENOUGH_VOTES, FaceBox, detect_fast, vote
+from pipelines.animation.faces.cascade import MIN_VOTES, FaceBox, detect_by_votes, detect_fast
 from pipelines.animation.faces.selection import (
     CascadeDetector,
-    GivenBox,
-    absence,
-    best_detector,
-    faces_on,
+    UserBox,
+    absence_warning,
+    estimate_landmark_square,
+    find_faces,
     find_reference,
-    landmark_square,
 )
 from pipelines.animation.faces.track import (
-    LOOK_EVERY,
+    DETECT_EVERY,
     MOST_FACES,
     RECORD,
     FaceTrack,
     Records,
-    follow,
-    is_look,
-    record_of,
+    follow_face,
+    is_detection_frame,
+    to_record,
 )
 from pipelines.errors import BadInput
 from pipelines.example.moving_face import DrawnFace
@@ -61,8 +59,8 @@ class TestVotes:
         return np.hstack((picture[:, :240], np.pad(small, ((60, 22), (0, 100), (0, 0)), "edge")))
 
     def test_each_face_gets_its_votes_and_nothing_else_does(self, pair: Any) -> None:
-        boxes = vote(pair)
-        sure = [box for box in boxes if box.votes >= ENOUGH_VOTES]
+        boxes = detect_by_votes(pair)
+        sure = [box for box in boxes if box.votes >= MIN_VOTES]
         assert [box.votes for box in boxes] == sorted((box.votes for box in boxes), reverse=True)
         assert len(sure) == 2
         large, small = sorted(sure, key=lambda box: -box.size)
@@ -85,23 +83,23 @@ class TestVotes:
         self, driver: DrawnFace, portrait: DrawnFace, pair: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked: list[Any] = []
-        detected = cascade._detected
+        detected = cascade._run_cascade
 
         def counted(gray: Any, picture: Any, sizes: Any = None, scale: float = 1.05) -> Any:
             asked.append(sizes)
             return detected(gray, picture, sizes, scale)
 
-        monkeypatch.setattr(cascade, "_detected", counted)
+        monkeypatch.setattr(cascade, "_run_cascade", counted)
         pictures = (driver.picture, portrait.picture, pair)
         found = [CascadeDetector().detect(picture) for picture in pictures]
         assert [sizes is None for sizes in asked] == [True, False, False, False] * 3
-        monkeypatch.setattr(cascade, "_sizes", lambda first: None)
+        monkeypatch.setattr(cascade, "_size_range", lambda first: None)
         assert [CascadeDetector().detect(picture) for picture in pictures] == found
 
     def test_a_head_that_leans(self, driver: DrawnFace) -> None:
         turn = cv2.getRotationMatrix2D((128, 117), 32, 1)
         leaning = cv2.warpAffine(driver.picture, turn, (256, 256), borderMode=cv2.BORDER_REPLICATE)
-        box = vote(leaning)[0]
+        box = detect_by_votes(leaning)[0]
         assert (box.x, box.y) == pytest.approx((128, 117), abs=12)
 
     @pytest.mark.parametrize("picture", [BLANK, BLANK[:20, :20], BLANK[:5], data.coffee()[::2, ::2]])
@@ -112,58 +110,50 @@ class TestVotes:
 class TestChoice:
     left, right = FaceBox(20, 30, 20, 50), FaceBox(60, 30, 30, 60)
 
-    def test_the_best_provider_that_is_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert best_detector(self.left, tmp_path) == GivenBox(self.left)
-        assert isinstance(best_detector(None, tmp_path), CascadeDetector)
-        monkeypatch.setattr(selection, "files_in", lambda folder: {"det_10g.onnx": folder / "det_10g.onnx"})
-        found = best_detector(None, tmp_path)
-        assert found.name == "InsightFace detector"
-        assert "non-commercial" in found.licence
-
     @pytest.mark.parametrize(
         ("which", "meant"),
         [("largest", [right]), ("all", [left, right]), (1, [left]), (2, [right])],
     )
     def test_of_several_the_one_that_is_meant(self, which: Any, meant: list[FaceBox]) -> None:
-        assert faces_on(BLANK + 1, Known([self.right, self.left]), which, "--box") == meant
+        assert find_faces(BLANK + 1, Known([self.right, self.left]), which, "--box") == meant
 
     @pytest.mark.parametrize("which", [0, 3])
     def test_one_that_is_not_there(self, which: int) -> None:
         with pytest.raises(BadInput, match=r"no face \d: there are 2 faces.*1 to 2"):
-            faces_on(BLANK + 1, Known([self.right, self.left]), which, "--box")
+            find_faces(BLANK + 1, Known([self.right, self.left]), which, "--box")
 
     def test_none_at_all_asks_for_a_box(self) -> None:
         with pytest.raises(BadInput, match=r"No face.*--source-box left,top,width,height"):
-            faces_on(BLANK, CascadeDetector(), "largest", "--source-box")
+            find_faces(BLANK, CascadeDetector(), "largest", "--source-box")
 
     def test_the_first_frame_that_shows_a_face(self) -> None:
         frames = ((index, BLANK + (index > 16)) for index in range(0, 40, 8))
         assert find_reference(frames, Known([self.left, self.right]), "all", "--box") == (24, self.right)
         assert next(frames)[0] == 32
-        with pytest.raises(BadInput, match=r"driving video \(5 frames were looked at\)"):
+        with pytest.raises(BadInput, match=r"in 5 frames of the driving video"):
             find_reference(((index, BLANK) for index in range(5)), Known([]), 1, "--box")
 
     def test_a_drawn_box_is_taken_as_it_is_or_as_the_cascade_sees_it(self, driver: DrawnFace) -> None:
-        drawn = FaceBox.drawn(60, 70, 130, 130)
+        drawn = FaceBox.from_rectangle(60, 70, 130, 130)
         assert (drawn.x, drawn.y, drawn.size) == (125, 135, 130)
-        snapped = GivenBox(drawn).detect(driver.picture)[0]
-        assert snapped.votes >= ENOUGH_VOTES
+        snapped = UserBox(drawn).detect(driver.picture)[0]
+        assert snapped.votes >= MIN_VOTES
         assert snapped.size == pytest.approx(106, abs=8)
         elsewhere = FaceBox(40, 220, 50)
-        assert GivenBox(elsewhere).detect(driver.picture) == [elsewhere]
+        assert UserBox(elsewhere).detect(driver.picture) == [elsewhere]
 
     @pytest.mark.parametrize("box", [FaceBox(-5, 30, 20), FaceBox(30, 80, 20), FaceBox(30, 30, 0)])
     def test_a_box_outside_the_picture(self, box: FaceBox) -> None:
         with pytest.raises(BadInput, match="outside the picture of 64 x 64"):
-            GivenBox(box).detect(BLANK)
+            UserBox(box).detect(BLANK)
 
     def test_a_crop_by_a_box_alone_reaches_from_brows_to_chin(self, portrait: DrawnFace) -> None:
-        square = landmark_square(portrait.placed)
+        square = estimate_landmark_square(portrait.placed)
         chin, brow = portrait.landmarks[11], portrait.landmarks[[2, 6]].mean(axis=0)
         assert square.y - square.side / 2 == pytest.approx(brow[1] - 0.12 * portrait.placed.size, abs=12)
         assert square.y + square.side / 2 == pytest.approx(chin[1], abs=12)
-        assert square.angle == portrait.placed.turn
-        leaning = landmark_square(FacePlacement(0, 0, 100, np.pi / 2))
+        assert square.angle == portrait.placed.roll
+        leaning = estimate_landmark_square(FacePlacement(0, 0, 100, np.pi / 2))
         assert (leaning.x, leaning.y) == pytest.approx((-13, 0))
 
 
@@ -176,70 +166,75 @@ class TestTrack:
         found = []
         for number in range(count):
             here = [] if number in gone else [FaceBox(100 + 4 * number, 50, 40, 20)]
-            found.append(record_of([self.other, *here] if other else here))
+            found.append(to_record([self.other, *here] if other else here))
         return found
 
     def track(self, looks: list[Records], first: FaceBox | None = None, reference: int = 10) -> FaceTrack:
         """Of frames 10 and after."""
-        span = Span(10, 10 + len(looks) * LOOK_EVERY)
-        return follow(looks, span, first or FaceBox(100, 50, 40, 99), reference)
+        span = Span(10, 10 + len(looks) * DETECT_EVERY)
+        return follow_face(looks, span, first or FaceBox(100, 50, 40, 99), reference)
 
     def test_a_record_holds_the_first_faces(self) -> None:
-        record = record_of([replace(self.other, votes=0)] * 6)
+        record = to_record([replace(self.other, votes=0)] * 6)
         assert record.dtype == RECORD
         assert record.nbytes == 16 * MOST_FACES
         assert (record["votes"] == 1).all()
-        assert not record_of([])["votes"].any()
+        assert not to_record([])["votes"].any()
 
     def test_looks_lie_on_a_grid_from_the_first_frame(self) -> None:
-        assert [frame for frame in range(10, 40) if is_look(frame, Span(10, 90))] == [10, 18, 26, 34]
+        assert [frame for frame in range(10, 40) if is_detection_frame(frame, Span(10, 90))] == [
+            10,
+            18,
+            26,
+            34,
+        ]
 
     def test_the_chosen_face_is_followed_past_another(self) -> None:
         track = self.track(self.looks(60))
         assert track.seen.all()
         assert track.gone == []
-        box = track.box(10 + 30 * LOOK_EVERY + LOOK_EVERY // 2)
+        box = track.box(10 + 30 * DETECT_EVERY + DETECT_EVERY // 2)
         assert (box.x, box.y, box.size) == pytest.approx((100 + 4 * 30.5, 50, 40))
 
     def test_its_path_is_smooth(self) -> None:
         jitter = np.random.default_rng(0).normal(0, 3, 60)
-        looks = [record_of([FaceBox(100 + jitter[i], 50, 40 * (1 + jitter[i] / 60), 20)]) for i in range(60)]
-        looks[30] = record_of([FaceBox(118, 50, 52, 20)])
+        looks = [to_record([FaceBox(100 + jitter[i], 50, 40 * (1 + jitter[i] / 60), 20)]) for i in range(60)]
+        looks[30] = to_record([FaceBox(118, 50, 52, 20)])
         track = self.track(looks)
-        boxes = [track.box(10 + LOOK_EVERY * i) for i in range(60)]
+        boxes = [track.box(10 + DETECT_EVERY * i) for i in range(60)]
         assert np.std([box.x for box in boxes]) < 1.7
         assert boxes[30].x == pytest.approx(100, abs=4)
 
     def test_a_look_that_misses_it_is_bridged(self) -> None:
         track = self.track(self.looks(40, gone=(20, 21, 22)))
         assert track.gone == []
-        assert track.box(10 + 21 * LOOK_EVERY).x == pytest.approx(184, abs=1)
+        assert track.box(10 + 21 * DETECT_EVERY).x == pytest.approx(184, abs=1)
         assert {track.presence(frame) for frame in range(10, 330)} == {1.0}
 
     def test_one_that_leaves_is_gone_until_it_is_back_anywhere(self) -> None:
         looks = self.looks(20, gone=range(8, 14), other=False)
-        looks[14:] = [record_of([FaceBox(240, 90, 70, 12)])] * 6
+        looks[14:] = [to_record([FaceBox(240, 90, 70, 12)])] * 6
         track = self.track(looks)
-        gone = Span(10 + 7 * LOOK_EVERY + 1, 10 + 14 * LOOK_EVERY)
+        gone = Span(10 + 7 * DETECT_EVERY + 1, 10 + 14 * DETECT_EVERY)
         assert track.gone == [gone]
         assert track.presence(gone.start) == track.presence(gone.stop - 1) == 0
         assert 0 < track.presence(gone.stop + 3) < 1
         assert track.presence(gone.stop + 30) == track.presence(gone.start - 30) == 1
         assert track.box(gone.stop + 30).size == pytest.approx(70, rel=1e-3)
-        told = absence(track)
+        told = absence_warning(track)
         assert told and f"frames {gone.start} to {gone.stop - 1}" in told
 
     def test_nobody_is_there_before_the_reference(self) -> None:
-        track = self.track(self.looks(20, gone=range(2)), FaceBox(108, 50, 40), 10 + 2 * LOOK_EVERY)
-        assert track.gone == [Span(10, 10 + 2 * LOOK_EVERY)]
+        track = self.track(self.looks(20, gone=range(2)), FaceBox(108, 50, 40), 10 + 2 * DETECT_EVERY)
+        assert track.gone == [Span(10, 10 + 2 * DETECT_EVERY)]
         assert track.presence(10) == 0
-        assert track.box(10 + 2 * LOOK_EVERY).x == pytest.approx(108, abs=8)
+        assert track.box(10 + 2 * DETECT_EVERY).x == pytest.approx(108, abs=8)
 
     def test_many_absences_are_told_in_short(self) -> None:
         gone = [number for number in range(100) if number % 10 >= 4]
-        told = absence(self.track(self.looks(100, gone, other=False)))
+        told = absence_warning(self.track(self.looks(100, gone, other=False)))
         assert told and "and 6 more times" in told
-        assert absence(self.track(self.looks(10))) is None
+        assert absence_warning(self.track(self.looks(10))) is None
 
     def test_a_drawn_face_that_looks_do_not_know_stays_where_it_was_drawn(self) -> None:
         drawn = FaceBox(30, 400, 60)

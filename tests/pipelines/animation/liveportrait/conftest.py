@@ -12,7 +12,7 @@ from PIL import Image
 
 from pipelines.animation import pipeline, stage
 from pipelines.animation.liveportrait import crops, engine
-from pipelines.engines.availability import weights_of
+from pipelines.engines.availability import resolve
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.runtime import planning
@@ -101,7 +101,9 @@ def ask(quick_files: None, tmp_path: Path, weights: Path, monkeypatch: pytest.Mo
     def make(*inputs: Path, folder: str = "jobs", **more: Any) -> Job:
         plain = {"engine": "liveportrait", "weights": weights, "device": "cpu", "faces": "builtin"}
         settings = AnimateSettings(**{**plain, **more})
-        return Job.create(tmp_path / folder, "animate", inputs, settings, 1, weights_of(settings))
+        return Job.create(
+            tmp_path / folder, "animate", inputs, settings, 1, resolve("animate", settings).weights
+        )
 
     yield make
     FakePortrait.made.clear()

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 
-from pipelines.animation.motion.motions import Motions, motions_of
+from pipelines.animation.motion.motions import Motions, decode_motions
 
 
 class FakePortrait:
@@ -39,7 +39,7 @@ class FakePortrait:
             "t": means / 255 - 0.4,
             "scale": 1.4 + means[:, 2:] / 1000,
         }
-        return motions_of({name: head.astype(np.float32) for name, head in heads.items()}, landmarks)
+        return decode_motions({name: head.astype(np.float32) for name, head in heads.items()}, landmarks)
 
     def portrait(self, crops: Any, keypoints: Any) -> Any:
         assert len(crops) == len(keypoints)
@@ -67,6 +67,6 @@ class FakePortrait:
     def lips(self, source: Any, ratios: Any) -> Any:
         return np.broadcast_to(ratios.sum(axis=1)[:, None, None], source.shape).astype(np.float32) / 7
 
-    def let_go(self, stage: str) -> bool:
+    def release(self, stage: str) -> bool:
         self.let.append(stage)
         return stage == "motion"

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.animation.faces.crop import bounds, cut, source_input, source_square
-from pipelines.animation.faces.onnx_landmarks import DETECTOR, LANDMARKS, POINTS, Detected, OnnxDetector
+from pipelines.animation.faces.crop import extract_crop, landmark_bounds, source_input, source_square
+from pipelines.animation.faces.onnx_landmarks import DETECTOR, LANDMARKS, POINTS, OnnxDetector, OnnxFace
 from pipelines.animation.liveportrait import face_finder
 from pipelines.animation.liveportrait.crops import animate_crops
 from pipelines.engines.availability import networks_of, resolved
@@ -54,15 +54,15 @@ class Spots(OnnxDetector):
     def __init__(self) -> None:
         super().__init__({})
 
-    def detect_with_points(self, picture: Any) -> list[Detected]:
+    def detect_faces(self, picture: Any) -> list[OnnxFace]:
         if not ((picture[..., 0] == 255) & (picture[..., 1] == 0)).any():
             return []
         points = landmarks(picture)
         x, y = middle = points.mean(axis=0)
         sides = np.array([x - 40, y - 40, x + 40, y + 40], np.float32)
-        return [Detected(sides, 0.9, EYES_NOSE_MOUTH + middle)]
+        return [OnnxFace(sides, 0.9, EYES_NOSE_MOUTH + middle)]
 
-    def points(self, picture: Any, face: Detected) -> Any:
+    def points(self, picture: Any, face: OnnxFace) -> Any:
         return landmarks(picture, 106)
 
     def landmarks(self, picture: Any, around: Any) -> Any:
@@ -77,7 +77,7 @@ def published(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (weights / file.name).parent.mkdir(parents=True, exist_ok=True)
         (weights / file.name).write_bytes(file.name.encode())
     known = dict.fromkeys((DETECTOR, POINTS, LANDMARKS), weights)
-    monkeypatch.setattr(face_finder, "files_in", lambda folder: known)
+    monkeypatch.setattr(face_finder, "find_files", lambda folder: known)
     monkeypatch.setattr(face_finder, "OnnxDetector", lambda files: Spots())
     return weights
 
@@ -120,8 +120,8 @@ def test_a_source_is_cut_out_around_the_landmarks_of_every_frame(
 ) -> None:
     source = marked(colours(FRAMES, 1))
     done(ask(draw("source", source), draw("driving", colours(1, 2)[0]), faces="insightface"))
-    squares = [source_square(bounds(landmarks(frame)), PortraitOptions()) for frame in source]
-    expected = [source_input(cut(f, s.to_crop())) for f, s in zip(source, squares, strict=True)]
+    squares = [source_square(landmark_bounds(landmarks(frame)), PortraitOptions()) for frame in source]
+    expected = [source_input(extract_crop(f, s.to_crop())) for f, s in zip(source, squares, strict=True)]
     found = np.stack(FakePortrait.made[0].crops[:FRAMES]).astype(int)
     assert np.abs(found - np.stack(expected)).max() <= 1, "squares are kept as float32"
 
@@ -148,7 +148,7 @@ def test_where_models_are_missing_that_were_asked_for(
     weights: Path, published: Path, ask: Ask, draw: Draw, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = ask(draw("s", marked(colours(1, 1))[0]), draw("d", colours(3, 2)), faces="insightface")
-    monkeypatch.setattr(face_finder, "files_in", lambda folder: None)
+    monkeypatch.setattr(face_finder, "find_files", lambda folder: None)
     ending = run(job)
     assert isinstance(ending, events.Failed)
     assert (ending.code, "builtin" in ending.hint) == ("weights_missing", True)
@@ -160,7 +160,7 @@ def test_what_finds_faces_is_settled_when_a_job_is_asked_for(
     open_ = AnimateSettings(engine="liveportrait", weights=published)
     assert resolved("animate", open_).faces == "insightface"
     assert networks_of(resolved("animate", open_)) == ("liveportrait", "insightface")
-    monkeypatch.setattr(face_finder, "files_in", lambda folder: {DETECTOR: published, POINTS: published})
+    monkeypatch.setattr(face_finder, "find_files", lambda folder: {DETECTOR: published, POINTS: published})
     assert resolved("animate", open_).faces == "builtin"
     assert networks_of(resolved("animate", open_)) == ("liveportrait",)
     bent = AnimateSettings(engine="flowwarp", faces="insightface")

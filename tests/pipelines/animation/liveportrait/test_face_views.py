@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from pipelines.animation.faces.alignment import fit
-from pipelines.animation.faces.crop import Pasting, cut, inverse, source_input, source_square
-from pipelines.animation.faces.selection import CascadeDetector, landmark_square
+from pipelines.animation.faces.crop import PasteBack, extract_crop, inverse, source_input, source_square
+from pipelines.animation.faces.selection import CascadeDetector, estimate_landmark_square
 from pipelines.animation.liveportrait.crops import animate_crops
 from pipelines.example.moving_face import DrawnFace
 from pipelines.jobs import events
@@ -26,7 +26,7 @@ GRAY = np.full((256, 256, 3), 120, np.uint8)
 
 def square_of(face: DrawnFace) -> Any:
     [box] = CascadeDetector().detect(face.picture)
-    return source_square(landmark_square(fit(face.picture, box)), PortraitOptions())
+    return source_square(estimate_landmark_square(fit(face.picture, box)), PortraitOptions())
 
 
 def warned(job: Job) -> list[str]:
@@ -46,8 +46,8 @@ def test_a_portrait_is_cut_out_drawn_and_put_back(
     job = ask(draw("source", portrait.picture), draw("driving", driving), frames_out=tmp_path / "out")
     outputs = done(job)
     matrix = square_of(portrait).to_crop()
-    crop = source_input(cut(portrait.picture, matrix))
-    pasting = Pasting.of(inverse(matrix), *portrait.picture.shape[:2])
+    crop = source_input(extract_crop(portrait.picture, matrix))
+    pasting = PasteBack.of(inverse(matrix), *portrait.picture.shape[:2])
     drawn = animate_crops(crop, driving, weights, {})[2]
     found = pictures(tmp_path / "out")
     assert np.array_equal(found, np.stack([pasting.paste(one, portrait.picture) for one in drawn]))
@@ -170,7 +170,7 @@ def test_the_portrait_rests_where_the_driving_face_is_gone(
     summary = json.loads(outputs.report.read_text())["summary"]
     assert summary["frames_at_rest"] > 20
     [said] = warned(job)
-    assert said.startswith("The driving face is not seen on frames")
+    assert said.startswith("The driving face is not visible on frames")
 
 
 def test_no_face_where_one_is_needed_is_told_before_the_first_frame(

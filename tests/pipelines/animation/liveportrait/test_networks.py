@@ -9,11 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from pipelines.animation.liveportrait.crops import animate_crops
+from pipelines.animation.liveportrait.crops import animate_crops, portrait_options
 from pipelines.animation.liveportrait.networks import LivePortrait
-from pipelines.animation.liveportrait.targets import KeypointDriver, Kind, smoothed, targets
+from pipelines.animation.liveportrait.targets import (
+    InputKinds,
+    KeypointDriver,
+    compute_targets,
+    smooth_targets,
+)
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.options import options_of
 from pipelines.errors import BadInput, WeightsMissing
 
 CASES = {
@@ -56,7 +60,7 @@ def motions(engine: LivePortrait, crops: dict[str, np.ndarray]) -> dict[str, Mot
     for name in ("source", "source_b", "source_video", "driving"):
         pictures = crops[name] if crops[name].ndim == 4 else crops[name][None]
         seen[name] = engine.motions(pictures, crops[f"lmk_{name}"].reshape(-1, 203, 2))
-    engine.let_go("motion")
+    engine.release("motion")
     return seen
 
 
@@ -66,9 +70,9 @@ def test_keypoints_of_every_case(
 ) -> None:
     (name, frames), expected = CASES[case], golden(case)
     source, driving = motions[name], motions["driving"][frames]
-    kind = Kind(name == "source_video", len(driving) > 1)
-    options = options_of(json.loads(str(expected["opts"])))
-    whole = smoothed(options, kind, targets(options, kind, source, driving, driving[:1]))
+    kind = InputKinds(name == "source_video", len(driving) > 1)
+    options = portrait_options(json.loads(str(expected["opts"])))
+    whole = smooth_targets(options, kind, compute_targets(options, kind, source, driving, driving[:1]))
     found = KeypointDriver(options, kind, source, driving, engine).keypoints(source, driving, whole)
     np.testing.assert_allclose(source.keypoints, expected["x_s"], rtol=0, atol=1.7e-5)
     np.testing.assert_allclose(found, expected["x_d"], rtol=0, atol=1.7e-5)
@@ -226,14 +230,14 @@ def test_networks_of_a_pass_that_is_over_are_let_go(
     engine: LivePortrait, crops: dict[str, np.ndarray]
 ) -> None:
     first = engine.motions(crops["driving"][:1])
-    assert engine.let_go("motion")
-    assert not engine.let_go("motion")
+    assert engine.release("motion")
+    assert not engine.release("motion")
     assert np.array_equal(engine.motions(crops["driving"][:1]).expression, first.expression)
 
 
 def test_looking_at_a_batch_is_looking_at_each(engine: LivePortrait, crops: dict[str, np.ndarray]) -> None:
     together = engine.motions(crops["driving"][:2])
-    alone = Motions.joined(engine.motions(crops["driving"][i : i + 1]) for i in range(2))
+    alone = Motions.concatenate(engine.motions(crops["driving"][i : i + 1]) for i in range(2))
     for name, part in together.parts().items():
         assert part is None or np.array_equal(part, alone.parts()[name])
 

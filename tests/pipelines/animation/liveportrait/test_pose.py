@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.animation.liveportrait.pose import Poser, posed
-from pipelines.animation.motion.keypoints import rotation
+from pipelines.animation.liveportrait.pose import Poser, pose_motion
+from pipelines.animation.motion.keypoints import EYES, LIPS, POINTS, movable, rotation
 from pipelines.animation.motion.motions import Motions
-from pipelines.animation.motion.points import EYES, LIPS, POINTS, movable
 from pipelines.errors import BadInput, NotAVideo
 from pipelines.example.moving_face import DrawnFace
 from pipelines.settings import PoseSettings
@@ -41,12 +40,12 @@ def picture(portrait: DrawnFace, tmp_path: Path) -> Path:
 
 def test_nothing_asked_is_the_portrait_as_it_is() -> None:
     before = still(landmarks=False)
-    assert same(posed(before, PoseSettings()), before)
+    assert same(pose_motion(before, PoseSettings()), before)
 
 
 def test_a_head_turns_from_where_it_is() -> None:
     before = still()
-    found = posed(before, PoseSettings(pitch=5, yaw=-20, roll=3))
+    found = pose_motion(before, PoseSettings(pitch=5, yaw=-20, roll=3))
     angles = (np.array([[angle]], np.float32) for angle in (5, -20, 3))
     assert np.allclose(found.turn, rotation(*angles) @ before.turn, atol=1e-6)
     assert np.array_equal(found.expression, before.expression)
@@ -54,7 +53,7 @@ def test_a_head_turns_from_where_it_is() -> None:
 
 def test_points_move_where_they_may() -> None:
     before = still()
-    found = posed(before, PoseSettings(key=("14:0.01,-0.02,0", "3:0,0.5,0")))
+    found = pose_motion(before, PoseSettings(key=("14:0.01,-0.02,0", "3:0,0.5,0")))
     moved = found.expression - before.expression
     assert moved[0, 14] == pytest.approx([0.01, -0.02, 0], abs=1e-6)
     assert moved[0, 3] == pytest.approx([0, 0.5, 0], abs=1e-6)
@@ -65,7 +64,7 @@ def test_points_move_where_they_may() -> None:
 @pytest.mark.parametrize(("key", "words"), [("0:1,0,0", "does not move"), ("3:1,0,0", "moves in y only")])
 def test_a_point_that_does_not_follow_expressions_is_refused(key: str, words: str) -> None:
     with pytest.raises(BadInput, match=words):
-        posed(still(), PoseSettings(key=(key,)))
+        pose_motion(still(), PoseSettings(key=(key,)))
 
 
 def test_lips_and_eyes_are_among_the_points_that_move() -> None:
@@ -75,10 +74,10 @@ def test_lips_and_eyes_are_among_the_points_that_move() -> None:
 
 def test_eyes_and_lips_open_from_where_they_are_and_never_past_shut() -> None:
     before = still()
-    wider = posed(before, PoseSettings(eyes=0.1, lips=0.2))
+    wider = pose_motion(before, PoseSettings(eyes=0.1, lips=0.2))
     assert np.allclose(wider.eyes, before.eyes.mean() + 0.1)
     assert np.allclose(wider.lips, before.lips + 0.2)
-    shut = posed(before, PoseSettings(eyes=-0.8, lips=-0.8))
+    shut = pose_motion(before, PoseSettings(eyes=-0.8, lips=-0.8))
     assert shut.eyes.min() >= 0 and shut.lips.min() >= 0
 
 
@@ -87,7 +86,7 @@ def test_a_portrait_is_drawn_where_its_face_is_and_stays_as_it_was_elsewhere(
 ) -> None:
     settings = PoseSettings(source_box=BOX, scale=1.2)
     poser = Poser(picture, settings, FakePortrait())
-    turned = poser.posed(settings.model_copy(update={"yaw": 9.0}))
+    turned = poser.render(settings.model_copy(update={"yaw": 9.0}))
     changed = (turned != portrait.picture).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert turned.shape == portrait.picture.shape and changed.any()
@@ -98,16 +97,16 @@ def test_a_portrait_is_drawn_where_its_face_is_and_stays_as_it_was_elsewhere(
 
 def test_a_cut_out_comes_as_it_is_drawn_where_it_is_not_put_back(picture: Path) -> None:
     settings = PoseSettings(source_box=BOX, flag_pasteback=False)
-    assert Poser(picture, settings, FakePortrait()).posed(settings).shape == (512, 512, 3)
+    assert Poser(picture, settings, FakePortrait()).render(settings).shape == (512, 512, 3)
     ready = PoseSettings(source_crop="none")
-    assert Poser(picture, ready, FakePortrait()).posed(ready).shape == (512, 512, 3)
+    assert Poser(picture, ready, FakePortrait()).render(ready).shape == (512, 512, 3)
 
 
 def test_one_look_serves_every_pose(picture: Path) -> None:
     networks, settings = FakePortrait(), PoseSettings(source_box=BOX)
     poser = Poser(picture, settings, networks)
     poses = [settings.model_copy(update={"roll": float(angle)}) for angle in (0, 10, 20)]
-    drawn = [poser.posed(pose) for pose in poses]
+    drawn = [poser.render(pose) for pose in poses]
     assert (networks.seen, networks.portraits, networks.drawn) == ([1], [1], [1, 1, 1])
     assert not np.array_equal(drawn[0], drawn[1])
 
@@ -115,7 +114,7 @@ def test_one_look_serves_every_pose(picture: Path) -> None:
 def test_without_landmarks_eyes_and_lips_are_refused(picture: Path) -> None:
     settings = PoseSettings(source_box=BOX, eyes=0.1)
     with pytest.raises(BadInput, match="No landmarks"):
-        Poser(picture, settings, FakePortrait()).posed(settings)
+        Poser(picture, settings, FakePortrait()).render(settings)
 
 
 def test_several_faces_are_posed_one_at_a_time(
@@ -124,9 +123,9 @@ def test_several_faces_are_posed_one_at_a_time(
     path = tmp_path / "two.png"
     other = cv2.resize(driver.picture, portrait.picture.shape[1::-1])
     cv2.imwrite(str(path), np.hstack([portrait.picture, other])[..., ::-1])
-    with pytest.raises(BadInput, match="One face"):
+    with pytest.raises(BadInput, match="Only one face"):
         Poser(path, PoseSettings(face="all"), FakePortrait())
-    assert Poser(path, PoseSettings(face="2"), FakePortrait()).posed(PoseSettings(face="2")).shape[1] == 1024
+    assert Poser(path, PoseSettings(face="2"), FakePortrait()).render(PoseSettings(face="2")).shape[1] == 1024
 
 
 @pytest.mark.parametrize("name", ["clip.mp4", "motion.npz"])

@@ -5,15 +5,28 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipelines.animation.liveportrait.targets import KeypointDriver, Kind, Targets, smoothed, targets
-from pipelines.animation.motion.keypoints import LIPS_CLOSED, hull_ratio, placed
-from pipelines.animation.motion.motions import Motions, motions_of
-from pipelines.animation.motion.options import options_of
-from pipelines.animation.motion.points import EYES, LIPS, PART, WHOLE
+from pipelines.animation.liveportrait.crops import portrait_options
+from pipelines.animation.liveportrait.targets import (
+    InputKinds,
+    KeypointDriver,
+    Targets,
+    compute_targets,
+    smooth_targets,
+)
+from pipelines.animation.motion.keypoints import (
+    EYES,
+    LIPS,
+    LIPS_CLOSED,
+    PART,
+    WHOLE,
+    hull_ratio,
+    transform_keypoints,
+)
+from pipelines.animation.motion.motions import Motions, decode_motions
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions
 
-PICTURE, VIDEO = Kind(False, True), Kind(True, True)
+PICTURE, VIDEO = InputKinds(False, True), InputKinds(True, True)
 ELSEWHERE = sorted(set(range(21)) - set(WHOLE) - {point for point, _ in PART})
 
 
@@ -40,11 +53,11 @@ def motions(frames: int, seed: int, *, landmarks: bool = True) -> Motions:
     }
     heads["scale"] = 1.5 + 0.1 * heads["scale"]
     points = random.random((frames, 203, 2)).astype(np.float32) if landmarks else None
-    return motions_of(heads, points)
+    return decode_motions(heads, points)
 
 
-def moved(source: Motions, driving: Motions, kind: Kind = PICTURE, **options: Any) -> np.ndarray:
-    asked = options_of({"flag_stitching": False, "driving_option": "pose-friendly", **options})
+def moved(source: Motions, driving: Motions, kind: InputKinds = PICTURE, **options: Any) -> np.ndarray:
+    asked = portrait_options({"flag_stitching": False, "driving_option": "pose-friendly", **options})
     return KeypointDriver(asked, kind, source, driving, Marks()).keypoints(source, driving)
 
 
@@ -57,14 +70,16 @@ def expressions(
 
 
 def test_no_motion_is_the_source() -> None:
-    source, still = motions(1, 1), motions(1, 2).stretched(3)
+    source, still = motions(1, 1), motions(1, 2).broadcast(3)
     np.testing.assert_allclose(moved(source, still), source.keypoints.repeat(3, 0), atol=1e-5)
 
 
 @pytest.mark.parametrize("region", ["all", "exp", "lip", "eyes", "pose"])
 @pytest.mark.parametrize("relative", [True, False])
 @pytest.mark.parametrize("kind", [PICTURE, VIDEO])
-def test_regions_take_their_points_and_leave_the_others(kind: Kind, relative: bool, region: str) -> None:
+def test_regions_take_their_points_and_leave_the_others(
+    kind: InputKinds, relative: bool, region: str
+) -> None:
     source, driving = motions(4 if kind.source_video else 1, 1), motions(4, 2)
     points = moved(source, driving, kind, animation_region=region, flag_relative_motion=relative)
     relative_picture = relative and not kind.source_video
@@ -77,7 +92,7 @@ def test_regions_take_their_points_and_leave_the_others(kind: Kind, relative: bo
     if region == "all" and relative_picture:
         scale = scale * driving.scale / driving.scale[:1]
     found = expressions(points, source, turn, scale, np.broadcast_to(translation, (4, 3)))
-    aim = (
+    target = (
         driving.expression
         if not relative
         else source.expression + driving.expression - driving.expression[:1]
@@ -89,7 +104,7 @@ def test_regions_take_their_points_and_leave_the_others(kind: Kind, relative: bo
         taken |= relative_picture
     elif region in ("lip", "eyes"):
         taken[list(LIPS if region == "lip" else EYES)] = True
-    expected = np.where(taken, aim, source.expression)
+    expected = np.where(taken, target, source.expression)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert taken[ELSEWHERE].any() == (relative_picture and region in ("all", "exp"))
 
@@ -97,11 +112,15 @@ def test_regions_take_their_points_and_leave_the_others(kind: Kind, relative: bo
 @pytest.mark.parametrize("region", ["all", "eyes"])
 @pytest.mark.parametrize("source_video", [False, True])
 def test_a_driving_picture_is_compared_with_closed_lips(source_video: bool, region: str) -> None:
-    source, driving, kind = motions(3 if source_video else 1, 1), motions(1, 2), Kind(source_video, False)
-    aims = targets(options_of({"animation_region": region}), kind, source, driving, driving)
+    source, driving, kind = (
+        motions(3 if source_video else 1, 1),
+        motions(1, 2),
+        InputKinds(source_video, False),
+    )
+    targets = compute_targets(portrait_options({"animation_region": region}), kind, source, driving, driving)
     closed = 0 if region == "eyes" and not source_video else LIPS_CLOSED
-    np.testing.assert_allclose(aims.expression, source.expression + driving.expression - closed, atol=1e-6)
-    assert np.array_equal(aims.turn, source.turn)
+    np.testing.assert_allclose(targets.expression, source.expression + driving.expression - closed, atol=1e-6)
+    assert np.array_equal(targets.turn, source.turn)
     assert moved(source, driving, kind).shape == (len(source), 21, 3)
 
 
@@ -130,33 +149,33 @@ def test_the_multiplier_comes_last() -> None:
 )
 def test_any_range_of_frames_comes_out_the_same(options: dict[str, Any]) -> None:
     source, driving = motions(1, 1), motions(7, 2)
-    director = KeypointDriver(options_of(options), PICTURE, source, driving, Marks())
-    parts = [director.keypoints(source, driving[start : start + 3]) for start in range(0, 7, 3)]
-    assert np.array_equal(np.concatenate(parts), director.keypoints(source, driving))
+    driver = KeypointDriver(portrait_options(options), PICTURE, source, driving, Marks())
+    parts = [driver.keypoints(source, driving[start : start + 3]) for start in range(0, 7, 3)]
+    assert np.array_equal(np.concatenate(parts), driver.keypoints(source, driving))
 
 
 def test_a_range_of_two_videos_comes_out_the_same_from_smoothed_targets() -> None:
     options, source, driving = (
-        options_of({"driving_smooth_observation_variance": 1e-4}),
+        portrait_options({"driving_smooth_observation_variance": 1e-4}),
         motions(6, 1),
         motions(6, 2),
     )
-    whole = smoothed(options, VIDEO, targets(options, VIDEO, source, driving, driving[:1]))
-    director = KeypointDriver(options, VIDEO, source[:1], driving[:1], Marks())
-    parts = [director.keypoints(source[s], driving[s], whole[s]) for s in (slice(0, 2), slice(2, 6))]
-    assert np.array_equal(np.concatenate(parts), director.keypoints(source, driving, whole))
-    rough = director.keypoints(source, driving)
+    whole = smooth_targets(options, VIDEO, compute_targets(options, VIDEO, source, driving, driving[:1]))
+    driver = KeypointDriver(options, VIDEO, source[:1], driving[:1], Marks())
+    parts = [driver.keypoints(source[s], driving[s], whole[s]) for s in (slice(0, 2), slice(2, 6))]
+    assert np.array_equal(np.concatenate(parts), driver.keypoints(source, driving, whole))
+    rough = driver.keypoints(source, driving)
     assert np.abs(np.concatenate(parts) - rough).max() > 1e-3
 
 
 def test_only_a_video_that_drives_a_video_is_smoothed() -> None:
-    aims = Targets(motions(3, 1).expression, motions(3, 1).turn)
-    for kind in (PICTURE, Kind(True, False), Kind(False, False)):
-        assert smoothed(PortraitOptions(), kind, aims) is aims
+    targets = Targets(motions(3, 1).expression, motions(3, 1).turn)
+    for kind in (PICTURE, InputKinds(True, False), InputKinds(False, False)):
+        assert smooth_targets(PortraitOptions(), kind, targets) is targets
 
 
 def test_open_lips_are_closed_after_stitching_and_closed_ones_left() -> None:
-    source, driving = motions(1, 1).stretched(2), motions(2, 2)
+    source, driving = motions(1, 1).broadcast(2), motions(2, 2)
     lips = np.array([[0.029], [0.031]], np.float32)
     source = Motions(**{**source.parts(), "lips": lips})  # type: ignore[arg-type]
     options = {"flag_normalize_lip": True, "flag_stitching": True}
@@ -217,10 +236,12 @@ def test_retargeting_without_landmarks_is_refused(blind: str, options: dict[str,
 )
 def test_options_that_there_are_not_are_refused_by_name(options: dict[str, Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        options_of(options)
+        portrait_options(options)
 
 
 def test_the_source_is_placed_as_the_networks_place_it() -> None:
     source = motions(2, 1)
-    again = placed(source.canonical, source.turn, source.expression, source.scale, source.translation)
+    again = transform_keypoints(
+        source.canonical, source.turn, source.expression, source.scale, source.translation
+    )
     assert np.array_equal(again, source.keypoints)

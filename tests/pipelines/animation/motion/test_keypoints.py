@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipelines.animation.motion import keypoints as k
-from pipelines.animation.motion.motions import Motions, motions_of
+from pipelines.animation.motion.motions import Motions, decode_motions
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +34,21 @@ def test_a_rotation_turns_rows_and_keeps_lengths() -> None:
 
 def test_keypoints(golden: dict[str, np.ndarray]) -> None:
     parts = (golden[name] for name in ("kp", "R", "exp", "scale", "t"))
-    close(k.placed(*parts), golden["x"], 2e-6)
+    close(k.transform_keypoints(*parts), golden["x"], 2e-6)
 
 
 def test_the_depth_of_a_translation_is_never_used(golden: dict[str, np.ndarray]) -> None:
     kp, turn, exp, scale = (golden[name] for name in ("kp", "R", "exp", "scale"))
     far = golden["t"] + np.array([0, 0, 5], np.float32)
-    assert np.array_equal(k.placed(kp, turn, exp, scale, far), k.placed(kp, turn, exp, scale, golden["t"]))
+    assert np.array_equal(
+        k.transform_keypoints(kp, turn, exp, scale, far),
+        k.transform_keypoints(kp, turn, exp, scale, golden["t"]),
+    )
 
 
 def test_degrees(golden: dict[str, np.ndarray]) -> None:
-    close(k.degrees(golden["bin_logits"])[:, 0], golden["bin_degrees"], 3e-5)
-    assert k.degrees(np.zeros((2, 66), np.float32)).tolist() == [[0], [0]]
+    close(k.bins_to_degrees(golden["bin_logits"])[:, 0], golden["bin_degrees"], 3e-5)
+    assert k.bins_to_degrees(np.zeros((2, 66), np.float32)).tolist() == [[0], [0]]
 
 
 def test_hulls(golden: dict[str, np.ndarray]) -> None:
@@ -71,9 +74,9 @@ def heads(frames: int) -> dict[str, np.ndarray]:
 
 
 def test_motions_of_frames_do_not_hang_on_each_other() -> None:
-    together, numbers = motions_of(heads(5)), heads(5)
+    together, numbers = decode_motions(heads(5)), heads(5)
     for i in range(5):
-        alone = motions_of({name: part[i : i + 1] for name, part in numbers.items()})
+        alone = decode_motions({name: part[i : i + 1] for name, part in numbers.items()})
         for name, part in alone.parts().items():
             if part is not None:
                 np.testing.assert_allclose(together.parts()[name][i : i + 1], part, atol=1e-6)
@@ -83,19 +86,19 @@ def test_motions_of_frames_do_not_hang_on_each_other() -> None:
 
 def test_motions_are_cut_joined_and_stretched() -> None:
     landmarks = np.random.default_rng(4).random((5, 203, 2)).astype(np.float32)
-    whole = motions_of(heads(5), landmarks)
-    joined = Motions.joined([whole[:2], whole[2:]])
+    whole = decode_motions(heads(5), landmarks)
+    concatenate = Motions.concatenate([whole[:2], whole[2:]])
     for name, part in whole.parts().items():
-        assert np.array_equal(joined.parts()[name], part)
-    held = whole[1:2].stretched(3)
+        assert np.array_equal(concatenate.parts()[name], part)
+    held = whole[1:2].broadcast(3)
     assert len(held) == 3
     assert np.array_equal(held.keypoints[2], whole.keypoints[1])
     assert held.keypoints.strides[0] == 0
-    assert Motions.joined([whole[:2], motions_of(heads(1))]).eyes is None
+    assert Motions.concatenate([whole[:2], decode_motions(heads(1))]).eyes is None
     with pytest.raises(ValueError, match="no motion"):
-        Motions.joined([])
+        Motions.concatenate([])
 
 
 def test_a_frame_takes_less_than_a_kilobyte() -> None:
     landmarks = np.zeros((1, 203, 2), np.float32)
-    assert sum(part.nbytes for part in motions_of(heads(1), landmarks).parts().values()) < 1000
+    assert sum(part.nbytes for part in decode_motions(heads(1), landmarks).parts().values()) < 1000

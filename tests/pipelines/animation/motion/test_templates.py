@@ -135,19 +135,19 @@ class Huge:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (b"", "EOFError|no motion template"),
-        (b"not a pickle", "no motion template"),
+        (b"", "EOFError|not a readable motion template"),
+        (b"not a pickle", "not a readable motion template"),
         (pickle.dumps([1, 2]), "no list of motions"),
         (pickle.dumps({"motion": []}), "no list of motions"),
-        (pickle.dumps(published(motion=[5])), "no table"),
+        (pickle.dumps(published(motion=[5])), "not a dictionary"),
         (pickle.dumps(published(frame={"exp": np.zeros((1, 20, 3), np.float32)})), "expression"),
         (pickle.dumps(published(frame={"R": "eye"})), "turn"),
         (pickle.dumps(published(frame={"t": np.full((1, 3), np.nan, np.float32)})), "translation"),
         (pickle.dumps(published(frame={"t": np.zeros((1, 3), object)})), "translation"),
-        (pickle.dumps(published(c_eyes_lst=[np.zeros((1, 2), np.float32)] * 2)), "2 eyes for 1"),
+        (pickle.dumps(published(c_eyes_lst=[np.zeros((1, 2), np.float32)] * 2)), "2 values of eyes for 1"),
         (pickle.dumps(published(n_frames=Getattr())), "getattr"),
-        (pickle.dumps(published(frame={"t": Huge()})), "an array that is none"),
-        (pickle.dumps(published())[:-20], "no motion template"),
+        (pickle.dumps(published(frame={"t": Huge()})), "a malformed array"),
+        (pickle.dumps(published())[:-20], "not a readable motion template"),
     ],
 )
 def test_what_is_no_template_is_refused_with_a_reason(tmp_path: Path, given: bytes, said: str) -> None:
@@ -169,7 +169,7 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     write_template(path, template())
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(BadInput, match="no motion template"):
+    with pytest.raises(BadInput, match="not a readable motion template"):
         read_template(path)
     np.savez(path, rate=np.array([25, 1]), turn=np.zeros((2, 9), np.float32))
     with pytest.raises(BadInput, match="turn has the shape"):

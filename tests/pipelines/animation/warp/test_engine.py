@@ -15,9 +15,9 @@ from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.track import FaceTrack
 from pipelines.animation.warp import engine as flowwarp
 from pipelines.animation.warp.driving_flow import Motion
-from pipelines.animation.warp.engine import HALO, Bent, FlowWarp, first_needed
-from pipelines.animation.warp.fold_removal import least_areas
-from pipelines.animation.warp.mesh_warp import Puppet
+from pipelines.animation.warp.engine import HALO, FlowWarp, WarpedFrame, first_needed
+from pipelines.animation.warp.fold_removal import smallest_areas
+from pipelines.animation.warp.mesh_warp import MeshWarp
 from pipelines.example.moving_face import LOWER, UPPER, DrawnFace, MovingFace, Pose
 from pipelines.spans import Span
 
@@ -35,7 +35,7 @@ def engine(portrait: DrawnFace, driver: DrawnFace, reference: Any, driving: Any 
     return FlowWarp(portrait.picture, [portrait.box], reference, driving or driver.box)
 
 
-def animated(warp: FlowWarp, frames: list[Any], start: int = 0, stop: int | None = None) -> list[Bent]:
+def animated(warp: FlowWarp, frames: list[Any], start: int = 0, stop: int | None = None) -> list[WarpedFrame]:
     return list(warp.frames(reader(frames), Span(0, len(frames)), start, stop or len(frames)))
 
 
@@ -50,7 +50,7 @@ def motions(warp: FlowWarp, clip: list[Any]) -> list[Motion | None]:
 
 
 @pytest.fixture(scope="module")
-def result(warp: FlowWarp, clip: list[Any]) -> list[Bent]:
+def result(warp: FlowWarp, clip: list[Any]) -> list[WarpedFrame]:
     return animated(warp, clip)
 
 
@@ -71,7 +71,7 @@ def landed(warp: FlowWarp, motion: Motion | None, face: DrawnFace) -> Any:
         dots = np.zeros_like(face.picture)
         for x, y in face.landmarks[group::3]:
             cv2.circle(dots, (round(x * 16), round(y * 16)), 48, (255, 255, 255), -1, cv2.LINE_AA, 4)
-        bent = warp._puppets[0].bent(dots, flowwarp.gentle(still, 1.0))[..., 0].astype(np.float64)
+        bent = warp._meshes[0].apply(dots, flowwarp.limit_motion(still, 1.0))[..., 0].astype(np.float64)
         found.append([centre_of_light(bent, *place) for place in face.landmarks[group::3]])
     return np.array([found[i % 3][i // 3] for i in range(len(face.landmarks))])
 
@@ -87,21 +87,21 @@ def test_landmarks_go_where_the_driving_face_takes_them(
     warp: FlowWarp, motions: list[Motion | None], portrait: DrawnFace, driver: DrawnFace, poses: list[Pose]
 ) -> None:
     """Of the face without lids and lips, in distances of the eyes' corners; and eyes open and close."""
-    moving, errors, asked, eyes = MovingFace(driver), [], [], []
+    moving, errors, extent, eyes = MovingFace(driver), [], [], []
     for pose, motion in list(zip(poses, motions, strict=True))[::3]:
         change = (moving.landmarks(pose) - moving.landmarks(poses[0])) / driver.eyes_apart
         found = (landed(warp, motion, portrait) - portrait.landmarks) / portrait.eyes_apart
         stiff = [0, 1, 4, 5, 8, 9, 10, 11]
         errors.append(np.hypot(*(found - change)[stiff].T).mean())
-        asked.append(np.hypot(*change[stiff].T).mean())
+        extent.append(np.hypot(*change[stiff].T).mean())
         eyes.append([float((moved[LOWER] - moved[UPPER])[:, 1].sum()) for moved in (found, change)])
-    assert np.mean(asked) > 0.06
+    assert np.mean(extent) > 0.06
     assert np.mean(errors) < 0.024
     assert np.corrcoef(np.array(eyes).T)[0, 1] > 0.6
 
 
 def test_the_mouth_opens_as_the_driving_mouth_does(
-    result: list[Bent], portrait: DrawnFace, poses: list[Pose]
+    result: list[WarpedFrame], portrait: DrawnFace, poses: list[Pose]
 ) -> None:
     x, y = portrait.landmarks[8:10].mean(axis=0).round().astype(int)
     heights = []
@@ -112,7 +112,7 @@ def test_the_mouth_opens_as_the_driving_mouth_does(
 
 
 def test_the_first_frame_is_the_source_and_so_is_one_without_motion(
-    warp: FlowWarp, result: list[Bent], clip: list[Any], portrait: DrawnFace
+    warp: FlowWarp, result: list[WarpedFrame], clip: list[Any], portrait: DrawnFace
 ) -> None:
     assert np.array_equal(result[0].pixels, portrait.picture)
     assert not np.array_equal(result[9].pixels, portrait.picture)
@@ -120,7 +120,7 @@ def test_the_first_frame_is_the_source_and_so_is_one_without_motion(
     assert np.array_equal(back.pixels, portrait.picture)
 
 
-def test_the_source_is_left_as_it_was(result: list[Bent], portrait: DrawnFace) -> None:
+def test_the_source_is_left_as_it_was(result: list[WarpedFrame], portrait: DrawnFace) -> None:
     result[0].pixels[:] = 0
     assert portrait.picture.any()
 
@@ -169,14 +169,14 @@ def test_no_more_is_read_than_the_halo_says(start: int) -> None:
 @pytest.mark.usefixtures("short_chains")
 def test_driving_frames_are_read_once_and_not_kept(warp: FlowWarp, clip: list[Any]) -> None:
     given: list[weakref.ref[Any]] = []
-    most, asked, closed = 0, [], []
+    most, extent, closed = 0, [], []
 
     class Frame(np.ndarray):
         pass
 
     def read(start: int, stop: int) -> Generator[Any]:
         nonlocal most
-        asked.append((start, stop))
+        extent.append((start, stop))
         try:
             for index in range(start, stop):
                 frame = clip[index].copy().view(Frame)
@@ -191,7 +191,7 @@ def test_driving_frames_are_read_once_and_not_kept(warp: FlowWarp, clip: list[An
         next(results)
     assert not closed
     results.close()
-    assert asked == [(16, 40)]
+    assert extent == [(16, 40)]
     assert closed
     assert most <= 2
 
@@ -200,20 +200,20 @@ def test_maps_never_fold(
     warp: FlowWarp, motions: list[Motion | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     areas: list[float] = []
-    remapped = Puppet._remapped
+    remapped = MeshWarp._remap
 
-    def seen(self: Puppet, picture: Any, px: Any) -> Any:
-        areas.append(float(least_areas(px, self._step).min()))
+    def seen(self: MeshWarp, picture: Any, px: Any) -> Any:
+        areas.append(float(smallest_areas(px, self._step).min()))
         return remapped(self, picture, px)
 
-    monkeypatch.setattr(Puppet, "_remapped", seen)
+    monkeypatch.setattr(MeshWarp, "_remap", seen)
     rng = np.random.default_rng(0)
     for scale in (2, 6, 20):
         face = cv2.GaussianBlur(rng.normal(0, 1, (SIDE_PX, SIDE_PX, 2)).astype(np.float32), (0, 0), scale)
         turn = cv2.getRotationMatrix2D((104, 104), float(rng.uniform(-60, 60)), float(rng.uniform(0.7, 1.4)))
         turn[:, 2] += rng.uniform(-60, 60, 2)
         wild = replace(motions[4], head=turn, face=face * (22 / np.abs(face).max()))
-        warp._animated(0, wild)
+        warp._render(0, wild)
     assert len(areas) == 3
     assert min(areas) > 0
 
@@ -223,11 +223,11 @@ def test_a_face_that_is_gone_leaves_the_portrait_at_rest(
 ) -> None:
     nobody = [np.full_like(clip[0], 20)] * 2
     frames = animated(warp, [*clip[:8], *nobody, *clip[8:20]])
-    assert frames[7].seen == 1
+    assert frames[7].presence == 1
     for frame in frames[8:10]:
-        assert frame.seen == 0
+        assert frame.presence == 0
         assert np.array_equal(frame.pixels, portrait.picture)
-    seen = [frame.seen for frame in frames[10:]]
+    seen = [frame.presence for frame in frames[10:]]
     assert 0 < seen[0] < 1
     assert seen[-1] == 1
     assert seen == sorted(seen)
@@ -243,10 +243,10 @@ def test_a_track_says_where_to_look_and_when_the_face_is_gone(
     path = np.array([(box.x, box.y, np.log(box.size)), *[(box.x + shift, box.y, np.log(box.size))] * 9])
     track = FaceTrack(Span(0, 80), box, 0, path, np.array([True] * 4 + [False] * 4 + [True] * 2))
     with_track = engine(portrait, driver, clip[0], track)
-    assert [frame.seen for frame in animated(with_track, moved)[8:16]] == [1.0] * 8
-    assert min(frame.seen for frame in animated(engine(portrait, driver, clip[0]), moved)[8:16]) < 1
-    rests = with_track._animated(40, with_track._chain(0).follow(moved[5]))
-    assert rests.seen == 0
+    assert [frame.presence for frame in animated(with_track, moved)[8:16]] == [1.0] * 8
+    assert min(frame.presence for frame in animated(engine(portrait, driver, clip[0]), moved)[8:16]) < 1
+    rests = with_track._render(40, with_track._chain(0).follow(moved[5]))
+    assert rests.presence == 0
     assert np.array_equal(rests.pixels, portrait.picture)
 
 
@@ -263,8 +263,8 @@ def test_more_motion_than_can_be_followed_is_told(
 ) -> None:
     moving = MovingFace(driver)
     steps = [Pose(pose.right * k, lean=pose.lean * k) for k in (0.25, 0.5, 0.75, 1.0)]
-    asked = animated(warp, [clip[0], *(moving.frame(step) for step in steps)])[-1].asked
-    told = asked.merged(asked).warning()
+    extent = animated(warp, [clip[0], *(moving.frame(step) for step in steps)])[-1].extent
+    told = extent.merged(extent).warning()
     assert told is None if words is None else words in (told or "")
 
 

@@ -13,18 +13,18 @@ from pipelines.animation.faces.aligned_view import (
     PER_SIDE,
     SIDE_PX,
     FacePlacement,
+    compose,
     ellipse,
-    joined,
-    uncored,
+    pad_core,
 )
 from pipelines.animation.faces.alignment import fit
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.warp.driving_flow import DrivingFlow, Motion, blended
+from pipelines.animation.warp.driving_flow import DrivingFlow, Motion, blend_motions
 from pipelines.animation.warp.flow_fields import FACE, FaceField
-from pipelines.animation.warp.fold_removal import LEAST_AREA, least_areas, unfolded
-from pipelines.animation.warp.mesh_warp import Puppet
-from pipelines.animation.warp.motion_limits import MotionExtent, asked_of, gentle
-from pipelines.animation.warp.mouth import Opening, put_in
+from pipelines.animation.warp.fold_removal import MIN_AREA, remove_folds, smallest_areas
+from pipelines.animation.warp.mesh_warp import MeshWarp
+from pipelines.animation.warp.motion_limits import MotionExtent, limit_motion, measure_extent
+from pipelines.animation.warp.mouth import MouthOpening, insert_mouth
 from pipelines.example.moving_face import DrawnFace, MovingFace, Pose
 
 CENTRE = (SIDE_PX - 1) / 2
@@ -33,12 +33,12 @@ CENTRE = (SIDE_PX - 1) / 2
 def motion(head: Any = None, face: Any = None, opening: Any = None) -> Motion:
     none = np.zeros((SIDE_PX, SIDE_PX), np.float32)
     still = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32)
-    shown = np.full((SIDE_PX, SIDE_PX, 3), 120, np.uint8)
+    aligned = np.full((SIDE_PX, SIDE_PX, 3), 120, np.uint8)
     return Motion(
         np.eye(2, 3) if head is None else head,
         still if face is None else face,
         none if opening is None else opening,
-        shown,
+        aligned,
     )
 
 
@@ -50,46 +50,46 @@ def moved_by(right: float, down: float) -> Any:
 class TestUnfolding:
     def test_what_does_not_fold_is_left_alone(self) -> None:
         offsets = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 30, (40, 50, 2)), (0, 0), 8)
-        assert least_areas(offsets.astype(np.float32), 2).min() > LEAST_AREA
-        assert unfolded(offsets.astype(np.float32), 2) is not None
-        assert np.array_equal(unfolded(offsets.astype(np.float32), 2), offsets.astype(np.float32))
+        assert smallest_areas(offsets.astype(np.float32), 2).min() > MIN_AREA
+        assert remove_folds(offsets.astype(np.float32), 2) is not None
+        assert np.array_equal(remove_folds(offsets.astype(np.float32), 2), offsets.astype(np.float32))
 
     @pytest.mark.parametrize("spread", [0.0, 1.0, 3.0, 9.0])
     def test_what_folds_is_unfolded(self, spread: float) -> None:
         offsets = np.random.default_rng(1).normal(0, 40 + 300 * spread, (60, 50, 2)).astype(np.float32)
         if spread:
             offsets = cv2.GaussianBlur(offsets, (0, 0), spread)
-        assert least_areas(offsets, 2).min() < 0
-        assert least_areas(unfolded(offsets, 2), 2).min() >= LEAST_AREA
+        assert smallest_areas(offsets, 2).min() < 0
+        assert smallest_areas(remove_folds(offsets, 2), 2).min() >= MIN_AREA
 
     def test_only_the_surroundings_of_a_fold_change(self) -> None:
         offsets = np.zeros((64, 64, 2), np.float32)
         offsets[10:12, 10:12] = 9
-        found = unfolded(offsets, 1)
+        found = remove_folds(offsets, 1)
         assert not np.array_equal(found, offsets)
         assert not found[32:, 32:].any()
 
     def test_areas_are_those_of_the_map(self) -> None:
         y, x = np.mgrid[:8, :9].astype(np.float32)
-        assert np.allclose(least_areas(np.stack((0.5 * x, -0.25 * y), axis=2), 1), 1.5 * 0.75)
-        assert np.allclose(least_areas(np.stack((-2 * x, 0 * y), axis=2), 1), -1)
+        assert np.allclose(smallest_areas(np.stack((0.5 * x, -0.25 * y), axis=2), 1), 1.5 * 0.75)
+        assert np.allclose(smallest_areas(np.stack((-2 * x, 0 * y), axis=2), 1), -1)
 
 
 class TestAsked:
     def test_shift_and_turn_are_told(self) -> None:
-        assert asked_of(None) == MotionExtent()
-        asked = asked_of(motion(moved_by(0.29, 0)))
+        assert measure_extent(None) == MotionExtent()
+        asked = measure_extent(motion(moved_by(0.29, 0)))
         assert asked.shift == pytest.approx(0.5)
         assert asked.degrees == pytest.approx(0)
         turned = cv2.getRotationMatrix2D((CENTRE, CENTRE + 0.06 * PER_SIDE), 12, 1)
-        assert asked_of(motion(turned)).degrees == pytest.approx(12)
+        assert measure_extent(motion(turned)).degrees == pytest.approx(12)
 
     def test_a_nose_that_moves_over_the_face_is_a_turn(self) -> None:
         face = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32)
         face[..., 0] = (
             ellipse((0, 0.05, 0.15, 0.2), 0.1) * 0.45 * 0.58 * PER_SIDE * math.sin(math.radians(30))
         )
-        assert asked_of(motion(face=face)).degrees == pytest.approx(30, abs=1)
+        assert measure_extent(motion(face=face)).degrees == pytest.approx(30, abs=1)
 
     def test_the_larger_of_each_counts(self) -> None:
         assert MotionExtent(0.1, 25).merged(MotionExtent(0.4, 3)) == MotionExtent(0.4, 25)
@@ -98,20 +98,20 @@ class TestAsked:
         assert MotionExtent(0.3, 20).warning() is None
 
     def test_small_motion_is_followed_in_full(self) -> None:
-        head = joined(cv2.getRotationMatrix2D((90, 95), 8, 1.05), moved_by(0.05, -0.04))
-        assert np.allclose(gentle(motion(head), 1.0).head, head)
+        head = compose(cv2.getRotationMatrix2D((90, 95), 8, 1.05), moved_by(0.05, -0.04))
+        assert np.allclose(limit_motion(motion(head), 1.0).head, head)
 
     @pytest.mark.parametrize("far", [0.4, 1.0, 5.0])
     def test_large_motion_is_followed_as_far_as_a_picture_bends(self, far: float) -> None:
-        head = joined(cv2.getRotationMatrix2D((CENTRE, CENTRE), 40, math.exp(far)), moved_by(far, 0))
-        asked = asked_of(gentle(motion(head), 1.0))
+        head = compose(cv2.getRotationMatrix2D((CENTRE, CENTRE), 40, math.exp(far)), moved_by(far, 0))
+        asked = measure_extent(limit_motion(motion(head), 1.0))
         assert asked.shift <= 0.4500001
         assert asked.degrees <= 25.000001
 
     def test_a_share_of_the_motion(self) -> None:
         face = np.ones((SIDE_PX, SIDE_PX, 2), np.float32)
-        half = gentle(motion(moved_by(0.058, 0), face, face[..., 0]), 0.5)
-        assert asked_of(half).shift == pytest.approx(0.05)
+        half = limit_motion(motion(moved_by(0.058, 0), face, face[..., 0]), 0.5)
+        assert measure_extent(half).shift == pytest.approx(0.05)
         assert np.allclose(half.face, 0.5)
         assert np.allclose(half.opening, 0.5)
 
@@ -120,7 +120,7 @@ class TestField:
     def test_inside_the_flow_counts_and_outside_it_does_not(self) -> None:
         inside = ellipse(FACE, 0.01) > 0.5
         rest = np.where(inside[..., None], (3.0, -2.0), (-40.0, 40.0)).astype(np.float32)
-        found = FaceField().drawn(rest[CORE], inside.astype(np.float32)[CORE])
+        found = FaceField().dense(rest[CORE], inside.astype(np.float32)[CORE])
         assert np.abs(found[100:130, 90:110] - (3, -2)).max() < 0.1
         assert np.abs(found[~inside]).max() < 3.7
 
@@ -128,18 +128,18 @@ class TestField:
         sure = ellipse(FACE, 0.01)
         rest = np.full((SIDE_PX, SIDE_PX, 2), 2, np.float32)
         sure[120:140, 90:120], rest[120:140, 90:120] = 0, 70
-        found = FaceField().drawn(rest[CORE], sure[CORE])[60:160, 60:150]
+        found = FaceField().dense(rest[CORE], sure[CORE])[60:160, 60:150]
         assert np.abs(found - 2).max() < 0.2
 
     def test_nothing_moves_farther_than_a_limit(self) -> None:
         rest = np.full((SIDE_PX, SIDE_PX, 2), 500, np.float32)
-        found = FaceField().drawn(rest[CORE], ellipse(FACE, 0.01)[CORE])
+        found = FaceField().dense(rest[CORE], ellipse(FACE, 0.01)[CORE])
         assert np.hypot(found[..., 0], found[..., 1]).max() <= 0.3 * 0.58 * PER_SIDE + 1e-3
 
     def test_what_lies_beside_the_core_goes_on_from_it(self) -> None:
         """No step where the core of a view ends."""
         rest = np.full((SIDE_PX, SIDE_PX, 2), 4, np.float32)
-        found = FaceField().drawn(rest[CORE], ellipse(FACE, 0.05)[CORE])
+        found = FaceField().dense(rest[CORE], ellipse(FACE, 0.05)[CORE])
         steps = [np.abs(np.diff(found, axis=axis)).max() for axis in (0, 1)]
         assert max(steps) < 0.2
         assert np.abs(found[104, [0, -1]] - 4).max() < 0.5
@@ -151,19 +151,19 @@ class TestOpening:
         return driver.placed.view(driver.picture)
 
     def test_a_dark_hole_is_found_and_only_it(self, view: Any) -> None:
-        still, shown = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
-        opening = Opening(np.ascontiguousarray(view[CORE]), 0.0)
+        still, aligned = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
+        opening = MouthOpening(np.ascontiguousarray(view[CORE]), 0.0)
         assert not opening.hull(view[CORE], still[CORE]).any()
-        cv2.ellipse(shown, (104, 145), (14, 9), 0, 0, 360, (25, 5, 5), -1)
-        found = uncored(opening.hull(shown[CORE], still[CORE]))
+        cv2.ellipse(aligned, (104, 145), (14, 9), 0, 0, 360, (25, 5, 5), -1)
+        found = pad_core(opening.hull(aligned[CORE], still[CORE]))
         assert found[145, 104] == 1
         assert 300 < found.sum() < 900
 
     def test_what_does_not_reach_the_lips_is_no_mouth(self, view: Any) -> None:
-        still, shown = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
-        cv2.ellipse(shown, (104, 182), (20, 5), 0, 0, 360, (5, 5, 5), -1)
-        opening = Opening(np.ascontiguousarray(view[CORE]), 0.0)
-        assert not opening.hull(shown[CORE], still[CORE]).any()
+        still, aligned = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
+        cv2.ellipse(aligned, (104, 182), (20, 5), 0, 0, 360, (5, 5, 5), -1)
+        opening = MouthOpening(np.ascontiguousarray(view[CORE]), 0.0)
+        assert not opening.hull(aligned[CORE], still[CORE]).any()
 
     def test_a_mouth_is_put_in_without_a_seam(self) -> None:
         """What is put in has another skin around it; only its inside is to be seen."""
@@ -173,7 +173,7 @@ class TestOpening:
         share = np.zeros((60, 80), np.float32)
         cv2.ellipse(share, (40, 30), (24, 15), 0, 0, 360, 1.0, -1)
         share = cv2.GaussianBlur(share, (0, 0), 1.2)
-        found = put_in(skin, other, share, np.ones(3, np.float32)).astype(int)
+        found = insert_mouth(skin, other, share, np.ones(3, np.float32)).astype(int)
         away = np.abs(found - (200, 150, 120)).max(axis=2)
         assert away[30, 20] < 12
         assert away[17, 40] < 12
@@ -183,21 +183,21 @@ class TestOpening:
 
 class TestPuppet:
     @pytest.fixture
-    def puppet(self, driver: DrawnFace) -> Puppet:
-        return Puppet(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
+    def puppet(self, driver: DrawnFace) -> MeshWarp:
+        return MeshWarp(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
 
-    def test_no_motion_is_the_picture(self, puppet: Puppet, driver: DrawnFace) -> None:
-        assert np.array_equal(puppet.bent(driver.picture, motion()), driver.picture)
+    def test_no_motion_is_the_picture(self, puppet: MeshWarp, driver: DrawnFace) -> None:
+        assert np.array_equal(puppet.apply(driver.picture, motion()), driver.picture)
 
-    def test_another_picture_is_bent_in_the_same_way(self, puppet: Puppet, driver: DrawnFace) -> None:
+    def test_another_picture_is_bent_in_the_same_way(self, puppet: MeshWarp, driver: DrawnFace) -> None:
         """The one that is held is prepared, and others are when they come."""
         for picture in (driver.picture.copy(), driver.picture[..., ::-1].copy()):
-            held = Puppet(picture, driver.placed, driver.placed.view(driver.picture), 0.0)
-            here, there = (one.bent(picture, motion(moved_by(0.03, 0.01))) for one in (held, puppet))
+            held = MeshWarp(picture, driver.placed, driver.placed.view(driver.picture), 0.0)
+            here, there = (one.apply(picture, motion(moved_by(0.03, 0.01))) for one in (held, puppet))
             assert np.array_equal(here, there)
 
-    def test_a_head_moves_by_what_its_size_says(self, puppet: Puppet, driver: DrawnFace) -> None:
-        bent = puppet.bent(driver.picture, motion(moved_by(0.1, 0)))
+    def test_a_head_moves_by_what_its_size_says(self, puppet: MeshWarp, driver: DrawnFace) -> None:
+        bent = puppet.apply(driver.picture, motion(moved_by(0.1, 0)))
         part, there = np.s_[90:130, 105:150], round(0.1 * driver.placed.size)
         found = cv2.matchTemplate(bent, np.ascontiguousarray(driver.picture[part]), cv2.TM_SQDIFF)
         x, y = cv2.minMaxLoc(found)[2]
@@ -206,10 +206,10 @@ class TestPuppet:
 
     def test_what_moves_stays_sharp(self, driver: DrawnFace) -> None:
         """As sharp as a look-up by cubics: half a pixel aside and half a pixel back again."""
-        puppet = Puppet(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
+        puppet = MeshWarp(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
         half = 0.5 / driver.placed.size
-        once = puppet.bent(driver.picture, motion(moved_by(half, 0)))
-        twice = puppet.bent(once, motion(moved_by(-half, 0)))
+        once = puppet.apply(driver.picture, motion(moved_by(half, 0)))
+        twice = puppet.apply(once, motion(moved_by(-half, 0)))
         face = np.s_[60:170, 85:170]
         by_cubics, columns = driver.picture, np.indices((256, 256), np.float32)[::-1]
         for aside in (-0.5, 0.5):
@@ -227,9 +227,11 @@ class TestPuppet:
         face[..., 1] = (3 * np.exp(-0.5 * ((y - 0.262) / 0.03) ** 2))[..., 0]
         picture = np.repeat(np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 256, 1), 3, 2)
         changed = []
-        for slit in (0.0, 0.05):
-            puppet = Puppet(picture, replace(driver.placed, slit=slit), picture[:SIDE_PX, :SIDE_PX], 0.0)
-            off = np.abs(puppet.bent(picture, motion(face=face)).astype(int) - picture)[:, 118:138].sum(
+        for lip_offset in (0.0, 0.05):
+            puppet = MeshWarp(
+                picture, replace(driver.placed, lip_offset=lip_offset), picture[:SIDE_PX, :SIDE_PX], 0.0
+            )
+            off = np.abs(puppet.apply(picture, motion(face=face)).astype(int) - picture)[:, 118:138].sum(
                 axis=(1, 2)
             )
             changed.append(float((off * np.arange(len(off))).sum() / off.sum()))
@@ -242,9 +244,11 @@ class TestPuppet:
         cut = np.ascontiguousarray(driver.picture[60:, 70:])
         placed = replace(driver.placed, x=driver.placed.x - 70, y=driver.placed.y - 60)
         seen: list[Any] = []
-        remapped = Puppet._remapped
-        monkeypatch.setattr(Puppet, "_remapped", lambda s, p, px: seen.append(px) or remapped(s, p, px))
-        Puppet(cut, placed, driver.picture[:SIDE_PX, :SIDE_PX], 0.0).bent(cut, motion(moved_by(0.25, 0.25)))
+        remapped = MeshWarp._remap
+        monkeypatch.setattr(MeshWarp, "_remap", lambda s, p, px: seen.append(px) or remapped(s, p, px))
+        MeshWarp(cut, placed, driver.picture[:SIDE_PX, :SIDE_PX], 0.0).apply(
+            cut, motion(moved_by(0.25, 0.25))
+        )
         px, step = seen[0], round(placed.size / 64)
         assert step > 1
         rows, columns = (np.indices(px.shape[:2]) + 0.5) * step - 0.5
@@ -270,18 +274,18 @@ class TestDrivingFlow:
         flow = DrivingFlow(clip[0], driver.placed)
         flow.follow(clip[1])
         lost = flow.follow(np.full_like(clip[0], 30))
-        assert lost and lost.trust == 0
+        assert lost and lost.confidence == 0
         again, fresh = flow.follow(clip[2]), DrivingFlow(clip[0], driver.placed).follow(clip[2])
         assert again and fresh
         assert np.array_equal(again.head, fresh.head)
-        assert 0 < again.trust < fresh.trust == 1
+        assert 0 < again.confidence < fresh.confidence == 1
 
     def test_blending_goes_from_one_to_the_other(self) -> None:
         a, b = motion(), motion(moved_by(0.1, 0), np.ones((SIDE_PX, SIDE_PX, 2), np.float32))
-        assert blended(a, b, 0) is a
-        assert blended(None, b, 0.5) is b
-        assert blended(a, None, 0.5) is a
-        half = blended(a, b, 0.5)
+        assert blend_motions(a, b, 0) is a
+        assert blend_motions(None, b, 0.5) is b
+        assert blend_motions(a, None, 0.5) is a
+        half = blend_motions(a, b, 0.5)
         assert half
         assert np.allclose(half.head[0, 2], -0.05 * PER_SIDE)
         assert np.allclose(half.face, 0.5)
@@ -304,7 +308,7 @@ class TestTemplate:
         closed = cv2.GaussianBlur(closed, (0, 0), 1)
         cv2.line(closed, (108, 148), (150, 148), (90, 40, 40), 2)
         placed = fit(closed, driver.box)
-        line = placed.to_picture() @ (0.0, 0.262 + placed.slit, 1.0)
+        line = placed.to_picture() @ (0.0, 0.262 + placed.lip_offset, 1.0)
         assert abs(line[1] - 148) < 3
 
     def test_a_view_of_a_large_face_skips_no_pixels(self) -> None:

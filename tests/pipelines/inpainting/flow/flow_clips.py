@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pipelines.inpainting.flow.engine import FlowFill
 from pipelines.inpainting.stage import Fill
 from pipelines.spans import Span
+from pipelines.vision.types import Mask, Pixels
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 SIZE = (160, 96)
 HIDDEN = (0, 255, 0)
 

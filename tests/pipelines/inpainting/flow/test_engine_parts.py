@@ -18,8 +18,9 @@ from pipelines.inpainting.flow.frame_pairs import (
 from pipelines.inpainting.flow.frame_view import sample, view
 from pipelines.inpainting.flow.holes import Hole, holes
 from pipelines.inpainting.flow.membrane import membrane
+from pipelines.vision.types import Mask
 
-from .flow_clips import Mask, disc, pan, picture
+from .flow_clips import disc, pan, picture
 
 
 def look_at(frame: np.ndarray, mask: Mask | None = None) -> Thumbnail:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.engines.availability import weights_of
+from pipelines.engines.availability import resolve
 from pipelines.inpainting.propainter import engine
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
@@ -42,7 +42,9 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     def make(*inputs: Path, folder: str = "jobs", **more: Any) -> Job:
         short = {"subvideo_length": 12, "neighbor_length": 6, "ref_stride": 3, "device": "cpu"}
         settings = InpaintSettings(**{"engine": "propainter", "weights": weights, **short, **more})
-        return Job.create(tmp_path / folder, "inpaint", inputs, settings, 1, weights_of(settings))
+        return Job.create(
+            tmp_path / folder, "inpaint", inputs, settings, 1, resolve("inpaint", settings).weights
+        )
 
     return make
 
@@ -50,9 +52,9 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
 def install_short_spans(patch: pytest.MonkeyPatch) -> None:
     from pipelines.runtime import planning
 
-    pipeline_for = planning.pipeline_for
+    open_pipeline = planning.open_pipeline
     install(patch.setattr)
-    patch.setattr(planning, "pipeline_for", pipeline_for)
+    patch.setattr(planning, "open_pipeline", open_pipeline)
 
 
 def drawn(folder: Path, name: str, pictures: list[np.ndarray]) -> Path:

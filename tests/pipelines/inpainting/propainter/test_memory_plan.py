@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from memory.budget import Budget, within_limit
-from memory.plan import GIB, Load, make_plan
+from memory.plan import Load, make_plan
+from memory.units import GIB, MIB
 from pipelines.inpainting.propainter.memory_plan import (
     ON_DEMAND,
     Configuration,
@@ -23,7 +24,7 @@ from pipelines.video.timeline import constant
 from presets.choose import Choice
 from presets.tiers import own_tiers
 
-AROUND = Load(fixed=220 * 2**20)
+AROUND = Load(fixed=220 * MIB)
 ROOMY = Budget(10**12, 10**12)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from memory.budget import within_limit
 from memory.devices import Device
-from memory.probe import GIB, Hardware, Host
+from memory.probe import Hardware, Host
+from memory.units import GIB
 from pipelines.runtime import planning
 from pipelines.runtime.planning import Preparation, prepare
 from pipelines.settings import InpaintSettings

@@ -31,19 +31,19 @@ def both_ways(conv: Conv | WideConv, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("slope", [None, 0.0, 0.2])
-@pytest.mark.parametrize("enlarge", [1, 2, 4])
+@pytest.mark.parametrize("upscale", [1, 2, 4])
 @pytest.mark.parametrize(("height", "width"), [(4, 4), (8, 12), (32, 8)])
-def test_pictures(height: int, width: int, enlarge: int, slope: float | None) -> None:
-    conv = filled(Conv(128, 130, enlarge=enlarge, slope=slope))
+def test_pictures(height: int, width: int, upscale: int, slope: float | None) -> None:
+    conv = filled(Conv(128, 130, upscale=upscale, slope=slope))
     expected, found = both_ways(conv, torch.randn(2, 128, height, width))
-    assert found.shape == (2, 130, height * enlarge, width * enlarge)
+    assert found.shape == (2, 130, height * upscale, width * upscale)
     torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
 
 
-@pytest.mark.parametrize("enlarge", [1, 2])
+@pytest.mark.parametrize("upscale", [1, 2])
 @pytest.mark.parametrize("depth", [1, 2, 5])
-def test_volumes(depth: int, enlarge: int) -> None:
-    conv = filled(Conv(64, 96, volume=True, enlarge=enlarge))
+def test_volumes(depth: int, upscale: int) -> None:
+    conv = filled(Conv(64, 96, volume=True, upscale=upscale))
     expected, found = both_ways(conv, torch.randn(1, 64, depth, 8, 16))
     torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
 
@@ -54,7 +54,7 @@ def test_more_channels_than_a_block() -> None:
 
 
 def test_a_convolution_after_an_enlargement_is_that_of_the_enlarged_picture() -> None:
-    conv, x = filled(Conv(8, 8, enlarge=4)), torch.randn(1, 8, 3, 5)
+    conv, x = filled(Conv(8, 8, upscale=4)), torch.randn(1, 8, 3, 5)
     large = functional.interpolate(x, scale_factor=4)
     expected = functional.conv2d(large, conv.weight, conv.bias, padding=1)
     conv.fold(Scratch())
@@ -83,7 +83,7 @@ def test_pieces_are_the_whole(folded: bool) -> None:
 
 def test_two_convolutions_share_their_scratch() -> None:
     scratch, x = Scratch(), torch.randn(1, 128, 16, 16)
-    first, second = filled(Conv(128, 256)), filled(Conv(256, 128, enlarge=2))
+    first, second = filled(Conv(128, 256)), filled(Conv(256, 128, upscale=2))
     expected = second(first(x))
     first.fold(scratch)
     second.fold(scratch)
@@ -95,7 +95,7 @@ def test_two_convolutions_share_their_scratch() -> None:
 
 
 def test_small_volumes_of_any_sides() -> None:
-    conv = filled(Conv(64, 520, volume=True, small=True, slope=0.0))
+    conv = filled(Conv(64, 520, volume=True, per_tap=True, slope=0.0))
     expected, found = both_ways(conv, torch.randn(2, 64, 4, 3, 5))
     torch.testing.assert_close(found, expected, atol=TOLERANCE, rtol=0)
 
@@ -108,8 +108,8 @@ def test_what_does_not_pay_stays_as_it_is() -> None:
 
 
 def test_folded_kernels_take_no_more_room() -> None:
-    for enlarge in SCHEMES:
-        conv = filled(Conv(128, 128, enlarge=enlarge))
+    for upscale in SCHEMES:
+        conv = filled(Conv(128, 128, upscale=upscale))
         before = sum(tensor.nbytes for tensor in (*conv.parameters(), *conv.buffers()))
         conv.fold(Scratch())
         assert sum(tensor.nbytes for tensor in (*conv.parameters(), *conv.buffers())) == before

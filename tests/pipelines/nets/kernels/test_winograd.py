@@ -11,7 +11,7 @@ KERNELS = [(3, 3), (1, 5), (5, 1)]
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("size", [(1, 1), (4, 8), (13, 7), (6, 61)])
-def test_the_short_way_is_the_convolution(kernel: tuple[int, int], size: tuple[int, int]) -> None:
+def test_it_is_the_convolution(kernel: tuple[int, int], size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 6, *size)
     weight, bias = torch.randn(5, 6, *kernel) / 5, torch.randn(5)
@@ -47,7 +47,7 @@ def test_bands_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("weight", "short"),
+    ("weight", "used"),
     [
         (torch.zeros(64, 64, 3, 3), True),
         (torch.zeros(64, 63, 3, 3), False),
@@ -56,13 +56,13 @@ def test_bands_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
         (torch.zeros(64, 64, 3, 3, dtype=torch.bfloat16), False),
     ],
 )
-def test_it_is_taken_where_it_is_shorter(
-    weight: torch.Tensor, short: bool, monkeypatch: pytest.MonkeyPatch
+def test_it_is_used_where_it_is_faster(
+    weight: torch.Tensor, used: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: list[object] = []
     monkeypatch.setattr(Winograd, "__call__", lambda self, x: taken.append(self) or x)
     Convolution(weight)(torch.zeros(1, weight.shape[1], 8, 8, dtype=weight.dtype))
-    assert bool(taken) == short
+    assert bool(taken) == used
 
 
 @pytest.mark.parametrize("groups", [1, 2])

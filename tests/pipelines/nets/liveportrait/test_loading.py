@@ -66,7 +66,7 @@ def close(found: Tensor, expected: Tensor, tolerance: float) -> None:
 
 @torch.no_grad()
 def test_motion(files: dict[str, Path], golden: Callable[[str], dict[str, Any]], pictures: Tensor) -> None:
-    network, expected = nets.motion(files, PLACE), golden("stage_motion_extractor")
+    network, expected = nets.load_motion(files, PLACE), golden("stage_motion_extractor")
     for name, numbers in network(pictures).items():
         close(numbers, expected[name], 2.2e-5 if name in ("pitch", "yaw", "roll") else 3e-6)
     close(network.detector.pooled(pictures), expected["pooled"], 2e-5)
@@ -76,7 +76,7 @@ def test_motion(files: dict[str, Path], golden: Callable[[str], dict[str, Any]],
 def test_appearance(
     files: dict[str, Path], golden: Callable[[str], dict[str, Any]], pictures: Tensor
 ) -> None:
-    feature, expected = nets.appearance(files, PLACE)(pictures[:2]), golden("stage_appearance")
+    feature, expected = nets.load_appearance(files, PLACE)(pictures[:2]), golden("stage_appearance")
     close(feature[:, ::2, ::3, ::4, ::4], expected["feature_sub"], 8e-5)
     close(feature.mean((0, 2, 3, 4)), expected["channel_mean"], 1e-5)
     close(feature.mean((0, 1, 3, 4)), expected["depth_mean"], 1e-5)
@@ -84,7 +84,7 @@ def test_appearance(
 
 @torch.no_grad()
 def test_warping(files: dict[str, Path], golden: Callable[[str], dict[str, Any]], stream: Any) -> None:
-    network, expected, seen = nets.warping(files, PLACE), golden("stage_warping"), {}
+    network, expected, seen = nets.load_warping(files, PLACE), golden("stage_warping"), {}
     dense = network.dense_motion_network
     dense.hourglass.register_forward_hook(
         lambda _, given, result: seen.update(given=given[0].clone(), result=result)
@@ -103,7 +103,7 @@ def test_warping(files: dict[str, Path], golden: Callable[[str], dict[str, Any]]
 
 @torch.no_grad()
 def test_generator(files: dict[str, Path], golden: Callable[[str], dict[str, Any]], stream: Any) -> None:
-    network, expected, seen = nets.generator(files, PLACE), golden("stage_generator"), {}
+    network, expected, seen = nets.load_generator(files, PLACE), golden("stage_generator"), {}
     steps = {"fc": (16, 8), "G_middle_0": (16, 8), "G_middle_5": (16, 8), "up_0": (16, 16), "up_1": (8, 16)}
     names = {"fc": "fc", "G_middle_0": "g0", "G_middle_5": "g5", "up_0": "up0", "up_1": "up1"}
     for step, (channels, pixels) in steps.items():
@@ -121,7 +121,7 @@ def test_generator(files: dict[str, Path], golden: Callable[[str], dict[str, Any
 
 @torch.no_grad()
 def test_retargeting(files: dict[str, Path], golden: Callable[[str], dict[str, Any]]) -> None:
-    networks, expected = nets.retargeting(files), golden("stage_keypoints")
+    networks, expected = nets.load_retargeting(files), golden("stage_keypoints")
     source = expected["x"].flatten(1)
     for name, part in (("eye", "retarget_eye"), ("lip", "retarget_mouth")):
         found = networks[part](torch.cat([source, expected[f"{name}_ratio"]], dim=1))
@@ -154,7 +154,7 @@ def test_files_that_do_not_fit_are_refused_by_name(
 ) -> None:
     name = "appearance_feature_extractor.pth"
     with pytest.raises(WeightsBroken, match=said):
-        nets.appearance(changed(files, tmp_path, name, change), PLACE)
+        nets.load_appearance(changed(files, tmp_path, name, change), PLACE)
 
 
 def test_a_truncated_file_is_refused(files: dict[str, Path], tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_truncated_file_is_refused(files: dict[str, Path], tmp_path: Path) -> 
     with Path(path).open("r+b") as file:
         file.truncate(100_000)
     with pytest.raises(WeightsBroken, match=name):
-        nets.appearance({**files, name: Path(path)}, PLACE)
+        nets.load_appearance({**files, name: Path(path)}, PLACE)
 
 
 @pytest.mark.parametrize(
@@ -177,14 +177,16 @@ def test_small_networks_that_are_missing_are_named(
     files: dict[str, Path], tmp_path: Path, change: Callable[[Any], Any], said: str
 ) -> None:
     with pytest.raises(WeightsBroken, match=said):
-        nets.retargeting(changed(files, tmp_path, "stitching_retargeting_module.pth", change))
+        nets.load_retargeting(changed(files, tmp_path, "stitching_retargeting_module.pth", change))
 
 
 def test_other_entries_of_the_small_networks_file_are_left_aside(
     files: dict[str, Path], tmp_path: Path
 ) -> None:
     name = "stitching_retargeting_module.pth"
-    assert set(nets.retargeting(changed(files, tmp_path, name, lambda table: {**table, "epoch": 7}))) == {
+    assert set(
+        nets.load_retargeting(changed(files, tmp_path, name, lambda table: {**table, "epoch": 7}))
+    ) == {
         "retarget_shoulder",
         "retarget_mouth",
         "retarget_eye",
@@ -194,7 +196,7 @@ def test_other_entries_of_the_small_networks_file_are_left_aside(
 def test_weights_do_not_hang_on_the_file(files: dict[str, Path], tmp_path: Path) -> None:
     name = "appearance_feature_extractor.pth"
     path = Path(shutil.copy(files[name], tmp_path / name))
-    network = nets.appearance({**files, name: path}, PLACE)
+    network = nets.load_appearance({**files, name: path}, PLACE)
     before = network.second.weight.clone()
     with path.open("r+b") as file:
         file.write(bytes(path.stat().st_size))

@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from memory.units import MIB
 from pipelines.nets.kernels.row_stream import Piece, RowStream
 from pipelines.nets.kernels.scratch import Scratch
 from pipelines.nets.kernels.toom_cook import Conv
 from pipelines.nets.liveportrait import loading as nets
 from pipelines.nets.liveportrait.warping import halved
-
-MIB = 2**20
 
 
 def test_front_and_back_of_scratch_are_side_by_side() -> None:
@@ -33,7 +32,7 @@ def test_front_and_back_of_scratch_are_side_by_side() -> None:
 def test_scratch_keeps_no_room_for_what_is_forgotten() -> None:
     scratch = Scratch()
     scratch.take("a", 10, back=True)
-    scratch.forget()
+    scratch.release()
     scratch.take("a", 10)
     assert scratch.held_bytes() == 10 * 4
 
@@ -48,7 +47,7 @@ def test_scratch_lets_go_what_is_outgrown() -> None:
 
 @torch.no_grad()
 def test_of_a_picture_that_comes_a_few_pieces_are_there() -> None:
-    conv, x = Conv(128, 128, flowing=True), torch.randn(2, 128, 256, 64)
+    conv, x = Conv(128, 128, streamed=True), torch.randn(2, 128, 256, 64)
     conv.weight.normal_(0, 0.03)
     conv.bias.normal_()
     conv.fold(Scratch())
@@ -72,8 +71,8 @@ def test_of_a_picture_that_comes_a_few_pieces_are_there() -> None:
 def test_a_picture_that_comes_can_be_had_whole() -> None:
     x = torch.randn(2, 3, 8, 4)
     parts = [(slice(i, i + 1), slice(t, t + 4), x[i : i + 1, :, t : t + 4]) for i in (0, 1) for t in (0, 4)]
-    assert torch.equal(RowStream((2, 3, 8, 4), iter(parts)).whole(), x)
-    assert RowStream((2, 3, 8, 4), iter([(slice(0, 2), slice(0, 8), x)])).whole() is x
+    assert torch.equal(RowStream((2, 3, 8, 4), iter(parts)).materialise(), x)
+    assert RowStream((2, 3, 8, 4), iter([(slice(0, 2), slice(0, 8), x)])).materialise() is x
 
 
 def test_pixels_are_halved_as_by_pooling() -> None:
@@ -89,7 +88,7 @@ def test_a_frame_takes_little_beside_the_weights(
         {p.name: p for p in liveportrait_weights.rglob("*.pth")},
         nets.NetworkDevice(torch.device("cpu")),
     )
-    warping, generator = nets.warping(files, place), nets.generator(files, place)
+    warping, generator = nets.load_warping(files, place), nets.load_generator(files, place)
     points = 0.3 * torch.randn(2, 21, 3)
     source = warping.source(torch.randn(1, 32, 16, 64, 64), points[:1])
     live = tally_of(lambda: generator(warping(source, points[1:])))
@@ -108,7 +107,7 @@ def most():
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 path, before = Path(sys.argv[1]), most()
-network = nets.generator({path.name: path}, nets.NetworkDevice(torch.device("cpu")))
+network = nets.load_generator({path.name: path}, nets.NetworkDevice(torch.device("cpu")))
 print((most() - before) / path.stat().st_size)
 """
 

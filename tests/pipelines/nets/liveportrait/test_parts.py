@@ -11,7 +11,7 @@ from memory.plan import Load
 from pipelines.animation.liveportrait.memory_cost import cost
 from pipelines.nets.kernels.scratch import Scratch
 from pipelines.nets.liveportrait import loading as nets
-from pipelines.nets.liveportrait.folding import ready
+from pipelines.nets.liveportrait.folding import prepare
 from pipelines.nets.liveportrait.warping import DenseMotion, Source, identity, shifted
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
@@ -44,7 +44,7 @@ def made(make: Callable[[], Any], *, folded: bool) -> Any:
     with torch.device("meta"):
         network = make()
     network.load_state_dict(drawn(make), assign=True)
-    return ready(network.requires_grad_(False).eval(), Scratch() if folded else None)
+    return prepare(network.requires_grad_(False).eval(), Scratch() if folded else None)
 
 
 def test_the_generator_draws_the_same_folded_and_not() -> None:
@@ -113,7 +113,7 @@ def test_what_the_planner_is_told_covers_the_tensors_that_live_at_once(
         )
     kind = torch.float16 if half else torch.float32
     for network in (warping, generator, appearance):
-        ready(network.requires_grad_(False)).to(dtype=kind)
+        prepare(network.requires_grad_(False)).to(dtype=kind)
     weights = sum(p.nbytes for n in (warping, generator, appearance) for p in (*n.parameters(), *n.buffers()))
     assert weights < device.fixed
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.errors import WeightsBroken
-from pipelines.nets.kernels.upsample import Part
+from pipelines.nets.kernels.upsample import Region
 from pipelines.nets.propainter import generator, transformer
 from pipelines.nets.propainter.generator import (
     InpaintGenerator,
@@ -109,7 +109,7 @@ def test_golden_transformer(small: Window, network: InpaintGenerator) -> None:
     assert off(steps[1][..., ::8], golden["block1"]) < 1e-4
     local = small.local
     assert off(steps[7][:local, ..., ::8], golden["block7"][:local]) < 1e-4
-    whole = Part.whole(*small.encoded.shape[2:])
+    whole = Region.whole(*small.encoded.shape[2:])
     with torch.inference_mode():
         assert off(network.sc(steps[7][:2], whole)[:, ::4], golden["sc_out"]) < 1e-4
 
@@ -192,11 +192,11 @@ def test_golden_patches(network: InpaintGenerator, propainter_golden: Callable[[
         tokens = network.ss(features)
         assert off(tokens, golden["tokens"].view(tokens.shape)) < 2e-5
         given = golden["tokens"].view(tokens.shape)
-        assert off(network.sc(given, Part.whole(*size)), golden["composed"]) < 2e-5
+        assert off(network.sc(given, Region.whole(*size)), golden["composed"]) < 2e-5
         fed = network.transformers.transformer[1].mlp(given, size)
         assert off(fed[..., ::4], golden["ffn"].view(*fed.shape[:3], -1)) < 1e-5
-        part = Part(4, size[0] - 3, 2, size[1], *size)
-        found, whole = network.sc(given, part), part.of(network.sc(given, Part.whole(*size)))
+        part = Region(4, size[0] - 3, 2, size[1], *size)
+        found, whole = network.sc(given, part), part.crop(network.sc(given, Region.whole(*size)))
     assert off(found[:, :, 1:-1, 1:], whole[:, :, 1:-1, 1:]) < 2e-5
 
 
@@ -226,8 +226,8 @@ def test_a_hole_has_a_place() -> None:
     mask = torch.zeros(32, 48)
     assert hole(mask) is None
     mask[5, 16] = mask[9, 30] = 1
-    assert hole(mask) == Part(1, 3, 4, 8, 8, 12)
-    assert hole(torch.ones(32, 48)) == Part.whole(8, 12)
+    assert hole(mask) == Region(1, 3, 4, 8, 8, 12)
+    assert hole(torch.ones(32, 48)) == Region.whole(8, 12)
 
 
 def test_half_precision_is_close(small: Window, propainter_weights: Callable[[str], Path]) -> None:

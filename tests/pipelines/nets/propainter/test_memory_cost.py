@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from memory.units import MIB
 from pipelines.nets.propainter import memory_cost as costs
 from pipelines.nets.propainter.flow_completion import FlowCompletion
 from pipelines.nets.propainter.generator import InpaintGenerator
 from pipelines.nets.raft.model import Raft, join
 
 HEIGHT, WIDTH = 128, 192
-MIB = 1 << 20
 
 
 def held(stated: int, counted: int) -> None:

@@ -1,0 +1,65 @@
+"""The task `inpaint`, as the registry knows it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.errors import BadInput
+from pipelines.settings import InpaintSettings
+from pipelines.spec import FolderSpec, TaskSpec, register_task
+from pipelines.storage.video_folders import natural_key
+from pipelines.tracking.inputs import MASK, VIDEO, tracker_of
+
+_MASK = replace(
+    MASK,
+    help=f"{MASK.help} For a folder of videos a folder with a mask for each, of the same name.",
+    required=lambda settings: not settings.follows and not settings.outpaints,
+)
+
+
+def _mask_of(video: Path, others: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The mask of one video of a folder. Raises BadInput where there is none, or more than one."""
+    if not others:
+        return ()
+    (masks,) = others
+    if not masks.is_dir():
+        raise BadInput(
+            f"{masks} is no folder.", "Give --mask a folder with a mask for each video, of the same name."
+        )
+    found = sorted(
+        (p for p in masks.iterdir() if p.name == video.stem or (p.is_file() and p.stem == video.stem)),
+        key=lambda path: natural_key(path.name),
+    )
+    if len(found) == 1:
+        return (found[0],)
+    what = f"holds {', '.join(p.name for p in found)}" if found else "holds no mask"
+    raise BadInput(
+        f"{masks} {what} for {video.name}.", f"Name one file or folder {video.stem}, whatever its suffix."
+    )
+
+
+register_task(
+    TaskSpec(
+        name="inpaint",
+        title=("Remove object", "移除物体"),
+        help="Remove an object from a video, or from each video of a folder: what a mask marks is filled from other "
+        "frames.",
+        settings=InpaintSettings,
+        inputs=(VIDEO, _MASK),
+        result_version=4,
+        suffixes=(".json", ".csv", ".png"),
+        folder=FolderSpec(
+            "inpainted",
+            {
+                "frames": 0,
+                "mean_hole_share": 0.0,
+                "mean_invented_share": 0.0,
+                "worst_frame": None,
+                "worst_invented_share": 0.0,
+            },
+            others=_mask_of,
+        ),
+        curve=("Invented share of what was filled, so far", "目前填补部分中由程序生成的比例"),
+        before_and_after=True,
+        models=tracker_of,
+    )
+)

@@ -1,0 +1,117 @@
+"""The engine `builtin`: sharpness, blur and motion of each frame, from pixels alone."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+
+from memory.budget import Budget
+from memory.plan import Cost, Load
+from pipelines.scoring.engine import ScoringEngine, analysis_width
+from pipelines.scoring.metrics.frame_features import RECORD, FrameFeatures, compare, features_of
+from pipelines.scoring.metrics.verdicts import Records, Verdicts, verdicts
+from pipelines.settings import ScoreSettings
+from pipelines.spans import Span, widen
+from pipelines.stages import RunContext, Sink
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
+from pipelines.video.info import VideoInfo
+from pipelines.video.prefetch import read_ahead
+from pipelines.video.reader import Frame, held_bytes, read_frames
+from pipelines.vision.types import Pixels
+from presets.choose import Choice
+
+_MIB = 2**20
+_PROCESS_BYTES = 190 * _MIB
+"""Interpreter, libraries, the command line and the chart: measured at 160 to 175 MiB."""
+
+
+class Scored(NamedTuple):
+    """One frame's record `(1,)` and the frame itself, for a preview."""
+
+    record: Records
+    frame: Frame
+
+
+class BuiltinEngine(ScoringEngine):
+    """The engine `builtin`: one pass over the frames keeps a record of each."""
+
+    name = "builtin"
+    suffix = ".npy"
+
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
+        """Interpreter, libraries and chart; the decoder's frames, and those in analysis."""
+        return choice, Cost(host=analysis_load(self.video, self.settings))
+
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Scored]:
+        """Records of frames `[start, stop)`; reads one frame before. Holds `job.plan.window_frames` frames."""
+        first = widen(Span(start, stop), 1, 0, run.frames).start
+        settings = run.settings
+        frames = read_frames(
+            run.video, first, stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
+        )
+        with (
+            one_thread_each(),
+            closing(_analysed(frames, analysis_width(run), run.plan.window_frames)) as records,
+        ):
+            for scored in records:
+                if scored.frame.index >= start:
+                    yield scored
+
+    def sink(self, run: RunContext, path: Path) -> Sink:
+        """A writer of the span's records."""
+        return RowSink(path, rows_of(RECORD), row=_record)
+
+    def preview(self, item: Scored) -> Pixels | None:
+        """The frame."""
+        return item.frame.rgb()
+
+    def value(self, item: Scored) -> float | None:
+        """Sharpness."""
+        return float(item.record["sharpness"][0])
+
+    def verdicts(self, segments: list[Path]) -> Iterator[Verdicts]:
+        """Verdicts of all frames, in order, in blocks."""
+        return verdicts(map(read_records, segments), self.window)
+
+
+def analysis_load(video: VideoInfo, settings: ScoreSettings) -> Load:
+    """What the analysis holds on the host: the process, the decoder's frames and those in analysis."""
+    per_pixel = held_bytes(video, settings.decoder, luma_only=True) / (video.width * video.height)
+    return Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=5)
+
+
+def _analysed(frames: Generator[Frame], width: int, held: int) -> Generator[Scored]:
+    """Records in order; the frame before the first is unknown. A thread of its own looks `held` frames ahead."""
+    before: FrameFeatures | None = None
+    with closing(read_ahead(_looks(frames, width), held)) as looks:
+        for frame, now in looks:
+            yield Scored(compare(before, now), frame)
+            before = now
+
+
+def _looks(frames: Generator[Frame], width: int) -> Generator[tuple[Frame, FrameFeatures]]:
+    with closing(frames):
+        for frame in frames:
+            yield frame, features_of(frame.luma(width))
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """OpenCV splits no picture: these are small, and the threads work on a frame each."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def _record(item: Scored) -> Records:
+    return item.record
+
+
+def read_records(path: Path) -> Records:
+    """The records of one span."""
+    return read_array(path)

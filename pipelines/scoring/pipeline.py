@@ -1,0 +1,91 @@
+"""The task `score`: one pass over the frames, then verdicts, the table and the report."""
+
+from pathlib import Path
+
+from memory.units import MIB
+from pipelines.jobs.events import Outputs
+from pipelines.scoring.engine import ScoringEngine, analysis_width
+from pipelines.scoring.metrics.frame_features import RECORD
+from pipelines.scoring.metrics.smoothness import blur_record
+from pipelines.scoring.report import tables
+from pipelines.scoring.report.summary import Seconds, Summary
+from pipelines.spans import Span
+from pipelines.stages import OneFile, RunContext, Stage, VideoPipeline, Warn
+from pipelines.storage.report import write_report
+from pipelines.video.info import VideoInfo, video_facts
+
+
+class ScoreStage(OneFile):
+    """What the engine knows of all frames, kept span by span."""
+
+    name = "score"
+    folder = "segments"
+
+    def __init__(self, engine: ScoringEngine) -> None:
+        self.suffix = engine.suffix
+        self.compute, self.sink = engine.frames, engine.sink
+        self.preview, self.value = engine.preview, engine.value
+
+
+class ScorePipeline(VideoPipeline[ScoringEngine]):
+    """Scores one video, with whichever engine looks at the frames."""
+
+    task = "score"
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What the engine needs first; then one pass over the frames."""
+        return (*self.engine.prepasses, ScoreStage(self.engine))
+
+    def disk_bytes(self, frames: Span) -> int:
+        """Records, a row in the table, and the report with its pictures."""
+        return len(frames) * (RECORD.itemsize + 64) + 4 * MIB + self.engine.disk_bytes(frames)
+
+    def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
+        """Go over the records once: table, report, chart, worst frames. Holds a block of verdicts and the summary."""
+        from pipelines.scoring.report import (
+            chart,  # here: it loads what draws, which a mere look does without
+        )
+
+        engine, settings = self.engine, self.engine.settings
+        movement = engine.movement(segments)
+        summary, seconds = Summary(run.frames.start, len(run.frames), movement), clock(run.video)
+        scores, facts, picture = (run.folder / name for name in ("scores.csv", "report.json", "report.png"))
+        blocks = engine.verdicts(segments)
+        tables.write_scores(scores, summary.watch(blocks), run.frames.start, seconds)
+        smoothness = summary.smoothness
+        write_report(
+            facts,
+            {
+                "task": self.task,
+                "engine": engine.name,
+                "video": video_facts(run.video),
+                "settings": settings.identity(),
+                "analysis_width": analysis_width(run),
+                "summary": summary.describe(seconds),
+                "blur_record": blur_record(run.video.path.name, smoothness, summary.movement, engine.window),
+                **engine.report(run, warn),
+            },
+        )
+        name, memory = run.video.path.name, run.folder / "memory.csv"
+        chart.draw_report(picture, name, summary, seconds, memory, engine.title)
+        worst = tables.write_worst(
+            run.folder / "worst",
+            run.video,
+            summary.worst_frames(),
+            decoder=settings.decoder,
+            salvage=settings.salvage,
+        )
+        return Outputs(report=facts, scores=scores, picture=picture, worst=worst, **engine.products(run))
+
+
+def clock(video: VideoInfo) -> Seconds:
+    """The time at which a frame begins; the frame after the last begins where the video ends."""
+    timeline = video.timeline
+
+    def seconds(frame: int) -> float:
+        if frame < timeline.frames:
+            return float(timeline.time(frame))
+        return float(timeline.time(timeline.frames - 1) + timeline.last_seconds)
+
+    return seconds

@@ -1,0 +1,31 @@
+"""The engine `qalign`, as the registry knows it."""
+
+from pathlib import Path
+
+from pipelines.settings import ScoreSettings
+from pipelines.spec import EngineSpec, Pace, register_engine
+from pipelines.stages import Pipeline
+from pipelines.weights.catalog import PUBLISHED
+
+
+def _open(inputs: tuple[Path, ...], settings: ScoreSettings) -> Pipeline:
+    from pipelines.scoring.pipeline import ScorePipeline
+    from pipelines.scoring.qalign.engine import QAlignEngine
+
+    return ScorePipeline.open(QAlignEngine, inputs, settings)
+
+
+register_engine(
+    EngineSpec(
+        task="score",
+        name="qalign",
+        title="Q-Align",
+        open=_open,
+        weights=PUBLISHED["qalign"],
+        network=True,
+        least_device_gib=11.2,
+        # tests/bench/results/qalign_full.md: 33 seconds of a core for a frame and its window of three, 3,600 gigaflops.
+        pace={"cpu": Pace(0.0, 9.2e-3, shared=True)},
+        curve=("Window score so far: higher is better", "目前的窗口评分：越高越好"),
+    )
+)

@@ -1,0 +1,37 @@
+"""The task `track` and its one engine, as the registry knows them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipelines.settings import TrackSettings
+from pipelines.spec import EngineSpec, TaskSpec, register_engine, register_task
+from pipelines.stages import Pipeline
+from pipelines.tracking.inputs import MASK, VIDEO, tracker_of
+
+
+def _open(inputs: tuple[Path, ...], settings: TrackSettings) -> Pipeline:
+    from pipelines.tracking.pipeline import TrackEngine, TrackPipeline
+
+    return TrackPipeline.open(TrackEngine, inputs, settings)
+
+
+register_task(
+    TaskSpec(
+        name="track",
+        title=("Check the mask", "检查蒙版"),
+        help="""Show what `inpaint` would remove from a video, and keep it as a video of masks to correct and give back.
+
+The mask video (`-o FILE.mkv`) is lossless, white on black, one mask a frame, before they are dilated: with the same
+--start, --end and --mask-dilation `inpaint --mask FILE.mkv` removes the same. `-o FILE.mp4` is the video with the
+masks laid over it.""",
+        settings=TrackSettings,
+        inputs=(VIDEO, replace(MASK, required=lambda settings: not settings.follows)),
+        result_version=2,
+        suffixes=(".mkv", ".mp4", ".csv", ".json"),
+        curve=("Share of the picture that is masked, so far", "目前被蒙版覆盖的画面比例"),
+        trial="mask_preview",
+        part_of="inpaint",
+        models=tracker_of,
+    )
+)
+register_engine(EngineSpec(task="track", name="builtin", open=_open))

@@ -1,0 +1,22 @@
+"""The report of an animation, in words."""
+
+from html import escape
+from typing import Any
+
+from ui.reports.parts import listed, section
+
+
+def describe(report: dict[str, Any]) -> str:
+    """How much the driving head moved, where it was gone, and what is to be known of the result."""
+    summary, frames, warnings = report["summary"], report["frames"], report["warnings"]
+    figures = [
+        ("report.faces", f"{summary['faces']:,}"),
+        ("report.at_rest", f"{summary['frames_at_rest']:,} <small>/ {frames:,}</small>"),
+    ]
+    if "most_shift_eye_distances" in summary:
+        figures += [
+            ("report.shift", f"{summary['most_shift_eye_distances']:.2f}"),
+            ("report.turn", f"{summary['most_turn_degrees']:.0f}°"),
+        ]
+    notes = "".join(f"<p>{escape(sentence)}</p>" for sentence in warnings)
+    return section(listed(figures), notes)

@@ -1,0 +1,44 @@
+"""A job's `report.json` as HTML: by the task's own module where there is one, else its summary as a plain list."""
+
+import importlib
+import json
+from html import escape
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ui.i18n.texts import label_en
+from ui.reports.parts import section
+
+
+def read_report(path: Path) -> str:
+    """The report at `path` as HTML. Raises OSError where it is gone."""
+    report = json.loads(path.read_text(encoding="utf-8"))
+    module = f"ui.reports.{report['task']}"
+    if find_spec(module):
+        described: str = importlib.import_module(module).describe(report)
+        return described
+    return plain(report)
+
+
+def plain(report: dict[str, Any]) -> str:
+    """The figures of a report's summary under their own names, and its warnings."""
+    figures = {name: value for name, value in report.get("summary", {}).items() if _is_figure(value)}
+    rows = "".join(
+        f"<div><dt>{escape(label_en(name, ''))}</dt><dd>{_shown(value)}</dd></div>"
+        for name, value in figures.items()
+    )
+    notes = "".join(f"<p>{escape(str(sentence))}</p>" for sentence in report.get("warnings", ()))
+    return section(f"<dl>{rows}</dl>", notes)
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)
+
+
+def _shown(value: Any) -> str:
+    return (
+        f"{value:,.6g}"
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else escape(str(value))
+    )

@@ -35,6 +35,9 @@ class Load:
             if not 0 <= getattr(self, field.name) < math.inf:
                 raise ValueError(f"{field.name} must be a size in bytes, not {getattr(self, field.name)}")
 
+    def __add__(self, other: "Load") -> "Load":
+        return Load(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
     def total_bytes(self, window: int, batch: int, pixels: int) -> int:
         """Bytes held at the worst moment, rounded up."""
         return math.ceil(self.fixed + self.moving(window, batch, pixels))

@@ -17,7 +17,7 @@ FLOORS: list[set[str]] = [
     {"pipelines.spec"},
     {"pipelines.jobs", "pipelines.video"},
     {"pipelines.stages", "pipelines.nets"},
-    {"pipelines.masks"},
+    {"pipelines.masks", "pipelines.frame_task"},
     {"pipelines.tracking"},
     {"pipelines.scoring", "pipelines.inpainting", "pipelines.animation", "pipelines.copying"},
     {"pipelines.example", "pipelines.engines"},

@@ -12,7 +12,7 @@ from pipelines.animation.inputs import (
     probe_portrait_inputs,
 )
 from pipelines.animation.side_by_side import stacked
-from pipelines.animation.stage import PICTURE_SUFFIX, FrameStage, as_png, moments_of, read_moment
+from pipelines.animation.stage import PICTURE_SUFFIX, PortraitStage, as_png, moments_of, read_moment
 from pipelines.jobs.events import Outputs
 from pipelines.settings import VIDEO_SUFFIXES, AnimateSettings
 from pipelines.spans import Span
@@ -38,7 +38,7 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         super().__init__(inputs, engine)
         makes_a_picture = engine.inputs.makes_a_picture
         suffix = PICTURE_SUFFIX if makes_a_picture else VIDEO_SUFFIXES[engine.settings.codec]
-        self._stage = FrameStage(engine, suffix)
+        self._stage = PortraitStage(engine, suffix)
 
     @classmethod
     def open(

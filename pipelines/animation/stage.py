@@ -28,7 +28,7 @@ _MOMENT_PX, _PREVIEW_PX = 240, 360
 _PREVIEW_WIDTH_PX = 1280
 
 
-class FrameStage:
+class PortraitStage:
     """Makes the segments; the one segment of a result that is a picture is a PNG."""
 
     name = "animate"

@@ -1,0 +1,205 @@
+"""A task that makes a video frame by frame: all of it but the frames, which its engine makes.
+
+The result has the sound, times, colours and pixel shape of its first input. An engine may give frames of another size.
+"""
+
+from abc import abstractmethod
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from memory.budget import Budget
+from memory.plan import Cost, Load
+from memory.units import MIB
+from pipelines.jobs.events import Outputs
+from pipelines.settings import VIDEO_SUFFIXES, Codec, FilmSettings
+from pipelines.spans import Span
+from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
+from pipelines.storage.atomic import atomic_write
+from pipelines.storage.frame_export import frame_folder
+from pipelines.storage.report import write_report
+from pipelines.video.encodings import check_available, encoding
+from pipelines.video.info import video_facts
+from pipelines.video.join import join_segments
+from pipelines.video.reader import bounded_decoder, held_bytes, read_frames
+from pipelines.video.writer import VideoWriter
+from pipelines.vision.types import Pixels
+from presets.choose import Choice
+
+_PROCESS_BYTES = 190 * MIB
+"""Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
+_ENCODER_PIXEL_BYTES = 170
+"""What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
+_PNG_PIXEL_BYTES = 2
+"""Of a frame that is kept as a picture, of three."""
+
+
+class FrameEngine(Engine):
+    """Makes frames out of frames: `frames` yields `(H, W, 3)` uint8 RGB, one for each frame that was asked for."""
+
+    load = Load()
+    """What it holds beside decoder and encoder."""
+
+    @abstractmethod
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
+        """Make frames `[start, stop)`, the same whatever `start` is; `read` gives the input's, from any frame on."""
+
+    def read(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
+        """Read frames `[start, stop)` of the first input, `(H, W, 3)` uint8 RGB. Holds what the decoder holds."""
+        settings = self.settings
+        decoder = bounded_decoder(self.video, settings.decoder)
+        ahead = run.plan.window_frames
+        with closing(
+            read_frames(self.video, start, stop, decoder=decoder, salvage=settings.salvage, ahead=ahead)
+        ) as frames:
+            for frame in frames:
+                yield frame.rgb()
+
+    def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
+        """The decoder's frames, the encoder's, and what the engine says that it holds."""
+        video, load = self.video, self.load
+        decoder = held_bytes(video, self.settings.decoder) / (video.width * video.height)
+        around = Load(_PROCESS_BYTES, per_pixel=decoder + _ENCODER_PIXEL_BYTES, per_window_pixel=3)
+        return choice, Cost(host=around + load)
+
+
+@dataclass(frozen=True, eq=False)
+class MadeFrame:
+    """One frame of the result, `(H, W, 3)` uint8 RGB, and its number in the input."""
+
+    index: int
+    pixels: Pixels
+
+
+class FrameStage:
+    """Encodes the engine's frames into playable segments and, where they are wanted, writes them as pictures."""
+
+    folder = "segments"
+
+    def __init__(self, name: str, engine: FrameEngine) -> None:
+        self.name = name
+        self.suffix = VIDEO_SUFFIXES[codec_of(engine)]
+        self._engine = engine
+
+    def compute(self, run: RunContext, start: int, stop: int) -> Generator[MadeFrame]:
+        """Number the engine's frames."""
+        with closing(self._engine.frames(run, start, stop)) as frames:
+            for index, pixels in enumerate(frames, start):
+                yield MadeFrame(index, pixels)
+
+    def sink(self, run: RunContext, path: Path) -> Sink:
+        """Encode one span."""
+        return _Encoder(run, codec_of(self._engine), path)
+
+    def has_all(self, run: RunContext, span: Span) -> bool:
+        """Whether the pictures are there, where they are wanted."""
+        folder = frame_folder(run)
+        return folder is None or folder.has(span)
+
+    def preview(self, item: MadeFrame) -> Pixels:
+        """The frame."""
+        return item.pixels
+
+    def value(self, item: MadeFrame) -> float | None:
+        """No curve."""
+        return None
+
+
+class _Encoder:
+    """One span's segment and pictures. The encoder is opened with the first frame, which has the size of all."""
+
+    def __init__(self, run: RunContext, codec: Codec, path: Path) -> None:
+        asked = run.settings.crf if isinstance(run.settings, FilmSettings) else None
+        self._run, self._codec, self._path = run, codec, path
+        self._crf = run.choice.number("crf") if asked is None else asked
+        self._pictures = frame_folder(run)
+        self._writer: VideoWriter | None = None
+
+    def write(self, item: MadeFrame) -> None:
+        """Encode the frame; write its picture where one is wanted."""
+        if self._writer is None:
+            height, width = item.pixels.shape[:2]
+            video = self._run.video
+            self._writer = VideoWriter(
+                self._path,
+                width,
+                height,
+                video.frame_rate,
+                colour=video.output_colour,
+                sample_aspect_ratio=video.sample_aspect_ratio,
+                codec=self._codec,
+                crf=self._crf,
+            )
+        if self._pictures:
+            self._pictures.write(item.index, item.pixels)
+        opaque = encoding(self._codec, self._crf).alpha
+        self._writer.write(_with_alpha(item.pixels) if opaque else item.pixels)
+
+    def close(self) -> None:
+        """Finish the segment."""
+        if self._writer is None:
+            raise ValueError("a span has at least one frame")
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Leave nothing running."""
+        if self._writer:
+            self._writer.abandon()
+
+
+class FramePipeline(VideoPipeline[FrameEngine]):
+    """One video, made anew frame by frame. A task derives its own and says its name as `task`."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What the engine needs first; then the frames."""
+        return (*self.engine.prepasses, FrameStage(self.task, self.engine))
+
+    def check(self, run: RunContext) -> None:
+        """An encoder that answers, what the engine checks, a folder that is free. Raises BadInput, and as that does."""
+        check_available(codec_of(self.engine))
+        super().check(run)
+        if folder := frame_folder(run):
+            folder.claim()
+
+    def disk_bytes(self, frames: Span) -> int:
+        """Segments and the joined file, each about as long as the source's share of these frames, and pictures."""
+        video = self.video
+        size = sum(path.stat().st_size for path in video.images or (video.path,))
+        wanted = getattr(self.engine.settings, "frames_out", None)
+        pictures = _PNG_PIXEL_BYTES * video.width * video.height * len(frames) if wanted else 0
+        return int(3 * size * len(frames) / video.frames) + pictures
+
+    def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
+        """One file from the segments, with the source's times and sound; and the report."""
+        result = run.folder / f"result{VIDEO_SUFFIXES[codec_of(self.engine)]}"
+        with atomic_write(result) as part:
+            joined = join_segments(segments, run.video, run.frames, part)
+        for sentence in joined.warnings:
+            warn("sound", sentence)
+        report = run.folder / "report.json"
+        facts = {
+            "task": self.task,
+            "engine": self.engine.name,
+            "video": video_facts(run.video),
+            "settings": run.settings.identity(),
+            "frames": joined.frames,
+            "audio_packets": joined.audio_packets,
+            "warnings": list(joined.warnings),
+            "summary": {"frames": len(run.frames), **self.engine.report(run, warn)},
+        }
+        write_report(report, facts)
+        return Outputs(result=result, report=report, **self.engine.products(run))
+
+
+def codec_of(engine: FrameEngine) -> Codec:
+    """How the result is encoded: as the settings say, where they do."""
+    return engine.settings.codec if isinstance(engine.settings, FilmSettings) else "h264"
+
+
+def _with_alpha(pixels: Pixels) -> Pixels:
+    """RGBA, opaque, for an encoding that has room for transparency."""
+    return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])

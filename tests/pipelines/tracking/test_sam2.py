@@ -147,7 +147,7 @@ def test_a_painted_mask_is_taken_as_it_is_and_beside_a_box_it_is_a_part(
     assert not np.array_equal(both.mask, painted) and not np.array_equal(both.mask, boxed.mask)
 
 
-def test_hints_change_what_is_found(segmenter: Segmenter, clip: Clip) -> None:
+def test_prompts_change_what_is_found(segmenter: Segmenter, clip: Clip) -> None:
     left, right = (
         list(track_pass(segmenter, clip.frames_from, {0: ObjectPrompt(0, box=box)}, 0, 0, 3))
         for box in ((5.0, 5.0, 40.0, 40.0), (120.0, 60.0, 100.0, 70.0))

@@ -58,10 +58,10 @@ class Grid:
         return whole[:, : self.rows, : self.columns]
 
     def seen(self, rolled: Tensor) -> Tensor:
-        """Return the tokens of a frame that each masked window attends to, as indices in the order of `cut`.
+        """Return the tokens of a frame that masked windows attend to, as indices in the order of `cut`.
 
-        Returns (windows, 45 + rolled). `rolled` selects those tokens of four windows, shifted by `EXPAND` each way, that
-        are not in the window itself.
+        Returns (windows, 45 + rolled). `rolled` selects those tokens of four windows, shifted by `EXPAND` each way,
+        that are not in the window itself.
         """
         height, width = self.down * WINDOW[0], self.across * WINDOW[1]
         places = torch.arange(height * width, device=rolled.device)

@@ -64,15 +64,15 @@ class Grid:
         that are not in the window itself.
         """
         height, width = self.down * WINDOW[0], self.across * WINDOW[1]
-        places = torch.arange(height * width, device=rolled.device)
-        ordered = self.cut(places.view(1, height, width, 1)).flatten()
-        place = torch.empty_like(places)
-        place[ordered] = places
-        place = place.view(1, height, width, 1)
+        indices = torch.arange(height * width, device=rolled.device)
+        ordered = self.cut(indices.view(1, height, width, 1)).flatten()
+        index_map = torch.empty_like(indices)
+        index_map[ordered] = indices
+        index_map = index_map.view(1, height, width, 1)
         y, x = EXPAND
-        moved = [torch.roll(place, shift, (1, 2)) for shift in ((-y, -x), (-y, x), (y, -x), (y, x))]
+        moved = [torch.roll(index_map, shift, (1, 2)) for shift in ((-y, -x), (-y, x), (y, -x), (y, x))]
         around = torch.cat([self.cut(one)[0, :, :, 0] for one in moved], 1)
-        return torch.cat((self.cut(place)[0, :, :, 0], around[:, rolled]), 1)
+        return torch.cat((self.cut(index_map)[0, :, :, 0], around[:, rolled]), 1)
 
 
 def masked_windows(masks: Tensor, grid: Grid) -> Tensor:
@@ -119,10 +119,10 @@ class WindowAttention(nn.Module):
         if len(plain):
             self._attend_near(windows, table, parity, asked, plain, result)
         if len(holes):
-            places = _places(grid.seen(self.valid_ind_rolled)[holes], table, pooled.shape[1])
-            each = places.shape[1] * table.shape[2] * table.element_size()
+            indices = _rows_seen(grid.seen(self.valid_ind_rolled)[holes], table, pooled.shape[1])
+            each = indices.shape[1] * table.shape[2] * table.element_size()
             frames = torch.tensor(asked, device=tokens.device)[:, None]
-            for batch, where in _batches(BATCH_BYTES // each, holes, places):
+            for batch, where in _batches(BATCH_BYTES // each, holes, indices):
                 known = table.flatten(0, 1).index_select(0, where.flatten()).view(*where.shape, -1)
                 result[:, batch] = self._attend_far(windows[frames, batch], known)
         return ((frame, self.proj(grid.joined(one[None]))) for frame, one in zip(asked, result, strict=True))
@@ -162,7 +162,7 @@ class WindowAttention(nn.Module):
         return _attended(queries, known).view(count, frames, size, channels).transpose(0, 1)
 
 
-def _places(seen: Tensor, table: Tensor, pooled: int) -> Tensor:
+def _rows_seen(seen: Tensor, table: Tensor, pooled: int) -> Tensor:
     """Return the rows of a table (s, rows, c) that windows attend to; its last `pooled` rows are seen by all.
 
     `seen` (windows, k) are indices into a frame; returns (windows, s * (k + pooled)).

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memory.units import MIB
 from pipelines.nets.propainter.patches import PADDING, PATCH, STRIDE, TOKEN, FeedForward
 
 WINDOW = 5, 9
@@ -16,7 +17,7 @@ EXPAND = 3, 5
 HEADS, BLOCKS, POOL = 4, 8, 4
 ROLLED = 148
 """Tokens around a masked window: those in four shifted windows that it does not contain itself."""
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 32 * MIB
 """Limit of the keys and values of masked windows that are attended together."""
 FRAMES_AT_ONCE = 4
 """Frames per call of the feed-forward layer; bounds its memory."""

@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from memory.units import MIB
+
 LEVELS, RADIUS = 4, 4
 """Levels of the pyramid, and the radius of a lookup window in positions of a level, as published."""
 WINDOW = 2 * RADIUS + 1
 CHANNELS = LEVELS * WINDOW**2
-ON_DEMAND_BYTES = 64 << 20
+ON_DEMAND_BYTES = 64 * MIB
 """Limit of the features that are gathered at a time for an on-demand lookup."""
 
 

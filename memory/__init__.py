@@ -1,1 +1,1 @@
-"""Bytes and devices: what is there, what is held, what will be, and what to do when it ends."""
+"""Host and device memory: probing, planning, measuring, and what to do when it runs out."""

@@ -1,4 +1,4 @@
-"""What a run may hold: what is free, less the reserve, within the user's limits."""
+"""The memory that a run may use: what is free, less a reserve, within the user's limits."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,9 +9,9 @@ from memory.units import GIB
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may hold, after the reserve. Limits are the user's, if any; reasons quote them.
+    """The memory and disk that a run may use, without the reserve. Limits are the user's, for messages.
 
-    `unified`: the device's memory is the host's, so both loads share the host's bytes.
+    `unified`: the device uses the host's memory, so both loads share the host's bytes.
     """
 
     host_bytes: int
@@ -32,11 +32,11 @@ class Budget:
         vram_limit_gb: float | None = None,
         held_bytes: int = 0,
     ) -> Self:
-        """The budget on this hardware, or on one with as much memory as the limits (GiB) say.
+        """Compute the budget on this hardware within the user's limits (GiB).
 
-        `held_bytes` is what our processes hold on the host already: it is part of what a run costs, and not
-        free any more. `device_index` None computes on the CPU. A limit is for our processes alone, so a
-        tenth of it is reserve enough; on the machine itself others need room too.
+        `held_bytes` is what our processes already use on the host: it counts towards a run's cost but is no longer
+        free. `device_index` None computes on the CPU. A tenth of a user's limit is kept in reserve; on the machine
+        itself, where other programs need memory too, `host_reserve_bytes`.
         """
         host = hardware.host
         host_bytes = max(0, host.available_bytes + held_bytes - host_reserve_bytes(host.total_bytes))
@@ -60,10 +60,10 @@ class Budget:
 
 
 def host_reserve_bytes(total_bytes: int) -> int:
-    """What is left to everyone else: a tenth or 2 GiB, the larger, but no more than a quarter."""
+    """Host memory left to other programs: a tenth but at least 2 GiB, and at most a quarter."""
     return min(max(total_bytes // 10, 2 * GIB), total_bytes // 4)
 
 
 def within_limit(limit_bytes: int) -> int:
-    """What is planned to within a user's limit: up to where the watch over it begins to act."""
+    """Memory to plan with under a user's limit: 90 %, where the watch over the limit starts to act."""
     return limit_bytes - limit_bytes // 10

@@ -1,8 +1,7 @@
 """Memory limits that a container sets on its processes: Linux control groups, version 1 and 2.
 
-A container's processes see the whole machine in `/proc/meminfo`; what ends them is the limit of their group
-or of any group above it. Files are looked up below `root`, so that any machine can be simulated by a
-folder.
+Processes in a container see the whole machine in `/proc/meminfo`, but are killed at the limit of their group or of any
+group above it. Files are read below `root`, so that tests can simulate any machine by a folder.
 """
 
 from collections.abc import Iterator
@@ -15,20 +14,20 @@ _NO_LIMIT_BYTES = 1 << 60
 
 @dataclass(frozen=True)
 class Limit:
-    """A group's limit and what it holds, without the file cache that the kernel would give back."""
+    """The limit of a group and its usage, without the file cache that the kernel would reclaim."""
 
     limit_bytes: int
     used_bytes: int
 
     @property
     def available_bytes(self) -> int:
-        """What may still be taken."""
+        """What may still be allocated."""
         return max(0, self.limit_bytes - self.used_bytes)
 
 
 @dataclass(frozen=True)
 class _Names:
-    """How one version of control groups names its files."""
+    """File names of one version of control groups."""
 
     limits: tuple[str, ...]
     used: str
@@ -36,14 +35,14 @@ class _Names:
 
 
 _V1 = _Names(("memory.limit_in_bytes",), "memory.usage_in_bytes", ("total_inactive_file", "inactive_file"))
-# Above memory.high a process is slowed down until it hardly moves, so it counts as the end.
+# Above memory.high a process is throttled to a near standstill, so it counts as a limit.
 _V2 = _Names(("memory.max", "memory.high"), "memory.current", ("inactive_file",))
 
 
 def find_limits(root: Path = Path("/")) -> tuple[Limit, ...]:
-    """Every limit on this process, its own group's first, then those above it; empty where there is none.
+    """All limits on this process, its own group's first, then those of the groups above it.
 
-    Never raises: a file that is missing or cannot be read sets no limit.
+    Never raises: a missing or unreadable file sets no limit.
     """
     groups = _own_groups(root)
     found = []
@@ -58,7 +57,7 @@ def find_limits(root: Path = Path("/")) -> tuple[Limit, ...]:
 
 
 def _own_groups(root: Path) -> dict[bool, str]:
-    """This process's group for memory: key True is version 2, False version 1."""
+    """This process's memory groups by version: key True is version 2, False version 1."""
     groups = {}
     for line in _text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
@@ -71,7 +70,7 @@ def _own_groups(root: Path) -> dict[bool, str]:
 
 
 def _mounts(root: Path) -> Iterator[tuple[_Names, Path, str]]:
-    """Where groups are mounted, and which group is the top there: a container sees a part of the tree."""
+    """Where groups are mounted and which group is the root there: a container sees only a part of the tree."""
     for line in _text(root / "proc/self/mountinfo").splitlines():
         left, _, right = line.partition(" - ")
         fields, kind = left.split(), right.split()
@@ -85,7 +84,7 @@ def _mounts(root: Path) -> Iterator[tuple[_Names, Path, str]]:
 
 
 def _below(group: str, top: str) -> PurePosixPath:
-    """`group` as seen below `top`; the top itself where the group lies outside (its own name space)."""
+    """`group` relative to `top`; the top itself where the group lies outside (in its own namespace)."""
     path = PurePosixPath(group)
     if ".." in path.parts or not path.is_relative_to(top):
         return PurePosixPath(".")
@@ -107,13 +106,13 @@ def _read_limit(folder: Path, names: _Names) -> Limit | None:
 
 
 def _cache_bytes(stat: Path, keys: tuple[str, ...]) -> int:
-    """File cache that was not touched lately: counted as used by the group, given back under pressure."""
+    """Inactive file cache: counted as used by the group, reclaimed under pressure."""
     rows = dict(line.split(maxsplit=1) for line in _text(stat).splitlines() if " " in line)
     return next((int(rows[key]) for key in keys if rows.get(key, "").isdigit()), 0)
 
 
 def _bytes(path: Path) -> int | None:
-    """The number in a file; None for `max` and for what is no number."""
+    """The number in a file; None for `max` and anything else that is no number."""
     text = _text(path).strip()
     return int(text) if text.isdigit() else None
 

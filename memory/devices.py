@@ -1,7 +1,7 @@
-"""Accelerators: what their memory holds, as the driver and our own allocator say.
+"""GPUs and their memory, according to the driver and to torch's allocator.
 
-The driver is asked through NVML, so that a process without torch can look. Where torch is loaded, what its
-allocator has reserved and does not use is counted as free, because it is free to us.
+The driver is queried through NVML, so that a process without torch can probe it. Where torch is loaded, memory that its
+allocator has reserved but does not use counts as free, because it is free to us.
 """
 
 import importlib
@@ -17,10 +17,9 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Device:
-    """One accelerator. `index` counts as CUDA does: among the visible devices.
+    """One GPU. `index` counts the visible devices, as CUDA does.
 
-    `others_bytes` is what other processes hold; `reusable_bytes` what our allocator has reserved and does
-    not use.
+    `others_bytes` is used by other processes; `reusable_bytes` is reserved by our allocator but unused.
     """
 
     kind: Literal["cuda", "mps"]
@@ -35,17 +34,17 @@ class Device:
 
     @property
     def available_bytes(self) -> int:
-        """What we could hold more: free to everyone, and reserved by us already."""
+        """What we could still allocate: free memory, and what our allocator has reserved."""
         return min(self.total_bytes, self.free_bytes + self.reusable_bytes)
 
     def limited(self, limit_bytes: int) -> "Device":
-        """The same device as if it had no more memory than this."""
+        """The same device as if it had at most this much memory."""
         total = min(self.total_bytes, limit_bytes)
         return replace(self, total_bytes=total, free_bytes=min(self.free_bytes, total))
 
     @property
     def shares_host(self) -> bool:
-        """Whether its memory is the host's memory."""
+        """Whether the device uses the host's memory."""
         return self.kind == "mps"
 
 
@@ -57,14 +56,13 @@ def find_devices(
     environ: Mapping[str, str] = os.environ,
     own_pids: Collection[int] = (),
 ) -> tuple[tuple[Device, ...], str]:
-    """The devices that can be used; where there are none, one sentence that says why.
+    """Find the usable devices; where there are none, a sentence says why.
 
-    `nvml` is the module `pynvml` or something that behaves like it; `own_pids` are our processes besides
-    this one.
+    `nvml` is the module `pynvml` or a substitute; `own_pids` are our processes besides this one.
     """
     if platform.system() == "Darwin":
         return _find_mps(host_total_bytes, host_available_bytes)
-    if sentence := _torch_refuses():
+    if sentence := _why_torch_cannot():
         return (), sentence
     nvml, sentence = _open(nvml)
     if nvml is None:
@@ -72,14 +70,14 @@ def find_devices(
     try:
         return _visible(nvml, environ, {os.getpid(), *own_pids})
     except nvml.NVMLError as error:
-        return (), f"The NVIDIA driver gave an error ({error}); computing on the CPU."
+        return (), f"The NVIDIA driver reports an error ({error}); computing on the CPU."
 
 
 def device_reader(nvml: Any = None) -> Callable[[Collection[int]], int]:
-    """A function from process ids to the device bytes that they hold, cheap enough to be called often.
+    """Return a function from process ids to the device bytes that they use, cheap enough to be called often.
 
-    The driver is opened here, once. In a container the driver may know our processes by other ids; this
-    process is then counted by what its own allocator has reserved.
+    The driver is opened once, here. In a container the driver may know our processes by other ids; then this process
+    counts with what its own allocator has reserved.
     """
     nvml, _ = _open(nvml)
 
@@ -95,10 +93,10 @@ def device_reader(nvml: Any = None) -> Callable[[Collection[int]], int]:
 
 
 def limit_device(limit_bytes: int, device: str) -> bool:
-    """Keep torch's allocator below `limit_bytes` on `device` (`cuda:1`, `mps`); False where there is none, as on `cpu`.
+    """Limit torch's allocator to `limit_bytes` on `device` (`cuda:1`, `mps`); False without such a device, as on `cpu`.
 
-    Beyond the limit torch raises its ordinary out-of-memory error. The driver's own context is not counted. Loads torch
-    for a device, which will be needed. Raises ValueError where the limit is not positive.
+    Beyond the limit torch raises its usual out-of-memory error. The driver's context does not count. Loads torch,
+    unless on `cpu`. Raises ValueError where the limit is not positive.
     """
     if limit_bytes <= 0:
         raise ValueError(f"a device limit must be positive, not {limit_bytes} bytes")
@@ -119,26 +117,26 @@ def limit_device(limit_bytes: int, device: str) -> bool:
 
 
 def _open(nvml: Any) -> tuple[Any, str]:
-    """The NVML module, ready to be asked, or None and why."""
+    """The initialised NVML module, or None and the reason."""
     try:
-        # Imported here, because it may be missing where there can be no NVIDIA card.
+        # Imported here, because it may be missing where there can be no NVIDIA GPU.
         nvml = nvml or importlib.import_module("pynvml")
         nvml.nvmlInit()
     except ImportError:
-        return None, "No GPU can be looked for because pynvml is not installed; computing on the CPU."
+        return None, "GPUs cannot be detected because pynvml is not installed; computing on the CPU."
     except nvml.NVMLError as error:
-        return None, f"No NVIDIA driver answers ({error}); computing on the CPU."
+        return None, f"No NVIDIA driver was found ({error}); computing on the CPU."
     return nvml, ""
 
 
 def loaded_torch() -> Any:
-    """The module torch where it is loaded; None also while another thread is in the middle of loading it."""
+    """The module torch where it is loaded; None before that and while another thread is loading it."""
     torch = sys.modules.get("torch")
     return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch
 
 
-def _torch_refuses() -> str:
-    """Why torch cannot use a GPU that the driver may have; empty where nothing is known against it."""
+def _why_torch_cannot() -> str:
+    """The reason why torch cannot use a GPU; empty where none is known."""
     torch = loaded_torch()
     if torch is not None:
         return "" if torch.cuda.is_available() else "This torch cannot use a GPU; computing on the CPU."
@@ -151,21 +149,21 @@ def _torch_refuses() -> str:
 
 def _visible(nvml: Any, environ: Mapping[str, str], own: Collection[int]) -> tuple[tuple[Device, ...], str]:
     handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
-    chosen = environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        handles = _chosen(nvml, handles, chosen)
+    visible = environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        handles = _chosen(nvml, handles, visible)
     devices = tuple(_describe(nvml, handle, index, own) for index, handle in enumerate(handles))
     if devices:
         return devices, ""
-    if chosen is None:
+    if visible is None:
         return (), "The NVIDIA driver lists no GPU; computing on the CPU."
-    return (), f"CUDA_VISIBLE_DEVICES is {chosen!r}, which shows no GPU; computing on the CPU."
+    return (), f"CUDA_VISIBLE_DEVICES is {visible!r}, which selects no GPU; computing on the CPU."
 
 
-def _chosen(nvml: Any, handles: list[Any], chosen: str) -> list[Any]:
-    """The handles that CUDA would show. Like CUDA, stops at the first entry that names no device."""
+def _chosen(nvml: Any, handles: list[Any], visible: str) -> list[Any]:
+    """The handles that CUDA would make visible. Like CUDA, stops at the first entry that names no device."""
     shown: list[Any] = []
-    for entry in (part.strip() for part in chosen.split(",")):
+    for entry in (part.strip() for part in visible.split(",")):
         handle = None
         if entry.isdecimal():
             handle = handles[int(entry)] if int(entry) < len(handles) else None
@@ -173,7 +171,7 @@ def _chosen(nvml: Any, handles: list[Any], chosen: str) -> list[Any]:
             with suppress(nvml.NVMLError):
                 handle = nvml.nvmlDeviceGetHandleByUUID(entry)
         elif entry:
-            matches = [h for h in handles if _word(nvml.nvmlDeviceGetUUID(h)).startswith(entry)]
+            matches = [h for h in handles if _text(nvml.nvmlDeviceGetUUID(h)).startswith(entry)]
             handle = matches[0] if len(matches) == 1 else None
         if handle is None:
             break
@@ -182,13 +180,13 @@ def _chosen(nvml: Any, handles: list[Any], chosen: str) -> list[Any]:
 
 
 def _describe(nvml: Any, handle: Any, index: int, own: Collection[int]) -> Device:
-    """A device's facts; those that a card does not tell (slices, old cards) are left empty."""
+    """Describe a device; what it does not report (MIG slices, old GPUs) is left empty."""
     memory = nvml.nvmlDeviceGetMemoryInfo(handle)
     name, uuid, utilisation = "GPU", "", None
     with suppress(nvml.NVMLError):
-        name = _word(nvml.nvmlDeviceGetName(handle))
+        name = _text(nvml.nvmlDeviceGetName(handle))
     with suppress(nvml.NVMLError):
-        uuid = _word(nvml.nvmlDeviceGetUUID(handle))
+        uuid = _text(nvml.nvmlDeviceGetUUID(handle))
     with suppress(nvml.NVMLError):
         utilisation = int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu)
     reserved, allocated = _torch_bytes(index, uuid)
@@ -207,7 +205,7 @@ def _describe(nvml: Any, handle: Any, index: int, own: Collection[int]) -> Devic
 
 
 def _held_bytes(nvml: Any, handle: Any, pids: Collection[int]) -> int:
-    """Bytes of the device that the processes hold, as far as the driver tells."""
+    """Device bytes that the processes use, as far as the driver reports them."""
     held: dict[int, int] = {}
     for list_processes in (
         nvml.nvmlDeviceGetComputeRunningProcesses,
@@ -215,23 +213,23 @@ def _held_bytes(nvml: Any, handle: Any, pids: Collection[int]) -> int:
     ):
         with suppress(nvml.NVMLError):
             for process in list_processes(handle):
-                # A process that computes and draws is in both lists with the same bytes.
+                # A process that computes and renders is in both lists, with the same bytes.
                 held[process.pid] = max(held.get(process.pid, 0), int(process.usedGpuMemory or 0))
     return sum(size for pid, size in held.items() if pid in pids)
 
 
 def _torch_cuda() -> Any:
-    """torch.cuda where it is loaded and in use. Asking earlier would start the driver in this process."""
+    """torch.cuda where it is initialised. Calling it earlier would create a CUDA context in this process."""
     torch = loaded_torch()
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _torch_bytes(index: int, uuid: str) -> tuple[int, int]:
-    """Bytes that our allocator has reserved on a device, and how many of them are in use."""
+    """Bytes that torch's allocator has reserved on a device, and how many of them are in use."""
     cuda = _torch_cuda()
     if cuda is None:
         return 0, 0
-    # CUDA may number cards by speed, NVML numbers them by bus: the id tells them apart.
+    # CUDA may number GPUs by speed, while NVML numbers them by PCI bus: the UUID identifies them.
     ids = [f"GPU-{cuda.get_device_properties(i).uuid}" for i in range(cuda.device_count())]
     if uuid in ids:
         index = ids.index(uuid)
@@ -251,7 +249,7 @@ def _reserved_bytes() -> int:
 
 
 def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[Device, ...], str]:
-    """Apple's GPU, which lives in the host's memory."""
+    """Apple's GPU, which uses the host's memory."""
     torch = loaded_torch()
     if torch is not None:
         if not torch.backends.mps.is_available():
@@ -259,7 +257,7 @@ def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[D
         total, held = int(torch.mps.recommended_max_memory()), int(torch.mps.driver_allocated_memory())
         reusable = max(0, held - int(torch.mps.current_allocated_memory()))
     elif platform.machine() == "arm64":
-        # Metal recommends about two thirds of the machine on small ones; torch tells exactly, once loaded.
+        # Metal recommends about two thirds of a small machine's memory; torch knows the exact size once loaded.
         total, held, reusable = host_total_bytes * 2 // 3, 0, 0
     else:
         return (), "This Mac has no GPU that torch can use; computing on the CPU."
@@ -267,5 +265,5 @@ def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[D
     return (Device("mps", 0, "Apple GPU", "", total, free, reusable),), ""
 
 
-def _word(text: str | bytes) -> str:
+def _text(text: str | bytes) -> str:
     return text.decode() if isinstance(text, bytes) else text

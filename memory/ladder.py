@@ -1,8 +1,7 @@
-"""What to do when memory ends: the same window again, a rung lower; and up again after a quiet while.
+"""Retry after out-of-memory errors with less effort, and step up again after a while without errors.
 
-The ladder knows nothing of frames. It calls a function with an `Effort` and, when that runs out of memory,
-calls it again with less of it. What was finished before is not its business, so nothing finished is
-repeated.
+The ladder knows nothing about frames: it calls a function with an `Effort` and, where that runs out of memory, calls it
+again with a smaller one. Nothing that was finished before is repeated.
 """
 
 import traceback
@@ -18,7 +17,7 @@ Change = Literal["exact", "close", "changes"]
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done at once: frames in a window and in a batch, and how finely.
+    """How much is computed at once, in frames per window and batch, and at which precision and scale.
 
     `tile_px` None computes whole frames; `scale` multiplies width and height.
     """
@@ -41,11 +40,10 @@ class Effort:
 
 @dataclass(frozen=True)
 class Rung:
-    """One way to need less.
+    """One way to use less memory.
 
-    `lower` gives a smaller effort, or None where it has nothing (more) to take away. A rung that gives the
-    same effort back is tried once per window; what it does is in `act`, which says whether there was
-    something to do.
+    `lower` returns a smaller effort, or None where it cannot be reduced further. A rung that returns the same effort is
+    tried once per window; it works through `act`, which returns whether there was anything to do.
     """
 
     name: str
@@ -57,7 +55,7 @@ class Rung:
 
 @dataclass(frozen=True)
 class Step:
-    """One move on the ladder, for the user to see."""
+    """One step on the ladder, as reported to the user."""
 
     rung: str
     change: Change
@@ -68,10 +66,9 @@ class Step:
 
 
 class Ladder:
-    """Runs one window after the other with as much effort as memory allows.
+    """Runs one window after another with as much effort as memory allows.
 
-    `current` is the effort of the next window; kept with a span, it lets a resumed run start with the same.
-    Holds as many efforts as there are ways down.
+    `current` is the effort of the next window. Holds one effort per step that was taken down.
     """
 
     def __init__(
@@ -97,11 +94,10 @@ class Ladder:
         self._failures: dict[Effort, int] = {}
 
     def run(self, compute: Callable[[Effort], T]) -> T:
-        """The result of `compute(effort)`, with the effort lowered until memory suffices.
+        """Return `compute(effort)`, lowering the effort until memory suffices.
 
-        `compute` does its work before it returns (no lazy iterator) and may be called again after it
-        failed. Errors other than out of memory pass through. Where no rung is left, the first out-of-memory
-        error is raised.
+        `compute` must do its work before it returns (no lazy iterator) and may be called again after it failed. Other
+        errors pass through. Where no rung is left, the first out-of-memory error is raised.
         """
         self._climb()
         tried: set[str] = set()
@@ -117,7 +113,7 @@ class Ladder:
                 else:
                     self._quiet = 0 if original else self._quiet + 1
                     return result
-                # Outside the except block nothing handles the error; but its frames still hold arrays.
+                # Outside the except block the error is no longer being handled, but its frames still hold arrays.
                 _clear_frames(failure)
                 original = original or failure
                 del failure
@@ -125,11 +121,11 @@ class Ladder:
                 if not self._descend(tried):
                     raise original
         finally:
-            # The error's traceback leads to this frame: without this the two, and the result, would live on.
+            # The error's traceback refers to this frame: without this, both and the result would stay alive in a cycle.
             original = None
 
     def _descend(self, tried: set[str]) -> bool:
-        """Take the first rung that changes something; False where none is left."""
+        """Take the first rung that reduces something; False where none is left."""
         for rung in self._rungs:
             lower = rung.lower(self.current)
             if lower is None or (lower == self.current and rung.name in tried):
@@ -145,9 +141,9 @@ class Ladder:
         return False
 
     def _climb(self) -> None:
-        """After quiet windows try the effort above once more; never again where it fails a second time.
+        """After enough windows without errors, try the next higher effort; give it up after its second failure.
 
-        A rung that changes results is not climbed: one video should not change its look back and forth.
+        A rung that changes results is not climbed again: the look of a video should not change back and forth.
         """
         if self._quiet < self._quiet_windows or not self._above:
             return
@@ -156,7 +152,9 @@ class Ladder:
             return
         self._above.pop()
         self._quiet = 0
-        self._move(above, rung, "Memory was quiet for a while, so more is tried again.", down=False)
+        self._move(
+            above, rung, "No memory error for a while, so the previous setting is tried again.", down=False
+        )
 
     def _move(self, effort: Effort, rung: Rung, message: str, *, down: bool) -> None:
         step = Step(rung.name, rung.change, message, self.current, effort, down)
@@ -174,29 +172,28 @@ def standard_rungs(
     scales: Sequence[float] = (),
     drop_idle: Callable[[], bool] | None = None,
 ) -> tuple[Rung, ...]:
-    """The rungs in their order: what costs nothing first, what changes the result last.
+    """The standard rungs in order: those without a cost first, those that change the result last.
 
-    Without a `network` batch and window are loops over frames, so that results are the same bytes; with
-    one, sums are taken in another order. `tiles_px`, `precisions` and `scales` are the values to go down
-    to, one after the other. `drop_idle` moves networks that are not at work off the device and says whether
-    there were any.
+    Without a `network`, batch and window are loops over frames, so results stay the same to the byte; with one, sums
+    are computed in another order. `tiles_px`, `precisions` and `scales` list the values to step down through.
+    `drop_idle` moves idle networks off the device and returns whether there were any.
     """
     same: Change = "close" if network else "exact"
-    rungs = [Rung("retry", "exact", "Memory ran out; the same is tried again after cleaning up.", _same)]
+    rungs = [Rung("retry", "exact", "Out of memory; trying again after freeing caches.", _same)]
     if drop_idle is not None:
-        sentence = "Networks that are not at work were moved off the device."
+        sentence = "Idle networks were moved off the device."
         rungs.append(Rung("drop idle networks", "exact", sentence, _same, drop_idle))
     rungs += [
-        Rung("halve batch", same, "Fewer frames are computed at once.", _halver("batch", min_batch)),
+        Rung("halve batch", same, "Batches are smaller.", _halver("batch", min_batch)),
         Rung("halve window", same, "Windows are shorter, with the same halo.", _halver("window", min_window)),
     ]
     if tiles_px:
         rungs.append(Rung("tile", "close", "Frames are computed in tiles.", _lister("tile_px", tiles_px)))
     if precisions:
-        sentence = "Numbers are kept with fewer digits, which changes the result a little."
+        sentence = "Precision is lower, which changes the result a little."
         rungs.append(Rung("lower precision", "changes", sentence, _lister("precision", precisions)))
     if scales:
-        sentence = "Frames are computed smaller, which changes the result."
+        sentence = "Frames are computed at a lower resolution, which changes the result."
         rungs.append(Rung("lower resolution", "changes", sentence, _lister("scale", scales)))
     return tuple(rungs)
 
@@ -217,17 +214,17 @@ def _halver(field: Literal["batch", "window"], smallest: int) -> Callable[[Effor
 
 
 def _lister(field: str, values: Sequence[Any]) -> Callable[[Effort], Effort | None]:
-    """Goes down a list: to its first value from outside, to the next from one of its own."""
+    """Step through `values`: to the first from any other value, then to the next."""
 
     def lower(effort: Effort) -> Effort | None:
         now = getattr(effort, field)
-        place = values.index(now) + 1 if now in values else 0
-        return replace(effort, **{field: values[place]}) if place < len(values) else None
+        next_index = values.index(now) + 1 if now in values else 0
+        return replace(effort, **{field: values[next_index]}) if next_index < len(values) else None
 
     return lower
 
 
 def _clear_frames(error: BaseException) -> None:
-    """Empty the frames that an error, and those behind it, went through; line numbers stay."""
+    """Release the local variables in the tracebacks of an error and its causes; line numbers stay."""
     for each in chain(error):
         traceback.clear_frames(each.__traceback__)

@@ -1,4 +1,4 @@
-"""What a tree of processes holds while it runs: readings, peak, timeline, and whether it gave all back."""
+"""Measure the memory of a process tree: readings, peak, timeline, limits and leaks."""
 
 import logging
 import os
@@ -14,12 +14,12 @@ import psutil
 from memory.devices import device_reader
 from memory.probe import probe_host
 from memory.timeline import PeakTimeline, Reading
-from memory.units import GIB
+from memory.units import GIB, MIB
 
 _log = logging.getLogger(__name__)
 
 SOFT, HARD = 0.90, 0.97
-"""Fractions of a limit: at the first one gives back what one can, at the second one stops."""
+"""Fractions of a limit at which to free memory and at which to stop."""
 
 Level = Literal["soft", "hard"]
 OnReading = Callable[[Reading], None]
@@ -40,7 +40,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Leak:
-    """What was not given back after a job, in bytes above where it started."""
+    """Memory that a job did not release, in bytes above its start."""
 
     host_bytes: int
     device_bytes: int
@@ -48,12 +48,10 @@ class Leak:
 
 
 class Meter:
-    """Samples a process and everything below it.
+    """Samples the memory of a process and its descendants.
 
-    Two uses of the same readings: as a context manager it samples in a thread of its own; iterated, it
-    yields each reading to the caller, until `stop` or until the process is gone. It is one or the other.
-
-    Peaks are exact over the samples; the timeline holds at most 1,000 points.
+    As a context manager it samples in its own thread; as an iterator it yields readings until `stop` or until the
+    process has ended. Use one or the other. Peaks are exact over the samples; the timeline holds at most 1,000 points.
     """
 
     def __init__(
@@ -64,12 +62,12 @@ class Meter:
         on_reading: OnReading | None = None,
         read: Callable[[], Reading | None] | None = None,
     ) -> None:
-        """`read` gives a reading or None when there is nothing left to read; tests replace it."""
+        """`read` returns a reading, or None when the process has ended; tests replace it."""
         self._read = read or _tree_reader(os.getpid() if pid is None else pid)
         self._interval_seconds = interval_seconds
         self._listeners: list[OnReading] = [on_reading] if on_reading else []
         self._failed: list[OnReading] = []
-        self._unread = False
+        self._read_failed = False
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -79,31 +77,31 @@ class Meter:
         self.timeline = PeakTimeline()
 
     def watch(self, limit_bytes: int, handler: Callable[[Level, Reading], None]) -> None:
-        """Call `handler` when the host bytes come near a limit: see `watch` in this module."""
+        """Call `handler` when host memory comes close to a limit: see `watch` in this module."""
         self._listeners.append(watch(limit_bytes, handler))
 
     def sample(self) -> Reading | None:
-        """Take a reading now, besides those that are taken on time; None where the process is gone."""
+        """Take an additional reading now; None where the process has ended."""
         reading = self._take()
         if reading is not None:
             for listener in self._listeners:
-                self._tell(listener, reading)
+                self._notify(listener, reading)
         return reading
 
     @property
     def latest(self) -> Reading | None:
-        """The newest reading."""
+        """The latest reading."""
         return self._latest
 
     @property
     def peak(self) -> Reading | None:
-        """Over all samples the most that was held and the least that was left; the time is the first's."""
+        """The most used and the least left over all samples; the time is that of the first."""
         return self._peak
 
-    def check_baseline(self, tolerance_bytes: int = 64 << 20) -> Leak | None:
-        """What is still held beyond the first reading; None where all but `tolerance_bytes` came back.
+    def check_baseline(self, tolerance_bytes: int = 64 * MIB) -> Leak | None:
+        """Compare with the first reading; None where memory has grown by at most `tolerance_bytes`.
 
-        Reads once more, without telling listeners. What a first job loads for good (libraries, a warm
+        Takes one more reading, without calling listeners. What a first job loads permanently (libraries, a warm
         network) is no leak: start the meter after it.
         """
         first, now = self._first, self._take()
@@ -117,11 +115,11 @@ class Meter:
         ]
         if not parts:
             return None
-        sentence = f"After the job {' and '.join(parts)} more is held than before it: something leaks."
+        sentence = f"After the job, {' and '.join(parts)} more is in use than before: possibly a leak."
         return Leak(max(0, host), max(0, device), sentence)
 
     def stop(self) -> None:
-        """End the readings; the one that is being taken is finished."""
+        """Stop sampling after the current reading."""
         self._stopped.set()
 
     def __iter__(self) -> Iterator[Reading]:
@@ -133,7 +131,7 @@ class Meter:
             self._stopped.wait(self._interval_seconds)
 
     def __enter__(self) -> Self:
-        self.sample()  # the baseline: taken before the caller goes on
+        self.sample()  # the baseline, taken before the caller continues
         self._thread = threading.Thread(target=self._run, name="memory-meter", daemon=True)
         self._thread.start()
         return self
@@ -144,7 +142,7 @@ class Meter:
         self.stop()
         if self._thread is not None:
             self._thread.join()
-        self._sampled()
+        self._try_sample()
 
     def _take(self) -> Reading | None:
         with self._lock:
@@ -156,8 +154,8 @@ class Meter:
                 self.timeline.add(reading)
         return reading
 
-    def _tell(self, listener: OnReading, reading: Reading) -> None:
-        """Call a listener. One that fails is reported, once, and must not keep the others from a limit."""
+    def _notify(self, listener: OnReading, reading: Reading) -> None:
+        """Call a listener. A failure is logged once and must not keep other listeners from enforcing a limit."""
         try:
             listener(reading)
         except Exception as error:  # noqa: BLE001 - a listener may raise anything
@@ -167,24 +165,24 @@ class Meter:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._interval_seconds):
-            if not self._sampled():
+            if not self._try_sample():
                 return
 
-    def _sampled(self) -> bool:
-        """Take a reading; False where the process is gone. One that fails is reported, once: the watch goes on."""
+    def _try_sample(self) -> bool:
+        """Take a reading; False where the process has ended. A failure is logged once, and sampling continues."""
         try:
             return self.sample() is not None
         except Exception as error:  # noqa: BLE001 - a driver may raise anything
-            if not self._unread:
-                self._unread = True
+            if not self._read_failed:
+                self._read_failed = True
                 _log.error("memory could not be read", exc_info=error)
             return True
 
 
 def watch(limit_bytes: int, handler: Callable[[Level, Reading], None]) -> OnReading:
-    """A listener that calls `handler` with "soft" at 90 % of a host limit and with "hard" at 97 %.
+    """Make a listener that calls `handler` with "soft" at 90 % of a host limit and with "hard" at 97 %.
 
-    Each is called once, and again only after the level was left. Raises ValueError where the limit is not
+    Each level is reported once, and again only after memory has been below it. Raises ValueError where the limit is not
     positive.
     """
     if limit_bytes <= 0:
@@ -204,7 +202,7 @@ def watch(limit_bytes: int, handler: Callable[[Level, Reading], None]) -> OnRead
 
 
 def _tree_reader(pid: int) -> Callable[[], Reading | None]:
-    """A function that reads what process `pid` and its descendants hold, or None when it is gone."""
+    """Return a function that measures process `pid` and its descendants, or returns None when it has ended."""
     started = time.monotonic()
     held_on_devices = device_reader()
 
@@ -223,10 +221,10 @@ def _tree_reader(pid: int) -> Callable[[], Reading | None]:
 
 
 def tree_bytes(pid: int) -> dict[int, int]:
-    """Host bytes of process `pid` and of each descendant, by process id; empty where it is gone.
+    """Host bytes of process `pid` and of each descendant, by process id; empty where it has ended.
 
-    Proportional set size where the system tells it (pages that processes share are counted once), else
-    resident set size. Processes that vanish meanwhile are left out.
+    Proportional set size where the system reports it (shared pages count once), else resident set size. Processes that
+    end meanwhile are left out.
     """
     try:
         root = psutil.Process(pid)
@@ -238,7 +236,7 @@ def tree_bytes(pid: int) -> dict[int, int]:
 
 
 def _process_bytes(process: psutil.Process) -> int:
-    """Bytes of one process; 0 for one that is gone or a zombie."""
+    """Bytes of one process; 0 for one that has ended or is a zombie."""
     try:
         try:
             full = process.memory_full_info()

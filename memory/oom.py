@@ -1,7 +1,7 @@
-"""Which errors mean that memory ended, and giving back what our libraries keep for later.
+"""Recognise out-of-memory errors, and release memory that libraries cache.
 
-The same event is worded by every allocator in its own way: CUDA's, HIP's, Apple's, Intel's, the libraries
-above them, ONNX Runtime, NumPy, OpenCV, the operating system.
+Every allocator words the same event differently: CUDA, HIP, Apple, Intel, the libraries above them, ONNX Runtime,
+NumPy, OpenCV, the operating system.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ _WORDINGS = re.compile(
             r"\bout of memory\b(?! (?:bounds|range|access|index))",
             r"cuda_?error_?out_?of_?memory|cudaErrorMemoryAllocation|hipErrorOutOfMemory",
             r"OUT_OF_(?:DEVICE|HOST)_MEMORY|PI_ERROR_OUT_OF_RESOURCES|UR_RESULT_ERROR_OUT_OF_RESOURCES",
-            r"invalid buffer size: [\d.]+ ?[kmgt]i?b",  # MPS, for one tensor that is larger than it may be
+            r"invalid buffer size: [\d.]+ ?[kmgt]i?b",  # MPS, for a single tensor above its size limit
             # Libraries that take workspace of their own.
             r"(?:CU|HIP|ROC)(?:BLAS|SOLVER|SPARSE|DNN)_STATUS_ALLOC_FAILED|rocblas_status_memory_error",
             r"CUDNN_STATUS_INTERNAL_ERROR_(?:DEVICE|HOST)_ALLOCATION_FAILED|miopenStatusAllocFailed",
@@ -47,12 +47,12 @@ _WORDINGS = re.compile(
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error`, or one that it was raised from, says in any wording that memory ended."""
-    return any(_says_so(each) for each in chain(error))
+    """Whether `error`, or one that it was raised from, means out of memory."""
+    return any(_is_out_of_memory(each) for each in chain(error))
 
 
 def chain(error: BaseException) -> Iterator[BaseException]:
-    """`error`, then what it was raised from or while handling, and the members of groups; each once."""
+    """Yield `error`, its causes and contexts, and the members of groups; each once."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -67,9 +67,9 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def release() -> None:
-    """Collect garbage, wait for devices, and hand back what allocators keep unused. Never raises.
+    """Collect garbage, synchronise devices, and return what allocators cache to the system. Never raises.
 
-    Call it outside `except` blocks: an error that is being handled keeps the frames that hold the tensors.
+    Call it outside `except` blocks: an error being handled keeps the frames whose variables hold tensors.
     """
     gc.collect()
     _trim_heap()
@@ -89,12 +89,12 @@ def release() -> None:
 
 
 def _trim_heap() -> None:
-    """Hand back what the C library keeps of freed memory. Only glibc knows how."""
+    """Return freed memory from the C library to the system, which only glibc supports."""
     with suppress(OSError, TypeError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _says_so(error: BaseException) -> bool:
+def _is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
     # torch.OutOfMemoryError has moved between modules; its name has stayed.
@@ -106,4 +106,4 @@ def _try(action: Callable[[], object]) -> None:
     try:
         action()
     except RuntimeError as error:
-        _log.warning("giving memory back failed: %s", error)
+        _log.warning("memory could not be released: %s", error)

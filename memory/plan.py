@@ -1,4 +1,4 @@
-"""How much a run may hold, what it will hold, and the window and batch that follow: known before it starts.
+"""Predict the memory of a run before it starts, and choose window and batch to fit the budget.
 
 A plan is a value: it is stored with its job, and a resumed job uses it again.
 """
@@ -13,14 +13,14 @@ from memory.units import GIB, MIB
 
 Risk = Literal["low", "medium", "high", "cannot"]
 
-__all__ = ["GIB", "Budget", "Cost", "Load", "Plan", "Risk", "correct", "make_plan"]
+__all__ = ["Budget", "Cost", "Load", "Plan", "Risk", "correct", "make_plan"]
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a run holds in one kind of memory, in bytes; pixels are those of one frame.
+    """Bytes that a run uses of one kind of memory, as a linear model; pixels are those of one frame.
 
-    A `batch` frame is held besides the window's while a batch is computed.
+    Frames of the batch are held in addition to those of the window.
     """
 
     fixed: float = 0
@@ -39,11 +39,11 @@ class Load:
         return Load(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
     def total_bytes(self, window: int, batch: int, pixels: int) -> int:
-        """Bytes held at the worst moment, rounded up."""
+        """Peak bytes, rounded up."""
         return math.ceil(self.fixed + self.moving(window, batch, pixels))
 
     def moving(self, window: int, batch: int, pixels: int) -> float:
-        """What is held beside the fixed part."""
+        """Bytes beyond the fixed part."""
         return (
             pixels * self.per_pixel
             + window * (self.per_window_frame + pixels * self.per_window_pixel)
@@ -51,14 +51,14 @@ class Load:
         )
 
     def scaled(self, factor: float, *, fixed_too: bool) -> "Load":
-        """The same load, its terms times `factor`; the fixed one only where asked."""
+        """The load with its terms multiplied by `factor`; the fixed term only with `fixed_too`."""
         grown = {field.name: getattr(self, field.name) * factor for field in fields(self)}
         return Load(**grown) if fixed_too else Load(**{**grown, "fixed": self.fixed})
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a run holds on the host (all its processes) and on the device (with the driver's context)."""
+    """Memory of a run on the host (all its processes) and on the device (including the driver's context)."""
 
     host: Load = Load()
     device: Load = Load()
@@ -66,7 +66,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Plan:
-    """Window and batch of a run, what it is expected to hold of what is there, and why, in a sentence."""
+    """Window and batch of a run, its predicted memory and budget, and the reason in a sentence."""
 
     window_frames: int
     batch_frames: int
@@ -98,13 +98,12 @@ def make_plan(
     batch: Sequence[int] = (1,),
     disk_bytes: int = 0,
 ) -> Plan:
-    """The largest window that fits with the smallest batch, then the largest batch that fits with it.
+    """Choose the largest window that fits with the smallest batch, then the largest batch that fits with it.
 
-    `pixels` are those of one frame, `window` and `batch` the sizes that may be chosen, in any order (a
-    range will do). No size is larger than the `frames` there are. Where even the smallest do not fit, they
-    are planned with the risk "cannot", and the reason tells what is needed. More memory never gives a
-    smaller window, nor a smaller batch for the same window. Raises ValueError where there is nothing to
-    choose from.
+    `pixels` are those of one frame; `window` and `batch` are the permitted sizes in any order, such as a range. Sizes
+    are capped at the number of `frames`. Where even the smallest do not fit, the plan has them with the risk "cannot",
+    and the reason says what is missing. More memory never gives a smaller window, nor a smaller batch for the same
+    window. Raises ValueError where there is no size to choose from.
     """
     windows, batches = _choices(window, frames, "window"), _choices(batch, frames, "batch")
 
@@ -134,10 +133,10 @@ def make_plan(
 def correct(
     cost: Cost, plan: Plan, *, pixels: int, measured_host_bytes: int, measured_device_bytes: int = 0
 ) -> Cost:
-    """`cost` as the first windows of `plan` showed it, so that the plan predicts at least what was measured.
+    """Correct `cost` by what the first windows of `plan` used, so that it predicts at least what was measured.
 
-    What was measured above the fixed part is blamed on windows and batches. A lower measurement is believed
-    to the half: a few windows may not have met the worst moment. A measurement of 0 says nothing.
+    What exceeds the fixed part is attributed to windows and batches. A lower measurement reduces the prediction to half
+    at most, since a few windows may not have reached the peak. A measurement of 0 is ignored.
     """
 
     def corrected(load: Load, measured_bytes: int) -> Load:
@@ -152,14 +151,14 @@ def correct(
 
 
 def _choices(sizes: Sequence[int], frames: int, name: str) -> list[int]:
-    """The sizes that make sense for so many frames, largest first."""
+    """The distinct sizes capped at the number of frames, largest first."""
     if not sizes or min(sizes) < 1:
         raise ValueError(f"a {name} is chosen from sizes of at least 1 frame, not from {list(sizes[:5])}")
     return sorted({min(size, max(1, frames)) for size in sizes}, reverse=True)
 
 
 def _use(plan: Plan, budget: Budget) -> float:
-    """The fullest of the budgets, as a fraction; above 1 the plan does not fit."""
+    """The largest used fraction of the budgets; above 1 the plan does not fit."""
     host = plan.predicted_host_bytes + (plan.predicted_device_bytes if budget.unified else 0)
     return max(
         _fraction(host, budget.host_bytes),
@@ -175,29 +174,29 @@ def _fraction(need: float, have: float) -> float:
 
 
 def _risk(use: float, smallest_use: float, reduced: bool) -> Risk:
-    """High where nothing smaller is left to retreat to; low where all that was wished for fits with room."""
+    """High where even the smallest plan nearly fills the budget; low where the largest one fits with room to spare."""
     if smallest_use > 0.9:
         return "high"
     return "low" if use <= 0.7 and not reduced else "medium"
 
 
-def _explanation(plan: Plan, budget: Budget, wished: tuple[int, int], risk: Risk) -> str:
+def _explanation(plan: Plan, budget: Budget, largest: tuple[int, int], risk: Risk) -> str:
     shape = f"windows of {plan.window_frames} frames in batches of {plan.batch_frames}"
     parts = [f"{_gib(plan.predicted_host_bytes)} of {_gib(plan.budget_host_bytes)} host memory"]
     if plan.predicted_device_bytes:
         parts.append(f"{_gib(plan.predicted_device_bytes)} of {_gib(plan.budget_device_bytes)} device memory")
     if plan.disk_bytes and budget.disk_bytes is not None:
         parts.append(f"{_gib(plan.disk_bytes)} of {_gib(budget.disk_bytes)} disk")
-    sentence = f"{shape} hold {', '.join(parts)}"
-    if (plan.window_frames, plan.batch_frames) != wished:
-        sentence += f"; {wished[0]} frames in batches of {wished[1]} would not fit"
+    sentence = f"{shape} use {', '.join(parts)}"
+    if (plan.window_frames, plan.batch_frames) != largest:
+        sentence += f"; {largest[0]} frames in batches of {largest[1]} would not fit"
     if risk == "high":
-        sentence += "; little room is left"
+        sentence += "; memory is tight"
     return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def _refusal(plan: Plan, budget: Budget) -> str:
-    """What is missing, and which limit would do where a limit is in the way."""
+    """What is missing, and which limit would suffice where a limit is the cause."""
     host = plan.predicted_host_bytes + (plan.predicted_device_bytes if budget.unified else 0)
     parts = []
     if _fraction(host, budget.host_bytes) > 1:
@@ -211,13 +210,13 @@ def _refusal(plan: Plan, budget: Budget) -> str:
         )
     if budget.disk_bytes is not None and _fraction(plan.disk_bytes, budget.disk_bytes) > 1:
         parts.append(_missing(plan.disk_bytes, budget.disk_bytes, "disk", "", None))
-    return f"The run needs at the least {' and '.join(parts)}."
+    return f"The run needs at least {' and '.join(parts)}."
 
 
 def _missing(need: int, have: int, kind: str, flag: str, limit_bytes: int | None) -> str:
-    text = f"{_gib(need)} of {kind}, and {_gib(have)} can be used"
+    text = f"{_gib(need)} of {kind}, but {_gib(have)} is available"
     if limit_bytes is not None and have == within_limit(limit_bytes):
-        text += f" ({flag} of {math.ceil(need / 0.9 / GIB * 10) / 10:.1f} or more would do)"
+        text += f" ({flag} {math.ceil(need / 0.9 / GIB * 10) / 10:.1f} or more would suffice)"
     return text
 
 

@@ -1,7 +1,7 @@
-"""What the machine has and what of it is free, now: host, devices, disk.
+"""Probe the memory, devices and disk of the machine: total and free, now.
 
-A container's limit counts as the machine. Nothing here imports torch; where it is loaded, its readings are
-used.
+A container's limit counts as the machine's memory. Nothing here imports torch; where it is loaded, its readings
+are used.
 """
 
 import os
@@ -15,10 +15,9 @@ import psutil
 
 from memory.container import find_limits
 from memory.devices import Device, find_devices
-from memory.units import GIB
+from memory.units import GIB, KIB
 
 __all__ = [
-    "GIB",
     "Device",
     "Disk",
     "Hardware",
@@ -50,18 +49,18 @@ class Disk:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What was found. `no_device_reason` is a sentence where `devices` is empty."""
+    """The probed hardware. `no_device_reason` is a sentence where `devices` is empty."""
 
     host: Host
     devices: tuple[Device, ...] = ()
     no_device_reason: str = ""
 
     def device(self, index: int = 0) -> Device | None:
-        """The device with this number among the visible ones, or None."""
+        """The visible device with this index, or None."""
         return next((device for device in self.devices if device.index == index), None)
 
     def limited(self, ram_limit_gb: float | None = None, vram_limit_gb: float | None = None) -> "Hardware":
-        """The same hardware as if it had no more than this (GiB): how presets see a user's limits."""
+        """The same hardware as if it had at most this much memory (GiB): a user's limits, as presets see them."""
         host, devices = self.host, self.devices
         if ram_limit_gb is not None:
             most = int(ram_limit_gb * GIB)
@@ -76,10 +75,10 @@ class Hardware:
 
 
 def probe_host(root: Path = Path("/")) -> Host:
-    """Host memory within every limit that the container and the groups above it set.
+    """Probe host memory within every limit that the container and the groups above it set.
 
-    Free is the least that any of them leaves: min(machine, limit) - used. `root` stands for `/` (tests
-    simulate machines in a folder).
+    Free memory is the least that any of them leaves: min(machine, limit) - used. `root` stands for `/`, so that tests
+    can simulate machines in a folder.
     """
     machine, available = _machine(root)
     limits = find_limits(root)
@@ -96,7 +95,7 @@ def schedulable_cores() -> int:
 
 
 def probe_disk(path: Path) -> Disk:
-    """The disk on which `path` lies or will lie. Raises OSError where not even its root can be asked."""
+    """Probe the disk that contains `path`, which need not exist yet. Raises OSError."""
     path = path.absolute()
     existing = next(folder for folder in (path, *path.parents) if folder.exists())
     usage = shutil.disk_usage(existing)
@@ -110,10 +109,10 @@ def probe_hardware(
     environ: Mapping[str, str] = os.environ,
     own_pids: Collection[int] = (),
 ) -> Hardware:
-    """Host and devices as they are now. Never raises because of a driver; takes some milliseconds.
+    """Probe host and devices. Never raises because of a driver; takes some milliseconds.
 
-    `nvml` stands for the module `pynvml`, `environ` for the process's environment, `own_pids` are our
-    processes besides this one, whose device memory is not counted as other people's.
+    `nvml` stands for the module `pynvml` and `environ` for the process's environment. The device memory of `own_pids`,
+    our processes besides this one, does not count as used by others.
     """
     host = probe_host(root)
     devices, reason = find_devices(
@@ -131,5 +130,5 @@ def _machine(root: Path) -> tuple[int, int]:
         return memory.total, memory.available
     kib = {key: int(value.split()[0]) for key, _, value in (line.partition(":") for line in lines)}
     total = kib["MemTotal"]
-    # Kernels before 3.14 do not tell MemAvailable.
-    return total * 1024, kib.get("MemAvailable", kib["MemFree"]) * 1024
+    # Linux before 3.14 does not report MemAvailable.
+    return total * KIB, kib.get("MemAvailable", kib["MemFree"]) * KIB

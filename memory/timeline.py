@@ -1,4 +1,4 @@
-"""Readings over time in bounded space: when the line is full, it is thinned to half and keeps the peaks."""
+"""Readings over time in bounded space: a full timeline is halved, keeping the peaks."""
 
 import csv
 from dataclasses import astuple, dataclass, fields
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Reading:
-    """Bytes at one moment: what our processes hold on the host and on devices, and what the host has left.
+    """Memory at one moment: used by our processes on host and devices, and available on the host.
 
     `seconds` counts from the start of the measurement.
     """
@@ -18,7 +18,7 @@ class Reading:
     device_bytes: int
 
     def worst(self, other: "Reading") -> "Reading":
-        """Both moments as one: the earlier time, the most held, the least left."""
+        """Merge two readings: the earlier time, the most used, the least available."""
         return Reading(
             min(self.seconds, other.seconds),
             max(self.host_bytes, other.host_bytes),
@@ -28,10 +28,7 @@ class Reading:
 
 
 class PeakTimeline:
-    """At most `capacity` points, however many readings are added; each is the worst of as many readings.
-
-    Holds `capacity` small objects.
-    """
+    """At most `capacity` points for any number of readings; each is the worst of equally many readings."""
 
     def __init__(self, capacity: int = 1000) -> None:
         if capacity < 2:
@@ -42,7 +39,7 @@ class PeakTimeline:
         self._in_last = 0
 
     def add(self, reading: Reading) -> None:
-        """Append a reading, thinning the line first where it is full."""
+        """Append a reading, halving the timeline first where it is full."""
         if self._points and self._in_last < self._readings_per_point:
             self._points[-1] = self._points[-1].worst(reading)
             self._in_last += 1
@@ -53,11 +50,11 @@ class PeakTimeline:
         self._in_last = 1
 
     def points(self) -> tuple[Reading, ...]:
-        """The line so far, oldest first."""
+        """The points so far, oldest first."""
         return tuple(self._points)
 
     def write_csv(self, path: Path) -> None:
-        """Write the line, one point a row. Raises OSError."""
+        """Write one row per point. Raises OSError."""
         with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(field.name for field in fields(Reading))

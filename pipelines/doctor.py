@@ -1,4 +1,4 @@
-"""A look at everything a run depends on, and what to do about each."""
+"""Check everything a run depends on, with advice where something is missing."""
 
 import importlib.metadata
 import os
@@ -19,11 +19,13 @@ from pipelines.weights.licences import is_accepted
 from pipelines.weights.locate import find, own_folder
 
 _LOW_DISK_BYTES = 5 * GIB
+"""Warn below this: the segments and the result of a long video can take more."""
 _LOW_HOST_BYTES = 2 * GIB
+"""Warn below this: plans leave as much to other programs (`memory.budget.host_reserve_bytes`)."""
 
 
 class Finding(BaseModel):
-    """One thing that was looked at: what was found, whether it is fine, and what to do where it is not."""
+    """One check: what was found, whether it is fine, and what to do where it is not."""
 
     model_config = ConfigDict(frozen=True)
     what: str
@@ -33,7 +35,7 @@ class Finding(BaseModel):
 
 
 def examine(jobs_dir: Path, hardware: Hardware | None = None) -> list[Finding]:
-    """Hardware, limits, encoder, decoders, weights and disk, in this order. Takes about a second."""
+    """Check Python, hardware, libraries, encoder, decoders, weights and disk, in this order. Takes about a second."""
     return list(_findings(jobs_dir, hardware or probe_hardware()))
 
 
@@ -67,7 +69,7 @@ def _host(hardware: Hardware) -> Finding:
         what="host",
         found=f"{host.available_bytes / GIB:.1f} GiB free of {host.total_bytes / GIB:.1f} GiB{limit}",
         ok=not low,
-        advice="Close other programs; runs are planned small until then." if low else "",
+        advice="Close other programs; until then, runs are planned small." if low else "",
     )
 
 
@@ -85,12 +87,12 @@ def _devices(hardware: Hardware) -> Iterator[Finding]:
             what="gpu",
             found=hardware.no_device_reason,
             ok=True,
-            advice="The built-in engines need none.",
+            advice="The built-in engines do not need one.",
         )
 
 
 def _torch() -> Finding:
-    # Asked by its metadata: importing torch takes seconds and 200 MiB.
+    # From its metadata, because importing torch takes seconds and 200 MiB.
     if find_spec("torch") is None:
         return Finding(
             what="torch",
@@ -128,20 +130,22 @@ def _decoders() -> Finding:
 
 def _weights() -> Iterator[Finding]:
     named = os.environ.get("LONGTAKE_WEIGHTS")
-    lost = named is not None and not Path(named).expanduser().is_dir()
+    missing_folder = named is not None and not Path(named).expanduser().is_dir()
     where = f"LONGTAKE_WEIGHTS is {named}" if named else "LONGTAKE_WEIGHTS is not set"
     yield Finding(
         what="weights",
-        found=f"{where}, which is no folder" if lost else f"{where}; ours are kept in {own_folder()}",
-        ok=not lost,
-        advice="Correct the path or unset it." if lost else "",
+        found=f"{where}, which is not a folder"
+        if missing_folder
+        else f"{where}; ours are kept in {own_folder()}",
+        ok=not missing_folder,
+        advice="Correct the path or unset it." if missing_folder else "",
     )
     for model in PUBLISHED:
         yield weights_finding(model)
 
 
 def weights_finding(model: str, folder: Path | None = None, *, needed: bool = False) -> Finding:
-    """Whether the weights of `model` are there, where, and under which licence; the built-in engines need none."""
+    """Check whether the weights of `model` exist, where, and under which licence; `needed`: missing is a problem."""
     published = PUBLISHED[model]
     title, licence = published.title, published.licence.sentence
     try:
@@ -150,16 +154,16 @@ def weights_finding(model: str, folder: Path | None = None, *, needed: bool = Fa
         into = f" --weights {folder}" if folder else ""
         return Finding(
             what=model,
-            found=f"{title} is not there; {_size(published.about_bytes)}, {licence}",
+            found=f"{title} is not installed; {_size(published.about_bytes)}, {licence}",
             ok=not needed,
             advice=f"`python -m pipelines weights {model} --fetch{into}` downloads it from {published.origin}",
         )
     except WeightsBroken as error:
         return Finding(what=model, found=error.message, ok=False, advice=error.hint)
     accepted = "accepted" if is_accepted(model) else "not accepted yet"
-    place = next(iter(files.values())).parent
+    location = next(iter(files.values())).parent
     count = f"{len(files)} files" if len(files) > 1 else "1 file"
-    return Finding(what=model, found=f"{title}, {count} ({licence}: {accepted}) in {place}", ok=True)
+    return Finding(what=model, found=f"{title}, {count} ({licence}: {accepted}) in {location}", ok=True)
 
 
 def _size(size_bytes: int) -> str:
@@ -173,5 +177,5 @@ def _disk(jobs_dir: Path) -> Finding:
         what="disk",
         found=f"{disk.free_bytes / GIB:.1f} GiB free for {jobs_dir}",
         ok=not low,
-        advice="Make room or choose another --jobs-dir." if low else "",
+        advice="Free some space or choose another --jobs-dir." if low else "",
     )

@@ -1,20 +1,19 @@
-"""What can go wrong, in the words of the person it happens to.
+"""Errors for users: each says what happened (`message`, with the numbers) and what to do next (`hint`).
 
-Every error says what happened (`message`, with the numbers) and what to do next (`hint`). The command line
-turns `exit_code` into its exit status; the page and the API show `code`, `message` and `hint`.
-Foreign exceptions (decoder, encoder, torch) are mapped to these once, at the border, with `raise ... from`.
+The command line exits with `exit_code`; the page and the API show `code`, `message` and `hint`. Exceptions of libraries
+(decoder, encoder, torch) are mapped to these where they are caught, with `raise ... from`.
 """
 
 from collections.abc import Iterator
 
 
 class LongtakeError(Exception):
-    """Root of all errors that Longtake raises on purpose; on its own, a fault of the program."""
+    """Base class of all errors that Longtake raises on purpose; raised itself for internal errors."""
 
     code = "internal"
     exit_code = 1
     told = False
-    """Whether listeners have had it as an event already."""
+    """Whether the error has been reported as an event already."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -43,110 +42,110 @@ def _kinds(kind: type[LongtakeError]) -> Iterator[type[LongtakeError]]:
 
 
 class BadInput(LongtakeError):
-    """Something that was asked for cannot be done with what was given."""
+    """The request cannot be carried out with this input or these settings."""
 
     code = "bad_input"
     exit_code = 2
 
 
 class NotAVideo(BadInput):
-    """The file is missing, empty, or no container that can be read."""
+    """The file is missing, empty, or not a readable container."""
 
     code = "not_a_video"
 
 
 class NoVideoStream(BadInput):
-    """The file holds sound, subtitles or a cover picture, but no moving picture."""
+    """The file has sound, subtitles or a cover picture, but no video stream."""
 
     code = "no_video_stream"
 
 
 class UnsupportedVideo(BadInput):
-    """The file is a video that Longtake does not read (codec, colour, changing size)."""
+    """The file is a video that Longtake does not support (codec, colour, changing size)."""
 
     code = "unsupported_video"
 
 
 class DamagedVideo(BadInput):
-    """The file is truncated or broken; `--salvage` uses what can be read."""
+    """The file is truncated or damaged; `--salvage` uses the readable part."""
 
     code = "damaged_video"
 
 
 class InputChanged(BadInput):
-    """An input is no longer the file that the job was started with."""
+    """An input has changed since the job was created."""
 
     code = "input_changed"
 
 
 class OverLimit(BadInput):
-    """The request is larger than whoever serves the page allows: file, picture, duration, disk."""
+    """The request exceeds a limit of the server: file size, picture size, duration, disk."""
 
     code = "over_limit"
 
 
 class NoSuchJob(BadInput):
-    """There is no job with this id, or it is not for this visitor to see."""
+    """There is no job with this id, or this visitor may not see it."""
 
     code = "no_such_job"
 
 
 class QueueFull(LongtakeError):
-    """As many jobs wait as may, of all visitors together or of this one."""
+    """The queue is full, for all visitors together or for this one."""
 
     code = "queue_full"
     exit_code = 3
 
 
 class NotEnoughMemory(LongtakeError):
-    """The job does not fit the memory or the limit that was given."""
+    """The job does not fit into memory or the user's limit."""
 
     code = "not_enough_memory"
     exit_code = 3
 
 
 class NotEnoughDisk(LongtakeError):
-    """The disk cannot hold what the job writes."""
+    """The disk has no room for the job's files."""
 
     code = "not_enough_disk"
     exit_code = 3
 
 
 class WeightsMissing(LongtakeError):
-    """A network engine was asked for and its weights are not there."""
+    """The weights of the requested network engine are missing."""
 
     code = "weights_missing"
     exit_code = 4
 
 
 class WeightsBroken(LongtakeError):
-    """A weight file is truncated, renamed, or none of the published ones."""
+    """A weight file is truncated, renamed, or not one of the published files."""
 
     code = "weights_broken"
     exit_code = 4
 
 
 class LicenceNotAccepted(LongtakeError):
-    """The licence of a network's weights has not been accepted by whoever it binds."""
+    """The licence of a network's weights has not been accepted."""
 
     code = "licence_not_accepted"
     exit_code = 4
 
 
 class EncoderDied(LongtakeError):
-    """The encoder ended before the last frame was written."""
+    """The encoder exited before the last frame was written."""
 
     code = "encoder_died"
 
 
 class ReaderStalled(LongtakeError):
-    """The decoder gave no frame for too long."""
+    """The decoder returned no frame for too long."""
 
     code = "reader_stalled"
 
 
 class WorkerDied(LongtakeError):
-    """The worker process was killed or crashed again and again at the same place."""
+    """The worker process died repeatedly at the same span."""
 
     code = "worker_died"
 
@@ -159,7 +158,7 @@ class SomeFailed(LongtakeError):
 
 
 class Cancelled(LongtakeError):
-    """The job was cancelled; what was finished is kept."""
+    """The job was cancelled; finished spans are kept."""
 
     code = "cancelled"
     exit_code = 130

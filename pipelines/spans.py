@@ -1,7 +1,4 @@
-"""Integers only: spans, the halo around them, and which are still missing.
-
-A span is a half-open range of frames `[start, stop)`. Nothing here knows pixels or files.
-"""
+"""Spans: half-open ranges of frames `[start, stop)`, and the halo around them. Knows neither pixels nor files."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -31,13 +28,13 @@ class Span:
 
     @classmethod
     def from_name(cls, name: str) -> "Span | None":
-        """The span that `name` stands for, or None where it is no name of a span."""
+        """Parse a span's file name; None for other names."""
         match = _NAME.fullmatch(name)
         return cls(int(match[1]), int(match[2])) if match and int(match[1]) <= int(match[2]) else None
 
 
 def split(whole: Span, length: int) -> list[Span]:
-    """Cut `whole` into spans of `length` frames; a last span of one frame joins the one before.
+    """Split `whole` into spans of `length` frames; a last span of one frame is merged into the one before.
 
     A one-frame video segment has no duration of its own, which players and joins handle badly.
     Holds one small object per span.
@@ -51,7 +48,7 @@ def split(whole: Span, length: int) -> list[Span]:
 
 
 def runs(missing: Iterable[Span]) -> Iterator[list[Span]]:
-    """Group neighbouring spans, in order: each group is computed as one chain, so its halo is paid once."""
+    """Group adjacent spans, in order: each group is computed as one chain, so that its halo is read once."""
     group: list[Span] = []
     for span in missing:
         if group and group[-1].stop != span.start:
@@ -75,5 +72,5 @@ def batches(spans: Iterable[Span], start: int, stop: int, size: int) -> Iterator
 
 
 def widen(span: Span, before: int, after: int, whole: Span) -> Span:
-    """`span` with its halo: `before` and `after` more frames, as far as `whole` has them."""
+    """Extend `span` by a halo of `before` and `after` frames, within `whole`."""
     return Span(max(whole.start, span.start - before), min(whole.stop, span.stop + after))

@@ -14,7 +14,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import PoseSettings
 from pipelines.storage.atomic import write_bytes
 from pipelines.weights.locate import find
-from pipelines.workers.pose import MODEL, PosingRoom
+from pipelines.workers.pose import MODEL, PoserCache
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _POSE = PoseSettings()
@@ -51,7 +51,7 @@ def pose(
     state_licence(MODEL, console)
     # Read when torch is loaded: threads that wait for each other would spin, which took several times the CPU time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    pixels = PosingRoom().posed(source, settings)
+    pixels = PoserCache().posed(source, settings)
     # Here: it is loaded by what draws.
     import cv2
 

@@ -1,7 +1,7 @@
-"""Decode, encode, join: the whole machinery on a task that changes nothing.
+"""Decode, encode, join: a task that changes nothing and so tests the whole machinery.
 
-A prepass keeps a checksum of every decoded frame; the main stage reads the frames again, from wherever its
-span starts, and refuses one whose checksum differs. So a copy proves that decoding is exact from any frame.
+A prepass stores a checksum of every decoded frame; the main stage decodes the frames again, from wherever its span
+starts, and fails where a checksum differs. So a copy proves that decoding is exact from any frame.
 """
 
 import zlib
@@ -31,7 +31,7 @@ def _read(run: RunContext, start: int, stop: int) -> Generator[Frame]:
 
 
 class _Checksums(OneFile):
-    """Prepass: four bytes a frame."""
+    """Prepass: a checksum of four bytes per frame."""
 
     name = "look"
     folder = "state/checksums"
@@ -79,7 +79,8 @@ class CopyEngine(FrameEngine):
                 pixels = frame.rgb()
                 if zlib.crc32(np.ascontiguousarray(pixels).data) != checksums[frame.index - span.start]:
                     raise LongtakeError(
-                        f"Frame {frame.index} was decoded differently than before.", "Try another --decoder."
+                        f"Frame {frame.index} was decoded differently the second time.",
+                        "Try another --decoder.",
                     )
                 yield pixels
 

@@ -12,14 +12,13 @@ from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.masks.reading import read_inputs, read_masks, read_pixels, size_of
 from pipelines.masks.resize import large_mask, paste_back, work_size
-from pipelines.masks.sequence import Mask
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import Engine, RunContext
 from pipelines.tracking.prepass import check_marks, tracking_load
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import bounded_decoder, held_bytes
-from pipelines.vision.types import Pixels, Size
+from pipelines.vision.types import Mask, Pixels, Size
 from presets.choose import Choice
 
 Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]

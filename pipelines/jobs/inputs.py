@@ -1,4 +1,4 @@
-"""What a job reads, and how it is known again: by its contents, never by where it lies."""
+"""The inputs of a job, identified by their contents and never by their paths."""
 
 import hashlib
 import os
@@ -6,17 +6,18 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from memory.units import MIB
+from memory.units import KIB, MIB
 from pipelines.errors import NotAVideo
 
-_PIECE_BYTES = 2**12
+_IMAGE_END_BYTES = 4 * KIB
+"""What is hashed at each end of an image in a folder, which may contain thousands of them."""
 
 
 class InputFile(BaseModel):
-    """A file or folder of images that a job reads, and what was in it.
+    """A file or folder of images that a job reads, with a fingerprint of its contents.
 
-    `fingerprint` hashes size, first and last MiB; of a folder the names, sizes, first and last 4 KiB of its files: a
-    picture that is touched up may keep its length, but hardly the checksum that it ends with.
+    `fingerprint` hashes the size and the first and last MiB of a file, or the names, sizes and first and last 4 KiB of
+    the files in a folder: a retouched picture may keep its size, but hardly its last bytes, which hold a checksum.
     """
 
     model_config = ConfigDict(
@@ -25,11 +26,11 @@ class InputFile(BaseModel):
     path: Path
     size_bytes: int
     fingerprint: str = Field(alias="content")
-    """In `job.json` by its first name, `content`."""
+    """Stored in `job.json` under its original name, `content`."""
 
     @classmethod
     def of(cls, path: Path) -> "InputFile":
-        """Look at `path`. Raises NotAVideo where it cannot be read."""
+        """Fingerprint `path`. Raises NotAVideo where it cannot be read."""
         path = path.expanduser().absolute()
         try:
             files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
@@ -37,7 +38,7 @@ class InputFile(BaseModel):
             if path.is_dir():
                 digest.update("".join(f"{f.name}/{f.stat().st_size}/" for f in files).encode())
             for file in files:
-                _hash_ends(file, digest, _PIECE_BYTES if path.is_dir() else MIB)
+                _hash_ends(file, digest, _IMAGE_END_BYTES if path.is_dir() else MIB)
             return cls(
                 path=path, size_bytes=sum(f.stat().st_size for f in files), fingerprint=digest.hexdigest()
             )

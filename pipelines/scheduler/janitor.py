@@ -1,4 +1,4 @@
-"""The janitor: keeps the jobs' folder within its bounds, and says what it removed."""
+"""Keep the jobs folder within its size limit, and report what was removed."""
 
 import logging
 import threading
@@ -16,12 +16,14 @@ from pipelines.scheduler.queue import JobQueue
 log = logging.getLogger(__name__)
 
 _YOUNG_SECONDS = 3600.0
+"""Younger uploads may be about to be used by a job, and younger served files may still be shown by a page."""
 _REMEMBERED_NOTICES = 100
+"""Bounds the list that the page shows."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something was removed: a job, or an upload that no job reads (`job` is then empty). `time` is since the epoch."""
+    """Record of a removal: a job, or an upload that no job reads (empty `job`). `time` is seconds since the epoch."""
 
     time: float
     job: str
@@ -30,15 +32,15 @@ class Notice:
 
 
 class Janitor:
-    """Keeps everything below the jobs' folder (jobs, uploads, cache) within `max_bytes`; None is no limit.
+    """Keeps everything below the jobs folder (jobs, uploads, cache) within `max_bytes`; None is no limit.
 
-    What was left by a killed delete, and uploads that no job has read for an hour, always go. Where that is not
-    enough, there go one after the other, until it is: what the page served more than an hour ago (the originals stay);
-    jobs that ended (done, failed or cancelled), those that ended first before the others; jobs that could still be
-    resumed (paused, interrupted), those that began first before the others. Never one that waits or runs, in this
-    process or in another. Other folders there are counted, but left alone.
+    Leftovers of a killed deletion, and uploads that no job has read for an hour, are always removed. Where that is not
+    enough, it removes, until it is: files that the page served more than an hour ago (the originals stay); jobs that
+    ended (done, failed, cancelled), earliest ending first; jobs that could be resumed (paused, interrupted), earliest
+    first. A job that waits or runs, in this process or another, is never removed. Other folders count towards the
+    limit but are left alone.
 
-    Looks every `period_seconds` and after each job, in a thread of its own, once it is started.
+    Once started, it checks every `period_seconds` and after each job, in its own thread.
     """
 
     def __init__(
@@ -56,42 +58,42 @@ class Janitor:
         self._clock = clock
         self._notices: deque[Notice] = deque(maxlen=_REMEMBERED_NOTICES)
         self._tidying = threading.Lock()
-        self._complained = False
+        self._has_warned = False
         self._wake = threading.Event()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="janitor", daemon=True)
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """The newest hundred of what was removed, the oldest first."""
+        """The latest hundred removals, oldest first."""
         return tuple(self._notices)
 
     def start(self) -> None:
-        """Begin to look: now, on time and after each job."""
+        """Start checking: now, periodically and after each job."""
         self._queue.after_each(lambda _: self._wake.set())
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread, after what it is at."""
+        """Stop the thread after its current check."""
         self._closed = True
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def tidy(self) -> list[Notice]:
-        """Look once, and remove what has to go; returns what went. Raises OSError where the folder cannot be read."""
+        """Check once and return what was removed. Raises OSError where the folder cannot be read."""
         with self._tidying:
             old = self._clock() - _YOUNG_SECONDS
             trash.erase(trash.leftovers(self._jobs_dir))
-            went = [*self._drop_uploads(old), *self._make_room(old)]
+            removed = [*self._drop_uploads(old), *self._make_room(old)]
             trash.remove_empty_folders(self._jobs_dir, old)
-            self._notices.extend(went)
-        return went
+            self._notices.extend(removed)
+        return removed
 
     def _drop_uploads(self, old: float) -> Iterator[Notice]:
         kept = trash.unchanged_since(trash.uploads(self._jobs_dir), old)
-        for upload, binned in trash.move_unread(self._jobs_dir, kept).items():
-            yield self._notice("", upload.name, trash.erase([binned]))
+        for upload, trashed in trash.move_unread(self._jobs_dir, kept).items():
+            yield self._notice("", upload.name, trash.erase([trashed]))
 
     def _make_room(self, old: float) -> Iterator[Notice]:
         if self._max_bytes is None:
@@ -105,10 +107,10 @@ class Janitor:
                 yield notice
             if excess <= 0:
                 break
-        self._complain(excess)
+        self._warn(excess)
 
     def _removable(self) -> list[Job]:
-        """Jobs that neither wait nor run, in the order in which they go."""
+        """Jobs that neither wait nor run, in the order in which they are removed."""
         found: list[tuple[bool, float, str, Job]] = []
         for job in Job.all(self._jobs_dir):
             state, last = self._queue.state(job), job.journal.last_state()
@@ -122,7 +124,7 @@ class Janitor:
             name = job.record().inputs[0].path.name
             return self._notice(job.id, name, self._queue.delete(job))
         except BadInput as error:
-            # It was started or deleted meanwhile.
+            # The job was started or deleted meanwhile.
             log.info("the job %s stays: %s", job.id, error)
             return None
 
@@ -130,21 +132,21 @@ class Janitor:
         log.info("removed %s (%s): %.1f MiB freed", job or "an upload", name, freed_bytes / MIB)
         return Notice(self._clock(), job, name, freed_bytes)
 
-    def _complain(self, excess: int) -> None:
-        """Say that there is no more to remove: once, until there was room again."""
-        if excess > 0 and not self._complained:
+    def _warn(self, excess: int) -> None:
+        """Log once that nothing is left to remove, until there has been room again."""
+        if excess > 0 and not self._has_warned:
             log.warning(
-                "%s holds %.1f MiB more than it may, and no job is left to remove",
+                "%s exceeds its limit by %.1f MiB, and no job is left to remove",
                 self._jobs_dir,
                 excess / MIB,
             )
-        self._complained = excess > 0
+        self._has_warned = excess > 0
 
     def _serve(self) -> None:
         while not self._closed:
             try:
                 self.tidy()
             except (LongtakeError, OSError):
-                log.exception("the jobs' folder could not be tidied")
+                log.exception("the jobs folder could not be tidied")
             self._wake.wait(self._period_seconds)
             self._wake.clear()

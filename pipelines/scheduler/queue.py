@@ -1,6 +1,6 @@
-"""The job queue: it alone starts jobs, one at a time, first come first served; everyone else listens.
+"""The job queue: the only position that starts jobs, one at a time, first come first served. Everyone else listens.
 
-This module stays light; a page imports it.
+This module stays light, because the page imports it.
 """
 
 import logging
@@ -17,7 +17,7 @@ from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull
 from pipelines.jobs import events, trash
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job, State
-from pipelines.scheduler.stats import Counters, Ledger
+from pipelines.scheduler.stats import Counters, QueueStats
 from pipelines.scheduler.ticket import Ticket
 from pipelines.settings import Settings
 from pipelines.spec import task_spec
@@ -28,13 +28,14 @@ from pipelines.workers.supervisor import run_through
 log = logging.getLogger(__name__)
 
 _CLOSING_SECONDS = 1.0
+"""How long `close` waits for the thread before it stops the runner once more."""
 
 
 class JobQueue:
-    """Starts the jobs of one device, first come first served, in a thread of its own.
+    """Runs the jobs of one device, first come first served, from its own thread.
 
-    Holds one small object per waiting job, at most `max_waiting` of them. `runner` says where they run; an idle
-    runner is let go after `idle_seconds`.
+    Holds one small object per waiting job, at most `max_waiting` of them. Jobs run in `runner`, which is stopped after
+    `idle_seconds` without a job.
     """
 
     def __init__(
@@ -49,11 +50,11 @@ class JobQueue:
         self.runner = runner or WorkerProcess()
         self._idle_seconds = idle_seconds
         self._max_waiting = max_waiting
-        self._ledger = Ledger()
+        self._stats = QueueStats()
         self._waiting: deque[Ticket] = deque()
         self._running: Ticket | None = None
         self._after_each: list[Callable[[Job], None]] = []
-        # Held from the making of a folder until it waits, and while one is deleted; taken before `_changed`.
+        # Held while a job's folder is created and queued, and while one is deleted; acquired before `_changed`.
         self._folders = threading.Lock()
         self._changed = threading.Condition()
         self._freeing = False
@@ -69,7 +70,7 @@ class JobQueue:
     ) -> None:
         self.close()
 
-    # -- what is asked of it ---------------------------------------------------------------------------------
+    # -- requests --------------------------------------------------------------------------------------------
 
     def submit(
         self,
@@ -79,12 +80,13 @@ class JobQueue:
         *others: Path,
         force: bool = False,
     ) -> Job:
-        """Queue the job for this question; a finished one is not computed again unless `force`.
+        """Queue the job for this request; a finished one is not computed again unless `force`.
 
-        `others` are what the task reads besides the video at `path`: the masks of inpainting. Which engine `auto`
-        stands for is decided here. A job that another process runs is attached to. Raises NotAVideo where an input
-        cannot be read, WeightsMissing and WeightsBroken for those of the engine, QueueFull where too many jobs wait;
-        nothing is left of a new question then.
+        `others` are the task's inputs besides the video at `path`, such as the masks of inpainting. The engine that
+        `auto` stands for is decided here. A job that another process is running is only listened to.
+
+        Raises NotAVideo where an input cannot be read, WeightsMissing or WeightsBroken for the engine's weights,
+        QueueFull where too many jobs wait. Then a new job leaves no folder behind.
         """
         resolved = settings if isinstance(settings, Resolved) else resolve(task, settings)
         weights, version = resolved.weights, task_spec(task).result_version
@@ -99,9 +101,9 @@ class JobQueue:
                 raise
 
     def start(self, job: Job, *, force: bool = False) -> Job:
-        """Queue `job`, new or kept, unless it is finished, waiting or running already. Raises QueueFull."""
+        """Queue `job` unless it is finished, waiting or running already. Raises QueueFull."""
         with self._changed:
-            # One that has told its end and is about to leave may be queued behind itself.
+            # A job that has reported its end and still holds the runner may be queued again.
             ended = job.journal.has_ended()
             if job in self.waiting or (not ended and (job == self.running or job.is_running())):
                 return job
@@ -112,54 +114,55 @@ class JobQueue:
                 job.forget_work()
             job.forget_request()
             ticket = Ticket.of(job)
-            ticket.tell(len(self._waiting))
+            ticket.record(len(self._waiting))
             self._waiting.append(ticket)
             self._changed.notify_all()
         return job
 
     def listen(self, job: Job, *, given_up: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """The events of the newest start of `job`, from its first. Closing it never stops the job.
+        """Yield the events of the latest start of `job`, from the first one. Closing the generator never stops the job.
 
-        A job that another process ran, and that was left unfinished by it, is taken over. One that is deleted
-        meanwhile has nothing more to tell.
+        A job that another process left unfinished is started here. The events of a job that is deleted just end.
         """
 
-        def left_or_given_up() -> bool:
-            nobody_runs_it = not self._closed and not self.holds(job) and not job.is_running()
-            if nobody_runs_it and not job.journal.has_ended():
+        def taken_over_or_given_up() -> bool:
+            is_abandoned = not self._closed and not self.holds(job) and not job.is_running()
+            if is_abandoned and not job.journal.has_ended():
                 if not job.exists():
                     return True
                 self.start(job)
             return given_up()
 
-        yield from job.journal.follow(job.journal.last_start(), given_up=left_or_given_up)
+        yield from job.journal.follow(job.journal.last_start(), given_up=taken_over_or_given_up)
 
     def stop(self, job: Job, what: str = "cancel") -> None:
-        """Cancel or pause `job`, waiting or running, here or in another process."""
+        """Cancel or pause `job`, whether it waits or runs, here or in another process."""
         with self._changed:
             for ticket in self._waiting:
                 if ticket.job == job:
                     self._waiting.remove(ticket)
-                    self._tell(
+                    self._record(
                         events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id),
                         job,
                     )
-                    self._tell_positions()
+                    self._record_positions()
                     return
         job.request("cancel" if what == "cancel" else "pause")
 
     def delete(self, job: Job) -> int:
-        """Remove everything of `job`, and uploads that only it reads; returns how many bytes of disk that freed.
+        """Delete `job` and the uploads that only it reads; return the bytes of disk that this freed.
 
-        Raises BadInput where it waits or runs, here or in another process, NoSuchJob where it is gone.
+        Raises BadInput where it waits or runs, here or in another process, NoSuchJob where it does not exist.
         """
         jobs_dir = job.folder.parent
         with self._folders:
             with self._changed:
                 if not job.exists():
-                    raise NoSuchJob(f"There is no job {job.id} any more.", "It was deleted.")
+                    raise NoSuchJob(f"There is no job {job.id} any more.", "It has been deleted.")
                 if self.state(job) in ("queued", "running"):
-                    raise BadInput(f"The job {job.id} waits or runs.", "Cancel it first, then delete it.")
+                    raise BadInput(
+                        f"The job {job.id} is waiting or running.", "Cancel it first, then delete it."
+                    )
                 uploads = trash.uploads_of(job)
                 folder = trash.move_job(job)
             copies = trash.move_copies(jobs_dir, folder)
@@ -167,97 +170,94 @@ class JobQueue:
         return trash.erase([folder, *copies, *unread])
 
     def free_worker(self) -> None:
-        """Let an idle runner go now, and wait until it has gone. Raises BadInput where a job runs or waits."""
+        """Stop an idle runner and wait until it has stopped. Raises BadInput where a job runs or waits."""
         with self._changed:
             if self._running or self._waiting:
-                raise BadInput("The worker is busy.", "Try again when no job runs.")
+                raise BadInput("The worker is busy.", "Try again when no job is running or waiting.")
             self._freeing = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or not self._freeing)
 
     def close(self) -> None:
-        """Stop at the next frame, free the runner and end the thread. Unfinished jobs can be resumed."""
+        """Stop the running job at its next frame, then the runner and the thread. Unfinished jobs can be resumed."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for _ in range(int(STOP_SECONDS / _CLOSING_SECONDS)):
-            # More than once: it may just be starting.
+            # More than once, because the runner may just be starting.
             self.runner.let_go()
             self._thread.join(_CLOSING_SECONDS)
             if not self._thread.is_alive():
                 return
 
     def after_each(self, call: Callable[[Job], None]) -> None:
-        """From now on, `call` with every job that has run, in the queue's thread: it should be quick."""
+        """Call `call` with each job that has run, from now on; in the queue's thread, so it should be quick."""
         self._after_each.append(call)
 
-    # -- what it tells ---------------------------------------------------------------------------------------
+    # -- state ------------------------------------------------------------------------------------------------
 
     @property
     def running(self) -> Job | None:
-        """The job that runs now."""
+        """The running job, if any."""
         running = self._running
         return running.job if running else None
 
     @property
     def waiting(self) -> list[Job]:
-        """The jobs that wait, the next one first."""
+        """The waiting jobs, next one first."""
         with self._changed:
             return [ticket.job for ticket in self._waiting]
 
     @property
     def worker(self) -> WorkerState:
-        """Where jobs run, as it is now."""
+        """The current state of the worker."""
         return self.runner.worker
 
     @property
     def counters(self) -> Counters:
-        """What was counted since the queue was made."""
-        return self._ledger.counters
+        """Counts since the queue was created."""
+        return self._stats.counters
 
     def holds(self, job: Job) -> bool:
-        """Whether `job` waits or runs here."""
+        """Whether `job` waits or runs in this queue."""
         with self._changed:
             return job == self.running or job in self.waiting
 
     def state(self, job: Job) -> State:
-        """What `job` is doing; one that waited in a page that is gone is `interrupted`."""
+        """The state of `job`; `interrupted` where it waited in a process that has ended."""
         with self._changed:
             return job.state(held=self.holds(job))
 
     def ahead(self, job: Job) -> int | None:
-        """How many waiting jobs come before `job`; None where it does not wait here."""
+        """How many waiting jobs are ahead of `job`; None where it does not wait in this queue."""
         waiting = self.waiting
         return waiting.index(job) if job in waiting else None
 
     def expected_wait(self, job: Job) -> float | None:
-        """Seconds until `job` should start, 0 where it runs; None where it is not here or nothing is known yet.
-
-        What the running one says of its time, and for those ahead the pace of recent runs here.
-        """
+        """Estimate the seconds until `job` starts, 0 where it runs; None where unknown or not here."""
         with self._changed:
-            place = self.ahead(job)
-            if place is None:
+            position = self.ahead(job)
+            if position is None:
                 return 0.0 if job == self.running else None
-            return self._ledger.expected_wait(list(self._waiting)[:place])
+            return self._stats.expected_wait(list(self._waiting)[:position])
 
-    # -- its thread ------------------------------------------------------------------------------------------
+    # -- the thread -----------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
         while (ticket := self._next()) is not None:
             job = ticket.job
-            self._ledger.begin(ticket)
+            self._stats.begin(ticket)
             try:
-                run_through(job, self.runner, self._ledger.hear, closed=lambda: self._closed)
+                run_through(job, self.runner, self._stats.record, closed=lambda: self._closed)
             except (LongtakeError, OSError) as error:
                 log.exception("the job %s could not be run", job.id)
                 known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
-                self._tell(events.Failed.of(job.id, known), job)
+                self._record(events.Failed.of(job.id, known), job)
             finally:
                 with self._changed:
                     self._running = None
-                    self._ledger.leave()
-                    self._tell_positions()
+                    self._stats.end()
+                    self._record_positions()
             for call in self._after_each:
                 call(job)
 
@@ -272,29 +272,29 @@ class JobQueue:
                 if self._waiting and not self._freeing:
                     self._running = self._waiting.popleft()
                     return self._running
-            # Idle for long, or asked to. A worker may take a while to leave; nobody else waits for that.
+            # Idle for too long, or asked to stop it. A worker may take a while, so the lock is not held meanwhile.
             self.runner.let_go()
             with self._changed:
                 self._freeing = False
                 self._changed.notify_all()
 
     def _check_room(self) -> None:
-        # One of them runs, or is about to.
+        # The running job, or the one that is about to run, does not count as waiting.
         held = len(self._waiting) + (self._running is not None)
         if self._max_waiting is not None and held > self._max_waiting:
             raise QueueFull(
-                f"{self._max_waiting} jobs wait already, as many as may.", "Try again when some are done."
+                f"The queue is full ({self._max_waiting} jobs waiting).", "Try again when some are done."
             )
 
-    def _tell_positions(self) -> None:
+    def _record_positions(self) -> None:
         for position, ticket in enumerate(self._waiting):
-            # One whose folder was removed by hand fails when it is its turn.
+            # A job whose folder was removed by hand fails when its turn comes.
             with suppress(OSError):
-                ticket.tell(position)
+                ticket.record(position)
 
-    def _tell(self, event: Event, job: Job) -> None:
-        self._ledger.hear(event)
+    def _record(self, event: Event, job: Job) -> None:
+        self._stats.record(event)
         try:
             job.journal.append(event)
         except OSError as error:
-            log.warning("the job %s could not be told that it is %s: %s", job.id, event.type, error)
+            log.warning("job %s: the event %s could not be recorded: %s", job.id, event.type, error)

@@ -1,4 +1,4 @@
-"""A job's place in the queue, with what the queue needs of its record while it waits."""
+"""An entry of the job queue: a job with the parts of its record that the queue needs."""
 
 import os
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from pipelines.jobs.job import Job
 
 @dataclass(frozen=True)
 class Ticket:
-    """A job that waits or runs; `size_bytes` is that of its inputs together."""
+    """A waiting or running job; `size_bytes` is the total size of its inputs."""
 
     job: Job
     task: str
@@ -19,14 +19,14 @@ class Ticket:
 
     @classmethod
     def of(cls, job: Job) -> Self:
-        """Read the job's record. Raises BadInput where it cannot be read."""
+        """Make a ticket from the job's record. Raises BadInput where that cannot be read."""
         record = job.record()
         size_bytes = sum(known.size_bytes for known in record.inputs)
         return cls(job, record.task, record.inputs[0].path.name, size_bytes)
 
-    def tell(self, position: int) -> None:
-        """Tell the job's listeners that it waits in this process, and how many are before it."""
-        waits = events.Queued(
+    def record(self, position: int) -> None:
+        """Record that the job queued in this process, with `position` jobs ahead of it."""
+        queued = events.Queued(
             job=self.job.id, task=self.task, name=self.name, position=position, queue_pid=os.getpid()
         )
-        self.job.journal.append(waits)
+        self.job.journal.append(queued)

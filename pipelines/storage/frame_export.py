@@ -1,4 +1,4 @@
-"""A folder that takes each frame of a result as a picture, counted from the result's first: `00000.png`."""
+"""Export the frames of a result as PNG files, numbered from its first frame: `00000.png`."""
 
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from pipelines.storage.atomic import write_bytes
 
 _OWNER = ".longtake"
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+"""Lowest zlib level: frames are exported during the run, so speed matters more than size."""
 _LEAST_DIGITS = 5
 
 
@@ -32,7 +33,7 @@ def frame_folder(run: _Run) -> "FrameFolder | None":
 
 
 class FrameFolder:
-    """The pictures of `frames` of the job `owner`. Pictures are complete or absent, and only the owner's count."""
+    """The folder with the exported `frames` of the job `owner`; files are complete or absent."""
 
     def __init__(self, folder: Path, owner: str, frames: Span) -> None:
         self._folder = folder
@@ -41,9 +42,9 @@ class FrameFolder:
         self._digits = max(_LEAST_DIGITS, len(str(len(frames) - 1)))
 
     def claim(self) -> None:
-        """Make the folder the owner's; pictures that another job wrote there go.
+        """Take the folder for this job, removing frames that another job exported there.
 
-        Raises BadInput where it holds pictures of somebody else, or cannot be written to.
+        Raises BadInput where it contains other pictures or cannot be written to.
         """
         marker = self._folder / _OWNER
         try:
@@ -53,8 +54,8 @@ class FrameFolder:
             pictures = list(self._folder.glob("*.png"))
             if pictures and not marker.exists():
                 raise BadInput(
-                    f"{self._folder} holds {len(pictures)} pictures already.",
-                    "Give --frames-out an empty folder, or the name of a new one.",
+                    f"{self._folder} already contains {len(pictures)} pictures.",
+                    "Give --frames-out an empty or a new folder.",
                 )
             for picture in pictures:
                 if picture.stem.isdecimal():
@@ -67,12 +68,12 @@ class FrameFolder:
             ) from error
 
     def write(self, index: int, frame: NDArray[np.uint8]) -> None:
-        """Keep `frame` `(H, W, 3)` uint8 RGB as the picture of the video's frame `index`."""
+        """Write `frame` (H, W, 3) uint8 RGB, which is frame `index` of the video."""
         encoded = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), _FAST)[1]
         write_bytes(self._path(index), encoded.tobytes())
 
     def has(self, span: Span) -> bool:
-        """Whether all pictures of `span` are there, and are the owner's."""
+        """Whether all frames of `span` have been exported by this job."""
         return self._is_owned() and all(self._path(i).is_file() for i in range(span.start, span.stop))
 
     def _is_owned(self) -> bool:

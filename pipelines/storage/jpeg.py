@@ -1,4 +1,4 @@
-"""A frame as a picture for people: JPEG, not wider than it needs to be."""
+"""Save frames as JPEG previews."""
 
 from pathlib import Path
 
@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 from pipelines.storage.atomic import write_bytes
 
 _QUALITY = 88
+"""For previews: a compromise between size and artefacts, not measured."""
 
 
 def save_picture(frame: NDArray[np.uint8], path: Path, *, most_width_px: int) -> Path:
-    """Write `frame` `(H, W, 3)` uint8 RGB as a JPEG at most so wide; complete or absent. Returns `path`."""
+    """Write `frame` (H, W, 3) uint8 RGB as a JPEG of at most `most_width_px`; complete or absent. Returns `path`."""
     height, width = frame.shape[:2]
     if width > most_width_px:
         size = (most_width_px, max(1, round(height * most_width_px / width)))

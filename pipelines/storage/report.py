@@ -1,4 +1,4 @@
-"""The file `report.json`, and what every task says in it of the video itself."""
+"""Write `report.json`."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""NumPy arrays kept beside each span: what a stage says of its frames, in files that are complete or absent."""
+"""NumPy arrays per span: small records that a stage keeps of its frames."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,14 +18,14 @@ Row = TypeVar("Row")
 
 
 def rows_of(dtype: DTypeLike, *shape: int) -> Callable[[list[Any]], Array]:
-    """How to pack rows of this dtype and shape into one array (rows, *shape); no rows give an empty one."""
+    """Return a function that packs rows of this dtype and shape into one array (rows, *shape)."""
     return lambda rows: np.array(rows, dtype).reshape(-1, *shape)
 
 
 class RowSink(Generic[Item, Row]):
-    """The sink of a stage that keeps a small row of each frame. Holds the span's rows until it is closed.
+    """Sink of a stage that keeps a small row per frame. Holds the rows of the span until it is closed.
 
-    `row` takes from an item what is kept (None: nothing of this one); `pack` makes arrays of the rows.
+    `row` extracts the row of an item, None for items without one; `pack` makes arrays of the rows.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RowSink(Generic[Item, Row]):
         write_arrays(self._path, self._pack(self._rows))
 
     def abandon(self) -> None:
-        """Leave nothing."""
+        """Remove the file."""
         self._rows.clear()
         self._path.unlink(missing_ok=True)
 

@@ -1,4 +1,4 @@
-"""Folders of videos, and the order in which people expect their files."""
+"""Folders of videos, and the natural order of their files."""
 
 import re
 from pathlib import Path
@@ -30,22 +30,19 @@ VIDEO_SUFFIXES = frozenset(
 
 
 def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
-    """A sort key in which `frame2` comes before `frame10`; equal names but for case stay in one order."""
+    """A sort key that puts `frame2` before `frame10`; names that differ only in case have a fixed order."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in parts], name
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """The video files directly in `folder`, in natural order; hidden files are left out."""
+    """List the video files directly in `folder` in natural order, without hidden files."""
     files = (p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
     return sorted((p for p in files if p.is_file()), key=lambda p: natural_key(p.name))
 
 
 def is_video_folder(folder: Path) -> bool:
-    """Whether `folder` holds videos (each is a job) and not the pictures of one video.
-
-    Raises BadInput where it cannot be read.
-    """
+    """Whether `folder` contains videos, each for a job, and not the images of one video. Raises BadInput."""
     try:
         return bool(videos_in(folder))
     except OSError as error:

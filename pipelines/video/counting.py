@@ -1,7 +1,7 @@
-"""How many frames a file really holds, and when each is shown.
+"""Count the frames that a file really holds, and find when each is shown.
 
-What a container's header says is often wrong, and a truncated file opens without an error. So the packets are
-read, and what the packets leave open is decoded. Everything here holds 8 bytes a frame.
+Container headers are often wrong, and a truncated file opens without an error. So all packets are read, and frames are
+decoded where packets do not settle it. Every function here holds 8 bytes per frame.
 """
 
 import re
@@ -21,15 +21,17 @@ _ONE_FRAME_A_PACKET = frozenset(
 )
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 _MOST_COMPLAINTS = 3
-_OF_NO_MATTER = ("[null @", "    Last message repeated")
-"""The sink's own complaints: decoding times that Matroska does not store and ffmpeg makes up badly."""
+"""Lines of ffmpeg that go into an error message."""
+_IGNORED = ("[null @", "    Last message repeated")
+"""Complaints of the null muxer about decoding times, which Matroska does not store and ffmpeg guesses badly."""
 _PATIENCE_SECONDS = 60.0
 _SLOWEST_BYTES_PER_SECOND = 4_000_000
+"""Time limit of ffmpeg's pass over a file: a minute, plus what a slow network drive needs to read it."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """Sorted times of the frames, on the file's clock; `stamps` is None where the file tells none."""
+    """Frame count and sorted time stamps on the file's clock; `stamps` is None where the file has none."""
 
     frames: int
     stamps: "array[int] | None"
@@ -40,17 +42,17 @@ class Count:
 
 
 def complaints(info: VideoInfo) -> str | None:
-    """What ffmpeg says when it copies the packets to nowhere: any line means damage. None for a whole file."""
+    """Copy all packets to ffmpeg's null muxer and return its complaints, which mean damage; None for an intact file."""
     copy = [*ffmpeg.source(info.path), "-map", f"0:{info.stream_index}", "-c", "copy", "-f", "null", "-"]
-    said = ffmpeg.run(copy, timeout_seconds=_patience(info)).stderr
+    messages = ffmpeg.run(copy, timeout_seconds=_time_limit(info)).stderr
     lines = [
-        _ADDRESS.sub("", line).strip() for line in said.splitlines() if not line.startswith(_OF_NO_MATTER)
+        _ADDRESS.sub("", line).strip() for line in messages.splitlines() if not line.startswith(_IGNORED)
     ]
     return "; ".join(lines[:_MOST_COMPLAINTS]) or None
 
 
 def by_packets(info: VideoInfo) -> Count:
-    """Count packets that are shown. `stamps` is None unless each tells a time of its own."""
+    """Count the packets that are shown. `stamps` is None unless each has a time of its own."""
     stamps, hidden, last, unknown = array("q"), 0, 0, 0
     with open_input(info.path) as container:
         stream = video_stream(container, info.stream_index)
@@ -64,18 +66,18 @@ def by_packets(info: VideoInfo) -> Count:
                 unknown += 1
         time_base = stream.time_base or Fraction(1, 1_000_000)
     stamps = array("q", sorted(stamps))
-    told = not unknown and _rise(stamps)
-    return Count(len(stamps) + unknown, stamps if told else None, time_base, last, hidden)
+    distinct = not unknown and _rise(stamps)
+    return Count(len(stamps) + unknown, stamps if distinct else None, time_base, last, hidden)
 
 
 def packets_tell(info: VideoInfo, count: Count) -> bool:
-    """Whether each shown packet is one frame with a time; else only decoding tells."""
+    """Whether packets settle the count: each shown packet is one frame with a time."""
     ordered = info.plain_container or (info.container == "mpegts" and info.codec in ("h264", "hevc"))
     return ordered and info.codec in _ONE_FRAME_A_PACKET and count.stamps is not None
 
 
 def by_decoding(info: VideoInfo) -> Count:
-    """Count frames by decoding all of them; `damage` says where that failed. Raises UnsupportedVideo."""
+    """Count frames by decoding them all; `damage` says where that failed. Raises UnsupportedVideo."""
     stamps, frames, last, time_base, damage = array("q"), 0, 0, Fraction(1, 1_000_000), None
     try:
         for _, frame in iter_decoded(replace(info, stamped=False)):
@@ -85,12 +87,12 @@ def by_decoding(info: VideoInfo) -> Count:
                 stamps.append(frame.pts)
     except DamagedVideo as error:
         damage = error.message.removeprefix(f"{info.path} is damaged: ").rstrip(".")
-    told = len(stamps) == frames and _rise(stamps)
-    return Count(frames, stamps if told else None, time_base, last, damage=damage)
+    distinct = len(stamps) == frames and _rise(stamps)
+    return Count(frames, stamps if distinct else None, time_base, last, damage=damage)
 
 
 def by_salvaging(info: VideoInfo) -> Count:
-    """Count the frames that ffmpeg recovers from a damaged file, the way that the salvaging reader decodes it."""
+    """Count the frames that ffmpeg recovers from a damaged file, decoding exactly as the salvaging reader does."""
     listing = ffmpeg.run(
         [
             *ffmpeg.decode(info.path, info.stream_index, salvage=True),
@@ -100,7 +102,7 @@ def by_salvaging(info: VideoInfo) -> Count:
             "framecrc",
             "-",
         ],
-        timeout_seconds=_patience(info),
+        timeout_seconds=_time_limit(info),
     ).stdout
     stamps, time_base, last = array("q"), Fraction(1), 0
     for line in listing.splitlines():
@@ -117,5 +119,5 @@ def _rise(stamps: "array[int]") -> bool:
     return len(stamps) > 0 and all(before < after for before, after in pairwise(stamps))
 
 
-def _patience(info: VideoInfo) -> float:
+def _time_limit(info: VideoInfo) -> float:
     return _PATIENCE_SECONDS + info.path.stat().st_size / _SLOWEST_BYTES_PER_SECOND

@@ -1,4 +1,4 @@
-"""Decoding with PyAV, from any frame on, to the very pixels of decoding from the start."""
+"""Decode with PyAV from any frame, giving the same pixels as decoding from the start."""
 
 import os
 from collections.abc import Iterator
@@ -15,21 +15,21 @@ from pipelines.video.info import VideoInfo
 from pipelines.video.seeking import Packets, enter
 
 _MOST_THREADS = 8
-"""Each decoder thread holds a frame, so they are not as many as a big machine has cores."""
+"""Each decoder thread holds a frame, so memory must not grow with the number of cores."""
 
 
 def threads() -> int:
-    """How many frames PyAV decodes at once here."""
+    """How many frames PyAV decodes at once on this machine."""
     return min(os.cpu_count() or 1, _MOST_THREADS)
 
 
 def iter_decoded(info: VideoInfo, start: int = 0) -> Iterator[tuple[int, VideoFrame]]:
-    """Frames `start` and later as (index, frame), not turned, until the stream ends.
+    """Yield frames from `start` to the end of the stream as (index, frame), not rotated.
 
-    Holds what the decoder holds: its reference frames and one frame a thread.
+    Holds what the decoder holds: its reference frames and one frame per thread.
 
     Raises:
-        DamagedVideo: a packet cannot be decoded, a frame is patched up, or its time is not the expected one.
+        DamagedVideo: a packet cannot be decoded, a frame was concealed, or its time is not the expected one.
         UnsupportedVideo: the picture's size changes.
     """
     if start:
@@ -56,14 +56,14 @@ def _frames(packets: Packets) -> Iterator[VideoFrame]:
 
 
 def _enter(container: InputContainer, info: VideoInfo, start: int) -> tuple[int, Iterator[VideoFrame]] | None:
-    """Index of a clean key frame at or before `start`, and the frames from it on; None where there is no such."""
-    place = enter(container, _threaded(container, info), info, start)
-    if place is None:
+    """Find a clean key frame at or before `start`: its index and the frames from it on; None where there is none."""
+    entry = enter(container, _threaded(container, info), info, start)
+    if entry is None:
         return None
-    stamp, packets = place
+    stamp, packets = entry
     frames = _frames(packets)
     try:
-        # Leading pictures, shown before the key frame, refer to what was skipped.
+        # Leading pictures, shown before the key frame, refer to frames that were skipped.
         first = next((frame for frame in frames if frame.pts is None or frame.pts >= stamp), None)
     except av.error.FFmpegError:
         return None
@@ -82,7 +82,7 @@ def _checked(
                 raise UnsupportedVideo(
                     f"{info.path} changes its size at frame {index}: "
                     f"{size[0]}x{size[1]}, then {frame.width}x{frame.height}.",
-                    "Cut it there and give the parts one by one.",
+                    "Cut the video there and process the parts separately.",
                 )
             if frame.is_corrupt:
                 raise damaged(info, f"frame {index} was decoded with errors")
@@ -96,5 +96,7 @@ def _checked(
 
 
 def damaged(info: VideoInfo, what: str) -> DamagedVideo:
-    """The error that says `what` is broken and what to do."""
-    return DamagedVideo(f"{info.path} is damaged: {what}.", "Use --salvage to go on with what can be read.")
+    """An error for a damaged file; `what` completes the sentence."""
+    return DamagedVideo(
+        f"{info.path} is damaged: {what}.", "Use --salvage to continue with the readable frames."
+    )

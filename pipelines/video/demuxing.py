@@ -1,4 +1,4 @@
-"""Opening a file with PyAV, and the one stream of it that is the video."""
+"""Open a file with PyAV and find its video stream."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,20 +17,20 @@ from pipelines.video.ffmpeg import LOCAL_FILES_ONLY, address
 
 @contextmanager
 def open_input(path: Path) -> Iterator[InputContainer]:
-    """The opened container at `path`. Raises NotAVideo where it cannot be opened."""
+    """Open the container at `path`. Raises NotAVideo."""
     try:
         container = av.open(address(path), options=LOCAL_FILES_ONLY)
     except (av.error.FFmpegError, OSError) as error:
         raise NotAVideo(
             f"{path} is not a video that can be opened ({error.strerror or error}).",
-            "It may be cut off, of another kind than its name says, or still being written.",
+            "It may be truncated, of another type than its name says, or still being written.",
         ) from error
     with container:
         yield container
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:
-    """Streams of moving pictures; a cover picture is none."""
+    """The video streams, without cover pictures and thumbnails."""
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     return [stream for stream in container.streams.video if not stream.disposition & still]
 
@@ -41,7 +41,7 @@ def video_stream(container: InputContainer, index: int) -> VideoStream:
 
 
 def count_packets(path: Path) -> int:
-    """How many packets the first video stream of `path` holds; 0 where it cannot be opened."""
+    """Count the packets of the first video stream of `path`; 0 where it cannot be opened."""
     try:
         with open_input(path) as container:
             return sum(1 for packet in container.demux(container.streams.video[0]) if packet.size)

@@ -1,4 +1,4 @@
-"""The ways in which frames are encoded: one packet a frame, in the order of the frames, each file playable alone."""
+"""How frames are encoded: one packet per frame, in frame order, each file playable on its own."""
 
 import functools
 from dataclasses import dataclass
@@ -9,17 +9,15 @@ from pipelines.settings import Codec
 from pipelines.video import ffmpeg
 
 AnyCodec = Codec | Literal["ffv1"]
-"""What a result may be encoded with, and what loses nothing: brightness alone, at any size."""
+"""The codecs of results, and FFV1: lossless, grey, any size, for masks."""
 
 _TRIAL_SECONDS = 20.0
+"""Time limit for encoding one tiny frame, which includes starting the driver."""
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """Arguments for ffmpeg.
-
-    `alpha`: frames are RGBA. `even`: both sides must be even.
-    """
+    """Encoder arguments for ffmpeg. `alpha`: frames are RGBA. `even`: width and height must be even."""
 
     arguments: tuple[str, ...]
     alpha: bool = False
@@ -27,10 +25,10 @@ class Encoding:
 
 
 def encoding(codec: AnyCodec, crf: int, preset: str = "veryfast") -> Encoding:
-    """How `codec` encodes at the quality `crf` (lower is better and larger; ProRes has one quality).
+    """The encoding of `codec` at the quality `crf` (lower is better and larger; ProRes has one quality).
 
-    Nothing is reordered and no frame is hidden, so that packets can be counted and given times. x265 would write a
-    line of its own on stderr, and players know its video in MP4 as `hvc1`.
+    Frames are neither reordered nor hidden, so that packets can be counted and given times. x265 is kept from writing
+    to stderr, and its MP4 video is tagged `hvc1`, the tag that players know.
     """
     plain = ("-pix_fmt", "yuv420p", "-bf", "0")
     by_crf = ("-preset", preset, "-crf", str(crf), *plain)
@@ -58,17 +56,17 @@ def encoding(codec: AnyCodec, crf: int, preset: str = "veryfast") -> Encoding:
 
 
 def check_available(codec: Codec) -> None:
-    """Raise BadInput where `codec` needs a graphics card that does not encode."""
+    """Raise BadInput where `codec` needs an NVIDIA encoder and there is none."""
     if codec.endswith("_nvenc") and not _encodes(codec):
         raise BadInput(
-            f"{codec} cannot encode here: no NVIDIA driver with an encoder answers.",
+            f"{codec} is not available: no NVIDIA GPU with a video encoder was found.",
             f"Use --codec {codec.removesuffix('_nvenc')}.",
         )
 
 
 @functools.cache
 def _encodes(codec: Codec) -> bool:
-    """Whether one frame comes through: driver, card and ffmpeg must all have it."""
+    """Whether a test frame can be encoded: driver, GPU and ffmpeg must all support it."""
     source = ("-f", "lavfi", "-i", "color=size=256x144:duration=0.04")
     how = encoding(codec, 23).arguments
     trial = ffmpeg.run([*source, *how, "-f", "null", "-"], timeout_seconds=_TRIAL_SECONDS)

@@ -1,6 +1,6 @@
-"""ffmpeg as a child process: how it is addressed, watched and ended.
+"""Run ffmpeg as a child process.
 
-The binary is the one that imageio-ffmpeg carries, so that every machine runs the same build.
+The binary is the one that imageio-ffmpeg ships, so that all machines of a platform run the same build.
 """
 
 import contextlib
@@ -15,9 +15,10 @@ import imageio_ffmpeg
 from pipelines.errors import LongtakeError
 
 LOCAL_FILES_ONLY = {"protocol_whitelist": "file"}
-"""Options for opening an input: a playlist in disguise must not reach the network."""
+"""Options for opening an input: a disguised playlist must not reach the network."""
 
 _LAST_LINES = 20
+"""Lines of stderr that are kept for an error message."""
 _MUXERS = {".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
 _QUIET = ("-hide_banner", "-nostdin", "-v", "error")
 
@@ -28,7 +29,7 @@ def binary() -> str:
 
 
 def address(path: Path) -> str:
-    """`path` as ffmpeg takes it: a name that starts with `-` or holds a `:` is still a file."""
+    """`path` as an ffmpeg URL, so that a name with a leading `-` or a `:` still names a file."""
     return f"file:{path.absolute()}"
 
 
@@ -38,10 +39,10 @@ def source(path: Path) -> list[str]:
 
 
 def decode(path: Path, stream_index: int, *, salvage: bool) -> list[str]:
-    """Arguments that decode one stream to its frames, none added or dropped, upright, times unchanged.
+    """Arguments that decode one stream to upright frames, none added or dropped, with unchanged times.
 
-    One that does not salvage stops at the first error. One that does uses a single thread: what is patched up
-    then depends on the file alone.
+    Without `salvage`, decoding stops at the first error. With it, one thread decodes, so that the concealed frames
+    depend on the file alone.
     """
     how = ["-threads", "1"] if salvage else ["-xerror"]
     times = ["-fps_mode", "passthrough", "-enc_time_base", "demux"]
@@ -49,12 +50,12 @@ def decode(path: Path, stream_index: int, *, salvage: bool) -> list[str]:
 
 
 def muxer(path: Path) -> str:
-    """The container that a result's name asks for, also where `.part` follows it; MP4 for a name that asks for none."""
+    """The container format that the suffixes of `path` ask for, also before `.part`; MP4 by default."""
     return next((kind for suffix, kind in _MUXERS.items() if suffix in path.suffixes), "mp4")
 
 
 def run(arguments: list[str], *, timeout_seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run ffmpeg to its end; only errors on stderr. Holds its output, which is text.
+    """Run ffmpeg until it exits, with only errors on stderr. Holds its output, which is text.
 
     Raises:
         LongtakeError: it took longer than `timeout_seconds`.
@@ -72,15 +73,15 @@ def run(arguments: list[str], *, timeout_seconds: float) -> subprocess.Completed
     except subprocess.TimeoutExpired as error:
         raise LongtakeError(
             f"ffmpeg did not finish within {timeout_seconds:.0f} s.",
-            "Is the disk that holds the file reachable?",
+            "Check that the disk with the file is reachable.",
         ) from error
 
 
 class Child:
-    """A running ffmpeg with one pipe of raw frames; its stderr is drained, the last lines are kept."""
+    """A running ffmpeg with one pipe of raw frames. Its stderr is drained, and the last lines are kept."""
 
     def __init__(self, arguments: list[str], *, feeds: bool) -> None:
-        """Start it: frames go in by `stdin` if it `feeds` on them, else they come out of `stdout`."""
+        """Start ffmpeg; with `feeds`, the pipe is its stdin, else its stdout."""
         self._process = subprocess.Popen(
             [binary(), *_QUIET[:1], *_QUIET[2:], *arguments],
             stdin=subprocess.PIPE if feeds else subprocess.DEVNULL,
@@ -107,8 +108,8 @@ class Child:
                 self._errors.append(line.decode(errors="replace").rstrip())
 
     def finish(self, timeout_seconds: float) -> tuple[int, list[str]]:
-        """Close the pipe and wait. Returns exit status and the last lines of stderr; kills it after the time-out."""
-        with contextlib.suppress(BrokenPipeError):  # It is gone already; its exit status says why.
+        """Close the pipe and wait; kill ffmpeg after the time limit. Returns exit status and last lines of stderr."""
+        with contextlib.suppress(BrokenPipeError):  # It has exited already; its status says why.
             self.pipe.close()
         try:
             status = self._process.wait(timeout_seconds)
@@ -119,5 +120,5 @@ class Child:
         return status, list(self._errors)
 
     def kill(self) -> None:
-        """End it now; may be repeated, from any thread."""
+        """Kill ffmpeg; may be called repeatedly and from any thread."""
         self._process.kill()

@@ -1,4 +1,4 @@
-"""One frame: its number, its time, and pixels that are converted only when asked for."""
+"""A frame: its index, its time, and pixels that are converted only on request."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ _LUMA_WEIGHTS = {
 _BT601_WEIGHTS = (0.299, 0.587, 0.114)
 _JPEG_RANGE = 2
 _TOP_ALIGNED = ("p0", "p2", "p4")
-"""Formats that keep 10 bits in the upper part of 16: `p010le` and its like."""
+"""Pixel formats with 10 bits in the upper part of 16, such as `p010le`."""
 
 
 class Picture(Protocol):
-    """Pixels that can be had as colours or as brightness."""
+    """A decoded picture, convertible to RGB or to luma."""
 
     def rgb(self) -> Pixels: ...  # noqa: D102
     def luma(self, width: int | None) -> Pixels: ...  # noqa: D102
@@ -43,19 +43,19 @@ class Frame:
     picture: Picture
 
     def rgb(self) -> Pixels:
-        """The frame (H, W, 3) uint8 RGB; converted anew with each call."""
+        """The frame (H, W, 3) uint8 RGB; converted again by each call."""
         return self.picture.rgb()
 
     def luma(self, width: int | None = None) -> Pixels:
-        """Brightness (H, W) uint8, 0 black to 255 white, with the weights of the video's colour matrix.
+        """Luma (H, W) uint8, 0 black to 255 white, by the weights of the video's colour matrix.
 
-        With a `width` smaller than the frame's, averaged down to it; the height follows.
+        Downscaled to `width` where that is smaller than the frame; the height follows.
         """
         return self.picture.luma(width)
 
 
 class RgbPicture:
-    """A picture that a decoder hands out upright and in RGB; `read` gives its pixels."""
+    """A picture that the decoder gives as upright RGB; `read` returns its pixels."""
 
     def __init__(self, read: Callable[[], Pixels], weights: tuple[float, float, float]) -> None:
         self._read = read
@@ -72,7 +72,7 @@ class RgbPicture:
 
 
 class YuvPicture:
-    """A picture as PyAV decoded it; its luma plane is taken as it is, without a conversion to RGB."""
+    """A picture as decoded by PyAV; its luma plane is used directly, without a conversion to RGB."""
 
     def __init__(self, frame: VideoFrame, info: VideoInfo) -> None:
         self._frame = frame
@@ -81,7 +81,7 @@ class YuvPicture:
 
     def rgb(self) -> Pixels:
         """(H, W, 3) uint8."""
-        # More threads cost more than they bring: they are started anew for each frame.
+        # One thread: several would be started again for each frame, which costs more than they gain.
         return self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))
 
     def luma(self, width: int | None) -> Pixels:
@@ -97,12 +97,12 @@ class YuvPicture:
 
 
 def luma_weights(info: VideoInfo) -> tuple[float, float, float]:
-    """How much red, green and blue add to brightness; BT.601 where the stream does not say, as decoders guess."""
+    """Weights of red, green and blue in luma; BT.601 where the stream does not say, as decoders assume."""
     return _LUMA_WEIGHTS.get(info.output_colour.matrix or "", _BT601_WEIGHTS)
 
 
 def has_luma_plane(frame: VideoFrame) -> bool:
-    """Whether the first plane is brightness alone, in 8 bits or in the lower bits of 16."""
+    """Whether the first plane is luma alone, in 8 bits or in the lower bits of 16."""
     pixels = frame.format
     planar = pixels.is_planar or pixels.name.startswith("gray")
     return (
@@ -123,7 +123,7 @@ def _luma_plane(frame: VideoFrame) -> Plane:
 
 
 def _shrink(pixels: Plane, width: int | None, *, across: bool = False) -> Plane:
-    """Narrow to `width`, which is the height of a picture that is yet to be turned `across`."""
+    """Downscale to `width` as seen upright; `across`: the picture is still to be rotated by a quarter turn."""
     rows, columns = pixels.shape[:2]
     upright_width, upright_height = (rows, columns) if across else (columns, rows)
     if width is None or width >= upright_width:
@@ -133,9 +133,9 @@ def _shrink(pixels: Plane, width: int | None, *, across: bool = False) -> Plane:
 
 
 def shrink(pixels: Plane, width: int, height: int) -> Plane:
-    """`pixels` (H, W) or (H, W, C) at a smaller size: halved as often as that goes, then interpolated.
+    """Downscale `pixels`, (H, W) or (H, W, C): halve as often as possible, then interpolate linearly.
 
-    Averaging pairs is several times faster than averaging over any other area, and nothing is left out.
+    Averaging pairs is several times faster than averaging over any other area, and skips no pixel.
     """
     while pixels.shape[1] >= 2 * width and pixels.shape[0] >= 2 * height:
         rows, columns = pixels.shape[0] // 2, pixels.shape[1] // 2
@@ -151,6 +151,6 @@ def _full_range(plane: Plane, frame: VideoFrame) -> Pixels:
     full = frame.color_range == _JPEG_RANGE or frame.format.name.startswith(("yuvj", "gray"))
     if full:
         return cast(Pixels, cv2.convertScaleAbs(plane, alpha=255 / (2**bits - 1)))
-    # Limited range: 16 is black, 235 white. Subtracting stops at 0, so what is blacker than black is black.
+    # Limited range: 16 is black, 235 white. The subtraction saturates at 0, so values below black become black.
     step = 2 ** (bits - 8)
     return cast(Pixels, cv2.convertScaleAbs(cv2.subtract(plane, 16.0 * step), alpha=255 / (219 * step)))

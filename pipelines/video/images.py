@@ -1,4 +1,4 @@
-"""A folder of images is a video: natural order, 25 frames per second. So is one picture, of one frame."""
+"""Folders of images and single pictures as videos: natural order, 25 frames per second."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,18 +21,18 @@ _TURNED_ORIENTATIONS = (5, 6, 7, 8)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images of `folder` in natural order; hidden files are not looked at."""
+    """List the images of `folder` in natural order, without hidden files."""
     found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
 def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
-    """The images of `folder` as a video; only their headers are read.
+    """Describe the images of `folder` as a video; reads only their headers.
 
     Raises:
         NotAVideo: there is no image in the folder.
         UnsupportedVideo: the images differ in size.
-        DamagedVideo: one cannot be read; with `salvage` it is left out.
+        DamagedVideo: an image cannot be read; with `salvage` it is skipped.
     """
     paths, unreadable = [], []
     size: tuple[int, int] | None = None
@@ -48,13 +48,11 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
         if found != size:
             raise UnsupportedVideo(
                 f"{path} has {found[0]}x{found[1]} pixels, the images before it {size[0]}x{size[1]}.",
-                "Frames of one video need one size: resize the images or put them into folders of their own.",
+                "All frames must have the same size: resize the images, or put them into separate folders.",
             )
         paths.append(path)
     if size is None:
-        raise NotAVideo(
-            f"{folder} holds no images that can be read.", "Give a video file or a folder of images."
-        )
+        raise NotAVideo(f"{folder} contains no readable images.", "Give a video file or a folder of images.")
     return VideoInfo(
         path=folder,
         container="images",
@@ -71,7 +69,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
 
 
 def probe_picture(path: Path) -> VideoInfo:
-    """One picture as a video of one frame; only its header is read. Raises NotAVideo."""
+    """Describe a picture as a video of one frame; reads only its header. Raises NotAVideo."""
     try:
         width, height = _size(path)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
@@ -90,7 +88,7 @@ def probe_picture(path: Path) -> VideoInfo:
 
 
 def iter_images(info: VideoInfo, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-    """Images `[start, stop)` as (H, W, 3) uint8 RGB. Holds one. Raises DamagedVideo, UnsupportedVideo."""
+    """Yield images `[start, stop)` as (H, W, 3) uint8 RGB. Holds one. Raises DamagedVideo, UnsupportedVideo."""
     for path in info.images[start:stop]:
         try:
             with Image.open(path) as image:
@@ -98,7 +96,7 @@ def iter_images(info: VideoInfo, start: int, stop: int) -> Iterator[NDArray[np.u
         except OSError as error:
             raise _unreadable(path) from error
         if rgb.shape != (info.height, info.width, 3):
-            raise UnsupportedVideo(f"{path} changed its size while it was used.", "Start the job again.")
+            raise UnsupportedVideo(f"{path} changed its size during the job.", "Start the job again.")
         yield rgb
 
 
@@ -109,7 +107,7 @@ def _size(path: Path) -> tuple[int, int]:
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I"):  # 16 bits of gray, which `convert` would clip instead of scaling.
+    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip instead of scaling.
         gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     return np.array(image.convert("RGB"))
@@ -117,5 +115,5 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
 
 def _unreadable(path: Path) -> DamagedVideo:
     return DamagedVideo(
-        f"{path} is damaged or no image.", "Remove it, or leave such images out with --salvage."
+        f"{path} is damaged or not an image.", "Remove it, or use --salvage to skip such images."
     )

@@ -1,4 +1,4 @@
-"""What is known of a video before its first frame is computed."""
+"""What is known about a video before its first frame is computed."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,7 +8,7 @@ from typing import Any
 from pipelines.video.timeline import Timeline
 
 PLAIN_CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm"})
-"""Containers that store a time for each frame and an index of where decoding can begin."""
+"""Containers that store a time for each frame and an index of key frames."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Audio:
 
 @dataclass(frozen=True)
 class ColourTags:
-    """How the stream says that its numbers mean colours, in ffmpeg's names; None where it says nothing."""
+    """Colour tags of a stream by ffmpeg's names; None where the stream has none."""
 
     range: str | None = None
     matrix: str | None = None
@@ -35,12 +35,12 @@ _VIDEO_BT709 = ColourTags("tv", "bt709", "bt709", "bt709")
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """A video, as its frames are handed out: upright, `width` x `height` coded pixels, `frames` of them.
+    """A video, described by the frames that readers yield: upright, `width` x `height` coded pixels.
 
-    `rotation` is how far the stored picture was turned counterclockwise to become upright. `hidden_frames` are
-    stored but never shown (an edit list cuts them). `damage` holds what ffmpeg says of a broken file, one line
-    each; `missing_frames` is how many of its frames cannot be read when it is salvaged.
-    `stamped` says that each stored packet tells its frame's time, so that a frame is known by its time.
+    `rotation` is the counterclockwise angle in degrees that makes the stored picture upright. `hidden_frames` are
+    stored but cut by an edit list. `damage` holds ffmpeg's complaints about a damaged file, one per line, and
+    `missing_frames` the number of frames that cannot be read when it is salvaged. `stamped`: each packet has a time,
+    so that a frame can be identified by it.
     """
 
     path: Path
@@ -68,7 +68,7 @@ class VideoInfo:
 
     @property
     def frames(self) -> int:
-        """How many frames are handed out."""
+        """The number of frames that readers yield."""
         return self.timeline.frames
 
     @property
@@ -83,21 +83,21 @@ class VideoInfo:
 
     @property
     def output_colour(self) -> ColourTags:
-        """The tags that a written copy of these frames should carry.
+        """The tags for a written copy of these frames.
 
-        An untagged stream stays untagged: the same guess is made when it is read and when it is written, so a
-        player shows what it showed before. Pictures that were RGB have no such guess and are written as BT.709.
+        An untagged stream stays untagged: reading and writing assume the same, so players show it as before. RGB
+        sources have no such assumption and are written as BT.709.
         """
         return _VIDEO_BT709 if self.rgb else self.colour
 
     @property
     def plain_container(self) -> bool:
-        """Whether the container stores times and an index (see PLAIN_CONTAINERS)."""
+        """Whether the container is one of PLAIN_CONTAINERS."""
         return not PLAIN_CONTAINERS.isdisjoint(self.container.split(","))
 
 
 def video_facts(info: VideoInfo) -> dict[str, Any]:
-    """What a report says of the video itself."""
+    """The facts about the video in a report."""
     return {
         "name": info.path.name,
         "codec": info.codec,

@@ -1,7 +1,7 @@
-"""Segments into one file: the pictures at their own times, and the source's sound, packet by packet.
+"""Join segments into one file without re-encoding: frames at their own times, the source's sound packet by packet.
 
-A segment has no reordered frames, so its packets come in the order of the frames, and packet `i` gets the time of
-frame `i`. That is one way for constant and variable rates, and nothing is encoded again.
+Segments have no reordered frames, so packet `i` belongs to frame `i` and gets its time. This works for constant and
+variable frame rates alike.
 """
 
 import errno
@@ -32,16 +32,18 @@ from pipelines.video.info import VideoInfo
 from pipelines.video.sound import Cut, SoundCodec, SoundRefused, Track
 
 _FINEST_TIMESCALE = 10_000_000
+"""Ticks per second at most: with 64-bit times still 29,000 years."""
 _TOLERANCE_SECONDS = 0.000_501
+"""Matroska and WebM round times to milliseconds, so a frame may be off by half of one."""
 _NAMES: dict[SoundCodec, str] = {"aac": "AAC", "opus": "Opus"}
-_OF_TIMESCALES = ("mp4", "mov")
-_OF_MILLISECONDS = ("matroska", "webm")
+_WITH_TIMESCALE = ("mp4", "mov")
+_IN_MILLISECONDS = ("matroska", "webm")
 _NOT_COPIED = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
 
 
 @dataclass(frozen=True)
 class JoinReport:
-    """What was joined: frames, sound packets, and sentences that the user should read."""
+    """What was joined: frames, sound packets, and warnings for the user."""
 
     frames: int
     audio_packets: int
@@ -57,17 +59,16 @@ def join_segments(
     heard: VideoInfo | None = None,
     silent: bool = False,
 ) -> JoinReport:
-    """Join the segments of `frames` into `out` (MP4, or what else its name says), and check it.
+    """Join the segments of `frames` into `out` and check the result; its suffix selects the container, MP4 by default.
 
-    The whole video keeps the source's times, a delayed beginning included; a part of it begins at 0, with its
-    sound cut to it by whole packets. Sound that the container refuses is encoded to AAC (WebM: Opus), with a warning;
-    a `silent` file has none. The sound of `heard`, another video or the same, plays from that one's beginning and ends
-    with the pictures. Holds a few packets. Writes to `out` itself, a temporary name; encoded sound lies
-    beside it meanwhile.
+    A whole video keeps the source's times, including a delayed start. A part of it starts at 0, with its sound cut at
+    packet boundaries. Sound that the container does not take is encoded to AAC (WebM: Opus) with a warning; `silent`
+    leaves it out. The sound of `heard`, this video or another, plays from its own beginning and ends with the frames.
+    Holds a few packets. Writes directly to `out`, so pass a temporary name; encoded sound lies beside it meanwhile.
 
     Raises:
         NotEnoughDisk: the disk is full.
-        EncoderDied: segments and frames do not match, or the file is not what it should be.
+        EncoderDied: segments and frames do not match, or the written file fails the check.
     """
     clock = _Clock.of(info, frames, heard)
     heard = heard or info
@@ -77,20 +78,20 @@ def join_segments(
             return _join(segments, clock, out, None if heard.images or silent else heard.path)
         except SoundRefused as refused:
             codec: SoundCodec = "opus" if ffmpeg.muxer(out) == "webm" else "aac"
-            why = f"The sound was encoded again to {_NAMES[codec]}: it cannot be copied ({refused})."
+            warning = f"The sound was re-encoded to {_NAMES[codec]}, because it cannot be copied ({refused})."
         try:
             sound.encode(heard.path, encoded, codec)
-            return _join(segments, clock, out, encoded, why)
+            return _join(segments, clock, out, encoded, warning)
         except SoundRefused as refused:
-            why = f"The sound was left out: it can be neither copied nor encoded again ({refused})."
-        return _join(segments, clock, out, None, why)
+            warning = f"The sound was left out, because it can be neither copied nor re-encoded ({refused})."
+        return _join(segments, clock, out, None, warning)
     finally:
         encoded.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class _Clock:
-    """When each frame of the joined file is shown, in ticks of `1 / scale` seconds."""
+    """Times of the frames in the joined file, in ticks of `1 / scale` seconds."""
 
     info: VideoInfo
     frames: Span
@@ -119,12 +120,12 @@ class _Clock:
         return round(self.info.timeline.last_seconds * self.scale)
 
     def cut(self) -> Cut:
-        """The sound that belongs to the frames: all of a whole video's own."""
+        """The sound that belongs to the frames; all of it for the whole video with its own sound."""
         begin, last = self.shift + (self.heard or self.info).timeline.origin, self.frames.stop - 1
         if self.heard is None and len(self.frames) == self.info.frames:
             return Cut(None, None, begin)
         stop = self.seconds(last) + Fraction(self.duration(last), self.scale)
-        # What lies before its beginning is the encoder's run-in, which players skip.
+        # Packets before the beginning are the encoder's priming samples, which players skip.
         from_its_beginning = self.heard is not None and self.shift == 0
         return Cut(None if from_its_beginning else begin, begin + stop, begin)
 
@@ -134,7 +135,7 @@ def _join(
 ) -> JoinReport:
     with ExitStack() as stack, _mapped_errors(out):
         first = stack.enter_context(open_input(segments[0]))
-        # The movie's scale too: a delayed beginning is stored in it, by default to a thousandth of a second.
+        # The movie timescale too: it stores a delayed start, by default rounded to milliseconds.
         scales = dict.fromkeys(("video_track_timescale", "movie_timescale"), str(clock.scale))
         options = {"movflags": "+faststart", **scales}
         kind = ffmpeg.muxer(out)
@@ -143,8 +144,8 @@ def _join(
                 ffmpeg.address(out),
                 "w",
                 format=kind,
-                # Matroska would name each file by chance.
-                container_options=options if kind in _OF_TIMESCALES else {"fflags": "bitexact"},
+                # Matroska would write a random identifier into each file.
+                container_options=options if kind in _WITH_TIMESCALE else {"fflags": "bitexact"},
             )
         )
         pictures = _add_pictures(target, first.streams.video[0])
@@ -162,15 +163,19 @@ def _join(
     _check(out, clock, tracks)
     with out.open("rb") as written:
         os.fsync(written.fileno())
-    seldom = sound.seldom_played(tracks) if kind in _OF_TIMESCALES else []
-    said = [f"Many players do not play {codec} sound in MP4; it was copied as it is." for codec in seldom]
+    seldom = sound.seldom_played(tracks) if kind in _WITH_TIMESCALE else []
+    remarks = [
+        f"Many players do not support {codec} sound in MP4; it was copied unchanged." for codec in seldom
+    ]
     if kind == "webm" and clock.info.sample_aspect_ratio != 1:
-        said.append("The source's pixels are not square. The WebM does not say so: it is shown out of shape.")
-    return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*warnings, *said))
+        remarks.append(
+            "The source has non-square pixels, which WebM cannot store: players will show it distorted."
+        )
+    return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*warnings, *remarks))
 
 
 def _add_pictures(target: OutputContainer, segment: VideoStream) -> VideoStream:
-    """A track like the segments'. What some codecs leave to their container is not in the template."""
+    """Add a track like the segments', with the fields that the template leaves out."""
     pictures = target.add_stream_from_template(segment, opaque=True)
     pictures.codec_context.sample_aspect_ratio = segment.sample_aspect_ratio or Fraction(1)
     if "alpha_mode" in segment.metadata:
@@ -181,7 +186,7 @@ def _add_pictures(target: OutputContainer, segment: VideoStream) -> VideoStream:
 def _iter_pictures(
     segments: Sequence[Path], clock: _Clock, target: VideoStream
 ) -> Iterator[tuple[float, "Packet[Stream]"]]:
-    """(Seconds, packet) of each frame. Raises EncoderDied where the segments do not hold just these frames."""
+    """Yield (seconds, packet) of each frame. Raises EncoderDied where the segments hold other frames than these."""
     index, extradata = clock.frames.start, target.codec_context.extradata
     for path in segments:
         with open_input(path) as container:
@@ -204,7 +209,7 @@ def _iter_pictures(
 
 
 def _mismatch(what: str) -> EncoderDied:
-    return EncoderDied(f"The segments do not fit together: {what}.", "Compute the job anew with --force.")
+    return EncoderDied(f"The segments do not fit together: {what}.", "Run the job again with --force.")
 
 
 def _mux(target: OutputContainer, packet: "Packet[Stream]", *, is_sound: bool) -> None:
@@ -225,15 +230,13 @@ def _mapped_errors(out: Path) -> Iterator[None]:
             raise NotEnoughDisk(
                 f"The disk is full: {out} cannot be written.", "Free some space, then resume the job."
             ) from error
-        raise EncoderDied(
-            f"{out} cannot be written ({error.strerror}).", "Resume the job to go on."
-        ) from error
+        raise EncoderDied(f"{out} cannot be written ({error.strerror}).", "Resume the job.") from error
 
 
 def _check(out: Path, clock: _Clock, tracks: Sequence[Track]) -> None:
-    """Read the joined file's packets again: each frame at its time, and the sound that was handed over.
+    """Read the joined file again and check that each frame is at its time and all sound packets are there.
 
-    Raises EncoderDied for pictures, SoundRefused for sound.
+    Raises EncoderDied for frames, SoundRefused for sound.
     """
     index, begin = clock.frames.start, Fraction(0)
     packets, sizes = Counter[int](), Counter[int]()
@@ -246,19 +249,18 @@ def _check(out: Path, clock: _Clock, tracks: Sequence[Track]) -> None:
             if packet.stream_index > 0:
                 continue
             shown = packet.pts * packet.time_base
-            if index == clock.frames.start and ffmpeg.muxer(out) in _OF_MILLISECONDS:
-                begin = shown - clock.seconds(
-                    index
-                )  # Matroska has no time before 0: it moves all tracks alike.
+            if index == clock.frames.start and ffmpeg.muxer(out) in _IN_MILLISECONDS:
+                # Matroska has no times before 0: it shifts all tracks alike.
+                begin = shown - clock.seconds(index)
             late = shown - begin - clock.seconds(index) if index < clock.frames.stop else Fraction(1)
             if abs(late) > _TOLERANCE_SECONDS:
-                raise _mismatch(f"frame {index} is shown {float(late):+.4f} s off its time")
+                raise _mismatch(f"frame {index} is {float(late):+.4f} s off its time")
             index += 1
     if index != clock.frames.stop:
         raise _mismatch(f"{index - clock.frames.start} of {len(clock.frames)} frames are in {out}")
     for track in tracks:
-        wanted, found = track.packets, packets[track.target.index]
-        if track.codec.startswith("pcm_"):  # Samples without packets: containers group them as they like.
-            wanted, found = track.size_bytes, sizes[track.target.index]
-        if wanted != found:
-            raise SoundRefused(f"{found} of {wanted} packets arrived")
+        expected, found = track.packets, packets[track.target.index]
+        if track.codec.startswith("pcm_"):  # PCM has no packets of its own: containers group samples freely.
+            expected, found = track.size_bytes, sizes[track.target.index]
+        if expected != found:
+            raise SoundRefused(f"{found} of {expected} packets were written")

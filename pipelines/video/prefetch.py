@@ -1,4 +1,4 @@
-"""A reader thread that stays a few items ahead of its consumer, and no more."""
+"""A thread that reads a bounded number of items ahead of its consumer."""
 
 import threading
 from collections import deque
@@ -10,14 +10,14 @@ Item = TypeVar("Item")
 
 
 class _Ended:
-    """What the thread leaves behind last: the error that ended it, if one did."""
+    """Marks the end of the items, with the error that caused it, if any."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 class _Channel(Generic[Item]):
-    """A queue of at most `size` items that either side can close; nothing waits on a closed one."""
+    """A queue of at most `size` items that either side can close; nobody waits on a closed one."""
 
     def __init__(self, size: int) -> None:
         self._items: deque[Item | _Ended] = deque()
@@ -48,7 +48,7 @@ class _Channel(Generic[Item]):
 
 
 def read_ahead(items: Generator[Item, None, None], size: int) -> Generator[Item, None, None]:
-    """The same items, made by a thread of their own, at most `size` of them waiting (and one in the making).
+    """Yield `items` from a thread of their own, with at most `size` of them waiting and one being made.
 
     An error of `items` is raised here, after the items before it. The thread has ended and `items` is closed
     when this generator is exhausted or closed.
@@ -74,5 +74,5 @@ def _fill(channel: _Channel[Item], items: Generator[Item, None, None]) -> None:
                 if not channel.put(item):
                     return
     except BaseException as raised:  # noqa: BLE001
-        error = raised  # Any error belongs to the consumer, who raises it again.
+        error = raised  # Any error is passed on to the consumer, where it is raised.
     channel.put(_Ended(error))

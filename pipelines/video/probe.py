@@ -1,7 +1,7 @@
-"""Look at a video once, before anything is computed: its frames, their times, its colours, its damage.
+"""Probe a video before anything is computed: its frames, their times, colours and damage.
 
-Reads each packet of the file and decodes the first frame. Where packets do not tell how many frames there are,
-or where the clip is short, all frames are decoded once, which also finds damage that only a decoder sees.
+Reads every packet and decodes the first frame. Short clips, and files whose packets do not settle the frame count,
+are decoded completely, which also finds damage that only a decoder sees.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ from pipelines.video.timeline import Timeline, constant, from_stamps
 __all__ = ["VideoInfo", "probe"]
 
 _NOT_VIDEOS = ("_pipe", "image2", "hls", "concat", "dash", "sdp", "tty", "lavfi")
-"""Demuxers of single pictures, of text, and of playlists that name other files."""
+"""Demuxers of single pictures, text, and playlists that name other files."""
 
 _BROADCAST = ("mpegts", "mpeg")
 _HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
@@ -42,24 +42,24 @@ _TRANSFERS = {
     **{15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
 }
 _SHORT_CLIP_BYTES = 512_000_000
-"""Frames of a clip, as RGB, up to which all of them are decoded to look for damage that packets do not show."""
+"""Clips up to this size as RGB are decoded completely, to find damage that packets do not show."""
 
 
 def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
-    """All that is known of the video file, or folder of images, at `path`. Holds 8 bytes a frame meanwhile.
+    """Describe the video file or folder of images at `path`. Holds 8 bytes per frame.
 
-    With `salvage` a damaged file is described as what can be read of it, and says how many frames are missing.
+    With `salvage`, a damaged file is described by the frames that can be read, and `missing_frames` counts the others.
 
     Raises:
-        NotAVideo: missing, empty, or nothing that can be opened.
+        NotAVideo: missing, empty, or not a file that can be opened.
         NoVideoStream: sound or a cover picture only.
-        UnsupportedVideo: no decoder, HDR, a changing size, a picture turned by an odd angle.
-        DamagedVideo: truncated or broken, and not `salvage`.
+        UnsupportedVideo: no decoder, HDR, a changing size, or a rotation that is no multiple of 90 degrees.
+        DamagedVideo: truncated or damaged, without `salvage`.
     """
     if path.is_dir():
         return images.probe_images(path, salvage=salvage)
     if not path.is_file():
-        raise NotAVideo(f"{path} does not exist.", "Check the name.")
+        raise NotAVideo(f"{path} does not exist.", "Check the path.")
     if path.stat().st_size == 0:
         raise NotAVideo(f"{path} is empty (0 bytes).", "Copy or download it again.")
     with open_input(path) as container:
@@ -77,7 +77,7 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
         raise damaged(info, damage)
     count = counting.by_salvaging(info)
     if not count.frames:
-        raise DamagedVideo(f"Not one frame of {path} can be read.", "Get another copy of the file.")
+        raise DamagedVideo(f"No frame of {path} can be read.", "Get another copy of the file.")
     expected = max(packets.frames, clock.header_frames - packets.hidden)
     return replace(
         info,
@@ -89,22 +89,22 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
 
 
 def _count(info: VideoInfo, packets: counting.Count, *, thorough: bool) -> tuple[counting.Count, str | None]:
-    """The true count, and what is wrong with the frames where all were decoded: always if `thorough`."""
-    tell = counting.packets_tell(info, packets)
+    """The true count and the damage found by decoding all frames, which `thorough` demands."""
+    settled = counting.packets_tell(info, packets)
     long = packets.frames * info.width * info.height * 3 > _SHORT_CLIP_BYTES
-    if tell and long and not thorough:
+    if settled and long and not thorough:
         return packets, None
     decoded = counting.by_decoding(info)
-    if tell and decoded.damage is None and decoded.frames != packets.frames:
+    if settled and decoded.damage is None and decoded.frames != packets.frames:
         return packets, f"{packets.frames} frames are stored, {decoded.frames} can be decoded"
     if not decoded.frames:
         return decoded, "no frame can be decoded"
-    return packets if tell else decoded, decoded.damage
+    return packets if settled else decoded, decoded.damage
 
 
 @dataclass(frozen=True)
 class _Clock:
-    """What the headers say of time."""
+    """Frame rates, origin and frame count according to the headers."""
 
     rates: tuple[Fraction | None, ...]
     origin: Fraction
@@ -123,11 +123,11 @@ class _Clock:
 
 
 def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]:
-    """The first frame and the headers, as a VideoInfo without its frames' times."""
+    """Describe the video by its headers and first frame; the timeline is filled in later."""
     if any(kind in container.format.name for kind in _NOT_VIDEOS):
         raise NotAVideo(
-            f"{path} is a {container.format.name.removesuffix('_pipe')}, no video.",
-            "For pictures give the folder that holds them.",
+            f"{path} is a {container.format.name.removesuffix('_pipe')}, not a video.",
+            "For images, give the folder that contains them.",
         )
     stream = _find_stream(path, container)
     clock = _Clock(
@@ -139,7 +139,7 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
     transfer = _TRANSFERS.get(frame.color_trc)
     if transfer in _HDR:
         raise UnsupportedVideo(
-            f"{path} is HDR ({_HDR[transfer]}), which is not read: its colours would come out wrong.",
+            f"{path} is HDR ({_HDR[transfer]}), which is not supported: its colours would come out wrong.",
             "Convert it to standard dynamic range (BT.709) first.",
         )
     info = VideoInfo(
@@ -178,12 +178,12 @@ def _find_stream(path: Path, container: InputContainer) -> VideoStream:
             if container.streams.audio
             else "no stream"
         )
-        raise NoVideoStream(f"{path} holds {has}, but no moving picture.", "Give a file with a video in it.")
+        raise NoVideoStream(f"{path} contains {has}, but no video.", "Give a file with a video stream.")
     return streams[0]
 
 
 def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> VideoFrame:
-    """The first frame that can be decoded: of a damaged file perhaps not the first that is stored."""
+    """Decode the first frame that can be decoded; in a damaged file it may not be the first one stored."""
     broken: av.error.FFmpegError | None = None
     try:
         for packet in container.demux(stream):
@@ -196,24 +196,22 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
                 return frames[0]
     except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, AttributeError) as error:
         raise UnsupportedVideo(
-            f"{path}: there is no decoder for its video.", "Convert it to H.264 in MP4 first."
+            f"There is no decoder for the video in {path}.", "Convert it to H.264 in MP4 first."
         ) from error
     except av.error.FFmpegError as error:
         broken = error
-    raise DamagedVideo(
-        f"Not one frame of {path} can be decoded.", "Get another copy of the file."
-    ) from broken
+    raise DamagedVideo(f"No frame of {path} can be decoded.", "Get another copy of the file.") from broken
 
 
 def _orientation(path: Path, frame: VideoFrame) -> tuple[int, bool]:
-    """Quarter turns counterclockwise that make the frame upright, and whether it is mirrored as well."""
+    """The counterclockwise angle in degrees that makes the frame upright, and whether it is mirrored."""
     try:
         matrix = unpack("=9i", bytes(cast(Mapping[str, bytes], frame.side_data)["DISPLAYMATRIX"]))
     except KeyError:
         return 0, False
     if frame.rotation % 90:
         raise UnsupportedVideo(
-            f"{path} is turned by {frame.rotation} degrees.", "Turn it upright with a video editor first."
+            f"{path} is rotated by {frame.rotation} degrees.", "Rotate it upright with a video editor first."
         )
     mirrored = matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0
     return frame.rotation % 360, mirrored
@@ -233,12 +231,12 @@ def _audio(container: InputContainer) -> Audio | None:
 
 
 def _origin(container: InputContainer) -> Fraction:
-    """Where a broadcast stream's clock begins; files of other kinds begin at 0."""
+    """The time at which a broadcast stream's clock starts; 0 for files of other kinds."""
     if container.format.name not in _BROADCAST:
         return Fraction(0)
-    begins = [
+    starts = [
         stream.start_time * stream.time_base
         for stream in container.streams
         if stream.start_time is not None and stream.time_base is not None
     ]
-    return min(begins, default=Fraction(0))
+    return min(starts, default=Fraction(0))

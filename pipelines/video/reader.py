@@ -1,8 +1,8 @@
-"""Frames of a video from any frame on, exactly, a bounded number of them at a time.
+"""Read frames from any position, exactly, with a bounded number of them in memory.
 
-Three decoders hand out the same frames. decord reads short ordinary clips: it decodes ahead without limit and
-its seeking is wrong on many files, so it is kept to small ones and never seeks. PyAV reads everything else.
-ffmpeg reads what these two cannot: mirrored pictures, and what is left of a damaged file.
+Three decoders yield the same frames. decord reads short ordinary clips: it decodes ahead without limit and seeks
+wrongly in many files, so it is used for small ones and never seeks. PyAV reads everything else. ffmpeg reads what these
+two cannot: mirrored video and the readable part of a damaged file.
 """
 
 from collections.abc import Generator, Iterator
@@ -29,11 +29,13 @@ Decoder = Literal["auto", "decord", "pyav", "ffmpeg"]
 Numbered = Iterator[tuple[int, Picture]]
 
 READ_AHEAD_FRAMES = 4
+"""Frames decoded ahead by default: more would only hold memory, as in `presets/tiers.toml`."""
 DECORD_MOST_BYTES = 512_000_000
-"""Size of a whole clip as RGB, which decord may come to hold when its consumer is slow."""
+"""Largest clip, as RGB, for decord, which may hold all of it when its consumer is slow."""
 
 _DECORD_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "prores", "ffv1"})
 _REFERENCE_FRAMES = 17
+"""The 16 reference frames that H.264 and HEVC allow, and the frame being decoded."""
 
 
 def read_frames(
@@ -46,16 +48,16 @@ def read_frames(
     luma_only: bool = False,
     ahead: int = READ_AHEAD_FRAMES,
 ) -> Generator[Frame, None, None]:
-    """Frames `[start, stop)`, the same pixels and times whatever `start` is; close it when you leave early.
+    """Yield frames `[start, stop)`, with the same pixels and times whatever `start` is. Close it when leaving early.
 
-    A thread decodes `ahead` frames ahead of the consumer. Holds `held_bytes`. A damaged file is read where
-    `info` was probed with `salvage`; then `info.frames` is what can be read and `info.missing_frames` the rest.
-    Say `luma_only` if colours are hardly asked for: then `auto` prefers a decoder that has brightness at hand.
+    A thread decodes `ahead` frames ahead of the consumer. Holds `held_bytes`. A damaged file is read where `info` was
+    probed with `salvage`; then `info.frames` counts the readable frames and `info.missing_frames` the others. With
+    `luma_only`, `auto` prefers a decoder that gives luma directly; colours remain available.
 
     Raises:
-        DamagedVideo: at the frame that cannot be read, or where there are fewer or more frames than were counted.
+        DamagedVideo: at a frame that cannot be read, or where there are fewer or more frames than counted.
         UnsupportedVideo: the size changes, or `decoder` does not read this file exactly.
-        ReaderStalled: the decoder gives no frame for too long.
+        ReaderStalled: the decoder yields no frame for too long.
     """
     stop = info.frames if stop is None else min(stop, info.frames)
     if not 0 <= start <= stop:
@@ -71,10 +73,10 @@ def read_frames(
 
 
 def choose_decoder(info: VideoInfo, *, luma_only: bool = False) -> Decoder:
-    """The fastest decoder that is exact for this file and keeps to its memory.
+    """Choose the fastest decoder that is exact for this file and stays within its memory.
 
-    decord gives RGB alone, and brightness out of clipped RGB is not quite the stored one: where brightness is
-    all that is asked for, short and long clips should be measured alike.
+    decord gives only RGB, and luma computed from clipped RGB differs a little from the stored one. With `luma_only`
+    it is not chosen, so that short and long clips are measured alike.
     """
     if info.salvaged or info.mirrored:
         return "ffmpeg"
@@ -82,7 +84,7 @@ def choose_decoder(info: VideoInfo, *, luma_only: bool = False) -> Decoder:
 
 
 def bounded_decoder(info: VideoInfo, asked: Decoder) -> Decoder:
-    """The decoder for a consumer that is slower than decoding: `asked`, or the exact one that waits for it.
+    """Choose the decoder for a consumer slower than decoding: `asked`, or an exact one that waits for the consumer.
 
     decord decodes ahead without limit, so it is used only where it is asked for.
     """
@@ -90,9 +92,9 @@ def bounded_decoder(info: VideoInfo, asked: Decoder) -> Decoder:
 
 
 def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = False) -> int:
-    """An upper estimate of what reading holds, frames that the consumer keeps or converts aside.
+    """Estimate, from above, what reading holds in bytes, without the frames that the consumer keeps or converts.
 
-    A decoder may hold as many reference frames as its standard allows; most clips ask for a few.
+    Counts as many reference frames as the standard allows; most clips use a few.
     """
     pixels = info.width * info.height
     decoder = choose_decoder(info, luma_only=luma_only) if decoder == "auto" else decoder
@@ -108,17 +110,17 @@ def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = 
 
 
 def why_not_decord(info: VideoInfo) -> str | None:
-    """What keeps decord from reading this file exactly and within its bound; None where it does."""
+    """The reason why decord cannot read this file exactly and within its limit; None where it can."""
     reasons = {
         "is not installed": find_spec("decord") is None,
         f"does not read {info.codec} in {info.container} reliably": info.codec not in _DECORD_CODECS
         or not info.plain_container,
         "repeats frames where some are hidden": info.hidden_frames > 0,
         "needs a time for each frame": not info.stamped or info.timeline.stamp(0) < 0,
-        "turns mirrored pictures wrongly": info.mirrored,
+        "rotates mirrored video wrongly": info.mirrored,
         "does not salvage": info.salvaged,
         "changes colours of more than 8 bits": info.bit_depth > 8,
-        "is not exact for interlaced pictures": info.interlaced,
+        "is not exact for interlaced video": info.interlaced,
         "would hold too many frames": info.frames * info.width * info.height * 3 > DECORD_MOST_BYTES,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
@@ -127,7 +129,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
 def _iter_pictures(
     info: VideoInfo, start: int, stop: int, decoder: Decoder, luma_only: bool
 ) -> Generator[tuple[int, Picture], None, None]:
-    """Pictures `[start, stop)`; there must be as many as were counted."""
+    """Yield pictures `[start, stop)`. Raises DamagedVideo where there are fewer or more than counted."""
     due = start
     for index, picture in _open(info, start, decoder, luma_only):
         if index >= info.frames:
@@ -156,9 +158,7 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool) -> Num
     if asked == "decord" and (reason := why_not_decord(info)):
         raise UnsupportedVideo(f"decord {reason} ({info.path}).", "Use --decoder auto.")
     if asked == "pyav" and (info.mirrored or info.salvaged):
-        raise UnsupportedVideo(
-            f"PyAV does not read this file as it should ({info.path}).", "Use --decoder auto."
-        )
+        raise UnsupportedVideo(f"PyAV cannot read this file correctly ({info.path}).", "Use --decoder auto.")
     if decoder == "decord":
         try:
             return open_decord(info, start)

@@ -1,4 +1,4 @@
-"""Reading with decord: from the first frame to the last, and never by seeking."""
+"""Read with decord, from the first frame on and never by seeking."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -10,17 +10,17 @@ from pipelines.video.info import VideoInfo
 
 
 class CannotOpen(Exception):
-    """decord does not open the file, or counts its frames differently."""
+    """Raised where decord cannot open the file or counts its frames differently."""
 
 
 def open_decord(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]:
-    """Frames `start` and later, upright. May hold the whole clip decoded when its consumer is slow.
+    """Yield the upright frames from `start` on. May hold the whole decoded clip when its consumer is slow.
 
     Raises:
-        CannotOpen: at once, where another decoder should be asked.
+        CannotOpen: immediately, where another decoder should be used.
         DamagedVideo: while iterating: a packet cannot be decoded.
     """
-    # Optional: there is no wheel for every machine.
+    # Optional: wheels do not exist for every platform.
     try:
         import decord
     except (ImportError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Reading raw frames from an ffmpeg process: slower, but it turns every matrix and salvages what is left."""
+"""Read raw frames from an ffmpeg process: slower, but it applies any display matrix and salvages damaged files."""
 
 import threading
 from collections.abc import Iterator
@@ -16,11 +16,13 @@ from pipelines.video.frame import Picture, RgbPicture, luma_weights
 from pipelines.video.info import VideoInfo
 
 STALL_SECONDS = 20.0
+"""Time for one frame, which a network drive that wakes up must meet, too."""
 _END_SECONDS = 10.0
+"""Time to exit after the last frame."""
 
 
 class _StallGuard:
-    """Kills a child when one read from it lasts longer than `STALL_SECONDS`; a slow consumer is no stall."""
+    """Kills a child process when one read from it takes longer than `STALL_SECONDS`; a slow consumer is no stall."""
 
     def __init__(self, child: ffmpeg.Child) -> None:
         self.stalled = False
@@ -54,10 +56,10 @@ class _StallGuard:
 
 
 def iter_by_ffmpeg(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]:
-    """Frames `start` and later, upright; those before are decoded and dropped. Holds one frame and ffmpeg's own.
+    """Yield the upright frames from `start` on; earlier ones are decoded and dropped. Holds one frame, besides ffmpeg.
 
     Raises:
-        ReaderStalled: no frame for `STALL_SECONDS`; the child is killed.
+        ReaderStalled: no frame within `STALL_SECONDS`; ffmpeg is killed.
         DamagedVideo: ffmpeg reports an error, unless `info` is salvaged.
     """
     decode = ffmpeg.decode(info.path, info.stream_index, salvage=info.salvaged)
@@ -84,8 +86,8 @@ def _frames(
             filled = _fill(child.pipe, pixels.data.cast("B"))
         if guard.stalled:
             raise ReaderStalled(
-                f"ffmpeg gave no frame of {info.path} for {STALL_SECONDS:g} s after frame {index}.",
-                "Is the disk that holds the file reachable? Start the job again to go on.",
+                f"ffmpeg returned no frame of {info.path} for {STALL_SECONDS:g} s before frame {index}.",
+                "Check that the disk with the file is reachable, then resume the job.",
             )
         if filled < pixels.nbytes:
             return
@@ -94,7 +96,7 @@ def _frames(
 
 
 def _fill(pipe: IO[bytes], buffer: memoryview) -> int:
-    """Read until `buffer` is full or the pipe ends; how many bytes that gave."""
+    """Read until `buffer` is full or the pipe ends; return the number of bytes read."""
     filled = 0
     while filled < len(buffer):
         read = cast(RawIOBase, pipe).readinto(buffer[filled:])

@@ -1,7 +1,7 @@
-"""Where decoding can begin and still give the very frames of a decoder that began at the start.
+"""Find where decoding can start and still give exactly the frames of decoding from the beginning.
 
-A container's key frame is not always such a place: with open groups and intra refresh, frames after it refer to
-frames before it. So the packet itself is looked at.
+Not every key frame of a container is such a position: with open groups of pictures and intra refresh, later frames
+refer to earlier ones. So the packet itself is inspected.
 """
 
 from collections.abc import Iterator
@@ -23,15 +23,16 @@ _KEY_MEANS_CLEAN = frozenset(
 _H264_IDR = frozenset({5})
 _HEVC_RANDOM_ACCESS = frozenset(range(16, 22))
 _MOST_TRIES = 64
+"""Key frames tried backwards from the target before decoding from the start instead."""
 
 
 def enter(
     container: InputContainer, stream: VideoStream, info: VideoInfo, start: int
 ) -> tuple[int, Packets] | None:
-    """Go to a clean key frame at or before frame `start`.
+    """Seek to a clean key frame at or before frame `start`.
 
-    Returns its stamp and the packets from there; frames with an earlier stamp that come after it are to be
-    dropped. None where there is no safe place: then the container must be opened again and read from its start.
+    Returns its time stamp and the packets from there on; later frames with an earlier stamp must be dropped. None where
+    there is none: then the container must be opened again and read from its beginning.
     """
     if not (info.stamped and info.plain_container) or info.hidden_frames:
         return None
@@ -55,7 +56,7 @@ def enter(
 def is_clean(packet: "Packet[VideoStream]", codec: str, stream: VideoStream) -> bool:
     """Whether no frame shown at this packet's time or later refers to anything before it.
 
-    H.264: an IDR picture (a recovery point promises less). HEVC: any random access point, of which only the
+    H.264: an IDR picture, since a recovery point guarantees less. HEVC: any random access point, of which only the
     leading pictures, shown before it, refer back.
     """
     if not packet.is_keyframe:
@@ -74,7 +75,7 @@ def is_clean(packet: "Packet[VideoStream]", codec: str, stream: VideoStream) -> 
 
 
 def _unit_headers(data: bytes, length_bytes: int) -> Iterator[int]:
-    """First byte of each NAL unit of a packet whose units carry their length; nothing where they do not."""
+    """Yield the first byte of each length-prefixed NAL unit of a packet; nothing for other packets."""
     at = 0
     while length_bytes and at + length_bytes < len(data):
         size = int.from_bytes(data[at : at + length_bytes], "big")

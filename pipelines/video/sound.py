@@ -1,4 +1,4 @@
-"""The sound of a source, packet by packet, as a joined file takes it."""
+"""Copy or re-encode the sound of a source for a joined file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ SoundCodec = Literal["aac", "opus"]
 
 _SELDOM_PLAYED = ("pcm_", "vorbis")
 _ENCODE_SECONDS = 3600.0
+"""Time limit for re-encoding; sound is encoded many times faster than it plays."""
 _ENCODERS: dict[SoundCodec, tuple[str, ...]] = {
     "aac": ("aac", "-b:a", "192k"),
     "opus": ("libopus", "-b:a", "160k"),
@@ -25,12 +26,12 @@ _ENCODERS: dict[SoundCodec, tuple[str, ...]] = {
 
 
 class SoundRefused(Exception):
-    """The container does not take the sound as it is."""
+    """Raised where the container does not take the sound as it is; the message completes a sentence."""
 
 
 @dataclass
 class Track:
-    """A sound track of the source, its copy, and what was handed over so far."""
+    """A sound track of the source, its copy, and the packets and bytes copied so far."""
 
     source: AudioStream
     target: AudioStream
@@ -39,20 +40,20 @@ class Track:
 
     @property
     def codec(self) -> str:
-        """The codec's plain name."""
+        """The codec's canonical name."""
         return self.source.codec.canonical_name
 
 
 @dataclass(frozen=True)
 class Cut:
-    """Which sound is kept, in seconds of the source's clock, and how far it is moved to an earlier time."""
+    """Part of the sound to keep, in seconds on the source's clock, and how much earlier it is to play."""
 
     start: Fraction | None
     stop: Fraction | None
     shift: Fraction
 
     def keeps(self, begin: Fraction, end: Fraction) -> bool:
-        """Whether a packet that sounds from `begin` to `end` is heard."""
+        """Whether a packet from `begin` to `end` overlaps the part to keep."""
         return (self.start is None or end > self.start) and (self.stop is None or begin < self.stop)
 
 
@@ -70,7 +71,7 @@ def add_tracks(source: InputContainer, target: OutputContainer) -> list[Track]:
 def iter_packets(
     source: InputContainer, tracks: list[Track], cut: Cut
 ) -> Iterator[tuple[float, "Packet[Stream]"]]:
-    """(Seconds in the joined file, packet) of all tracks, as they are stored.
+    """Yield (seconds in the joined file, packet) of all tracks in stored order.
 
     Raises SoundRefused where a packet has no time or cannot be read.
     """
@@ -101,7 +102,7 @@ def _move(packet: "Packet[Stream]", ticks: int, stamp: int) -> None:
 
 
 def encode(source: Path, out: Path, codec: SoundCodec) -> None:
-    """Encode all sound tracks of `source` into `out` (MP4), at their times. Raises SoundRefused."""
+    """Encode all sound tracks of `source` into `out` (MP4), keeping their times. Raises SoundRefused."""
     how = _ENCODERS[codec]
     done = ffmpeg.run(
         [
@@ -117,5 +118,5 @@ def encode(source: Path, out: Path, codec: SoundCodec) -> None:
 
 
 def seldom_played(tracks: list[Track]) -> list[str]:
-    """Codecs that MP4 takes and many players do not."""
+    """Codecs that MP4 allows but many players do not support."""
     return sorted({track.codec for track in tracks if track.codec.startswith(_SELDOM_PLAYED)})

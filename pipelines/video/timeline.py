@@ -1,4 +1,4 @@
-"""When each frame of a video is shown."""
+"""Presentation times of the frames of a video."""
 
 from array import array
 from bisect import bisect_left
@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 _FINE_TICKS = 8
+"""Ticks per frame from which a deviation of one tick counts as rounding, not as a gap."""
 
 
 @dataclass(frozen=True)
 class Timeline:
     """Presentation times of `frames` frames.
 
-    A constant rate holds three numbers; a variable one 8 bytes a frame (`stamps`, in units of `time_base`).
-    Times count from the container's zero, so a delayed picture begins later than 0; `origin` is that zero on
-    the file's clock, which begins anywhere in a broadcast stream. `stamps` and `stamp` are on the file's clock.
+    A constant rate holds three numbers, a variable one 8 bytes per frame (`stamps`, in units of `time_base`). Times
+    count from the container's zero, so a delayed video starts later than 0. `origin` is that zero on the file's clock,
+    which starts anywhere in a broadcast stream; `stamps` and `stamp` are on the file's clock.
     """
 
     frames: int
@@ -28,12 +29,12 @@ class Timeline:
 
     @property
     def vfr(self) -> bool:
-        """Whether the steps between frames differ by more than rounding."""
+        """Whether the frame rate is variable: steps between frames differ by more than rounding."""
         return self.stamps is not None
 
     @property
     def seconds(self) -> Fraction:
-        """From the first frame's beginning to the last one's end."""
+        """Duration from the start of the first frame to the end of the last one."""
         return self.time(self.frames - 1) + self.last_seconds - self.start if self.frames else Fraction(0)
 
     def time(self, index: int) -> Fraction:
@@ -71,7 +72,7 @@ class Timeline:
 
 
 def constant(frames: int, rate: Fraction, start: Fraction = Fraction(0)) -> Timeline:
-    """A timeline of `frames` frames at `rate`, where the container tells no times."""
+    """Make a timeline of `frames` frames at `rate`, for containers without times."""
     return Timeline(frames, 1 / rate, rate, start, 1 / rate)
 
 
@@ -83,25 +84,25 @@ def from_stamps(
     last_stamps: int = 0,
     origin: Fraction = Fraction(0),
 ) -> Timeline:
-    """The timeline of sorted `stamps`: constant if one of `rates`, or their own step, explains each to one tick.
+    """Make a timeline of sorted `stamps`: constant if one of `rates`, or their mean rate, fits each within one tick.
 
-    `last_stamps` is how long the last frame is shown, 0 where unknown. Holds `stamps` if the rate varies.
+    `last_stamps` is the duration of the last frame, 0 where unknown. Holds `stamps` if the rate is variable.
     """
     start, steps = stamps[0] * time_base - origin, len(stamps) - 1
     own = [Fraction(steps) / ((stamps[-1] - stamps[0]) * time_base)] if steps else []
     # The declared rate first: a container's clock may round 30000/1001 to milliseconds.
     for rate in [*(rate for rate in rates if rate), *own]:
-        if _explains(rate, stamps, time_base):
+        if _fits(rate, stamps, time_base):
             return Timeline(len(stamps), time_base, rate, start, 1 / rate, origin=origin)
     mean = own[0].limit_denominator(1001) if own else Fraction(25)
     last = last_stamps * time_base if last_stamps > 0 else 1 / mean
     return Timeline(len(stamps), time_base, mean, start, last, stamps, origin)
 
 
-def _explains(rate: Fraction, stamps: "array[int]", time_base: Fraction) -> bool:
+def _fits(rate: Fraction, stamps: "array[int]", time_base: Fraction) -> bool:
     ticks_a_frame = 1 / (rate * time_base)
     top, bottom, first = ticks_a_frame.numerator, ticks_a_frame.denominator, stamps[0]
-    # Where a frame is only a few ticks long, a tick is no rounding but a gap.
+    # Where a frame lasts only a few ticks, one tick is a gap, not rounding.
     allowed = bottom if ticks_a_frame >= _FINE_TICKS else 0
-    # Integers: a fraction per frame would take seconds for a long film.
+    # Integers: one Fraction per frame would take seconds for a long video.
     return all(abs((stamp - first) * bottom - i * top) <= allowed for i, stamp in enumerate(stamps))

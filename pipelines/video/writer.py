@@ -1,6 +1,6 @@
-"""Frames into a video file, by an ffmpeg process of our own.
+"""Write frames to a video file through an ffmpeg process.
 
-The file is whole only after `close`: an encoder whose parent dies finishes a short file that looks complete. So
+The file is complete only after `close`: an encoder whose parent dies finishes a short file that looks complete. So
 write to a temporary name, close, then rename.
 """
 
@@ -19,16 +19,17 @@ from pipelines.video.encodings import AnyCodec, encoding
 from pipelines.video.info import ColourTags
 
 _FINISH_SECONDS = 600.0
+"""Time limit for encoding the look-ahead and writing the index after the last frame, on a busy machine."""
 _DISK_FULL = "No space left"
 _LARGEST_TIMESCALE = 2**31 - 1
 
 
 class VideoWriter:
-    """Writes frames (height, width, 3) uint8 RGB to `path`: MP4, or what else the name says (see `ffmpeg.muxer`).
+    """Writes frames (height, width, 3) uint8 RGB to `path`, whose suffix selects the container (see `ffmpeg.muxer`).
 
-    Frames are RGBA, with 4 channels, for an encoding that keeps transparency. Where it needs them even, odd sizes
-    are padded by repeating the last row and column. Holds one frame when it pads; the encoder's look-ahead (about
-    300 MB at 1080p) is in its own process, which ends when this one does.
+    An encoding with transparency takes RGBA frames, with 4 channels. One that needs even sizes gets odd ones padded by
+    repeating the last row and column. Holds one frame when it pads; the encoder's look-ahead (about 300 MB at 1080p)
+    is in its own process, which ends when this one does.
     """
 
     def __init__(
@@ -68,16 +69,16 @@ class VideoWriter:
         return self._child.pid
 
     def write(self, frame: NDArray[np.uint8]) -> None:
-        """Encode one frame; waits while the encoder is busy. One without transparency is opaque.
+        """Encode one frame, waiting while the encoder is busy. RGB frames are opaque where RGBA is expected.
 
         Raises:
-            ValueError: the shape or the dtype is not what was announced.
-            EncoderDied, NotEnoughDisk: the encoder has ended; it is cleaned up.
+            ValueError: the shape or dtype does not match the writer's.
+            EncoderDied, NotEnoughDisk: the encoder has exited; it is cleaned up.
         """
         if self._shape[2] == 4 and frame.shape[2:] == (3,):
             frame = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
         if frame.shape != self._shape or frame.dtype != np.uint8:
-            raise ValueError(f"a frame is {self._shape} uint8, not {frame.shape} {frame.dtype}")
+            raise ValueError(f"frames must be {self._shape} uint8, not {frame.shape} {frame.dtype}")
         if any(self._pad):
             frame = np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
         try:
@@ -87,24 +88,20 @@ class VideoWriter:
         self._frames += 1
 
     def close(self) -> None:
-        """Finish the file, check that it holds each frame, and put it safely on disk.
-
-        Raises:
-            EncoderDied, NotEnoughDisk: it does not.
-        """
+        """Finish the file, check that it holds every frame, and flush it to disk. Raises EncoderDied, NotEnoughDisk."""
         status, errors = self._child.finish(_FINISH_SECONDS)
         if status:
             raise _reason(self._path, status, errors)
         packets = count_packets(self._path)
         if packets != self._frames:
             raise EncoderDied(
-                f"{packets} of {self._frames} frames arrived in {self._path}.", "Start the job again."
+                f"Only {packets} of {self._frames} frames were written to {self._path}.", "Resume the job."
             )
         with self._path.open("rb") as written:
             os.fsync(written.fileno())
 
     def abandon(self) -> None:
-        """End the encoder and remove what it wrote; may be called at any time, again too."""
+        """Kill the encoder and remove its file; may be called at any time and repeatedly."""
         self._child.kill()
         self._child.finish(_FINISH_SECONDS)
         self._path.unlink(missing_ok=True)
@@ -129,7 +126,7 @@ def _send(pipe: IO[bytes], data: memoryview) -> None:
 
 
 def _colour_filters(colour: ColourTags) -> list[str]:
-    """Convert with the matrix and range that are then written; say nothing of what the source did not say."""
+    """Filters that convert with the matrix and range that are tagged; fields without a tag are left alone."""
     scale = {"out_color_matrix": colour.matrix, "out_range": colour.range}
     tags = {
         "colorspace": colour.matrix,
@@ -153,5 +150,7 @@ def _reason(path: Path, status: int, errors: list[str]) -> EncoderDied | NotEnou
         return NotEnoughDisk(
             f"The disk is full: {path} cannot be written.", "Free some space, then resume the job."
         )
-    said = " | ".join(errors) or "it said nothing"
-    return EncoderDied(f"ffmpeg ended with {status} while writing {path}: {said}", "Resume the job to go on.")
+    output = " | ".join(errors) or "no error message."
+    return EncoderDied(
+        f"ffmpeg exited with status {status} while writing {path}: {output}", "Resume the job."
+    )

@@ -1,4 +1,4 @@
-"""Jobs run in the process at hand: for tests, and for hosts that fork for themselves."""
+"""A runner without a worker process."""
 
 import threading
 from collections.abc import Callable
@@ -10,21 +10,21 @@ from pipelines.workers.runner import WorkerState
 
 
 class InProcess:
-    """Runs jobs in this very process: for tests, and for hosts that fork for themselves."""
+    """Runs jobs in the current process: for tests, and for hosts that fork a process themselves."""
 
     def __init__(self) -> None:
         self._closing = threading.Event()
 
     @property
     def worker(self) -> WorkerState:
-        """None: there is no process that could be let go."""
+        """None: there is no worker process."""
         return WorkerState()
 
-    def run(self, job: Job, hear: Callable[[Event], None]) -> str | None:
-        """Run `job` here. A crash takes this process with it."""
-        run_job(job, closing=self._closing.is_set, echo=hear)
+    def run(self, job: Job, on_event: Callable[[Event], None]) -> str | None:
+        """Run `job` here. A crash ends this process."""
+        run_job(job, closing=self._closing.is_set, echo=on_event)
         return None
 
     def let_go(self) -> None:
-        """Stop at the next frame."""
+        """Stop the running job at its next frame."""
         self._closing.set()

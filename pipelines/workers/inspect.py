@@ -1,6 +1,6 @@
-"""A look at a video in a process of its own: a question on stdin, its answer as an event on stdout.
+"""Inspect a video in a separate process: a question on stdin, its answer as an event on stdout.
 
-A hostile file may crash a decoder or keep it busy for ever; whoever asks in this way loses neither.
+A hostile file may crash a decoder or keep it busy forever; here that costs this process and a time limit.
 """
 
 import json
@@ -21,7 +21,7 @@ from pipelines.storage.atomic import write_bytes
 
 
 class PlanQuestion(BaseModel):
-    """What would `task`, asked with these settings, do with a video and hold? Answered by `planned`."""
+    """How would `task` run with these settings, and in how much memory? Answered by `planned`."""
 
     model_config = ConfigDict(frozen=True)
     type: Literal["plan"] = "plan"
@@ -32,7 +32,7 @@ class PlanQuestion(BaseModel):
 
 
 class StillQuestion(BaseModel):
-    """What does frame `frame` look like? Answered by `preview`, a JPEG at `picture` at most `most_width_px` wide."""
+    """What does `frame` look like? Answered by `preview`, a JPEG at `picture` at most `most_width_px` wide."""
 
     model_config = ConfigDict(frozen=True)
     type: Literal["still"] = "still"
@@ -45,7 +45,7 @@ class StillQuestion(BaseModel):
 class FacesQuestion(BaseModel):
     """Which faces would an animation take? Answered by `preview`, a JPEG at `picture`: source and driving, marked.
 
-    Beside it, with the suffix `.json`, lies where each face is: a list of `FacePlace`.
+    A file beside it, with the suffix `.json`, lists the position of each face (`FacePlace`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,7 +61,7 @@ _QUESTION: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator
 
 
 def answer(question: Asked) -> Event:
-    """The answer, or `failed` with what stands against it."""
+    """Answer `question`; with `failed` where an error prevents it."""
     try:
         match question:
             case PlanQuestion():
@@ -75,7 +75,7 @@ def answer(question: Asked) -> Event:
 
 
 def _plan(question: PlanQuestion) -> Event:
-    from pipelines.runtime.planning import estimate  # here: it loads the decoders
+    from pipelines.runtime.planning import estimate  # imported here because it loads the decoders
 
     settings = read_settings(question.task, question.asked)
     return estimate(question.task, question.inputs, settings, question.jobs_dir)
@@ -107,5 +107,5 @@ def _faces(question: FacesQuestion) -> Event:
 
 
 if __name__ == "__main__":
-    told = answer(_QUESTION.validate_json(sys.stdin.buffer.read()))
-    sys.stdout.write(told.model_dump_json() + "\n")
+    reply = answer(_QUESTION.validate_json(sys.stdin.buffer.read()))
+    sys.stdout.write(reply.model_dump_json() + "\n")

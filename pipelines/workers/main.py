@@ -1,7 +1,6 @@
-"""Where a job runs: the worker process, or the process at hand.
+"""The worker process: job folders come in on stdin, events go out on stdout as JSON lines.
 
-The worker process is fed job folders on stdin and answers events as JSON lines on stdout. When its stdin closes
-it stops at the next frame and leaves, so no orphan outlives a killed page or command line.
+When stdin closes, the worker stops at the next frame and exits, so that none outlives a killed page or command line.
 """
 
 import contextlib
@@ -19,9 +18,9 @@ from pipelines.runtime.run import run_job
 
 
 def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], None]) -> None:
-    """Run each job folder that comes in, a line each, until there are no more.
+    """Run the job in each folder that `commands` names, one per line, until it ends.
 
-    `tree_root` is the process whose tree is measured and limited; `echo` takes every event.
+    `tree_root` is the root of the process tree that is measured and limited; `echo` receives every event.
     """
     closing = threading.Event()
     folders: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -44,18 +43,18 @@ def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], 
             warm=warm,
         )
         warm = True
-        # The next job begins with what the first one began with.
+        # So that the next job starts with as much free memory as the first one.
         release()
 
 
 def main() -> None:
-    """Serve stdin. The one argument is the process id of the one who started it."""
-    # Libraries that print must not write between the events.
+    """Serve stdin. The only argument is the process id of the parent."""
+    # Libraries that print must not write between the events: their stdout becomes stderr.
     events_fd = os.dup(1)
     os.dup2(2, 1)
 
     def echo(event: Event) -> None:
-        # The parent may be gone; the journal has the event all the same.
+        # The parent may be gone; the journal has the event anyway.
         with contextlib.suppress(OSError):
             os.write(events_fd, event.model_dump_json().encode() + b"\n")
 

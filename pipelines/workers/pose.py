@@ -1,7 +1,7 @@
-"""Posing a portrait, in a process that keeps it warm: a question a line on stdin, its answer as an event on stdout.
+"""The process that poses portraits: one question per line on stdin, its answer as an event on stdout.
 
-The networks and the portrait stay until another portrait is asked for, so that the next pose takes one frame's time.
-The process leaves when its stdin closes, and when nothing was asked for a while.
+Networks and portrait stay loaded until another portrait is requested, so that the next pose takes one frame's time.
+The process exits when its stdin closes and after some idle minutes.
 """
 
 import os
@@ -16,7 +16,7 @@ from memory.budget import Budget
 from memory.devices import Device, limit_device
 from memory.oom import is_out_of_memory
 from memory.probe import probe_hardware
-from memory.units import GIB
+from memory.units import GIB, KIB
 from pipelines.engines.devices import device_for
 from pipelines.errors import LongtakeError, NotEnoughMemory, OverLimit
 from pipelines.jobs import events
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 MODEL = "liveportrait"
 IDLE_SECONDS = 180.0
+"""Idle time after which the networks' memory is worth more than a quick next pose."""
 
-_OF_A_POSE = frozenset({"pitch", "yaw", "roll", "eyes", "lips", "key"})
-"""What may change while the portrait stays."""
+_POSE_SETTINGS = frozenset({"pitch", "yaw", "roll", "eyes", "lips", "key"})
+"""Settings that can change without reloading the portrait."""
 
 
 class PoseQuestion(BaseModel):
@@ -44,37 +45,37 @@ class PoseQuestion(BaseModel):
     picture: Path
     most_width_px: int = 1280
     most_pixels: int | None = None
-    """Of the source, where whoever serves the page sets a limit."""
+    """Largest size of the source, where the server sets a limit."""
 
 
-class PosingRoom:
-    """Holds one portrait and the networks; another one takes its place."""
+class PoserCache:
+    """Holds the networks and one portrait, replaced when another one is requested."""
 
     def __init__(self) -> None:
         self._known: tuple[object, ...] | None = None
         self._poser: Poser | None = None
 
     def posed(self, source: Path, settings: PoseSettings) -> Pixels:
-        """`source` posed, (H, W, 3) uint8 RGB.
+        """Pose `source` and return (H, W, 3) uint8 RGB.
 
-        Raises BadInput, WeightsMissing, WeightsBroken; NotEnoughMemory before anything is loaded that would not fit.
+        Raises BadInput, WeightsMissing, WeightsBroken; NotEnoughMemory, before loading what would not fit.
         """
         changed = source.stat().st_mtime_ns if source.exists() else 0
-        known = source, changed, settings.model_dump_json(exclude=set(_OF_A_POSE))
+        known = source, changed, settings.model_dump_json(exclude=set(_POSE_SETTINGS))
         if self._poser is None or self._known != known:
-            # The last one goes first: two would not fit.
+            # Release the old one first: two might not fit.
             self._poser = None
-            self._poser, self._known = _looked_at(source, settings), known
+            self._poser, self._known = _load(source, settings), known
         return self._poser.render(settings)
 
 
-def _looked_at(source: Path, settings: PoseSettings) -> "Poser":
+def _load(source: Path, settings: PoseSettings) -> "Poser":
     find(MODEL, settings.weights)
     hardware = probe_hardware()
     device = device_for(settings, hardware)
     _check_fits(settings, device)
     name = f"{device.kind}:{device.index}" if device else "cpu"
-    # Here: they load OpenCV and torch.
+    # Imported here because they load OpenCV and torch.
     from pipelines.animation.liveportrait.networks import LivePortrait
     from pipelines.animation.liveportrait.pose import Poser
 
@@ -95,16 +96,16 @@ def _check_fits(settings: PoseSettings, device: Device | None) -> None:
         ram_limit_gb=settings.ram_limit_gb,
         vram_limit_gb=settings.vram_limit_gb,
     )
-    needs = cost(on_card=device is not None, half=device is not None and device.kind == "cuda")
-    host, card = needs.host.total_bytes(0, 1, 0), needs.device.total_bytes(0, 1, 0)
+    loads = cost(on_card=device is not None, half=device is not None and device.kind == "cuda")
+    host, card = loads.host.total_bytes(0, 1, 0), loads.device.total_bytes(0, 1, 0)
     for what, need, have in (
         ("host memory", host, budget.host_bytes),
         ("device memory", card, budget.device_bytes),
     ):
         if need > have:
             raise NotEnoughMemory(
-                f"Posing needs {need / GIB:.2f} GiB of {what}, and {have / GIB:.2f} GiB can be used.",
-                "Wait until what runs has ended, or allow it more.",
+                f"Posing loads {need / GIB:.2f} GiB of {what}, and {have / GIB:.2f} GiB can be used.",
+                "Wait until the running job has ended, or raise the limit.",
             )
 
 
@@ -119,44 +120,44 @@ def _check_size(source: Path, most_pixels: int) -> None:
         )
 
 
-def answer(room: PosingRoom, question: PoseQuestion) -> Event:
-    """The answer, or `failed` with what stands against it."""
+def answer(cache: PoserCache, question: PoseQuestion) -> Event:
+    """Answer `question`; with `failed` where an error prevents it."""
     from pipelines.storage.jpeg import save_picture
 
     try:
         settings = PoseSettings.model_validate(question.asked)
         if question.most_pixels is not None:
             _check_size(question.source, question.most_pixels)
-        drawn = room.posed(question.source, settings)
+        drawn = cache.posed(question.source, settings)
         picture = save_picture(drawn, question.picture, most_width_px=question.most_width_px)
     except LongtakeError as error:
         return events.Failed.of("", error)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        words = "Memory ended.", "Wait until what runs has ended, or close other programs."
+        words = "Out of memory.", "Wait until the running job has ended, or close other programs."
         return events.Failed.of("", NotEnoughMemory(*words))
     return events.Preview(job="", frame=0, path=picture)
 
 
-def serve(questions: Iterator[bytes], tell: Callable[[Event], None]) -> None:
-    """Answer questions, a line each, until there are no more."""
-    room = PosingRoom()
+def serve(questions: Iterator[bytes], emit: Callable[[Event], None]) -> None:
+    """Answer questions, one per line, until there are no more."""
+    cache = PoserCache()
     for line in questions:
-        tell(answer(room, PoseQuestion.model_validate_json(line)))
+        emit(answer(cache, PoseQuestion.model_validate_json(line)))
 
 
 def lines(descriptor: int, idle_seconds: float = IDLE_SECONDS) -> Iterator[bytes]:
-    """What comes in, line by line, until it closes or nothing has come for so long."""
+    """Yield the lines of `descriptor` until it closes or stays silent for `idle_seconds`."""
     rest = b""
-    while select.select([descriptor], [], [], idle_seconds)[0] and (data := os.read(descriptor, 1 << 16)):
+    while select.select([descriptor], [], [], idle_seconds)[0] and (data := os.read(descriptor, 64 * KIB)):
         *whole, rest = (rest + data).split(b"\n")
         yield from whole
 
 
 def main() -> None:
     """Serve stdin."""
-    # Libraries that print must not write between the events.
+    # Libraries that print must not write between the events: their stdout becomes stderr.
     out = os.dup(1)
     os.dup2(2, 1)
     serve(lines(0), lambda event: _write(out, event))

@@ -1,7 +1,7 @@
-"""Where jobs run, as the job queue sees it: a worker process, started on demand, kept warm, let go when idle.
+"""The worker process of a job queue: started on demand, kept warm between jobs, stopped when idle.
 
-Heavy work runs there, so that a crash, the kernel's out-of-memory killer or a leaking driver costs a span, never the
-page. This module stays light; a page imports it.
+Heavy work runs there, so that a crash, the kernel's out-of-memory killer or a leaking driver costs one span and never
+the page. This module stays light, because the page imports it.
 """
 
 import contextlib
@@ -26,44 +26,44 @@ from pipelines.workers.runner import WorkerState
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 20.0
-"""How long a worker may take to stop before it is killed."""
+"""How long a worker may take to stop before it is killed: it stops at its next frame, which may be a slow one."""
 
 
 class WorkerProcess:
-    """A worker process: started at the first job, kept warm for the next ones."""
+    """Runs jobs in one worker process, started at the first job and kept warm for the next ones."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._seen = WorkerState()
-        self._last_words: deque[str] = deque(maxlen=20)
+        self._state = WorkerState()
+        self._last_lines: deque[str] = deque(maxlen=20)
 
     @property
     def worker(self) -> WorkerState:
-        """The worker now; one that died while it was idle is none."""
+        """The state of the worker; none where it died while idle."""
         process = self._process
-        return self._seen if process and process.poll() is None else WorkerState()
+        return self._state if process and process.poll() is None else WorkerState()
 
-    def run(self, job: Job, hear: Callable[[Event], None]) -> str | None:
-        """Feed `job` to the worker and wait for its end."""
-        process = self._started()
+    def run(self, job: Job, on_event: Callable[[Event], None]) -> str | None:
+        """Send `job` to the worker and wait until it ends; return None, or how the worker died."""
+        process = self._ensure_started()
         assert process.stdin and process.stdout
-        self._seen = replace(self._seen, state="busy", jobs_run=self._seen.jobs_run + 1)
-        # A worker that is being let go at this moment: its end is seen below.
+        self._state = replace(self._state, state="busy", jobs_run=self._state.jobs_run + 1)
+        # Fails where the worker is being stopped at this moment, which the loop below notices.
         with contextlib.suppress(BrokenPipeError, ValueError):
             process.stdin.write(os.fsencode(job.folder) + b"\n")
             process.stdin.flush()
         for line in process.stdout:
-            if (event := _parsed(line)) and event.job == job.id:
+            if (event := _parse(line)) and event.job == job.id:
                 if isinstance(event, events.Planned):
-                    self._seen = replace(self._seen, engine=event.engine)
-                hear(event)
+                    self._state = replace(self._state, engine=event.engine)
+                on_event(event)
                 if isinstance(event, events.ENDINGS):
-                    self._seen = replace(self._seen, state="warm")
+                    self._state = replace(self._state, state="warm")
                     return None
-        return self._how_it_died(process)
+        return self._describe_death(process)
 
     def let_go(self) -> None:
-        """Close the worker's stdin and wait: it stops at the next frame. Kill it if it does not."""
+        """Stop the worker: closing its stdin makes it leave at the next frame. Kill it where it does not."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -76,7 +76,7 @@ class WorkerProcess:
             process.kill()
             process.wait()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _ensure_started(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self.let_go()
             self._process = subprocess.Popen(
@@ -86,38 +86,38 @@ class WorkerProcess:
                 stderr=subprocess.PIPE,
                 cwd=PROJECT_ROOT,
                 env=worker_environment(),
-                # Its own session: Ctrl-C in a terminal is for the command line, which then asks the job to stop.
+                # In its own session, so that Ctrl-C reaches only the command line, which then asks the job to stop.
                 start_new_session=True,
             )
-            self._seen = WorkerState("warm", self._process.pid, since=time.time())
+            self._state = WorkerState("warm", self._process.pid, since=time.time())
             threading.Thread(target=self._listen_to_stderr, args=(self._process,), daemon=True).start()
         return self._process
 
     def _listen_to_stderr(self, process: subprocess.Popen[bytes]) -> None:
         for line in process.stderr or ():
             text = line.decode(errors="replace").rstrip()
-            self._last_words.append(text)
+            self._last_lines.append(text)
             log.info("worker: %s", text)
 
-    def _how_it_died(self, process: subprocess.Popen[bytes]) -> str:
+    def _describe_death(self, process: subprocess.Popen[bytes]) -> str:
         code = process.wait()
         self.let_go()
         if code < 0:
             reason = f"was killed by signal {-code}"
             return reason + (" (the system may have run out of memory)" if code == -9 else "")
-        return f"ended with exit status {code}" + (f": {self._last_words[-1]}" if self._last_words else "")
+        return f"ended with exit status {code}" + (f": {self._last_lines[-1]}" if self._last_lines else "")
 
 
 def worker_environment() -> dict[str, str]:
-    """What a process that computes is started with."""
-    # By default every thread gets a heap of its own: with many frames and threads those grow and give nothing back.
-    # Threads of a network that wait for each other spin: on a machine that is shared that took nine times the CPU time.
-    # And the driver and CUDA must count cards alike.
-    ours = {"MALLOC_ARENA_MAX": "2", "OMP_WAIT_POLICY": "PASSIVE"}
-    return {**ours, **os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    """Environment variables for processes that compute."""
+    # glibc gives every thread its own heap; with many frames and threads those grow and return nothing to the system.
+    # Idle OpenMP threads spin by default, which took nine times the CPU time on a shared machine.
+    # PCI order makes CUDA number the GPUs as the driver does.
+    defaults = {"MALLOC_ARENA_MAX": "2", "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**defaults, **os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
-def _parsed(line: bytes) -> Event | None:
+def _parse(line: bytes) -> Event | None:
     try:
         return events.parse(line)
     except ValidationError:

@@ -1,4 +1,4 @@
-"""What the job queue needs of whatever runs its jobs."""
+"""The interface between the job queue and whatever runs its jobs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from pipelines.jobs.job import Job
 
 @dataclass(frozen=True)
 class WorkerState:
-    """A worker at one moment. `engine` is that of its last plan; `jobs_run` counts the jobs it was given.
+    """Snapshot of a worker: `engine` of its last plan, `jobs_run` since it started.
 
-    `since` is when it was started, seconds since the epoch; 0 while there is none.
+    `since` is its start in seconds since the epoch, 0 while there is no worker.
     """
 
     state: Literal["none", "warm", "busy"] = "none"
@@ -23,20 +23,20 @@ class WorkerState:
 
 
 class Runner(Protocol):
-    """Where a job runs."""
+    """Runs jobs, one at a time."""
 
     @property
     def worker(self) -> WorkerState:
-        """What there is now; asked from any thread."""
+        """The worker's current state; callable from any thread."""
         ...
 
-    def run(self, job: Job, hear: Callable[[Event], None]) -> str | None:
-        """Run `job` until it ends; `hear` takes what it tells meanwhile.
+    def run(self, job: Job, on_event: Callable[[Event], None]) -> str | None:
+        """Run `job` until it ends, passing its events to `on_event`.
 
         Returns None, or how the runner died before the job ended.
         """
         ...
 
     def let_go(self) -> None:
-        """Stop what runs at its next frame, and free what is kept warm; from any thread."""
+        """Stop the running job at its next frame and free what is kept warm; callable from any thread."""
         ...

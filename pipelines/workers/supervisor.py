@@ -1,4 +1,4 @@
-"""A job's way to its end, in a new worker where one dies: a death costs the span at hand."""
+"""Run a job to its end, restarting the worker where it dies: a death costs the current span."""
 
 from collections.abc import Callable
 
@@ -9,37 +9,38 @@ from pipelines.jobs.job import Job
 from pipelines.workers.runner import Runner
 
 _TRIES_PER_SPAN = 3
+"""One or two deaths may be due to other programs' memory; after three at the same span, more tries hardly help."""
 
 
 def run_through(
-    job: Job, runner: Runner, hear: Callable[[Event], None], *, closed: Callable[[], bool]
+    job: Job, runner: Runner, on_event: Callable[[Event], None], *, closed: Callable[[], bool]
 ) -> None:
-    """Run `job` to its end, or until `closed()`: at most three tries at the same span.
+    """Run `job` until it ends or `closed()` is true, with at most three tries at the same span.
 
-    `hear` takes what the job tells meanwhile, its ending and deaths of the runner.
+    `on_event` receives the job's events, its ending and a warning for each death of the runner.
     """
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         job.journal.append(event)
-        hear(event)
+        on_event(event)
 
     tries, finished = 0, -1
     while not closed():
-        death = runner.run(job, hear)
+        death = runner.run(job, on_event)
         if death is None or closed():
             return
         last = job.journal.last_state()
         if isinstance(last, events.ENDINGS):
-            hear(last)
+            on_event(last)
             return
         done = job.count_finished()
         tries, finished = (tries + 1, finished) if done == finished else (1, done)
         if tries >= _TRIES_PER_SPAN:
             error = WorkerDied(
-                f"The worker {death}, {tries} times at the same place.",
+                f"The worker {death}, {tries} times at the same span.",
                 "Finished spans are kept. Try a lower --quality or --ram-limit-gb, then resume.",
             )
-            tell(events.Failed.of(job.id, error))
+            emit(events.Failed.of(job.id, error))
             return
-        message = f"The worker {death}; the job goes on from the last finished span."
-        tell(events.Warned(job=job.id, code="worker_died", message=message))
+        message = f"The worker {death}; the job continues from the last finished span."
+        emit(events.Warned(job=job.id, code="worker_died", message=message))

@@ -180,7 +180,7 @@ class TestBaseline:
     def test_a_leak_is_told_with_its_size(self):
         meter = Meter(read=readings(GIB, 3 * GIB, 2 * GIB))
         meter.sample(), meter.sample()
-        sentence = "After the job 1.00 GiB of host memory more is held than before it: something leaks."
+        sentence = "After the job, 1.00 GiB of host memory more is in use than before: possibly a leak."
         assert meter.check_baseline() == Leak(GIB, 0, sentence)
 
     def test_a_leak_on_the_device(self):

@@ -82,7 +82,7 @@ class TestChoice:
         plan = plan_for(144 * MIB)
         assert (plan.window_frames, plan.batch_frames, plan.risk) == (4, 1, "cannot")
         assert plan.predicted_host_bytes == 145 * MIB
-        assert plan.reason == "The run needs at the least 0.14 GiB of host memory, and 0.14 GiB can be used."
+        assert plan.reason == "The run needs at least 0.14 GiB of host memory, but 0.14 GiB is available."
 
     def test_no_window_is_longer_than_the_video(self):
         plan = plan_for(GIB, frames=5)
@@ -105,7 +105,7 @@ class TestChoice:
         assert make_plan(cost, budget=Budget(GIB, 100_000_000), **question).window_frames == 10
         plan = make_plan(cost, budget=Budget(GIB, 0), **question)
         assert plan.risk == "cannot"
-        assert "0.05 GiB of device memory, and 0 MiB can be used" in plan.reason
+        assert "0.05 GiB of device memory, but 0 MiB is available" in plan.reason
 
     def test_unified_memory_is_spent_once(self):
         cost = Cost(host=Load(fixed=600), device=Load(fixed=600))
@@ -117,7 +117,7 @@ class TestChoice:
         question = {"pixels": 1, "frames": 1, "window": (1,), "disk_bytes": 2 * GIB}
         plan = make_plan(Cost(), budget=Budget(GIB, disk_bytes=GIB), **question)
         assert plan.risk == "cannot"
-        assert plan.reason == "The run needs at the least 2.00 GiB of disk, and 1.00 GiB can be used."
+        assert plan.reason == "The run needs at least 2.00 GiB of disk, but 1.00 GiB is available."
         assert make_plan(Cost(), budget=Budget(GIB, disk_bytes=4 * GIB), **question).risk == "low"
         assert make_plan(Cost(), budget=Budget(GIB), **question).risk == "low"
 
@@ -146,11 +146,11 @@ class TestRisk:
 
     def test_the_reason_has_the_numbers(self):
         assert plan_for(2 * GIB).reason == (
-            "Windows of 16 frames in batches of 4 hold 0.27 GiB of 2.00 GiB host memory."
+            "Windows of 16 frames in batches of 4 use 0.27 GiB of 2.00 GiB host memory."
         )
         reduced = plan_for(150 * MIB).reason
         assert "16 frames in batches of 4 would not fit" in reduced
-        assert "little room is left" in reduced
+        assert "memory is tight" in reduced
 
 
 @given(cost=costs, budget=budgets, problem=problems)
@@ -286,7 +286,7 @@ class TestBudget:
         problem = {"pixels": 1, "frames": 10, "window": (1,)}
         plan = make_plan(cost, budget=Budget.of(hardware(), ram_limit_gb=1), **problem)
         assert plan.risk == "cannot"
-        assert "--ram-limit-gb of 1.7 or more would do" in plan.reason
+        assert "--ram-limit-gb 1.7 or more would suffice" in plan.reason
         assert make_plan(cost, budget=Budget.of(hardware(), ram_limit_gb=1.7), **problem).risk != "cannot"
 
     def test_a_refusal_names_the_limit_of_the_card(self):
@@ -295,7 +295,7 @@ class TestBudget:
         budget = Budget.of(hardware(device=card), vram_limit_gb=4)
         plan = make_plan(cost, pixels=1, frames=1, budget=budget, window=(1,))
         assert "8.00 GiB of device memory" in plan.reason
-        assert "--vram-limit-gb of 8.9 or more would do" in plan.reason
+        assert "--vram-limit-gb 8.9 or more would suffice" in plan.reason
 
     def test_a_full_machine_is_not_blamed_on_the_limit(self):
         budget = Budget.of(hardware(16, 3), ram_limit_gb=8)

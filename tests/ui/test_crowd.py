@@ -107,5 +107,5 @@ def test_those_for_whom_there_is_no_room_are_told_so_and_the_others_are_served(
         told = sorted(ending.result() for ending in (first, *others))
     refused = [words for words in told if words != "done"]
     assert len(told) - len(refused) == 1 + policy.max_waiting
-    assert all("3 jobs wait already" in words and words.endswith("[queue_full]") for words in refused)
+    assert all("full (3 jobs waiting)" in words and words.endswith("[queue_full]") for words in refused)
     assert len(Job.all(queue.jobs_dir)) == 1 + policy.max_waiting, "who is refused leaves nothing behind"

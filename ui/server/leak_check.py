@@ -6,10 +6,11 @@ and a worker with itself after its own first job.
 
 from dataclasses import dataclass, replace
 
+from memory.units import MIB
 from ui.i18n.words import LIVE
 from ui.server.system_info import BaselineNow, size
 
-TOLERANCE_BYTES = 128 << 20
+TOLERANCE_BYTES = 128 * MIB
 """A worker settles up to 60 MiB above its first job (allocator, charts: 14 equal jobs); kept frames are hundreds."""
 
 

@@ -13,7 +13,7 @@ from memory.budget import Budget
 from memory.ladder import Rung, standard_rungs
 from memory.plan import Cost, Load
 from memory.probe import probe_hardware
-from memory.units import GIB
+from memory.units import GIB, MIB
 from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.faces.crop import CROP_PX
 from pipelines.animation.faces.selection import absence_warning
@@ -45,7 +45,7 @@ BATCH_VARIABLE = "LIVE_PORTRAIT_BATCH_SIZE"
 
 _HELD_FRAMES = {58: 200, 29: 100, 14: 50, 0: 25}
 """Cut-outs and drawn frames that wait, by the host's GiB."""
-_HELD_BYTES = 2**20
+_HELD_BYTES = MIB
 """A drawn cut-out, and a cut-out to be looked at."""
 _ENCODER_PIXEL_BYTES = 170
 _READERS = 3

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memory.units import MIB
 from pipelines.nets.kernels.winograd import Conv2d
 
 GROUPS, TAPS = 16, 9
 WIDTH = 128
 """Channels of every aligned feature."""
-SCRATCH_BYTES = 16 << 20
+SCRATCH_BYTES = 16 * MIB
 """Limit of the sampled values of a band: near the size of a CPU cache, and independent of the picture."""
 
 

@@ -9,6 +9,7 @@ import cv2
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
+from memory.units import MIB
 from pipelines.scoring.engine import ScoringEngine, analysis_width
 from pipelines.scoring.metrics.frame_features import RECORD, FrameFeatures, compare, features_of
 from pipelines.scoring.metrics.verdicts import Records, Verdicts, verdicts
@@ -22,8 +23,7 @@ from pipelines.video.reader import Frame, held_bytes, read_frames
 from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
-_MIB = 2**20
-_PROCESS_BYTES = 190 * _MIB
+_PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries, the command line and the chart: measured at 160 to 175 MiB."""
 
 

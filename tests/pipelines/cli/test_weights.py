@@ -168,7 +168,9 @@ def test_the_doctor_lists_the_weights_of_every_model(home: Path, monkeypatch: py
     assert set(PUBLISHED) < set(found)
     assert "3 files" in found["propainter"].found and str(home / "w") in found["propainter"].found
     assert (
-        found["qalign"].ok and "is not there" in found["qalign"].found and "--fetch" in found["qalign"].advice
+        found["qalign"].ok
+        and "is not installed" in found["qalign"].found
+        and "--fetch" in found["qalign"].advice
     )
     (home / "w" / "config.json").touch()
     (home / "w" / "model.safetensors.index.json").write_text("{")

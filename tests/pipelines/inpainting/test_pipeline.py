@@ -335,7 +335,7 @@ def test_a_folder_of_somebody_elses_pictures_is_left_alone(engine, tmp_path, cli
     (tmp_path / "out").mkdir()
     white(blob(96, 64)).save(tmp_path / "out/holiday.png")
     failed = step(ask(tmp_path / "jobs", clip, mask, frames_out=tmp_path / "out"))
-    assert failed.code == "bad_input" and "holds 1 pictures already" in failed.message
+    assert failed.code == "bad_input" and "already contains 1 pictures" in failed.message
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["holiday.png"]
 
 

@@ -340,7 +340,7 @@ def test_ten_who_ask_the_same_get_the_same_run(open_queue, clips) -> None:
 def test_a_full_queue_says_so_and_keeps_nothing(open_queue, clips, gate) -> None:
     queue = open_queue(Script(gate), max_waiting=1)
     runs, waits = asks(queue, clips[0]), asks(queue, clips[1])
-    with pytest.raises(QueueFull, match=r"1 jobs wait already.*Try again") as full:
+    with pytest.raises(QueueFull, match=r"queue is full \(1 jobs waiting\).*Try again") as full:
         asks(queue, clips[2])
     assert full.value.code == "queue_full"
     assert Job.all(queue.jobs_dir) == [runs, waits]
@@ -599,7 +599,7 @@ def test_a_job_that_waits_or_runs_cannot_be_deleted(open_queue, clips, gate) -> 
     assert gate.reached.wait(60)
     jobs[0].journal.append(events.Started(job=jobs[0].id, worker_pid=1))
     for job in jobs:
-        with pytest.raises(BadInput, match="waits or runs"):
+        with pytest.raises(BadInput, match="is waiting or running"):
             queue.delete(job)
     gate.opened.set()
     assert [types(queue, job)[-1] for job in jobs] == ["done", "done"]
@@ -609,7 +609,7 @@ def test_a_job_that_runs_in_another_process_cannot_be_deleted(open_queue, clips)
     queue = open_queue(Script())
     job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(), 1)
     with job.runner():
-        with pytest.raises(BadInput, match="waits or runs"):
+        with pytest.raises(BadInput, match="is waiting or running"):
             queue.delete(job)
         finish(job)
         with pytest.raises(BadInput, match="is running"):
@@ -627,7 +627,7 @@ def test_a_job_that_is_asked_for_again_is_not_deleted_meanwhile(open_queue, clip
     create, refused = Job.create, []
 
     def deletes() -> None:
-        with pytest.raises(BadInput, match="waits or runs"):
+        with pytest.raises(BadInput, match="is waiting or running"):
             queue.delete(job)
         refused.append(job)
 

@@ -8,7 +8,7 @@ import pytest
 from pipelines.jobs import events
 from pipelines.jobs.events import Facts, Outputs, Planned, Progress
 from pipelines.jobs.job import Job
-from pipelines.scheduler.stats import Counters, Ledger
+from pipelines.scheduler.stats import Counters, QueueStats
 from pipelines.scheduler.ticket import Ticket
 
 DONE = events.Done(job="x", outputs=Outputs())
@@ -28,8 +28,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ledger(clock: Clock) -> Ledger:
-    return Ledger(clock)
+def stats(clock: Clock) -> QueueStats:
+    return QueueStats(clock)
 
 
 def ticket(size_bytes: int, task: str = "score") -> Ticket:
@@ -46,54 +46,54 @@ def progress(eta_seconds: float | None, rate: float = 20.0) -> Progress:
 
 
 def run(
-    ledger: Ledger, clock: Clock, size_bytes: int, seconds: float, plan: Any = None, end: Any = DONE
+    stats: QueueStats, clock: Clock, size_bytes: int, seconds: float, plan: Any = None, end: Any = DONE
 ) -> None:
-    ledger.begin(ticket(size_bytes))
-    ledger.hear(plan or planned())
+    stats.begin(ticket(size_bytes))
+    stats.record(plan or planned())
     clock.now += seconds
-    ledger.hear(end)
-    ledger.leave()
+    stats.record(end)
+    stats.end()
 
 
-def test_nothing_runs_and_nothing_is_ahead(ledger: Ledger) -> None:
-    assert ledger.expected_wait([]) == 0.0
-    assert ledger.expected_wait([ticket(10)]) is None, "nothing is known of the task yet"
+def test_nothing_runs_and_nothing_is_ahead(stats: QueueStats) -> None:
+    assert stats.expected_wait([]) == 0.0
+    assert stats.expected_wait([ticket(10)]) is None, "nothing is known of the task yet"
 
 
-def test_the_running_job_tells_what_is_left(ledger: Ledger, clock: Clock) -> None:
-    ledger.begin(ticket(1000))
-    assert ledger.expected_wait([]) is None
-    ledger.hear(progress(30.0))
+def test_the_running_job_tells_what_is_left(stats: QueueStats, clock: Clock) -> None:
+    stats.begin(ticket(1000))
+    assert stats.expected_wait([]) is None
+    stats.record(progress(30.0))
     clock.now += 10
-    assert ledger.expected_wait([]) == 20.0
+    assert stats.expected_wait([]) == 20.0
     clock.now += 100
-    assert ledger.expected_wait([]) == 0.0, "late, but never in the past"
+    assert stats.expected_wait([]) == 0.0, "late, but never in the past"
 
 
-def test_those_ahead_take_what_recent_runs_took_by_size(ledger: Ledger, clock: Clock) -> None:
+def test_those_ahead_take_what_recent_runs_took_by_size(stats: QueueStats, clock: Clock) -> None:
     for seconds in (10.0, 20.0, 90.0):
-        run(ledger, clock, 1000, seconds)
-    assert ledger.expected_wait([ticket(500), ticket(2000)]) == pytest.approx(10 + 40), (
+        run(stats, clock, 1000, seconds)
+    assert stats.expected_wait([ticket(500), ticket(2000)]) == pytest.approx(10 + 40), (
         "the median: 20 ms a byte"
     )
-    assert ledger.expected_wait([ticket(500), ticket(500, "copy")]) is None, "another task, another pace"
+    assert stats.expected_wait([ticket(500), ticket(500, "copy")]) is None, "another task, another pace"
 
 
-def test_old_runs_are_forgotten(ledger: Ledger, clock: Clock) -> None:
+def test_old_runs_are_forgotten(stats: QueueStats, clock: Clock) -> None:
     for seconds in (1.0,) * 20 + (5.0,) * 8:
-        run(ledger, clock, 100, seconds)
-    assert ledger.expected_wait([ticket(100)]) == pytest.approx(5.0)
+        run(stats, clock, 100, seconds)
+    assert stats.expected_wait([ticket(100)]) == pytest.approx(5.0)
 
 
 def test_a_running_job_that_says_nothing_yet_is_expected_to_take_what_others_took(
-    ledger: Ledger, clock: Clock
+    stats: QueueStats, clock: Clock
 ) -> None:
-    run(ledger, clock, 1000, 40.0)
-    ledger.begin(ticket(1000))
-    ledger.hear(planned(kept=50))
-    ledger.hear(progress(None))
+    run(stats, clock, 1000, 40.0)
+    stats.begin(ticket(1000))
+    stats.record(planned(kept=50))
+    stats.record(progress(None))
     clock.now += 5
-    assert ledger.expected_wait([]) == pytest.approx(40 / 2 - 5), "half of it is kept from before"
+    assert stats.expected_wait([]) == pytest.approx(40 / 2 - 5), "half of it is kept from before"
 
 
 @pytest.mark.parametrize(
@@ -102,20 +102,20 @@ def test_a_running_job_that_says_nothing_yet_is_expected_to_take_what_others_too
     ids=["a trial of a tenth", "a resume at nine tenths", "both"],
 )
 def test_a_run_over_a_part_counts_as_a_part(
-    ledger: Ledger, clock: Clock, plan: Planned, seconds: float
+    stats: QueueStats, clock: Clock, plan: Planned, seconds: float
 ) -> None:
-    run(ledger, clock, 1000, seconds, plan)
-    assert ledger.expected_wait([ticket(1000)]) == pytest.approx(40.0)
+    run(stats, clock, 1000, seconds, plan)
+    assert stats.expected_wait([ticket(1000)]) == pytest.approx(40.0)
 
 
-def test_a_plan_that_is_corrected_does_not_make_the_run_smaller(ledger: Ledger, clock: Clock) -> None:
-    ledger.begin(ticket(1000))
-    ledger.hear(planned())
-    ledger.hear(planned(kept=99))
+def test_a_plan_that_is_corrected_does_not_make_the_run_smaller(stats: QueueStats, clock: Clock) -> None:
+    stats.begin(ticket(1000))
+    stats.record(planned())
+    stats.record(planned(kept=99))
     clock.now += 40
-    ledger.hear(DONE)
-    ledger.leave()
-    assert ledger.expected_wait([ticket(1000)]) == pytest.approx(40.0)
+    stats.record(DONE)
+    stats.end()
+    assert stats.expected_wait([ticket(1000)]) == pytest.approx(40.0)
 
 
 @pytest.mark.parametrize(
@@ -128,23 +128,23 @@ def test_a_plan_that_is_corrected_does_not_make_the_run_smaller(ledger: Ledger, 
     ids=["cancelled", "nothing computed", "empty"],
 )
 def test_runs_that_say_nothing_about_the_pace(
-    ledger: Ledger, clock: Clock, size_bytes: int, plan: Planned, end: Any
+    stats: QueueStats, clock: Clock, size_bytes: int, plan: Planned, end: Any
 ) -> None:
-    run(ledger, clock, size_bytes, 4.0, plan, end)
-    assert ledger.expected_wait([ticket(1000)]) is None
+    run(stats, clock, size_bytes, 4.0, plan, end)
+    assert stats.expected_wait([ticket(1000)]) is None
 
 
-def test_counters(ledger: Ledger, clock: Clock) -> None:
-    assert ledger.counters == Counters()
-    ledger.begin(ticket(10))
-    ledger.hear(progress(3.0, rate=25.0))
-    ledger.hear(events.Degraded(job="x", frame=1, rung="smaller", change="exact", message=""))
-    assert ledger.counters == Counters(25.0, 0, 1, {})
-    ledger.hear(events.Warned(job="x", code="worker_died", message=""))
-    ledger.hear(events.Warned(job="x", code="damaged", message=""))
-    assert ledger.counters == Counters(0.0, 1, 1, {}), "a worker that died computes nothing"
-    ledger.hear(progress(3.0))
-    ledger.hear(DONE)
-    ledger.leave()
-    ledger.hear(events.CancelledEvent(job="y"))
-    assert ledger.counters == Counters(0.0, 1, 1, {"done": 1, "cancelled": 1})
+def test_counters(stats: QueueStats, clock: Clock) -> None:
+    assert stats.counters == Counters()
+    stats.begin(ticket(10))
+    stats.record(progress(3.0, rate=25.0))
+    stats.record(events.Degraded(job="x", frame=1, rung="smaller", change="exact", message=""))
+    assert stats.counters == Counters(25.0, 0, 1, {})
+    stats.record(events.Warned(job="x", code="worker_died", message=""))
+    stats.record(events.Warned(job="x", code="damaged", message=""))
+    assert stats.counters == Counters(0.0, 1, 1, {}), "a worker that died computes nothing"
+    stats.record(progress(3.0))
+    stats.record(DONE)
+    stats.end()
+    stats.record(events.CancelledEvent(job="y"))
+    assert stats.counters == Counters(0.0, 1, 1, {"done": 1, "cancelled": 1})

@@ -47,7 +47,7 @@ def test_of_unequal_sizes_are_refused(tmp_path: Path, picture) -> None:
 
 
 def test_none_are_no_video(tmp_path: Path) -> None:
-    with pytest.raises(NotAVideo, match="no images"):
+    with pytest.raises(NotAVideo, match="no readable images"):
         probe(tmp_path)
 
 

@@ -17,7 +17,7 @@ from pipelines.jobs import events
 from pipelines.settings import PoseSettings
 from pipelines.weights.catalog import PUBLISHED
 from pipelines.workers import pose as posing
-from pipelines.workers.pose import PoseQuestion, PosingRoom, answer, lines, serve
+from pipelines.workers.pose import PoseQuestion, PoserCache, answer, lines, serve
 
 from ..animation.liveportrait.fakes import FakePortrait
 
@@ -47,13 +47,13 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakePortrait]]:
     return FakePortrait.made
 
 
-def ask(room: PosingRoom, source: Path, weights: Path, **pose: Any) -> events.Event:
+def ask(cache: PoserCache, source: Path, weights: Path, **pose: Any) -> events.Event:
     asked = {**READY, "weights": str(weights), **pose}
-    return answer(room, PoseQuestion(source=source, asked=asked, picture=source.parent / "out/posed.jpg"))
+    return answer(cache, PoseQuestion(source=source, asked=asked, picture=source.parent / "out/posed.jpg"))
 
 
 def test_a_pose_is_answered_with_a_picture(picture: Path, weights: Path, fakes: list[FakePortrait]) -> None:
-    told = ask(PosingRoom(), picture, weights, yaw=3)
+    told = ask(PoserCache(), picture, weights, yaw=3)
     assert isinstance(told, events.Preview), told
     with Image.open(told.path) as drawn:
         assert drawn.size == (512, 512)
@@ -62,15 +62,15 @@ def test_a_pose_is_answered_with_a_picture(picture: Path, weights: Path, fakes: 
 def test_a_portrait_stays_while_only_its_pose_changes(
     picture: Path, weights: Path, fakes: list[FakePortrait]
 ) -> None:
-    room = PosingRoom()
+    cache = PoserCache()
     for yaw in (1, 2, 3):
-        ask(room, picture, weights, yaw=yaw)
+        ask(cache, picture, weights, yaw=yaw)
     assert [(fake.seen, fake.drawn, fake.let) for fake in fakes] == [([1], [1, 1, 1], ["motion"])]
-    ask(room, picture, weights, flag_do_rot=False)
+    ask(cache, picture, weights, flag_do_rot=False)
     assert len(fakes) == 2, "it is cut out in another way"
     Image.new("RGB", (320, 300)).save(picture)
     os.utime(picture, ns=(1, 1))
-    ask(room, picture, weights, flag_do_rot=False)
+    ask(cache, picture, weights, flag_do_rot=False)
     assert len(fakes) == 3, "it is another picture by the same name"
 
 
@@ -85,10 +85,10 @@ def test_a_portrait_stays_while_only_its_pose_changes(
 def test_what_stands_against_a_pose_is_told(
     asked: dict[str, Any], code: str, picture: Path, weights: Path, fakes: list[FakePortrait]
 ) -> None:
-    room = PosingRoom()
-    told = ask(room, picture, weights, **asked)
+    cache = PoserCache()
+    told = ask(cache, picture, weights, **asked)
     assert isinstance(told, events.Failed) and told.code == code and told.hint
-    assert isinstance(ask(room, picture, weights), events.Preview), "and the next one is answered"
+    assert isinstance(ask(cache, picture, weights), events.Preview), "and the next one is answered"
 
 
 def test_nothing_is_loaded_that_would_not_fit(
@@ -96,7 +96,7 @@ def test_nothing_is_loaded_that_would_not_fit(
 ) -> None:
     full = Hardware(Host(8 * GIB, GIB, 8 * GIB))
     monkeypatch.setattr(posing, "probe_hardware", lambda: full)
-    told = ask(PosingRoom(), picture, weights)
+    told = ask(PoserCache(), picture, weights)
     assert isinstance(told, events.Failed) and told.code == "not_enough_memory" and not fakes
 
 
@@ -107,13 +107,13 @@ def test_a_card_that_is_too_small_is_told_before_anything_is_loaded(
     monkeypatch.setattr(
         posing, "probe_hardware", lambda: Hardware(Host(64 * GIB, 60 * GIB, 64 * GIB), (card,))
     )
-    told = ask(PosingRoom(), picture, weights)
+    told = ask(PoserCache(), picture, weights)
     assert isinstance(told, events.Failed) and "device memory" in told.message and not fakes
-    assert isinstance(ask(PosingRoom(), picture, weights, device="cpu"), events.Preview)
+    assert isinstance(ask(PoserCache(), picture, weights, device="cpu"), events.Preview)
 
 
 def test_missing_weights_are_told(picture: Path, tmp_path: Path) -> None:
-    told = ask(PosingRoom(), picture, tmp_path)
+    told = ask(PoserCache(), picture, tmp_path)
     assert isinstance(told, events.Failed) and told.code == "weights_missing" and told.exit_code == 4
 
 
@@ -123,7 +123,7 @@ def test_a_larger_picture_than_is_served_is_refused(
     asked = {**READY, "weights": str(weights)}
     there = picture.with_suffix(".jpg")
     told = [
-        answer(PosingRoom(), PoseQuestion(source=picture, asked=asked, picture=there, most_pixels=most))
+        answer(PoserCache(), PoseQuestion(source=picture, asked=asked, picture=there, most_pixels=most))
         for most in (300 * 300 - 1, 300 * 300)
     ]
     assert [event.type for event in told] == ["failed", "preview"]
@@ -136,12 +136,12 @@ def test_memory_that_ends_meanwhile_is_told(
     def full(frames: int) -> None:
         raise RuntimeError("CUDA out of memory")
 
-    room = PosingRoom()
+    cache = PoserCache()
     with monkeypatch.context() as patch:
         patch.setattr(FakePortrait, "before_drawing", staticmethod(full))
-        told = ask(room, picture, weights)
+        told = ask(cache, picture, weights)
     assert isinstance(told, events.Failed) and told.code == "not_enough_memory"
-    assert isinstance(ask(room, picture, weights), events.Preview)
+    assert isinstance(ask(cache, picture, weights), events.Preview)
 
 
 def test_questions_come_as_lines_and_are_answered_in_order(
@@ -174,4 +174,4 @@ def test_a_process_that_nobody_asks_leaves() -> None:
 
 
 def test_only_the_pose_may_change_without_another_look() -> None:
-    assert set(posing._OF_A_POSE) <= set(PoseSettings.model_fields)
+    assert set(posing._POSE_SETTINGS) <= set(PoseSettings.model_fields)

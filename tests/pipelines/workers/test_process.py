@@ -76,7 +76,7 @@ def test_what_a_worker_tells_is_heard_and_its_state_is_known(tmp_path: Path, pla
 
 def test_a_worker_that_was_started_tells_since_when_and_one_that_died_idle_is_none(tmp_path: Path) -> None:
     before, worker = time.time(), WorkerProcess()
-    process = worker._started()
+    process = worker._ensure_started()
     try:
         now = worker.worker
         assert now.pid == process.pid and before <= now.since <= time.time()
@@ -128,7 +128,7 @@ def test_threads_of_a_worker_share_heaps_and_wait_quietly_unless_somebody_says_o
         if value:
             monkeypatch.setenv(name, value)
         worker = WorkerProcess()
-        process = worker._started()
+        process = worker._ensure_started()
         told = b""
         while not told and process.poll() is None:  # it has none while it becomes another program
             told = Path(f"/proc/{process.pid}/environ").read_bytes()

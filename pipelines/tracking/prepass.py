@@ -3,16 +3,18 @@
 from collections.abc import Callable
 
 from memory.plan import Load
+from memory.probe import probe_hardware
 from memory.units import MIB
 from pipelines.masks.reading import mask_settings_of, open_job_masks
 from pipelines.masks.sequence import reject_unusable
 from pipelines.settings import MaskSettings
+from pipelines.settings.devices import device_for
 from pipelines.spans import Span, runs
 from pipelines.stages import RunContext
 from pipelines.tracking.job_prompts import read_prompts
 from pipelines.tracking.reuse import reuse_results
 from pipelines.tracking.sam2_model import find_segmenter
-from pipelines.tracking.sam2_stages import Sam2BackwardStage, Sam2MaskStage, device_of
+from pipelines.tracking.sam2_stages import Sam2BackwardStage, Sam2MaskStage
 from pipelines.tracking.stages import MaskStage, PassStage, lost_frames
 
 _LOST_NAMED = 5
@@ -53,7 +55,7 @@ def check_marks(run: RunContext) -> None:
     if settings.follows:
         if settings.tracker == "sam2":
             find_segmenter(settings.weights)
-            device_of(settings)
+            device_for(settings, probe_hardware())
         read_prompts(run)
         reuse_results(run, settings, tracking_stages(settings))
     if not settings.track and (len(run.inputs) > 1 or not settings.follows):

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.devices import limit_device
 from memory.probe import probe_hardware
-from pipelines.errors import BadInput, LongtakeError
+from pipelines.errors import LongtakeError
 from pipelines.masks.mask_video import FOLDER, SUFFIX, read_tracked
 from pipelines.masks.reading import mask_settings_of, read_pixels
-from pipelines.settings import MaskSettings
+from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
 from pipelines.storage.span_arrays import RowSink, read_arrays
@@ -154,24 +155,10 @@ def _mirrored_frame(run: RunContext, frame: int) -> int:
 def _load_network(run: RunContext) -> Segmenter:
     """Load the network. Raises WeightsMissing, WeightsBroken, and BadInput for a missing device."""
     settings = mask_settings_of(run)
-    return load_segmenter(find_segmenter(settings.weights), device_of(settings))
-
-
-def device_of(settings: MaskSettings) -> str:
-    """Choose the network's device, by torch's name. Raises BadInput if the requested one is missing."""
-    kind, _, index = settings.device.partition(":")
-    if kind == "cpu" or settings.preset == "none":
-        return "cpu"
-    hardware = probe_hardware()
-    device = hardware.device(int(index or 0))
-    if device is not None and kind in ("auto", device.kind):
-        return f"{device.kind}:{device.index}"
-    if kind == "auto":
-        return "cpu"
-    raise BadInput(
-        f"There is no device {settings.device}. {hardware.no_device_reason}".strip(),
-        "Use `--device auto` to choose from what is available.",
-    )
+    device = torch_name(device_for(settings, probe_hardware()))
+    if limit_bytes := device_limit_bytes(settings):
+        limit_device(limit_bytes, device)
+    return load_segmenter(find_segmenter(settings.weights), device)
 
 
 def _stored_masks(run: RunContext, frames: Span) -> Sequence[Mask] | None:

@@ -12,10 +12,10 @@ from typing import Generic, TypeVar
 from memory.devices import Device
 from memory.probe import Hardware, probe_hardware
 from memory.units import GIB
-from pipelines.engines.devices import device_for
 from pipelines.errors import BadInput, InputChanged, LongtakeError, NotAVideo, WeightsBroken, WeightsMissing
 from pipelines.jobs.inputs import InputFile
 from pipelines.settings import Settings
+from pipelines.settings.devices import device_for
 from pipelines.spec import EngineSpec, engine_spec, engines_of, task_spec
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED

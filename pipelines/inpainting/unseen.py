@@ -1,6 +1,6 @@
-"""What of a fill was invented, because no other frame shows it: how much of each frame, and where.
+"""Recording which filled pixels were invented because no other frame shows them: how many per frame, and where.
 
-A record a frame and a small picture a span lie beside the segments, so that a resumed run reports the same.
+A record per frame and a small heat map per span are stored beside the segments, so that a resumed run reports the same.
 """
 
 import csv
@@ -21,29 +21,33 @@ from pipelines.vision.types import Mask, Pixels
 COLUMNS = ("frame", "time_seconds", "hole_share", "invented_share")
 FOLDER = "state/invented"
 RECORD = np.dtype([("hole", np.int64), ("invented", np.int64)])
-"""Pixels that were filled, and those of them that were invented."""
+"""Numbers of filled and of invented pixels of a frame."""
 
 Records = NDArray[np.void]
 Heat = NDArray[np.int64]
 
 _HEAT_PX = 320
+"""Width of the heat map."""
 _CURVE_POINTS = 1000
+"""Most points of the curve over time, whatever the length of the video."""
 
 _INK, _BLUE, _GREY = "#22303c", "#1f6f9f", "#9aa7b1"
 _DPI = 110
-_WIDTH_IN = 10.0
-_CURVE_IN = 2.2
+_WIDTH_IN, _CURVE_IN = 10.0, 2.2
+"""Width of the picture and height of its curve, in inches."""
 _DIM = 0.45
+"""Brightness of the frame under the heat map."""
 _LEAST_TOP = 0.05
+"""Smallest upper end of the curve's axis, so that tiny shares do not look large."""
 
 
 def record_path(folder: Path, span_name: str) -> Path:
-    """Where the records of a span are kept, below the job's folder."""
+    """Return the path of a span's records in the job folder."""
     return folder / FOLDER / f"{span_name}.npz"
 
 
 class Recorder:
-    """The records of one span: 16 bytes a frame, and one small picture."""
+    """Collects the records of one span. Holds 16 bytes per frame and the heat map."""
 
     def __init__(self, width: int, height: int) -> None:
         scale = min(1.0, _HEAT_PX / width)
@@ -52,7 +56,7 @@ class Recorder:
         self._heat: Heat = np.zeros(self._size[::-1], np.int64)
 
     def add(self, mask: Mask, invented: Mask) -> None:
-        """Take the next frame: what was filled `(H, W)`, and what of it was invented."""
+        """Add the next frame: its filled pixels `mask` and its `invented` ones, `(H, W)` bool each."""
         count = int(np.count_nonzero(invented))
         self._records.append((int(np.count_nonzero(mask)), count))
         if count:
@@ -66,7 +70,7 @@ class Recorder:
 
 @dataclass
 class Invention:
-    """Of all frames: what was filled, what of it was invented, where, and when."""
+    """Summary over all frames: how much was filled, how much of that was invented, where, and when."""
 
     frames: int
     pixels: int
@@ -84,17 +88,17 @@ class Invention:
 
     @property
     def share(self) -> float:
-        """Of all that was filled."""
+        """Share of all filled pixels that was invented."""
         return self.invented / self.filled if self.filled else 0.0
 
     def curve(self) -> list[tuple[int, float]]:
-        """(first frame, share) of at most 1,000 equal stretches, frames counted from the first one computed."""
+        """Return (first frame, share) of at most 1,000 equal stretches, counted from the first computed frame."""
         hole, invented = self._curve.T
         shares = invented / np.maximum(hole, 1)
         return [(i * self._step, round(float(share), 4)) for i, share in enumerate(shares)]
 
     def watch(self, paths: Iterable[Path]) -> Iterator[Records]:
-        """Pass the records of each span on, in order, and take them in. Holds one span's."""
+        """Yield the records of each span, in order, and add them to the summary. Holds one span's."""
         at = 0
         for path in paths:
             records, heat = read_arrays(path, "records", "heat")
@@ -112,11 +116,11 @@ class Invention:
         shares = invented / np.maximum(hole, 1)
         if shares.max(initial=0) > self.worst_share:
             self.worst_frame, self.worst_share = at + int(shares.argmax()), float(shares.max())
-        places = (np.arange(len(records)) + at) // self._step
-        np.add.at(self._curve, places, np.stack([hole, invented], axis=1))
+        points = (np.arange(len(records)) + at) // self._step
+        np.add.at(self._curve, points, np.stack([hole, invented], axis=1))
 
     def describe(self, start: int, seconds: Callable[[int], float]) -> dict[str, Any]:
-        """The facts for a report; frame `start` of the video is the first one computed."""
+        """Return the summary as it stands in a report; `start` is the first computed frame of the video."""
         worst = None if self.worst_frame is None else start + self.worst_frame
         return {
             "frames": self.frames,
@@ -133,7 +137,7 @@ class Invention:
 def write_table(
     path: Path, spans: Iterable[Records], start: int, pixels: int, seconds: Callable[[int], float]
 ) -> None:
-    """Write one row a frame as the spans come; decimals are fixed, so that equal runs give equal bytes."""
+    """Write one row per frame as the spans arrive; fixed decimals, so that equal runs give equal bytes."""
     with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
@@ -148,9 +152,9 @@ def write_table(
 def draw_invention(
     path: Path, title: str, frame: Pixels, found: Invention, start: int, seconds: Callable[[int], float]
 ) -> None:
-    """Draw to `path` as PNG: `frame` (H, W, 3) with what was invented over it, and the share of it over time.
+    """Draw the report's picture to `path` as PNG: `frame` `(H, W, 3)` under the heat map, and the share over time.
 
-    `found` is of all frames, of which `start` is the first; `seconds` tells when a frame begins.
+    `found` summarises all frames, of which `start` is the first; `seconds` maps a frame to its time.
     """
     height, width = frame.shape[:2]
     picture_in = min(6.0, (_WIDTH_IN - 1) * height / width)

@@ -9,7 +9,7 @@ from pipelines.settings import InpaintSettings
 from pipelines.vision.types import Mask, Pixels, Size
 
 _LEAST_SIDE_PX = 16
-"""Frames are not reduced below this side: the engines need some room for flow and feature windows."""
+"""Frames are not reduced below this side: smaller ones are too small for optical flow (DIS)."""
 
 
 def work_size(size: Size, settings: InpaintSettings, max_side_px: int) -> Size:

@@ -11,13 +11,13 @@ from pathlib import Path
 from memory.plan import Budget, Cost, Plan, correct, make_plan
 from memory.probe import probe_disk, probe_hardware
 from pipelines.engines.availability import resolve
-from pipelines.engines.devices import device_for
 from pipelines.engines.registry import open_pipeline
 from pipelines.engines.run_time import expected_seconds
 from pipelines.errors import BadInput
 from pipelines.jobs.events import Facts, Planned
 from pipelines.jobs.job import Decision
 from pipelines.settings import Settings
+from pipelines.settings.devices import device_for, torch_name
 from pipelines.spans import Span
 from pipelines.spec import engine_spec, settings_model, task_spec
 from pipelines.stages import Pipeline
@@ -172,8 +172,7 @@ def prepare(
         batch=batches,
         disk_bytes=pipeline.disk_bytes(frames),
     )
-    name = f"{device.kind}:{device.index}" if device else "cpu"
-    return Preparation(pipeline, video, frames, choice, cost, plan, budget, name)
+    return Preparation(pipeline, video, frames, choice, cost, plan, budget, torch_name(device))
 
 
 def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: Path) -> Planned:

@@ -1,9 +1,9 @@
-"""The settings of the tasks: one field = type, range, default, unit and one sentence.
+"""The settings of the tasks. One field is one place for a type, range, default, unit and sentence.
 
 The page's form, the flags of the command line and the parameters of the API are made from these models;
 nothing repeats a default. A field says in `json_schema_extra` its `unit` and whether it `changes_result`:
-those that do are part of a job's id, the others say only how it is run. One that a single engine knows says which
-(`engine`): to a job of another engine it means nothing.
+those that do are part of a job's id, the others only say how it is run. A field that only one engine has names it
+(`engine`) and is ignored in jobs of other engines.
 """
 
 from pipelines.settings.animation import (

@@ -18,35 +18,37 @@ Region = Literal["all", "exp", "pose", "lip", "eyes"]
 
 
 def _portrait_setting(sentence: str, **limits: Any) -> Any:
-    """A setting of the published system LivePortrait, by its name there."""
+    """Declare a setting of the published system LivePortrait, under its name there."""
     return setting(sentence, changes_result=True, engine="liveportrait", **limits)
 
 
 class SourceCut(BaseModel):
-    """How a portrait is cut out of its source and put back, for LivePortrait's networks."""
+    """How the face is cropped from the source and pasted back, for LivePortrait's networks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    flag_stitching: bool = _portrait_setting("Keep the shoulders where they are.", default=True)
-    flag_do_crop: bool = _portrait_setting("Find the face of the source and cut it out.", default=True)
-    flag_pasteback: bool = _portrait_setting("Put the result back into the source.", default=True)
-    flag_do_rot: bool = _portrait_setting("Turn the source's cut-out upright.", default=True)
+    flag_stitching: bool = _portrait_setting("Keep the shoulders in place.", default=True)
+    flag_do_crop: bool = _portrait_setting("Detect the face in the source and crop it.", default=True)
+    flag_pasteback: bool = _portrait_setting("Paste the result back into the source.", default=True)
+    flag_do_rot: bool = _portrait_setting("Rotate the source crop upright.", default=True)
     scale: float = _portrait_setting(
-        "The side of the source's cut-out, in faces.", default=2.3, ge=0.1, le=10
+        "Side of the source crop, relative to the face.", default=2.3, ge=0.1, le=10
     )
     vx_ratio: float = _portrait_setting(
-        "Shift it to the right, by a share of its side.", default=0.0, ge=-1, le=1
+        "Shift the source crop to the right, as a fraction of its side.", default=0.0, ge=-1, le=1
     )
-    vy_ratio: float = _portrait_setting("Shift it down, by a share of its side.", default=-0.125, ge=-1, le=1)
+    vy_ratio: float = _portrait_setting(
+        "Shift the source crop down, as a fraction of its side.", default=-0.125, ge=-1, le=1
+    )
     source_max_dim: int = _portrait_setting(
-        "The longer side of a source; a larger one is made smaller.",
+        "Longest side of the source; a larger one is scaled down.",
         unit="px",
         default=1280,
         ge=64,
         le=16384,
     )
     source_division: int = _portrait_setting(
-        "A source's sides are cut to multiples of this.", unit="px", default=2, ge=1, le=64
+        "The sides of the source are cropped to multiples of this.", unit="px", default=2, ge=1, le=64
     )
 
 
@@ -56,27 +58,27 @@ _FACE_BOX = written_as(
 
 
 class SourceFace(SourceCut, Machine):
-    """Whose face in a source is meant, and what finds it."""
+    """Which face of the source to animate, and what detects it."""
 
     face: str = setting(
-        "Which of several faces of the source: largest, all, or its number from the left.",
+        "Which face of the source: largest, all, or its number from the left.",
         changes_result=True,
         default="largest",
         pattern=r"^(largest|all|[1-9]\d?)$",
     )
     source_box: Annotated[str, _FACE_BOX] | None = setting(
-        "Where the source's face is, as x,y,width,height in pixels: from hairline to chin, from ear to ear.",
+        "Box of the face in the source, as x,y,width,height in pixels: hairline to chin, ear to ear.",
         changes_result=True,
         default=None,
     )
     source_crop: Literal["auto", "none"] = setting(
-        "Whether the source's face is looked for; none takes the whole picture for one.",
+        "Whether to detect the face in the source; none takes the whole picture as the crop.",
         changes_result=True,
         default="auto",
     )
     faces: Literal["auto", "builtin", "insightface"] = setting(
-        "What finds faces: the built-in face box, or the published models with landmarks; auto takes them where "
-        "they are there.",
+        "Face detector: the built-in one, or the published models with landmarks; auto uses these if they are "
+        "installed.",
         changes_result=True,
         engine="liveportrait",
         default="auto",
@@ -94,48 +96,47 @@ class SourceFace(SourceCut, Machine):
 
 
 class PortraitOptions(SourceCut):
-    """How a portrait follows: the options of LivePortrait under the names that they have in the field.
+    """How the portrait follows the driving video: LivePortrait's options under their published names.
 
     The defaults are those of the published command line.
     """
 
     flag_relative_motion: bool = _portrait_setting(
-        "Add the change since the driving's first frame; otherwise take its motion as it is.", default=True
+        "Apply the motion relative to the first driving frame; otherwise apply it as it is.", default=True
     )
     driving_option: Literal["expression-friendly", "pose-friendly"] = _portrait_setting(
-        "Fit the driving motion to the size of the source face, or leave it.", default="expression-friendly"
+        "Scale the driving motion to the source face, or keep the driving head pose.",
+        default="expression-friendly",
     )
-    driving_multiplier: float = _portrait_setting(
-        "How much of the motion is taken.", default=1.0, ge=0, le=10
-    )
+    driving_multiplier: float = _portrait_setting("Strength of the motion.", default=1.0, ge=0, le=10)
     animation_region: Region = _portrait_setting(
-        "What moves: all, the expression, the pose of the head, lips or eyes.", default="all"
+        "What moves: everything, the expression, the head pose, the lips or the eyes.", default="all"
     )
-    flag_normalize_lip: bool = _portrait_setting("Close the source's lips first.", default=False)
+    flag_normalize_lip: bool = _portrait_setting("Start from closed lips.", default=False)
     flag_eye_retargeting: bool = _portrait_setting(
-        "Open the eyes as far as the driving ones, instead of relative motion.", default=False
+        "Open the eyes as far as in the driving video, instead of relative motion.", default=False
     )
     flag_lip_retargeting: bool = _portrait_setting(
-        "Open the lips as far as the driving ones, instead of relative motion.", default=False
+        "Open the lips as far as in the driving video, instead of relative motion.", default=False
     )
     flag_source_video_eye_retargeting: bool = _portrait_setting(
-        "Open the eyes of a source video as far as in its first frame.", default=False
+        "Keep the eyes of a source video as open as in its first frame.", default=False
     )
     driving_smooth_observation_variance: float = _portrait_setting(
-        "How smooth the motion of a source video becomes: more is smoother.", default=3e-7, gt=0, le=1
+        "Smoothing of the motion of a source video: higher is smoother.", default=3e-7, gt=0, le=1
     )
     flag_crop_driving_video: bool = _portrait_setting(
-        "Cut the face out of the driving video, too; one that is not square is cut in any case.",
+        "Crop the face from the driving video, too; one that is not square is always cropped.",
         default=False,
     )
     scale_crop_driving_video: float = _portrait_setting(
-        "The side of the driving's cut-out, in faces.", default=2.2, ge=0.1, le=10
+        "Side of the driving crop, relative to the face.", default=2.2, ge=0.1, le=10
     )
     vx_ratio_crop_driving_video: float = _portrait_setting(
-        "Shift the driving's cut-out to the right, by a share of its side.", default=0.0, ge=-1, le=1
+        "Shift the driving crop to the right, as a fraction of its side.", default=0.0, ge=-1, le=1
     )
     vy_ratio_crop_driving_video: float = _portrait_setting(
-        "Shift the driving's cut-out down, by a share of its side.", default=-0.1, ge=-1, le=1
+        "Shift the driving crop down, as a fraction of its side.", default=-0.1, ge=-1, le=1
     )
 
     @property
@@ -153,19 +154,19 @@ class AnimateSettings(PortraitOptions, SourceFace, FilmSettings):
     """Make a portrait follow a driving video."""
 
     audio: Literal["driving", "source", "none"] = setting(
-        "Whose sound the result has.", changes_result=True, default="driving"
+        "Audio track of the result.", changes_result=True, default="driving"
     )
     side_by_side: bool = setting(
-        "Show source, driving and result beside each other.", changes_result=True, default=False
+        "Show source, driving video and result side by side.", changes_result=True, default=False
     )
     driving_face: str = setting(
-        "Which of several faces of the driving: largest, or its number from the left.",
+        "Which face of the driving video: largest, or its number from the left.",
         changes_result=True,
         default="largest",
         pattern=r"^(largest|[1-9]\d?)$",
     )
     driving_box: Annotated[str, _FACE_BOX] | None = setting(
-        "Where the driving's face is on its first frame, as x,y,width,height in pixels.",
+        "Box of the face in the first driving frame, as x,y,width,height in pixels.",
         changes_result=True,
         default=None,
     )
@@ -183,25 +184,25 @@ def _turn_setting(sentence: str) -> Any:
 class PoseSettings(SourceFace):
     """Pose a portrait by hand: turn its head, open its eyes and lips, move single points of its expression."""
 
-    pitch: float = _turn_setting("Nod: degrees by which the head is pitched.")
-    yaw: float = _turn_setting("Turn: degrees by which the head is turned to the side.")
-    roll: float = _turn_setting("Lean: degrees by which the head is tilted.")
+    pitch: float = _turn_setting("Nod: pitch of the head.")
+    yaw: float = _turn_setting("Turn: yaw of the head.")
+    roll: float = _turn_setting("Tilt: roll of the head.")
     eyes: float = setting(
-        "How much farther the eyes open, in widths of an eye; less than 0 shuts them.",
+        "How much further the eyes open, in eye widths; below 0 closes them.",
         changes_result=True,
         default=0.0,
         ge=-0.8,
         le=0.8,
     )
     lips: float = setting(
-        "How much farther the lips open, in widths of the mouth; less than 0 shuts them.",
+        "How much further the lips open, in mouth widths; below 0 closes them.",
         changes_result=True,
         default=0.0,
         ge=-0.8,
         le=0.8,
     )
     key: tuple[Key, ...] = setting(
-        "A point of the expression to move, as point:x,y,z; several are moved together.",
+        "Expression keypoint to move, as point:x,y,z; several are moved together.",
         changes_result=True,
         default=(),
     )

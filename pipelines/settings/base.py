@@ -1,4 +1,4 @@
-"""What every task is asked with, and how a setting is told: type, range, default, unit and one sentence."""
+"""The settings that all tasks share, and how a setting is declared."""
 
 import re
 from pathlib import Path
@@ -7,31 +7,31 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
-"""A path that means the same wherever a job is run."""
+"""An absolute path: a job may run in another working directory."""
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
 
 def setting(sentence: str, *, changes_result: bool, unit: str = "", engine: str = "", **limits: Any) -> Any:
-    """A field that says its sentence, its unit, whether it is part of a job's id, and for which one engine it is."""
+    """Declare a field: its sentence, its unit, whether it is part of a job's id, and the one engine that has it."""
     extra: dict[str, JsonValue] = {"unit": unit, "changes_result": changes_result, "engine": engine}
     return Field(description=sentence, json_schema_extra=extra, **limits)
 
 
 def engine_setting() -> Any:
-    """The choice of an engine; the registry (`pipelines.spec`) knows which a task has."""
+    """Declare the choice of an engine; the registry (`pipelines.spec`) knows which a task has."""
     return setting(
-        "Which engine computes; auto takes the network where its weights, a card that holds it and consent to its "
-        "licence are there, and else the built-in one.",
+        "The engine that computes; auto uses the network if its weights, a suitable GPU and licence consent are "
+        "available, otherwise the built-in engine.",
         changes_result=True,
         default="auto",
     )
 
 
 def batch_setting(engine: str) -> Any:
-    """The largest batch of a network."""
+    """Declare the largest batch of a network."""
     return setting(
-        "Windows or frames that the network computes at once, at most; by default as many as memory allows.",
+        "Largest number of windows or frames that the network computes at once; by default as many as memory allows.",
         changes_result=False,
         engine=engine,
         default=None,
@@ -41,11 +41,11 @@ def batch_setting(engine: str) -> Any:
 
 
 NUMBER = r"\d+(\.\d+)?"
-"""A number as it is written in a setting that is text."""
+"""A number inside a setting that is text."""
 
 
 def written_as(pattern: str, sentence: str) -> AfterValidator:
-    """For text of a form; `sentence` says which."""
+    """Validate text against `pattern`; `sentence` is the error that says how to write it."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text):
@@ -56,12 +56,12 @@ def written_as(pattern: str, sentence: str) -> AfterValidator:
 
 
 class Machine(BaseModel):
-    """Where anything computes, and within what; nothing of it changes a result."""
+    """Where to compute, and within which limits; none of this changes a result."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Literal["auto", "none", "4gb", "6gb", "8gb", "12gb", "16gb", "24gb"] = setting(
-        "Behave as on a card with this much memory; auto looks.", changes_result=False, default="auto"
+        "Behave as on a GPU with this much memory; auto detects it.", changes_result=False, default="auto"
     )
     device: str = setting(
         "Where networks run: auto, cpu, cuda, cuda:1, mps.",
@@ -70,42 +70,40 @@ class Machine(BaseModel):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
     )
     ram_limit_gb: float | None = setting(
-        "Never hold more host memory than this, all processes together.",
+        "Limit on host memory, all processes together.",
         changes_result=False,
         unit="GiB",
         default=None,
         gt=0,
     )
     vram_limit_gb: float | None = setting(
-        "Never hold more device memory than this.", changes_result=False, unit="GiB", default=None, gt=0
+        "Limit on GPU memory.", changes_result=False, unit="GiB", default=None, gt=0
     )
     weights: Place | None = setting(
-        "Folder with the engine's published weights; no other place is looked at then.",
+        "Folder with the published weights; no other place is searched then.",
         changes_result=False,
         default=None,
     )
 
 
 class Settings(Machine):
-    """What every task is asked with; each task says which engines it has."""
+    """The settings that all tasks share."""
 
     quality: Literal["draft", "balanced", "high", "ultimate"] = setting(
-        "Trade speed for detail.", changes_result=True, default="balanced"
+        "Higher quality takes longer.", changes_result=True, default="balanced"
     )
     start: float | None = setting(
-        "Begin at this time of the video.", changes_result=True, unit="s", default=None, ge=0
+        "Start time in the video.", changes_result=True, unit="s", default=None, ge=0
     )
-    end: float | None = setting(
-        "Stop before this time of the video.", changes_result=True, unit="s", default=None, gt=0
-    )
+    end: float | None = setting("End time in the video.", changes_result=True, unit="s", default=None, gt=0)
     engine: str = engine_setting()
     decoder: Literal["auto", "decord", "pyav", "ffmpeg"] = setting(
-        "Which library decodes; auto takes the fastest that is exact for the file.",
+        "The decoding library; auto uses the fastest one that is exact for the file.",
         changes_result=True,
         default="auto",
     )
     salvage: bool = setting(
-        "Use what can be read of a damaged file instead of refusing it.", changes_result=True, default=False
+        "Use the readable part of a damaged file instead of refusing it.", changes_result=True, default=False
     )
 
     @model_validator(mode="after")
@@ -115,7 +113,7 @@ class Settings(Machine):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """The settings that change the result of this engine, as plain JSON values: part of a job's id."""
+        """Return the settings that change this engine's result, as plain JSON values: part of a job's id."""
         return {
             name: value
             for name, value in self.model_dump(mode="json").items()
@@ -124,7 +122,7 @@ class Settings(Machine):
 
 
 def engine_of(model: type[BaseModel], name: str) -> str:
-    """The one engine that the setting `name` is for; empty where it is for all."""
+    """Return the one engine that has the setting `name`; empty where all engines do."""
     return str(_told(model, name, "engine"))
 
 
@@ -137,10 +135,10 @@ TRIAL_SECONDS = 2.0
 
 
 def trial(settings: SettingsT) -> SettingsT:
-    """`settings` for the first two seconds of what they ask for."""
+    """Return `settings` limited to the first two seconds of the requested range."""
     end = (settings.start or 0.0) + TRIAL_SECONDS
     return settings.model_copy(update={"end": end if settings.end is None else min(end, settings.end)})
 
 
 class CopySettings(Settings):
-    """Decode and encode again, sound kept: the machinery without a task, to try it on a file."""
+    """Decode and re-encode a video with its sound: a test of decoding, encoding and joining on a file."""

@@ -1,4 +1,4 @@
-"""What removing an object, and showing what would be removed, is asked with."""
+"""Settings of the tasks `inpaint` and `track`."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -17,10 +17,10 @@ Point = Annotated[
 
 
 class MaskSettings(Settings):
-    """What is to be removed: masks as they are given, or an object that is followed from hints."""
+    """What to remove: given masks, or an object that is tracked from prompts."""
 
     mask_dilation: int = setting(
-        "Grow the mask by so many steps in each direction, so that no edge of the object stays.",
+        "Grow the mask by this many pixels, so that no edge of the object remains.",
         changes_result=True,
         unit="px",
         default=4,
@@ -28,57 +28,57 @@ class MaskSettings(Settings):
         le=64,
     )
     invert: bool = setting(
-        "Remove what the mask leaves black instead of what it marks.", changes_result=True, default=False
+        "Remove the black area of the mask instead of the white one.", changes_result=True, default=False
     )
     track: bool = setting(
-        "Follow what the mask's pictures mark: each is a hint, for the frame that its name ends with.",
+        "Track what the mask images mark: each is a prompt for the frame number at the end of its name.",
         changes_result=True,
         default=False,
     )
     box: tuple[Box, ...] = setting(
-        "A box around the object to follow, as x,y,width,height@frame in pixels; several help.",
+        "Bounding box of the object to track, as x,y,width,height@frame in pixels; more boxes improve tracking.",
         changes_result=True,
         default=(),
     )
     point: tuple[Point, ...] = setting(
-        "A point on the object to follow, as x,y@frame; one that is not on it begins with an exclamation mark.",
+        "Point on the object to track, as x,y@frame; start a point that is not on it with an exclamation mark.",
         changes_result=True,
         default=(),
     )
 
     tracker: Literal["builtin", "sam2"] = setting(
-        "What follows the object: the built-in tracker, or the network SAM 2, which needs its package and weights.",
+        "Tracker: the built-in one, or the network SAM 2, which needs its package and weights.",
         changes_result=True,
         default="builtin",
     )
 
     @property
     def follows(self) -> bool:
-        """Whether the object is followed from hints."""
+        """Whether the object is tracked from prompts."""
         return self.track or bool(self.box or self.point)
 
 
 class TrackSettings(MaskSettings):
-    """Show what would be removed from a video, and keep it as a film of masks, one a frame."""
+    """Show what would be removed from a video, and save it as a mask video, one mask per frame."""
 
 
 def _published_setting(sentence: str, **limits: Any) -> Any:
-    """A setting of the published system ProPainter, by its name there."""
+    """Declare a setting of the published system ProPainter, under its name there."""
     return setting(sentence, changes_result=True, engine="propainter", **limits)
 
 
 class ProPainterSettings(MaskSettings):
-    """What the engine propainter alone is asked with: the published options, names and defaults."""
+    """Settings of the engine propainter: the published options, names and defaults."""
 
     mode: Literal["video_inpainting", "video_outpainting"] = _published_setting(
-        "Fill what a mask marks, or make the picture larger and paint what lies around it.",
+        "Fill what the mask marks, or extend the picture and paint its surroundings.",
         default="video_inpainting",
     )
     scale_h: float = _published_setting(
-        "How many times as high the picture becomes when it is outpainted.", default=1.0, ge=1, le=3
+        "Factor by which outpainting increases the height.", default=1.0, ge=1, le=3
     )
     scale_w: float = _published_setting(
-        "How many times as wide the picture becomes when it is outpainted.", default=1.2, ge=1, le=3
+        "Factor by which outpainting increases the width.", default=1.2, ge=1, le=3
     )
     subvideo_length: int = _published_setting(
         "Frames whose flows and known pixels are propagated together.",
@@ -88,39 +88,39 @@ class ProPainterSettings(MaskSettings):
         le=400,
     )
     neighbor_length: int = _published_setting(
-        "Neighbouring frames that are painted together; half of it is the step to the next ones.",
+        "Neighbouring frames that are painted together; windows advance by half of this.",
         unit="frames",
         default=10,
         ge=2,
         le=40,
     )
     ref_stride: int = _published_setting(
-        "Step between the distant frames that are looked at besides.", unit="frames", default=10, ge=1, le=100
+        "Stride between distant reference frames.", unit="frames", default=10, ge=1, le=100
     )
     raft_iter: int = _published_setting(
-        "Rounds of refinement of the optical flow; fewer are faster and less exact.", default=20, ge=1, le=64
+        "Iterations of optical flow refinement; fewer are faster and less exact.", default=20, ge=1, le=64
     )
     fp16: bool = _published_setting(
-        "Compute with half the digits on a card, in half the memory; a CPU computes with all of them.",
+        "Compute in half precision on a GPU, with half the memory; a CPU always uses full precision.",
         default=False,
     )
     save_fps: float = _published_setting(
-        "Frames per second of the result where the video is a folder of images.",
+        "Frame rate of the result if the video is a folder of images.",
         unit="fps",
         default=24.0,
         ge=1,
         le=240,
     )
     reference_output: bool = _published_setting(
-        "Give exactly what the published system gives: anything that is not black is masked, at its size, with all "
-        "pixels resized.",
+        "Reproduce the published system exactly: everything that is not black is masked, and the whole picture is "
+        "resized to its size.",
         default=False,
     )
 
     @model_validator(mode="before")
     @classmethod
     def _only_one_engine_can(cls, asked: Any) -> Any:
-        """What only one engine does asks for that engine."""
+        """Select the engine that an option of its own needs."""
         alone = isinstance(asked, dict) and (
             asked.get("mode") == "video_outpainting" or asked.get("reference_output")
         )
@@ -130,29 +130,29 @@ class ProPainterSettings(MaskSettings):
 
     @property
     def outpaints(self) -> bool:
-        """Whether the picture becomes larger."""
+        """Whether the picture is extended."""
         return self.mode == "video_outpainting"
 
 
 class InpaintSettings(FilmSettings, ProPainterSettings):
-    """Remove an object from a video: what a mask marks is filled with what other frames show there."""
+    """Remove an object from a video: the masked area is filled with what other frames show there."""
 
     resize_ratio: float | None = setting(
-        "Compute at this share of the width and height; only what is filled loses sharpness.",
+        "Compute at this fraction of the width and height; only the filled area loses sharpness.",
         changes_result=True,
         default=None,
         gt=0,
         le=1,
     )
     width: int | None = setting(
-        "Compute at this width; the height follows unless it is given too.",
+        "Compute at this width; the height follows unless it is set too.",
         changes_result=True,
         unit="px",
         default=None,
         ge=64,
     )
     height: int | None = setting(
-        "Compute at this height; the width follows unless it is given too.",
+        "Compute at this height; the width follows unless it is set too.",
         changes_result=True,
         unit="px",
         default=None,
@@ -162,7 +162,7 @@ class InpaintSettings(FilmSettings, ProPainterSettings):
     @model_validator(mode="after")
     def _one_size(self) -> Self:
         if self.resize_ratio is not None and (self.width or self.height):
-            raise ValueError("resize_ratio and width or height are two ways to say one thing: give one")
+            raise ValueError("set either resize_ratio or width and height, not both")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What every task that makes a video is asked with."""
+"""Settings of tasks that make a video."""
 
 from typing import Literal
 
@@ -9,26 +9,26 @@ VIDEO_SUFFIXES: dict[Codec, str] = {
     **{"h264": ".mp4", "h265": ".mp4", "h264_nvenc": ".mp4", "h265_nvenc": ".mp4"},
     **{"prores4444": ".mov", "vp9": ".webm"},
 }
-"""What a video of each codec is kept in."""
+"""The container of each codec."""
 
 
 class FilmSettings(Settings):
-    """What every task that makes a video is asked with."""
+    """Settings of tasks that make a video."""
 
     codec: Codec = setting(
-        "How the result is encoded; where only a part is made, prores4444 and vp9 are transparent around it.",
+        "Codec of the result; prores4444 and vp9 carry transparency around what a removal filled.",
         changes_result=True,
         default="h264",
     )
     crf: int | None = setting(
-        "The encoder's rate factor: lower is better and larger; by default it follows the quality.",
+        "Constant rate factor of the encoder: lower is better and larger; by default it follows the quality.",
         changes_result=True,
         default=None,
         ge=0,
         le=51,
     )
     frames_out: Place | None = setting(
-        "Also write each frame of the result into this folder, as 00000.png and so on.",
+        "Also write every frame of the result into this folder, as 00000.png and so on.",
         changes_result=False,
         default=None,
     )

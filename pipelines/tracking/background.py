@@ -1,7 +1,7 @@
-"""What moves against the background: each frame beside a median of its neighbours, the camera's motion undone.
+"""Background subtraction under a moving camera: each frame against the median of its registered neighbours.
 
-The neighbours are some frames before and after, so any frame can be looked at on its own, and in either
-direction of time.
+The neighbours are a fixed set of frames before and after, so a frame's result depends neither on where reading started
+nor on the direction of time.
 """
 
 from collections import deque
@@ -20,23 +20,28 @@ from pipelines.vision.crop import Crop
 from pipelines.vision.types import Pixels
 
 Frames = Callable[[int, int], Generator[Pixels]]
-"""`frames_from(start, stop)`: those frames `(H, W, 3)` uint8 RGB in order, the same whatever `start` is."""
+"""`frames_from(start, stop)` yields frames `(H, W, 3)` uint8 RGB in order, the same for any `start`."""
 
 OFFSETS = (6, 12, 18, 24)
-"""Neighbours on each side, frames: nearer ones still show the object itself, farther ones another scene."""
+"""Distances of the neighbours on each side, in frames: nearer ones still show the object, farther ones another view."""
 HALO = OFFSETS[-1]
 CHUNK_FRAMES = 32
-"""Frames that are decoded forwards at once, to be walked backwards."""
+"""Frames that are decoded forwards and held at once, to be yielded backwards."""
 WORK_SIDE_PX = 640
+"""Longest side at which the object is tracked; larger frames are reduced, so that cost does not grow with
+resolution."""
 
 _SLACK = np.ones((5, 5), np.uint8)
 """A background pixel may lie two pixels off: a homography knows no parallax."""
+_FEWEST_NEIGHBOURS = 2
+"""Neighbours that must show a pixel: a single one may show the object itself there."""
 _NOTHING = 255
+"""Fills what a neighbour does not show, so that it sorts behind all real values."""
 
 
 @dataclass(frozen=True)
 class RegisteredFrame:
-    """One frame `(H, W, 3)` uint8 RGB, and the motion that takes its places to the frame before (None: a cut)."""
+    """A frame `(H, W, 3)` uint8 RGB at work size, and the homography to the frame before it (None at a cut)."""
 
     index: int
     pixels: Pixels
@@ -44,48 +49,48 @@ class RegisteredFrame:
 
     @cached_property
     def back(self) -> Homography | None:
-        """The motion that takes places of the frame before to this one."""
+        """The homography from the frame before to this one."""
         return None if self.motion is None else np.asarray(np.linalg.inv(self.motion), np.float64)
 
 
 @dataclass(frozen=True)
 class FrameNeighbours:
-    """A frame among its neighbours, `before` and `after`, each nearest first."""
+    """A frame and its neighbours `before` and `after`, each nearest first."""
 
     current: RegisteredFrame
     before: tuple[RegisteredFrame, ...]
     after: tuple[RegisteredFrame, ...]
 
-    def difference(self, part: Crop) -> Gray:
-        """How far each pixel of a part is from all that the background shows near it, uint8 grey levels.
+    def difference(self, crop: Crop) -> Gray:
+        """Measure how far each pixel of `crop` is from the background's values around it, uint8 grey levels.
 
-        0 where fewer than two neighbours show the place. Holds the crop of each neighbour.
+        0 where fewer than two neighbours show the pixel. Holds the crop of each neighbour.
         """
-        crop = self.current.pixels[part.slices]
-        layers, count = self._layers(part)
-        if len(layers) < 2:
-            return np.zeros(crop.shape[:2], np.uint8)
+        pixels = self.current.pixels[crop.slices]
+        layers, count = self._layers(crop)
+        if len(layers) < _FEWEST_NEIGHBOURS:
+            return np.zeros(pixels.shape[:2], np.uint8)
         background = _median(layers, count)
-        far: Gray = misaligned_difference(crop, background, _SLACK).max(axis=2)
-        far[count < 2] = 0
+        far: Gray = misaligned_difference(pixels, background, _SLACK).max(axis=2)
+        far[count < _FEWEST_NEIGHBOURS] = 0
         return far
 
-    def _layers(self, part: Crop) -> tuple[list[Pixels], Gray]:
-        """The crop as each neighbour shows it, 255 where it does not, and by how many each pixel is shown."""
-        corner = np.array([[1, 0, part.left], [0, 1, part.top], [0, 0, 1]], np.float64)
+    def _layers(self, crop: Crop) -> tuple[list[Pixels], Gray]:
+        """The crop as each neighbour shows it, 255 where it does not, and how many neighbours show each pixel."""
+        corner = np.array([[1, 0, crop.left], [0, 1, crop.top], [0, 0, 1]], np.float64)
         inside = np.ones(self.current.pixels.shape[:2], np.uint8)
         layers: list[Pixels] = []
-        count = np.zeros(part.size[::-1], np.uint8)
-        for current, motion in self._neighbours():
+        count = np.zeros(crop.size[::-1], np.uint8)
+        for neighbour, motion in self._neighbours():
             there = motion @ corner
             mask_to_rgb = cv2.warpPerspective(
-                inside, there, part.size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+                inside, there, crop.size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
             )
-            # At the border nothing darker than the picture is mixed in.
+            # Replicated, so that no black is mixed in at the border.
             layer = cv2.warpPerspective(
-                current.pixels,
+                neighbour.pixels,
                 there,
-                part.size,
+                crop.size,
                 flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             )
@@ -95,27 +100,27 @@ class FrameNeighbours:
         return layers, count
 
     def _neighbours(self) -> Generator[tuple[RegisteredFrame, Homography]]:
-        """The neighbours at the offsets, each with the motion from this frame's places to its own; none over a cut."""
+        """Yield the neighbours at `OFFSETS`, each with the homography from this frame to it; none across a cut."""
         motion = self.current.motion
-        for step, current in enumerate(self.before, 1):
+        for step, neighbour in enumerate(self.before, 1):
             if motion is None:
                 break
             if step in OFFSETS:
-                yield current, motion
-            motion = None if current.motion is None else current.motion @ motion
+                yield neighbour, motion
+            motion = None if neighbour.motion is None else neighbour.motion @ motion
         motion = np.eye(3)
-        for step, current in enumerate(self.after, 1):
-            if current.back is None:
+        for step, neighbour in enumerate(self.after, 1):
+            if neighbour.back is None:
                 break
-            motion = current.back @ motion
+            motion = neighbour.back @ motion
             if step in OFFSETS:
-                yield current, motion
+                yield neighbour, motion
 
 
 def _median(layers: list[Pixels], count: Gray) -> Pixels:
-    """The lower median of each pixel's `count` real values; the other layers say 255 there.
+    """Lower median of each pixel's `count` real values; the other layers hold 255 there.
 
-    Exchanging whole layers sorts many times faster than sorting along an axis.
+    A sorting network over whole layers is many times faster than sorting along an axis.
     """
     layers = list(layers)
     for turn in range(len(layers)):
@@ -131,45 +136,46 @@ def _median(layers: list[Pixels], count: Gray) -> Pixels:
 
 @dataclass(frozen=True)
 class FrameSource:
-    """The frames `whole` of a video at work size; frames outside are never read."""
+    """Frames `span` of a video, registered and reduced to work size; frames outside are never read."""
 
     frames_from: Frames
-    whole: Span
+    span: Span
     size: tuple[int, int]
-    """Width and height of the video."""
+    """Width and height of the video, pixels."""
 
     @classmethod
-    def of(cls, frames_from: Frames, whole: Span) -> "FrameSource":
-        """Footage whose size is that of its first frame."""
-        with closing(frames_from(whole.start, whole.start + 1)) as frames:
+    def of(cls, frames_from: Frames, span: Span) -> "FrameSource":
+        """Open a source; reads the first frame for its size."""
+        with closing(frames_from(span.start, span.start + 1)) as frames:
             rows, columns = next(frames).shape[:2]
-        return cls(frames_from, whole, (columns, rows))
+        return cls(frames_from, span, (columns, rows))
 
     @property
     def scale(self) -> float:
-        """Work pixels per pixel of the video, at most 1."""
+        """Pixels at work size per pixel of the video, at most 1."""
         return min(1.0, WORK_SIDE_PX / max(self.size))
 
     def neighbourhoods(self, start: int, stop: int, *, backward: bool = False) -> Generator[FrameNeighbours]:
-        """The scenes of frames `[start, stop)`, the last first if `backward`; the same either way and from any start.
+        """Yield frames `[start, stop)` with their neighbours, the last first if `backward`; the same from any start.
 
         Holds `2 * HALO + 1` frames at work size; `CHUNK_FRAMES` more if `backward`.
         """
         if start >= stop:
             return
-        read = widen(Span(start, stop), HALO, HALO, self.whole)
-        views = self._views_back(read) if backward else self._views(read)
-        with closing(views):
-            for neighbours in _neighbourhoods(views, backward=backward):
+        read = widen(Span(start, stop), HALO, HALO, self.span)
+        frames = self._registered_backward(read) if backward else self._registered(read)
+        with closing(frames):
+            for neighbours in _neighbourhoods(frames, backward=backward):
                 if start <= neighbours.current.index < stop:
                     yield neighbours
 
-    def _views(self, span: Span) -> Generator[RegisteredFrame]:
-        first = widen(span, 1, 0, self.whole).start
+    def _registered(self, span: Span) -> Generator[RegisteredFrame]:
+        """Yield the frames of `span`; reads one more before them."""
+        first = widen(span, 1, 0, self.span).start
         before: Gray | None = None
         with closing(self.frames_from(first, span.stop)) as frames:
             for index, pixels in enumerate(frames, first):
-                small = self._small(pixels)
+                small = self._reduced(pixels)
                 gray = cast(Gray, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
                 if index >= span.start:
                     yield RegisteredFrame(
@@ -177,34 +183,35 @@ class FrameSource:
                     )
                 before = gray
 
-    def _views_back(self, span: Span) -> Generator[RegisteredFrame]:
+    def _registered_backward(self, span: Span) -> Generator[RegisteredFrame]:
+        """Yield the frames of `span`, the last first, from chunks that are read forwards."""
         for stop in range(span.stop, span.start, -CHUNK_FRAMES):
-            yield from reversed(list(self._views(Span(max(span.start, stop - CHUNK_FRAMES), stop))))
+            yield from reversed(list(self._registered(Span(max(span.start, stop - CHUNK_FRAMES), stop))))
 
-    def _small(self, pixels: Pixels) -> Pixels:
+    def _reduced(self, pixels: Pixels) -> Pixels:
         if self.scale == 1:
             return pixels
         width, height = (max(1, round(side * self.scale)) for side in self.size)
         return cast(Pixels, cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def _neighbourhoods(views: Generator[RegisteredFrame], *, backward: bool) -> Generator[FrameNeighbours]:
-    """A scene for each view, in the order given."""
+def _neighbourhoods(frames: Generator[RegisteredFrame], *, backward: bool) -> Generator[FrameNeighbours]:
+    """Yield each frame with up to `HALO` frames on either side, in the order of `frames`."""
     passed: deque[RegisteredFrame] = deque(maxlen=HALO)
     coming: deque[RegisteredFrame] = deque()
-    for current in views:
-        coming.append(current)
+    for frame in frames:
+        coming.append(frame)
         if len(coming) > HALO:
-            yield _pass(passed, coming, backward=backward)
+            yield _advance(passed, coming, backward=backward)
     while coming:
-        yield _pass(passed, coming, backward=backward)
+        yield _advance(passed, coming, backward=backward)
 
 
-def _pass(
+def _advance(
     passed: deque[RegisteredFrame], coming: deque[RegisteredFrame], *, backward: bool
 ) -> FrameNeighbours:
-    """The scene of the first that is coming; it has passed then. Newest passed first."""
-    current = coming.popleft()
+    """Move the first of `coming` to the front of `passed`, and return it with its neighbours."""
+    frame = coming.popleft()
     behind, ahead = tuple(passed), tuple(coming)
-    passed.appendleft(current)
-    return FrameNeighbours(current, ahead, behind) if backward else FrameNeighbours(current, behind, ahead)
+    passed.appendleft(frame)
+    return FrameNeighbours(frame, ahead, behind) if backward else FrameNeighbours(frame, behind, ahead)

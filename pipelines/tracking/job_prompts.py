@@ -1,4 +1,4 @@
-"""The hints of a job: boxes and points as they were written, and pictures that were painted."""
+"""A job's prompts: boxes and points from its settings, and painted mask images."""
 
 import re
 from pathlib import PurePosixPath
@@ -15,38 +15,39 @@ _LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 
 def read_prompts(run: RunContext) -> list[ObjectPrompt]:
-    """The job's hints, checked, one a frame. Holds a mask for each that was painted.
+    """Read and check the job's prompts, merged to one per frame. Holds a mask for each painted one.
 
-    Of a part of the video, those of the other parts are left aside: what was marked for all is tried on two seconds.
-    Raises BadInput where one is empty or lies outside the picture or the frames, and as `read_prompt_masks` does.
+    If the job covers a part of the video, prompts of other parts are ignored, so that prompts for a whole video can be
+    tried on two seconds of it. Raises BadInput for a prompt that is empty or outside the picture or the frames, and the
+    errors of `read_prompt_masks`.
     """
     settings, video = mask_settings_of(run), run.video
     prompts = [ObjectPrompt.parse(box) for box in settings.box]
     prompts += [_point(text) for text in settings.point]
     if settings.track:
-        marks = read_prompt_masks(mask_path(run), video)
-        prompts += [ObjectPrompt(_frame(name, run.frames.start), mask=mask) for name, mask in marks]
-    mine = [
+        painted = read_prompt_masks(mask_path(run), video)
+        prompts += [ObjectPrompt(_frame(name, run.frames.start), mask=mask) for name, mask in painted]
+    inside = [
         prompt
         for prompt in prompts
         if run.frames.start <= prompt.frame < run.frames.stop or prompt.frame >= video.frames
     ]
-    return check_prompts(mine or prompts, (video.width, video.height), run.frames)
+    return check_prompts(inside or prompts, (video.width, video.height), run.frames)
 
 
 def source_and_targets(run: RunContext) -> tuple[FrameSource, Targets]:
-    """The frames in which the job's object is followed, and how its hints show it. Holds a mask per hint."""
+    """Return the frames in which the job's object is tracked, and its targets by frame. Holds a mask per prompt."""
     source = FrameSource.of(lambda start, stop: read_pixels(run, start, stop), run.frames)
     return source, find_targets(read_prompts(run), source)
 
 
 def _point(text: str) -> ObjectPrompt:
-    place, _, frame = text.removeprefix("!").partition("@")
-    x, y = map(float, place.split(","))
+    position, _, frame = text.removeprefix("!").partition("@")
+    x, y = map(float, position.split(","))
     return ObjectPrompt(int(frame), points=(Point(x, y, on_object=not text.startswith("!")),))
 
 
 def _frame(name: str, otherwise: int) -> int:
-    """The frame that a picture's name ends with: 12 of `mask_00012.png`."""
+    """Return the frame number at the end of a file name (12 for `mask_00012.png`), or `otherwise`."""
     found = _LAST_NUMBER.search(PurePosixPath(name).stem)
     return int(found[1]) if found else otherwise

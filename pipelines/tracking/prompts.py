@@ -1,4 +1,4 @@
-"""What a user says about where the object is: a box, clicked points or a painted mask, on some frame."""
+"""Prompts that mark an object on a frame: a box, clicked points or a painted mask."""
 
 import re
 from collections.abc import Sequence
@@ -14,10 +14,11 @@ from pipelines.vision.types import Mask
 _NUMBER = r"\s*(-?\d+(?:\.\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4) + r"@\s*(\d+)\s*")
 _LEAST_SIDE_PX = 4
+"""Smaller boxes are slips of the mouse."""
 
 
 class Point(NamedTuple):
-    """A click, in pixels of the video; `on_object` is false where the user says: not this."""
+    """A click in pixels of the video; `on_object` is false for a negative click, on what is not the object."""
 
     x: float
     y: float
@@ -26,10 +27,10 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ObjectPrompt:
-    """Where the object is on a frame: a box `(x, y, width, height)`, points, a mask `(H, W)`, or several of these.
+    """A prompt on frame `frame`: a box `(x, y, width, height)`, points, a mask `(H, W)` bool, or several of these.
 
-    All in pixels of the video. A mask is taken as it is; a box or points are a place to look, and a mask beside them is
-    a part of what is looked for.
+    All in pixels of the video. A mask alone is used as it is. With a box or points the object is segmented in their
+    region, and a mask beside them is part of the object.
     """
 
     frame: int
@@ -39,30 +40,32 @@ class ObjectPrompt:
 
     @classmethod
     def parse(cls, text: str) -> "ObjectPrompt":
-        """A box as the command line has it: `x,y,width,height@frame`.
+        """Parse a box as written on the command line: `x,y,width,height@frame`.
 
         Raises:
-            BadInput: `text` is no such thing.
+            BadInput: `text` is not a box.
         """
         match = _BOX.fullmatch(text)
         if not match:
             raise BadInput(
-                f"{text!r} is no box.", "Write x,y,width,height@frame, for example 120,80,60,140@0."
+                f"{text!r} is not a box.", "Write x,y,width,height@frame, for example 120,80,60,140@0."
             )
         x, y, width, height = (float(match[k]) for k in range(1, 5))
         return cls(int(match[5]), box=(x, y, width, height))
 
 
 def check_prompts(prompts: Sequence[ObjectPrompt], size: tuple[int, int], frames: Span) -> list[ObjectPrompt]:
-    """The hints in order, one a frame, checked against a video of `size` (width, height) of which `frames` are used.
+    """Check prompts against a video of `size` (width, height), of which `frames` are used.
+
+    Returns them in order of their frames, those of the same frame merged.
 
     Raises:
-        BadInput: there is none, or one is empty, outside the picture or outside the frames.
+        BadInput: there is no prompt, or one is empty, outside the picture or outside the frames.
     """
     if not prompts:
         raise BadInput(
-            "Nothing says where the object is.",
-            "Give a mask, or mark it on a frame with a box, points or paint.",
+            "No prompt marks the object.",
+            "Give a mask, or mark the object on a frame with a box, points or paint.",
         )
     found: dict[int, ObjectPrompt] = {}
     for prompt in prompts:
@@ -71,7 +74,7 @@ def check_prompts(prompts: Sequence[ObjectPrompt], size: tuple[int, int], frames
     for prompt in found.values():
         if prompt.box is None and prompt.mask is None and not any(p.on_object for p in prompt.points):
             raise BadInput(
-                f"The hint at frame {prompt.frame} marks nothing.",
+                f"The prompt at frame {prompt.frame} marks nothing.",
                 "Draw a box, paint, or click on the object itself.",
             )
     return [found[frame] for frame in sorted(found)]
@@ -81,7 +84,7 @@ def _check(prompt: ObjectPrompt, size: tuple[int, int], frames: Span) -> None:
     width, height = size
     if not frames.start <= prompt.frame < frames.stop:
         raise BadInput(
-            f"The hint at frame {prompt.frame} is outside the frames {frames.start} to {frames.stop - 1}.",
+            f"The prompt at frame {prompt.frame} is outside the frames {frames.start} to {frames.stop - 1}.",
             "Mark a frame that is processed, or change --start and --end.",
         )
     picture = f"the picture of {width}x{height} pixels"
@@ -94,7 +97,7 @@ def _check(prompt: ObjectPrompt, size: tuple[int, int], frames: Span) -> None:
         if x < 0 or y < 0 or x + w > width or y + h > height:
             raise BadInput(
                 f"The box {x:g},{y:g},{w:g},{h:g} at frame {prompt.frame} is not inside {picture}.",
-                "A box is x,y,width,height in pixels of the upright picture, from its upper left corner.",
+                "A box is x,y,width,height in pixels of the displayed picture, from its upper left corner.",
             )
     for x, y, _ in prompt.points:
         if not (0 <= x < width and 0 <= y < height):
@@ -107,14 +110,14 @@ def _check(prompt: ObjectPrompt, size: tuple[int, int], frames: Span) -> None:
         if (columns, rows) != size:
             raise BadInput(
                 f"The mask at frame {prompt.frame} has {columns}x{rows} pixels, and the video {width}x{height}.",
-                "Paint on the frame itself.",
+                "Paint on a frame at its full size.",
             )
         if not prompt.mask.any():
             raise BadInput(f"The mask at frame {prompt.frame} is empty.", "Paint over the object.")
 
 
 def _merge(first: ObjectPrompt, second: ObjectPrompt) -> ObjectPrompt:
-    """Two hints at one frame: both masks, all points, and a box around both boxes."""
+    """Merge two prompts of one frame: the union of their masks, all points, and a box around both boxes."""
     boxes = [prompt.box for prompt in (first, second) if prompt.box is not None]
     masks = [prompt.mask for prompt in (first, second) if prompt.mask is not None]
     left, top = (min((b[k] for b in boxes), default=0.0) for k in (0, 1))

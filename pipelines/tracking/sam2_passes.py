@@ -1,8 +1,8 @@
-"""Following by SAM 2 over the frames of a video: the masks of any frames, from any start.
+"""Tracking passes with SAM 2 over a video: the masks of any frames, from any start.
 
-What the network remembers depends on all the frames that it has seen. So that a walk need not begin at the first hint
-each time, it begins a new session at every `RESTART_FRAMES`-th frame, from what is kept anyway: the hints nearby, and
-the masks of the frames that are looked back to.
+The network's memory depends on all frames that it has seen. So that a pass need not begin at the first prompt each
+time, it starts a new session at every `RESTART_FRAMES`-th frame from data that is stored anyway: nearby prompts,
+and the masks of the frames in memory. A later run can begin there and gives the same masks.
 """
 
 from collections import deque
@@ -17,17 +17,19 @@ from pipelines.tracking.sam2_model import Segmenter, Session
 from pipelines.vision.types import Mask, Pixels
 
 RESTART_FRAMES = 240
+"""Distance between restart points: a span begins by re-tracking fewer frames than this."""
 
 _BEHIND, _AHEAD = 2, 1
-"""Hints before and after the frames of a session that it is told of, besides those among them."""
+"""Prompts before and after the frames of a session that it uses, besides those among them."""
 
 StoredMasks = Callable[[Span], Sequence[Mask] | None]
-"""The masks of these frames as they are kept, or None where not all of them are."""
+"""Reads the stored masks of a span of frames; None unless all are stored."""
 SeenFrame = tuple[int, Pixels, Mask]
+"""Index, network input and mask of a frame in memory."""
 
 
 def no_stored_masks(frames: Span) -> None:
-    """No mask is kept."""
+    """Return None: no mask is stored."""
     return
 
 
@@ -40,30 +42,30 @@ def track_pass(
     stop: int,
     kept: StoredMasks = no_stored_masks,
 ) -> Generator[Tracked]:
-    """The object on frames `[start, stop)` of a walk that begins at `origin`, the frame of a hint; in order.
+    """Track the object over frames `[start, stop)` of a pass that begins at `origin`, a prompt's frame; in order.
 
-    With masks `kept` of the frames before a post, the walk is entered there; the masks are the same. Holds a session,
-    the hints that it is told of, and the squares and masks of the frames that are looked back to.
+    The pass begins at the last restart point before which masks are `kept`; the result is the same. Holds a
+    session, its prompts, and the inputs and masks of the frames in memory.
     """
     if start >= stop:
         return
-    post, before = _restart_point(segmenter, origin, start, kept)
-    tail: deque[SeenFrame] = deque(maxlen=segmenter.looks_back)
+    restart, before = _restart_point(segmenter, origin, start, kept)
+    recent: deque[SeenFrame] = deque(maxlen=segmenter.memory_frames)
     session: Session | None = None
-    begin = post - len(before)
+    begin = restart - len(before)
     with closing(frames_from(begin, stop)) as frames:
         for frame, pixels in enumerate(frames, begin):
-            square = segmenter.square(pixels)
-            if frame < post:
-                tail.append((frame, square, before[frame - begin]))
+            resized = segmenter.resized(pixels)
+            if frame < restart:
+                recent.append((frame, resized, before[frame - begin]))
                 continue
             if session is None or (frame - origin) % RESTART_FRAMES == 0:
-                told = _session_prompts(
+                nearby = _session_prompts(
                     prompts, frame, frame - (frame - origin) % RESTART_FRAMES + RESTART_FRAMES
                 )
-                session = _start_session(segmenter, frames_from, told, tail, pixels.shape[:2])
-            item = session.step(frame, square)
-            tail.append((frame, square, item.mask))
+                session = _start_session(segmenter, frames_from, nearby, recent, pixels.shape[:2])
+            item = session.step(frame, resized)
+            recent.append((frame, resized, item.mask))
             if frame >= start:
                 yield item
 
@@ -71,43 +73,44 @@ def track_pass(
 def _restart_point(
     segmenter: Segmenter, origin: int, start: int, kept: StoredMasks
 ) -> tuple[int, Sequence[Mask]]:
-    """The last post at or before `start` that can be begun at, and the masks before it; else the origin."""
-    for post in range(start - (start - origin) % RESTART_FRAMES, origin, -RESTART_FRAMES):
-        masks = kept(Span(max(origin, post - segmenter.looks_back), post))
+    """Return the last usable restart point at or before `start` and the masks before it; else the origin."""
+    for restart in range(start - (start - origin) % RESTART_FRAMES, origin, -RESTART_FRAMES):
+        masks = kept(Span(max(origin, restart - segmenter.memory_frames), restart))
         if masks is not None:
-            return post, masks
+            return restart, masks
     return origin, ()
 
 
 def _session_prompts(prompts: Mapping[int, ObjectPrompt], start: int, stop: int) -> dict[int, ObjectPrompt]:
-    """The hints that a session of frames `[start, stop)` is told of."""
+    """Select the prompts that a session over frames `[start, stop)` uses."""
     before = sorted(frame for frame in prompts if frame < start)[-_BEHIND:]
-    slices_in = sorted(frame for frame in prompts if start <= frame < stop)
+    within = sorted(frame for frame in prompts if start <= frame < stop)
     after = sorted(frame for frame in prompts if frame >= stop)[:_AHEAD]
-    return {frame: prompts[frame] for frame in (*before, *slices_in, *after)}
+    return {frame: prompts[frame] for frame in (*before, *within, *after)}
 
 
 def _start_session(
     segmenter: Segmenter,
     frames_from: Frames,
     prompts: Mapping[int, ObjectPrompt],
-    tail: Sequence[SeenFrame] | deque[SeenFrame],
+    recent: Sequence[SeenFrame] | deque[SeenFrame],
     shape: tuple[int, int],
 ) -> Session:
+    """Start a session with `prompts` and the frames just before it."""
     session = Session(segmenter, shape)
     for frame, prompt in prompts.items():
         with closing(frames_from(frame, frame + 1)) as frames:
-            session.mark(frame, segmenter.square(next(frames)), prompt)
-    for frame, square, mask in tail:
-        session.remember(frame, square, mask)
+            session.add_prompt(frame, segmenter.resized(next(frames)), prompt)
+    for frame, resized, mask in recent:
+        session.add_mask(frame, resized, mask)
     return session
 
 
-def reversed_frames(frames_from: Frames, whole: Span) -> Frames:
-    """The frames of `whole` the other way round: frame `k` is `k` frames before the last. Holds `CHUNK_FRAMES`."""
+def reversed_frames(frames_from: Frames, span: Span) -> Frames:
+    """Return the frames of `span` in reverse order, the last one as its first. Holds `CHUNK_FRAMES`."""
 
     def frames(start: int, stop: int) -> Generator[Pixels]:
-        last = whole.start + whole.stop
+        last = span.start + span.stop
         for high in range(last - start, last - stop, -CHUNK_FRAMES):
             with closing(frames_from(max(last - stop, high - CHUNK_FRAMES), high)) as chunk:
                 yield from reversed(list(chunk))

@@ -1,7 +1,7 @@
-"""Following the object, as prepasses of a job: back from its hints, on from them, then a mask for each frame.
+"""Prepass stages of the built-in tracker: backward and forward passes from the prompts, then a mask for each frame.
 
-Records and masks are kept span by span, like everything else. The walk back counts its frames from the last one, so
-that it, too, advances in the order in which spans are computed.
+Records and masks are stored span by span. The backward pass counts its frames from the last one, so that it, too,
+advances in the order in which spans are computed.
 """
 
 import functools
@@ -29,7 +29,7 @@ _LOST = "state/lost"
 
 
 class PassStage(OneFile):
-    """A record for each frame, forwards or backwards from the hints."""
+    """Stage of one tracking pass: a record for each frame, forwards or backwards from the prompts."""
 
     suffix = ".npy"
 
@@ -40,26 +40,29 @@ class PassStage(OneFile):
         self._kept: tuple[Span, Records] | None = None
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Records]:
-        """Records `(1,)` of frames `[start, stop)`; of a walk back, of as many frames counted from the last."""
+        """Yield records `(1,)` of frames `[start, stop)`, counted from the last frame in a backward pass."""
         source, targets = source_and_targets(run)
-        asked = Span(start, stop)
-        span = mirrored(run.frames, asked) if self._backward else asked
+        span = Span(start, stop)
+        if self._backward:
+            span = mirrored(run.frames, span)
         known = functools.partial(self._record, run)
-        walk = pass_records(source, targets, span.start, span.stop, backward=self._backward, known=known)
-        with closing(walk) as records:
+        tracking_pass = pass_records(
+            source, targets, span.start, span.stop, backward=self._backward, known=known
+        )
+        with closing(tracking_pass) as records:
             yield from records
 
     def records(self, run: RunContext, start: int, stop: int) -> Generator[np.void]:
-        """The kept records of the video's frames `[start, stop)`, in order. Holds one span's."""
+        """Yield the stored records of the video's frames `[start, stop)`, in order. Holds one span's."""
         for frame in range(start, stop):
             if (record := self._record(run, frame)) is None:
                 raise LongtakeError(
-                    f"The record of frame {frame} is gone.", "Compute the job anew with --force."
+                    f"The record of frame {frame} is missing.", "Recompute the job with --force."
                 )
             yield record
 
     def _record(self, run: RunContext, frame: int) -> "np.void | None":
-        """The record of the video's frame `frame`, or None where it is not kept."""
+        """The stored record of the video's frame `frame`, or None."""
         at = mirrored(run.frames, Span(frame, frame + 1)).start if self._backward else frame
         if self._kept is None or not self._kept[0].start <= at < self._kept[0].stop:
             span = next(span for span in run.spans if span.start <= at < span.stop)
@@ -72,7 +75,7 @@ class PassStage(OneFile):
         return found
 
     def kept(self, span: Span) -> tuple[str, ...]:
-        """The span's file, below the job folder."""
+        """The span's file, relative to the job folder."""
         return (f"{self.folder}/{span.name}{self.suffix}",)
 
     def sink(self, run: RunContext, path: Path) -> Sink:
@@ -80,7 +83,7 @@ class PassStage(OneFile):
         return RowSink[Records, Records](path, rows_of(RECORD), row=lambda record: record)
 
     def preview(self, item: Records) -> Pixels | None:
-        """Nothing to show."""
+        """No preview."""
         return None
 
     def value(self, item: Records) -> float | None:
@@ -89,26 +92,26 @@ class PassStage(OneFile):
 
 
 class MaskVideoStage:
-    """What a stage of masks keeps: small films that can be looked at, and the frames where the object was lost."""
+    """Base of stages that store masks: a small video per span, and a list of the frames where the object was lost."""
 
     name = "masks"
     folder = FOLDER
     suffix = SUFFIX
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A film of the span's masks, and a list of where the object was lost."""
+        """A writer of the span's mask video and its list of lost frames."""
         return _MaskSink(run, path)
 
     def kept(self, span: Span) -> tuple[str, ...]:
-        """The span's list and film, below the job folder."""
+        """The span's list and mask video, relative to the job folder."""
         return _lost_name(span), f"{self.folder}/{span.name}{self.suffix}"
 
     def has_all(self, run: RunContext, span: Span) -> bool:
-        """Whether the list is there."""
+        """Whether the list exists."""
         return _lost_path(run, span).is_file()
 
     def preview(self, item: Tracked) -> Pixels:
-        """The mask."""
+        """The mask, white on black."""
         return mask_to_rgb(item.mask)
 
     def value(self, item: Tracked) -> float | None:
@@ -117,28 +120,27 @@ class MaskVideoStage:
 
 
 class MaskStage(MaskVideoStage):
-    """The masks themselves, drawn where the walks have been."""
+    """Stage of the masks, fused from both passes."""
 
-    def __init__(self, on: PassStage, back: PassStage) -> None:
-        self._on = on
-        self._back = back
+    def __init__(self, forward: PassStage, backward: PassStage) -> None:
+        self._passes = forward, backward
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Tracked]:
-        """Where the object is on frames `[start, stop)`."""
+        """Yield the object on frames `[start, stop)`."""
         source, targets = source_and_targets(run)
-        on, back = (walk.records(run, start, stop) for walk in (self._on, self._back))
-        with closing(fused_masks(source, targets, on, back, start, stop)) as found:
+        forward, backward = (each.records(run, start, stop) for each in self._passes)
+        with closing(fused_masks(source, targets, forward, backward, start, stop)) as found:
             yield from found
 
 
 def lost_frames(run: RunContext) -> Generator[int]:
-    """The frames on which the object was not seen."""
+    """Yield the frames on which the object was lost, in order."""
     for span in run.spans:
         yield from json.loads(_lost_path(run, span).read_text(encoding="utf-8"))
 
 
 def mirrored(whole: Span, span: Span) -> Span:
-    """`span` counted from the other end of `whole`."""
+    """Return `span` counted from the other end of `whole`."""
     turn = whole.start + whole.stop
     return Span(turn - span.stop, turn - span.start)
 

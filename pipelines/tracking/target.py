@@ -1,4 +1,4 @@
-"""From a hint to the object: its box, its outline, its form and its colours on the frame that was marked."""
+"""From a prompt to the tracking target: the object's box, outline, silhouette and colours on the marked frame."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -21,60 +21,64 @@ from pipelines.vision.crop import Crop
 from pipelines.vision.types import Mask, Pixels
 
 _FEWEST_FOUND = 0.08
-"""Share of the box from which what was found in it is taken for the object."""
-_MUCH_MORE = 0.4
-"""How much more, by its colours, makes what moves a part of the object: a little more is background of its colours."""
+"""Share of the box that a segmented outline must fill; a smaller one is replaced by an ellipse in the box."""
+_SLOW_SHARE = 0.4
+"""If colour adds more than this share to what moves, only a part of the object moves: less is similar background."""
 _MARGIN = 0.6
+"""Enlargement of the box in which the background's colours are learnt."""
+_LEAST_FILLING = 0.05
+"""Lower limit of the share of its box that an object fills: areas are divided by it."""
 _POINT_REACH = 0.15
-"""Of the picture's shorter side: how far around clicks an object is looked for."""
+"""Distance around clicks in which the object is searched, as a share of the frame's shorter side."""
 _DOT_PX = 3
+"""Radius of what a click marks as object or background."""
 
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """The object on frame `frame`: `box` and `outline` `(H, W)` at work size."""
+    """The object on frame `frame`: its `box`, `outline` `(H, W)` {0, 1}, `silhouette` and `colours` at work size."""
 
     frame: int
     box: Box
     outline: Outline
-    form: Outline
+    silhouette: Outline
     colours: Histogram
-    given: Mask | None
-    """The mask `(H, W)` of the video's size where the user painted one."""
+    painted: Mask | None
+    """The mask `(H, W)` at the video's size if the user painted it; used unchanged on its frame."""
     slow: bool = False
-    """Whether only a part of it, such as its rim, moves against the background."""
+    """Whether only a part of the object, such as its rim, moves against the background."""
 
     @property
     def filling(self) -> float:
-        """Share of the box that is the object."""
-        return float(max(0.05, self.outline.sum() / (self.box[2] * self.box[3])))
+        """Share of the box that the object fills."""
+        return float(max(_LEAST_FILLING, self.outline.sum() / (self.box[2] * self.box[3])))
 
 
 def find_targets(prompts: Sequence[ObjectPrompt], source: FrameSource) -> dict[int, Target]:
-    """The object as each of the checked hints shows it, by frame. Holds a hint's neighbours, and two masks a hint."""
+    """Find the target of each checked prompt, by frame. Holds two masks per prompt, and the neighbours of one."""
     return {prompt.frame: _find_target(prompt, source) for prompt in prompts}
 
 
 def _find_target(prompt: ObjectPrompt, source: FrameSource) -> Target:
-    """A painted mask alone is taken as it is; in a box, or around clicks, the object is cut out, paint and all."""
+    """Use a painted mask alone as it is; in a box, or around clicks, segment the object."""
     with closing(source.neighbourhoods(prompt.frame, prompt.frame + 1)) as neighbourhoods:
         neighbours = next(neighbourhoods)
     pixels, scale, slow = neighbours.current.pixels, source.scale, False
     points = [Point(p.x * scale, p.y * scale, p.on_object) for p in prompt.points]
     outline = _painted(prompt, pixels.shape)
     box = np.array(cv2.boundingRect(outline), np.float64)
-    looked_for = prompt.box is not None or any(p.on_object for p in points)
-    if looked_for:
-        place = _box_around(points, neighbours) if prompt.box is None else np.array(prompt.box) * scale
-        box = place if prompt.mask is None else _around_both(place, box)
-        outline, slow = _cut_out(neighbours, box, points, outline)
-    form = silhouette_of(outline[box_crop(box, pixels.shape).slices])
-    given = None if looked_for else prompt.mask
-    return Target(prompt.frame, box, outline, form, colour_histogram(pixels, outline), given, slow)
+    segmented = prompt.box is not None or any(p.on_object for p in points)
+    if segmented:
+        region = _box_around(points, neighbours) if prompt.box is None else np.array(prompt.box) * scale
+        box = region if prompt.mask is None else _union_box(region, box)
+        outline, slow = _segment(neighbours, box, points, outline)
+    silhouette = silhouette_of(outline[box_crop(box, pixels.shape).slices])
+    painted = None if segmented else prompt.mask
+    return Target(prompt.frame, box, outline, silhouette, colour_histogram(pixels, outline), painted, slow)
 
 
 def _painted(prompt: ObjectPrompt, shape: tuple[int, ...]) -> Outline:
-    """What the user painted, at work size; anything of a pixel counts."""
+    """The painted mask at work size; a pixel counts if any part of it is painted."""
     if prompt.mask is None:
         return np.zeros(shape[:2], np.uint8)
     size = shape[1], shape[0]
@@ -82,36 +86,35 @@ def _painted(prompt: ObjectPrompt, shape: tuple[int, ...]) -> Outline:
     return (small > 0).astype(np.uint8)
 
 
-def _around_both(first: Box, second: Box) -> Box:
+def _union_box(first: Box, second: Box) -> Box:
     low, high = np.minimum(first[:2], second[:2]), np.maximum(first[:2] + first[2:], second[:2] + second[2:])
     return np.concatenate([low, high - low])
 
 
 def _box_around(points: list[Point], neighbours: FrameNeighbours) -> Box:
-    """The box of what lies under clicks; where nothing can be told, of all that is near them."""
+    """The box of the object under clicks; if none can be segmented, the region around them."""
     rows, columns = neighbours.current.pixels.shape[:2]
     reach = _POINT_REACH * min(rows, columns)
     clicked = np.array([p[:2] for p in points if p.on_object])
     low = np.maximum(clicked.min(axis=0) - reach, 0)
     high = np.minimum(clicked.max(axis=0) + reach, (columns, rows))
     region = np.concatenate([low, high - low])
-    outline, _ = _cut_out(neighbours, region, points, np.zeros((rows, columns), np.uint8))
+    outline, _ = _segment(neighbours, region, points, np.zeros((rows, columns), np.uint8))
     _, labels = cv2.connectedComponents(outline)
     under = {int(labels[int(y), int(x)]) for x, y in clicked} - {0}
     found = np.isin(labels, list(under)).astype(np.uint8)
     return np.array(cv2.boundingRect(found), np.float64) if under else region
 
 
-def _cut_out(
+def _segment(
     neighbours: FrameNeighbours, box: Box, points: list[Point], painted: Outline
 ) -> tuple[Outline, bool]:
-    """The outline of the object in `box`, `(H, W)`, an ellipse where nothing can be told; and whether it is slow.
+    """Segment the object in `box`; returns its outline `(H, W)` {0, 1}, and whether the object is slow.
 
-    What is `painted` is part of it.
-
-    What moves is the object, and nothing outlines it better. But of a slow thing only a part moves against the
-    background, of a still one nothing: then GrabCut adds what the box has to itself by its colours. Where a click says
-    that what moves is another thing, colours alone count.
+    What moves is the object, and nothing outlines it better. But only a part of a slow object moves against the
+    background, and nothing of a still one: then GrabCut adds what differs from the surroundings in colour. If a
+    negative click says that what moves is another object, colour alone decides. What is `painted` is always part of
+    the outline. If nothing is found, the outline is an ellipse in the box.
     """
     pixels = neighbours.current.pixels
     crop, inner = box_crop(grow(box, _MARGIN), pixels.shape), box_crop(box, pixels.shape)
@@ -123,10 +126,10 @@ def _cut_out(
     if any(outline[int(p.y), int(p.x)] for p in points if not p.on_object):
         outline[...] = 0
     outline |= painted
-    alike = _alike(pixels, crop, inside, points, painted)
-    slow = bool((alike & ~outline).sum() > _MUCH_MORE * outline.sum())
+    by_colour = _segment_by_colour(pixels, crop, inside, points, painted)
+    slow = bool((by_colour & ~outline).sum() > _SLOW_SHARE * outline.sum())
     if slow:
-        outline |= alike
+        outline |= by_colour
     for x, y, on_object in points:
         cv2.circle(outline, (int(x), int(y)), _DOT_PX, int(on_object), -1)
     if outline.sum() < _FEWEST_FOUND * inner.area:
@@ -135,12 +138,14 @@ def _cut_out(
     return outline, slow
 
 
-def _alike(pixels: Pixels, crop: Crop, inside: Outline, points: list[Point], painted: Outline) -> Outline:
-    """What lies `inside` and has other colours than the rest of `crop`."""
+def _segment_by_colour(
+    pixels: Pixels, crop: Crop, inside: Outline, points: list[Point], painted: Outline
+) -> Outline:
+    """Segment what lies `inside` and differs in colour from the rest of `crop`."""
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
     labels[painted > 0] = cv2.GC_FGD
     for x, y, on_object in points:
         cv2.circle(labels, (int(x), int(y)), _DOT_PX, cv2.GC_FGD if on_object else cv2.GC_BGD, -1)
-    alike = np.zeros_like(inside)
-    alike[crop.slices] = grab_cut(pixels[crop.slices], labels[crop.slices])
-    return alike
+    by_colour = np.zeros_like(inside)
+    by_colour[crop.slices] = grab_cut(pixels[crop.slices], labels[crop.slices])
+    return by_colour

@@ -18,6 +18,7 @@ _CELLS = (6, 8)
 _CORNER_QUALITY, _CORNER_DISTANCE_PX = 0.002, 5
 """OpenCV's `qualityLevel` (low, so that flat parts of a frame get corners too) and `minDistance`."""
 _FLOW_WINDOW_PX = 15
+"""Window side of Lucas-Kanade flow; OpenCV's default is 21."""
 _FEWEST = 16
 """Corners that must agree on one motion; four determine a homography, but do not show that it is right."""
 _LEAST_AGREEING = 0.3

@@ -11,3 +11,9 @@ Mask = NDArray[np.bool_]
 
 Size = tuple[int, int]
 """Width and height in pixels."""
+
+Flags = NDArray[np.uint8]
+"""A mask (H, W) as {0, 1} or {0, 255}, for OpenCV."""
+
+Floats = NDArray[np.float32]
+"""Fields and colours for computing, (H, W) or (H, W, C)."""

@@ -92,7 +92,7 @@ def _claim(file: BinaryIO, target: Path) -> None:
 
 
 def _receive(remote: RemoteFile, file: BinaryIO, part: Path, report: Report) -> None:
-    """Append what is missing to `file`, which is empty afterwards if it was part of another version."""
+    """Download the rest of the file behind what `file` holds; starts again if that is part of another version."""
     import httpx2
     from huggingface_hub.file_download import http_get
 

@@ -24,8 +24,8 @@ def find(model: str, folder: Path | None = None) -> dict[str, Path]:
     cannot be read.
     """
     published, best = PUBLISHED[model], None
-    for place in [folder] if folder else places(model):
-        for root in _roots(published, place):
+    for searched in [folder] if folder else search_folders(model):
+        for root in _roots(published, searched):
             found, missing = _files_in(published, root)
             if not missing:
                 return found
@@ -34,7 +34,7 @@ def find(model: str, folder: Path | None = None) -> dict[str, Path]:
     raise _missing(published, folder, best[1] if best else _all_names(published))
 
 
-def places(model: str) -> list[Path]:
+def search_folders(model: str) -> list[Path]:
     """The folders that are searched by default, in order of precedence; they need not exist."""
     named = os.environ.get("LONGTAKE_WEIGHTS")
     return [
@@ -70,9 +70,9 @@ def _snapshots(published: Published) -> Iterator[Path]:
             yield from sorted(kept.glob("snapshots/*"), key=lambda path: path.stat().st_mtime, reverse=True)
 
 
-def _roots(published: Published, place: Path) -> list[Path]:
+def _roots(published: Published, folder: Path) -> list[Path]:
     names = (published.model, *(PurePosixPath(repository).name for repository in published.repositories))
-    return [place, *(place / name for name in names)]
+    return [folder, *(folder / name for name in names)]
 
 
 def _files_in(published: Published, root: Path) -> tuple[dict[str, Path], list[str]]:

@@ -17,11 +17,11 @@ from memory.devices import Device, limit_device
 from memory.oom import is_out_of_memory
 from memory.probe import probe_hardware
 from memory.units import GIB, KIB
-from pipelines.engines.devices import device_for
 from pipelines.errors import LongtakeError, NotEnoughMemory, OverLimit
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.settings import PoseSettings
+from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
 from pipelines.vision.types import Pixels
 from pipelines.weights.locate import find
 
@@ -74,14 +74,14 @@ def _load(source: Path, settings: PoseSettings) -> "Poser":
     hardware = probe_hardware()
     device = device_for(settings, hardware)
     _check_fits(settings, device)
-    name = f"{device.kind}:{device.index}" if device else "cpu"
+    name = torch_name(device)
     # Imported here because they load OpenCV and torch.
     from pipelines.animation.liveportrait.networks import LivePortrait
     from pipelines.animation.liveportrait.pose import Poser
 
     networks = LivePortrait(settings.weights, device=name)
-    if settings.vram_limit_gb and device:
-        limit_device(int(settings.vram_limit_gb * GIB), name)
+    if limit_bytes := device_limit_bytes(settings):
+        limit_device(limit_bytes, name)
     poser = Poser(source, settings, networks)
     networks.release("motion")
     return poser

@@ -44,9 +44,9 @@ def one_run(
 ) -> None:
     """CPU seconds per frame and peak bytes of a run, on stdout."""
     import torch
-    from pipelines.inpainting.propainter.loading import load_networks
 
     from memory.ladder import Effort, Ladder
+    from pipelines.inpainting.propainter.engine import load_networks
     from pipelines.inpainting.propainter.schedule import Schedule
     from pipelines.inpainting.propainter.streaming import Chain, Recipe
     from pipelines.spans import Span

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from pipelines.nets.qalign.config import LEVEL_WEIGHTS, read_config  # noqa: E402
 from pipelines.nets.qalign.language import FRAMES, TEXT, rotation  # noqa: E402
-from pipelines.nets.qalign.model import QAlign, inspect, load, wanted  # noqa: E402  after the path is set
+from pipelines.nets.qalign.model import QAlign, expected_shapes, inspect, load  # noqa: E402  after the path is set
 from pipelines.nets.qalign.vision import normalised  # noqa: E402
 from pipelines.scoring.metrics.smoothness import windows  # noqa: E402
 from pipelines.scoring.qalign.preprocess import Prepared  # noqa: E402
@@ -56,7 +56,7 @@ def write_weights(folder: Path, side: int) -> None:
             return 0.1 * torch.randn(shape, generator=noise) + float(name.endswith("weight"))
         return torch.randn(shape, generator=noise) / np.sqrt(np.prod(shape[1:]))
 
-    shapes = wanted(read_config({"config.json": folder / "config.json"}))
+    shapes = expected_shapes(read_config({"config.json": folder / "config.json"}))
     torch.save({name: draw(name, shape) for name, shape in shapes.items()}, folder / "pytorch_model.bin")
 
 

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from memory.units import GIB  # noqa: E402  after the path is set
 from pipelines.nets.qalign.config import read_config  # noqa: E402
-from pipelines.nets.qalign.model import wanted  # noqa: E402  after the path is set
+from pipelines.nets.qalign.model import expected_shapes  # noqa: E402  after the path is set
 
 RESULTS = Path(__file__).parent / "results" / "qalign_full.md"
 SHARD_BYTES = 2**31
@@ -53,7 +53,7 @@ def write_weights(folder: Path) -> None:
         names.update(dict.fromkeys(shard, name))
         shard, held = {}, 0
 
-    for name, shape in wanted(read_config({"config.json": config})).items():
+    for name, shape in expected_shapes(read_config({"config.json": config})).items():
         count = torch.Size(shape).numel()
         fan_in = torch.Size(shape[1:]).numel()
         numbers = noise.repeat(-(-count // len(noise)))[:count].view(shape)

@@ -1,1 +1,7 @@
-"""The built-in engine: holes filled from other frames by optical flow."""
+"""The built-in inpainting engine: fills holes from other frames by optical flow."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__, submod_attrs={"engine": ["FlowEngine", "FlowFill"]}
+)

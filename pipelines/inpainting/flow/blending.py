@@ -1,4 +1,4 @@
-"""Candidates for the pixels of a hole, weighed by how well each meets what is known around it."""
+"""Blending candidates for the pixels of a hole, weighted by how well each matches what is known around it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,26 +7,31 @@ from typing import cast
 import cv2
 import numpy as np
 
-from pipelines.inpainting.flow.harmonic import Floats, HarmonicFill, medians
+from pipelines.inpainting.flow.harmonic import HarmonicFill, medians
 from pipelines.inpainting.flow.holes import Hole
-from pipelines.vision.types import Mask, Pixels
+from pipelines.vision.types import Floats, Mask, Pixels
 
 _SEAM_LIMIT, ERROR_LIMIT = 40, 80
-"""Grey levels: a larger difference beside the hole is another thing, not other light."""
+"""Grey levels: larger differences beside the hole are another object, not other light, so they do not correct the seam,
+and errors are cut off. (The seam correction gained 0.75 to 1.6 dB on a textured clip in a prototype.)
+"""
 _FEWEST = 8
-"""Pixels beside a hole that say how a candidate fits."""
+"""Pixels beside a hole that a candidate must cover to be judged."""
 _ERROR_FLOOR = 1.5
+"""Grey levels of noise, added to errors so that weights stay finite."""
+_DARK_LEVELS = 8
+"""Grey levels added before ratios: shadows say little about brightness."""
 _TINY = 1e-30
 _CELL_PX = 2
-"""Of the look."""
+"""Cell of the harmonic fill, in thumbnail pixels: half resolution loses less than 0.1 dB."""
 
 
 @dataclass(frozen=True, eq=False)
 class Candidate:
-    """What makes colours meet what is known beside a hole: they are made `gain` times as light, and `light` is added.
+    """A correction that makes a reference's colours match what is known beside a hole: `gain` times, plus `light`.
 
-    `light` `(h, w, 3)` and `error` `(h, w)`, how far off they were beside that part of the hole (grey levels, the root
-    of the mean square), are pictures of cells that are `times` pixels of the hole's look wide.
+    `light` `(h, w, 3)` and `error` `(h, w)`, the root mean square error beside the hole in grey levels, are fields of
+    cells, each `times` pixels of the thumbnail wide.
     """
 
     hole: Hole
@@ -36,49 +41,50 @@ class Candidate:
     times: int
 
     def relight(self, colours: Pixels) -> Floats:
-        """`colours` of the hole's crop as light as what is known."""
+        """Correct `colours` of the hole's crop, `(H, W, 3)` uint8; returns float32."""
         light = self.hole.enlarged(self.light, self.times)
         return cast(Floats, cv2.addWeighted(colours, self.gain, light, 1, 0, dtype=cv2.CV_32F))
 
     @property
     def errors(self) -> Floats:
-        """At the crop's size."""
+        """Errors `(H, W)` at the size of the crop."""
         return self.hole.enlarged(self.error, self.times)
 
     @property
     def weight(self) -> Floats:
-        """What the colours are worth, at the crop's size."""
+        """Weights `(H, W)` at the size of the crop."""
         return self.hole.enlarged(weight(self.error), self.times)
 
 
 class Seam:
-    """The colours `known` `(H, W, 3)` of a hole's crop, on the pixels `beside` what is to be filled, `into`."""
+    """The known colours of a hole's crop, `known` `(H, W, 3)`, on the pixels `beside` the ones to fill, `into`."""
 
     def __init__(self, hole: Hole, known: Floats | Pixels, beside: Mask, into: Mask) -> None:
         self._hole = hole
-        self._spread = HarmonicFill(beside, into, _CELL_PX * hole.reduction)
-        self._known = known.reshape(-1, 3)[self._spread.coords].astype(np.float32)
+        self._fill = HarmonicFill(beside, into, _CELL_PX * hole.reduction)
+        self._known = known.reshape(-1, 3)[self._fill.indices].astype(np.float32)
 
     def match(self, samples: Sequence[tuple[Pixels, Mask]]) -> list[Candidate | None]:
-        """Compare colours with what is known; None where too few pixels of them are real there.
+        """Match samples, each colours and where they are real, to the seam; None if too few pixels are real there.
 
-        They are made as much lighter as most of what is known says, and what is left of the difference is spread over
-        the hole, so that no seam shows.
+        The gain is the median ratio; the remaining difference is extended over the hole, so that no seam shows.
         """
-        spread = self._spread
-        if not samples or not spread.cells.size:
+        fill = self._fill
+        if not samples or not fill.cells.size:
             return [None] * len(samples)
-        shared = np.stack([real.ravel()[spread.coords] for _, real in samples])
-        here = np.stack([colours.reshape(-1, 3)[spread.coords] for colours, _ in samples]).astype(np.float32)
-        gains = _gains(self._known, here, shared)
-        difference = self._known - gains[:, None, None] * here
+        shared = np.stack([real.ravel()[fill.indices] for _, real in samples])
+        candidates = np.stack([colours.reshape(-1, 3)[fill.indices] for colours, _ in samples]).astype(
+            np.float32
+        )
+        gains = _gains(self._known, candidates, shared)
+        difference = self._known - gains[:, None, None] * candidates
         red, green, blue = np.moveaxis(np.abs(difference), -1, 0)
         largest = np.maximum(np.maximum(red, green), blue)
         squares = np.minimum(largest, np.float32(ERROR_LIMIT))[..., None] ** 2
-        errors = np.sqrt(spread.field(*spread.means(squares, shared.astype(np.float32)))[..., 0])
+        errors = np.sqrt(fill.field(*fill.means(squares, shared.astype(np.float32)))[..., 0])
         like = (shared & (largest < _SEAM_LIMIT)).astype(np.float32)
-        lights = spread.field(*spread.means(difference, like))
-        times, enough = spread.cell_px // self._hole.reduction, np.count_nonzero(shared, axis=1) >= _FEWEST
+        lights = fill.field(*fill.means(difference, like))
+        times, enough = fill.cell_px // self._hole.reduction, np.count_nonzero(shared, axis=1) >= _FEWEST
         return [
             Candidate(self._hole, float(gain), light, error, times) if many else None
             for gain, light, error, many in zip(gains, lights, errors, enough, strict=True)
@@ -86,18 +92,18 @@ class Seam:
 
 
 def weight(error: Floats) -> Floats:
-    """Falls with the fourth power of the error: an average over good candidates, a choice among bad ones."""
+    """Weight a candidate by the inverse fourth power of its error: averages good candidates, selects among bad ones."""
     return np.float32(1) / (error + np.float32(_ERROR_FLOOR)) ** 4
 
 
 def _gains(known: Floats, colours: Floats, shared: Mask) -> Floats:
-    """How much lighter what is known is, as most of it says."""
-    ratios = ((known + 8) / (colours + np.float32(8))).reshape(len(colours), -1)
+    """Median brightness ratio of the known colours to each candidate's."""
+    ratios = ((known + _DARK_LEVELS) / (colours + np.float32(_DARK_LEVELS))).reshape(len(colours), -1)
     return cast(Floats, np.nan_to_num(medians(ratios, shared.repeat(3, axis=1)), posinf=1))
 
 
 class WeightedMean:
-    """A weighted mean of candidates, pixel by pixel. Holds 5 float32 a pixel."""
+    """Running weighted mean of candidates per pixel. Holds 5 float32 per pixel."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._sum = np.zeros((*shape, 3), np.float32)
@@ -105,7 +111,7 @@ class WeightedMean:
         self.weight = np.zeros(shape, np.float32)
 
     def add(self, colours: Floats, weight: Floats, error: Floats | None = None) -> None:
-        """Add a candidate with a weight and, if it is asked for, an error for each pixel."""
+        """Add a candidate with a weight and optionally an error for each pixel."""
         cv2.accumulateProduct(colours, cv2.merge([weight] * 3), self._sum)
         cv2.accumulate(weight, self.weight)
         if error is not None:
@@ -113,15 +119,15 @@ class WeightedMean:
 
     @property
     def seen(self) -> Mask:
-        """Where there is any candidate."""
+        """Where any candidate was added."""
         return self.weight > 0
 
     @property
     def colours(self) -> Floats:
-        """The mean; 0 where there is none."""
+        """Mean colours `(H, W, 3)`; 0 without a candidate."""
         return cast(Floats, self._sum / np.maximum(self.weight, _TINY)[..., None])
 
     @property
     def error(self) -> Floats:
-        """The mean error of the candidates; 0 where there is none."""
+        """Mean error `(H, W)` of the candidates; 0 without one."""
         return cast(Floats, self._errors / np.maximum(self.weight, _TINY))

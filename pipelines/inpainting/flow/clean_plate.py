@@ -1,4 +1,4 @@
-"""The background of a hole's surroundings: what is like it in another frame is no thing before it."""
+"""The clean plate around a hole: what looks like it in another frame is background, not a moving object."""
 
 from dataclasses import dataclass
 from typing import Self, cast
@@ -7,24 +7,24 @@ import cv2
 import numpy as np
 
 from pipelines.inpainting.flow.blending import WeightedMean
-from pipelines.inpainting.flow.frame_pairs import Homography, reduced
+from pipelines.inpainting.flow.frame_pairs import reduced
 from pipelines.inpainting.flow.frame_view import Coords, FrameView, point
-from pipelines.inpainting.flow.holes import Flags, Hole
-from pipelines.vision.camera_motion import outside_range
+from pipelines.inpainting.flow.holes import Hole
+from pipelines.vision.camera_motion import Homography, outside_range
 from pipelines.vision.crop import Crop
-from pipelines.vision.types import Mask, Pixels
+from pipelines.vision.types import Flags, Mask, Pixels
 
 _SLACK = np.ones((3, 3), np.uint8)
-"""A chain of motions is right to a pixel or two."""
-_LIKE = 12
-"""Grey levels within which two colours are the same."""
+"""A chain of homographies is exact to a pixel or two."""
+_SAME_LEVELS = 12
+"""Grey levels within which two colours count as the same."""
 
 
 @dataclass(frozen=True, eq=False)
 class CleanPlate:
-    """The darkest and lightest `(h, w, 3)` uint8 that the background may be at each pixel of `box`, where `known`.
+    """The darkest and lightest colour `(h, w, 3)` uint8 that the background may have in `box`, where `known` {0, 1}.
 
-    At the looks' size.
+    At the size of thumbnails.
     """
 
     box: Crop
@@ -34,7 +34,7 @@ class CleanPlate:
 
     @classmethod
     def of(cls, frame: FrameView, box: Crop, moving: Mask, hole: Hole, background: WeightedMean) -> Self:
-        """What `frame` shows in `box` and is not `moving` there, and what was found of the background of its `hole`."""
+        """Make a plate of `box` from what does not move in `frame`, and from the filled `background` of its `hole`."""
         times = hole.reduction
         part = box.enlarged(times)
         colours, known = frame.pixels[part.slices].copy(), frame.covered[part.slices] == 0
@@ -54,14 +54,14 @@ class CleanPlate:
         )
 
     def matches(self, colours: Pixels, coords: Coords, camera: Homography) -> Mask:
-        """Whether `colours` `(h, w, 3)`, found at `coords` of another frame's look, are the background there.
+        """Return where `colours` `(h, w, 3)`, sampled at `coords` of another thumbnail, match the plate, `(h, w)` bool.
 
-        `camera` takes places of that look to places of this one.
+        `camera` is the homography from that thumbnail to this one.
         """
-        here = cast(Coords, cv2.perspectiveTransform(coords, camera)) - point(self.box.left, self.box.top)
+        in_plate = cast(Coords, cv2.perspectiveTransform(coords, camera)) - point(self.box.left, self.box.top)
         low, high, known = (
-            cv2.remap(plane, here, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
+            cv2.remap(plane, in_plate, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)
         )
         red, green, blue = cv2.split(outside_range(colours, low, high))
-        return cast(Mask, (cv2.max(cv2.max(red, green), blue) < _LIKE) & (known > 0))
+        return cast(Mask, (cv2.max(cv2.max(red, green), blue) < _SAME_LEVELS) & (known > 0))

@@ -1,4 +1,4 @@
-"""The fill that needs no other frame, and how far what other frames say is trusted against it."""
+"""The fill that needs no other frame, and blending references with it by confidence."""
 
 from functools import cached_property
 
@@ -9,70 +9,71 @@ from pipelines.inpainting.flow.blending import ERROR_LIMIT
 from pipelines.inpainting.flow.frame_pairs import reduced
 from pipelines.inpainting.flow.harmonic import HarmonicFill
 from pipelines.inpainting.flow.holes import Hole
-from pipelines.inpainting.flow.membrane import Floats, membrane
-from pipelines.vision.types import Mask, Pixels
+from pipelines.inpainting.flow.membrane import membrane
+from pipelines.vision.types import Floats, Mask, Pixels
 
-_TRUSTED = 0.97
+_CONFIDENT = 0.97
+"""Confidence above which blending with the smooth fill would not be visible and is skipped."""
 _ROUNDS = 6
+"""Rounds of relaxation of the membrane at each pyramid level."""
 _CELL_PX = 2
-"""Of the look."""
-_EDGES, _EDGES_PX = np.float32(0.7), 3
-"""What lines that go on into the hole (Telea 2004) are worth against a soap film, and how far they look."""
+"""Cell of the harmonic fill, in thumbnail pixels: half resolution loses less than 0.1 dB."""
+_EDGES_SHARE, _EDGES_PX = np.float32(0.7), 3
+"""Share of Telea's fill (2004), which continues lines into the hole, against the membrane; and its radius."""
 
 
 def smooth_fill(colours: Floats, known: Mask) -> Floats:
-    """What is not known of a crop `(h, w, 3)` float32, drawn from what is around it."""
+    """Fill the unknown pixels of a crop `(h, w, 3)` float32 from those around them."""
     if known.all():
         return colours
-    film = membrane(colours, known.astype(np.float32), _ROUNDS)
+    smooth = membrane(colours, known.astype(np.float32), _ROUNDS)
     pixels, unknown = np.clip(colours + 0.5, 0, 255).astype(np.uint8), (~known).view(np.uint8)
     lines = cv2.inpaint(pixels, unknown, _EDGES_PX, cv2.INPAINT_TELEA)
-    return np.where(known[..., None], colours, film + (lines - film) * _EDGES)
+    return np.where(known[..., None], colours, smooth + (lines - smooth) * _EDGES_SHARE)
 
 
 class ConfidenceBlend:
-    """Weighs what was found for a hole of a crop `known` `(H, W, 3)` against its smooth fill.
+    """Blends what references show of a hole with a smooth fill, by confidence; `known` `(H, W, 3)` is the hole's crop.
 
-    What references miss beside the hole stands for how far off they are in it, and the deviation of what surrounds it
-    for what a smooth fill would miss. Where references are bad, the result is the smooth fill, and in between a mean of
-    both: of two estimates, that is the one with the least expected error.
+    The references' error beside the hole stands for their error in it, and the deviation of its surroundings for the
+    error of a smooth fill. The weights give the least expected error of the two: bad references leave the smooth fill.
     """
 
     def __init__(self, hole: Hole, known: Pixels) -> None:
         self._hole, self._known = hole, known
 
     def blend(self, colours: Floats, error: Floats, seen: Mask) -> Floats:
-        """`colours` `(H, W, 3)` as far as their `error` `(H, W)`, grey levels, allows; what is `seen` decides."""
-        varies = np.float32(self._varies**2)
-        trust = varies / (varies + error**4 + np.float32(1e-6))
-        if not seen.any() or float(trust[seen].min()) > _TRUSTED:
+        """Blend `colours` `(H, W, 3)` by their `error` `(H, W)`, grey levels; unchanged if all `seen` is confident."""
+        variance = np.float32(self._variance**2)
+        confidence = variance / (variance + error**4 + np.float32(1e-6))
+        if not seen.any() or float(confidence[seen].min()) > _CONFIDENT:
             return colours
-        return self._smooth_colours + (colours - self._smooth_colours) * trust[..., None]
+        return self._smooth_colours + (colours - self._smooth_colours) * confidence[..., None]
 
-    def object_error(self, filled: Floats, thing: Mask) -> Floats | None:
-        """How far off `filled` `(H, W, 3)` is beside the hole where a `thing` is, spread into it; None without one.
+    def object_error(self, filled: Floats, moving: Mask) -> Floats | None:
+        """Extend into the hole how far `filled` `(H, W, 3)` is off beside it at a `moving` object; None without one.
 
-        `thing` `(h, w)` is of the hole's crop of the look.
+        `moving` `(h, w)` bool covers the hole's tight crop of the thumbnail.
         """
         hole = self._hole
-        beside = hole.repeated(thing) & hole.seam
+        beside = hole.repeated(moving) & hole.seam
         if not beside.any():
             return None
         off = np.minimum(np.abs(filled - self._known).max(axis=2), np.float32(ERROR_LIMIT))
-        spread = HarmonicFill(hole.seam, hole.inside, _CELL_PX * hole.reduction)
-        squares = np.where(beside, off**2, np.float32(0)).ravel()[spread.coords, None]
-        field = spread.field(*spread.means(squares, np.ones(len(squares), np.float32)))
-        return hole.enlarged(np.sqrt(field[..., 0]), spread.cell_px // hole.reduction)
+        fill = HarmonicFill(hole.seam, hole.inside, _CELL_PX * hole.reduction)
+        squares = np.where(beside, off**2, np.float32(0)).ravel()[fill.indices, None]
+        field = fill.field(*fill.means(squares, np.ones(len(squares), np.float32)))
+        return hole.enlarged(np.sqrt(field[..., 0]), fill.cell_px // hole.reduction)
 
     @cached_property
-    def _varies(self) -> float:
-        """The variance of what surrounds the hole, squared grey levels."""
+    def _variance(self) -> float:
+        """Variance of the hole's surroundings, squared grey levels."""
         rim = self._hole.repeated(self._hole.rim) & ~self._hole.inside
         return float(self._known[rim].var(axis=0, dtype=np.float64).mean()) if rim.any() else 0.0
 
     @cached_property
     def _smooth_colours(self) -> Floats:
-        """The crop with its hole drawn from what is around it, at the look's size."""
+        """The crop with its hole filled smoothly, computed at the thumbnail's size."""
         hole = self._hole
         small = reduced(self._known, hole.tight.size, hole.reduction).astype(np.float32)
         return hole.enlarged(smooth_fill(small, hole.empty[hole.inner] == 0))

@@ -1,10 +1,11 @@
-"""The built-in engine: holes filled from other frames by optical flow; no weights, no GPU.
+"""The built-in engine `flow`: holes are filled from other frames by optical flow; no weights, no GPU.
 
-Each hole is registered to reference frames around it (`registration`), things that move before the background are
-followed on their own (`things`), and all that other frames show is merged (`merging`). What no frame shows is
-*invented*: drawn smoothly on anchor frames and carried from there by the camera's motion, so that it does not flicker.
+Each hole is registered to reference frames around it (`registration`), objects that move in front of the background are
+tracked separately (`moving_objects`), and what other frames show is blended (`blending`). What no frame shows is
+*invented*: drawn smoothly on anchor frames and carried over from there along the camera's motion, so that it does not
+flicker.
 
-A frame depends on frames within `HALO` of it, and on nothing else: not on where a span starts, nor on the number of
+A frame depends on frames within `HALO` of it and on nothing else: neither on where a span starts nor on the number of
 threads. Anchors and key frames lie on grids that start at frame 0.
 """
 
@@ -23,18 +24,12 @@ from pipelines.inpainting.flow.blending import Seam, WeightedMean
 from pipelines.inpainting.flow.confidence import smooth_fill
 from pipelines.inpainting.flow.frame_cache import KEY_EVERY, MARGIN, FrameCache
 from pipelines.inpainting.flow.frame_view import FrameView, sample
-from pipelines.inpainting.flow.harmonic import Floats
-from pipelines.inpainting.flow.hole_filler import (
-    HoleFiller,
-    HolePatch,
-    SearchEffort,
-    warped_coords,
-)
+from pipelines.inpainting.flow.hole_filler import HoleFiller, HolePatch, SearchEffort, warped_coords
 from pipelines.inpainting.flow.holes import Hole, holes
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span, widen
 from pipelines.video.info import VideoInfo
-from pipelines.vision.types import Mask, Pixels
+from pipelines.vision.types import Floats, Mask, Pixels
 
 EFFORTS = {
     "draft": SearchEffort(6, 12, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.1),
@@ -42,18 +37,23 @@ EFFORTS = {
     "high": SearchEffort(14, 20, cv2.DISOPTICAL_FLOW_PRESET_FAST, 0.2),
     "ultimate": SearchEffort(20, 20, cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, 0.25),
 }
-"""By quality."""
+"""The search effort of each quality, found by trial with tests/bench/bench_flowfill.py."""
 
 PIXEL_BYTES = 4
-"""A view's."""
+"""Bytes that a cached frame holds per pixel: three of colour, one of coverage."""
 ANCHOR_EVERY = 10
+"""Frames between two anchors: what is drawn on an anchor is carried over no further than this."""
 FAR = 90
+"""Frames before and after from which key frames are used as references."""
 HALO = FAR + ANCHOR_EVERY + MARGIN
 """Frames before and after that a frame's fill may depend on."""
 
 _LEAST_PAD_PX = 8
-_LOOK_BYTES, _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 480_000, 17, 260
-"""A look's are 6 a pixel, and the largest of 16 to 9 is 374 x 210."""
+"""The margin around the smallest hole, which registration compares."""
+_THUMBNAIL_BYTES = 480_000
+"""6 bytes a pixel; the largest thumbnail of a 16:9 video has 374 x 210."""
+_RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 17, 260
+"""Bytes per pixel of a group's results, and of the crops that one worker holds."""
 
 
 class FlowEngine(InPlaceEngine):
@@ -67,11 +67,11 @@ class FlowEngine(InPlaceEngine):
 
     @property
     def load(self) -> Load:
-        """What filling holds beside its readers."""
+        """The memory that filling holds beside its readers."""
         return self._filler.load
 
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
-        """Frames `[start, stop)`, filled."""
+        """Fill frames `[start, stop)`."""
         return self._filler.fill(read, frames, start, stop)
 
 
@@ -85,11 +85,11 @@ class FlowFill:
 
     @property
     def load(self) -> Load:
-        """What filling holds beside its readers."""
+        """The memory that filling holds beside its readers."""
         return load(self._quality, self._workers)
 
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
-        """Frames `[start, stop)`, filled; outside the masks they are what was read, to the bit.
+        """Fill frames `[start, stop)`; outside the masks they are what was read, to the bit.
 
         Reads up to `HALO` frames more on either side, within `frames`, twice. Holds what `load` says.
         """
@@ -97,113 +97,113 @@ class FlowFill:
         last = min(frames.stop, (stop - 1) // ANCHOR_EVERY * ANCHOR_EVERY + ANCHOR_EVERY + 1)
         reach = self._effort.reach
         with (
-            FrameCache(read, frames, Span(first, last), reach, FAR) as footage,
+            FrameCache(read, frames, Span(first, last), reach, FAR) as cache,
             ThreadPoolExecutor(self._workers) as pool,
         ):
-            shots = _Anchored(footage, self._effort, pool)
+            groups = _AnchoredFill(cache, self._effort, pool)
             for begin in range(start // ANCHOR_EVERY * ANCHOR_EVERY, stop, ANCHOR_EVERY):
                 group = Span(max(begin, frames.start), min(begin + ANCHOR_EVERY + 1, last))
-                footage.advance(group)
-                yield from shots.fills(Span(max(begin, start), min(begin + ANCHOR_EVERY, stop)))
+                cache.advance(group)
+                yield from groups.fills(Span(max(begin, start), min(begin + ANCHOR_EVERY, stop)))
 
 
 def load(quality: str, workers: int) -> Load:
-    """What filling holds beside its readers, for the planner; pixels are those of the size that is worked at.
+    """Return what filling holds beside its readers, for the planner; pixels are those of the work size.
 
-    Views of a window and of key frames, and a group's anchors and results; looks, whose size is fixed; and for each
+    That is frames of a window and key frames, a group's anchors and results, thumbnails of a fixed size, and for each
     worker the crops of one hole, as if it were as large as the frame.
     """
     views = 2 * EFFORTS[quality].reach + ANCHOR_EVERY + 1 + 2 * FAR // KEY_EVERY + 1
     results = _RESULT_PIXEL_BYTES * (ANCHOR_EVERY + 1)
     return Load(
-        fixed=_LOOK_BYTES * (2 * HALO + ANCHOR_EVERY),
+        fixed=_THUMBNAIL_BYTES * (2 * HALO + ANCHOR_EVERY),
         per_pixel=PIXEL_BYTES * views + results + _WORKER_PIXEL_BYTES * workers,
     )
 
 
-class _Anchored:
+class _AnchoredFill:
     """Fills frames group by group; holds the patches and anchors of one group."""
 
-    def __init__(self, footage: FrameCache, effort: SearchEffort, pool: ThreadPoolExecutor) -> None:
-        self._footage, self._effort, self._pool = footage, effort, pool
+    def __init__(self, cache: FrameCache, effort: SearchEffort, pool: ThreadPoolExecutor) -> None:
+        self._cache, self._effort, self._pool = cache, effort, pool
         self._patches: dict[int, list[HolePatch]] = {}
         self._anchors: dict[int, Pixels] = {}
 
     def fills(self, group: Span) -> Generator[Fill]:
-        """The fills of `group`, which lies between two places of the anchors' grid."""
+        """Fill the frames of `group`, which lies between two points of the anchor grid."""
         for held in (self._patches, self._anchors):
             for index in [i for i in held if i < group.start - ANCHOR_EVERY]:
                 del held[index]
         indices = range(group.start, group.stop)
         self._paint(indices)
-        anchors = {i: self._around(i) for i in indices if self._lacks(i)}
+        anchors = {i: self._anchors_of(i) for i in indices if self._has_unseen(i)}
         self._paint({anchor for pair in anchors.values() for anchor in pair})
         for anchor in sorted({anchor for pair in anchors.values() for anchor in pair}):
             if anchor not in self._anchors:
-                self._anchors[anchor] = self._drawn(anchor)
-        completed = self._pool.map(lambda i: self._completed(i, anchors.get(i, ())), indices)
+                self._anchors[anchor] = self._draw_anchor(anchor)
+        completed = self._pool.map(lambda i: self._complete(i, anchors.get(i, ())), indices)
         for index, patches in zip(indices, completed, strict=True):
-            view = self._footage.view(index)
-            yield Fill(_put(view, patches), _invented(view, patches))
+            view = self._cache.view(index)
+            yield Fill(_paste(view, patches), _invented(view, patches))
 
     def _paint(self, indices: Iterable[int]) -> None:
-        """Find the patches of frames that are not found yet, the holes of all frames side by side."""
+        """Compute the patches of frames that have none yet, all holes in parallel."""
         wanted = [i for i in sorted(indices) if i not in self._patches]
-        views = {i: self._footage.view(i) for i in wanted}
+        views = {i: self._cache.view(i) for i in wanted}
         parts = [(views[i], hole) for i in wanted if views[i].has_hole for hole in self._holes(views[i])]
         if parts:
-            # Found side by side and in advance: each of these is asked for by many frames.
+            # Computed in parallel and in advance, because many frames ask for each of them.
             near = widen(
-                Span(wanted[0], wanted[-1] + 1), self._effort.reach, self._effort.reach, self._footage.whole
+                Span(wanted[0], wanted[-1] + 1), self._effort.reach, self._effort.reach, self._cache.whole
             )
-            deque(self._pool.map(self._footage.moving, range(near.start, near.stop)), maxlen=0)
+            deque(self._pool.map(self._cache.moving, range(near.start, near.stop)), maxlen=0)
         patches = self._pool.map(
-            lambda part: HoleFiller(self._footage, part[0], part[1], self._effort).fill(), parts
+            lambda part: HoleFiller(self._cache, part[0], part[1], self._effort).fill(), parts
         )
         self._patches.update((i, []) for i in wanted)
-        for (of, _), patch in zip(parts, patches, strict=True):
-            self._patches[of.index].append(patch)
+        for (view, _), patch in zip(parts, patches, strict=True):
+            self._patches[view.index].append(patch)
 
-    def _holes(self, of: FrameView) -> list[Hole]:
-        gaze, times = self._footage.thumbnail(of.index), self._footage.reduction
-        pad = max(_LEAST_PAD_PX, round(self._effort.pad_share * min(gaze.gray.shape)))
-        return holes(of.hole, gaze.hole, times, pad)
+    def _holes(self, view: FrameView) -> list[Hole]:
+        thumbnail, factor = self._cache.thumbnail(view.index), self._cache.reduction
+        pad = max(_LEAST_PAD_PX, round(self._effort.pad_share * min(thumbnail.gray.shape)))
+        return holes(view.hole, thumbnail.hole, factor, pad)
 
-    def _lacks(self, index: int) -> bool:
+    def _has_unseen(self, index: int) -> bool:
         return any(patch.missing.any() for patch in self._patches[index])
 
-    def _around(self, index: int) -> tuple[int, ...]:
-        """The anchors before and after: places of the grid, or the ends of the shot where those are nearer."""
-        shot = self._footage.shot(index, ANCHOR_EVERY)
+    def _anchors_of(self, index: int) -> tuple[int, ...]:
+        """Return the anchors before and after: grid points, or the ends of the shot where those are nearer."""
+        shot = self._cache.shot(index, ANCHOR_EVERY)
         before = index // ANCHOR_EVERY * ANCHOR_EVERY
         after = before + ANCHOR_EVERY
         return tuple(sorted({max(shot.start, before), min(shot.stop - 1, after)}))
 
-    def _drawn(self, index: int) -> Pixels:
-        """A frame with its holes filled, and what no frame shows of them drawn from what is around it."""
-        of = self._footage.view(index)
-        return _put(of, (_with_drawn(p, _known(of, p), ~p.missing) for p in self._patches[index]))
+    def _draw_anchor(self, index: int) -> Pixels:
+        """Fill the holes of a frame, drawing what no frame shows from its surroundings."""
+        view = self._cache.view(index)
+        return _paste(view, (_with_drawn(p, _known(view, p), ~p.missing) for p in self._patches[index]))
 
-    def _completed(self, index: int, anchors: tuple[int, ...]) -> list[HolePatch]:
-        """The patches of a frame, with what they lack carried over from its anchors."""
+    def _complete(self, index: int, anchors: tuple[int, ...]) -> list[HolePatch]:
+        """Return the patches of a frame, completed from its anchors where no frame shows the background."""
         return [
-            self._carried(index, patch, anchors) if patch.missing.any() else patch
+            self._carry(index, patch, anchors) if patch.missing.any() else patch
             for patch in self._patches[index]
         ]
 
-    def _carried(self, index: int, patch: HolePatch, anchors: tuple[int, ...]) -> HolePatch:
+    def _carry(self, index: int, patch: HolePatch, anchors: tuple[int, ...]) -> HolePatch:
         missing, hole = patch.missing, patch.hole
-        known = _known(self._footage.view(index), patch)
+        known = _known(self._cache.view(index), patch)
         beside = hole.beside(missing) & ~patch.in_front
         seam = Seam(hole, known, beside, missing)
         mean, samples, near = WeightedMean(missing.shape), [], []
         for anchor in anchors:
-            camera = self._footage.motion(index, anchor)
+            camera = self._cache.motion(index, anchor)
             if camera is None:
                 continue
-            places = warped_coords(hole, camera)
-            outside = np.zeros_like(self._footage.view(anchor).covered)
-            samples.append(sample(FrameView(anchor, self._anchors[anchor], outside), places))
+            coords = warped_coords(hole, camera)
+            outside = np.zeros_like(self._cache.view(anchor).covered)
+            samples.append(sample(FrameView(anchor, self._anchors[anchor], outside), coords))
             near.append(np.float32(ANCHOR_EVERY - abs(anchor - index) + 0.5))
         for (colours, real), found, nearness in zip(samples, seam.match(samples), near, strict=True):
             if found is not None:
@@ -213,28 +213,28 @@ class _Anchored:
 
 
 def _with_drawn(patch: HolePatch, colours: Floats, known: Mask) -> HolePatch:
-    """What is not known is drawn from the background around it: a thing before it would bleed into it."""
+    """Draw what is unknown from the background around it; an object in front would bleed into it."""
     drawn = smooth_fill(colours, known & ~patch.in_front)
     return replace(patch, colours=np.where(known[..., None], colours, drawn))
 
 
-def _known(of: FrameView, patch: HolePatch) -> Floats:
-    """The crop: what the frame shows, and what the patch has for its hole."""
-    pixels = of.pixels[patch.hole.full.slices].astype(np.float32)
+def _known(view: FrameView, patch: HolePatch) -> Floats:
+    """Return the crop: what the frame shows, and the patch in its hole."""
+    pixels = view.pixels[patch.hole.full.slices].astype(np.float32)
     return np.where(patch.hole.inside[..., None], patch.colours, pixels)
 
 
-def _put(of: FrameView, patches: Iterable[HolePatch]) -> Pixels:
-    """A copy of the frame with the patches in its holes."""
-    pixels = of.pixels.copy()
+def _paste(view: FrameView, patches: Iterable[HolePatch]) -> Pixels:
+    """Copy the frame with the patches in its holes."""
+    pixels = view.pixels.copy()
     for patch in patches:
         crop, inside = pixels[patch.hole.full.slices], patch.hole.inside
         crop[inside] = np.clip(patch.colours[inside] + 0.5, 0, 255).astype(np.uint8)
     return pixels
 
 
-def _invented(of: FrameView, patches: Iterable[HolePatch]) -> Mask:
-    found = np.zeros(of.covered.shape, np.bool_)
+def _invented(view: FrameView, patches: Iterable[HolePatch]) -> Mask:
+    found = np.zeros(view.covered.shape, np.bool_)
     for patch in patches:
         found[patch.hole.full.slices] |= patch.missing
     return found

@@ -1,6 +1,7 @@
-"""What the flow engine holds of a video around the frames at hand: views of a window, a bank of far key frames, looks.
+"""The flow engine's frame cache: a window of full frames, a bank of distant key frames, and thumbnails.
 
-Two readers go over the same frames: one ahead, of which only looks and key frames are kept, and one for the window.
+Two readers go over the same frames: one ahead, of which only thumbnails and key frames are kept, and one for the
+window.
 """
 
 from collections.abc import Callable, Generator
@@ -11,7 +12,6 @@ import numpy as np
 
 from pipelines.inpainting.flow.frame_pairs import (
     FramePair,
-    Homography,
     Thumbnail,
     compare,
     moving,
@@ -19,27 +19,30 @@ from pipelines.inpainting.flow.frame_pairs import (
     thumbnail_of,
 )
 from pipelines.inpainting.flow.frame_view import FrameView, view
-from pipelines.inpainting.flow.holes import Flags
 from pipelines.spans import Span, widen
-from pipelines.vision.types import Mask, Pixels
+from pipelines.vision.camera_motion import Homography
+from pipelines.vision.types import Flags, Mask, Pixels
 
 Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
-"""Frames (H, W, 3) uint8 RGB and masks (H, W) bool of a range, from any frame on."""
+"""`read(start, stop)` yields frames (H, W, 3) uint8 RGB with masks (H, W) bool, from any frame on."""
 
 KEY_EVERY = 30
-"""Far key frames lie on a grid that starts at frame 0, so that each span finds the same ones."""
+"""Distance of key frames, on a grid that starts at frame 0, so that each span finds the same ones.
+
+Slow objects and still cameras need frames far away; a wider window than 20 frames brought nothing otherwise.
+"""
 
 MOVING_OFFSETS = (-5, -2, -1, 1, 2, 5)
-"""Frames that are compared to tell what moves."""
+"""Distances of the frames that are compared to detect what moves."""
 MARGIN = max(MOVING_OFFSETS)
-"""Frames beyond the farthest that is used, which tell what moves in it."""
+"""Frames needed beyond the farthest one in use, to detect what moves in it."""
 
 
 class FrameCache:
-    """Frames `whole` of a video, as far as `reach` and `far` frames around those that were advanced to.
+    """Sliding cache over frames `whole` of a video: full frames within `reach`, thumbnails and key frames within `far`.
 
-    What it says of a frame does not depend on where reading started. Holds 4 bytes a pixel for each of
-    `advanced + 2 reach` frames and of `2 far / KEY_EVERY` key frames, and up to 0.5 MB for each of `2 far` looks.
+    Results do not depend on where reading started. Holds 4 bytes per pixel of `span + 2 reach` frames and of
+    `2 far / KEY_EVERY` key frames, and up to 0.5 MB for each of `2 far` thumbnails.
     """
 
     def __init__(self, read: Read, whole: Span, needed: Span, reach: int, far: int) -> None:
@@ -50,7 +53,7 @@ class FrameCache:
         self._window = self._stack.enter_context(closing(read(near.start, near.stop)))
         self._ahead = self._stack.enter_context(closing(read(wide.start, wide.stop)))
         self._near, self._wide = near, wide
-        self._viewed, self._thumbnailed = near.start, wide.start
+        self._next_view, self._next_thumbnail = near.start, wide.start
         self._views: dict[int, FrameView] = {}
         self._keys: dict[int, FrameView] = {}
         self._thumbnails: dict[int, Thumbnail] = {}
@@ -65,7 +68,7 @@ class FrameCache:
         self._stack.close()
 
     def advance(self, span: Span) -> None:
-        """Read as far as filling `span` needs, and let go of what is too long ago."""
+        """Read what filling `span` needs, and drop what it no longer needs."""
         near = widen(span, self._reach, self._reach, self._near)
         wide = widen(span, self._far + MARGIN, self._far + MARGIN, self._wide)
         for held, oldest in (
@@ -79,36 +82,36 @@ class FrameCache:
                 del held[index]
         for pair in [pair for pair in self._motions if pair[0] < near.start]:
             del self._motions[pair]
-        while self._viewed < near.stop:
-            self._views[self._viewed] = self._seen(self._viewed, *next(self._window))
-            self._viewed += 1
-        while self._thumbnailed < wide.stop:
+        while self._next_view < near.stop:
+            self._views[self._next_view] = self._make_view(self._next_view, *next(self._window))
+            self._next_view += 1
+        while self._next_thumbnail < wide.stop:
             pixels, mask = next(self._ahead)
-            self._thumbnails[self._thumbnailed] = thumbnail_of(pixels, mask, reduction(mask.shape))
-            if self._thumbnailed % KEY_EVERY == 0:
-                self._keys[self._thumbnailed] = self._seen(self._thumbnailed, pixels, mask)
-            self._thumbnailed += 1
+            self._thumbnails[self._next_thumbnail] = thumbnail_of(pixels, mask, reduction(mask.shape))
+            if self._next_thumbnail % KEY_EVERY == 0:
+                self._keys[self._next_thumbnail] = self._make_view(self._next_thumbnail, pixels, mask)
+            self._next_thumbnail += 1
 
-    def _seen(self, index: int, pixels: Pixels, mask: Mask) -> FrameView:
+    def _make_view(self, index: int, pixels: Pixels, mask: Mask) -> FrameView:
         return view(index, pixels, mask, reduction(mask.shape))
 
     def view(self, index: int) -> FrameView:
-        """A frame of the window."""
+        """Return a frame of the window."""
         return self._views[index]
 
     def thumbnail(self, index: int) -> Thumbnail:
-        """A look at a frame, as far as `far`."""
+        """Return the thumbnail of a frame within `far`."""
         return self._thumbnails[index]
 
     def keys(self, index: int) -> list[FrameView]:
-        """The key frames within `far` of frame `index`, the nearest first."""
+        """Return the key frames within `far` of frame `index`, the nearest first."""
         near = [i for i in self._keys if 0 < abs(i - index) <= self._far]
         return [self._keys[i] for i in sorted(near, key=lambda i: (abs(i - index), i))]
 
     def pair(self, index: int) -> FramePair | None:
-        """What frame `index` and the next tell; None where either lies outside the video.
+        """Compare frame `index` with the next; None if either is outside the video.
 
-        May be asked by several threads: at worst two find the same.
+        Thread-safe: at worst two threads compute the same pair.
         """
         if not self.whole.start <= index < self.whole.stop - 1:
             return None
@@ -117,7 +120,7 @@ class FrameCache:
         return found
 
     def moving(self, index: int) -> Flags:
-        """What of frame `index` moves on its own, at the looks' size."""
+        """Detect what moves on its own in frame `index`, `(h, w)` {0, 1} at the thumbnail's size."""
         if (found := self._moving.get(index)) is None:
             sides = ((self.pair(index - 1), 1), (self.pair(index), 0))
             flowing = [pair.flowing[side] for pair, side in sides if pair is not None and not pair.cut]
@@ -125,7 +128,7 @@ class FrameCache:
         return found
 
     def _around(self, index: int) -> Generator[tuple[Thumbnail, Homography]]:
-        """Looks at frames of the same shot, each with the motion that takes places of this frame's look to its own."""
+        """Yield thumbnails of nearby frames of the same shot, each with the homography from this frame to it."""
         for other in (index + offset for offset in MOVING_OFFSETS):
             if (
                 self.whole.start <= other < self.whole.stop
@@ -134,7 +137,7 @@ class FrameCache:
                 yield self._thumbnails[other], motion
 
     def shot(self, index: int, reach: int) -> Span:
-        """The frames of the same shot, up to `reach` before and after."""
+        """Return the frames of the same shot, up to `reach` before and after."""
         first, last = index, index
         while index - first < reach and (pair := self.pair(first - 1)) and not pair.cut:
             first -= 1
@@ -143,9 +146,9 @@ class FrameCache:
         return Span(first, last + 1)
 
     def motion(self, start: int, stop: int) -> Homography | None:
-        """The homography from places of the look at frame `start` to those at `stop`; None over a cut.
+        """Return the homography from the thumbnail of frame `start` to that of `stop`; None across a cut.
 
-        May be asked by several threads: at worst two find the same.
+        Thread-safe: at worst two threads compute the same motion.
         """
         if start == stop:
             return np.eye(3)
@@ -160,5 +163,5 @@ class FrameCache:
 
     @property
     def reduction(self) -> int:
-        """Pixels of a frame that one of its look is wide and high."""
+        """Factor by which frames are reduced to thumbnails."""
         return reduction(next(iter(self._views.values())).covered.shape)

@@ -1,6 +1,7 @@
-"""Small looks at frames, and what a pair of neighbours tells: how the camera moved, what moved otherwise, a cut.
+"""Thumbnails of frames, and what a pair of neighbouring ones shows: the camera's motion, moving objects, a cut.
 
-A pair is told from its two frames alone, so any stretch of a video gives the same records on its own.
+A pair depends on its two frames alone, so any part of a video gives the same results. Constants without a stated source
+were found by trial.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,62 +15,78 @@ from numpy.typing import NDArray
 
 from pipelines.inpainting.flow.frame_view import pixel_grid
 from pipelines.inpainting.flow.harmonic import median
-from pipelines.inpainting.flow.holes import Flags, dilated
+from pipelines.inpainting.flow.holes import dilated
 from pipelines.vision.camera_motion import (
+    Homography,
+    Points,
     fit_simplest_motion,
     misaligned_difference,
     spread_corners,
 )
-from pipelines.vision.types import Mask, Pixels
-
-Homography = NDArray[np.float64]
-Points = NDArray[np.float32]
+from pipelines.vision.types import Flags, Mask, Pixels
 
 WORK_PX = 250
-"""Longest side of a look, about. Holes are registered in looks, so distances in pixels of these follow the frame."""
+"""Approximate longest side of a thumbnail. Holes are registered in thumbnails, so distances scale with the frame."""
 _LEAST_PX = 16
+"""Smallest side of a thumbnail: DIS flow needs as much."""
 
 _CORNERS, _CORNER_QUALITY, _CORNER_DISTANCE_PX = 600, 0.003, 4
+"""OpenCV's `maxCorners`, `qualityLevel` (low, so that flat parts get corners too) and `minDistance`."""
 _FEWEST = 12
+"""Corners, or pixels, below which nothing is estimated from them."""
 _TOLERANCE_PX = 0.75
-_WINDOW_PX = 15
-_LEVELS, _GUESSED_LEVELS = 3, 0
+"""RANSAC inlier distance, in pixels of the thumbnail."""
+_FLOW_WINDOW_PX = 15
+"""Window side of Lucas-Kanade flow; OpenCV's default is 21."""
+_LEVELS, _GUIDED_LEVELS = 3, 0
+"""Pyramid levels of Lucas-Kanade without and with an initial guess."""
+_ITERATIONS, _EPSILON_PX = 12, 0.03
+"""Where Lucas-Kanade stops; OpenCV's default of 30 iterations is slower."""
 _HOLE_MARGIN_PX = 3
+"""Corners nearer to a hole are not used: its edge looks like a corner."""
 _MOVED_PX, _DIFFERENT, _EXPLAINED = 0.8, 6, 0.7
+"""A pixel moves if flow is faster than this, the aligned frames differ by so many grey levels, and flow leaves at most
+this share of the difference.
+"""
 _CHANGED, _ONE_MAY_FAIL = 7, 3
+"""Grey levels from which a pixel differs; of more than so many frames, one need not differ."""
 _CUT_LAYOUT, _CUT_CHANGE = 0.3, 12.0
+"""A cut changes the layout by more than this share of its variance, and pixels by so many grey levels on average."""
 _LAYOUT = (8, 6)
-_STRIDE, _DARKEST = 4, 8
-"""Pixels that tell how light a picture is; grey levels that are added, since shadows say little about that."""
+"""Width and height of the layout in cells."""
+_STRIDE, _DARK_LEVELS = 4, 8
+"""Subsampling for estimates of brightness, and grey levels added before ratios: shadows say little about brightness."""
 _FLASH = 0.05
-"""A change of light on the whole from which corners are followed better after it is undone."""
+"""Relative change of brightness from which corners are tracked better after it is undone."""
 _SLACK = np.ones((3, 3), np.uint8)
+"""An estimated motion may be off by a pixel."""
 _CLOSING = np.ones((7, 7), np.uint8)
+"""Joins parts of a moving object."""
 
 
 @dataclass(frozen=True, eq=False)
 class Thumbnail:
-    """A frame at work size: luma `(h, w)` uint8, and its hole {0, 1}."""
+    """A reduced frame: luma `gray` `(h, w)` uint8, and its `hole` `(h, w)` {0, 1}."""
 
     gray: Pixels
     hole: Flags
 
     @cached_property
     def covered(self) -> Flags:
-        """255 where it shows nothing for certain, else 0."""
+        """255 in the hole and one pixel around it, else 0."""
         return cast(Flags, dilated(self.hole, 1) * np.uint8(255))
 
     def without(self, margin_px: int) -> Flags:
-        """255 where the frame shows something for certain, else 0."""
+        """255 farther than `margin_px` from the hole, else 0."""
         return cast(Flags, (1 - dilated(self.hole, margin_px)) * np.uint8(255))
 
 
 @dataclass(frozen=True, eq=False)
 class FramePair:
-    """What one frame and the next tell.
+    """What a frame and the next one show.
 
-    `camera` takes places of the first to places of the next, in pixels of the work size; `cut` says that it is another
-    shot; `flowing`, of the first and of the next, marks what flow finds to move against the camera {0, 1}.
+    `camera` maps coordinates in the first thumbnail to the next; `cut` is True if the next begins another shot;
+    `flowing` marks, in the first and in the next, what flow finds to move against the camera {0, 1}.
     """
 
     camera: Homography
@@ -78,17 +95,17 @@ class FramePair:
 
     @cached_property
     def back(self) -> Homography:
-        """`camera` the other way."""
+        """The inverse of `camera`."""
         return cast(Homography, np.linalg.inv(self.camera))
 
 
 def reduction(shape: tuple[int, ...]) -> int:
-    """How many pixels of a frame of `shape` one of its look is wide and high."""
+    """Return by what factor a frame of `shape` is reduced to its thumbnail."""
     return max(1, round(max(shape[:2]) / WORK_PX))
 
 
 def thumbnail_of(frame: Pixels, mask: Mask, times: int) -> Thumbnail:
-    """A look at `frame` (H, W, 3) uint8 RGB with its `mask` (H, W), `times` smaller and `_LEAST_PX` wide at least."""
+    """Reduce `frame` (H, W, 3) uint8 RGB and its `mask` (H, W) bool by `times`, to `_LEAST_PX` a side at least."""
     height, width = mask.shape
     size = max(_LEAST_PX, -(-width // times)), max(_LEAST_PX, -(-height // times))
     covered = reduced(mask.view(np.uint8) * np.uint8(255), size, times)
@@ -97,9 +114,9 @@ def thumbnail_of(frame: Pixels, mask: Mask, times: int) -> Thumbnail:
 
 
 def reduced(plane: Pixels, size: tuple[int, int], times: int) -> Pixels:
-    """`plane` (H, W) or (H, W, C) at `size`, width and height, each pixel the mean of `times` x `times`.
+    """Reduce `plane` (H, W) or (H, W, C) to `size` (width, height) by averaging `times` x `times` pixels.
 
-    Where those lie outside, the outermost pixels are repeated.
+    Pixels outside repeat the outermost ones.
     """
     height, width = plane.shape[:2]
     below, right = size[1] * times - height, size[0] * times - width
@@ -109,28 +126,31 @@ def reduced(plane: Pixels, size: tuple[int, int], times: int) -> Pixels:
 
 
 def compare(first: Thumbnail, then: Thumbnail) -> FramePair:
-    """What `first` and `then`, the next frame, tell."""
+    """Compare a thumbnail with the next frame's."""
     camera = camera_between(first, then)
-    there, compared = _moved(first, then, camera)
-    here, again = _moved(then, first, cast(Homography, np.linalg.inv(camera)))
+    aligned, compared = _aligned(first, then, camera)
+    aligned_back, compared_back = _aligned(then, first, cast(Homography, np.linalg.inv(camera)))
     return FramePair(
         camera=camera,
-        cut=_is_cut(first, then, _difference(first.gray, there), compared),
-        flowing=(_flowing(first, there, compared), _flowing(then, here, again)),
+        cut=_is_cut(first, then, _difference(first.gray, aligned), compared),
+        flowing=(
+            _moving_by_flow(first, aligned, compared),
+            _moving_by_flow(then, aligned_back, compared_back),
+        ),
     )
 
 
 def moving(now: Thumbnail, flowing: Sequence[Flags], others: Iterable[tuple[Thumbnail, Homography]]) -> Flags:
-    """What of a frame moves on its own {0, 1}.
+    """Detect what moves on its own in a frame; returns `(h, w)` {0, 1}.
 
-    That is what flow finds to do so (`flowing`), and what differs from nearly all of the `others` that show its place,
-    each with the motion that takes places of `now` to its own: a thing too quick for flow does.
+    That is what flow finds (`flowing`), and what differs from nearly all `others` that show the same background, as
+    objects too fast for flow do. Each of `others` comes with the homography from `now` to it.
     """
     shown, differs = np.zeros_like(now.gray), np.zeros_like(now.gray)
     for other, motion in others:
-        there, compared = _moved(now, other, motion)
+        aligned, compared = _aligned(now, other, motion)
         shown += compared
-        differs += (_difference(now.gray, there) > _CHANGED) & (compared > 0)
+        differs += (_difference(now.gray, aligned) > _CHANGED) & (compared > 0)
     found = (shown >= 2) & (differs + (shown > _ONE_MAY_FAIL) >= shown)
     for flags in flowing:
         found |= flags > 0
@@ -154,43 +174,43 @@ def camera_between(first: Thumbnail, then: Thumbnail) -> Homography:
     if corners is None or len(corners) < _FEWEST:
         return np.eye(3)
     corners = spread_corners(cast(Points, corners), first.gray.shape).reshape(-1, 2)
-    gone, found = track_points(first.gray, _as_light(then, first), corners)
-    found &= inside(gone, then.without(_HOLE_MARGIN_PX))
+    tracked, found = track_points(first.gray, _equalised(then, first), corners)
+    found &= inside(tracked, then.without(_HOLE_MARGIN_PX))
     if found.sum() < _FEWEST:
         return np.eye(3)
-    motion, _ = fit_simplest_motion(corners[found][:, None], gone[found][:, None], _TOLERANCE_PX)
+    motion, _ = fit_simplest_motion(corners[found][:, None], tracked[found][:, None], _TOLERANCE_PX)
     return motion
 
 
-def _as_light(one: Thumbnail, as_other: Thumbnail) -> Pixels:
-    """The luma of `one`, as light on the whole as another's where that is a great change: a flash, a shutter."""
-    here, there = (
-        cv2.mean(thumbnail.gray, 1 - thumbnail.hole)[0] + _DARKEST for thumbnail in (as_other, one)
+def _equalised(one: Thumbnail, as_other: Thumbnail) -> Pixels:
+    """The luma of `one`, brought to the brightness of another thumbnail if it differs much, as in a flash."""
+    wanted, brightness = (
+        cv2.mean(thumbnail.gray, 1 - thumbnail.hole)[0] + _DARK_LEVELS for thumbnail in (as_other, one)
     )
-    gain = here / there
+    gain = wanted / brightness
     if abs(gain - 1) < _FLASH:
         return one.gray
-    return cast(Pixels, cv2.convertScaleAbs(one.gray, alpha=gain, beta=_DARKEST * (gain - 1)))
+    return cast(Pixels, cv2.convertScaleAbs(one.gray, alpha=gain, beta=_DARK_LEVELS * (gain - 1)))
 
 
 def track_points(
     first: Pixels, then: Pixels, points: Points, guess: Points | None = None
 ) -> tuple[Points, NDArray[np.bool_]]:
-    """Where `points` (N, 2) of `first` lie in `then`, and whether each was found (Lucas-Kanade, pyramidal).
+    """Track `points` (N, 2) from `first` to `then` by pyramidal Lucas-Kanade; returns positions and a found flag each.
 
-    A `guess` of where takes the place of the pyramid: what lies far off it is something else.
+    With a `guess` of the positions no pyramid is used: a match far from it would be something else.
     """
-    gone, found, _ = cv2.calcOpticalFlowPyrLK(
+    tracked, found, _ = cv2.calcOpticalFlowPyrLK(
         first,
         then,
         points[:, None],
         np.empty_like(points[:, None]) if guess is None else guess[:, None].copy(),
-        winSize=(_WINDOW_PX, _WINDOW_PX),
-        maxLevel=_LEVELS if guess is None else _GUESSED_LEVELS,
-        criteria=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, 12, 0.03),
+        winSize=(_FLOW_WINDOW_PX, _FLOW_WINDOW_PX),
+        maxLevel=_LEVELS if guess is None else _GUIDED_LEVELS,
+        criteria=(cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, _ITERATIONS, _EPSILON_PX),
         flags=0 if guess is None else cv2.OPTFLOW_USE_INITIAL_FLOW,
     )
-    return cast(Points, gone[:, 0]), found.ravel() > 0
+    return cast(Points, tracked[:, 0]), found.ravel() > 0
 
 
 def inside(points: Points, shown: Flags) -> NDArray[np.bool_]:
@@ -201,28 +221,36 @@ def inside(points: Points, shown: Flags) -> NDArray[np.bool_]:
     return within
 
 
-def _flowing(now: Thumbnail, there: Pixels, compared: Flags) -> Flags:
-    """What of `now` flow finds to move {0, 1} against `there`, the other frame as seen from where `now` is."""
-    # Where only one is seen, both are made equal: flow finds rest there, and is not led astray nearby.
+def _moving_by_flow(now: Thumbnail, aligned: Pixels, compared: Flags) -> Flags:
+    """What flow finds to move in `now` {0, 1} against `aligned`, another frame aligned with it."""
+    # Where only one frame is visible, both are made equal: flow is zero there, and is not misled nearby.
     empty = now.hole > 0
-    here, there = np.where(empty, there, now.gray), np.where((compared == 0) & ~empty, now.gray, there)
-    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(here, there, None)  # type: ignore[call-overload]
-    followed = cv2.remap(
-        there,
-        pixel_grid(*here.shape[1::-1]) + flow,
+    current, aligned = (
+        np.where(empty, aligned, now.gray),
+        np.where((compared == 0) & ~empty, now.gray, aligned),
+    )
+    flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(current, aligned, None)  # type: ignore[call-overload]
+    by_flow = cv2.remap(
+        aligned,
+        pixel_grid(*current.shape[1::-1]) + flow,
         None,
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
     )
-    off = cv2.blur(cv2.absdiff(here, there), (5, 5))
-    left = cv2.blur(cv2.absdiff(here, followed), (5, 5))
+    difference = cv2.blur(cv2.absdiff(current, aligned), (5, 5))
+    residual = cv2.blur(cv2.absdiff(current, by_flow), (5, 5))
     speed = cv2.magnitude(flow[..., 0], flow[..., 1])
-    found = (speed > _MOVED_PX) & (off > _DIFFERENT) & (left < _EXPLAINED * off) & (compared > 0)
+    found = (
+        (speed > _MOVED_PX)
+        & (difference > _DIFFERENT)
+        & (residual < _EXPLAINED * difference)
+        & (compared > 0)
+    )
     return cast(Flags, found.astype(np.uint8))
 
 
-def _moved(now: Thumbnail, other: Thumbnail, motion: Homography) -> tuple[Pixels, Flags]:
-    """`other` as seen from where `now` is, and where both show something."""
+def _aligned(now: Thumbnail, other: Thumbnail, motion: Homography) -> tuple[Pixels, Flags]:
+    """Align `other` with `now`; returns its luma, and {0, 1} where both are visible."""
     size = now.gray.shape[1::-1]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     gray = cv2.warpPerspective(other.gray, motion, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
@@ -234,19 +262,19 @@ def _moved(now: Thumbnail, other: Thumbnail, motion: Homography) -> tuple[Pixels
 
 
 def relight(gray: Pixels, like: Pixels, compared: Flags) -> Pixels:
-    """`gray`, as much lighter as most of what is `compared` says that `like` is."""
+    """Scale the brightness of `gray` to that of `like`, by the median ratio where `compared`."""
     coarse = slice(None, None, _STRIDE), slice(None, None, _STRIDE)
     shared = compared[coarse] > 0
     if np.count_nonzero(shared) < _FEWEST:
         return gray
-    here, there = (plane[coarse][shared] + np.float32(_DARKEST) for plane in (like, gray))
-    gain = float(median(here / there))
-    return cast(Pixels, cv2.convertScaleAbs(gray, alpha=gain, beta=_DARKEST * (gain - 1)))
+    wanted, levels = (plane[coarse][shared] + np.float32(_DARK_LEVELS) for plane in (like, gray))
+    gain = float(median(wanted / levels))
+    return cast(Pixels, cv2.convertScaleAbs(gray, alpha=gain, beta=_DARK_LEVELS * (gain - 1)))
 
 
-def _difference(here: Pixels, there: Pixels) -> Pixels:
+def _difference(current: Pixels, aligned: Pixels) -> Pixels:
     """Smoothed difference in grey levels, where an estimated motion may be off by a pixel."""
-    return cast(Pixels, cv2.blur(misaligned_difference(here, there, _SLACK), (3, 3)))
+    return cast(Pixels, cv2.blur(misaligned_difference(current, aligned, _SLACK), (3, 3)))
 
 
 def _is_cut(first: Thumbnail, then: Thumbnail, changed: Pixels, compared: Flags) -> bool:
@@ -265,7 +293,7 @@ def _is_cut(first: Thumbnail, then: Thumbnail, changed: Pixels, compared: Flags)
 
 
 def _layout(gray: Pixels, known: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Light and dark in broad strokes, mean 0 and deviation 1 over what is known."""
+    """Coarse luma with mean 0 and deviation 1 over the known pixels, weighted by how much of a cell is known."""
     means = cv2.resize(gray * known, _LAYOUT, interpolation=cv2.INTER_AREA) / np.maximum(weight, 1e-6)
     total = max(1e-6, float(weight.sum()))
     means = (means - (means * weight).sum() / total).astype(np.float64)

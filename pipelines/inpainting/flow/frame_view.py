@@ -1,4 +1,4 @@
-"""A frame as the flow engine holds it, and sampling it anywhere."""
+"""A frame with its hole as the flow engine holds it, and bilinear sampling."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -7,20 +7,22 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.inpainting.flow.holes import Flags, dilated
-from pipelines.vision.types import Mask, Pixels
+from pipelines.inpainting.flow.holes import dilated
+from pipelines.vision.types import Flags, Mask, Pixels
 
-Floats = NDArray[np.float32]
 Coords = NDArray[np.float32]
-"""`(h, w, 2)` float32: for each pixel of a crop, x and y in a frame."""
+"""`(h, w, 2)` float32: x and y in a frame for each pixel of a crop."""
 
 _LEAST_MARGIN_PX = 2
+"""Margin of a hole that is not sampled: with less, bilinear sampling pulls the object's edge into the fill
+(measured)."""
 _HOLE, _MARGIN = 255, 127
+"""Values of `covered` in a hole and in its margin."""
 
 
 @dataclass(frozen=True, eq=False)
 class FrameView:
-    """Frame `index`: `pixels` (H, W, 3) uint8 RGB and `covered` (H, W) uint8, 255 in the hole, 127 right beside it.
+    """Frame `index`: `pixels` (H, W, 3) uint8 RGB and `covered` (H, W) uint8, 255 in the hole, 127 in its margin.
 
     Holds 4 bytes a pixel.
     """
@@ -31,20 +33,20 @@ class FrameView:
 
     @property
     def hole(self) -> Mask:
-        """(H, W)."""
+        """The hole `(H, W)` bool."""
         return cast(Mask, self.covered == _HOLE)
 
     @property
     def has_hole(self) -> bool:
-        """Whether anything is to be filled."""
+        """Whether the frame has a hole."""
         return bool(self.covered.any())
 
 
 def view(index: int, pixels: Pixels, mask: Mask, margin_px: int = 0) -> FrameView:
-    """A view of a frame and its mask `(H, W)` bool.
+    """Make a view of a frame and its mask `(H, W)` bool.
 
-    Next to its hole, by `margin_px` or more, a frame is not trusted: an outline is seldom exact, and sampling reaches
-    a pixel further.
+    Pixels within `margin_px` of the hole, or a little more, count as covered: masks are rarely exact, and bilinear
+    sampling reaches one pixel further.
     """
     hole = mask.astype(np.uint8)
     if not mask.any():
@@ -53,14 +55,14 @@ def view(index: int, pixels: Pixels, mask: Mask, margin_px: int = 0) -> FrameVie
     return FrameView(index, pixels, cast(Flags, cv2.max(margin, hole * np.uint8(_HOLE))))
 
 
-def sample(of: FrameView, coords: Coords) -> tuple[Pixels, Mask]:
-    """The colours `(h, w, 3)` uint8 of `of` at `coords`, bilinear, and where they are real: shown, in the frame."""
-    colours = cv2.remap(of.pixels, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cast(Pixels, colours), covered_at(of.covered, coords) == 0
+def sample(frame: FrameView, coords: Coords) -> tuple[Pixels, Mask]:
+    """Sample colours `(h, w, 3)` uint8 at `coords`, bilinear; also returns where the frame really shows them."""
+    colours = cv2.remap(frame.pixels, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return cast(Pixels, colours), covered_at(frame.covered, coords) == 0
 
 
 def covered_at(flags: Flags, coords: Coords) -> Flags:
-    """`flags` at `coords`, 255 outside the frame; more than 0 wherever a pixel that bears on it is."""
+    """Sample `flags` at `coords`: positive wherever any contributing pixel is; 255 outside the frame."""
     found = cv2.remap(
         flags,
         coords,
@@ -73,12 +75,12 @@ def covered_at(flags: Flags, coords: Coords) -> Flags:
 
 
 def point(x: float, y: float) -> Coords:
-    """One place, `(2,)`."""
+    """Return one point `(2,)` float32."""
     return np.array((x, y), np.float32)
 
 
 def pixel_grid(width: int, height: int) -> Coords:
-    """Each pixel's own place."""
+    """Return the coordinates of each pixel of a crop of this size."""
     found = np.empty((height, width, 2), np.float32)
     found[..., 0], found[..., 1] = np.arange(width), np.arange(height)[:, None]
     return found

@@ -1,6 +1,6 @@
-"""Values drawn over a gap like a soap film over its frame: the smoothest that meet what is known around it.
+"""Membrane interpolation: filling gaps with the smoothest values that match what is known around them.
 
-A pyramid is filled from its coarsest level down (Gortler et al. 1996, pull-push), and each level is relaxed towards
+A pyramid is filled from its coarsest level down (pull-push, Gortler et al. 1996), and each level is relaxed towards
 Laplace's equation, which removes the blocks that pull-push alone leaves.
 """
 
@@ -8,24 +8,25 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Flags = NDArray[np.uint8]
+from pipelines.vision.types import Floats
 
-_COARSEST = 3
+_COARSEST_PX = 3
+"""Shorter side at which the pyramid ends."""
 _LEAST_WEIGHT = 1e-6
+"""Avoids division by 0 where nothing is known."""
 _SURE = 0.5
-"""Share of a coarse pixel that must be known for its value to be taken as it is."""
+"""Share of a coarse pixel that must be known for its value to stay fixed."""
 
 
 def membrane(values: Floats, known: Floats, rounds: int = 4) -> Floats:
-    """`values` `(H, W, C)` float32, C of 1 to 4, with what is not known drawn from what is.
+    """Fill the unknown pixels of `values` `(H, W, C)` float32, C from 1 to 4.
 
-    `known` `(H, W)` float32 is 0 to 1, a weight. All 0 gives all 0. Holds about 3 copies of `values`.
+    `known` `(H, W)` float32 is a weight from 0 to 1; if it is all 0, so is the result. `rounds` of relaxation run at
+    each level. Holds about 3 copies of `values`.
     """
     levels = [(values, known)]
-    while min(levels[-1][1].shape) > _COARSEST:
+    while min(levels[-1][1].shape) > _COARSEST_PX:
         levels.append(_halved(*levels[-1]))
     coarse, weight = levels[-1]
     mean = (coarse * weight[..., None]).sum(axis=(0, 1)) / max(_LEAST_WEIGHT, float(weight.sum()))
@@ -37,7 +38,7 @@ def membrane(values: Floats, known: Floats, rounds: int = 4) -> Floats:
 
 
 def _halved(values: Floats, known: Floats) -> tuple[Floats, Floats]:
-    """Weighted means of 2 x 2 pixels, and how well each is known."""
+    """Reduce by 2: weighted means, and how well each is known."""
     size = (known.shape[1] + 1) // 2, (known.shape[0] + 1) // 2
     weighted = cv2.resize(values * known[..., None], size, interpolation=cv2.INTER_AREA)
     weight = cast(Floats, cv2.resize(known, size, interpolation=cv2.INTER_AREA))
@@ -46,7 +47,7 @@ def _halved(values: Floats, known: Floats) -> tuple[Floats, Floats]:
 
 
 def _relaxed(drawn: Floats, level: Floats, weight: Floats, rounds: int) -> Floats:
-    """`drawn` with what is known put in, and the rest made smoother."""
+    """Insert the known values into `drawn`, and smooth the rest."""
     share = weight[..., None]
     fixed, free = level * share, 1 - share
     drawn = fixed + drawn * free

@@ -1,4 +1,4 @@
-"""Which other frames are looked at for a hole: those that show most of it, near ones first, and not all alike."""
+"""Choosing reference frames for a hole: those that show most of it, near ones first, and not too similar ones."""
 
 from collections.abc import Mapping
 
@@ -6,31 +6,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 Visibility = NDArray[np.bool_]
-"""Which of some places in a hole a frame shows, `(N,)`."""
+"""Which of N sample points in a hole a frame shows, `(N,)` bool."""
 
-_AGAIN = np.float32(0.5)
-"""What one more sight of a place that was seen is worth against the one before."""
-_ALIKE = 0.4
-"""Frames that are nearer to a chosen one than this share of its distance err as it does, and are worth half."""
+_REPEAT_WEIGHT = np.float32(0.5)
+"""Factor on the worth of a sample point each time that a chosen frame shows it."""
+_SIMILAR = 0.4
+"""Frames nearer to a chosen one than this share of its distance have similar errors, and are worth half."""
 
 
 def choose_references(visible: Mapping[int, Visibility], index: int, most: int) -> list[int]:
-    """Up to `most` of the frames in `visible` for frame `index`, the one that adds most first.
+    """Choose up to `most` of the frames in `visible` as references of frame `index`, the most useful first.
 
-    A frame is worth what it shows, by its distance.
+    Greedy: a frame is worth the points that it shows, divided by its distance.
     """
     frames = [frame for frame, sight in visible.items() if sight.any()]
     if not frames:
         return []
     shown = np.stack([visible[frame] for frame in frames]).astype(np.float32)
-    apart = np.array(frames) - index
-    worth = (1 / np.abs(apart)).astype(np.float32)
+    offset = np.array(frames) - index
+    worth = (1 / np.abs(offset)).astype(np.float32)
     wanted = np.ones(shown.shape[1], np.float32)
     found: list[int] = []
     while len(found) < min(most, len(frames)):
         best = int(((shown * wanted).sum(axis=1) * worth).argmax())
         found.append(frames[best])
-        wanted[shown[best] > 0] *= _AGAIN
-        worth[np.abs(apart - apart[best]) < 1 + _ALIKE * abs(apart[best])] *= np.float32(0.5)
+        wanted[shown[best] > 0] *= _REPEAT_WEIGHT
+        worth[np.abs(offset - offset[best]) < 1 + _SIMILAR * abs(offset[best])] *= np.float32(0.5)
         worth[best] = 0
     return found

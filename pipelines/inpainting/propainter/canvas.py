@@ -1,8 +1,8 @@
-"""Where a video's frames lie: in the picture that is computed, and in the result.
+"""Placing frames on the canvas that is computed, and in the result.
 
-The computed picture is a frame at a size of multiples of 8, with room around it where it is outpainted. The result is
-as large as the source, so that what is not filled stays as it was; or, where the published output is asked for, all of
-it is resized to the size that was asked for.
+The computed canvas is a frame at a size of multiples of 8, with room around it for outpainting. The result has the
+size of the source, so that unfilled pixels stay unchanged; or, for the published output, all of it is resized to
+the requested size.
 """
 
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ from pipelines.vision.types import Mask, Pixels, Size
 PictureT = TypeVar("PictureT", bound=NDArray[Any])
 
 _GRID_PX = 8
+"""The networks need sizes that are multiples of this."""
 LEAST_SIDE_PX = 128
-"""The flow network's least: below, its coarsest correlation would have a single row or column."""
-_RIM_PX = 4
-_LEAST_ROOM_PX = 10
-"""Flows near the border of a frame are not believed where more room than this is made beside it."""
+"""Smallest side for RAFT: below, its coarsest correlation level would have a single row or column."""
+_RIM_PX, _LEAST_ROOM_PX = 4, 10
+"""Width of the rim whose flows count as unknown, where more than so many pixels are added beside it; as published."""
 
 
 @dataclass(frozen=True)
 class CanvasPlacement:
-    """A picture of size `picture` in one of size `whole`, its upper left corner at (`left`, `top`)."""
+    """The position of a picture of size `picture` in a canvas of size `whole`: its upper left corner."""
 
     picture: Size
     whole: Size
@@ -40,16 +40,16 @@ class CanvasPlacement:
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """The picture's rows and columns in the whole."""
+        """The picture's rows and columns on the canvas."""
         return self.shrunk(0, 0)
 
     def shrunk(self, rows: int, columns: int) -> tuple[slice, slice]:
-        """The same, so much shorter at each end."""
+        """The picture's rows and columns, shortened at each end."""
         (width, height), top, left = self.picture, self.top, self.left
         return slice(top + rows, top + height - rows), slice(left + columns, left + width - columns)
 
     def put(self, picture: Pixels) -> Pixels:
-        """`picture` (h, w, 3) with black around it."""
+        """Place `picture` `(h, w, 3)` on a black canvas."""
         if self.picture == self.whole:
             return picture
         whole = np.zeros((self.whole[1], self.whole[0], 3), np.uint8)
@@ -57,13 +57,13 @@ class CanvasPlacement:
         return whole
 
     def hole(self, mask: Mask | None) -> Mask:
-        """What is to be filled: all around the picture, and `mask` (h, w) in it."""
+        """Return what is to be filled, `(H, W)` bool: all around the picture, and `mask` `(h, w)` in it."""
         whole = np.ones((self.whole[1], self.whole[0]), np.bool_)
         whole[self.slices] = False if mask is None else mask
         return whole
 
     def scaled(self, picture: Size) -> "CanvasPlacement":
-        """The same for a picture of another size."""
+        """Scale the placement to a picture of another size."""
         across, down = picture[0] / self.picture[0], picture[1] / self.picture[1]
         whole = (round(self.whole[0] * across), round(self.whole[1] * down))
         return CanvasPlacement(picture, whole, round(self.left * across), round(self.top * down))
@@ -71,10 +71,10 @@ class CanvasPlacement:
 
 @dataclass(frozen=True)
 class Canvas:
-    """`work` places frames in what is computed, `result` at the source's size, which `output` is in the end.
+    """Where frames are placed: `work` on the computed canvas, `result` at the source's size, `output` the final size.
 
-    `published`: all that was computed is resized to `output`, by linear interpolation, instead of putting the fill into
-    the source.
+    If `published`, everything that was computed is resized to `output` bilinearly, instead of pasting the fill into the
+    source.
     """
 
     work: CanvasPlacement
@@ -84,7 +84,7 @@ class Canvas:
 
     @classmethod
     def of(cls, source: Size, settings: InpaintSettings, size: Size) -> "Canvas":
-        """The canvas for frames of `source` size that are computed at `size`, or just below."""
+        """Make the canvas for frames of `source` size that are computed at `size`, rounded down to the grid."""
         picture = (_rounded(size[0]), _rounded(size[1]))
         whole = picture
         if settings.outpaints:
@@ -100,24 +100,24 @@ class Canvas:
 
     @property
     def computed(self) -> Size:
-        """Width and height of what the networks see: the work, and more where that would be too small for them."""
+        """Width and height of the networks' input: the work canvas, padded if it is too small for them."""
         width, height = self.work.whole
         return max(width, LEAST_SIDE_PX), max(height, LEAST_SIDE_PX)
 
     def small_frame(self, frame: Pixels) -> Pixels:
-        """A frame of the source as it is computed (H, W, 3)."""
+        """Place a source frame on the networks' input `(H, W, 3)`."""
         if frame.shape[1::-1] != self.work.picture:
             frame = np.array(Image.fromarray(frame).resize(self.work.picture))
         return _padded(self.work.put(frame), self.computed, "edge")
 
     def small_hole(self, mask: Mask | None) -> Mask:
-        """What is to be filled (H, W), of a mask at the source's or at the work's size; None marks nothing."""
+        """Place a mask of the source's or work size on the networks' input `(H, W)`; None marks nothing."""
         fitted = None if mask is None else small_mask(mask, self.work.picture)
         return _padded(self.work.hole(fitted), self.computed, "constant")
 
     @cached_property
     def flow_mask(self) -> Mask | None:
-        """Where flows are not known (H, W), where that is more than what is filled: it is the same in all frames."""
+        """Unknown flows `(H, W)`, the same in all frames, if they are more than the hole; else None."""
         if self.work.picture == self.work.whole:
             return None
         rows, columns = (_RIM_PX if room > _LEAST_ROOM_PX else 0 for room in (self.work.top, self.work.left))
@@ -126,7 +126,7 @@ class Canvas:
         return _padded(unknown, self.computed, "constant")
 
     def cropped(self, painted: Painted) -> Painted:
-        """`painted` without what was added to make it large enough."""
+        """Remove the padding of the networks' input from `painted`."""
         width, height = self.work.whole
         inside = slice(height), slice(width)
         return Painted(
@@ -134,27 +134,27 @@ class Canvas:
         )
 
     def before(self, frame: Pixels) -> Pixels:
-        """A frame of the source as it lies in the output."""
+        """Place a source frame in the output."""
         if not self.published:
             return self.result.put(frame)
         width, height = self.work.whole
         return self.resized(self.small_frame(frame)[:height, :width])
 
     def resized(self, picture: Pixels) -> Pixels:
-        """What was computed (h, w, 3) at the size of the published output."""
+        """Resize what was computed `(h, w, 3)` to the published output."""
         if picture.shape[1::-1] == self.output:
             return picture
         return cast(Pixels, cv2.resize(picture, self.output, interpolation=cv2.INTER_LINEAR))
 
     def large(self, mask: Mask) -> Mask:
-        """A mask of what was computed (h, w) at the size of the output, to the nearest pixel."""
+        """Resize a computed mask `(h, w)` to the output, by nearest neighbour."""
         return large_mask(mask, self.output)
 
 
 def asked_size(source: Size, settings: InpaintSettings, max_side_px: int, most_pixels: int) -> Size:
-    """Width and height to compute at: as asked, else up to these limits; never larger than the source.
+    """Choose width and height to compute at: as set, else up to these limits; never larger than the source.
 
-    The published output is computed at the source's size where no other was asked for, whatever the limits.
+    The published output is computed at the source's size unless another is set, whatever the limits.
     """
     if settings.reference_output:
         return _published_size(source, settings)
@@ -181,7 +181,7 @@ def _rounded(pixels: int) -> int:
 
 
 def _padded(picture: PictureT, size: Size, mode: Literal["edge", "constant"]) -> PictureT:
-    """`picture` (h, w) or (h, w, 3), to which rows below and columns on the right were added."""
+    """Pad `picture` `(h, w)` or `(h, w, 3)` below and on the right."""
     height, width = picture.shape[:2]
     if (width, height) == size:
         return picture

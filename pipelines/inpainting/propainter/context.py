@@ -1,4 +1,4 @@
-"""What the stations of one chain share: networks on a device, frames on the host, an order, and a way down."""
+"""What the steps of a chain share: networks on a device, cached frames, the schedule, and the ladder for memory."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ProPainterNetworks:
-    """The three networks on one device. They may be made to wait on the host while another one computes."""
+    """The three networks on one device; idle ones can be offloaded to the host while another computes."""
 
     def __init__(
         self, raft: "Raft", completion: "FlowCompletion", generator: "InpaintGenerator", device: str = "cpu"
@@ -29,22 +29,22 @@ class ProPainterNetworks:
 
     @property
     def raft(self) -> "Raft":
-        """Estimates flows; always in float32."""
+        """The flow estimator, on the device; always in float32."""
         self._call(self._raft)
         return self._raft
 
     def completion(self, precision: str) -> "FlowCompletion":
-        """Completes flows."""
+        """The flow completion network, on the device."""
         self._call(self._completion, precision)
         return self._completion
 
     def generator(self, precision: str) -> "InpaintGenerator":
-        """Paints."""
+        """The generator, on the device."""
         self._call(self._generator, precision)
         return self._generator
 
     def leave_alone(self) -> bool:
-        """From now on only the network at work is on the device; False where that changes nothing."""
+        """Offload idle networks from now on; returns False if that changes nothing."""
         changed = self.device != "cpu" and not self._alone
         self._alone = self._alone or changed
         return changed
@@ -61,9 +61,9 @@ class ProPainterNetworks:
 
 @dataclass(frozen=True)
 class ChainContext:
-    """One chain's means. `ladder` runs what may run out of memory, once more with less.
+    """Shared state of one chain. `ladder` runs what may exhaust memory, and retries it with less effort.
 
-    `check_interrupt` is called before everything that takes long, and raises where the run is to stop.
+    `check_interrupt` is called before each long computation, and raises if the run is to stop.
     """
 
     cache: SlidingFrameCache
@@ -75,7 +75,7 @@ class ChainContext:
 
 @contextmanager
 def computing() -> Iterator[None]:
-    """Without gradients, and with all digits of float32: left alone, a card rounds them to 10 bits in convolutions."""
+    """Compute without gradients and in full float32: by default GPUs round to TF32's 10 bits in convolutions."""
     import torch
 
     with torch.no_grad(), torch.backends.cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):

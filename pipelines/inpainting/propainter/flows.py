@@ -1,7 +1,7 @@
 """Flows between neighbouring frames: estimated block by block, completed chunk by chunk.
 
-Of completed flows little is kept: a quarter of their size for the painter, and of their full size what leads out of
-holes. Chunks near which no frame has a hole are left out.
+Little of the completed flows is kept: their quarter size for the painter, and at full size the vectors out of holes.
+Chunks that no window with a hole uses are skipped.
 """
 
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class FlowEstimator:
-    """Raw flows of pairs of neighbouring frames.
+    """Estimates raw flows between neighbouring frames with RAFT.
 
-    Blocks of `block` pairs lie on a grid, so that each pair is computed in the same company wherever a span starts.
-    Holds the flows that are to be read again, and the features of one frame; while it computes, those of a block.
+    Blocks of `block` pairs lie on a fixed grid, so that each pair is computed in the same batch wherever a span starts.
+    Holds flows that will be read again and the features of one frame; while computing, the features of a block.
     """
 
     def __init__(self, context: ChainContext, iterations: int, block: int) -> None:
@@ -38,11 +38,11 @@ class FlowEstimator:
         self._last: tuple[int, Features] | None = None
 
     def __len__(self) -> int:
-        """How many flows are held, to be read again."""
+        """Number of flows held to be read again."""
         return len(self._again)
 
     def read(self, pairs: Span, keep: int) -> "Flows":
-        """The flows of `pairs`, in new tensors; those from `keep` on will be read again, none before them."""
+        """Return the flows of `pairs` in new tensors; keep those from `keep` on, which will be read again."""
         import torch
 
         height, width = self._context.cache.frame(pairs.start).shape[:2]
@@ -69,7 +69,7 @@ class FlowEstimator:
         return both[0], both[1]
 
     def _estimated(self, stop: int, effort: Effort) -> "Flows":
-        """The flows of the next pairs up to `stop`, as many at once as the effort says."""
+        """Estimate the flows of the next pairs up to `stop`, in batches of the effort's size."""
         import torch
 
         features = [self._features(i) for i in range(self._next, stop + 1)]
@@ -112,21 +112,21 @@ def _joined(features: "list[Features]") -> "Features":
 
 @dataclass(frozen=True)
 class Link:
-    """What is kept of the completed flows between a frame and the next, on the host."""
+    """What is kept on the host of the completed flows between a frame and the next."""
 
     quarter: "Tensor"
-    """(2, 2, H/4, W/4): forward and backward, for the painter."""
+    """`(2, 2, H/4, W/4)`: forward and backward, for the painter."""
     onward: "Passage"
-    """From the frame's hole into the next frame."""
+    """Vectors from the frame's hole into the next frame."""
     back: "Passage"
-    """From the next frame's hole into the frame."""
+    """Vectors from the next frame's hole into the frame."""
 
 
 class CompletedFlows:
-    """Links between neighbouring frames, from completed flows.
+    """Completes flows chunk by chunk, and keeps a link between neighbouring frames.
 
-    `flow_mask` marks where flows are not known, in all frames, where that is not just what is filled. Holds links, and
-    the raw flows of a chunk while it is completed.
+    `flow_mask` marks unknown flows in all frames if they are more than the holes. Holds links, and a chunk's raw flows
+    while it is completed.
     """
 
     def __init__(
@@ -139,35 +139,35 @@ class CompletedFlows:
         self._links: dict[int, Link] = {}
 
     def __len__(self) -> int:
-        """How many links are held."""
+        """Number of links held."""
         return len(self._links)
 
     @property
     def oldest(self) -> int:
-        """The first frame that the next chunk looks at; the number of frames where there is none."""
+        """First frame that the next chunk reads; the number of frames if there is no next chunk."""
         chunk = self._context.schedule.flow_chunk(self._number)
         if chunk is None:
             return self._context.schedule.frames
         return min(chunk.read.start, self._context.schedule.near(chunk.kept).start)
 
     def link(self, index: int) -> Link:
-        """The link between frame `index` and the next."""
+        """Return the link between frame `index` and the next."""
         return self._links[index]
 
     def drop_before(self, index: int) -> None:
-        """Let go of links before `index`."""
+        """Drop links before `index`."""
         for each in [i for i in self._links if i < index]:
             del self._links[each]
 
     def advance(self, stop: int) -> None:
-        """Complete chunks until there are all links before `stop` that are needed."""
+        """Complete chunks until all needed links before `stop` exist."""
         while (chunk := self._context.schedule.flow_chunk(self._number)) and chunk.kept.start < stop:
             self._number += 1
             if self._is_needed(chunk):
                 self._complete(chunk)
 
     def _is_needed(self, chunk: Chunk) -> bool:
-        """Whether any window that uses the flows has a hole; what lies before the first chunk is not asked for."""
+        """Whether any window that uses the chunk's flows has a hole; frames before the first chunk are not read."""
         near = self._context.schedule.near(chunk.kept)
         return self._context.cache.any_masked(range(max(self._first, near.start), near.stop))
 
@@ -179,18 +179,18 @@ class CompletedFlows:
         context.check_interrupt()
 
         def complete(effort: Effort) -> None:
-            # In place, and none the worse when it is done again: the network looks at known flows alone, which stay.
+            # In place, and repeatable after a failure: the network reads only known flows, which stay unchanged.
             with computing():
                 network = context.networks.completion(effort.precision)
                 network.complete(onward, back, masks, out=(onward, back))
 
         context.ladder.run(complete)
         for index in range(chunk.kept.start, chunk.kept.stop):
-            place = index - chunk.read.start
-            self._links[index] = self._linked(index, onward[place], back[place])
+            at = index - chunk.read.start
+            self._links[index] = self._linked(index, onward[at], back[at])
 
     def _masks(self, pairs: Span) -> "Tensor":
-        """Where the flows of `pairs` are not known: (n + 1, 1, H, W) float32."""
+        """Masks of unknown flows in the frames of `pairs`: `(n + 1, 1, H, W)` float32."""
         import torch
 
         frames = range(pairs.start, pairs.stop + 1)

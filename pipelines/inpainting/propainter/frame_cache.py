@@ -1,4 +1,4 @@
-"""The frames and masks that a run holds on the host: each is read once, and let go when nobody asks for it any more."""
+"""Sliding cache of frames and masks on the host: each is read once, and dropped when no step needs it any more."""
 
 from collections.abc import Generator
 from typing import cast
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from pipelines.vision.types import Mask, Pixels
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 class SlidingFrameCache:
-    """Frames from `first` on, as they are asked for. Holds 3 bytes and a bit a pixel for each frame that is held."""
+    """Frames from `first` on, read on demand. Holds 3 bytes per pixel and a packed mask for each cached frame."""
 
     def __init__(self, frames: Generator[tuple[Pixels, Mask]], first: int) -> None:
         self._source = frames
@@ -21,7 +21,7 @@ class SlidingFrameCache:
         self._masks: dict[int, NDArray[np.uint8] | None] = {}
 
     def __len__(self) -> int:
-        """How many frames are held."""
+        """Number of cached frames."""
         return len(self._frames)
 
     def close(self) -> None:
@@ -31,12 +31,12 @@ class SlidingFrameCache:
         self._masks.clear()
 
     def frame(self, index: int) -> Pixels:
-        """Frame (H, W, 3) uint8 RGB; not to be written to."""
+        """Return frame `index` `(H, W, 3)` uint8 RGB; do not write to it."""
         self._read_to(index)
         return self._frames[index]
 
     def mask(self, index: int) -> Mask:
-        """The hole (H, W) of a frame."""
+        """Return the hole `(H, W)` bool of a frame."""
         self._read_to(index)
         height, width = self._frames[index].shape[:2]
         bits = self._masks[index]
@@ -44,8 +44,8 @@ class SlidingFrameCache:
             return np.zeros((height, width), np.bool_)
         return cast(Mask, np.unpackbits(bits, count=height * width).reshape(height, width).view(np.bool_))
 
-    def hole_indices(self, index: int) -> Places:
-        """Where the hole is: indices (k,) into the pixels of the frame."""
+    def hole_indices(self, index: int) -> Indices:
+        """Return the flat pixel indices `(k,)` of the hole of a frame."""
         return np.flatnonzero(self.mask(index))
 
     def is_masked(self, index: int) -> bool:
@@ -54,11 +54,11 @@ class SlidingFrameCache:
         return self._masks[index] is not None
 
     def any_masked(self, indices: range) -> bool:
-        """Whether any of the frames has a hole; reads no further than to the first that has."""
+        """Whether any of the frames has a hole; reads no further than the first that has."""
         return any(self.is_masked(i) for i in indices)
 
     def drop_before(self, index: int) -> None:
-        """Let go of frames before `index`; they are not asked for again."""
+        """Drop frames before `index`; they cannot be read again."""
         for each in [i for i in self._frames if i < index]:
             del self._frames[each], self._masks[each]
 

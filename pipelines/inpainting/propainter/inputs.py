@@ -1,4 +1,4 @@
-"""What a job gives the chain: frames and holes as they are computed, by the task's rules or by the published ones."""
+"""Reading a job's frames and holes for the chain, by the task's rules or by those of the published system."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -16,7 +16,7 @@ from pipelines.vision.types import Mask, Pixels, Size
 
 
 def read_work(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
-    """Frames (H, W, 3) and holes (H, W) of frames `[start, stop)`, as they are computed. Holds one of each."""
+    """Yield frames `(H, W, 3)` and holes `(H, W)` of `[start, stop)` on the computed canvas. Holds one of each."""
     with (
         closing(read_pixels(run, start, stop)) as frames,
         closing(_small_masks(run, canvas, start, stop)) as masks,
@@ -26,20 +26,20 @@ def read_work(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generat
 
 
 def read_results(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
-    """Frames as the source has them, and holes (H, W) at the result's size. Holds one of each."""
+    """Yield source frames and holes `(H, W)` at the size of the result. Holds one of each."""
     with closing(read_pixels(run, start, stop)) as frames, closing(_masks(run, start, stop)) as masks:
         for frame, mask in zip(frames, masks, strict=True):
             yield frame, canvas.result.hole(mask)
 
 
 def marks_nothing(run: RunContext) -> bool:
-    """Whether there are no masks, as there need not be where the picture only becomes larger."""
+    """Whether there are no masks, which outpainting does not need."""
     settings = settings_of(run)
     return settings.outpaints and not settings.follows and len(run.inputs) < 2
 
 
 def _masks(run: RunContext, start: int, stop: int) -> Generator[Mask | None]:
-    """Masks as they are filled, at the source's size."""
+    """Yield dilated masks at the source's size; None for outpainting without masks."""
     if marks_nothing(run):
         yield from (None for _ in range(start, stop))
     else:
@@ -57,7 +57,7 @@ def _small_masks(run: RunContext, canvas: Canvas, start: int, stop: int) -> Gene
 
 
 def _published_masks(run: RunContext, size: Size, start: int, stop: int) -> Generator[Mask]:
-    """Masks resized before they grow, to the nearest pixel; of pictures, whatever is not black."""
+    """Yield masks by the published rules: resized to the nearest pixel before dilation; all but black is masked."""
     settings = settings_of(run)
     path = None if settings.follows else mask_path(run).expanduser()
     bundle = open_bundle(path, run.video.frames, max_pixels(run.video)) if path else None
@@ -67,15 +67,15 @@ def _published_masks(run: RunContext, size: Size, start: int, stop: int) -> Gene
                 yield np.asarray(Image.fromarray(hole.marked).resize(size, Image.Resampling.NEAREST))
         return
     still, first = len(bundle.names) == 1, 0 if len(bundle.names) == run.video.frames else run.frames.start
-    for mask in _pictures(run, bundle, size, (0,) if still else range(start - first, stop - first)):
+    for mask in _images(run, bundle, size, (0,) if still else range(start - first, stop - first)):
         yield from [mask ^ settings.invert] * (stop - start if still else 1)
 
 
-def _pictures(
+def _images(
     run: RunContext, bundle: Bundle, size: Size, members: "range | tuple[int, ...]"
 ) -> Generator[Mask]:
     with closing(bundle.files(members)) as files:
         for name, file in files:
-            picture = open_image(file, name, max_pixels(run.video))
-            small = picture.resize(size, Image.Resampling.NEAREST).convert("L")
+            image = open_image(file, name, max_pixels(run.video))
+            small = image.resize(size, Image.Resampling.NEAREST).convert("L")
             yield np.asarray(small) != 0

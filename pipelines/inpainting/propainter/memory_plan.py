@@ -1,4 +1,4 @@
-"""What a run with the published networks holds, and what makes it fit: all of it is decided before the start."""
+"""Memory plan of the ProPainter engine: what a run holds, and the configuration that fits; decided before the start."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,27 +15,29 @@ from pipelines.vision.types import Size
 from presets.choose import Choice
 
 KEPT, ON_DEMAND = "kept", "on demand"
-"""How correlations are had: all of them at once, or where they are looked up, which is slower and needs no room."""
+"""RAFT's correlation volume: kept whole, or computed on demand at each look-up, which is slower and needs no memory."""
 
 _LIBRARY_BYTES = 350 * MIB
-"""Torch on the host, at work."""
+"""Host memory of torch while it computes."""
 _CONTEXT_BYTES = 600 * MIB
-"""The driver's context and the kernels' workspace on a card."""
+"""GPU memory of the driver's context and the kernels' workspace."""
 
 _FLOW_BYTES, _LINK_BYTES, _QUARTER_BYTES, _UPDATE_BYTES = 16, 18, 1, 7
-"""A pixel of a pair of raw flows, of a link in a hole, of a link anywhere, and of what is known in a hole."""
+"""Per pixel: a pair of raw flows, a link inside a hole, a link's quarter-size flows, and a hole's propagated state."""
 _FRAME_BYTES, _MASK_BYTES, _ENCODED_VALUES = 3.2, 4, 8
+"""Per pixel: a cached frame with its packed mask, a float mask, and the values of an encoded frame (128 / 4 / 4)."""
 _HOLE_SHARE = 0.25
-"""The share of a frame that is planned for as a hole."""
+"""Share of a frame that is planned for as a hole."""
 
 _SHRINKING = (0.85, 0.7, 0.6, 0.5, 0.4, 0.3)
+"""Sizes to try, as shares of the largest, when nothing else fits."""
 _MOST_PAIRS = ((640, 12), (720, 8), (1280, 4))
-"""How many pairs of frames are estimated together, by width, as it is published; two where they are wider."""
+"""Frame pairs estimated together, up to a width, as published; two for wider frames."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """A way to compute: the sizes that memory decides. `pairs` and `cached_frames` change no result."""
+    """A memory configuration of a run. `pairs` and `cached_frames` change no result."""
 
     size: Size
     precision: str = "float32"
@@ -44,7 +46,7 @@ class Configuration:
     pairs: int = 1
 
     def values(self) -> dict[str, int | str]:
-        """What is kept of it with the job."""
+        """Return the values that are stored with the job."""
         return {
             "work_width": self.size[0],
             "work_height": self.size[1],
@@ -56,7 +58,7 @@ class Configuration:
 
     @classmethod
     def of(cls, choice: Choice) -> "Configuration | None":
-        """What was decided at the job's first start, if it was."""
+        """Restore the configuration of the job's first start; None if there is none."""
         known = choice.values
         if "correlation" not in known:
             return None
@@ -67,7 +69,7 @@ class Configuration:
 
 @dataclass(frozen=True)
 class Workload:
-    """What is to be computed, on which kind of device, beside what `around` holds."""
+    """What is to be computed, on which kind of device, beside what the rest of the run holds (`around`)."""
 
     video: VideoInfo
     settings: InpaintSettings
@@ -77,22 +79,24 @@ class Workload:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether networks compute on a device of their own."""
+        """Whether the networks run on a GPU."""
         return self.device != "cpu"
 
     def canvas(self, configuration: Configuration) -> Canvas:
-        """Where frames lie."""
+        """Return the canvas on which frames are computed."""
         return Canvas.of((self.video.width, self.video.height), self.settings, configuration.size)
 
 
 def fit_configuration(workload: Workload, choice: Choice, budget: Budget) -> tuple[Choice, Cost]:
-    """`choice` with the first way to compute that fits, the least harmful first; with the last where none does.
+    """Choose the first configuration that fits `budget`, the least harmful first; the last one if none fits.
 
-    What was decided before stays decided.
+    Returns `choice` with its values, and its cost. The configuration of an earlier start is kept.
     """
     decided = Configuration.of(choice)
-    ways = [decided] if decided else list(configurations(workload, choice))
-    configuration = next((way for way in ways if _fits(workload, way, budget)), ways[-1])
+    candidates = [decided] if decided else list(configurations(workload, choice))
+    configuration = next(
+        (candidate for candidate in candidates if _fits(workload, candidate, budget)), candidates[-1]
+    )
     width, height = workload.canvas(configuration).work.whole
     words = f"{choice.reason[:-1]}, computed at {width}x{height} in {configuration.precision}"
     words += ", correlations on demand." if configuration.correlation == ON_DEMAND else "."
@@ -107,15 +111,15 @@ def _fits(workload: Workload, configuration: Configuration, budget: Budget) -> b
 
 
 def configurations(workload: Workload, choice: Choice) -> Iterator[Configuration]:
-    """The ways to compute, in the order in which they are tried: what changes no number, then digits, then the size.
+    """Yield configurations in the order in which they are tried: changing no result, then precision, then size.
 
-    The published output is given at its size and with the digits that were asked for, or not at all.
+    The published output is computed at its own size and the requested precision, or not at all.
     """
     settings, video = workload.settings, workload.video
     limits = choice.number("max_side_px"), choice.number("most_pixels")
     largest = asked_size((video.width, video.height), settings, *limits)
-    given = settings.reference_output or settings.width or settings.height or settings.resize_ratio
-    for ratio in (1.0,) if given else (1.0, *_SHRINKING):
+    size_set = settings.reference_output or settings.width or settings.height or settings.resize_ratio
+    for ratio in (1.0,) if size_set else (1.0, *_SHRINKING):
         size = int(largest[0] * ratio), int(largest[1] * ratio)
         for precision in _precisions(workload):
             for correlation in (KEPT, ON_DEMAND):
@@ -125,19 +129,19 @@ def configurations(workload: Workload, choice: Choice) -> Iterator[Configuration
 
 
 def cost_of(workload: Workload, configuration: Configuration) -> Cost:
-    """What is held at the worst moment, on the host and on the card."""
-    host, card = _station_bytes(workload, configuration), _network_bytes(workload, configuration)
+    """Return the peak memory of a configuration, on the host and on the GPU."""
+    host, device_bytes = _host_bytes(workload, configuration), _network_bytes(workload, configuration)
     weights = sum(costs.WEIGHTS_BYTES.values())
     fixed = workload.around.fixed + _LIBRARY_BYTES + weights + host
     if workload.on_gpu:
-        device = Load(fixed=_CONTEXT_BYTES + weights + card)
+        device = Load(fixed=_CONTEXT_BYTES + weights + device_bytes)
         return Cost(host=replace(workload.around, fixed=fixed), device=device)
-    fixed += card + sum(costs.PREPARED_BYTES.values())
+    fixed += device_bytes + sum(costs.PREPARED_BYTES.values())
     return Cost(host=replace(workload.around, fixed=fixed))
 
 
-def _station_bytes(workload: Workload, configuration: Configuration) -> int:
-    """What the stations of the chain hold on the host."""
+def _host_bytes(workload: Workload, configuration: Configuration) -> int:
+    """Return what the chain's steps hold on the host."""
     schedule, canvas = workload.schedule, workload.canvas(configuration)
     length, around = schedule.subvideo_length, max(schedule.step, schedule.reach)
     frames = min(schedule.frames, 3 * length + 2 * around + 30)
@@ -148,18 +152,18 @@ def _station_bytes(workload: Workload, configuration: Configuration) -> int:
     raw = min(schedule.flows, length + 10)
     (width, height), (picture_width, picture_height) = canvas.work.whole, canvas.work.picture
     share = max(_HOLE_SHARE, 1 - picture_width * picture_height / (width * height))
-    a_pixel = (
+    bytes_per_pixel = (
         _FRAME_BYTES * frames
         + _FLOW_BYTES * (raw + 10)
         + _MASK_BYTES * raw
         + (_QUARTER_BYTES + _LINK_BYTES * share) * links
         + _UPDATE_BYTES * share * updates
     )
-    return int(a_pixel * canvas.computed[0] * canvas.computed[1])
+    return int(bytes_per_pixel * canvas.computed[0] * canvas.computed[1])
 
 
 def _network_bytes(workload: Workload, configuration: Configuration) -> int:
-    """What the networks hold at their worst moment: one of them computes at a time."""
+    """Return the networks' peak memory; one of them computes at a time."""
     schedule, (width, height) = workload.schedule, workload.canvas(configuration).computed
     bytes_each = 2 if configuration.precision == "float16" else 4
     flows = min(schedule.flows, schedule.subvideo_length + 10)

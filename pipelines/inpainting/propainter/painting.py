@@ -1,4 +1,4 @@
-"""Windows of frames, painted by the generator."""
+"""Painting windows of frames with the generator."""
 
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 Colours = NDArray[np.uint8]
-"""(k, 3): of the pixels of a hole."""
+"""`(k, 3)` uint8: colours of a hole's pixels."""
 
 
 class WindowPainter:
-    """Paints the holes of windows. Holds the encoded frames that later windows use again, up to `capacity` of them."""
+    """Paints the holes of windows. Holds up to `capacity` encoded frames that later windows use again."""
 
     def __init__(
         self, context: ChainContext, completion: CompletedFlows, propagation: PropagatedHoles, capacity: int
@@ -32,14 +32,14 @@ class WindowPainter:
         self._capacity = capacity
         self._encoded: dict[int, Tensor] = {}
         self.encodings = 0
-        """How many frames were encoded so far."""
+        """Number of frames encoded so far."""
 
     def __len__(self) -> int:
-        """How many encoded frames are held."""
+        """Number of encoded frames held."""
         return len(self._encoded)
 
     def paint(self, middle: int) -> dict[int, Colours]:
-        """The holes of the local frames of the window around `middle`, by frame; nothing where there is no hole."""
+        """Paint the local frames of the window around `middle`; returns the colours of holes by frame."""
         schedule, cache = self._context.schedule, self._context.cache
         window = schedule.window(middle)
         self._propagation.advance(max(window.frames) + 1)
@@ -76,7 +76,7 @@ class WindowPainter:
             }
 
     def _encode(self, index: int, effort: Effort) -> "Tensor":
-        """Frame `index` (1, 128, H/4, W/4), encoded by itself, so that it is the same in whatever window."""
+        """Encode frame `index` to `(1, 128, H/4, W/4)` on its own, so that it is the same in any window."""
         import torch
 
         from pipelines.nets.propainter.image_propagation import codes_of, colours_of
@@ -86,13 +86,13 @@ class WindowPainter:
             return found.to(kind)
         image = colours_of(codes_of(*self._known(index)))
         holes, unknown = self._masks(index)
-        given = (each[None].to(networks.device, kind) for each in (image, holes, unknown))
-        self._encoded[index] = networks.generator(effort.precision).encode(*given)
+        inputs = (each[None].to(networks.device, kind) for each in (image, holes, unknown))
+        self._encoded[index] = networks.generator(effort.precision).encode(*inputs)
         self.encodings += 1
         return self._encoded[index]
 
     def _masks(self, index: int) -> "tuple[Tensor, Tensor]":
-        """The hole of a frame, and what of it is still unknown: each (1, H, W) float32."""
+        """Return the hole of a frame and its still unknown part, each `(1, H, W)` float32."""
         import torch
 
         from pipelines.nets.propainter.image_propagation import unknown_of
@@ -101,15 +101,15 @@ class WindowPainter:
         return hole, unknown_of(*self._known(index))
 
     def _known(self, index: int) -> "tuple[Tensor, Tensor | None, HoleState | None]":
-        """A frame (H, W, 3) uint8, where its hole is, and what is known of that."""
+        """Return a frame `(H, W, 3)` uint8, the indices of its hole, and what propagation knows of it."""
         import torch
 
         cache, update = self._context.cache, self._propagation.update(index)
-        places = None if update is None else torch.from_numpy(cache.hole_indices(index))
-        return torch.from_numpy(cache.frame(index)), places, update
+        indices = None if update is None else torch.from_numpy(cache.hole_indices(index))
+        return torch.from_numpy(cache.frame(index)), indices, update
 
     def _quarters(self, window: Window) -> "tuple[Tensor, Tensor]":
-        """The flows between the local frames at a quarter of their size, forward and backward: (l - 1, 2, h, w)."""
+        """Return quarter-size flows between the local frames, forward and backward, each `(l - 1, 2, h, w)`."""
         import torch
 
         height, width = self._context.cache.frame(window.local.start).shape[:2]
@@ -118,8 +118,8 @@ class WindowPainter:
         return both[0], both[1]
 
 
-def _colours(frame: "Tensor", places: "Tensor") -> Colours:
-    """What was painted (3, H, W) in [-1, 1], at `places`; cut off, not rounded, as it is published."""
-    painted = frame.flatten(1)[:, places.to(frame.device)].float()
+def _colours(frame: "Tensor", indices: "Tensor") -> Colours:
+    """Convert painted pixels `(3, H, W)` in [-1, 1] at `indices` to uint8; truncated, not rounded, as published."""
+    painted = frame.flatten(1)[:, indices.to(frame.device)].float()
     levels = painted.add(1).div(2).mul(255).cpu().byte()
     return levels.T.contiguous().numpy()

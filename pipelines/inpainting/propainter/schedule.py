@@ -1,8 +1,8 @@
-"""Which frames are computed from which: chunks of flow completion and of image propagation, and windows.
+"""The schedule of a chain: chunks of flow completion and image propagation, and windows of painting.
 
-Integers only. Frames are counted from the first one of the job, on which all grids are anchored, so that a span finds
-the same chunks and windows as the whole run. Flow `i` lies between frames `i` and `i + 1`, in both directions.
-After the published inference of ProPainter.
+Integers only. Frames are counted from the job's first one, on which all grids are anchored, so that a span uses the
+same chunks and windows as the whole run. Flow `i` lies between frames `i` and `i + 1`, in both directions. After
+the published inference of ProPainter (Zhou et al. 2023).
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,14 +12,15 @@ from itertools import chain
 
 from pipelines.spans import Span
 
-_FLOW_PAD = 5
-_IMAGE_PAD = 10
+_FLOW_PAD, _IMAGE_PAD = 5, 10
+"""Halo of a chunk of flow completion and of image propagation, in frames, as published."""
 _MOST_IMAGE_CHUNK = 100
+"""Longest chunk of image propagation, in frames, as published."""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """What is computed at once: results of `kept`, from inputs of `read`."""
+    """Frames or flows computed at once: results of `kept`, from inputs of `read`, which includes the halo."""
 
     kept: Span
     read: Span
@@ -27,7 +28,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Window:
-    """Frames that are painted together: consecutive ones, from each other and from single references."""
+    """Frames painted together: consecutive `local` ones, from each other and from single `references`."""
 
     local: Span
     references: tuple[int, ...]
@@ -45,7 +46,10 @@ class Window:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The order of work on `frames` frames, by the published names and defaults."""
+    """The schedule of `frames` frames, with the published parameter names and defaults.
+
+    Raises ValueError for lengths below 1.
+    """
 
     frames: int
     subvideo_length: int = 80
@@ -58,45 +62,45 @@ class Schedule:
 
     @property
     def flows(self) -> int:
-        """How many pairs of neighbouring frames there are."""
+        """Number of pairs of neighbouring frames."""
         return self.frames - 1
 
     @property
     def step(self) -> int:
-        """From one window to the next, in frames; a window reaches as far to either side."""
+        """Stride of windows, in frames; a window reaches as far to either side of its middle."""
         return self.neighbor_length // 2
 
     @property
     def is_long(self) -> bool:
-        """Whether references lie around their window; in a short video they are the same for all windows."""
+        """Whether references are chosen around each window; in a short video all windows share them."""
         return self.frames > self.subvideo_length
 
     @property
     def reach(self) -> int:
-        """How far from its window a long video's references may lie."""
+        """Largest distance of a long video's references from the middle of their window, in frames."""
         return self.ref_stride * (self.subvideo_length // self.ref_stride // 2)
 
     @property
     def image_chunk_length(self) -> int:
-        """Frames that image propagation keeps of a chunk."""
+        """Frames that image propagation keeps per chunk."""
         return min(_MOST_IMAGE_CHUNK, self.subvideo_length)
 
     def flow_chunk(self, number: int) -> Chunk | None:
-        """Flows that are completed together; None beyond the last. Frames are one more than flows."""
+        """Return the flows of chunk `number`, completed together; None beyond the last."""
         return _chunk(number, self.subvideo_length, _FLOW_PAD, self.flows)
 
     def image_chunk(self, number: int) -> Chunk | None:
-        """Frames whose images are propagated together; None beyond the last."""
+        """Return the frames of chunk `number`, propagated together; None beyond the last."""
         return _chunk(number, self.image_chunk_length, _IMAGE_PAD, self.frames)
 
     def windows(self, span: Span) -> range:
-        """The windows that paint any frame of `span`, by their middle frames."""
+        """Return the windows that paint any frame of `span`, by their middle frames."""
         first = max(0, -(-(span.start - self.step) // self.step))
         last = min(span.stop - 1 + self.step, self.frames - 1) // self.step
         return range(first * self.step, last * self.step + 1, self.step)
 
     def window(self, middle: int) -> Window:
-        """The window around frame `middle`, a multiple of `step`."""
+        """Return the window around frame `middle`, a multiple of `step`."""
         local = Span(max(0, middle - self.step), min(self.frames, middle + self.step + 1))
         around: Iterable[int] = range(0, self.frames, self.ref_stride)
         if self.is_long:
@@ -106,17 +110,17 @@ class Schedule:
         return Window(local, tuple(i for i in around if not local.start <= i < local.stop))
 
     def near(self, flows: Span) -> Span:
-        """The frames of all windows that use any of `flows`: where none has a hole, the flows are not needed."""
+        """Return the frames of all windows that use any of `flows`; if none has a hole, the flows are not needed."""
         first = -(-(flows.start - self.step + 1) // self.step) * self.step
         last = (flows.stop - 1 + self.step) // self.step * self.step
         return Span(max(0, first - self.step), min(self.frames, last + self.step + 1))
 
     def oldest(self, middle: int) -> int:
-        """No window from `middle` on looks at a frame before this one."""
+        """Return the first frame that any window from `middle` on uses."""
         return max(0, middle - max(self.step, self.reach)) if self.is_long else 0
 
     def uses_after(self, middle: int) -> Iterator[int]:
-        """The frames of the windows after `middle`, in the order of their first use, as far as any is known yet."""
+        """Yield the frames of windows after `middle` in order of first use, as far as any may be encoded already."""
         latest = middle + max(self.step, self.reach) if self.is_long else self.frames
         upcoming = range(middle + self.step, min(self.frames, latest + max(self.step, self.reach)), self.step)
         seen = chain.from_iterable(self.window(f).frames for f in upcoming)
@@ -124,7 +128,7 @@ class Schedule:
 
     @cached_property
     def most_reused(self) -> int:
-        """How many encoded frames wait for later windows, at the most."""
+        """Largest number of encoded frames that wait for later windows."""
         encoded: set[int] = set()
         most = 0
         for middle in self._kinds_of_windows():
@@ -133,7 +137,7 @@ class Schedule:
         return most
 
     def begin(self, span: Span) -> "StartPoint":
-        """From where on things are computed for `span`."""
+        """Return from which chunks on `span` must be computed."""
         oldest = self.oldest(self.windows(span).start)
         image = oldest // self.image_chunk_length
         wanted = max(0, image * self.image_chunk_length - _IMAGE_PAD)
@@ -142,11 +146,11 @@ class Schedule:
 
     @cached_property
     def longest_window(self) -> int:
-        """Frames of the largest window, with its references."""
+        """Number of frames of the largest window, references included."""
         return max(len(self.window(f).frames) for f in self._kinds_of_windows())
 
     def _kinds_of_windows(self) -> Iterable[int]:
-        """Windows near the start, and one in the middle, which stands for the others."""
+        """Middles of the windows near the start, and of one beyond, which stands for all later ones."""
         near = 2 * (self.reach + self.step) + self.subvideo_length
         return range(0, min(self.frames, near), self.step)
 

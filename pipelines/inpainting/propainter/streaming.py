@@ -1,8 +1,8 @@
-"""The chain from frames with holes to frames without, at constant memory, from any frame on.
+"""The ProPainter chain, streamed: from frames with holes to filled frames, at constant memory, from any frame on.
 
-A window is painted as soon as what it looks at is there, which it asks the stations before it for: painting asks image
-propagation, that asks flow completion, that asks flow estimation, and all of them the footage. Each station computes
-its chunks in order and says which frame is the oldest that it will look at again.
+Each step pulls from the one before it: painting from image propagation, that from flow completion, that from flow
+estimation, and all of them from the frame cache. Each computes its chunks in order and reports the oldest frame that it
+will read again.
 """
 
 from collections.abc import Callable, Generator
@@ -25,10 +25,10 @@ from pipelines.vision.types import Mask, Pixels
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a chain computes: the published numbers of a schedule, and sizes that change no result.
+    """Parameters of a chain: the published ones, and sizes that change no result.
 
-    `block` is how many pairs of frames are on one place of the grid on which flows are estimated, `capacity` how many
-    encoded frames are kept for later windows.
+    `iterations` are RAFT's; `block` is the number of frame pairs per block of flow estimation; `capacity` is the
+    number of encoded frames kept for later windows.
     """
 
     schedule: Schedule
@@ -39,7 +39,7 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Painted:
-    """A frame (H, W, 3) uint8 RGB before and after, its hole, and what of that no other frame shows, (H, W) each."""
+    """A frame `(H, W, 3)` uint8 RGB before and after, its hole `mask`, and the part `invented`, `(H, W)` bool each."""
 
     before: Pixels
     after: Pixels
@@ -48,7 +48,7 @@ class Painted:
 
 
 class Chain:
-    """One unbroken run over frames `span`. Holds what the stations hold, and partly blended holes of a window."""
+    """One run over the frames `span`. Holds what the steps hold, and the partly blended holes of a window."""
 
     def __init__(
         self,
@@ -73,7 +73,10 @@ class Chain:
         self.blended: dict[int, Colours] = {}
 
     def frames(self, on_window: Callable[[int], None] = lambda middle: None) -> Generator[Painted]:
-        """The frames of the span, in order. `on_window` is called after each window. Close it to release all."""
+        """Yield the frames of the span, in order; close the generator to release memory.
+
+        `on_window` is called after each window.
+        """
         due, windows = self._span.start, self._schedule.windows(self._span)
         with closing(self.cache):
             for middle in windows:
@@ -88,7 +91,7 @@ class Chain:
                 self._drop(middle + self._schedule.step, due)
 
     def _blend(self, index: int, colours: Colours) -> None:
-        """The mean of what windows paint, later ones counting more, cut off at each step as it is published."""
+        """Average what overlapping windows paint, later ones counting more; truncated at each step, as published."""
         if (before := self.blended.get(index)) is not None:
             colours = ((before.astype(np.uint16) + colours) >> 1).astype(np.uint8)
         self.blended[index] = colours
@@ -103,7 +106,7 @@ class Chain:
         return Painted(frame, after, mask, invented)
 
     def _drop(self, middle: int, due: int) -> None:
-        """Let go of what neither the windows from `middle` on, nor frames from `due` on, nor a station needs."""
+        """Drop what is needed neither by windows from `middle` on, nor by frames from `due` on, nor by a step."""
         seen = self._schedule.oldest(middle)
         estimated = self.completion.oldest // self._block * self._block
         self.cache.drop_before(min(seen, due, self.propagation.oldest, estimated))

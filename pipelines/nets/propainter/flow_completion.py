@@ -1,4 +1,4 @@
-"""Recurrent flow completion: flows inside holes from those around them (ProPainter, ICCV 2023, section 3.1)."""
+"""Recurrent flow completion: fills holes in flows from their surroundings (ProPainter, ICCV 2023, section 3.1)."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,15 +13,16 @@ from pipelines.nets import checkpoint
 from pipelines.nets.kernels.deform_conv import WIDTH, Alignment
 from pipelines.nets.kernels.upsample import Upsample
 from pipelines.nets.kernels.winograd import Conv2d, Convolution
+from pipelines.nets.propainter.autoencoder import leaky
 
-REACH_PX = 5.0
-"""How far the offsets of an alignment reach, at an eighth of the size."""
+MAX_OFFSET_PX = 5.0
+"""Limit of an alignment's offsets, in pixels at an eighth of the size, as published."""
 DILATION = 2
-"""Flows between the taps of a convolution over time."""
+"""Distance in flows between the taps of a convolution over time, as published."""
 
 
 class SpaceTime(nn.Module):
-    """A 3x3 convolution in space, then one of three taps over time: one flow at a time, five are held."""
+    """A 3x3 convolution in space, then one of three taps over time; streams flow by flow and holds five."""
 
     def __init__(self, inside: int, outside: int, stride: int) -> None:
         super().__init__()
@@ -30,30 +31,26 @@ class SpaceTime(nn.Module):
         self.conv2 = nn.Sequential(nn.Conv3d(outside, outside, (3, 1, 1)))
 
     def forward(self, features: Iterable[Tensor]) -> Iterator[Tensor]:
-        """From (1, inside, h, w) each to (1, outside, h / stride, w / stride) each, activated, in order."""
+        """Convolve and activate each (1, inside, h, w), in order: (1, outside, h / stride, w / stride) each."""
         weight, bias = _parameters(self.conv1)
         space = Convolution(weight[:, :, 0], bias) if self.stride == 1 else None
         inner = (
-            _leaky(space(x) if space else functional.conv2d(x, weight[:, :, 0], bias, self.stride, 1))
+            leaky(space(x) if space else functional.conv2d(x, weight[:, :, 0], bias, self.stride, 1))
             for x in features
         )
         over_time, time_bias = _parameters(self.conv2)
-        # A convolution over time is one over the channels of the flows that its taps fall on.
+        # A convolution over time is a 1x1 convolution of the joined channels of the flows at its taps.
         across = torch.cat(torch.unbind(over_time, 2), 1)
         for taps in _taps(inner):
-            yield _leaky(functional.conv2d(taps, across, time_bias))
+            yield leaky(functional.conv2d(taps, across, time_bias))
 
 
 def _parameters(layer: nn.Module) -> tuple[Tensor, Tensor]:
     return layer.get_parameter("0.weight"), layer.get_parameter("0.bias")
 
 
-def _leaky(x: Tensor) -> Tensor:
-    return functional.leaky_relu_(x, 0.2)
-
-
 def _taps(features: Iterable[Tensor]) -> Iterator[Tensor]:
-    """For each feature, the channels of those before, at and after it; zeros before the first and after the last."""
+    """For each feature, join the channels at its three taps in time; zeros before the first and after the last."""
     held: deque[Tensor] = deque(maxlen=2 * DILATION + 1)
     for feature in features:
         if not held:
@@ -68,12 +65,12 @@ def _taps(features: Iterable[Tensor]) -> Iterator[Tensor]:
 
 
 class Recurrence(nn.Module):
-    """Features carried backward, then forward, through all flows."""
+    """Second-order propagation of features backward, then forward, through all flows."""
 
     def __init__(self) -> None:
         super().__init__()
         self.deform_align = nn.ModuleDict(
-            {name: Alignment(2 * WIDTH, 3 * WIDTH, REACH_PX) for name in ("backward_", "forward_")}
+            {name: Alignment(2 * WIDTH, 3 * WIDTH, MAX_OFFSET_PX) for name in ("backward_", "forward_")}
         )
         self.backbone = nn.ModuleDict(
             {
@@ -88,7 +85,7 @@ class Recurrence(nn.Module):
         self.fusion = nn.Conv2d(2 * WIDTH, WIDTH, 1)
 
     def forward(self, features: list[Tensor]) -> Iterator[Tensor]:
-        """(1, 128, h, w) each, in order; nothing comes before all went by once. Holds as much again."""
+        """Yield (1, 128, h, w) each, in order, after one pass over all. Holds as much as `features` once more."""
         returned = list(self._carried("backward_", ((x,) for x in reversed(features))))
         returned.reverse()
         pairs = zip(features, returned, strict=True)
@@ -97,18 +94,18 @@ class Recurrence(nn.Module):
             yield fused.add_(features[index])
 
     def _carried(self, name: str, visits: Iterable[tuple[Tensor, ...]]) -> Iterator[Tensor]:
-        """Walk in the order of `visits`: a feature each, and what else the step is to see."""
+        """Propagate in the order of `visits`: a feature each, and further inputs of the step."""
         align, backbone = self.deform_align[name], self.backbone[name]
         last: Tensor | None = None
         older: Tensor | None = None
-        for seen in visits:
-            here = seen[0]
+        for inputs in visits:
+            here = inputs[0]
             if last is None:
                 aligned = torch.zeros_like(here)
             else:
                 before = torch.zeros_like(here) if older is None else older
                 aligned = align(torch.cat((last, before), 1), torch.cat((last, here, before), 1))
-            older, last = last, aligned + backbone(torch.cat((*seen, aligned), 1))
+            older, last = last, aligned + backbone(torch.cat((*inputs, aligned), 1))
             yield last
 
 
@@ -130,18 +127,18 @@ class FlowCompletion(nn.Module):
     def complete(
         self, forward: Tensor, backward: Tensor, masks: Tensor, *, out: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Both flows with their holes filled; outside the masks they are the given ones.
+        """Fill the holes of both flows; outside the masks they stay as they are.
 
         Args:
             forward: (L, 2, H, W): flow i lies on frame i and points to frame i + 1; on any device, of any
                 floating type. Sides are multiples of 8.
             backward: (L, 2, H, W): flow i lies on frame i + 1 and points to frame i.
-            masks: (L + 1, 1, H, W), one per frame, 1 where flow is not known, else 0.
-            out: where results go, shaped like `forward` and `backward`: these themselves, or others.
+            masks: (L + 1, 1, H, W), one per frame, 1 where the flow is unknown, else 0.
+            out: results, shaped like `forward` and `backward`; these themselves are allowed.
 
         Returns:
-            The completed flows, in `out` where given. One flow at a time visits the device of the network;
-            features of all flows stay there: 32 values per pixel and flow, and 150 values per pixel.
+            The completed flows, in `out` if given. Flows are moved to the network's device one at a time; it holds
+            features of all flows: 32 values per pixel and flow, and 150 values per pixel.
         """
         results = out or (torch.empty_like(forward), torch.empty_like(backward))
         self._direction(forward, masks[:-1], results[0], range(len(forward)))
@@ -151,12 +148,12 @@ class FlowCompletion(nn.Module):
     def _direction(self, flows: Tensor, masks: Tensor, out: Tensor, order: range) -> None:
         known = (torch.cat((flows[i] * (1 - masks[i]), masks[i]))[None] for i in order)
         for index, predicted in zip(order, self.predict(known), strict=True):
-            found = predicted[0].to(flows)
-            out[index] = found * masks[index] + flows[index] * (1 - masks[index])
+            completed = predicted[0].to(flows)
+            out[index] = completed * masks[index] + flows[index] * (1 - masks[index])
 
     @torch.inference_mode()
     def predict(self, known: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Flow everywhere, one at a time and in the order of what is known: nothing comes before all was read.
+        """Predict flows everywhere, in order; reads all of `known` before it yields the first.
 
         Args:
             known: (1, 3, H, W) each: flow with zeros in its hole, and the mask of the hole.
@@ -171,14 +168,14 @@ class FlowCompletion(nn.Module):
             yield self._decoded(feature, shallow.pop())
 
     def _encoded(self, known: Iterable[Tensor], shallow: list[Tensor]) -> Iterator[Tensor]:
-        """(1, 128, H/8, W/8) each; those of a quarter of the size go to `shallow`."""
+        """Yield features (1, 128, H/8, W/8); appends those at a quarter of the size to `shallow`."""
         weight, bias = _parameters(self.downsample)
 
         def halved() -> Iterator[Tensor]:
             for one in known:
                 x = one.to(weight).contiguous(memory_format=torch.channels_last)
                 x = functional.pad(x, (2, 2, 2, 2), "replicate")
-                yield _leaky(functional.conv2d(x, weight[:, :, 0], bias, 2))
+                yield leaky(functional.conv2d(x, weight[:, :, 0], bias, 2))
 
         def kept(features: Iterable[Tensor]) -> Iterator[Tensor]:
             for feature in features:
@@ -187,23 +184,23 @@ class FlowCompletion(nn.Module):
 
         quarters = kept(self.encoder1["2"](self.encoder1["0"](halved())))
         for x in self.encoder2["2"](self.encoder2["0"](quarters)):
-            yield self._widened(x)
+            yield self._dilated(x)
 
-    def _widened(self, x: Tensor) -> Tensor:
-        """See further around with every step less apart."""
-        for name, apart in (("0", 3), ("2", 2), ("4", 1)):
+    def _dilated(self, x: Tensor) -> Tensor:
+        """Apply the dilated convolutions, which widen the receptive field."""
+        for name, dilation in (("0", 3), ("2", 2), ("4", 1)):
             weight, bias = (self.mid_dilation[name].get_parameter(which) for which in ("weight", "bias"))
-            x = _leaky(functional.conv2d(x, weight[:, :, 0], bias, padding=apart, dilation=apart))
+            x = leaky(functional.conv2d(x, weight[:, :, 0], bias, padding=dilation, dilation=dilation))
         return x
 
     def _decoded(self, feature: Tensor, shallow: Tensor) -> Tensor:
-        x = _leaky(self.decoder2(feature)).add_(shallow)
-        flow: Tensor = self.upsample(_leaky(self.decoder1(x)))
+        x = leaky(self.decoder2(feature)).add_(shallow)
+        flow: Tensor = self.upsample(leaky(self.decoder1(x)))
         return flow
 
 
 def _decoder(inside: int, between: int, outside: int) -> nn.Sequential:
-    """Twice the size; the activation after it is the caller's."""
+    """A block that doubles the size; the caller applies the activation after it."""
     return nn.Sequential(
         Conv2d(inside, between, 3), nn.LeakyReLU(0.2, inplace=True), Upsample(between, outside)
     )
@@ -212,7 +209,7 @@ def _decoder(inside: int, between: int, outside: int) -> nn.Sequential:
 def load_flow_completion(
     path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> FlowCompletion:
-    """The network from the published `recurrent_flow_completion.pth`. Raises WeightsBroken where it does not fit."""
+    """Load the published `recurrent_flow_completion.pth`. Raises WeightsBroken if it does not fit."""
     tensors = {
         name: tensor for name, tensor in checkpoint.read(path).items() if not name.startswith("edgeDetector.")
     }

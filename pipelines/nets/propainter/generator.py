@@ -11,22 +11,23 @@ from pipelines.nets import checkpoint
 from pipelines.nets.kernels.upsample import Region
 from pipelines.nets.propainter.autoencoder import BORDER, FrameDecoder, FrameEncoder
 from pipelines.nets.propainter.feature_propagation import FeaturePropagation
+from pipelines.nets.propainter.memory_cost import BAND_FEATURES
 from pipelines.nets.propainter.patches import SoftComposition, SoftSplit
 from pipelines.nets.propainter.transformer import Transformer
 
 SCALE = 4
-"""Features lie at a quarter of the frame."""
-DECODED_AT_ONCE, LEAST_ROWS = 1 << 14, 4 * BORDER
-"""Features of a frame that are decoded together, at 17 KB each: a larger picture is decoded band by band."""
+"""Features are at a quarter of the frame's size."""
+MIN_BAND_ROWS = 4 * BORDER
+"""Rows of features in a band at least: the border around it is computed twice."""
 
 
 def quarter_flows(flows: Tensor) -> Tensor:
-    """Flows (n, 2, H, W) at a quarter of the size, in its pixels: (n, 2, H/4, W/4)."""
+    """Downscale flows (n, 2, H, W) to a quarter of the size, in its pixels: (n, 2, H/4, W/4)."""
     return functional.interpolate(flows, scale_factor=1 / SCALE, mode="bilinear") / SCALE
 
 
 def quarter_masks(masks: Tensor) -> Tensor:
-    """Masks (n, 1, H, W) at a quarter of the size: the pixel (4y, 4x) of each; (n, 1, H/4, W/4), a view."""
+    """Downscale masks (n, 1, H, W) to (n, 1, H/4, W/4), the pixel (4y, 4x) of each; a view."""
     return masks[..., ::SCALE, ::SCALE]
 
 
@@ -44,15 +45,15 @@ class InpaintGenerator(nn.Module):
 
     @torch.inference_mode()
     def encode(self, frames: Tensor, masks: Tensor, updated: Tensor) -> Tensor:
-        """Features of frames, each by itself: to be kept by the caller, who needs them in several windows.
+        """Encode frames one by one; the caller keeps the features, which several windows need.
 
         Args:
             frames: (n, 3, H, W) in [-1, 1] after image propagation; H and W multiples of 8.
             masks: (n, 1, H, W), 1 in the hole, else 0.
-            updated: (n, 1, H, W), 1 where still unknown after image propagation.
+            updated: (n, 1, H, W), 1 where still unknown after image propagation, else 0.
 
         Returns:
-            (n, 128, H/4, W/4) in the type of the weights. Works on one frame at a time.
+            (n, 128, H/4, W/4) in the precision of the weights.
         """
         joined = torch.cat((frames, masks.to(frames), updated.to(frames)), 1).to(self.ss.embedding.weight)
         joined = joined.contiguous(memory_format=torch.channels_last)
@@ -69,19 +70,19 @@ class InpaintGenerator(nn.Module):
         *,
         everywhere: bool = True,
     ) -> Tensor:
-        """The local frames of a window as the network paints them.
+        """Inpaint the local frames of a window.
 
         Args:
-            encoded: (t, 128, h, w) of `encode`: l consecutive local frames, then references; h = H/4, w = W/4.
+            encoded: (t, 128, h, w) from `encode`: l consecutive local frames, then references; h = H/4, w = W/4.
             local_masks: (l, 1, H, W), 1 in the hole.
             local_updated: (l, 1, H, W), 1 where still unknown.
-            flows_forward: (l - 1, 2, h, w) completed, of `quarter_flows`.
+            flows_forward: (l - 1, 2, h, w) completed flows, from `quarter_flows`.
             flows_backward: the same, backward.
-            everywhere: False paints only what the masks ask for, which is less work: values where `local_masks`
-                is 0 may then be anything in [-1, 1]; those inside are the same.
+            everywhere: False decodes only around the holes, which is less work: values outside `local_masks` are
+                then arbitrary in [-1, 1]; those inside are the same.
 
         Returns:
-            (l, 3, H, W) in [-1, 1], in the type of the weights.
+            (l, 3, H, W) in [-1, 1], in the precision of the weights.
         """
         local, (height, width) = len(local_masks), local_masks.shape[2:]
         holes = quarter_masks(local_masks)
@@ -94,23 +95,23 @@ class InpaintGenerator(nn.Module):
         for index, feature in enumerate(features):
             region = whole if everywhere else hole(local_masks[index, 0])
             if region is not None:
-                for band in region.bands(DECODED_AT_ONCE, LEAST_ROWS):
+                for band in region.bands(BAND_FEATURES, MIN_BAND_ROWS):
                     self._decode(feature, tokens[index : index + 1], band, painted[index : index + 1])
         return painted
 
     def _decode(self, feature: Tensor, tokens: Tensor, region: Region, painted: Tensor) -> None:
-        """Paint this region of a frame (1, 3, H, W) from its features and tokens."""
-        seen = region.padded(BORDER + 1)
-        picture = self.decoder(seen.crop(feature) + self.sc(tokens, seen), seen)
+        """Decode this region of a frame (1, 3, H, W) from its features and tokens."""
+        padded = region.padded(BORDER + 1)
+        picture = self.decoder(padded.crop(feature) + self.sc(tokens, padded), padded)
         full = region.scaled(SCALE)
-        top, left = full.top - SCALE * seen.top, full.left - SCALE * seen.left
+        top, left = full.top - SCALE * padded.top, full.left - SCALE * padded.left
         full.crop(painted).copy_(
             picture[:, :, top : top + full.bottom - full.top, left : left + full.right - full.left]
         )
 
 
 def hole(mask: Tensor) -> Region | None:
-    """The smallest region of the features that covers a mask (H, W), or None where it is empty."""
+    """Return the smallest region of the features that covers a mask (H, W), or None if it is empty."""
     height, width = mask.shape
     rows, columns = (mask.amax(axis).nonzero()[:, 0].tolist() for axis in (1, 0))
     if not rows:
@@ -124,7 +125,7 @@ def hole(mask: Tensor) -> Region | None:
 def load_generator(
     path: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> InpaintGenerator:
-    """The generator from the published `ProPainter.pth`. Raises WeightsBroken where the file does not fit."""
+    """Load the generator from the published `ProPainter.pth`. Raises WeightsBroken if the file does not fit."""
     network = InpaintGenerator().eval()
     checkpoint.fill(network, checkpoint.read(path), path.name)
     return convert_conv2d_weight_memory_format(network.to(device, dtype), torch.channels_last)

@@ -1,7 +1,7 @@
-"""Tokens of overlapping patches, 7x7 every 3 features; every step of them is a convolution, so no patch is stored.
+"""Tokens of overlapping 7x7 patches with stride 3, computed by convolutions, so that no patch is stored.
 
-Unfolding followed by a linear layer is a convolution with stride 3; a linear layer followed by folding is the
-transposed one. What lies between (a division, GELU, which keeps zero at zero) is the same before unfolding.
+Unfolding followed by a linear layer is a convolution with stride 3; a linear layer followed by folding is a transposed
+one. The operations in between (a division, and GELU, which keeps zero at zero) commute with unfolding.
 """
 
 from torch import Tensor, nn
@@ -12,24 +12,25 @@ from pipelines.nets.kernels.upsample import Region
 from pipelines.nets.kernels.winograd import Conv2d
 
 PATCH, STRIDE, PADDING = 7, 3, 3
+"""Of the patches in features, as published."""
 TOKEN, INNER = 512, 40
-"""Channels of a token, and of the map in the middle of a feed-forward layer."""
+"""Channels of a token, and of the feature map inside a feed-forward layer, as published."""
 
 
 def token_grid(height: int, width: int) -> tuple[int, int]:
-    """Rows and columns of tokens of features of this size."""
+    """Return rows and columns of the tokens of features of this size."""
     return (height - 1) // STRIDE + 1, (width - 1) // STRIDE + 1
 
 
 def _split(features: Tensor, layer: nn.Module) -> Tensor:
-    """A linear layer over the patches of (n, c, h, w): (n, out, rows, columns)."""
+    """Apply a linear layer to the patches of (n, c, h, w): (n, out, rows, columns)."""
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
     taps = weight.view(len(weight), -1, PATCH, PATCH)
     return functional.conv2d(features, taps, bias, STRIDE, PADDING)
 
 
 def _composed(tokens: Tensor, layer: nn.Module) -> Tensor:
-    """Sums of overlapping patches that a linear layer makes of (n, in, rows, columns), with the padding around."""
+    """Apply a linear layer to tokens (n, in, rows, columns) and sum the overlapping patches, padding included."""
     weight = layer.get_parameter("weight").t().reshape(tokens.shape[1], -1, PATCH, PATCH)
     bias = layer.get_parameter("bias").view(1, -1, PATCH, PATCH)
     everywhere = tokens.new_ones(1, 1, *tokens.shape[2:])
@@ -38,7 +39,7 @@ def _composed(tokens: Tensor, layer: nn.Module) -> Tensor:
 
 
 class SoftSplit(nn.Module):
-    """Features as tokens."""
+    """Soft split of features into tokens."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +51,7 @@ class SoftSplit(nn.Module):
 
 
 class SoftComposition(nn.Module):
-    """Tokens as features."""
+    """Soft composition of tokens to features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,12 +76,12 @@ class SoftComposition(nn.Module):
 
 
 def _tokens_of(start: int, stop: int, tokens: int) -> tuple[int, int]:
-    """The tokens along an axis whose patches reach into features [start, stop)."""
+    """Return the range of tokens along an axis whose patches touch features [start, stop)."""
     return max(0, -(-(start - PADDING) // STRIDE)), min(tokens, (stop - 1 + PADDING) // STRIDE + 1)
 
 
 class FeedForward(nn.Module):
-    """A feed-forward layer whose middle is a map of features: overlapping patches are averaged in it."""
+    """Fusion feed-forward layer: between its linear layers, overlapping patches are averaged in a feature map."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +89,7 @@ class FeedForward(nn.Module):
         self.fc2 = nn.ModuleDict({"1": nn.Linear(INNER * PATCH**2, TOKEN)})
 
     def forward(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
-        """(n, rows, columns, 512) -> the same shape; `size` is that of the features that the tokens cover."""
+        """(n, rows, columns, 512) -> the same shape; `size` (h, w) is that of the features."""
         height, width = size
         inside = slice(PADDING, PADDING + height), slice(PADDING, PADDING + width)
         sums = _composed(tokens.permute(0, 3, 1, 2), self.fc1[0])[:, :, *inside]

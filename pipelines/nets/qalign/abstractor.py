@@ -1,6 +1,6 @@
-"""Q-Align's visual abstractor: learnt queries gather what the vision tower saw of a frame into a few tokens.
+"""Q-Align's visual abstractor: learnt queries condense a frame's vision tokens into a few language tokens.
 
-Attributes carry the published names. The position tables are no trained weights: a file may leave them out.
+Attributes have the published names. The position tables are not trained weights; a file may leave them out.
 """
 
 import torch
@@ -10,11 +10,11 @@ from torch.nn import functional
 from pipelines.nets.qalign.config import AbstractorSizes
 
 _NORM_EPS = 1e-5
-"""Of the norms around the attention; only the one within the MLP takes the configuration's."""
+"""Epsilon of the norms around the attention; only the norm inside the MLP uses the configured one."""
 
 
 class Abstractor(nn.Module):
-    """Vision tokens to tokens of the language model, of `width`."""
+    """Converter of vision tokens to tokens of the language model, of `width` channels."""
 
     def __init__(self, sizes: AbstractorSizes, width: int) -> None:
         super().__init__()
@@ -23,10 +23,10 @@ class Abstractor(nn.Module):
         self.encoder = _Encoder(sizes)
         self.visual_fc = nn.Linear(sizes.width, width)
 
-    def forward(self, seen: Tensor) -> Tensor:
+    def forward(self, vision_tokens: Tensor) -> Tensor:
         """`(n, 1 + patches, vision width)` -> `(n, queries + 1, width)`; the last token ends the frame."""
-        queries = self.encoder(self.query_embeds.expand(len(seen), -1, -1), seen)
-        return torch.cat((self.visual_fc(queries), self.vit_eos.expand(len(seen), -1, -1)), 1)
+        queries = self.encoder(self.query_embeds.expand(len(vision_tokens), -1, -1), vision_tokens)
+        return torch.cat((self.visual_fc(queries), self.vit_eos.expand(len(vision_tokens), -1, -1)), 1)
 
 
 class _Encoder(nn.Module):
@@ -34,9 +34,9 @@ class _Encoder(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(_Layer(sizes) for _ in range(sizes.layers))
 
-    def forward(self, queries: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, vision_tokens: Tensor) -> Tensor:
         for layer in self.layers:
-            queries = layer(queries, seen)
+            queries = layer(queries, vision_tokens)
         return queries
 
 
@@ -45,13 +45,13 @@ class _Layer(nn.Module):
         super().__init__()
         self.crossattention = CrossAttention(sizes)
 
-    def forward(self, queries: Tensor, seen: Tensor) -> Tensor:
-        out: Tensor = self.crossattention(queries, seen)
+    def forward(self, queries: Tensor, vision_tokens: Tensor) -> Tensor:
+        out: Tensor = self.crossattention(queries, vision_tokens)
         return out
 
 
 class CrossAttention(nn.Module):
-    """Queries look at themselves and at what was seen, then pass a gated MLP."""
+    """Cross-attention of the queries to themselves and the vision tokens, followed by a gated MLP."""
 
     def __init__(self, sizes: AbstractorSizes) -> None:
         super().__init__()
@@ -60,11 +60,11 @@ class CrossAttention(nn.Module):
         self.normk = nn.LayerNorm(sizes.vision_width, eps=_NORM_EPS)
         self.output = _Output(sizes)
 
-    def forward(self, queries: Tensor, seen: Tensor) -> Tensor:
+    def forward(self, queries: Tensor, vision_tokens: Tensor) -> Tensor:
         """`(n, queries, width)` and `(n, tokens, width)` -> `(n, queries, width)`."""
         # The residual is the normed query, not the query.
         normed = self.norm1(queries)
-        out: Tensor = self.output(normed, self.attention(normed, self.normk(seen)))
+        out: Tensor = self.output(normed, self.attention(normed, self.normk(vision_tokens)))
         return out
 
 
@@ -94,13 +94,13 @@ class _Attention(nn.Module):
         self.register_buffer("q_pos_embed", torch.empty(sizes.queries, sizes.width))
         self.register_buffer("k_pos_embed", torch.empty(sizes.grid**2 + 1, sizes.width))
 
-    def forward(self, queries: Tensor, seen: Tensor) -> Tensor:
-        """What the queries gather; places count in queries and keys, not in values."""
-        both = torch.cat((queries, seen), 1)
-        places = torch.cat((self.q_pos_embed, self.k_pos_embed))
+    def forward(self, queries: Tensor, vision_tokens: Tensor) -> Tensor:
+        """Attend; positions are added to queries and keys, not to values."""
+        both = torch.cat((queries, vision_tokens), 1)
+        positions = torch.cat((self.q_pos_embed, self.k_pos_embed))
         query, key, value = (
             torch.unflatten(x, 2, (self.heads, -1)).transpose(1, 2)
-            for x in (self.query(queries + self.q_pos_embed), self.key(both + places), self.value(both))
+            for x in (self.query(queries + self.q_pos_embed), self.key(both + positions), self.value(both))
         )
         return functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
@@ -118,11 +118,11 @@ class _GatedMlp(nn.Module):
         return out
 
 
-def place_tables(sizes: AbstractorSizes) -> tuple[Tensor, Tensor]:
-    """The tables of a file that has none: of the queries `(queries, width)`, of the tokens `(1 + grid^2, width)`.
+def position_tables(sizes: AbstractorSizes) -> tuple[Tensor, Tensor]:
+    """Compute the position tables of a file without them: queries `(queries, width)`, tokens `(1 + grid^2, width)`.
 
-    Float32 sines and cosines; the first token stands for the whole and has no place. Of a patch the column fills
-    the first half, the row the second.
+    Float32 sines and cosines. The first token stands for the whole frame and has zeros; of a patch, the column fills
+    the first half and the row the second.
     """
     half = sizes.width // 2
     row, column = (axis.flatten() for axis in torch.meshgrid(*[torch.arange(sizes.grid)] * 2, indexing="ij"))
@@ -130,7 +130,7 @@ def place_tables(sizes: AbstractorSizes) -> tuple[Tensor, Tensor]:
     return _waves(torch.arange(sizes.queries), sizes.width), torch.cat((torch.zeros(1, sizes.width), grid))
 
 
-def _waves(places: Tensor, width: int) -> Tensor:
+def _waves(positions: Tensor, width: int) -> Tensor:
     frequency = 10000.0 ** -(torch.arange(width // 2, dtype=torch.float32) / (width // 2))
-    angle = places.float()[:, None] * frequency
+    angle = positions.float()[:, None] * frequency
     return torch.cat((angle.sin(), angle.cos()), 1)

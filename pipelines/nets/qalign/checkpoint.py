@@ -1,7 +1,7 @@
 """A published checkpoint on disk: its shards, `.bin` or `.safetensors`, with or without an index.
 
-Opening looks at names and shapes alone. Numbers are read through memory maps, which are closed and opened again as
-they are read: a map's pages count as held until it is closed.
+Opening reads names and shapes alone. Values are read through memory maps that are closed and opened again after some
+bytes, because the pages of a map count as held until it is closed.
 """
 
 import json
@@ -20,19 +20,20 @@ from pipelines.nets import checkpoint
 Shape = tuple[int, ...]
 
 MAPPED_BYTES = 2**27
-"""What is read through one map, or a single tensor where that is larger."""
+"""Bytes that are read through one map before it is opened anew; a larger tensor is read as a whole."""
 
 _FORMATS = (("*.safetensors", "*.safetensors.index.json"), ("pytorch_model*.bin", "*.bin.index.json"))
+# Old files hold this table of the rotary embedding, which is computed instead.
 _IGNORED = "model.layers.*.self_attn.rotary_emb.inv_freq"
 _AGAIN = "Fetch the files of q-future/one-align again."
 
 
 class Checkpoint:
-    """The tensors of a checkpoint by name, wherever its shards have them. Holds names and paths.
+    """The tensors of a checkpoint by name, over all of its shards. Holds names and paths.
 
-    `files` are the published file names and where they lie.
-    Raises WeightsMissing where there are no weights or a shard is not there, WeightsBroken for a file that cannot be
-    read, or that does not hold what the index says.
+    `files` maps published file names to paths.
+    Raises WeightsMissing if there are no weights or a shard is missing, WeightsBroken for a file that cannot be read or
+    does not hold what the index says.
     """
 
     def __init__(self, files: Mapping[str, Path]) -> None:
@@ -52,21 +53,23 @@ class Checkpoint:
         return name in self._shapes
 
     def check(self, wanted: Mapping[str, Shape], optional: Sequence[str]) -> None:
-        """Raise WeightsBroken where a tensor is missing, left over, or of another shape."""
+        """Raise WeightsBroken if a tensor is missing, unknown, or has another shape."""
         has = {name: shape for name, shape in self._shapes.items() if not fnmatch(name, _IGNORED)}
         missing = [name for name in wanted if name not in has and name not in optional]
-        more = [name for name in has if name not in wanted]
-        for names, words in ((missing, "are missing"), (more, "are not known")):
+        unknown = [name for name in has if name not in wanted]
+        for names, fault in ((missing, "Missing"), (unknown, "Unknown")):
             if names:
-                raise WeightsBroken(f"Of the weights {len(names)} {words}, such as {names[0]}.", _AGAIN)
+                raise WeightsBroken(
+                    f"{fault} tensors in Q-Align's weights: {len(names)}, such as {names[0]}.", _AGAIN
+                )
         for name, shape in has.items():
             if shape != wanted[name]:
-                raise WeightsBroken(f"{name} is {shape}, and should be {wanted[name]}.", _AGAIN)
+                raise WeightsBroken(f"{name} has the shape {shape} instead of {wanted[name]}.", _AGAIN)
 
     def tensors(self, names: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-        """The tensors called `names`, shard by shard, on the CPU. Copy each before the next is asked for.
+        """Yield the tensors `names`, shard by shard, on the CPU. Copy each before taking the next one.
 
-        Raises WeightsBroken for numbers that are not finite.
+        Raises WeightsBroken for values that are not finite.
         """
         by_file: defaultdict[Path, list[str]] = defaultdict(list)
         for name in names:
@@ -76,13 +79,13 @@ class Checkpoint:
                 wanted = yield from _some(path, wanted)
 
     def rows(self, name: str, rows: Sequence[int]) -> Tensor:
-        """Some rows of a matrix; no others are read. Raises WeightsBroken for numbers that are not finite."""
+        """Read only these rows of a matrix. Raises WeightsBroken for values that are not finite."""
         path = self._file_of[name]
         return _finite(_open(path)[name][list(rows)], name, path)
 
 
 def _some(path: Path, wanted: list[str]) -> Generator[tuple[str, Tensor], None, list[str]]:
-    """As many of the `wanted` tensors as one map may read; returns the others."""
+    """Yield as many of the `wanted` tensors as one map may read; return the remaining names."""
     held, read_bytes = _open(path), 0
     for done, name in enumerate(wanted):
         tensor = held[name]
@@ -95,12 +98,12 @@ def _some(path: Path, wanted: list[str]) -> Generator[tuple[str, Tensor], None, 
 
 def _finite(tensor: Tensor, name: str, path: Path) -> Tensor:
     if not all(torch.isfinite(end) for end in tensor.aminmax()):
-        raise WeightsBroken(f"{name} in {path} holds numbers that are not finite.", _AGAIN)
+        raise WeightsBroken(f"{name} in {path} holds values that are not finite.", _AGAIN)
     return tensor
 
 
 def _open(path: Path) -> dict[str, Tensor]:
-    """The file's tensors by name, mapped into memory while they are used. Raises WeightsBroken."""
+    """Return the file's tensors by name, memory-mapped. Raises WeightsBroken."""
     held = checkpoint.read(path)
     if not all(isinstance(tensor, Tensor) for tensor in held.values()):
         raise WeightsBroken(f"{path} holds more than weights.", _AGAIN)
@@ -108,13 +111,13 @@ def _open(path: Path) -> dict[str, Tensor]:
 
 
 def _shards(files: Mapping[str, Path]) -> tuple[Mapping[str, str], list[Path]]:
-    """Which file holds each tensor, as far as an index says so, and the shards; safetensors where there are both."""
+    """Return the index (tensor -> file; empty without one) and the paths of the shards; prefers safetensors."""
     for shards, index in _FORMATS:
         if indices := [name for name in files if fnmatch(name, index)]:
             named = _read_index(files[indices[0]])
             if missing := sorted(set(named.values()) - set(files)):
                 raise WeightsMissing(
-                    f"{missing[0]} is not beside {files[indices[0]]}, which names it.",
+                    f"{missing[0]} is missing beside {files[indices[0]]}, which names it.",
                     "Fetch all files of q-future/one-align into one folder.",
                 )
             return named, [files[name] for name in sorted(set(named.values()))]

@@ -1,6 +1,6 @@
-"""Q-Align's sizes as its `config.json` tells them, its prompts and level words as token ids, its weights in numbers.
+"""Q-Align's sizes from `config.json`, its prompts and level words as token ids, and its weight counts.
 
-Integers only, no torch: a plan is made from these before anything is loaded. Prompts and ids are those of
+Integers only, no torch: memory is planned from these before anything is loaded. Prompts and ids are those of
 `q-future/one-align` with the LLaMA vocabulary; a file `tokens.json` beside the weights replaces them.
 """
 
@@ -24,26 +24,27 @@ from pipelines.errors import WeightsBroken, WeightsMissing
 Task = Literal["video_quality", "image_quality", "image_aesthetics"]
 Quant = Literal["int8", "int4"]
 Place = Literal["device", "host", "disk"]
-"""Where the language model's layers wait for their turn."""
+"""Storage of the language model's layers while other layers compute."""
 
 LEVEL_WEIGHTS = (1.0, 0.75, 0.5, 0.25, 0.0)
-"""What the five levels stand for, from excellent to bad, in a score of 0 to 1."""
+"""Score of each level, from excellent to bad, as published."""
 
 GROUP = 64
-"""Weights that share a scale in 4 bits, where a row divides into such groups."""
+"""Weights that share a scale in 4 bits, at most: smaller groups would cost more memory for scales."""
 
 
 class Prompt(NamedTuple):
-    """Token ids before and after the frames, the first with the sign that begins a text; neither is empty."""
+    """Token ids before the frames, starting with the begin-of-text token, and after them; neither is empty."""
 
     before: tuple[int, ...]
     after: tuple[int, ...]
 
 
 Question = Prompt | Task | Sequence[int]
-"""A prompt, a task that has one, or a row of ids in which `FRAMES_ID` stands for the frames."""
+"""A prompt, a task that has one, or a sequence of ids in which `FRAMES_ID` stands for the frames."""
 
 FRAMES_ID = -200
+"""Placeholder of the published code for the frames."""
 
 
 class Tokens(NamedTuple):
@@ -72,19 +73,19 @@ video is"; and the words excellent, good, fair, poor, bad."""
 
 
 def prompt_of(question: Question, tokens: Tokens) -> Prompt:
-    """The prompt that is meant. Raises ValueError where none is."""
+    """Return the prompt of `question`. Raises ValueError for an unknown task or malformed ids."""
     if isinstance(question, str):
         if question not in tokens.prompts:
             raise ValueError(f"there are prompts for {', '.join(tokens.prompts)}, not for {question!r}")
         return tokens.prompts[question]
     parts: list[Any] = list(question)
     if FRAMES_ID in parts:
-        place = parts.index(FRAMES_ID)
-        parts = [parts[:place], parts[place + 1 :]]
+        position = parts.index(FRAMES_ID)
+        parts = [parts[:position], parts[position + 1 :]]
     match parts:
         case [[_, *_] as before, [_, *_] as after] if FRAMES_ID not in after:
             return Prompt(tuple(before), tuple(after))
-    raise ValueError("a prompt has ids before the frames and after them, and frames at one place")
+    raise ValueError("a prompt needs ids before and after the frames, and the frames exactly once")
 
 
 class _Sizes(BaseModel):
@@ -93,12 +94,12 @@ class _Sizes(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _left_out(cls, values: Any) -> Any:
-        """A field that is null is one that is missing: the published size counts."""
+        """Treat null fields as missing, so that they get the published size."""
         return {k: v for k, v in values.items() if v is not None} if isinstance(values, dict) else values
 
 
 class VisionSizes(_Sizes):
-    """The vision tower: a square image in square patches."""
+    """Sizes of the vision tower, which takes a square image in square patches."""
 
     width: PositiveInt = Field(1024, alias="hidden_size")
     heads: PositiveInt = Field(16, alias="num_attention_heads")
@@ -110,12 +111,12 @@ class VisionSizes(_Sizes):
 
     @property
     def tokens(self) -> int:
-        """Patches, and one token for the whole."""
+        """Number of tokens: the patches, and one for the whole image."""
         return (self.image_side // self.patch_side) ** 2 + 1
 
 
 class AbstractorSizes(_Sizes):
-    """What turns a frame's vision tokens into a few tokens of the language model."""
+    """Sizes of the abstractor, which turns a frame's vision tokens into a few language tokens."""
 
     queries: PositiveInt = Field(64, alias="num_learnable_queries")
     width: PositiveInt = Field(1024, alias="hidden_size")
@@ -124,12 +125,12 @@ class AbstractorSizes(_Sizes):
     layers: PositiveInt = Field(6, alias="num_hidden_layers")
     mlp_width: PositiveInt = Field(2816, alias="intermediate_size")
     grid: PositiveInt = Field(32, alias="grid_size")
-    """Patches a side; where a file leaves it out, as many as the vision tower has."""
+    """Patches per side; by default those of the vision tower."""
     eps: PositiveFloat = Field(1e-6, alias="layer_norm_eps")
 
 
 class LanguageSizes(_Sizes):
-    """The language model."""
+    """Sizes of the language model."""
 
     vocabulary: PositiveInt = Field(32000, alias="vocab_size")
     width: PositiveInt = Field(4096, alias="hidden_size")
@@ -144,13 +145,13 @@ class LanguageSizes(_Sizes):
 
     @property
     def matrices(self) -> tuple[tuple[int, int], ...]:
-        """Rows and columns of each matrix of one layer; keys and values have one for text and one for frames."""
+        """Rows and columns of each matrix of a layer; keys and values have one for text and one for frames."""
         square, wide = (self.width, self.width), (self.mlp_width, self.width)
         return (square,) * 6 + (wide, wide, wide[::-1])
 
 
 class Config(_Sizes):
-    """All sizes of a checkpoint, and the type its numbers are said to be stored in."""
+    """All sizes of a checkpoint, and the data type in which it says that it is stored."""
 
     vision: VisionSizes = VisionSizes()
     abstractor: AbstractorSizes = AbstractorSizes()
@@ -168,7 +169,7 @@ class Config(_Sizes):
             "whole patches": v.image_side % v.patch_side == 0,
             "vision tokens as wide as the abstractor's": v.width == a.vision_width == a.width,
             "tables of an even width": a.width % 4 == 0,
-            "a grid of as many places as there are patches": a.grid**2 == v.tokens - 1,
+            "a grid with as many cells as there are patches": a.grid**2 == v.tokens - 1,
         }
         if broken := [rule for rule, holds in rules.items() if not holds]:
             raise ValueError(f"the network needs {', '.join(broken)}")
@@ -176,17 +177,17 @@ class Config(_Sizes):
 
     @property
     def frame_tokens(self) -> int:
-        """Tokens of one frame in the language model: the queries, and one that ends the frame."""
+        """Number of tokens of a frame in the language model: the queries, and one that ends the frame."""
         return self.abstractor.queries + 1
 
     @property
     def frame_numbers(self) -> int:
-        """Numbers of one frame's features."""
+        """Number of values in a frame's features."""
         return self.frame_tokens * self.language.width
 
     @property
     def seen_weights(self) -> int:
-        """Weights of the vision tower and the abstractor."""
+        """Number of weights of the vision tower and the abstractor."""
         v, a = self.vision, self.abstractor
         tower = v.layers * (4 * v.width**2 + 2 * v.width * v.mlp_width + 9 * v.width + v.mlp_width)
         tower += v.width * (3 * v.patch_side**2 + v.tokens + 5)
@@ -197,19 +198,19 @@ class Config(_Sizes):
 
     @property
     def layer_weights(self) -> int:
-        """Weights in the matrices of one layer of the language model."""
+        """Number of weights in the matrices of a layer of the language model."""
         return sum(rows * columns for rows, columns in self.language.matrices)
 
     @property
     def weights(self) -> int:
-        """All weights, position tables left out of account."""
+        """Number of all weights, without position tables."""
         t = self.language
         text = 2 * t.vocabulary * t.width + t.layers * (self.layer_weights + 4 * t.width) + t.width
         a, v = self.abstractor, self.vision
         return text + self.seen_weights - a.layers * a.width * (a.queries + v.tokens)
 
     def layer_bytes(self, bits: int) -> int:
-        """Bytes of one layer of the language model at so many bits a weight, scales included."""
+        """Bytes of a layer of the language model at `bits` per weight, scales included."""
         scales = 0.0
         if bits == 8:
             scales = sum(4 * rows for rows, _ in self.language.matrices)
@@ -219,36 +220,36 @@ class Config(_Sizes):
 
 
 def group_of(columns: int) -> int:
-    """The largest number of neighbouring weights, at most `GROUP`, into which a row divides."""
+    """Return the largest group size, at most `GROUP`, that divides a row of `columns` weights."""
     return next(size for size in range(min(GROUP, columns), 0, -1) if columns % size == 0)
 
 
 def read_config(files: Mapping[str, Path]) -> Config:
-    """The sizes that `config.json` tells; the published ones where it leaves a field out.
+    """Read the sizes from `config.json`; missing fields get the published sizes.
 
-    Raises WeightsMissing where there is no such file, WeightsBroken where it is none or describes another network.
+    Raises WeightsMissing if the file is missing, WeightsBroken if it is unreadable or describes another network.
     """
     if "config.json" not in files:
         raise WeightsMissing(
-            "Q-Align's config.json is not beside its weights.",
+            "Q-Align's config.json is missing beside its weights.",
             "Give --weights the folder of q-future/one-align with all of its files.",
         )
-    told = _json(files["config.json"])
-    nested = told.get("visual_config") or {}
+    fields = _json(files["config.json"])
+    nested = fields.get("visual_config") or {}
     try:
         vision = VisionSizes.model_validate(nested.get("visual_model") or {})
         abstractor = nested.get("visual_abstractor") or {}
         grid = abstractor.get("grid_size") or vision.image_side // vision.patch_side
         return Config.model_validate(
             {
-                "language": told,
+                "language": fields,
                 "vision": vision,
                 "abstractor": {**abstractor, "grid_size": grid},
-                "stored": told.get("torch_dtype"),
+                "stored": fields.get("torch_dtype"),
             }
         )
     except (ValidationError, AttributeError) as error:
-        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "its parts are no tables"
+        why = error.errors()[0]["msg"] if isinstance(error, ValidationError) else "its parts are not objects"
         raise WeightsBroken(
             f"{files['config.json']} describes a network that is not Q-Align: {why}.",
             "Fetch the files of q-future/one-align again.",
@@ -256,15 +257,15 @@ def read_config(files: Mapping[str, Path]) -> Config:
 
 
 def read_tokens(files: Mapping[str, Path], config: Config) -> Tokens:
-    """The published ids, or those of `tokens.json` (`prefix`, `suffix`, `levels`) where there is one.
+    """Return the published ids, or those of `tokens.json` (`prefix`, `suffix`, `levels`) if that file exists.
 
-    Raises WeightsBroken where that file does not hold them, or for ids that the vocabulary does not have.
+    Raises WeightsBroken if it does not hold them, or for ids outside the vocabulary.
     """
     tokens = PUBLISHED
     if path := files.get("tokens.json"):
-        told = _json(path)
+        fields = _json(path)
         try:
-            before, after, levels = (tuple(map(int, told[key])) for key in ("prefix", "suffix", "levels"))
+            before, after, levels = (tuple(map(int, fields[key])) for key in ("prefix", "suffix", "levels"))
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsBroken(
                 f"{path} needs lists of numbers called prefix, suffix and levels.", "Correct or remove it."
@@ -277,17 +278,17 @@ def read_tokens(files: Mapping[str, Path], config: Config) -> Tokens:
     ids = {*tokens.levels}.union(*(part for prompt in tokens.prompts.values() for part in prompt))
     if not all(0 <= each < config.language.vocabulary for each in ids):
         raise WeightsBroken(
-            f"The vocabulary of {config.language.vocabulary} words does not hold the prompt's ids (up to {max(ids)}).",
-            "Weights of another vocabulary need a tokens.json with prefix, suffix and levels.",
+            f"The prompt has token ids up to {max(ids)}, the vocabulary only {config.language.vocabulary} tokens.",
+            "Weights with another vocabulary need a tokens.json with prefix, suffix and levels.",
         )
     return tokens
 
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WeightsBroken(f"{path} is no JSON that can be read.", "Fetch the file again.") from error
-    if not isinstance(told, dict):
-        raise WeightsBroken(f"{path} holds no table.", "Fetch the file again.")
-    return told
+        raise WeightsBroken(f"{path} is not readable JSON.", "Fetch the file again.") from error
+    if not isinstance(fields, dict):
+        raise WeightsBroken(f"{path} does not hold a JSON object.", "Fetch the file again.")
+    return fields

@@ -1,8 +1,8 @@
-"""Q-Align's language model: LLaMA-2 whose norms, keys and values have weights of their own for frames.
+"""Q-Align's language model: LLaMA-2 with separate weights for frames in its norms, keys and values.
 
-A sequence is a row of runs: text, frames, text. A run's kind says which weights its tokens take, so projections work
-on slices. Of the tokens only the last is asked for, and the text before the frames is the same in every sequence: its
-keys and values are kept. Attributes carry the published names.
+A sequence consists of runs: text, frames, text. The kind of a run selects the weights of its tokens, so projections
+work on slices. Only the last token's output is needed, and the text before the frames is the same in every sequence, so
+its keys and values are cached. Attributes have the published names.
 """
 
 from collections.abc import Generator, Iterator
@@ -21,16 +21,16 @@ TEXT, FRAMES = 0, 1
 """Kinds of runs; the token that ends a frame belongs to the frame."""
 
 Run = tuple[int, int]
-"""How many tokens, of which kind."""
+"""Number of tokens, and their kind."""
 Runs = tuple[Run, ...]
 Rotation = tuple[Tensor, Tensor]
-"""Cosines and sines `(tokens, head width)` of the places that tokens have."""
+"""Cosines and sines `(tokens, head width)` for the positions of tokens."""
 KeysValues = tuple[Tensor, Tensor]
 """`(n, heads, tokens, head width)` each; keys are rotated."""
 
 
 class Multiway(nn.Module):
-    """The same kind of projection twice, for text and for frames."""
+    """A pair of projections, one for text and one for frames."""
 
     def __init__(self, text: nn.Module, frames: nn.Module) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Multiway(nn.Module):
 
 
 class MultiwayNorm(nn.Module):
-    """RMS norm, computed in float32; then a row of weights by kind."""
+    """RMS norm computed in float32, with separate weights for text and frames."""
 
     def __init__(self, width: int, eps: float, dtype: torch.dtype) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class MultiwayNorm(nn.Module):
 
 
 class _Row(nn.Module):
-    """A weight for each channel, multiplied in place."""
+    """A weight per channel, multiplied in place."""
 
     weight: Tensor
 
@@ -77,7 +77,7 @@ class _Row(nn.Module):
 
 
 class CausalAttention(nn.Module):
-    """Causal attention with rotary places."""
+    """Causal attention with rotary position embedding."""
 
     def __init__(self, sizes: LanguageSizes, dtype: torch.dtype, quant: Quant | None) -> None:
         super().__init__()
@@ -90,15 +90,15 @@ class CausalAttention(nn.Module):
         self.k_proj, self.v_proj = Multiway(square(), square()), Multiway(square(), square())
 
     def keys_values(self, x: Tensor, runs: Runs, rotation: Rotation) -> KeysValues:
-        """Of tokens `(n, tokens, width)`, which stand at the places of `rotation`."""
+        """Return keys and values of tokens `(n, tokens, width)` at the positions of `rotation`."""
         return rotated(self._split(self.k_proj(x, runs)), rotation), self._split(self.v_proj(x, runs))
 
     def forward(self, x: Tensor, known: KeysValues, rotation: Rotation) -> Tensor:
-        """What tokens `(n, tokens, width)`, the last of the `known`, see of those up to themselves."""
+        """Attend from tokens `(n, tokens, width)`, which are the last of the `known`, to those up to themselves."""
         queries = rotated(self._split(self.q_proj(x)), rotation)
         keys, values = (part.expand(len(x), -1, -1, -1) for part in known)
         mask, count, before = None, queries.shape[2], keys.shape[2] - queries.shape[2]
-        if before and count > 1:  # a single last token sees all
+        if before and count > 1:  # a single last token attends to all
             mask = torch.ones(count, before + count, dtype=torch.bool, device=x.device).tril_(before)
         mixed = functional.scaled_dot_product_attention(queries, keys, values, mask, is_causal=not before)
         out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
@@ -121,7 +121,7 @@ class _Mlp(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """One layer; its matrices may be kept narrow, its norms are in `dtype`."""
+    """A decoder layer; its matrices may be stored in a narrower type, its norms are in `dtype`."""
 
     def __init__(
         self, sizes: LanguageSizes, dtype: torch.dtype, kept: torch.dtype, quant: Quant | None
@@ -133,15 +133,15 @@ class DecoderLayer(nn.Module):
         self.mlp = _Mlp(sizes, kept, quant)
 
     def parts(self) -> Iterator[tuple[str, nn.Module]]:
-        """Matrices and rows of weights, with the names of their `weight`."""
+        """Return the modules that hold weights, by name."""
         return ((name, part) for name, part in self.named_modules() if not list(part.children()))
 
     def forward(
         self, hidden: Tensor, runs: Runs, rotation: Rotation, past: KeysValues | None, *, last_only: bool
     ) -> tuple[Tensor, KeysValues]:
-        """Tokens `(n, tokens, width)` after this layer, and their keys and values with those of the `past` before.
+        """Return tokens `(n, tokens, width)` after this layer, and their keys and values behind those of the `past`.
 
-        With `last_only` the last token alone comes out, and only its query is asked.
+        With `last_only` only the last token is computed and returned.
         """
         normed = self.input_layernorm(hidden, runs)
         known = self.self_attn.keys_values(normed, runs, rotation)
@@ -155,25 +155,25 @@ class DecoderLayer(nn.Module):
 
 
 def _behind(past: KeysValues, own: KeysValues) -> KeysValues:
-    """`own`, with those of the one `past` that all sequences share before them."""
+    """Append `own` keys and values to the `past` ones, which all sequences share."""
     keys, values = (torch.cat((a.expand(len(b), -1, -1, -1), b), 2) for a, b in zip(past, own, strict=True))
     return keys, values
 
 
 class Layers(Protocol):
-    """The layers, wherever they are kept."""
+    """Access to the layers, wherever they are stored."""
 
     def in_order(self) -> Generator[DecoderLayer]:
-        """Each layer once, ready to compute with until the next is asked for."""
+        """Yield each layer once, on the device until the next one is taken."""
         ...
 
 
 @dataclass
 class Prefix:
-    """The text that begins every sequence: how far it has come, and the keys and values that it left in each layer.
+    """The text at the beginning of every sequence, with its keys and values per layer so far.
 
-    It goes through a layer when the first sequence does, so that layers which are kept elsewhere come once for both.
-    Holds two rows of the width a token and layer.
+    It passes through a layer together with the first sequence, so that an offloaded layer is transferred once for both.
+    Holds two rows of the model's width per token and layer.
     """
 
     hidden: Tensor
@@ -181,7 +181,7 @@ class Prefix:
 
 
 class Language(nn.Module):
-    """Runs of embedded tokens to what the last of them says."""
+    """The decoder: embedded tokens to the output of the last of them."""
 
     def __init__(self, sizes: LanguageSizes, layers: Layers, dtype: torch.dtype) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ class Language(nn.Module):
         self._dtype = dtype
 
     def forward(self, tokens: Tensor, runs: Runs, prefix: Prefix) -> Tensor:
-        """Normed float32 `(n, width)` of the last of `tokens` `(n, tokens, width)`, which follow the prefix.
+        """Return the normed output, float32 `(n, width)`, of the last of `tokens` `(n, tokens, width)` behind `prefix`.
 
         Holds the activations of `tokens` in one layer.
         """
@@ -202,8 +202,8 @@ class Language(nn.Module):
         with closing(self.layers.in_order()) as layers:
             for i, layer in enumerate(layers):
                 if i == len(prefix.known):
-                    done, known = layer(prefix.hidden, ((first, TEXT),), before, None, last_only=False)
-                    prefix.hidden = done
+                    output, known = layer(prefix.hidden, ((first, TEXT),), before, None, last_only=False)
+                    prefix.hidden = output
                     prefix.known.append(known)
                 hidden = layer(hidden, runs, after, prefix.known[i], last_only=i == last)[0]
         out: Tensor = self.norm(hidden[:, -1])
@@ -211,7 +211,7 @@ class Language(nn.Module):
 
 
 class _LastNorm(nn.Module):
-    """RMS norm after the last layer: in float32, with one row of weights."""
+    """RMS norm after the last layer, in float32."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class _LastNorm(nn.Module):
 
 
 def rotation(sizes: LanguageSizes, tokens: int, dtype: torch.dtype, device: torch.device) -> Rotation:
-    """For places `0` to `tokens - 1`; computed in float32."""
+    """Return cosines and sines for positions `0` to `tokens - 1`, computed in float32."""
     width = sizes.width // sizes.heads
     frequency = sizes.rope_base ** -(torch.arange(0, width, 2, dtype=torch.float32, device=device) / width)
     angle = torch.outer(torch.arange(tokens, dtype=torch.float32, device=device), frequency).repeat(1, 2)
@@ -231,7 +231,7 @@ def rotation(sizes: LanguageSizes, tokens: int, dtype: torch.dtype, device: torc
 
 
 def rotated(x: Tensor, rotation: Rotation) -> Tensor:
-    """Heads `(n, heads, tokens, head width)` turned by their places."""
+    """Rotate heads `(n, heads, tokens, head width)` by their positions."""
     cosines, sines = rotation
     first, second = x.chunk(2, dim=-1)
     return x * cosines + torch.cat((-second, first), -1) * sines

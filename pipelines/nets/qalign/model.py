@@ -1,8 +1,9 @@
-"""Q-Align ("one-align"), the published 8.2-billion-weight network that rates pictures and videos.
+"""Q-Align ("one-align"), the published network of 8.2 billion weights that rates pictures and videos.
 
-Frames become tokens once (`encode_frames`); any row of frames' tokens is then rated by what a language model would say
-next: of five level words, how likely is each (`level_logits`). After Wu et al., "Q-Align: Teaching LMMs for Visual
-Scoring via Discrete Text-Defined Levels" (2023); an implementation of its own, of published shapes and names.
+Frames are encoded to tokens once (`encode_frames`). Any sequence of frames is then rated by the probabilities that a
+language model gives to five level words as its next token (`level_logits`). After Wu et al., "Q-Align: Teaching LMMs
+for Visual Scoring via Discrete Text-Defined Levels" (ICML 2024); an independent implementation with the published
+shapes and names.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.errors import WeightsMissing
-from pipelines.nets.qalign.abstractor import Abstractor, place_tables
+from pipelines.nets.qalign.abstractor import Abstractor, position_tables
 from pipelines.nets.qalign.checkpoint import Checkpoint, Shape
 from pipelines.nets.qalign.config import (
     LEVEL_WEIGHTS,
@@ -28,7 +29,7 @@ from pipelines.nets.qalign.config import (
 )
 from pipelines.nets.qalign.language import FRAMES, TEXT, DecoderLayer, Language, Layers, Prefix
 from pipelines.nets.qalign.offload import OffloadedLayers, ResidentLayers
-from pipelines.nets.qalign.quantization import filled
+from pipelines.nets.qalign.quantization import fill_weight
 from pipelines.nets.qalign.vision import Vision
 
 _VISION, _ABSTRACTOR, _LAYER = "model.vision_model.", "model.visual_abstractor.", "model.layers."
@@ -37,7 +38,7 @@ _TABLES = (".q_pos_embed", ".k_pos_embed")
 
 
 class QAlign(nn.Module):
-    """The network, loaded. Its methods may be called from one thread at a time."""
+    """The loaded network. Only one thread may call its methods at a time."""
 
     levels: Tensor
     """Rows of the head for the level words, float32."""
@@ -55,24 +56,24 @@ class QAlign(nn.Module):
 
     @torch.inference_mode()
     def encode_frames(self, pixels: Tensor) -> Tensor:
-        """Tokens of frames: `(n, 3, side, side)`, as `normalised` gives them -> `(n, queries + 1, width)`.
+        """Encode frames `(n, 3, side, side)` from `normalised` to tokens `(n, queries + 1, width)`.
 
-        In the type that is computed with, on the device. Holds the activations of `n` frames in one layer.
+        The result is on the device, in the precision of the computation. Holds one layer's activations of `n` frames.
         """
-        place = self.vision.embeddings.cls_token
-        out: Tensor = self.abstractor(self.vision(pixels.to(place.device, place.dtype)))
+        like = self.vision.embeddings.cls_token
+        out: Tensor = self.abstractor(self.vision(pixels.to(like.device, like.dtype)))
         return out
 
     @torch.inference_mode()
     def level_logits(self, features: Tensor, prompt: Question = "video_quality") -> Tensor:
-        """How likely each level word is to come next, `(b, 5)` float32 from excellent to bad.
+        """Return the logits of the five level words as the next token, `(b, 5)` float32 from excellent to bad.
 
         Args:
-            features: tokens of `w` frames a row, one frame after the other: `(b, w * (queries + 1), width)`.
-            prompt: what is asked: by its task, as token ids before and after the frames, or as a row of ids in which
-                -200 stands for the frames.
+            features: tokens of `w` frames per sequence, frame by frame: `(b, w * (queries + 1), width)`.
+            prompt: a task, token ids before and after the frames, or a sequence of ids in which -200 stands for the
+                frames.
 
-        Raises ValueError for a prompt that is none of these.
+        Raises ValueError for any other prompt.
         """
         prefix, after = self._prompt(prompt)
         features = features.to(after.device, after.dtype)
@@ -82,20 +83,20 @@ class QAlign(nn.Module):
         return last @ self.levels.T
 
     def scores(self, features: Tensor, prompt: Question = "video_quality") -> Tensor:
-        """The same as a score, 0 bad to 1 excellent: `(b,)` float32."""
+        """Return the scores `(b,)` float32, 0 bad to 1 excellent: the mean of `LEVEL_WEIGHTS` by probability."""
         logits = self.level_logits(features, prompt)
         return logits.softmax(1) @ torch.tensor(LEVEL_WEIGHTS, device=logits.device)
 
     def _prompt(self, question: Question) -> tuple[Prefix, Tensor]:
-        """The beginning, with what was kept of it, and the embedded end."""
+        """Return the prefix with its cache, and the embedded tokens after the frames."""
         ids = prompt_of(question, self._tokens)
         if ids not in self._prompts:
             self._prompts[ids] = Prefix(self._words(ids.before)), self._words(ids.after)
         return self._prompts[ids]
 
     def _words(self, ids: Sequence[int]) -> Tensor:
-        place = self.vision.embeddings.cls_token
-        return self._checkpoint.rows(_WORDS, ids).to(place.device, place.dtype)[None]
+        like = self.vision.embeddings.cls_token
+        return self._checkpoint.rows(_WORDS, ids).to(like.device, like.dtype)[None]
 
 
 def load(
@@ -106,19 +107,20 @@ def load(
     *,
     place: Place = "device",
 ) -> QAlign:
-    """Load a published checkpoint; host memory stays near one tensor beside what is kept there.
+    """Load a published checkpoint; beside the weights that stay in host memory, loading holds about one tensor there.
 
     Args:
-        path: the folder with `config.json`, the shards and perhaps `tokens.json`; or published names and their files.
-        device: where it computes.
-        dtype: what it computes in: float32 on CPUs, float16 on cards. Layers whose stored type is narrower stay so.
-        quant: keep the matrices of the language model's layers in 8 or 4 bits; this changes scores a little.
-        place: where these layers wait for their turn; this changes nothing but time and memory.
+        path: the folder with `config.json`, the shards and optionally `tokens.json`; or paths by published name.
+        device: the device of the computation.
+        dtype: the precision of the computation: float32 on CPUs, float16 on GPUs. Layers that are stored in a narrower
+            type are kept in it.
+        quant: quantize the matrices of the language model's layers to 8 or 4 bits; changes scores slightly.
+        place: storage of these layers while others compute; changes only time and memory.
 
     Raises:
-        WeightsMissing: where the folder, its `config.json` or a shard is not there.
-        WeightsBroken: for files that cannot be read, that lack a tensor or have one too many or of another shape, and
-            for numbers that are not finite.
+        WeightsMissing: if the folder, its `config.json` or a shard is missing.
+        WeightsBroken: for files that cannot be read, for missing or unknown tensors or other shapes, and for values
+            that are not finite.
     """
     config, tokens, checkpoint = inspect(path)
     device = torch.device(device)
@@ -128,9 +130,9 @@ def load(
         model.vision.to(dtype)
         model.abstractor.to(dtype)
     model.to_empty(device=device).requires_grad_(False)
-    for place_table, formula in zip(_TABLES, place_tables(config.abstractor), strict=True):
+    for suffix, formula in zip(_TABLES, position_tables(config.abstractor), strict=True):
         for name, table in model.abstractor.named_buffers():
-            if name.endswith(place_table):
+            if name.endswith(suffix):
                 table.copy_(formula)
     _fill(model.vision, _VISION, checkpoint)
     _fill(model.abstractor, _ABSTRACTOR, checkpoint)
@@ -140,28 +142,28 @@ def load(
 
 
 def inspect(path: Path | str | Mapping[str, Path]) -> tuple[Config, Tokens, Checkpoint]:
-    """Sizes, prompts and tensors of a checkpoint, checked against each other; no numbers are read. Raises as `load`."""
+    """Return sizes, prompts and tensors of a checkpoint, checked for consistency; reads no values. Raises as `load`."""
     files = path if isinstance(path, Mapping) else files_in(Path(path))
     config = read_config(files)
     tokens, checkpoint = read_tokens(files, config), Checkpoint(files)
-    shapes = wanted(config)
+    shapes = expected_shapes(config)
     checkpoint.check(shapes, optional=[name for name in shapes if name.endswith(_TABLES)])
     return config, tokens, checkpoint
 
 
 def files_in(folder: Path) -> dict[str, Path]:
-    """The files of a folder by name. Raises WeightsMissing where it cannot be read."""
+    """Return the files of a folder by name. Raises WeightsMissing if it cannot be read."""
     try:
         return {path.name: path for path in folder.iterdir()}
     except OSError as error:
         raise WeightsMissing(
-            f"{folder} is no folder that can be read ({error.strerror}).",
+            f"{folder} is not a readable folder ({error.strerror}).",
             "Give --weights the folder of q-future/one-align.",
         ) from error
 
 
-def wanted(config: Config) -> dict[str, Shape]:
-    """Every tensor of the published files with its shape."""
+def expected_shapes(config: Config) -> dict[str, Shape]:
+    """Return the shape of every tensor of the published files, by name."""
     text = config.language
     with torch.device("meta"):
         parts = {_VISION: Vision(config.vision), _ABSTRACTOR: Abstractor(config.abstractor, text.width)}
@@ -177,7 +179,7 @@ def wanted(config: Config) -> dict[str, Shape]:
 
 
 def _fill(module: nn.Module, prefix: str, checkpoint: Checkpoint) -> None:
-    """Give a module's tensors their numbers, those that the files have."""
+    """Copy the checkpoint's values to a module's tensors; those that the files lack stay as they are."""
     own = {f"{prefix}{name}": tensor for name, tensor in module.state_dict().items()}
     for name, tensor in checkpoint.tensors([name for name in own if name in checkpoint]):
         own[name].copy_(tensor)
@@ -191,7 +193,7 @@ def _layers(
     quant: Quant | None,
     place: Place,
 ) -> Layers:
-    """The language model's layers, kept where they are to wait."""
+    """Load the language model's layers into the storage `place`."""
     count = config.language.layers
     stored = next(checkpoint.tensors([f"{_LAYER}0.self_attn.q_proj.weight"]))[1].dtype
     kept = stored if stored.itemsize < dtype.itemsize else dtype
@@ -203,7 +205,7 @@ def _layers(
     def read(layer: DecoderLayer, i: int) -> None:
         matrices = {f"{_LAYER}{i}.{name}.weight": part for name, part in layer.parts()}
         for name, tensor in checkpoint.tensors(list(matrices)):
-            filled(matrices[name], tensor)
+            fill_weight(matrices[name], tensor)
 
     if place == "disk":
         return OffloadedLayers(count, make, read, device)
@@ -218,17 +220,20 @@ def _layers(
 def _from_host(
     count: int, make: Callable[..., DecoderLayer], read: Callable[[DecoderLayer, int], None]
 ) -> Callable[[DecoderLayer, int], None]:
-    """What copies layers from host memory, where it puts them; packed on the device, as if they stayed there."""
+    """Load all layers into host memory and return a function that copies one of them to the device.
+
+    They are quantized on the device, so that they are the same to the bit as if they stayed there.
+    """
     waiting = [make(torch.device("cpu")) for _ in range(count)]
     packed = make()
     for i, layer in enumerate(waiting):
         read(packed, i)
         _copy(layer, packed)
 
-    def bring(layer: DecoderLayer, i: int) -> None:
+    def transfer(layer: DecoderLayer, i: int) -> None:
         _copy(layer, waiting[i])
 
-    return bring
+    return transfer
 
 
 def _copy(to: DecoderLayer, layer: DecoderLayer) -> None:

@@ -1,7 +1,7 @@
-"""Where the language model's layers wait for their turn: on the device, in host memory, or in the files.
+"""Storage of the language model's layers: resident on the device, or offloaded to host memory or to the files.
 
-A layer that waits elsewhere is brought by a thread while the one before computes; two are on the device at a time. The
-numbers are the same wherever the layers wait.
+A thread transfers an offloaded layer while the one before it computes; two are on the device at a time. Results are the
+same to the bit for any storage.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,74 +20,74 @@ class ResidentLayers:
         self._layers = layers
 
     def in_order(self) -> Generator[DecoderLayer]:
-        """Each layer once."""
+        """Yield each layer once."""
         yield from self._layers
 
 
 class OffloadedLayers:
-    """Layers that wait elsewhere. Holds two on the device.
+    """Layers in host memory or in files. Holds two on the device.
 
-    `bring(layer, i)` fills `layer` with the numbers of layer `i`; it is called from another thread, and may raise.
+    `transfer(layer, i)` fills `layer` with the values of layer `i`; it is called from another thread, and may raise.
     """
 
     def __init__(
         self,
         count: int,
         make: Callable[[], DecoderLayer],
-        bring: Callable[[DecoderLayer, int], None],
+        transfer: Callable[[DecoderLayer, int], None],
         device: torch.device,
     ) -> None:
         self._count = count
-        self._bring = bring
+        self._transfer = transfer
         self._slots = (make(), make())
-        self._turns = _CudaTurns(device) if device.type == "cuda" else _Turns()
+        self._sync = _CudaSync(device) if device.type == "cuda" else _Sync()
 
     def in_order(self) -> Generator[DecoderLayer]:
-        """Each layer once; the one after is under way meanwhile. Raises what `bring` raises."""
+        """Yield each layer once while the next one is transferred. Raises what `transfer` raises."""
         with ThreadPoolExecutor(1, thread_name_prefix="layers") as thread:
-            coming = thread.submit(self._fill, 0)
+            pending = thread.submit(self._fill, 0)
             for i in range(self._count):
-                coming.result()
+                pending.result()
                 if i + 1 < self._count:
-                    coming = thread.submit(self._fill, i + 1)
+                    pending = thread.submit(self._fill, i + 1)
                 try:
                     yield self._slots[i % 2]
                 finally:
-                    self._turns.used(i % 2)
+                    self._sync.used(i % 2)
 
     def _fill(self, i: int) -> None:
-        with torch.inference_mode(), self._turns.filling(i % 2):
-            self._bring(self._slots[i % 2], i)
+        with torch.inference_mode(), self._sync.filling(i % 2):
+            self._transfer(self._slots[i % 2], i)
 
 
-class _Turns:
-    """Where a computation has ended when it returns, a place is free once its layer was used."""
+class _Sync:
+    """Synchronisation on the CPU, where a computation has ended when it returns: nothing to do."""
 
     def used(self, slot: int) -> None:
-        """The layer in this place is not needed any more."""
+        """Note that the layer in this slot is no longer needed."""
 
     @contextmanager
     def filling(self, slot: int) -> Iterator[None]:
-        """Around the filling of a place."""
+        """Enclose the filling of a slot."""
         yield
 
 
-class _CudaTurns(_Turns):
-    """On a card computations end later: a place is filled on a stream of its own, after those that use it."""
+class _CudaSync(_Sync):
+    """Synchronisation on CUDA, where computations end later: slots are filled on a separate stream, after their use."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # The places' memory may have been used for something else until now.
+        # The memory of the slots may still be in use for something else.
         self._ends = [torch.cuda.current_stream(device).record_event()] * 2
 
     def used(self, slot: int) -> None:
-        """Note where the use of this place ends."""
+        """Record where the use of this slot ends on the stream."""
         self._ends[slot] = torch.cuda.current_stream(self._device).record_event()
 
     @contextmanager
     def filling(self, slot: int) -> Iterator[None]:
-        """Copies wait for the place to be free; leaves when they are done."""
+        """Make copies wait until the slot is free; leave when they are done."""
         with torch.cuda.stream(self._stream):
             self._stream.wait_event(self._ends[slot])
             yield

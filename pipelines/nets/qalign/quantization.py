@@ -1,7 +1,7 @@
-"""Matrices that are kept narrower than they are computed with: as stored, in 8 bits or in 4.
+"""Matrices that are stored in a narrower type than the computation's: as in the file, in 8 bits or in 4.
 
-All three are filled from a matrix `(out, in)` of any floating type and multiply like `nn.Linear` without a bias. The
-numbers are widened where they are used, one matrix at a time, so activations keep their type.
+All three are filled from a matrix `(out, in)` of any floating type and multiply like `nn.Linear` without a bias. Values
+are dequantized when they are used, one matrix at a time, so activations keep their type.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from torch.nn import functional
 from pipelines.nets.qalign.config import Quant, group_of
 
 _AT_ONCE = 2**22
-"""Weights that are packed at once: the wide copies that packing takes stay small."""
+"""Weights that are quantized at a time: limits the float32 copies to 16 MiB each."""
 
 
 class Plain(nn.Module):
-    """The numbers as they are, or in the type of the file where that is narrower than the one computed with."""
+    """Unquantized weights, in the type of the file or of the computation, whichever is narrower."""
 
     weight: Tensor
 
@@ -27,16 +27,16 @@ class Plain(nn.Module):
         self.register_buffer("weight", torch.empty(rows, columns, dtype=dtype))
 
     def fill(self, weight: Tensor) -> None:
-        """Take the numbers of `weight`."""
+        """Copy `weight`."""
         self.weight.copy_(weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply."""
+        """`(..., in)` -> `(..., out)`."""
         return functional.linear(x, self.weight.to(x.dtype))
 
 
 class Int8(nn.Module):
-    """Steps of 1/127 of the largest weight of each row, to the nearest."""
+    """8 bits, symmetric: each row is rounded to steps of 1/127 of its largest weight."""
 
     weight: Tensor
     scale: Tensor
@@ -47,19 +47,19 @@ class Int8(nn.Module):
         self.register_buffer("scale", torch.empty(rows, 1))
 
     def fill(self, weight: Tensor) -> None:
-        """Pack `weight`, some rows at a time."""
+        """Quantize `weight`, some rows at a time."""
         for rows, wide in _parts(weight, self.weight.device):
             scale = (wide.abs().amax(1, keepdim=True) / 127).clamp_min(torch.finfo(torch.float32).tiny)
             self.scale[rows] = scale
             self.weight[rows] = wide.div_(scale).round_().to(torch.int8)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply."""
+        """`(..., in)` -> `(..., out)`."""
         return functional.linear(x, self.weight.to(x.dtype).mul_(self.scale.to(x.dtype)))
 
 
 class Int4(nn.Module):
-    """16 steps from the least to the largest weight of each group of a row; two weights a byte."""
+    """4 bits: 16 levels from the smallest to the largest weight of each group of a row; two weights per byte."""
 
     weight: Tensor
     step: Tensor
@@ -75,11 +75,11 @@ class Int4(nn.Module):
         self.register_buffer("least", torch.empty(rows, groups, 1, dtype=torch.float16))
 
     def fill(self, weight: Tensor) -> None:
-        """Pack `weight`, some rows at a time. The first half of a row is in the lower bits, the second in the upper."""
+        """Quantize `weight` by blocks of rows; the first half of a row fills the lower bits, the second the upper."""
         for rows, wide in _parts(weight, self.weight.device):
             wide = torch.unflatten(wide, 1, (self.step.shape[1], -1))
             least, most = wide.aminmax(dim=2, keepdim=True)
-            # Codes are chosen for the step and the least weight as they are kept, not as they were.
+            # Codes are chosen for the step and minimum as stored in float16, not as computed.
             self.least[rows] = least.half()
             self.step[rows] = ((most - least) / 15).half()
             step = self.step[rows].float().clamp_min(torch.finfo(torch.float32).tiny)
@@ -88,7 +88,7 @@ class Int4(nn.Module):
             self.weight[rows] = low | high << 4
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply."""
+        """`(..., in)` -> `(..., out)`."""
         rows, half = self.weight.shape
         wide = torch.empty(rows, 2 * half, dtype=x.dtype, device=x.device)
         wide[:, :half], wide[:, half:] = self.weight & 15, self.weight >> 4
@@ -98,14 +98,14 @@ class Int4(nn.Module):
 
 
 def matrix(columns: int, rows: int, dtype: torch.dtype, quant: Quant | None) -> nn.Module:
-    """An empty matrix of the wanted kind; one of an odd width, of which no byte could hold two, has 8 bits for 4."""
+    """Return an empty matrix of this kind; an odd width cannot be packed in 4 bits and gets 8."""
     if quant is None:
         return Plain(columns, rows, dtype)
     return Int4(columns, rows) if quant == "int4" and columns % 2 == 0 else Int8(columns, rows)
 
 
-def filled(module: nn.Module, weight: Tensor) -> None:
-    """Give a matrix of this module, or a norm's row of weights, its numbers."""
+def fill_weight(module: nn.Module, weight: Tensor) -> None:
+    """Copy `weight` to a matrix of this file or to a norm, quantized as the module needs it."""
     if isinstance(module, Plain | Int8 | Int4):
         module.fill(weight)
     else:
@@ -113,7 +113,7 @@ def filled(module: nn.Module, weight: Tensor) -> None:
 
 
 def _parts(weight: Tensor, device: torch.device) -> Iterator[tuple[slice, Tensor]]:
-    """Some rows of `weight` after the other, as copies in float32 on `device`."""
+    """Yield blocks of rows of `weight`, copied to `device` in float32."""
     step = max(1, _AT_ONCE // weight.shape[1])
     for start in range(0, len(weight), step):
         rows = slice(start, start + step)

@@ -1,6 +1,6 @@
-"""Q-Align's vision tower: a ViT-L/14 in the manner of CLIP, whose every token is normed and handed on.
+"""Q-Align's vision tower: a ViT-L/14 like CLIP's, which returns all tokens after a final norm.
 
-Attributes carry the published names, so that a checkpoint's keys are the modules' own.
+Attributes have the published names, so that a checkpoint's keys are the modules' own.
 """
 
 import torch
@@ -10,13 +10,14 @@ from torch.nn import functional
 from pipelines.nets.qalign.config import VisionSizes
 
 _SHADES = tuple(value * (1 / 255) for value in range(256))
-"""Rounded to float32 once, as published; a product of two float32 would be off by the last digit."""
+"""Pixel values 0 to 1, rounded to float32 once, as published; a product of two float32 could differ in the last bit."""
 _MEAN = (0.48145466, 0.4578275, 0.40821073)
 _DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+"""Mean and standard deviation per channel, those of CLIP."""
 
 
 def normalised(squares: Tensor) -> Tensor:
-    """Pictures `(n, side, side, 3)` uint8 RGB as the tower wants them: `(n, 3, side, side)` float32, as CLIP's."""
+    """Normalise pictures `(n, side, side, 3)` uint8 RGB as CLIP does: `(n, 3, side, side)` float32."""
     shades, mean, deviation = (
         torch.tensor(values, device=squares.device) for values in (_SHADES, _MEAN, _DEVIATION)
     )
@@ -24,7 +25,7 @@ def normalised(squares: Tensor) -> Tensor:
 
 
 class Vision(nn.Module):
-    """Pixels to tokens."""
+    """The vision tower: normalised pixels to tokens."""
 
     def __init__(self, sizes: VisionSizes) -> None:
         super().__init__()
@@ -33,7 +34,7 @@ class Vision(nn.Module):
         self.post_layernorm = nn.LayerNorm(sizes.width, eps=sizes.eps)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """`(n, 3, side, side)` -> `(n, 1 + patches, width)`, the token of the whole first, then row by row."""
+        """`(n, 3, side, side)` -> `(n, 1 + patches, width)`: the class token, then the patches row by row."""
         out: Tensor = self.post_layernorm(self.encoder(self.embeddings(pixels)))
         return out
 
@@ -70,7 +71,7 @@ class _Layer(nn.Module):
         super().__init__()
         self.input_layernorm = nn.LayerNorm(sizes.width, eps=sizes.eps)
         self.self_attn = VisionAttention(sizes)
-        # Published under this name, though it stands before the MLP.
+        # The published name, although it comes before the MLP.
         self.post_attention_layernorm = nn.LayerNorm(sizes.width, eps=sizes.eps)
         self.mlp = _Mlp(sizes)
 
@@ -92,7 +93,7 @@ class _Mlp(nn.Module):
 
 
 class VisionAttention(nn.Module):
-    """Full attention; query, key and value of a head lie side by side."""
+    """Full self-attention; the projections of query, key and value are interleaved by head."""
 
     def __init__(self, sizes: VisionSizes) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How alike two frames are around any displacement: RAFT's correlation pyramid and its look-up (section 3.2)."""
+"""All-pairs correlation of two frames' features: RAFT's pyramid and its lookup (Teed and Deng, ECCV 2020, 3.2)."""
 
 import torch
 from torch import Tensor
@@ -7,17 +7,18 @@ from torch.nn import functional
 from memory.units import MIB
 
 LEVELS, RADIUS = 4, 4
+"""Levels of the pyramid, and the radius of a lookup window in positions of a level, as published."""
 WINDOW = 2 * RADIUS + 1
 CHANNELS = LEVELS * WINDOW**2
 ON_DEMAND_BYTES = 64 * MIB
-"""What features gathered for a look-up on demand may take at a time."""
+"""Limit of the features that are gathered at a time for an on-demand lookup."""
 
 
 class Correlation:
     """Correlations of all positions of n frames with all positions of n others, at four scales.
 
-    Pooling is linear, so a level of the pyramid is the correlation with pooled features: these are kept, with a
-    ring of zeros around, which is what lies outside. Holds 1.4 times the features, and unless `on_demand` about
+    Pooling is linear, so a level of the pyramid is the correlation with pooled features. These are kept, padded by a
+    ring of zeros that stands for everything outside. Holds 1.4 times the features, and unless `on_demand` about
     1.5 (h w)^2 floats per frame.
     """
 
@@ -31,19 +32,19 @@ class Correlation:
             there = functional.avg_pool2d(there, 2) if level else there
             self._sizes.append((there.shape[2], there.shape[3]))
             self._there.append(functional.pad(there, (1, 1, 1, 1)).permute(0, 2, 3, 1).flatten(1, 2))
-        # (n, p, q) each: correlation of position p here with position q of the ringed level there.
+        # (n, p, q) each: correlation of position p here with position q of the padded level there.
         self._volumes = (
             None if on_demand else [torch.bmm(self._here, level.transpose(1, 2)) for level in self._there]
         )
 
-    def look_up(self, coordinates: Tensor) -> Tensor:
-        """Correlations in windows of 9x9 around coordinates, at each level.
+    def lookup(self, coordinates: Tensor) -> Tensor:
+        """Sample correlations in windows of 9x9 around coordinates, at each level.
 
         Args:
             coordinates: (n, 2, h, w) float32, x before y, in positions of the finest level.
 
         Returns:
-            (n, 324, h, w), channels last: level by level, then x, then y as the fastest.
+            (n, 324, h, w), channels last; channels are ordered by level, then x, then y.
         """
         frames, height, width = self._shape
         centres = coordinates.permute(0, 2, 3, 1).reshape(frames, height * width, 2)
@@ -59,7 +60,7 @@ class Correlation:
         return found.view(frames, height, width, CHANNELS).permute(0, 3, 1, 2)
 
     def _window(self, level: int, indices: Tensor) -> Tensor:
-        """Correlations at indices (n, p, 100) into the ringed level, as (n, p, 10, 10)."""
+        """Return the correlations at indices (n, p, 100) into a padded level, as (n, p, 10, 10)."""
         if self._volumes is not None:
             found = self._volumes[level].gather(2, indices)
         else:
@@ -78,11 +79,11 @@ class Correlation:
 
 
 def _indices(corner: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where windows of 10x10 from corners (n, p, 2) lie in a ringed level of `size`: (n, p, 100), x slow, y fast."""
+    """Return indices of 10x10 windows at corners (n, p, 2) into a padded level of `size`: (n, p, 100), y fastest."""
     height, width = size
     steps = torch.arange(WINDOW + 1, device=corner.device)
-    # Ringed coordinates are one more; whatever lies outside falls on the ring. Clamped as floats: a flow that
-    # runs away must not overflow an integer.
+    # Padding shifts coordinates by one, and whatever lies outside falls on the ring. Clamped as floats: a diverging
+    # flow must not overflow an integer.
     x = (corner[..., :1].clamp(-WINDOW - 2, width + 1).long() + (steps + 1)).clamp_(0, width + 1)
     y = (corner[..., 1:].clamp(-WINDOW - 2, height + 1).long() + (steps + 1)).clamp_(0, height + 1)
     return (y[..., None, :] * (width + 2) + x[..., :, None]).flatten(2)

@@ -12,21 +12,21 @@ from pipelines.nets.kernels.winograd import Conv2d
 OUT = 256
 
 
-class OwnStatistics(nn.Module):
-    """Instance norm of one frame, which is batch norm by its own statistics: the faster kernel for channels last."""
+class InstanceNorm(nn.Module):
+    """Instance norm of a single frame, by torch's batch norm, which is the faster kernel for channels last."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (1, c, h, w) per channel."""
         return functional.batch_norm(x, None, None, training=True)
 
 
-def own_statistics(_channels: int) -> nn.Module:
-    """The norm of the encoder that matches: no parameters."""
-    return OwnStatistics()
+def instance_norm(_channels: int) -> nn.Module:
+    """Return the norm of the feature encoder; it has no parameters."""
+    return InstanceNorm()
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with norms and ReLUs, added to the input (which is projected where the size halves)."""
+    """A residual block of two 3x3 convolutions; the shortcut is a 1x1 convolution where the size halves."""
 
     def __init__(self, inside: int, outside: int, stride: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
 
 
 class FeatureEncoder(nn.Module):
-    """A frame as 256 channels at an eighth of its size."""
+    """Encoder of a frame to 256 channels at an eighth of its size."""
 
     def __init__(self, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class FeatureEncoder(nn.Module):
         self.conv2 = nn.Conv2d(128, OUT, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """(n, 3, H, W) -> (n, 256, H/8, W/8); one frame at a time, about 200 bytes per pixel."""
+        """(n, 3, H, W) -> (n, 256, H/8, W/8), one frame at a time; holds about 200 bytes per pixel."""
         return torch.cat([self._one(frame) for frame in torch.split(frames, 1)])
 
     def _one(self, frame: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class FeatureEncoder(nn.Module):
         return features
 
     def fold_norms(self) -> None:
-        """Put stored batch norms into the convolutions before them, once weights are loaded."""
+        """Merge batch norms into the convolutions before them, once weights are loaded."""
         for module in list(self.modules()):
             if isinstance(module, FeatureEncoder | ResidualBlock):
                 _fold(module, "conv1", "norm1")

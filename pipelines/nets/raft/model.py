@@ -1,4 +1,4 @@
-"""RAFT: dense flow between two frames by recurrent look-ups in all-pairs correlation (Teed and Deng, ECCV 2020)."""
+"""RAFT: dense optical flow by recurrent lookups in all-pairs correlation (Teed and Deng, ECCV 2020)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,26 +9,26 @@ from torch.nn.utils.memory_format import convert_conv2d_weight_memory_format
 
 from pipelines.nets import checkpoint
 from pipelines.nets.raft.correlation import Correlation
-from pipelines.nets.raft.encoder import FeatureEncoder, own_statistics
+from pipelines.nets.raft.encoder import FeatureEncoder, instance_norm
 from pipelines.nets.raft.update import MOTION, SCALE, STATE, UpdateBlock
 
-SMALLEST_PX = 128
-"""Below, the coarsest correlation is a single row or column, and flow means nothing."""
+MIN_SIDE_PX = 128
+"""In smaller frames the coarsest correlation is a single row or column, and flow is meaningless."""
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What RAFT knows of frames by themselves, at an eighth of their size; computed once per frame.
+    """RAFT's features of single frames, at an eighth of their size; computed once per frame.
 
-    `features[i:j]` are those of some frames; its tensors are views.
+    `features[i:j]` are those of a range of frames, as views.
     """
 
     fmap: Tensor
-    """(n, 256, h, w) float32: what is matched."""
+    """(n, 256, h, w) float32: features for the correlation."""
     net: Tensor
-    """(n, 128, h, w) float32: the first state of the recurrence."""
+    """(n, 128, h, w) float32: initial state of the recurrence."""
     inp: Tensor
-    """(n, 128, h, w) float32: the context, constant over iterations."""
+    """(n, 128, h, w) float32: context, constant over iterations."""
 
     def __len__(self) -> int:
         return len(self.fmap)
@@ -37,12 +37,12 @@ class Features:
         return Features(self.fmap[which], self.net[which], self.inp[which])
 
 
-def join(*some: Features) -> Features:
-    """Features of these frames, then of those."""
+def join(*features: Features) -> Features:
+    """Concatenate features along the frames."""
     return Features(
-        torch.cat([one.fmap for one in some]),
-        torch.cat([one.net for one in some]),
-        torch.cat([one.inp for one in some]),
+        torch.cat([each.fmap for each in features]),
+        torch.cat([each.net for each in features]),
+        torch.cat([each.inp for each in features]),
     )
 
 
@@ -51,22 +51,22 @@ class Raft(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fnet = FeatureEncoder(own_statistics)
+        self.fnet = FeatureEncoder(instance_norm)
         self.cnet = FeatureEncoder(nn.BatchNorm2d)
         self.update_block = UpdateBlock()
 
     @torch.inference_mode()
     def features(self, frames: Tensor) -> Features:
-        """Features of frames (n, 3, H, W) float32 in [-1, 1]; H and W multiples of 8, at least 128.
+        """Encode frames (n, 3, H, W) float32 in [-1, 1]; H and W are multiples of 8 and at least 128.
 
-        Holds about 200 bytes per pixel beyond the result: one frame at a time.
+        Holds about 200 bytes per pixel beyond the result: it encodes one frame at a time.
 
-        Raises ValueError for another size: there is no flow at a smaller one.
+        Raises ValueError for any other size.
         """
         height, width = frames.shape[-2:]
-        if min(height, width) < SMALLEST_PX or height % SCALE or width % SCALE:
+        if min(height, width) < MIN_SIDE_PX or height % SCALE or width % SCALE:
             raise ValueError(
-                f"frames of {width}x{height}: sides must be multiples of {SCALE}, and at least {SMALLEST_PX}"
+                f"frames of {width}x{height}: sides must be multiples of {SCALE}, and at least {MIN_SIDE_PX}"
             )
         frames = frames.contiguous(memory_format=torch.channels_last)
         net, inp = torch.split(self.cnet(frames), STATE, 1)
@@ -82,16 +82,16 @@ class Raft(nn.Module):
         on_demand: bool = False,
         still_px: float | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Both flows of the pairs of frames `here[i]`, `there[i]`, each (n, 2, H, W) float32 in pixels, x before y.
+        """Estimate both flows of the frame pairs `here[i]`, `there[i]`: (n, 2, H, W) float32 in pixels, x before y.
 
         Args:
-            here: the first frames of n pairs.
-            there: their second frames.
-            iterations: of the recurrence.
-            on_demand: compute correlations where they are looked up instead of keeping those of all pairs of
-                positions: less memory, more work, the same numbers up to the order of additions.
-            still_px: stop before the last iteration when no position moves by more than this (in pixels of the frame);
-                None never stops. Changes the numbers.
+            here: features of the first frames of n pairs.
+            there: features of their second frames.
+            iterations: of the recurrence; 20 are published for ProPainter.
+            on_demand: compute correlations at lookup instead of keeping those of all pairs of positions: less memory,
+                more work, the same result up to the order of additions.
+            still_px: stop early once no position moves by more than this many pixels of the frame; changes the
+                result. None never stops.
 
         Returns:
             Flows from here to there, and from there to here.
@@ -105,7 +105,7 @@ class Raft(nn.Module):
     def _recur(
         self, correlation: Correlation, first: Features, iterations: int, still_px: float | None
     ) -> tuple[Tensor, Tensor]:
-        """The last state (n, 128, h, w) and flow (n, 2, h, w) in positions."""
+        """Return the last state (n, 128, h, w) and flow (n, 2, h, w), in positions of the features."""
         update, state = self.update_block, first.net
         frames, _, height, width = state.shape
         grid = _grid(height, width, state.device)
@@ -113,7 +113,7 @@ class Raft(nn.Module):
         flow = state.new_zeros(frames, 2, height, width).contiguous(memory_format=torch.channels_last)
         joined = state.new_empty(frames, height, width, STATE + MOTION).permute(0, 3, 1, 2)
         for _ in range(iterations):
-            update.encoder(correlation.look_up(grid + flow), flow, joined[:, STATE:])
+            update.encoder(correlation.lookup(grid + flow), flow, joined[:, STATE:])
             for gates in passes:
                 state = gates.advance(state, joined)
             change = update.flow_head(state)
@@ -124,7 +124,7 @@ class Raft(nn.Module):
 
 
 def _grid(height: int, width: int, device: torch.device) -> Tensor:
-    """(2, h, w): where each position lies, x before y."""
+    """Return the coordinates of each position, (2, h, w), x before y."""
     y, x = torch.meshgrid(
         torch.arange(height, device=device, dtype=torch.float32),
         torch.arange(width, device=device, dtype=torch.float32),
@@ -134,8 +134,8 @@ def _grid(height: int, width: int, device: torch.device) -> Tensor:
 
 
 def load_raft(path: Path, device: torch.device | str = "cpu") -> Raft:
-    """RAFT from the published `raft-things.pth`, ready to run. Raises WeightsBroken where the file does not fit."""
-    # The file has each strided block's last norm under two names; `downsample.1` is the one that counts.
+    """Load RAFT from the published `raft-things.pth`. Raises WeightsBroken if the file does not fit."""
+    # The file holds the shortcut norm of each strided block under two names; the network uses `downsample.1`.
     tensors = {
         name.removeprefix("module."): tensor
         for name, tensor in checkpoint.read(path).items()

@@ -1,4 +1,4 @@
-"""RAFT's recurrent update of a flow, and the upsampling of the last (Teed and Deng, ECCV 2020, section 3.3)."""
+"""RAFT's recurrent update of the flow, and the convex upsampling of the final one (Teed and Deng, ECCV 2020, 3.3)."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,14 @@ from pipelines.nets.kernels.winograd import Conv2d, Convolution
 from pipelines.nets.raft.correlation import CHANNELS
 
 STATE, MOTION = 128, 128
+"""Channels of the recurrent state (and of the context) and of the encoded motion."""
 SCALE = 8
-"""Features lie at an eighth of the frame."""
+"""Features are at an eighth of the frame's size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """One pass of the recurrence, ready for many iterations: what the context adds is computed once."""
+    """One pass of the GRU, prepared for many iterations: the context's contribution is computed once."""
 
     both: Convolution
     """Update and reset gate from (state, motion)."""
@@ -26,9 +27,9 @@ class Gates:
     context_candidate: Tensor
 
     def advance(self, state: Tensor, joined: Tensor) -> Tensor:
-        """The next state of (n, 128, h, w); `joined` (n, 256, h, w) has the motion in its second half.
+        """Return the state after `state` (n, 128, h, w); `joined` (n, 256, h, w) holds the motion in its second half.
 
-        The first half of `joined` is scratch.
+        Overwrites the first half of `joined`.
         """
         joined[:, :STATE] = state
         both = self.both(joined).add_(self.context_both).sigmoid_()
@@ -48,7 +49,7 @@ class SeparableGRU(nn.Module):
                 self.add_module(f"conv{gate}{number}", Conv2d(STATE + STATE + MOTION, STATE, kernel))
 
     def gates(self, context: Tensor) -> tuple[Gates, Gates]:
-        """Both passes for a context (n, 128, h, w), which is constant over iterations."""
+        """Prepare both passes for a context (n, 128, h, w)."""
         return self._gates(1, context), self._gates(2, context)
 
     def _gates(self, number: int, context: Tensor) -> Gates:
@@ -57,13 +58,15 @@ class SeparableGRU(nn.Module):
         bias = torch.cat([conv.get_parameter("bias") for conv in convs])
         # Inputs are (state, context, motion), and a convolution is linear in each.
         state, constant, motion = torch.split(weight, [STATE, STATE, MOTION], 1)
-        share = Convolution(constant, bias)(context)
+        contribution = Convolution(constant, bias)(context)
         both, candidate = torch.split(torch.cat((state, motion), 1), [2 * STATE, STATE])
-        return Gates(Convolution(both), Convolution(candidate), *torch.split(share, [2 * STATE, STATE], 1))
+        return Gates(
+            Convolution(both), Convolution(candidate), *torch.split(contribution, [2 * STATE, STATE], 1)
+        )
 
 
 class MotionEncoder(nn.Module):
-    """Correlations and flow as 126 channels of motion, and the flow again as the last two."""
+    """Encoder of correlations and flow to 126 channels of motion; the flow itself is the last two."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,15 +77,15 @@ class MotionEncoder(nn.Module):
         self.conv = Conv2d(192 + 64, MOTION - 2, 3)
 
     def forward(self, correlations: Tensor, flow: Tensor, motion: Tensor) -> None:
-        """From (n, 324, h, w) and (n, 2, h, w) into `motion` (n, 128, h, w)."""
-        seen = functional.relu_(self.convc2(functional.relu_(self.convc1(correlations))))
+        """Encode (n, 324, h, w) and (n, 2, h, w) into `motion` (n, 128, h, w)."""
+        matched = functional.relu_(self.convc2(functional.relu_(self.convc1(correlations))))
         moved = functional.relu_(self.convf2(functional.relu_(self.convf1(flow))))
-        motion[:, :-2] = self.conv(torch.cat((seen, moved), 1)).relu_()
+        motion[:, :-2] = self.conv(torch.cat((matched, moved), 1)).relu_()
         motion[:, -2:] = flow
 
 
 class FlowHead(nn.Module):
-    """How a state changes the flow."""
+    """Predictor of the change of the flow from the state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -90,13 +93,13 @@ class FlowHead(nn.Module):
         self.conv2 = nn.Conv2d(256, 2, 3, padding=1)
 
     def forward(self, state: Tensor) -> Tensor:
-        """(n, 128, h, w) -> (n, 2, h, w) in positions."""
+        """(n, 128, h, w) -> (n, 2, h, w), in positions of the features."""
         change: Tensor = self.conv2(functional.relu_(self.conv1(state)))
         return change
 
 
 class UpdateBlock(nn.Module):
-    """Everything of an iteration, under the published names."""
+    """All layers of an iteration, under the published names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,16 +111,16 @@ class UpdateBlock(nn.Module):
         )
 
     def upsample(self, flow: Tensor, state: Tensor) -> Tensor:
-        """The flow (n, 2, h, w) in positions as (n, 2, 8h, 8w) in pixels: convex mixtures of 3x3 neighbours."""
+        """Upsample flow (n, 2, h, w) in positions to (n, 2, 8h, 8w) in pixels by convex mixtures of 3x3 neighbours."""
         pairs = zip(torch.split(flow, 1), torch.split(state, 1), strict=True)
         return torch.cat([self._upsample(*pair) for pair in pairs])
 
     def _upsample(self, flow: Tensor, state: Tensor) -> Tensor:
         *_, height, width = flow.shape
         scores: Tensor = self.mask(state)
-        shares = scores.mul_(0.25).reshape(9, 1, SCALE, SCALE, height, width).softmax(0)
+        weights = scores.mul_(0.25).reshape(9, 1, SCALE, SCALE, height, width).softmax(0)
         near = functional.unfold(SCALE * flow, 3, padding=1).view(2, 9, 1, 1, height, width)
-        fine = torch.zeros_like(shares[0]).repeat(2, 1, 1, 1, 1)
-        for share, neighbour in zip(shares, near.transpose(0, 1), strict=True):
-            fine.addcmul_(share, neighbour)
+        fine = torch.zeros_like(weights[0]).repeat(2, 1, 1, 1, 1)
+        for weight, neighbour in zip(weights, near.transpose(0, 1), strict=True):
+            fine.addcmul_(weight, neighbour)
         return fine.permute(0, 3, 1, 4, 2).reshape(1, 2, SCALE * height, SCALE * width)

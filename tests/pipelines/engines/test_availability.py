@@ -10,13 +10,13 @@ from memory.probe import Hardware, Host
 from memory.units import GIB
 from pipelines.engines import availability
 from pipelines.engines.availability import check_weights, engines_of, offers, resolved, weights_of
-from pipelines.engines.devices import device_for
 from pipelines.engines.registry import pipeline_for
 from pipelines.errors import BadInput, InputChanged, WeightsBroken, WeightsMissing
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import MODELS, InpaintSettings, ScoreSettings, Settings, engine_of
+from pipelines.settings.devices import device_for
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
 

@@ -37,7 +37,7 @@ def tracked(clip: Clip, *prompts: ObjectPrompt, start: int = 0) -> list[Tracked]
 
 def same(first: list[Tracked], second: list[Tracked]) -> bool:
     return len(first) == len(second) and all(
-        (a.frame, a.box, a.lost, a.trust) == (b.frame, b.box, b.lost, b.trust)
+        (a.frame, a.box, a.lost, a.confidence) == (b.frame, b.box, b.lost, b.confidence)
         and np.array_equal(a.mask, b.mask)
         for a, b in zip(first, second, strict=True)
     )
@@ -83,7 +83,7 @@ def test_paint_beside_a_box_is_a_part_of_what_is_looked_for(clip: Clip) -> None:
     beside[100:110, 10:22] = True
     source = FrameSource.of(clip.frames_from, Span(0, 60))
     (target,) = find_targets([ObjectPrompt(20, box=clip.box(20), mask=middle | beside)], source).values()
-    assert target.given is None
+    assert target.painted is None
     assert (
         target.outline[beside].all()
         and (clip.truth[20] & (target.outline > 0)).sum() > 0.9 * clip.truth[20].sum()
@@ -92,7 +92,7 @@ def test_paint_beside_a_box_is_a_part_of_what_is_looked_for(clip: Clip) -> None:
     (alone,) = find_targets(
         [ObjectPrompt(20, mask=middle, points=(Point(5, 5, on_object=False),))], source
     ).values()
-    assert alone.given is not None
+    assert alone.painted is not None
 
 
 def test_a_still_thing_is_cut_out_by_its_colours_and_a_click_can_refuse_a_part() -> None:
@@ -154,7 +154,7 @@ def test_a_disc_that_leaves_the_picture_is_lost_and_soon_not_masked_any_more() -
     assert not any(item.mask.any() for item in found[gone + 14 :])
 
 
-def test_a_disc_behind_a_bar_is_lost_and_found_again_and_a_hint_behind_it_helps() -> None:
+def test_a_disc_behind_a_bar_is_lost_and_found_again_and_a_prompt_behind_it_helps() -> None:
     clip = disc_clip(64, lambda index: (30 + 2.5 * index, 68), bar=(100, 145))
     hidden = [index for index, truth in enumerate(clip.truth) if not truth.any()]
     found = tracked(clip, ObjectPrompt(0, box=clip.box(0)))
@@ -261,7 +261,9 @@ def test_a_walk_goes_on_from_its_records_to_the_bit(
             assert np.concatenate(part).tobytes() == whole[first:last].tobytes()
 
 
-def test_a_walk_begins_at_the_last_post_not_at_its_hint(clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_begins_at_the_last_post_not_at_its_prompt(
+    clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(passes, "RESTART_FRAMES", 16)
     source = FrameSource.of(clip.frames_from, Span(0, 60))
     targets = find_targets([ObjectPrompt(0, box=clip.box(0))], source)
@@ -271,7 +273,7 @@ def test_a_walk_begins_at_the_last_post_not_at_its_hint(clip: Clip, monkeypatch:
     assert min(clip.read) == 47 - HALO - 1
 
 
-def test_frames_that_no_hint_leads_to_have_no_trust_and_are_not_read(clip: Clip) -> None:
+def test_frames_that_no_prompt_leads_to_have_no_trust_and_are_not_read(clip: Clip) -> None:
     source = FrameSource.of(clip.frames_from, Span(0, 60))
     targets = find_targets([ObjectPrompt(40, box=clip.box(40))], source)
     clip.read.clear()

@@ -466,7 +466,7 @@ def test_another_question_is_another_job(tmp_path, clip) -> None:
         ({"point": ("10,10@99",)}, "outside the frames 0 to 34"),
     ],
 )
-def test_hints_that_cannot_be_are_refused_before_the_plan(settings, sentence, tmp_path, clip) -> None:
+def test_prompts_that_cannot_be_are_refused_before_the_plan(settings, sentence, tmp_path, clip) -> None:
     job = ask(tmp_path / "jobs", clip, **settings)
     failed = step(job)
     assert failed.code == "bad_input" and sentence in failed.message

@@ -33,7 +33,7 @@ def test_a_box_is_written_with_its_frame(text: str, frame: int, box: tuple[float
     "text", ["", "1,2,3,4", "1,2,3@4", "1,2,3,4,5@6", "a,b,c,d@0", "1,2,3,4@-1", "1,2,3,4@1.5"]
 )
 def test_what_is_no_box_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(BadInput, match="is no box") as error:
+    with pytest.raises(BadInput, match="is not a box") as error:
         ObjectPrompt.parse(text)
     assert "@" in error.value.hint
 
@@ -54,18 +54,18 @@ def test_what_is_no_box_is_refused_with_an_example(text: str) -> None:
         (ObjectPrompt(12, mask=painted(right=4)), "is empty"),
     ],
 )
-def test_a_hint_that_cannot_be_is_refused(prompt: ObjectPrompt, said: str) -> None:
+def test_a_prompt_that_cannot_be_is_refused(prompt: ObjectPrompt, said: str) -> None:
     with pytest.raises(BadInput, match=said) as error:
         check_prompts([prompt], SIZE, FRAMES)
     assert error.value.hint
 
 
-def test_no_hint_at_all_is_refused() -> None:
-    with pytest.raises(BadInput, match="Nothing says where"):
+def test_no_prompt_at_all_is_refused() -> None:
+    with pytest.raises(BadInput, match="No prompt marks the object"):
         check_prompts([], SIZE, FRAMES)
 
 
-def test_hints_come_in_order_and_one_a_frame() -> None:
+def test_prompts_come_in_order_and_one_a_frame() -> None:
     prompts = [
         ObjectPrompt(20, box=(10, 10, 10, 10)),
         ObjectPrompt(12, points=(Point(3, 3),)),

@@ -109,7 +109,7 @@ def posts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def same(first: list[Tracked], second: list[Tracked]) -> bool:
     return len(first) == len(second) and all(
-        (a.frame, a.lost, a.trust) == (b.frame, b.lost, b.trust) and np.array_equal(a.mask, b.mask)
+        (a.frame, a.lost, a.confidence) == (b.frame, b.lost, b.confidence) and np.array_equal(a.mask, b.mask)
         for a, b in zip(first, second, strict=True)
     )
 
@@ -127,7 +127,7 @@ def test_every_frame_has_a_mask_in_order_the_same_each_time(segmenter: Segmenter
     assert [item.frame for item in first] == list(range(2, 10))
     assert all(item.mask.shape == (136, 240) and item.mask.dtype == bool for item in first)
     assert same(first, second)
-    assert all(item.lost == (not item.mask.any()) == (item.trust == 0) for item in first)
+    assert all(item.lost == (not item.mask.any()) == (item.confidence == 0) for item in first)
     assert any(0 < item.mask.mean() < 1 for item in first)
 
 
@@ -147,7 +147,7 @@ def test_a_painted_mask_is_taken_as_it_is_and_beside_a_box_it_is_a_part(
     assert not np.array_equal(both.mask, painted) and not np.array_equal(both.mask, boxed.mask)
 
 
-def test_hints_change_what_is_found(segmenter: Segmenter, clip: Clip) -> None:
+def test_prompts_change_what_is_found(segmenter: Segmenter, clip: Clip) -> None:
     left, right = (
         list(track_pass(segmenter, clip.frames_from, {0: ObjectPrompt(0, box=box)}, 0, 0, 3))
         for box in ((5.0, 5.0, 40.0, 40.0), (120.0, 60.0, 100.0, 70.0))
@@ -187,12 +187,12 @@ def test_what_a_session_remembers_does_not_grow(
     monkeypatch.setattr(Session, "__init__", kept)
     prompts = {frame: ObjectPrompt(frame, box=clip.box(frame)) for frame in (0, 1, 2, 3, 13, 15)}
     list(track_pass(segmenter, clip.frames_from, prompts, 0, 0, 12))
-    assert [sorted(session._marked) for session in sessions] == [[0, 1, 2, 3, 13], [2, 3, 13], [2, 3, 13]]
+    assert [sorted(session._prompts) for session in sessions] == [[0, 1, 2, 3, 13], [2, 3, 13], [2, 3, 13]]
     for session in sessions:
-        assert not session._inside.processed_frames
-        assert sorted(session._kept["cond_frame_outputs"]) == sorted(session._marked)
-        assert len(session._kept["non_cond_frame_outputs"]) <= 6
-        outputs = [output for kind in session._kept.values() for output in kind.values()]
+        assert not session._session.processed_frames
+        assert sorted(session._outputs["cond_frame_outputs"]) == sorted(session._prompts)
+        assert len(session._outputs["non_cond_frame_outputs"]) <= 6
+        outputs = [output for kind in session._outputs.values() for output in kind.values()]
         assert not any("high_res_masks" in output for output in outputs)
 
 
@@ -201,7 +201,7 @@ def test_forgetting_changes_nothing(
 ) -> None:
     prompts = {0: ObjectPrompt(0, box=clip.box(0))}
     bounded = list(track_pass(segmenter, clip.frames_from, prompts, 0, 0, 12))
-    monkeypatch.setattr(Session, "_forget", lambda self, frame: None)
+    monkeypatch.setattr(Session, "_drop_old", lambda self, frame: None)
     assert same(bounded, list(track_pass(segmenter, clip.frames_from, prompts, 0, 0, 12)))
 
 
@@ -244,7 +244,11 @@ def test_missing_weights_are_named_with_the_way_to_get_them(
 
 @pytest.mark.parametrize(
     ("config", "said"),
-    [('{"model_type": "bert"}', "it is of a bert"), ("{}", "no config"), ("[", "no config")],
+    [
+        ('{"model_type": "bert"}', "it describes a bert"),
+        ("{}", "not a network config"),
+        ("[", "not a network config"),
+    ],
 )
 def test_another_network_is_refused(
     config: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -263,7 +267,7 @@ def test_weights_that_do_not_fit_are_refused(folder: Path, tmp_path: Path) -> No
     tensors = load_file(folder / "model.safetensors")
     gone = next(name for name in tensors if "mask_decoder" in name)
     save_file({name: each for name, each in tensors.items() if name != gone}, tmp_path / "model.safetensors")
-    with pytest.raises(WeightsBroken, match="1 tensors are missing or of another shape"):
+    with pytest.raises(WeightsBroken, match="1 tensors are missing or have another shape"):
         load_segmenter(tmp_path)
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes()[:5000])
     with pytest.raises(WeightsBroken, match="cannot be loaded"):
@@ -390,7 +394,7 @@ def test_a_job_that_was_stopped_is_the_same_and_its_masks_are_used_by_the_remova
     def refuse(job: object) -> None:
         raise AssertionError("nothing is followed twice")
 
-    monkeypatch.setattr(sam2_stages, "_network", refuse)
+    monkeypatch.setattr(sam2_stages, "_load_network", refuse)
     asked = InpaintSettings(
         **settings.model_dump(exclude={"engine", "quality"}), engine="flow", quality="draft"
     )

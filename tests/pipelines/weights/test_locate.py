@@ -10,7 +10,7 @@ import pytest
 from pipelines.errors import WeightsBroken, WeightsMissing
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
-from pipelines.weights.locate import anchor, find, own_folder, places
+from pipelines.weights.locate import anchor, find, own_folder, search_folders
 
 ROOT = Path(__file__).parents[3]
 PROPAINTER = {"raft-things.pth", "recurrent_flow_completion.pth", "ProPainter.pth"}
@@ -103,7 +103,7 @@ def test_the_usual_places_in_their_order(home: Path, monkeypatch: pytest.MonkeyP
     named = put(home / "named", *paths)
     monkeypatch.setenv("LONGTAKE_WEIGHTS", str(named))
     assert all(path.is_relative_to(named) for path in find("insightface").values())
-    assert places("insightface")[0] == named
+    assert search_folders("insightface")[0] == named
 
 
 def test_a_place_with_half_of_it_does_not_keep_others_from_being_used(home: Path) -> None:

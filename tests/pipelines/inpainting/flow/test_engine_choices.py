@@ -67,8 +67,8 @@ def test_medians_are_of_what_is_seen_in_each_row() -> None:
 
 def test_what_is_spread_side_by_side_is_what_is_spread_alone() -> None:
     spread, rng = HarmonicFill(*ring(24, 6), 2), np.random.default_rng(0)
-    values = rng.normal(size=(3, len(spread.coords), 2)).astype(np.float32)
-    weights = rng.random((3, len(spread.coords))).astype(np.float32)
+    values = rng.normal(size=(3, len(spread.indices), 2)).astype(np.float32)
+    weights = rng.random((3, len(spread.indices))).astype(np.float32)
     together = spread.field(*spread.means(values, weights))
     for field, value, one in zip(together, values, weights, strict=True):
         assert field == pytest.approx(spread.field(*spread.means(value, one)), abs=1e-5)
@@ -84,7 +84,7 @@ def ring(side: int, hole: int) -> tuple[np.ndarray, np.ndarray]:
 def test_one_value_all_around_is_the_value_within() -> None:
     known, into = ring(40, 8)
     spread = HarmonicFill(known, into, 2)
-    values = np.full((len(spread.coords), 2), 5, np.float32)
+    values = np.full((len(spread.indices), 2), 5, np.float32)
     field = spread.enlarged(
         spread.field(*spread.means(values, np.ones(len(values), np.float32))), known.shape
     )
@@ -96,7 +96,7 @@ def test_a_slope_goes_on_within() -> None:
     known, into = ring(40, 8)
     spread = HarmonicFill(known, into, 2)
     across = np.tile(np.arange(40, dtype=np.float32), (40, 1))
-    values = np.dstack((across, across.T)).reshape(-1, 2)[spread.coords]
+    values = np.dstack((across, across.T)).reshape(-1, 2)[spread.indices]
     means = spread.means(values, np.ones(len(values), np.float32))
     field = spread.enlarged(spread.field(*means), known.shape)
     assert np.abs(field[..., 0] - across)[into].mean() < 2
@@ -106,7 +106,7 @@ def test_a_slope_goes_on_within() -> None:
 def test_what_has_no_weight_says_nothing() -> None:
     known, into = ring(24, 6)
     spread = HarmonicFill(known, into, 2)
-    values = np.where(np.arange(len(spread.coords)) % 2, 9, 1).astype(np.float32)[:, None]
+    values = np.where(np.arange(len(spread.indices)) % 2, 9, 1).astype(np.float32)[:, None]
     field = spread.field(*spread.means(values, (values[:, 0] < 5).astype(np.float32)))
     assert field.max() == pytest.approx(1, abs=1e-4)
     nothing = spread.field(*spread.means(values, np.zeros(len(values), np.float32)))

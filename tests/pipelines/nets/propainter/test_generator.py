@@ -148,9 +148,9 @@ def test_no_hole_is_not_decoded(small: Window, network: InpaintGenerator) -> Non
 def test_bands_and_batches_do_not_matter(
     small: Window, network: InpaintGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(generator, "DECODED_AT_ONCE", 1)
-    monkeypatch.setattr(generator, "LEAST_ROWS", 5)
-    monkeypatch.setattr(transformer, "AT_ONCE_BYTES", 1)
+    monkeypatch.setattr(generator, "BAND_FEATURES", 1)
+    monkeypatch.setattr(generator, "MIN_BAND_ROWS", 5)
+    monkeypatch.setattr(transformer, "BATCH_BYTES", 1)
     monkeypatch.setattr(transformer, "FRAMES_AT_ONCE", 1)
     assert off(small.paint(network), small.painted) < 1e-4
 

@@ -144,14 +144,14 @@ Change = Callable[[dict[str, torch.Tensor]], object]
 A_NORM = "model.layers.1.post_attention_layernorm.multiway.1.weight"
 
 BROKEN: dict[str, tuple[Change, str]] = {
-    "missing": (lambda t: t.pop(A_NORM), "1 are missing, such as model.layers.1"),
+    "missing": (lambda t: t.pop(A_NORM), "Missing tensors in Q-Align's weights: 1, such as model.layers.1"),
     "extra": (
         lambda t: t.update({"model.more.weight": torch.ones(2)}),
-        "1 are not known, such as model.more",
+        "Unknown tensors in Q-Align's weights: 1, such as model.more",
     ),
     "shape": (
         lambda t: t.update({A_NORM: torch.ones(63)}),
-        r"multiway\.1\.weight is \(63,\), and should be \(64,\)",
+        r"multiway\.1\.weight has the shape \(63,\) instead of \(64,\)",
     ),
 }
 
@@ -212,8 +212,12 @@ def spoil(path: Path, text: str) -> None:
 
 FILES: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), WeightsMissing, "config.json"),
-    "config no JSON": (lambda f: spoil(f / "config.json", "{"), WeightsBroken, "no JSON"),
-    "config no table": (lambda f: spoil(f / "config.json", "[]"), WeightsBroken, "no table"),
+    "config no JSON": (lambda f: spoil(f / "config.json", "{"), WeightsBroken, "not readable JSON"),
+    "config no table": (
+        lambda f: spoil(f / "config.json", "[]"),
+        WeightsBroken,
+        "does not hold a JSON object",
+    ),
     "other network": (
         lambda f: spoil(f / "config.json", '{"num_key_value_heads": 8}'),
         WeightsBroken,
@@ -227,7 +231,7 @@ FILES: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
     "visual is no table": (
         lambda f: spoil(f / "config.json", '{"visual_config": 3}'),
         WeightsBroken,
-        "no tables",
+        "parts are not objects",
     ),
     "tokens incomplete": (
         lambda f: spoil(f / "tokens.json", '{"prefix": [1]}'),
@@ -242,19 +246,23 @@ FILES: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
     "tokens unknown": (
         lambda f: spoil(f / "tokens.json", '{"prefix": [1], "suffix": [96], "levels": [1, 2, 3, 4, 5]}'),
         WeightsBroken,
-        "vocabulary of 96",
+        "vocabulary only 96",
     ),
     "a shard is missing": (
         lambda f: (f / "pytorch_model-00002-of-00002.bin").unlink(),
         WeightsMissing,
-        "00002-of-00002.bin is not beside",
+        "00002-of-00002.bin is missing beside",
     ),
     "no weights": (
         lambda f: [path.unlink() for path in f.glob("pytorch*")],
         WeightsMissing,
         "no weights of Q-Align",
     ),
-    "index is none": (lambda f: spoil(f / "pytorch_model.bin.index.json", "{}"), WeightsBroken, "no index"),
+    "index is none": (
+        lambda f: spoil(f / "pytorch_model.bin.index.json", "{}"),
+        WeightsBroken,
+        "not a readable index",
+    ),
     "truncated": (
         lambda f: (p := f / "pytorch_model-00001-of-00002.bin").write_bytes(p.read_bytes()[:5000]),
         WeightsBroken,
@@ -296,7 +304,7 @@ def test_a_tensor_in_two_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
-    with pytest.raises(WeightsMissing, match="no folder that can be read"):
+    with pytest.raises(WeightsMissing, match="not a readable folder"):
         load(tmp_path / "nowhere")
 
 
@@ -311,6 +319,6 @@ def test_a_grid_that_is_left_out_is_that_of_the_patches(tiny_qalign: Any, tmp_pa
 def test_the_published_ids_count_where_the_folder_says_nothing(tiny_qalign: Any, tmp_path: Path) -> None:
     folder = tiny_qalign.write(tmp_path / "w", tiny_qalign.tensors())
     (folder / "tokens.json").unlink()
-    with pytest.raises(WeightsBroken, match="vocabulary of 96 words does not hold the prompt's ids"):
+    with pytest.raises(WeightsBroken, match="token ids up to 29973, the vocabulary only 96"):
         inspect(folder)
     assert max(PUBLISHED.levels) < 32000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.nets.qalign.abstractor import place_tables
+from pipelines.nets.qalign.abstractor import position_tables
 from pipelines.nets.qalign.config import (
     PUBLISHED,
     AbstractorSizes,
@@ -20,7 +20,7 @@ from pipelines.nets.qalign.config import (
     VisionSizes,
 )
 from pipelines.nets.qalign.language import FRAMES, TEXT, Prefix, rotated, rotation
-from pipelines.nets.qalign.model import QAlign, load, wanted
+from pipelines.nets.qalign.model import QAlign, expected_shapes, load
 from pipelines.nets.qalign.vision import normalised
 
 
@@ -78,10 +78,12 @@ def test_abstractor(model: QAlign, golden: Any, size: str) -> None:
 def test_place_tables_by_formula(golden: Any) -> None:
     known = golden("pos_tables")
     for table, name in zip(
-        place_tables(AbstractorSizes(hidden_size=48, grid_size=4, num_learnable_queries=5)), "qk", strict=True
+        position_tables(AbstractorSizes(hidden_size=48, grid_size=4, num_learnable_queries=5)),
+        "qk",
+        strict=True,
     ):
         assert apart(table, known[f"tiny_{name}"]) <= 2e-5
-    for table, name in zip(place_tables(AbstractorSizes()), "qk", strict=True):
+    for table, name in zip(position_tables(AbstractorSizes()), "qk", strict=True):
         assert apart(table[known[f"full_{name}_rows"]], known[f"full_{name}"]) <= 2e-5
         assert float(table.double().sum()) == pytest.approx(float(known[f"full_{name}_sum"]), abs=0.05)
 
@@ -229,7 +231,7 @@ def test_pixels_are_as_published(golden: Any) -> None:
 def test_published_sizes_are_the_defaults(shared: Any) -> None:
     manifest = json.loads((shared / "parity/qalign/one-align.manifest.json").read_text())
     config = Config()
-    shapes = wanted(config)
+    shapes = expected_shapes(config)
     assert shapes == {name: tuple(entry["shape"]) for name, entry in manifest["tensors"].items()}
     assert config.weights == manifest["parameters"] == 8_197_859_328
     assert config.vision == VisionSizes.model_validate(manifest["config"]["vision"])
@@ -245,7 +247,7 @@ def test_weights_are_counted_as_they_are(tiny_qalign: Any) -> None:
         abstractor=AbstractorSizes.model_validate(sizes["abstractor"]),
         language=LanguageSizes.model_validate(sizes["text"]),
     )
-    counted = {name: math.prod(shape) for name, shape in wanted(config).items()}
+    counted = {name: math.prod(shape) for name, shape in expected_shapes(config).items()}
     assert config.weights == sum(count for name, count in counted.items() if "pos_embed" not in name)
     assert config.seen_weights == sum(count for name, count in counted.items() if ".vis" in name)
 

@@ -49,7 +49,7 @@ def test_golden_first_iteration(network: Raft, golden: Golden, features: Feature
         state, flow = network._recur(correlation, features[:1], 1, None)
         upsampling = 0.25 * network.update_block.mask(state)
     still = torch.stack(torch.meshgrid(torch.arange(16.0), torch.arange(20.0), indexing="ij")[::-1])
-    assert off(correlation.look_up(still[None])[0, ::3], golden["corr_first"]) < 1e-4
+    assert off(correlation.lookup(still[None])[0, ::3], golden["corr_first"]) < 1e-4
     assert off(state[0, ::4], golden["net_first"]) < 1e-4
     assert off(flow[0], golden["delta_first"]) < 1e-4
     assert off(upsampling[0, ::8], golden["upmask_first"]) < 1e-4
@@ -97,7 +97,7 @@ def test_it_may_stop_when_nothing_moves(
 def test_runaway_flow_is_outside(features: Features) -> None:
     correlation = Correlation(features.fmap[:1], features.fmap[1:])
     for place in (-1e30, -100.0, 100.0, 1e30):
-        assert not correlation.look_up(torch.full((1, 2, 16, 20), place)).any()
+        assert not correlation.lookup(torch.full((1, 2, 16, 20), place)).any()
 
 
 @pytest.mark.parametrize("size", [(120, 160), (160, 120), (128, 132)])

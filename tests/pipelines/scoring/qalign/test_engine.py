@@ -23,7 +23,7 @@ from memory.units import GIB, MIB
 from pipelines.engines.registry import pipeline_for
 from pipelines.errors import WeightsBroken, WeightsMissing
 from pipelines.nets.qalign.config import Config, read_config
-from pipelines.nets.qalign.model import wanted
+from pipelines.nets.qalign.model import expected_shapes
 from pipelines.runtime.oom_retry import OomRetry
 from pipelines.scoring.builtin.engine import ScorePipeline
 from pipelines.scoring.metrics.smoothness import artifact_frames, camera_movement, gather, threshold_for
@@ -340,7 +340,7 @@ def empty_weights(folder: Path, layers: int) -> int:
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokens.json").write_text(json.dumps({"prefix": [1], "suffix": [2], "levels": [3, 4, 5, 6, 7]}))
     table, size = {}, 0
-    for name, shape in wanted(read_config({"config.json": folder / "config.json"})).items():
+    for name, shape in expected_shapes(read_config({"config.json": folder / "config.json"})).items():
         stop = size + 4 * math.prod(shape)
         table[name], size = {"dtype": "F32", "shape": shape, "data_offsets": [size, stop]}, stop
     header = json.dumps(table).encode()

@@ -1,1 +1,1 @@
-"""A clip that the project draws itself, with known faults in it: to try scoring on, and to see what it finds."""
+"""Examples that the project draws itself: a clip with known faults for scoring, and a portrait with a driving clip."""

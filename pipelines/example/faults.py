@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Literal
 
 FRAMES = 300
+"""Length in frames: 12 s."""
 FRAME_RATE = Fraction(25)
 WIDTH, HEIGHT = 640, 360
 

@@ -25,7 +25,7 @@ class DrawnFace:
     """
 
     picture: Array
-    placed: FacePlacement
+    placement: FacePlacement
     box: FaceBox
     landmarks: Array
 
@@ -73,7 +73,7 @@ class MovingFace:
 
     def __init__(self, face: DrawnFace) -> None:
         self._face = face
-        back = inverse(face.placed.to_picture())
+        back = inverse(face.placement.to_picture())
         height, width = face.picture.shape[:2]
         y, x = np.mgrid[:height, :width].astype(np.float64)
         self._positions = _apply(back, np.stack((x, y), axis=2))
@@ -87,7 +87,7 @@ class MovingFace:
     def frame(self, pose: Pose) -> Array:
         """Render the picture in a pose."""
         skin, mouth, teeth = self._deform(self._undo_head(self._positions, pose), pose)
-        positions = _apply(self._face.placed.to_picture(), skin).astype(np.float32)
+        positions = _apply(self._face.placement.to_picture(), skin).astype(np.float32)
         frame = cv2.remap(
             self._face.picture, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )  # type: ignore[call-overload]
@@ -104,7 +104,7 @@ class MovingFace:
                 self._rest_landmarks - self._deform(self._undo_head(found, open_eyes), open_eyes)[0]
             )
         found[UPPER] += (found[LOWER] - found[UPPER]) * pose.blink
-        return _apply(self._face.placed.to_picture(), found)
+        return _apply(self._face.placement.to_picture(), found)
 
     def _undo_head(self, u: Array, pose: Pose) -> Array:
         """Map positions to a head at rest, less and less with distance, and turned to the front."""
@@ -165,8 +165,8 @@ def speaking(frames: int) -> list[Pose]:
     return [Pose(*(float(column[i]) for column in columns)) for i in range(frames)]
 
 
-def _apply(matrix: Array, places: Array) -> Array:
-    return places @ matrix[:, :2].T + matrix[:, 2]
+def _apply(matrix: Array, points: Array) -> Array:
+    return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def _smoothstep(share: Array) -> Array:

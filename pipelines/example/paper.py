@@ -20,7 +20,9 @@ _SCALE = 2
 """Pixels drawn per shown pixel."""
 _SHADOW_COLOUR: Colour = (30, 34, 58)
 _SHADOW_STRENGTH = 0.38
+"""Opacity of a shadow."""
 _SHADOW_REACH = 17
+"""Side of the box filter that softens it, in drawn pixels."""
 _SHADOW_OFFSET = (-4, -3)  # never down: `np.roll` would bring it back in at the top
 _RIM_LIGHT = 26
 """Grey levels that the lit rim of a sheet is brighter."""
@@ -145,8 +147,8 @@ def ridge(rng: np.random.Generator, width: int, heights: Sequence[tuple[int, flo
 def gradient(width: int, height: int, stops: Sequence[tuple[float, Colour]]) -> Pixels:
     """Draw a picture that runs from colour to colour, from the top (0) to the bottom (1)."""
     rows = np.linspace(0, 1, height)
-    places, colours = zip(*stops, strict=True)
-    column = np.stack([np.interp(rows, places, band) for band in np.array(colours).T], axis=1)
+    positions, colours = zip(*stops, strict=True)
+    column = np.stack([np.interp(rows, positions, band) for band in np.array(colours).T], axis=1)
     return np.repeat(column[:, None].round().astype(np.uint8), width, axis=1)
 
 

@@ -27,6 +27,7 @@ _CHORDS: dict[str, tuple[float, ...]] = {
     "shake": (103.83, 155.56, 246.94, 370.00),
     "soft": (98.00, 146.83, 233.08, 293.66),
 }
+"""Chord at each fault, in Hz; a cut has none."""
 
 
 def write_sound(path: Path) -> None:

@@ -13,6 +13,7 @@ from pipelines.spans import Span
 from pipelines.stages import OneFile, Pixels, RunContext
 
 FOLDER, SUFFIX = "state/faces", ".npy"
+"""Folder in the job's folder, one file per span."""
 
 DetectFast = Callable[[Pixels], list[FaceBox]]
 """Detects face candidates on a frame."""

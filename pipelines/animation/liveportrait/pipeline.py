@@ -89,7 +89,7 @@ class LivePortraitPipeline(AnimatePipeline):
 
     def _cost(self, video: VideoInfo, settings: Settings, device: str) -> Cost:
         """The networks; decoders, frames that wait, and the encoder of the result's size."""
-        cost = memory_cost.cost(on_card=device != "cpu", half=device == "cuda")
+        cost = memory_cost.cost(on_gpu=device != "cpu", half=device == "cuda")
         decoder = choose_decoder(video, luma_only=True) if settings.decoder == "auto" else settings.decoder
         width, height = self._streaming.size_of(self.roles)
         waits = 3 if self.roles.source.kind == "video" else 0

@@ -148,11 +148,11 @@ class TestChoice:
             UserBox(box).detect(BLANK)
 
     def test_a_crop_by_a_box_alone_reaches_from_brows_to_chin(self, portrait: DrawnFace) -> None:
-        square = estimate_landmark_square(portrait.placed)
+        square = estimate_landmark_square(portrait.placement)
         chin, brow = portrait.landmarks[11], portrait.landmarks[[2, 6]].mean(axis=0)
-        assert square.y - square.side / 2 == pytest.approx(brow[1] - 0.12 * portrait.placed.size, abs=12)
+        assert square.y - square.side / 2 == pytest.approx(brow[1] - 0.12 * portrait.placement.size, abs=12)
         assert square.y + square.side / 2 == pytest.approx(chin[1], abs=12)
-        assert square.angle == portrait.placed.roll
+        assert square.angle == portrait.placement.roll
         leaning = estimate_landmark_square(FacePlacement(0, 0, 100, np.pi / 2))
         assert (leaning.x, leaning.y) == pytest.approx((-13, 0))
 

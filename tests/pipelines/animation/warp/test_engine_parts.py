@@ -148,7 +148,7 @@ class TestField:
 class TestOpening:
     @pytest.fixture
     def view(self, driver: DrawnFace) -> Any:
-        return driver.placed.view(driver.picture)
+        return driver.placement.view(driver.picture)
 
     def test_a_dark_hole_is_found_and_only_it(self, view: Any) -> None:
         still, aligned = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
@@ -184,7 +184,7 @@ class TestOpening:
 class TestPuppet:
     @pytest.fixture
     def puppet(self, driver: DrawnFace) -> MeshWarp:
-        return MeshWarp(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
+        return MeshWarp(driver.picture, driver.placement, driver.placement.view(driver.picture), 0.0)
 
     def test_no_motion_is_the_picture(self, puppet: MeshWarp, driver: DrawnFace) -> None:
         assert np.array_equal(puppet.apply(driver.picture, motion()), driver.picture)
@@ -192,13 +192,13 @@ class TestPuppet:
     def test_another_picture_is_bent_in_the_same_way(self, puppet: MeshWarp, driver: DrawnFace) -> None:
         """The one that is held is prepared, and others are when they come."""
         for picture in (driver.picture.copy(), driver.picture[..., ::-1].copy()):
-            held = MeshWarp(picture, driver.placed, driver.placed.view(driver.picture), 0.0)
+            held = MeshWarp(picture, driver.placement, driver.placement.view(driver.picture), 0.0)
             here, there = (one.apply(picture, motion(moved_by(0.03, 0.01))) for one in (held, puppet))
             assert np.array_equal(here, there)
 
     def test_a_head_moves_by_what_its_size_says(self, puppet: MeshWarp, driver: DrawnFace) -> None:
         bent = puppet.apply(driver.picture, motion(moved_by(0.1, 0)))
-        part, there = np.s_[90:130, 105:150], round(0.1 * driver.placed.size)
+        part, there = np.s_[90:130, 105:150], round(0.1 * driver.placement.size)
         found = cv2.matchTemplate(bent, np.ascontiguousarray(driver.picture[part]), cv2.TM_SQDIFF)
         x, y = cv2.minMaxLoc(found)[2]
         assert abs(x - 105 - there) <= 1
@@ -206,8 +206,8 @@ class TestPuppet:
 
     def test_what_moves_stays_sharp(self, driver: DrawnFace) -> None:
         """As sharp as a look-up by cubics: half a pixel aside and half a pixel back again."""
-        puppet = MeshWarp(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
-        half = 0.5 / driver.placed.size
+        puppet = MeshWarp(driver.picture, driver.placement, driver.placement.view(driver.picture), 0.0)
+        half = 0.5 / driver.placement.size
         once = puppet.apply(driver.picture, motion(moved_by(half, 0)))
         twice = puppet.apply(once, motion(moved_by(-half, 0)))
         face = np.s_[60:170, 85:170]
@@ -229,27 +229,27 @@ class TestPuppet:
         changed = []
         for lip_offset in (0.0, 0.05):
             puppet = MeshWarp(
-                picture, replace(driver.placed, lip_offset=lip_offset), picture[:SIDE_PX, :SIDE_PX], 0.0
+                picture, replace(driver.placement, lip_offset=lip_offset), picture[:SIDE_PX, :SIDE_PX], 0.0
             )
             off = np.abs(puppet.apply(picture, motion(face=face)).astype(int) - picture)[:, 118:138].sum(
                 axis=(1, 2)
             )
             changed.append(float((off * np.arange(len(off))).sum() / off.sum()))
-        assert changed[1] - changed[0] == pytest.approx(0.05 * driver.placed.size, abs=2)
+        assert changed[1] - changed[0] == pytest.approx(0.05 * driver.placement.size, abs=2)
 
     def test_what_is_looked_up_lies_within_the_picture(
         self, driver: DrawnFace, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A head at the border that moves away from it is stretched, not torn off."""
         cut = np.ascontiguousarray(driver.picture[60:, 70:])
-        placed = replace(driver.placed, x=driver.placed.x - 70, y=driver.placed.y - 60)
+        placement = replace(driver.placement, x=driver.placement.x - 70, y=driver.placement.y - 60)
         seen: list[Any] = []
         remapped = MeshWarp._remap
         monkeypatch.setattr(MeshWarp, "_remap", lambda s, p, px: seen.append(px) or remapped(s, p, px))
-        MeshWarp(cut, placed, driver.picture[:SIDE_PX, :SIDE_PX], 0.0).apply(
+        MeshWarp(cut, placement, driver.picture[:SIDE_PX, :SIDE_PX], 0.0).apply(
             cut, motion(moved_by(0.25, 0.25))
         )
-        px, step = seen[0], round(placed.size / 64)
+        px, step = seen[0], round(placement.size / 64)
         assert step > 1
         rows, columns = (np.indices(px.shape[:2]) + 0.5) * step - 0.5
         assert (px[..., 0] + columns).min() >= 0
@@ -260,7 +260,7 @@ class TestPuppet:
 class TestDrivingFlow:
     def test_another_light_is_no_motion(self, driver: DrawnFace, clip: list[Any]) -> None:
         dark = [np.clip(frame * 0.8 - 5, 0, 255).astype(np.uint8) for frame in clip[:8]]
-        flow, dimmed = DrivingFlow(clip[0], driver.placed), DrivingFlow(clip[0], driver.placed)
+        flow, dimmed = DrivingFlow(clip[0], driver.placement), DrivingFlow(clip[0], driver.placement)
         for frame, dim in zip(clip[1:8], dark[1:], strict=True):
             here, there = flow.follow(frame), dimmed.follow(dim)
         assert here and there
@@ -271,11 +271,11 @@ class TestDrivingFlow:
     def test_another_shot_is_not_followed_and_then_forgotten(
         self, driver: DrawnFace, clip: list[Any]
     ) -> None:
-        flow = DrivingFlow(clip[0], driver.placed)
+        flow = DrivingFlow(clip[0], driver.placement)
         flow.follow(clip[1])
         lost = flow.follow(np.full_like(clip[0], 30))
         assert lost and lost.confidence == 0
-        again, fresh = flow.follow(clip[2]), DrivingFlow(clip[0], driver.placed).follow(clip[2])
+        again, fresh = flow.follow(clip[2]), DrivingFlow(clip[0], driver.placement).follow(clip[2])
         assert again and fresh
         assert np.array_equal(again.head, fresh.head)
         assert 0 < again.confidence < fresh.confidence == 1
@@ -294,7 +294,7 @@ class TestDrivingFlow:
 class TestTemplate:
     def test_a_sloppy_box_still_leads_to_the_face(self, portrait: DrawnFace) -> None:
         eyes, mouth = portrait.landmarks[:8].mean(axis=0), portrait.landmarks[8:10].mean(axis=0)
-        place, errors = portrait.placed, []
+        place, errors = portrait.placement, []
         for right, down, growth in ((0.07, 0, 0.9), (-0.07, 0, 1.1), (0, 0.07, 0.92), (0, -0.07, 1.15)):
             box = FaceBox(place.x + right * place.size, place.y + down * place.size, place.size * growth)
             found = fit(portrait.picture, box).to_picture()
@@ -307,8 +307,8 @@ class TestTemplate:
         cv2.rectangle(closed, (100, 128), (158, 152), (225, 175, 150), -1)
         closed = cv2.GaussianBlur(closed, (0, 0), 1)
         cv2.line(closed, (108, 148), (150, 148), (90, 40, 40), 2)
-        placed = fit(closed, driver.box)
-        line = placed.to_picture() @ (0.0, 0.262 + placed.lip_offset, 1.0)
+        placement = fit(closed, driver.box)
+        line = placement.to_picture() @ (0.0, 0.262 + placement.lip_offset, 1.0)
         assert abs(line[1] - 148) < 3
 
     def test_a_view_of_a_large_face_skips_no_pixels(self) -> None:

@@ -1,4 +1,4 @@
-"""What happens when memory ends, and how much is held at once."""
+"""Out of memory while rendering, and how much is held at once."""
 
 from pathlib import Path
 from typing import Any

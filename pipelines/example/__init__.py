@@ -1,1 +1,12 @@
-"""A clip that the project draws itself, with known faults in it: to try scoring on, and to see what it finds."""
+"""Examples that the project draws itself: a clip with known faults for scoring, and a portrait with a driving clip."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "clip": ["Example", "write_example"],
+        "faults": ["FAULTS", "Fault"],
+        "portrait": ["PortraitExample", "write_portrait_example"],
+    },
+)

@@ -1,4 +1,4 @@
-"""The example clip as a file: drawn when it is asked for, frame by frame, and complete or absent."""
+"""Example clip as a file: drawn on demand, frame by frame, and complete or absent."""
 
 import errno
 import tempfile
@@ -20,16 +20,20 @@ from pipelines.video.writer import VideoWriter
 SUFFIX = ".mp4"
 
 _MARK = "longtake example clip"
+"""Comment in the file by which an example is recognised."""
 _VERSION = "1"
-"""Raised when the clip changes: an older one is then drawn anew."""
+"""Raised when the clip changes: an older one is then drawn again."""
 _HEAD_BYTES = 2**16
+"""Bytes in which the comment is searched; `+faststart` puts it at the head of the file."""
 _COLOUR = ColourTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709")
 _CRF, _PRESET = 23, "veryfast"
+"""Quality and preset of the encoder."""
 _JOIN_SECONDS = 60.0
+"""Time limit for adding the sound."""
 
 
 class Example(BaseModel):
-    """The clip at `path`, and what is wrong with it; `drawn` says whether it was not there yet."""
+    """Example clip at `path` and its faults; `drawn` tells whether it was drawn now."""
 
     model_config = ConfigDict(frozen=True)
     type: Literal["example"] = "example"
@@ -41,37 +45,39 @@ class Example(BaseModel):
 
 
 def write_example(path: Path) -> Example:
-    """Draw the clip to `path`, an MP4 that plays while it loads; one that is there already stays as it is.
+    """Draw the clip to `path`, an MP4 that plays while it loads; an existing example is left as it is.
 
-    Two at once draw twice, and each puts a whole file there. Holds what `camera.frames` holds, beside the encoder's
-    process.
+    Two calls at once draw twice, and each puts a complete file there. Holds what `camera.frames` holds, besides the
+    encoder's process.
 
     Raises:
-        BadInput: the name does not end in `.mp4`, something else has it, or nothing can be written there.
+        BadInput: the name does not end in `.mp4`, another file has it, or nothing can be written there.
         NotEnoughDisk, EncoderDied: writing failed.
     """
     if path.suffix.lower() != SUFFIX:
-        raise BadInput(f"{path.name} is no name for the example.", f"It is an MP4: let it end in {SUFFIX}.")
+        raise BadInput(
+            f"{path.name} is not a name for the example.", f"It is an MP4: use a name that ends in {SUFFIX}."
+        )
     try:
         drawn = not (path.exists() and _is_current(path))
         if drawn:
             with atomic_write(path) as part:
-                part.touch()  # Before the work: it may be that nothing can be written there.
+                part.touch()  # Fail before the work where the folder cannot be written.
                 _write(part)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise NotEnoughDisk("The disk is full.", "Free some space, then try again.") from error
-        why = error.strerror or "it is no place for a file"
-        raise BadInput(f"{path} cannot be written ({why}).", "Name another place with -o.") from error
+        reason = error.strerror or "a file cannot be put there"
+        raise BadInput(f"{path} cannot be written ({reason}).", "Choose another path with -o.") from error
     return Example(path=path.absolute(), drawn=drawn)
 
 
 def _is_current(path: Path) -> bool:
-    """Whether the file at `path` is this version's clip. Raises BadInput where it is no example at all."""
+    """Tell whether the file at `path` is this version's clip. Raises BadInput where it is not an example."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if _MARK.encode() not in head:
-        raise BadInput(f"{path} is there, and it is not the example.", "Name another place with -o.")
+        raise BadInput(f"{path} exists and is not the example.", "Choose another path with -o.")
     return _comment().encode() in head
 
 
@@ -91,7 +97,7 @@ def _write(path: Path) -> None:
 
 
 def add_sound(silent: Path, sound: Path, path: Path, comment: str) -> None:
-    """Write the film `silent` with the sound `sound` as an MP4 to `path`. Raises EncoderDied."""
+    """Write the video `silent` with the sound `sound` as an MP4 to `path`. Raises EncoderDied."""
     done = ffmpeg.run(
         [
             *(*ffmpeg.source(silent), *ffmpeg.source(sound)),
@@ -103,4 +109,4 @@ def add_sound(silent: Path, sound: Path, path: Path, comment: str) -> None:
     )
     if done.returncode:
         said = " | ".join(done.stderr.split("\n")[:3]) or f"ffmpeg ended with {done.returncode}"
-        raise EncoderDied(f"The example could not be joined with its sound: {said}.", "Draw it again.")
+        raise EncoderDied(f"The example could not be joined with its sound: {said}.", "Try again.")

@@ -1,10 +1,11 @@
-"""What is wrong with the example clip, and where. Plain data: the page shows it without drawing anything."""
+"""Faults of the example clip, and where they are. Plain data: the page shows it without drawing anything."""
 
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
 FRAMES = 300
+"""Length in frames: 12 s."""
 FRAME_RATE = Fraction(25)
 WIDTH, HEIGHT = 640, 360
 
@@ -15,7 +16,7 @@ Kind = Literal["defocus", "motion_blur", "frozen", "dark", "cut", "shake", "soft
 class Fault:
     """One fault on frames `[start, stop)`; a cut is the first frame of the new shot.
 
-    `blurs` says whether these frames are less sharp than their neighbours.
+    `blurs` tells whether these frames are less sharp than their neighbours.
     """
 
     kind: Kind
@@ -30,7 +31,7 @@ class Fault:
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """When it begins and ends."""
+        """Start and end in seconds."""
         return float(self.start / FRAME_RATE), float(self.stop / FRAME_RATE)
 
 
@@ -49,9 +50,9 @@ FAULTS = (
     Fault("shake", 232, 248, "The camera shakes, and stays sharp.", "镜头抖动，但画面清晰。"),
     Fault("soft", 264, 276, "The picture is a little soft.", "画面略微发虚。", True),
 )
-"""In order; no two overlap. Every other frame is sharp and differs from the one before."""
+"""In order, without overlaps. Every other frame is sharp and differs from the one before."""
 
 
 def fault_at(frame: int, *kinds: Kind) -> Fault | None:
-    """The fault that frame `frame` lies in, of these kinds (of any, where none is named)."""
+    """Return the fault of one of these kinds (of any kind, if none is given) on frame `frame`."""
     return next((f for f in FAULTS if frame in f and (not kinds or f.kind in kinds)), None)

@@ -1,6 +1,6 @@
-"""The example of animating: a portrait, and a clip of somebody speaking, both from a picture in the public domain.
+"""Example of animating: a portrait, and a clip of a person speaking, both from a picture in the public domain.
 
-The portrait is the picture as a whole; who speaks is its face in a mirror, bent as if it moved.
+The portrait is the whole picture; the driving clip shows its face mirrored and warped as if it moved.
 """
 
 import tempfile
@@ -23,7 +23,7 @@ from pipelines.video.writer import VideoWriter
 
 
 class PortraitExample(BaseModel):
-    """Where the two are."""
+    """Paths of portrait and driving clip."""
 
     model_config = ConfigDict(frozen=True)
     type: Literal["portrait_example"] = "portrait_example"
@@ -34,15 +34,16 @@ class PortraitExample(BaseModel):
 PORTRAIT, DRIVING = "longtake-portrait.png", "longtake-driving.mp4"
 
 _FRAMES, _FRAME_RATE = 100, Fraction(25)
+"""Four seconds at 25 frames per second."""
 _COLOUR = ColourTags(matrix="bt709", range="tv", primaries="bt709", transfer="bt709")
 _SOUND_RATE, _PITCH_HZ, _LOUDNESS = 22_050, 140.0, 0.3
+"""Sampling rate in Hz, pitch of the voice, and its loudness as a share of full scale."""
 
 
 def write_portrait_example(folder: Path) -> PortraitExample:
-    """Draw portrait and driving clip, 4 s with sound, into `folder`; what is there already stays as it is.
+    """Draw portrait and driving clip, 4 s with sound, into `folder`; existing files are left as they are.
 
-    Holds some frames of 256 x 256. Raises BadInput where nothing can be written there,
-    NotEnoughDisk, EncoderDied.
+    Holds some frames of 256 x 256. Raises BadInput where nothing can be written there, NotEnoughDisk, EncoderDied.
     """
     portrait, driving = folder / PORTRAIT, folder / DRIVING
     try:
@@ -53,7 +54,7 @@ def write_portrait_example(folder: Path) -> PortraitExample:
             with atomic_write(driving) as part:
                 _write_driving(part)
     except OSError as error:
-        raise BadInput(f"{folder} cannot be written ({error.strerror}).", "Name another place.") from error
+        raise BadInput(f"{folder} cannot be written ({error.strerror}).", "Choose another folder.") from error
     return PortraitExample(portrait=portrait.absolute(), driving=driving.absolute())
 
 
@@ -62,19 +63,19 @@ def _write_driving(path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="longtake-") as folder:
         silent, sound = Path(folder) / "silent.mp4", Path(folder) / "sound.wav"
         _write_voice(poses, sound)
-        with VideoWriter(silent, 256, 256, _FRAME_RATE, colour=_COLOUR, crf=18) as film:
+        with VideoWriter(silent, 256, 256, _FRAME_RATE, colour=_COLOUR, crf=18) as video:
             for pose in poses:
-                film.write(np.ascontiguousarray(face.frame(pose)[:, ::-1]))
+                video.write(np.ascontiguousarray(face.frame(pose)[:, ::-1]))
         add_sound(silent, sound, path, "longtake driving example")
 
 
 def _write_voice(poses: list[Pose], path: Path) -> None:
-    """A hum that is as loud as the mouth is open."""
-    time = np.arange(round(float(_FRAMES / _FRAME_RATE) * _SOUND_RATE)) / _SOUND_RATE
+    """Write a hum that is as loud as the mouth is open."""
+    seconds = np.arange(round(float(_FRAMES / _FRAME_RATE) * _SOUND_RATE)) / _SOUND_RATE
     frames = np.arange(_FRAMES) / float(_FRAME_RATE)
-    loud = np.interp(time, frames, [pose.open for pose in poses])
-    tone = sum(np.sin(2 * np.pi * _PITCH_HZ * part * time) / part for part in (1, 2, 3, 5))
-    samples = np.clip(_LOUDNESS * loud * tone * 32767, -32768, 32767).astype("<i2")
+    loudness = np.interp(seconds, frames, [pose.open for pose in poses])
+    tone = sum(np.sin(2 * np.pi * _PITCH_HZ * harmonic * seconds) / harmonic for harmonic in (1, 2, 3, 5))
+    samples = np.clip(_LOUDNESS * loudness * tone * 32767, -32768, 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

@@ -8,8 +8,8 @@ import numpy as np
 from pipelines.example.cutouts import Rng, balloon, train
 from pipelines.example.faults import HEIGHT, WIDTH
 from pipelines.example.land import (
-    SPARE_PX,
-    TURN_PX,
+    MARGIN_PX,
+    TURN_RANGE_PX,
     clouds,
     drift,
     flakes,
@@ -25,26 +25,26 @@ from pipelines.vision.types import Pixels
 
 @dataclass(frozen=True)
 class Scenery:
-    """A sky, and sheets from the farthest to the nearest."""
+    """Sky, and sheets from the farthest to the nearest."""
 
     sky: Pixels
     layers: tuple[PaperLayer, ...]
 
-    def picture(self, camera: Camera, moment: float) -> Pixels:
-        """The scene `(H, W, 3)` uint8 from a camera there, at that frame number (also between two)."""
-        right, down = SPARE_PX + round(camera.right), SPARE_PX + round(camera.down)
+    def render(self, camera: Camera, time: float) -> Pixels:
+        """Render the scene `(H, W, 3)` uint8 for a camera at a frame number, which may lie between two."""
+        right, down = MARGIN_PX + round(camera.right), MARGIN_PX + round(camera.down)
         shown = self.sky[down : down + HEIGHT, right : right + WIDTH].copy()
         for layer in self.layers:
-            layer.lay(shown, camera, moment)
+            layer.lay(shown, camera, time)
         return shown
 
 
 def day() -> Scenery:
-    """Hills in the sun: clouds, mountains, a balloon, woods, a train on its viaduct, a village, a meadow."""
+    """Draw hills in the sun: clouds, mountains, a balloon, woods, a train on its viaduct, a village, a meadow."""
     rng = np.random.default_rng(20)
     sky = gradient(
-        WIDTH + SPARE_PX + TURN_PX,
-        HEIGHT + 2 * SPARE_PX,
+        WIDTH + MARGIN_PX + TURN_RANGE_PX,
+        HEIGHT + 2 * MARGIN_PX,
         [(0, (88, 158, 178)), (0.35, (160, 200, 192)), (0.7, (250, 226, 178))],
     )
     _sun(sky, (500, 128), 34, (255, 246, 214), (250, 214, 140))
@@ -67,11 +67,11 @@ def day() -> Scenery:
 
 
 def night() -> Scenery:
-    """Snow under the moon: mountains, woods, lit houses, and flakes that fall."""
+    """Draw snow under the moon: mountains, woods, lit houses, and falling flakes."""
     rng = np.random.default_rng(7)
     sky = gradient(
-        WIDTH + SPARE_PX + TURN_PX,
-        HEIGHT + 2 * SPARE_PX,
+        WIDTH + MARGIN_PX + TURN_RANGE_PX,
+        HEIGHT + 2 * MARGIN_PX,
         [(0, (36, 42, 88)), (0.4, (70, 72, 136)), (0.75, (150, 120, 170))],
     )
     _stars(sky, rng)
@@ -90,12 +90,12 @@ def night() -> Scenery:
     )
 
 
-def _sun(sky: Pixels, place: tuple[int, int], radius: int, colour: Colour, halo: Colour) -> None:
+def _sun(sky: Pixels, centre: tuple[int, int], radius: int, colour: Colour, halo: Colour) -> None:
     for ring in (4.6, 3.3, 2.2, 1.45):
         over = sky.copy()
-        cv2.circle(over, place, round(radius * ring), halo, -1, cv2.LINE_AA)
+        cv2.circle(over, centre, round(radius * ring), halo, -1, cv2.LINE_AA)
         cv2.addWeighted(over, 0.26, sky, 0.74, 0, dst=sky)
-    cv2.circle(sky, place, radius, colour, -1, cv2.LINE_AA)
+    cv2.circle(sky, centre, radius, colour, -1, cv2.LINE_AA)
 
 
 def _speckle(sky: Pixels, rng: Rng) -> None:

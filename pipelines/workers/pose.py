@@ -96,7 +96,7 @@ def _check_fits(settings: PoseSettings, device: Device | None) -> None:
         ram_limit_gb=settings.ram_limit_gb,
         vram_limit_gb=settings.vram_limit_gb,
     )
-    loads = cost(on_card=device is not None, half=device is not None and device.kind == "cuda")
+    loads = cost(on_gpu=device is not None, half=device is not None and device.kind == "cuda")
     host, card = loads.host.total_bytes(0, 1, 0), loads.device.total_bytes(0, 1, 0)
     for what, need, have in (
         ("host memory", host, budget.host_bytes),

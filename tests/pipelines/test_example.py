@@ -159,7 +159,7 @@ def test_a_place_that_cannot_be_is_refused_before_the_work(name, tmp_path, monke
     monkeypatch.setattr(clip, "_write", lambda path: pytest.fail("drawn"))
     (tmp_path / "file").write_bytes(b"")
     (tmp_path / "folder.mp4").mkdir()
-    with pytest.raises(BadInput, match=r"let it end in \.mp4|Name another place"):
+    with pytest.raises(BadInput, match=r"a name that ends in \.mp4|Choose another path"):
         write_example(tmp_path / name)
 
 

@@ -1,1 +1,17 @@
-"""Faces: found, followed, cut out and put back."""
+"""Faces: detection, selection, tracking, alignment, cropping and pasting back."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "aligned_view": ["FacePlacement"],
+        "alignment": ["fit"],
+        "cascade": ["FaceBox", "detect_by_votes", "detect_fast"],
+        "crop": ["DrivingWindow", "PasteBack", "Square"],
+        "onnx_landmarks": ["OnnxDetector"],
+        "preview": ["MarkedFaces", "marked_faces"],
+        "selection": ["CascadeDetector", "FaceDetector", "UserBox", "find_faces", "find_reference"],
+        "track": ["FaceTrack", "follow_face"],
+    },
+)

@@ -88,13 +88,15 @@ def fit(picture: Pixels, box: FaceBox) -> FacePlacement:
         prior_weight,
     )
     right, down, growth, roll = best
-    placed = FacePlacement(
+    placement = FacePlacement(
         start.x + right * start.size,
         start.y + down * start.size,
         start.size * float(np.exp(growth)),
         roll,
     )
-    return replace(placed, lip_offset=_find_lip_offset(placed, picture), score=_correlation(equalised, best))
+    return replace(
+        placement, lip_offset=_find_lip_offset(placement, picture), score=_correlation(equalised, best)
+    )
 
 
 def _hill_climb(equalised: Floats, best: Adjustment, prior_weight: float) -> Adjustment:
@@ -164,10 +166,10 @@ def _equalise(gray: Pixels) -> Floats:
     return cast(Floats, deviation / np.sqrt(spread + _MIN_CONTRAST**2))
 
 
-def _find_lip_offset(placed: FacePlacement, picture: Pixels) -> float:
+def _find_lip_offset(placement: FacePlacement, picture: Pixels) -> float:
     """Measure how far below the template's the lips meet, by the strongest dark line across the middle of the mouth."""
     side_px = 2 * _VIEW_PX
-    view = to_gray(placed.view(picture, side_px, _VIEW_REACH))
+    view = to_gray(placement.view(picture, side_px, _VIEW_REACH))
     per_side = side_px / (2 * _VIEW_REACH)
     x, y = (round((position + _VIEW_REACH) * per_side) for position in _MOUTH)
     reach, half = round(_LIP_REACH * per_side), round(_LIP_HALF_WIDTH * per_side)

@@ -26,7 +26,7 @@ MIN_VOTES = 40
 """Votes that make a face: faces had more, and nothing else had as many, in the pictures that this was tried on."""
 
 _MIN_FACE_SHARE = 0.12
-"""Smallest face that is looked for, as a share of the longer side of the picture."""
+"""Smallest face that is searched, as a share of the longer side of the picture."""
 _SCALE_STEP = 1.05
 """Ratio of one window size to the next."""
 _WINDOW_PX = 24

@@ -13,6 +13,7 @@ from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.vision.types import Pixels
 
 FOLDER, SUFFIX = "state/faces", ".npy"
+"""Folder in the job's folder, one file per span."""
 
 DetectFast = Callable[[Pixels], list[FaceBox]]
 """Detects face candidates on a frame."""

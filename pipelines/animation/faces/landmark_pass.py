@@ -9,8 +9,9 @@ from contextlib import closing
 
 import numpy as np
 
-from pipelines.animation.faces.onnx_landmarks import Floats, OnnxDetector
+from pipelines.animation.faces.onnx_landmarks import OnnxDetector
 from pipelines.animation.faces.track import FaceTrack
+from pipelines.animation.motion.keypoints import Floats
 from pipelines.vision.types import Pixels
 
 RESTART_FRAMES, WARM_UP_FRAMES = 64, 4

@@ -27,6 +27,7 @@ from pipelines.animation.faces.crop import (
     landmark_bounds,
     transform_points,
 )
+from pipelines.animation.motion.keypoints import Floats
 from pipelines.errors import WeightsBroken, WeightsMissing
 from pipelines.nets import onnx
 from pipelines.vision.types import Pixels
@@ -34,9 +35,8 @@ from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.locate import find
 
-Floats = NDArray[np.float32]
-
 DETECTOR, POINTS, LANDMARKS = "det_10g.onnx", "2d106det.onnx", "landmark.onnx"
+"""Published file names: face detector, 106 points, 203 landmarks."""
 MODEL = "insightface"
 
 _DETECTOR_PX, _MIN_SCORE, _MAX_IOU = 512, 0.15, 0.4

@@ -110,8 +110,8 @@ def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
         UserBox(parse_box(settings.driving_box)) if settings.driving_box else CascadeDetector()
     )
     first: _Side | None = None
-    with closing(_sample_frames(driving, settings)) as looks:
-        for frame in looks:
+    with closing(_sample_frames(driving, settings)) as frames:
+        for frame in frames:
             shown = _Side.on(frame, detector, parse_which(settings.driving_face))
             if shown.faces:
                 return shown

@@ -136,13 +136,13 @@ def absence_warning(track: FaceTrack) -> str | None:
     )
 
 
-def estimate_landmark_square(placed: FacePlacement) -> Square:
+def estimate_landmark_square(placement: FacePlacement) -> Square:
     """Estimate the square around the landmarks, brows to chin, of a face whose landmarks are unknown.
 
     It leans as the face does. Crops are made from it.
     """
-    x, y = placed.to_picture() @ (0.0, _LANDMARKS_DOWN, 1.0)
-    return Square(float(x), float(y), _LANDMARKS_SIDE * placed.size, placed.roll)
+    x, y = placement.to_picture() @ (0.0, _LANDMARKS_DOWN, 1.0)
+    return Square(float(x), float(y), _LANDMARKS_SIDE * placement.size, placement.roll)
 
 
 def select_faces(faces: Sequence[FaceBox], which: Which) -> list[FaceBox]:

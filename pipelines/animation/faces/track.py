@@ -89,7 +89,7 @@ class FaceTrack:
 def follow_face(detections: Iterable[Records], frames: Span, first: FaceBox, reference: int) -> FaceTrack:
     """Follow the face `first` of the frame `reference` through the records of the detections in `frames`, in order.
 
-    `reference` is a frame of a detection; nobody was there before it.
+    `reference` is a frame of a detection; no face was there before it.
     """
     path: list[tuple[float, float, float]] = []
     seen: list[bool] = []

@@ -3,5 +3,11 @@
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
-    __name__, submod_attrs={"crops": ["animate_crops"], "networks": ["LivePortrait"]}
+    __name__,
+    submod_attrs={
+        "crops": ["animate_crops"],
+        "networks": ["LivePortrait"],
+        "pose": ["Poser"],
+        "targets": ["KeypointDriver"],
+    },
 )

@@ -215,7 +215,7 @@ class LivePortraitEngine(PortraitEngine):
 
     def _cost(self, device: str) -> Cost:
         """The networks; decoders, frames that wait, and the encoder of the result's size."""
-        cost = memory_cost.cost(on_card=device != "cpu", half=device == "cuda")
+        cost = memory_cost.cost(on_gpu=device != "cpu", half=device == "cuda")
         video, settings = self.video, self.settings
         decoder = bounded_decoder(video, settings.decoder)
         width, height = self.size

@@ -14,6 +14,7 @@ _BESIDE_GPU = Load(fixed=1.6 * GIB, per_batch_frame=2 * MIB)
 """Python, torch with the GPU's libraries, and the largest weights while they are read; not measured."""
 
 _WEIGHTS = {"float32": 494 * MIB, "float16": 301 * MIB}
+"""Weights of all networks on the GPU, by precision."""
 _FRAME = {"float32": 356 * MIB, "float16": 178 * MIB}
 """Tensors that live at once while the generator renders one frame of a batch, counted."""
 _WORKSPACE = 1.25
@@ -22,9 +23,9 @@ _CONTEXT = 0.75 * GIB
 """Context of the GPU; not measured."""
 
 
-def cost(*, on_card: bool, half: bool = True) -> Cost:
+def cost(*, on_gpu: bool, half: bool = True) -> Cost:
     """Return the cost on the host and on a GPU that computes in float16 or, without `half`, in float32."""
-    if not on_card:
+    if not on_gpu:
         return Cost(_CPU)
     kind = "float16" if half else "float32"
     return Cost(_BESIDE_GPU, Load(fixed=_CONTEXT + _WEIGHTS[kind], per_batch_frame=_FRAME[kind] * _WORKSPACE))

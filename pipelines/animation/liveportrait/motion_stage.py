@@ -14,21 +14,18 @@ from pipelines.animation.liveportrait.face_views import FaceView, Openness
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.motion.keypoints import Floats
-from pipelines.animation.motion.motions import Motions
+from pipelines.animation.motion.motions import SHAPES, Motions
 from pipelines.spans import batches
 from pipelines.stages import RunContext
 from pipelines.video.prefetch import read_ahead
 from pipelines.vision.types import Pixels
 
 MOTIONS = "state/motion"
+"""Folder of the rows."""
 
-_PARTS: dict[str, tuple[int, ...]] = {
-    **{"turn": (3, 3), "expression": (21, 3), "translation": (3,), "scale": (1,)},
-    **{"canonical": (21, 3), "keypoints": (21, 3), "eyes": (2,), "lips": (1,)},
-}
 _OPENNESS = ("eyes", "lips")
 """Parts that are None without landmarks."""
-COLUMNS = sum(int(np.prod(shape)) for shape in _PARTS.values())
+COLUMNS = sum(int(np.prod(shape)) for shape in SHAPES.values())
 """Numbers per face and frame: 820 bytes."""
 
 
@@ -75,7 +72,7 @@ def motions_to_rows(motions: Motions) -> Floats:
     """Pack motions as (N, COLUMNS); NaN where the openness of eyes and lips is unknown."""
     parts = motions.parts()
     columns = []
-    for name, shape in _PARTS.items():
+    for name, shape in SHAPES.items():
         part = parts[name]
         size = int(np.prod(shape))
         columns.append(
@@ -88,7 +85,7 @@ def rows_to_motions(rows: Floats) -> Motions:
     """Unpack the motions that `motions_to_rows` packed."""
     parts: dict[str, Any] = {}
     first = 0
-    for name, shape in _PARTS.items():
+    for name, shape in SHAPES.items():
         last = first + int(np.prod(shape))
         part = np.ascontiguousarray(rows[:, first:last]).reshape(-1, *shape)
         parts[name] = None if name in _OPENNESS and np.isnan(part).any() else part

@@ -13,6 +13,7 @@ from pipelines.animation.motion.smoothing import read_smoothed, smooth_file
 from pipelines.storage.atomic import atomic_write
 
 _EXPRESSION, _TURN = POINTS * 3, 9
+"""Numbers per frame: of the expression, and of the rotation matrix."""
 
 
 class SmoothedTargets:

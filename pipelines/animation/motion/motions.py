@@ -6,8 +6,27 @@ from typing import Any, Self
 
 import numpy as np
 
-from pipelines.animation.motion.keypoints import Floats, eye_ratios, lip_ratios, rotation, transform_keypoints
+from pipelines.animation.motion.keypoints import (
+    POINTS,
+    Floats,
+    eye_ratios,
+    lip_ratios,
+    rotation,
+    transform_keypoints,
+)
 from pipelines.animation.motion.keypoints import bins_to_degrees as bins_to_degrees
+
+SHAPES: dict[str, tuple[int, ...]] = {
+    "turn": (3, 3),
+    "expression": (POINTS, 3),
+    "translation": (3,),
+    "scale": (1,),
+    "canonical": (POINTS, 3),
+    "keypoints": (POINTS, 3),
+    "eyes": (2,),
+    "lips": (1,),
+}
+"""Shape of each array of `Motions` per frame, in the order of the files that store them."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +91,7 @@ def _concatenate(pieces: list[Floats | None]) -> Floats | None:
 def decode_motions(heads: dict[str, Floats], landmarks: Floats | None = None) -> Motions:
     """Decode the heads (N, n) of the motion extractor; 203 landmarks (N, 203, 2) add the openness of eyes and lips."""
     turn = rotation(*(bins_to_degrees(heads[name]) for name in ("pitch", "yaw", "roll")))
-    canonical, expression = (heads[name].reshape(-1, 21, 3) for name in ("kp", "exp"))
+    canonical, expression = (heads[name].reshape(-1, POINTS, 3) for name in ("kp", "exp"))
     points = transform_keypoints(canonical, turn, expression, heads["scale"], heads["t"])
     ratios = (None, None) if landmarks is None else (eye_ratios(landmarks), lip_ratios(landmarks))
     return Motions(turn, expression, heads["t"], heads["scale"], canonical, points, *ratios)

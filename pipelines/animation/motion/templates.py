@@ -17,23 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.animation.motion.keypoints import POINTS, Floats
-from pipelines.animation.motion.motions import Motions
+from pipelines.animation.motion.motions import SHAPES, Motions
 from pipelines.errors import BadInput
 from pipelines.storage.atomic import atomic_write
 
 LARGEST_BYTES = 2**29
 """Largest template that is read: more than three hours of frames."""
 
-_SHAPES = {
-    "turn": (3, 3),
-    "expression": (POINTS, 3),
-    "translation": (3,),
-    "scale": (1,),
-    "canonical": (POINTS, 3),
-    "keypoints": (POINTS, 3),
-    "eyes": (2,),
-    "lips": (1,),
-}
 _PUBLISHED_NAMES = {
     "turn": ("R", "R_d"),
     "expression": ("exp",),
@@ -93,7 +83,7 @@ def write_template_file(
         with archive.open("rate.npy", "w") as file:
             np.lib.format.write_array(file, np.array([rate.numerator, rate.denominator], np.int64))
         present = {name for name, value in next(iter(blocks())).parts().items() if value is not None}
-        for name, shape in _SHAPES.items():
+        for name, shape in SHAPES.items():
             if name not in present:
                 continue
             header = {"descr": "<f4", "fortran_order": False, "shape": (frames, *shape)}
@@ -210,7 +200,7 @@ def _lookup(frame: Any, names: tuple[str, ...], optional: bool) -> Any:
 
 def _stack(name: str, values: list[Any]) -> Floats:
     """Stack the values of all frames, (N, ...)."""
-    shape = _SHAPES[name]
+    shape = SHAPES[name]
     for value in values:
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size != np.prod(shape):
             raise ValueError(f"{name} does not have {'x'.join(map(str, shape))} numbers in every frame")
@@ -229,10 +219,10 @@ def _read_npz(path: Path) -> Template:
             raise ValueError("it unpacks to more than a template can hold")
     with np.load(path, allow_pickle=False) as found:
         numerator, denominator = (int(number) for number in found["rate"])
-        parts: dict[str, Any] = {name: found[name] for name in _SHAPES if name in found.files}
+        parts: dict[str, Any] = {name: found[name] for name in SHAPES if name in found.files}
     frames = len(parts["turn"])
     for name, values in parts.items():
-        if values.shape != (frames, *_SHAPES[name]) or values.dtype.kind != "f" or not frames:
+        if values.shape != (frames, *SHAPES[name]) or values.dtype.kind != "f" or not frames:
             raise ValueError(f"{name} has the shape {values.shape}")
     return Template(
         Motions(**{name: _check_finite(name, values) for name, values in parts.items()}),

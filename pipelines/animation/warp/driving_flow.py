@@ -76,19 +76,19 @@ class DrivingFlow:
     and only where the face is. Holds some views; nothing grows.
     """
 
-    def __init__(self, reference: Pixels, placed: FacePlacement) -> None:
+    def __init__(self, reference: Pixels, placement: FacePlacement) -> None:
         self._reference = reference
-        self._to_picture = compose(placed.to_picture(), view_to_face())
-        view = placed.view(reference)
+        self._to_picture = compose(placement.to_picture(), view_to_face())
+        view = placement.view(reference)
         self._gray = to_gray(view[CORE])
         self._flow = _make_flow()
-        self._mouth = MouthOpening(np.ascontiguousarray(view[CORE]), placed.lip_offset)
+        self._mouth = MouthOpening(np.ascontiguousarray(view[CORE]), placement.lip_offset)
         self._field = FaceField()
         self._inside = ellipse(FACE, 0.05)[CORE]
         self._face = self._inside > _INSIDE
         rows, columns = np.nonzero(self._face[::_SAMPLE_STRIDE, ::_SAMPLE_STRIDE])
         self._points = np.stack((columns, rows), axis=1) * _SAMPLE_STRIDE
-        self.restart(placed)
+        self.restart(placement)
 
     def restart(self, placement: FacePlacement) -> None:
         """Forget the previous frames; `placement` is roughly where the face is on the next ones."""

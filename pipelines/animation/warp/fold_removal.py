@@ -48,8 +48,8 @@ def _around(folded: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
     """Return the region of all folds with a margin."""
     rows, columns = (np.flatnonzero(folded.any(axis=axis)) for axis in (1, 0))
     first, last = (rows[0], columns[0]), (rows[-1], columns[-1])
-    top, left = (max(0, int(place) - margin) for place in first)
-    bottom, right = (int(place) + margin + 1 for place in last)
+    top, left = (max(0, int(index) - margin) for index in first)
+    bottom, right = (int(index) + margin + 1 for index in last)
     return slice(top, bottom), slice(left, right)
 
 

@@ -61,19 +61,19 @@ class MeshWarp:
     """Face of a picture to warp; holds the picture, its moving part at twice the resolution, and small maps."""
 
     def __init__(
-        self, picture: Pixels, placed: FacePlacement, driving: Pixels, driving_lip_offset: float
+        self, picture: Pixels, placement: FacePlacement, driving: Pixels, driving_lip_offset: float
     ) -> None:
         """Prepare `picture` `(H, W, 3)` uint8 RGB; `driving` is the view of the driving face on the reference."""
-        self._scale = placed.to_picture()[:, :2].astype(np.float32)
-        self._step = max(1, round(placed.size / _NODES_PER_SIDE))
+        self._scale = placement.to_picture()[:, :2].astype(np.float32)
+        self._step = max(1, round(placement.size / _NODES_PER_SIDE))
         self._lip_shift, self._lips_at = (
-            placed.lip_offset - driving_lip_offset,
-            _LIPS_DOWN + placed.lip_offset,
+            placement.lip_offset - driving_lip_offset,
+            _LIPS_DOWN + placement.lip_offset,
         )
         height, width = picture.shape[:2]
-        left, top, right, bottom = self._moving_region(placed, width, height)
+        left, top, right, bottom = self._moving_region(placement, width, height)
         self._region = slice(top, bottom), slice(left, right)
-        x, y, across, down = self._nodes(placed, left, top, right, bottom)
+        x, y, across, down = self._nodes(placement, left, top, right, bottom)
         self._across, self._down = across, down
         self._head_weight, self._face_weight = _motion_weights(across, down)
         self._min_x, self._max_x = -_BORDER_REACH * x, _BORDER_REACH * (width - 1 - x)
@@ -83,15 +83,15 @@ class MeshWarp:
         rows, columns = across.shape
         self._grid = _pair(2 * beside[: columns + 2], 2 * beside[: rows + 2, None])
         self._picture, self._fine = picture, _upsample_twice(picture[self._region])
-        view = placed.view(picture)
+        view = placement.view(picture)
         self._gray = bool(np.ptp(view.astype(np.int16), axis=2).mean() < _GRAY_LEVELS)
         self._colour_gain = _colour_gain(view, self._match_colour(driving))
 
-    def _moving_region(self, placed: FacePlacement, width: int, height: int) -> tuple[int, int, int, int]:
+    def _moving_region(self, placement: FacePlacement, width: int, height: int) -> tuple[int, int, int, int]:
         """Return what may move of the picture: left, top, right and bottom, in pixels."""
-        reach = int(placed.size * (_HEAD_FADE[1] * _HEAD[3] + 0.1)) // self._step * self._step
-        left, top = int(placed.x) - reach, int(placed.y) - reach
-        _, _, across, down = self._nodes(placed, left, top, left + 2 * reach, top + 2 * reach)
+        reach = int(placement.size * (_HEAD_FADE[1] * _HEAD[3] + 0.1)) // self._step * self._step
+        left, top = int(placement.x) - reach, int(placement.y) - reach
+        _, _, across, down = self._nodes(placement, left, top, left + 2 * reach, top + 2 * reach)
         moves = np.maximum(*_motion_weights(across, down)) > 0
         (first_x, last_x), (first_y, last_y) = (
             np.flatnonzero(moves.any(axis=axis))[[0, -1]].tolist() for axis in (0, 1)
@@ -104,13 +104,13 @@ class MeshWarp:
         )
 
     def _nodes(
-        self, placed: FacePlacement, left: int, top: int, right: int, bottom: int
+        self, placement: FacePlacement, left: int, top: int, right: int, bottom: int
     ) -> tuple[Array, Array, Floats, Floats]:
         """Return columns and rows of the nodes in pixels, and all nodes in face coordinates."""
         rows, columns = (-(-side // self._step) for side in (bottom - top, right - left))
         x = left + (np.arange(columns) + 0.5) * self._step - 0.5
         y = top + (np.arange(rows)[:, None] + 0.5) * self._step - 0.5
-        across, down = ((a * x + b * y + c).astype(np.float32) for a, b, c in inverse(placed.to_picture()))
+        across, down = ((a * x + b * y + c).astype(np.float32) for a, b, c in inverse(placement.to_picture()))
         return x, y, across, down
 
     def apply(self, picture: Pixels, motion: Motion) -> Pixels:

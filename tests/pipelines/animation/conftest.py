@@ -1,4 +1,4 @@
-"""What the animation tests share: two faces in the public domain, and one of them speaking."""
+"""Shared by the animation tests: two faces in the public domain, and one of them speaking."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ FRAMES = 40
 
 
 def admiral() -> DrawnFace:
-    """Grace Hopper, 512 x 512, with glasses."""
+    """Return Grace Hopper, 512 x 512, with glasses."""
     with cbook.get_sample_data("grace_hopper.jpg") as file:
         picture = np.ascontiguousarray(np.asarray(Image.open(file).convert("RGB"))[:512])
     left = [(202.0, 187.1), (240.0, 187.1), (221.2, 181.1), (222.0, 195.9)]
@@ -27,13 +27,13 @@ def admiral() -> DrawnFace:
 
 @pytest.fixture(scope="session")
 def driver() -> DrawnFace:
-    """Whose motion is followed."""
+    """The face whose motion is followed."""
     return astronaut()
 
 
 @pytest.fixture(scope="session")
 def portrait() -> DrawnFace:
-    """Who follows it."""
+    """The face that follows it."""
     return admiral()
 
 

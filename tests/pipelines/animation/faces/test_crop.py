@@ -1,4 +1,4 @@
-"""Cutting faces out and putting them back: goldens, and what must hold for every face."""
+"""Cropping faces and pasting them back: goldens, and what must hold for every face."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,14 @@ def golden(shared: Path) -> dict[str, np.ndarray]:
 
 
 def same_matrix(found: np.ndarray, expected: np.ndarray) -> None:
-    """To 1e-6, but for the shift of hundreds of pixels: there to 1e-3."""
+    """Compare to 1e-6, except for shifts of hundreds of pixels: to 1e-3."""
     assert found.dtype == np.float32
     np.testing.assert_allclose(found[:2, :2], expected[:2, :2], atol=1e-5)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
 def same_pixels(found: np.ndarray, expected: np.ndarray) -> None:
-    """One level, seldom: pixels are interpolated in fixed point."""
+    """Allow one level, seldom: pixels are interpolated in fixed point."""
     assert found.dtype == np.uint8
     difference = np.abs(found.astype(int) - expected)
     assert difference.max() <= 1

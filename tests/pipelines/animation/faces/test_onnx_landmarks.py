@@ -1,4 +1,4 @@
-"""Faces by ONNX: real loading and decoding, on tiny files of the published names that answer what a test says."""
+"""Faces by ONNX: real loading and decoding, on tiny models of the published names with prescribed outputs."""
 
 from collections.abc import Generator
 from pathlib import Path
@@ -31,7 +31,7 @@ EYES_NOSE_MOUTH = np.array([(-20, -25), (20, -25), (0, 0), (-15, 25), (15, 25)],
 
 
 def write(path: Path, side: int, answers: list[Any]) -> Path:
-    """A model whose answers are constant, but for a trace of its input, which is then not left out."""
+    """Write a model whose outputs are constant, but for a trace of its input, which is then not optimised away."""
     nodes, outputs, tensors = [], [], []
     nodes.append(onnx.helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0))
     for number, answer in enumerate(answers):
@@ -50,7 +50,7 @@ def write(path: Path, side: int, answers: list[Any]) -> Path:
 
 
 def detections(faces: list[tuple[float, float, float, float]], stride: int = 8) -> list[Any]:
-    """The nine answers for faces at x, y, half their side and score, of pixels of the framed picture."""
+    """Build the nine outputs for faces at x, y, half their side and score, in pixels of the padded picture."""
     scores, sides, points = ([np.zeros((2 * (512 // s) ** 2, n)) for s in (8, 16, 32)] for n in (1, 4, 10))
     level = (8, 16, 32).index(stride)
     for x, y, half, score in faces:
@@ -93,7 +93,7 @@ def test_files_are_taken_where_they_are_there_and_accepted(folder: Path) -> None
 
 
 def test_faces_are_decoded_the_largest_first_and_each_once(faces: OnnxDetector) -> None:
-    """Of four: one overlaps a surer one, one is not sure enough."""
+    """Of four faces, one overlaps another of a higher score, and one has too low a score."""
     large, small = faces.detect_faces(PICTURE)
     assert large.sides.tolist() == pytest.approx([304 - 60, 128 - 60, 304 + 60, 128 + 60])
     assert small.sides.tolist() == pytest.approx([56, 24, 136, 104])
@@ -147,8 +147,8 @@ def test_files_that_are_none_of_the_published(folder: Path, faces: OnnxDetector)
         OnnxDetector({}).landmarks(PICTURE, EYES_NOSE_MOUTH)
 
 
-class Walking(OnnxDetector):
-    """Each frame's landmarks are those before, a little moved by what its first pixel says: they depend on the past."""
+class DependentLandmarks(OnnxDetector):
+    """Each frame's landmarks are the previous ones, moved by its first pixel, so they depend on the past."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -167,7 +167,7 @@ class Walking(OnnxDetector):
         return np.full((203, 2), float(around.ravel()[0]) * 0.5 + float(picture[0, 0, 0]), np.float32)
 
 
-def test_a_walk_is_the_same_from_any_start() -> None:
+def test_landmarks_are_the_same_from_any_start() -> None:
     rng = np.random.default_rng(0)
     frames = [np.full((4, 4, 3), value, np.uint8) for value in rng.integers(10, 99, 3 * RESTART_FRAMES)]
     for index in (0, 1, RESTART_FRAMES - 4):
@@ -181,11 +181,11 @@ def test_a_walk_is_the_same_from_any_start() -> None:
         read_from.append(start)
         yield from frames[start - 5 : stop - 5]
 
-    whole = list(track_landmarks(Walking(), read, track, 5, span.stop))
+    whole = list(track_landmarks(DependentLandmarks(), read, track, 5, span.stop))
     assert whole[0] is None and whole[1] is None
     assert all(one is not None for one in whole[2:])
     for start in (6, 5 + RESTART_FRAMES, 40 + RESTART_FRAMES, 5 + 2 * RESTART_FRAMES - 1):
-        part = list(track_landmarks(Walking(), read, track, start, start + 10))
+        part = list(track_landmarks(DependentLandmarks(), read, track, start, start + 10))
         for one, expected in zip(part, whole[start - 5 : start + 5], strict=True):
             assert (one is None) == (expected is None)
             assert one is None or np.array_equal(one, expected)

@@ -1,4 +1,4 @@
-"""The look at faces before a run: what is meant is marked, what is missing is not, and nothing is refused here."""
+"""Preview of faces before a run: selected faces are marked, missing ones are not, and nothing is refused here."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -31,7 +31,7 @@ def saved(tmp_path: Path) -> Saved:
 
 @pytest.fixture
 def driving(tmp_path: Path, driver: DrawnFace) -> Path:
-    """Nobody for ten frames, then a face."""
+    """Write a video without a face for ten frames, then with one."""
     path = tmp_path / "driving.mp4"
     with VideoWriter(path, 256, 256, Fraction(25), crf=10) as film:
         for frame in range(20):
@@ -40,7 +40,7 @@ def driving(tmp_path: Path, driver: DrawnFace) -> Path:
 
 
 def marks(picture: Any) -> list[tuple[int, int]]:
-    """First and last column of each upright line of a mark."""
+    """Return the first and last column of each vertical line of a mark."""
     columns = np.flatnonzero((np.abs(picture.astype(int) - MARK).max(axis=2) < 60).sum(axis=0) > 60)
     edges = np.flatnonzero(np.diff(columns, prepend=-9) > 1)
     return [(int(part[0]), int(part[-1])) for part in np.split(columns, edges[1:]) if len(part)]
@@ -70,7 +70,7 @@ def test_faces_that_are_not_found_are_not_marked(saved: Saved, driver: DrawnFace
     assert len(marks(found.pixels)) == 4
 
 
-def test_all_of_several_are_marked_and_a_part_of_the_driving_is_looked_at(
+def test_all_of_several_are_marked_and_a_part_of_the_driving_is_searched(
     saved: Saved, driving: Path, driver: DrawnFace
 ) -> None:
     pair = saved("pair.png", np.hstack([driver.picture, driver.picture]))

@@ -1,4 +1,4 @@
-"""Which face is meant: providers, the cases of none and several, and one face over a whole video."""
+"""Selection of faces: detectors, the cases of none and several, and one face over a whole video."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,7 +38,7 @@ BLANK = np.zeros((64, 64, 3), np.uint8)
 
 @dataclass
 class Known:
-    """A provider that sees what a test says."""
+    """Detector with prescribed boxes."""
 
     boxes: list[FaceBox]
     name, licence = "known", ""
@@ -67,12 +67,12 @@ class TestVotes:
         assert (large.x, large.y, large.size) == pytest.approx((128, 117, 106), abs=10)
         assert (small.x, small.y, small.size) == pytest.approx((240 + 60, 60 + 80, 72), abs=10)
 
-    def test_a_glance_sees_it_too(self, driver: DrawnFace) -> None:
+    def test_a_fast_pass_detects_it_too(self, driver: DrawnFace) -> None:
         box = detect_fast(driver.picture)[0]
         assert (box.x, box.y, box.size) == pytest.approx((128, 117, 106), abs=10)
         assert box.votes >= 8
 
-    def test_a_glance_at_faces_about_as_large_sees_only_those(self, driver: DrawnFace) -> None:
+    def test_a_fast_pass_for_a_size_detects_only_similar_sizes(self, driver: DrawnFace) -> None:
         size = driver.box.size
         for known in (0.65 * size, size, 1.5 * size):
             assert detect_fast(driver.picture, known)[0].size == pytest.approx(size, rel=0.15)
@@ -111,11 +111,11 @@ class TestChoice:
     left, right = FaceBox(20, 30, 20, 50), FaceBox(60, 30, 30, 60)
 
     @pytest.mark.parametrize(
-        ("which", "meant"),
+        ("which", "selected"),
         [("largest", [right]), ("all", [left, right]), (1, [left]), (2, [right])],
     )
-    def test_of_several_the_one_that_is_meant(self, which: Any, meant: list[FaceBox]) -> None:
-        assert find_faces(BLANK + 1, Known([self.right, self.left]), which, "--box") == meant
+    def test_the_selected_one_of_several(self, which: Any, selected: list[FaceBox]) -> None:
+        assert find_faces(BLANK + 1, Known([self.right, self.left]), which, "--box") == selected
 
     @pytest.mark.parametrize("which", [0, 3])
     def test_one_that_is_not_there(self, which: int) -> None:
@@ -133,7 +133,7 @@ class TestChoice:
         with pytest.raises(BadInput, match=r"in 5 frames of the driving video"):
             find_reference(((index, BLANK) for index in range(5)), Known([]), 1, "--box")
 
-    def test_a_drawn_box_is_taken_as_it_is_or_as_the_cascade_sees_it(self, driver: DrawnFace) -> None:
+    def test_a_user_box_snaps_to_the_detected_face_or_stays(self, driver: DrawnFace) -> None:
         drawn = FaceBox.from_rectangle(60, 70, 130, 130)
         assert (drawn.x, drawn.y, drawn.size) == (125, 135, 130)
         snapped = UserBox(drawn).detect(driver.picture)[0]
@@ -148,31 +148,33 @@ class TestChoice:
             UserBox(box).detect(BLANK)
 
     def test_a_crop_by_a_box_alone_reaches_from_brows_to_chin(self, portrait: DrawnFace) -> None:
-        square = estimate_landmark_square(portrait.placed)
+        square = estimate_landmark_square(portrait.placement)
         chin, brow = portrait.landmarks[11], portrait.landmarks[[2, 6]].mean(axis=0)
-        assert square.y - square.side / 2 == pytest.approx(brow[1] - 0.12 * portrait.placed.size, abs=12)
+        assert square.y - square.side / 2 == pytest.approx(brow[1] - 0.12 * portrait.placement.size, abs=12)
         assert square.y + square.side / 2 == pytest.approx(chin[1], abs=12)
-        assert square.angle == portrait.placed.roll
+        assert square.angle == portrait.placement.roll
         leaning = estimate_landmark_square(FacePlacement(0, 0, 100, np.pi / 2))
         assert (leaning.x, leaning.y) == pytest.approx((-13, 0))
 
 
 class TestTrack:
-    """Looks of a face of 40 pixels that moves four pixels a look, and of another one."""
+    """Detections of a face of 40 pixels that moves four pixels from one to the next, and of another one."""
 
     other = FaceBox(300, 50, 40, 90)
 
-    def looks(self, count: int, gone: Any = (), other: bool = True) -> list[Records]:
+    def detections(self, count: int, gone: Any = (), other: bool = True) -> list[Records]:
         found = []
         for number in range(count):
             here = [] if number in gone else [FaceBox(100 + 4 * number, 50, 40, 20)]
             found.append(to_record([self.other, *here] if other else here))
         return found
 
-    def track(self, looks: list[Records], first: FaceBox | None = None, reference: int = 10) -> FaceTrack:
-        """Of frames 10 and after."""
-        span = Span(10, 10 + len(looks) * DETECT_EVERY)
-        return follow_face(looks, span, first or FaceBox(100, 50, 40, 99), reference)
+    def track(
+        self, detections: list[Records], first: FaceBox | None = None, reference: int = 10
+    ) -> FaceTrack:
+        """Track it over frames 10 and later."""
+        span = Span(10, 10 + len(detections) * DETECT_EVERY)
+        return follow_face(detections, span, first or FaceBox(100, 50, 40, 99), reference)
 
     def test_a_record_holds_the_first_faces(self) -> None:
         record = to_record([replace(self.other, votes=0)] * 6)
@@ -181,7 +183,7 @@ class TestTrack:
         assert (record["votes"] == 1).all()
         assert not to_record([])["votes"].any()
 
-    def test_looks_lie_on_a_grid_from_the_first_frame(self) -> None:
+    def test_detections_lie_on_a_grid_from_the_first_frame(self) -> None:
         assert [frame for frame in range(10, 40) if is_detection_frame(frame, Span(10, 90))] == [
             10,
             18,
@@ -190,7 +192,7 @@ class TestTrack:
         ]
 
     def test_the_chosen_face_is_followed_past_another(self) -> None:
-        track = self.track(self.looks(60))
+        track = self.track(self.detections(60))
         assert track.seen.all()
         assert track.gone == []
         box = track.box(10 + 30 * DETECT_EVERY + DETECT_EVERY // 2)
@@ -198,23 +200,25 @@ class TestTrack:
 
     def test_its_path_is_smooth(self) -> None:
         jitter = np.random.default_rng(0).normal(0, 3, 60)
-        looks = [to_record([FaceBox(100 + jitter[i], 50, 40 * (1 + jitter[i] / 60), 20)]) for i in range(60)]
-        looks[30] = to_record([FaceBox(118, 50, 52, 20)])
-        track = self.track(looks)
+        detections = [
+            to_record([FaceBox(100 + jitter[i], 50, 40 * (1 + jitter[i] / 60), 20)]) for i in range(60)
+        ]
+        detections[30] = to_record([FaceBox(118, 50, 52, 20)])
+        track = self.track(detections)
         boxes = [track.box(10 + DETECT_EVERY * i) for i in range(60)]
         assert np.std([box.x for box in boxes]) < 1.7
         assert boxes[30].x == pytest.approx(100, abs=4)
 
-    def test_a_look_that_misses_it_is_bridged(self) -> None:
-        track = self.track(self.looks(40, gone=(20, 21, 22)))
+    def test_missed_detections_are_interpolated(self) -> None:
+        track = self.track(self.detections(40, gone=(20, 21, 22)))
         assert track.gone == []
         assert track.box(10 + 21 * DETECT_EVERY).x == pytest.approx(184, abs=1)
         assert {track.presence(frame) for frame in range(10, 330)} == {1.0}
 
     def test_one_that_leaves_is_gone_until_it_is_back_anywhere(self) -> None:
-        looks = self.looks(20, gone=range(8, 14), other=False)
-        looks[14:] = [to_record([FaceBox(240, 90, 70, 12)])] * 6
-        track = self.track(looks)
+        detections = self.detections(20, gone=range(8, 14), other=False)
+        detections[14:] = [to_record([FaceBox(240, 90, 70, 12)])] * 6
+        track = self.track(detections)
         gone = Span(10 + 7 * DETECT_EVERY + 1, 10 + 14 * DETECT_EVERY)
         assert track.gone == [gone]
         assert track.presence(gone.start) == track.presence(gone.stop - 1) == 0
@@ -225,19 +229,19 @@ class TestTrack:
         assert told and f"frames {gone.start} to {gone.stop - 1}" in told
 
     def test_nobody_is_there_before_the_reference(self) -> None:
-        track = self.track(self.looks(20, gone=range(2)), FaceBox(108, 50, 40), 10 + 2 * DETECT_EVERY)
+        track = self.track(self.detections(20, gone=range(2)), FaceBox(108, 50, 40), 10 + 2 * DETECT_EVERY)
         assert track.gone == [Span(10, 10 + 2 * DETECT_EVERY)]
         assert track.presence(10) == 0
         assert track.box(10 + 2 * DETECT_EVERY).x == pytest.approx(108, abs=8)
 
-    def test_many_absences_are_told_in_short(self) -> None:
+    def test_many_absences_are_summarised(self) -> None:
         gone = [number for number in range(100) if number % 10 >= 4]
-        told = absence_warning(self.track(self.looks(100, gone, other=False)))
+        told = absence_warning(self.track(self.detections(100, gone, other=False)))
         assert told and "and 6 more times" in told
-        assert absence_warning(self.track(self.looks(10))) is None
+        assert absence_warning(self.track(self.detections(10))) is None
 
-    def test_a_drawn_face_that_looks_do_not_know_stays_where_it_was_drawn(self) -> None:
+    def test_a_user_face_that_is_never_detected_stays_where_it_was_marked(self) -> None:
         drawn = FaceBox(30, 400, 60)
-        track = self.track(self.looks(20), drawn)
+        track = self.track(self.detections(20), drawn)
         assert track.gone == []
         assert (track.box(100).x, track.box(100).y) == pytest.approx((30, 400))

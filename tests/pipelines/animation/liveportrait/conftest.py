@@ -1,4 +1,4 @@
-"""Jobs of the network engine with networks that are known to the bit, and short spans."""
+"""Jobs of the network engine with fake networks, exact to the bit, and short spans."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ Draw = Callable[..., Path]
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """Files by the published names, with nothing in them."""
+    """Write empty files by the published names."""
     folder = tmp_path / "weights"
     for file in PUBLISHED["liveportrait"].files:
         if file.needed:
@@ -42,7 +42,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 class Digest:
-    """A segment that only tells its frames from others, at once."""
+    """Segment that holds only a digest of its frames."""
 
     def __init__(self, path: Path, *size: Any, **more: Any) -> None:
         self._path, self._digest = path, hashlib.sha256()
@@ -64,7 +64,7 @@ def _joined(segments: list[Path], *given: Any, **more: Any) -> JoinReport:
 
 @pytest.fixture
 def quick_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No film is encoded, and no picture: their frames are kept as they are."""
+    """Encode no video and no picture: frames are kept as arrays."""
 
     def write(folder: Any, index: int, frame: np.ndarray) -> None:
         np.save(folder._path(index).with_suffix(".npy"), frame)
@@ -78,14 +78,14 @@ def quick_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def films(monkeypatch: pytest.MonkeyPatch, quick_files: None) -> None:
-    """Films are encoded after all."""
+    """Encode videos after all."""
     monkeypatch.setattr(stage, "VideoWriter", VideoWriter)
     monkeypatch.setattr(pipeline, "join_segments", join_segments)
 
 
 @pytest.fixture
 def ask(quick_files: None, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
-    """A job of source and driving; `folder` has another set of jobs."""
+    """Create a job of source and driving; `folder` selects another set of jobs."""
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
     monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: None)
     monkeypatch.setattr(engine, "LivePortrait", FakePortrait)
@@ -111,7 +111,7 @@ def ask(quick_files: None, tmp_path: Path, weights: Path, monkeypatch: pytest.Mo
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Draw:
-    """Writes pictures: one array (H, W, 3) as a file, more of them as a folder that is a video."""
+    """Write pictures: one array (H, W, 3) as a file, several as a folder that serves as a video."""
 
     def write(name: str, pictures: np.ndarray) -> Path:
         if pictures.ndim == 3:
@@ -135,7 +135,7 @@ def colours(frames: int, seed: int, side: int = 256) -> np.ndarray:
 
 
 def run(job: Job, **more: Any) -> events.Event:
-    """Run it to an ending."""
+    """Run the job to its ending event."""
     job.forget_request()
     job.journal.append(events.Queued(job=job.id, task="animate", name="clip"))
     run_job(job, **more)
@@ -143,12 +143,12 @@ def run(job: Job, **more: Any) -> events.Event:
 
 
 def done(job: Job, **more: Any) -> events.Outputs:
-    """The files of a run that ends well."""
+    """Return the files of a run that succeeds."""
     ending = run(job, **more)
     assert isinstance(ending, events.Done), ending
     return ending.outputs
 
 
 def pictures(folder: Path) -> np.ndarray:
-    """The frames that were wanted as pictures."""
+    """Return the exported frames."""
     return np.stack([np.load(path) for path in sorted(folder.glob("*.npy"))])

@@ -1,4 +1,4 @@
-"""Networks that see the colours of a crop and draw it larger, tinted by its keypoints: known to the bit, and quick."""
+"""Fake networks, fast and exact to the bit: they draw a crop enlarged, tinted by its keypoints."""
 
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from pipelines.animation.motion.motions import Motions, decode_motions
 
 
 class FakePortrait:
-    """Has the interface of `LivePortrait`; keeps a tally of what it was asked."""
+    """Has the interface of `LivePortrait`; keeps a tally of its calls."""
 
     made: ClassVar[list["FakePortrait"]] = []
 

@@ -1,4 +1,4 @@
-"""Where published models find landmarks: crops after them, and eyes and lips that open as the driving ones do."""
+"""Published models that find landmarks: crops around them, and eyes and lips that open as the driving ones do."""
 
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Spots(OnnxDetector):
 
 @pytest.fixture
 def published(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """All that landmarks need is there."""
+    """Install all that landmarks need."""
     for file in PUBLISHED["insightface"].files:
         (weights / file.name).parent.mkdir(parents=True, exist_ok=True)
         (weights / file.name).write_bytes(file.name.encode())
@@ -115,7 +115,7 @@ def test_the_eyes_of_a_source_video_are_kept_open(
     assert np.array_equal(pictures(tmp_path / "out"), np.stack(list(frames)))
 
 
-def test_a_source_is_cut_out_around_the_landmarks_of_every_frame(
+def test_a_source_is_cropped_around_the_landmarks_of_every_frame(
     published: Path, ask: Ask, draw: Draw
 ) -> None:
     source = marked(colours(FRAMES, 1))

@@ -1,4 +1,4 @@
-"""Faces that are found, cut out, drawn and put back; that are several, that leave, that are not there."""
+"""Faces that are found, cropped, rendered and pasted back; several of them, faces that leave, and missing ones."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before != after).any(axis=-1)
 
 
-def test_a_portrait_is_cut_out_drawn_and_put_back(
+def test_a_portrait_is_cropped_rendered_and_pasted_back(
     portrait: DrawnFace, ask: Ask, draw: Draw, weights: Path, tmp_path: Path
 ) -> None:
     driving = colours(FRAMES, 2)
@@ -55,7 +55,7 @@ def test_a_portrait_is_cut_out_drawn_and_put_back(
 
 
 @pytest.mark.parametrize("option", ["flag_pasteback", "flag_stitching"])
-def test_without_pasting_the_result_is_what_was_drawn(
+def test_without_pasting_the_result_is_the_rendered_crop(
     option: str, portrait: DrawnFace, ask: Ask, draw: Draw, weights: Path, tmp_path: Path
 ) -> None:
     driving = colours(3, 2)
@@ -173,9 +173,7 @@ def test_the_portrait_rests_where_the_driving_face_is_gone(
     assert said.startswith("The driving face is not visible on frames")
 
 
-def test_no_face_where_one_is_needed_is_told_before_the_first_frame(
-    portrait: DrawnFace, ask: Ask, draw: Draw
-) -> None:
+def test_a_missing_face_is_reported_before_the_first_frame(portrait: DrawnFace, ask: Ask, draw: Draw) -> None:
     blank, driving = draw("blank", np.full((256, 300, 3), 90, np.uint8)), draw("driving", colours(3, 2))
     for inputs, said in (
         ((blank, driving), "--source-box"),
@@ -196,7 +194,7 @@ def test_no_face_where_one_is_needed_is_told_before_the_first_frame(
         ({"face": "3"}, "no face 3"),
     ],
 )
-def test_what_cannot_be_done_is_told_before_the_first_frame(
+def test_what_cannot_be_done_is_reported_before_the_first_frame(
     options: dict[str, Any], said: str, portrait: DrawnFace, ask: Ask, draw: Draw
 ) -> None:
     ending = run(ask(draw("source", portrait.picture), draw("driving", colours(3, 2)), **options))

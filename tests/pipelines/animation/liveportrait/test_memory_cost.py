@@ -1,16 +1,16 @@
-"""What happens when memory ends, and how much is held at once."""
+"""Out of memory while rendering, and how much is held at once."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from pipelines.animation.liveportrait.pipeline import BATCH_VARIABLE, LivePortraitPipeline
 
 from memory.budget import Budget
 from memory.probe import Hardware, Host
 from memory.units import GIB
 from pipelines.animation.liveportrait import pipeline as portrait
+from pipelines.animation.liveportrait.pipeline import BATCH_VARIABLE, LivePortraitPipeline
 from pipelines.jobs import events
 from pipelines.runtime.planning import estimate
 from pipelines.settings import AnimateSettings

@@ -55,7 +55,7 @@ def engine(liveportrait_weights: Path) -> LivePortrait:
 
 @pytest.fixture(scope="module")
 def motions(engine: LivePortrait, crops: dict[str, np.ndarray]) -> dict[str, Motions]:
-    """Those of all pictures, looked at once for all cases."""
+    """Motions of all pictures, estimated once for all cases."""
     seen = {}
     for name in ("source", "source_b", "source_video", "driving"):
         pictures = crops[name] if crops[name].ndim == 4 else crops[name][None]
@@ -85,7 +85,7 @@ def test_keypoints_of_every_case(
 def drawn_as_published(
     case: str, frame: int, engine: LivePortrait, crops: dict[str, np.ndarray], expected: dict[str, Any]
 ) -> None:
-    """From the published keypoints, so that the picture alone is compared."""
+    """Render from the published keypoints, so that only the picture is compared."""
     source = crops[CASES[case][0]]
     sources = source[frame : frame + 1] if source.ndim == 4 else source[None]
     still = expected["x_s"][frame : frame + 1] if source.ndim == 4 else expected["x_s"]
@@ -122,7 +122,7 @@ def test_all_pictures(
 
 
 class Drawn:
-    """Networks that look and draw at once: a picture of the keypoints' first number, and a tally of what was asked."""
+    """Fake networks that analyse and render at once: a picture of the keypoints' first number, and a tally of calls."""
 
     widths: ClassVar = {"kp": 63, "scale": 1, "pitch": 66, "yaw": 66, "roll": 66, "t": 3, "exp": 63}
 
@@ -131,7 +131,7 @@ class Drawn:
         self.portraits: list[int] = []
 
     def look(self, pictures: Any) -> Any:
-        """Heads that only this picture tells: means of as many of its rows."""
+        """Heads that depend on this picture alone: means of as many of its rows."""
         means = pictures.mean(dim=(1, 3))
         return {name: means[:, :width] for name, width in self.widths.items()}
 
@@ -226,16 +226,14 @@ def test_how_many_frames_there_are(
     assert len(still) == (frames if source == "source_video" else 1)
 
 
-def test_networks_of_a_pass_that_is_over_are_let_go(
-    engine: LivePortrait, crops: dict[str, np.ndarray]
-) -> None:
+def test_networks_of_a_finished_pass_are_released(engine: LivePortrait, crops: dict[str, np.ndarray]) -> None:
     first = engine.motions(crops["driving"][:1])
     assert engine.release("motion")
     assert not engine.release("motion")
     assert np.array_equal(engine.motions(crops["driving"][:1]).expression, first.expression)
 
 
-def test_looking_at_a_batch_is_looking_at_each(engine: LivePortrait, crops: dict[str, np.ndarray]) -> None:
+def test_a_batch_is_analysed_like_its_frames(engine: LivePortrait, crops: dict[str, np.ndarray]) -> None:
     together = engine.motions(crops["driving"][:2])
     alone = Motions.concatenate(engine.motions(crops["driving"][i : i + 1]) for i in range(2))
     for name, part in together.parts().items():

@@ -1,4 +1,4 @@
-"""Posing a portrait by hand: what a pose asks of the keypoints, and what comes back as a picture."""
+"""Portraits posed by hand: what a pose asks of the keypoints, and the picture that comes back."""
 
 from pathlib import Path
 from typing import Any
@@ -95,14 +95,14 @@ def test_a_portrait_is_drawn_where_its_face_is_and_stays_as_it_was_elsewhere(
     assert columns.min() > 50 and columns.max() < 450
 
 
-def test_a_cut_out_comes_as_it_is_drawn_where_it_is_not_put_back(picture: Path) -> None:
+def test_a_crop_is_returned_where_it_is_not_pasted_back(picture: Path) -> None:
     settings = PoseSettings(source_box=BOX, flag_pasteback=False)
     assert Poser(picture, settings, FakePortrait()).render(settings).shape == (512, 512, 3)
     ready = PoseSettings(source_crop="none")
     assert Poser(picture, ready, FakePortrait()).render(ready).shape == (512, 512, 3)
 
 
-def test_one_look_serves_every_pose(picture: Path) -> None:
+def test_a_portrait_is_analysed_once_for_every_pose(picture: Path) -> None:
     networks, settings = FakePortrait(), PoseSettings(source_box=BOX)
     poser = Poser(picture, settings, networks)
     poses = [settings.model_copy(update={"roll": float(angle)}) for angle in (0, 10, 20)]

@@ -118,7 +118,9 @@ def test_the_report_tells_what_was_done(ask: Ask, draw: Draw) -> None:
     assert "lips were not closed" in report["warnings"][0]
 
 
-def test_the_film_has_the_size_and_the_times_of_what_was_drawn(ask: Ask, draw: Draw, films: None) -> None:
+def test_the_video_has_the_size_and_the_times_of_the_rendered_frames(
+    ask: Ask, draw: Draw, films: None
+) -> None:
     inputs = draw("source", colours(1, 1)[0]), draw("driving", colours(FRAMES, 2))
     whole, parts = ask(*inputs, folder="whole", **READY), ask(*inputs, folder="parts", **READY)
     outputs = done(whole)

@@ -1,4 +1,4 @@
-"""Where keypoints go: what each option takes from the driving, and what it leaves to the source."""
+"""Target keypoints: what each option takes from the driving, and what it leaves to the source."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def moved(source: Motions, driving: Motions, kind: InputKinds = PICTURE, **optio
 def expressions(
     points: np.ndarray, source: Motions, turn: np.ndarray, scale: Any, translation: Any
 ) -> np.ndarray:
-    """What expression gives `points`, when all else is known."""
+    """Recover the expression of `points` when everything else is known."""
     unmoved = points - np.concatenate([translation[:, :2], np.zeros((len(points), 1))], axis=1)[:, None]
     return unmoved / scale[:, :, None] - source.canonical @ turn
 

@@ -1,4 +1,4 @@
-"""The mathematics of keypoints: goldens, and what must hold whatever they are."""
+"""Geometry of keypoints: goldens, and invariants."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Motion without trembling."""
+"""Smoothing of motion over a whole sequence."""
 
 from pathlib import Path
 

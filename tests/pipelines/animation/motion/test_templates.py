@@ -1,4 +1,4 @@
-"""Motion templates: there and back, published ones of every age, and those that want more than to be read."""
+"""Motion templates: round trips, published ones of every age, and malicious ones."""
 
 import os
 import pickle

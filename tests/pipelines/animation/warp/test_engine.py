@@ -1,4 +1,4 @@
-"""The built-in engine's promises: it follows what moves, rests where nothing does, and any span comes out the same."""
+"""Promises of the built-in engine: it follows motion, rests without it, and any span comes out the same."""
 
 import itertools
 import weakref
@@ -56,13 +56,13 @@ def result(warp: FlowWarp, clip: list[Any]) -> list[WarpedFrame]:
 
 @pytest.fixture
 def short_chains(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chains as short as they can be, so that a short clip has some."""
+    """Shorten chains, so that a short clip has several."""
     for name, frames in (("CHAIN_FRAMES", 10), ("WARM_UP_FRAMES", 4), ("_BLEND_FRAMES", 2)):
         monkeypatch.setattr(flowwarp, name, frames)
 
 
 def landed(warp: FlowWarp, motion: Motion | None, face: DrawnFace) -> Any:
-    """Where the landmarks of `face` are once its picture is bent: dots on black are bent, and looked for."""
+    """Locate the landmarks of `face` after the warp: dots on black are warped and found again."""
     if motion is None:
         return face.landmarks
     still = replace(motion, opening=np.zeros_like(motion.opening))
@@ -86,7 +86,7 @@ def centre_of_light(picture: Any, x: float, y: float, reach: int = 22) -> tuple[
 def test_landmarks_go_where_the_driving_face_takes_them(
     warp: FlowWarp, motions: list[Motion | None], portrait: DrawnFace, driver: DrawnFace, poses: list[Pose]
 ) -> None:
-    """Of the face without lids and lips, in distances of the eyes' corners; and eyes open and close."""
+    """Errors without lids and lips, in distances of the eye corners; eyes open and close."""
     moving, errors, extent, eyes = MovingFace(driver), [], [], []
     for pose, motion in list(zip(poses, motions, strict=True))[::3]:
         change = (moving.landmarks(pose) - moving.landmarks(poses[0])) / driver.eyes_apart
@@ -233,7 +233,7 @@ def test_a_face_that_is_gone_leaves_the_portrait_at_rest(
     assert seen == sorted(seen)
 
 
-def test_a_track_says_where_to_look_and_when_the_face_is_gone(
+def test_a_track_tells_where_the_face_is_and_when_it_is_gone(
     portrait: DrawnFace, driver: DrawnFace, clip: list[Any]
 ) -> None:
     """A face that is half a box away is followed by its track, and lost without."""
@@ -258,7 +258,7 @@ def test_a_track_says_where_to_look_and_when_the_face_is_gone(
         (Pose(lean=0.5), "degrees"),
     ],
 )
-def test_more_motion_than_can_be_followed_is_told(
+def test_more_motion_than_can_be_followed_is_measured(
     warp: FlowWarp, driver: DrawnFace, clip: list[Any], pose: Pose, words: str | None
 ) -> None:
     moving = MovingFace(driver)

@@ -1,4 +1,4 @@
-"""The parts of the built-in engine, one by one."""
+"""Parts of the built-in engine, one by one."""
 
 import math
 from dataclasses import replace
@@ -43,19 +43,19 @@ def motion(head: Any = None, face: Any = None, opening: Any = None) -> Motion:
 
 
 def moved_by(right: float, down: float) -> Any:
-    """The head so many box sides away: it is led back."""
+    """Return the transform that leads a head, so many box sides away, back."""
     return np.array([[1, 0, -right * PER_SIDE], [0, 1, -down * PER_SIDE]])
 
 
-class TestUnfolding:
-    def test_what_does_not_fold_is_left_alone(self) -> None:
+class TestFoldRemoval:
+    def test_a_map_without_folds_is_left_alone(self) -> None:
         offsets = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 30, (40, 50, 2)), (0, 0), 8)
         assert smallest_areas(offsets.astype(np.float32), 2).min() > MIN_AREA
         assert remove_folds(offsets.astype(np.float32), 2) is not None
         assert np.array_equal(remove_folds(offsets.astype(np.float32), 2), offsets.astype(np.float32))
 
     @pytest.mark.parametrize("spread", [0.0, 1.0, 3.0, 9.0])
-    def test_what_folds_is_unfolded(self, spread: float) -> None:
+    def test_folds_are_removed(self, spread: float) -> None:
         offsets = np.random.default_rng(1).normal(0, 40 + 300 * spread, (60, 50, 2)).astype(np.float32)
         if spread:
             offsets = cv2.GaussianBlur(offsets, (0, 0), spread)
@@ -75,8 +75,8 @@ class TestUnfolding:
         assert np.allclose(smallest_areas(np.stack((-2 * x, 0 * y), axis=2), 1), -1)
 
 
-class TestAsked:
-    def test_shift_and_turn_are_told(self) -> None:
+class TestMotionLimits:
+    def test_shift_and_turn_are_measured(self) -> None:
         assert measure_extent(None) == MotionExtent()
         asked = measure_extent(motion(moved_by(0.29, 0)))
         assert asked.shift == pytest.approx(0.5)
@@ -102,7 +102,7 @@ class TestAsked:
         assert np.allclose(limit_motion(motion(head), 1.0).head, head)
 
     @pytest.mark.parametrize("far", [0.4, 1.0, 5.0])
-    def test_large_motion_is_followed_as_far_as_a_picture_bends(self, far: float) -> None:
+    def test_large_motion_is_followed_as_far_as_a_picture_can_be_warped(self, far: float) -> None:
         head = compose(cv2.getRotationMatrix2D((CENTRE, CENTRE), 40, math.exp(far)), moved_by(far, 0))
         asked = measure_extent(limit_motion(motion(head), 1.0))
         assert asked.shift <= 0.4500001
@@ -124,7 +124,7 @@ class TestField:
         assert np.abs(found[100:130, 90:110] - (3, -2)).max() < 0.1
         assert np.abs(found[~inside]).max() < 3.7
 
-    def test_what_is_not_sure_is_drawn_from_around_it(self) -> None:
+    def test_uncertain_motion_is_filled_from_around_it(self) -> None:
         sure = ellipse(FACE, 0.01)
         rest = np.full((SIDE_PX, SIDE_PX, 2), 2, np.float32)
         sure[120:140, 90:120], rest[120:140, 90:120] = 0, 70
@@ -145,10 +145,10 @@ class TestField:
         assert np.abs(found[104, [0, -1]] - 4).max() < 0.5
 
 
-class TestOpening:
+class TestMouthOpening:
     @pytest.fixture
     def view(self, driver: DrawnFace) -> Any:
-        return driver.placed.view(driver.picture)
+        return driver.placement.view(driver.picture)
 
     def test_a_dark_hole_is_found_and_only_it(self, view: Any) -> None:
         still, aligned = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
@@ -165,8 +165,8 @@ class TestOpening:
         opening = MouthOpening(np.ascontiguousarray(view[CORE]), 0.0)
         assert not opening.hull(aligned[CORE], still[CORE]).any()
 
-    def test_a_mouth_is_put_in_without_a_seam(self) -> None:
-        """What is put in has another skin around it; only its inside is to be seen."""
+    def test_a_mouth_is_inserted_without_a_seam(self) -> None:
+        """The inserted mouth has another skin around it; only its inside may show."""
         skin = np.full((60, 80, 3), (200, 150, 120), np.uint8)
         other = np.full((60, 80, 3), (150, 130, 140), np.uint8)
         cv2.ellipse(other, (40, 30), (14, 7), 0, 0, 360, (40, 10, 10), -1)
@@ -181,35 +181,35 @@ class TestOpening:
         assert not away[share == 0].any()
 
 
-class TestPuppet:
+class TestMeshWarp:
     @pytest.fixture
-    def puppet(self, driver: DrawnFace) -> MeshWarp:
-        return MeshWarp(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
+    def mesh(self, driver: DrawnFace) -> MeshWarp:
+        return MeshWarp(driver.picture, driver.placement, driver.placement.view(driver.picture), 0.0)
 
-    def test_no_motion_is_the_picture(self, puppet: MeshWarp, driver: DrawnFace) -> None:
-        assert np.array_equal(puppet.apply(driver.picture, motion()), driver.picture)
+    def test_no_motion_is_the_picture(self, mesh: MeshWarp, driver: DrawnFace) -> None:
+        assert np.array_equal(mesh.apply(driver.picture, motion()), driver.picture)
 
-    def test_another_picture_is_bent_in_the_same_way(self, puppet: MeshWarp, driver: DrawnFace) -> None:
-        """The one that is held is prepared, and others are when they come."""
+    def test_another_picture_is_warped_in_the_same_way(self, mesh: MeshWarp, driver: DrawnFace) -> None:
+        """The held picture is prepared in advance, others when they come."""
         for picture in (driver.picture.copy(), driver.picture[..., ::-1].copy()):
-            held = MeshWarp(picture, driver.placed, driver.placed.view(driver.picture), 0.0)
-            here, there = (one.apply(picture, motion(moved_by(0.03, 0.01))) for one in (held, puppet))
+            held = MeshWarp(picture, driver.placement, driver.placement.view(driver.picture), 0.0)
+            here, there = (one.apply(picture, motion(moved_by(0.03, 0.01))) for one in (held, mesh))
             assert np.array_equal(here, there)
 
-    def test_a_head_moves_by_what_its_size_says(self, puppet: MeshWarp, driver: DrawnFace) -> None:
-        bent = puppet.apply(driver.picture, motion(moved_by(0.1, 0)))
-        part, there = np.s_[90:130, 105:150], round(0.1 * driver.placed.size)
+    def test_a_head_moves_by_what_its_size_says(self, mesh: MeshWarp, driver: DrawnFace) -> None:
+        bent = mesh.apply(driver.picture, motion(moved_by(0.1, 0)))
+        part, there = np.s_[90:130, 105:150], round(0.1 * driver.placement.size)
         found = cv2.matchTemplate(bent, np.ascontiguousarray(driver.picture[part]), cv2.TM_SQDIFF)
         x, y = cv2.minMaxLoc(found)[2]
         assert abs(x - 105 - there) <= 1
         assert abs(y - 90) <= 1
 
     def test_what_moves_stays_sharp(self, driver: DrawnFace) -> None:
-        """As sharp as a look-up by cubics: half a pixel aside and half a pixel back again."""
-        puppet = MeshWarp(driver.picture, driver.placed, driver.placed.view(driver.picture), 0.0)
-        half = 0.5 / driver.placed.size
-        once = puppet.apply(driver.picture, motion(moved_by(half, 0)))
-        twice = puppet.apply(once, motion(moved_by(-half, 0)))
+        """As sharp as bicubic sampling: half a pixel aside and half a pixel back again."""
+        mesh = MeshWarp(driver.picture, driver.placement, driver.placement.view(driver.picture), 0.0)
+        half = 0.5 / driver.placement.size
+        once = mesh.apply(driver.picture, motion(moved_by(half, 0)))
+        twice = mesh.apply(once, motion(moved_by(-half, 0)))
         face = np.s_[60:170, 85:170]
         by_cubics, columns = driver.picture, np.indices((256, 256), np.float32)[::-1]
         for aside in (-0.5, 0.5):
@@ -228,28 +228,28 @@ class TestPuppet:
         picture = np.repeat(np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 256, 1), 3, 2)
         changed = []
         for lip_offset in (0.0, 0.05):
-            puppet = MeshWarp(
-                picture, replace(driver.placed, lip_offset=lip_offset), picture[:SIDE_PX, :SIDE_PX], 0.0
+            mesh = MeshWarp(
+                picture, replace(driver.placement, lip_offset=lip_offset), picture[:SIDE_PX, :SIDE_PX], 0.0
             )
-            off = np.abs(puppet.apply(picture, motion(face=face)).astype(int) - picture)[:, 118:138].sum(
+            off = np.abs(mesh.apply(picture, motion(face=face)).astype(int) - picture)[:, 118:138].sum(
                 axis=(1, 2)
             )
             changed.append(float((off * np.arange(len(off))).sum() / off.sum()))
-        assert changed[1] - changed[0] == pytest.approx(0.05 * driver.placed.size, abs=2)
+        assert changed[1] - changed[0] == pytest.approx(0.05 * driver.placement.size, abs=2)
 
-    def test_what_is_looked_up_lies_within_the_picture(
+    def test_nothing_is_sampled_outside_the_picture(
         self, driver: DrawnFace, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A head at the border that moves away from it is stretched, not torn off."""
         cut = np.ascontiguousarray(driver.picture[60:, 70:])
-        placed = replace(driver.placed, x=driver.placed.x - 70, y=driver.placed.y - 60)
+        placement = replace(driver.placement, x=driver.placement.x - 70, y=driver.placement.y - 60)
         seen: list[Any] = []
         remapped = MeshWarp._remap
         monkeypatch.setattr(MeshWarp, "_remap", lambda s, p, px: seen.append(px) or remapped(s, p, px))
-        MeshWarp(cut, placed, driver.picture[:SIDE_PX, :SIDE_PX], 0.0).apply(
+        MeshWarp(cut, placement, driver.picture[:SIDE_PX, :SIDE_PX], 0.0).apply(
             cut, motion(moved_by(0.25, 0.25))
         )
-        px, step = seen[0], round(placed.size / 64)
+        px, step = seen[0], round(placement.size / 64)
         assert step > 1
         rows, columns = (np.indices(px.shape[:2]) + 0.5) * step - 0.5
         assert (px[..., 0] + columns).min() >= 0
@@ -260,7 +260,7 @@ class TestPuppet:
 class TestDrivingFlow:
     def test_another_light_is_no_motion(self, driver: DrawnFace, clip: list[Any]) -> None:
         dark = [np.clip(frame * 0.8 - 5, 0, 255).astype(np.uint8) for frame in clip[:8]]
-        flow, dimmed = DrivingFlow(clip[0], driver.placed), DrivingFlow(clip[0], driver.placed)
+        flow, dimmed = DrivingFlow(clip[0], driver.placement), DrivingFlow(clip[0], driver.placement)
         for frame, dim in zip(clip[1:8], dark[1:], strict=True):
             here, there = flow.follow(frame), dimmed.follow(dim)
         assert here and there
@@ -271,11 +271,11 @@ class TestDrivingFlow:
     def test_another_shot_is_not_followed_and_then_forgotten(
         self, driver: DrawnFace, clip: list[Any]
     ) -> None:
-        flow = DrivingFlow(clip[0], driver.placed)
+        flow = DrivingFlow(clip[0], driver.placement)
         flow.follow(clip[1])
         lost = flow.follow(np.full_like(clip[0], 30))
         assert lost and lost.confidence == 0
-        again, fresh = flow.follow(clip[2]), DrivingFlow(clip[0], driver.placed).follow(clip[2])
+        again, fresh = flow.follow(clip[2]), DrivingFlow(clip[0], driver.placement).follow(clip[2])
         assert again and fresh
         assert np.array_equal(again.head, fresh.head)
         assert 0 < again.confidence < fresh.confidence == 1
@@ -291,10 +291,10 @@ class TestDrivingFlow:
         assert np.allclose(half.face, 0.5)
 
 
-class TestTemplate:
+class TestAlignment:
     def test_a_sloppy_box_still_leads_to_the_face(self, portrait: DrawnFace) -> None:
         eyes, mouth = portrait.landmarks[:8].mean(axis=0), portrait.landmarks[8:10].mean(axis=0)
-        place, errors = portrait.placed, []
+        place, errors = portrait.placement, []
         for right, down, growth in ((0.07, 0, 0.9), (-0.07, 0, 1.1), (0, 0.07, 0.92), (0, -0.07, 1.15)):
             box = FaceBox(place.x + right * place.size, place.y + down * place.size, place.size * growth)
             found = fit(portrait.picture, box).to_picture()
@@ -307,8 +307,8 @@ class TestTemplate:
         cv2.rectangle(closed, (100, 128), (158, 152), (225, 175, 150), -1)
         closed = cv2.GaussianBlur(closed, (0, 0), 1)
         cv2.line(closed, (108, 148), (150, 148), (90, 40, 40), 2)
-        placed = fit(closed, driver.box)
-        line = placed.to_picture() @ (0.0, 0.262 + placed.lip_offset, 1.0)
+        placement = fit(closed, driver.box)
+        line = placement.to_picture() @ (0.0, 0.262 + placement.lip_offset, 1.0)
         assert abs(line[1] - 148) < 3
 
     def test_a_view_of_a_large_face_skips_no_pixels(self) -> None:
@@ -319,6 +319,6 @@ class TestTemplate:
         assert np.abs(view.astype(int) - 100).max() <= 20
 
     def test_moving_face_tells_the_truth(self, driver: DrawnFace) -> None:
-        """What the other tests compare with: a landmark of a head that moves by so much moves by so much."""
+        """The reference of other tests: a landmark of a head that moves by so much moves by so much."""
         moved = MovingFace(driver).landmarks(Pose(right=0.1)) - MovingFace(driver).landmarks(Pose())
         assert np.allclose(moved[:11], (0.1 * 113.2, 0), atol=0.6)

@@ -104,7 +104,7 @@ def test_what_is_constant_of_a_portrait_is_computed_once(monkeypatch: pytest.Mon
 def test_what_the_planner_is_told_covers_the_tensors_that_live_at_once(
     half: bool, tally_of: Callable[[Callable[[], object]], int]
 ) -> None:
-    device = cost(on_card=True, half=half).device
+    device = cost(on_gpu=True, half=half).device
     with torch.device("meta"):
         warping, generator, appearance = (
             nets.WarpingModule(),
@@ -130,6 +130,6 @@ def test_what_the_planner_is_told_covers_the_tensors_that_live_at_once(
 
 
 def test_a_processor_holds_one_frame_whatever_the_batch() -> None:
-    host = cost(on_card=False).host
+    host = cost(on_gpu=False).host
     assert host.per_batch_frame < host.fixed / 100
-    assert cost(on_card=False).device == Load()
+    assert cost(on_gpu=False).device == Load()

@@ -9,7 +9,7 @@ from pipelines.stages import Pipeline
 
 def _open(inputs: tuple[Path, ...], settings: AnimateSettings) -> Pipeline:
     from pipelines.animation.pipeline import AnimatePipeline
-    from pipelines.animation.warp.pipeline import WarpEngine
+    from pipelines.animation.warp.engine import WarpEngine
 
     return AnimatePipeline.open(WarpEngine, inputs, settings)
 

@@ -17,7 +17,7 @@ from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.inputs import read_picture, read_pixels
 from pipelines.animation.pipeline import AnimatePipeline
 from pipelines.animation.stage import read_figures
-from pipelines.animation.warp import engine
+from pipelines.animation.warp import flow_warp
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.runtime import planning
@@ -77,7 +77,7 @@ def shorten(patch: Callable[[object, str, Any], None]) -> None:
 
     patch(planning, "choose", shorter)
     for name, frames in SHORT.items():
-        patch(engine, name, frames)
+        patch(flow_warp, name, frames)
 
 
 def stand_in(patch: Callable[[object, str, Any], None]) -> type[StandIn]:

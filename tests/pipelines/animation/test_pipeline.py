@@ -21,7 +21,7 @@ from pipelines.animation.faces import selection
 from pipelines.animation.faces.cascade import FaceBox, detect_by_votes
 from pipelines.animation.motion.motions import Motions
 from pipelines.animation.motion.templates import Template, write_template
-from pipelines.animation.warp import pipeline
+from pipelines.animation.warp import flow_warp
 from pipelines.example.moving_face import DrawnFace
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
@@ -294,7 +294,7 @@ def test_what_cannot_be_animated_is_refused_with_what_to_do(
     template(tmp_path / "t.npz", 5)
     for name in ("text.mp4", "text.png", "text.npz"):
         (tmp_path / name).write_text("no video")
-    monkeypatch.setattr(pipeline, "_MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(flow_warp, "_MOST_LOOKED_AT", 2)
     failed = step(ask(tmp_path / "jobs", tmp_path / source, tmp_path / driving, **settings))
     assert isinstance(failed, events.Failed)
     assert failed.exit_code == 2

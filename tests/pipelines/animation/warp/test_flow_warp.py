@@ -13,9 +13,9 @@ import pytest
 from pipelines.animation.faces.aligned_view import SIDE_PX
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.track import FaceTrack
-from pipelines.animation.warp import engine as flowwarp
+from pipelines.animation.warp import flow_warp as flowwarp
 from pipelines.animation.warp.driving_flow import Motion
-from pipelines.animation.warp.engine import HALO, FlowWarp, WarpedFrame, first_needed
+from pipelines.animation.warp.flow_warp import HALO, FlowWarp, WarpedFrame, first_needed
 from pipelines.animation.warp.fold_removal import smallest_areas
 from pipelines.animation.warp.mesh_warp import MeshWarp
 from pipelines.example.moving_face import LOWER, UPPER, DrawnFace, MovingFace, Pose

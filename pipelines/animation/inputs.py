@@ -1,6 +1,5 @@
-"""Source and driving: who is animated, and who is followed. Each is a picture, a video, or a template that drives."""
+"""The inputs of an animation: source and driving, each a picture, a video or (driving only) a motion template."""
 
-import functools
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,12 +21,11 @@ from pipelines.vision.types import Pixels
 Kind = Literal["picture", "video", "template"]
 
 TEMPLATE_SUFFIXES = frozenset({".npz", ".pkl"})
-_MOST_KNOWN = 8
 
 
 @dataclass(frozen=True)
 class InputMedia:
-    """One of both, as it was given. A picture has one frame; those of a template have times and no pixels."""
+    """One input. A picture has one frame; the frames of a template have times and no pixels."""
 
     kind: Kind
     video: VideoInfo
@@ -44,20 +42,20 @@ class InputMedia:
 
     @property
     def pixels(self) -> int:
-        """Of one frame."""
+        """Pixels of one frame."""
         return self.video.width * self.video.height
 
 
 @dataclass(frozen=True)
 class PortraitInputs:
-    """Both of them. Frame `i` of a video follows frame `i` of another; a picture stands for all frames."""
+    """Source and driving. Frame `i` of a video follows frame `i` of the other; a picture stands for all frames."""
 
     source: InputMedia
     driving: InputMedia
 
     @property
     def moving(self) -> InputMedia:
-        """The one whose times the result has: a source video, otherwise the driving."""
+        """The input whose times the result has: a source video, otherwise the driving."""
         return self.source if self.source.kind == "video" else self.driving
 
     @property
@@ -74,7 +72,7 @@ class PortraitInputs:
         return self.source.kind == "picture" and self.driving.kind != "video" and not self.driving.moves
 
     def frames(self, asked: Span) -> Span:
-        """Those that both have. Raises BadInput for none."""
+        """Return the frames that both have. Raises BadInput for none."""
         if self.source.kind != "video" or not self.driving.moves:
             return asked
         stop = min(asked.stop, self.driving.video.frames)
@@ -88,14 +86,14 @@ class PortraitInputs:
 
 
 def probe_portrait_inputs(inputs: tuple[Path, ...], *, salvage: bool) -> PortraitInputs:
-    """Look at source and driving. What was looked at and has not changed since is known.
+    """Probe source and driving.
 
     Raises the errors of `probe`, `probe_picture` and `read_template`; BadInput where one is missing or has no pixels
     to animate.
     """
     if len(inputs) < 2:
         raise BadInput("Nothing says whom the portrait follows.", "Give a driving video after the source.")
-    source, driving = (_looked_at(path, salvage) for path in inputs[:2])
+    source, driving = (probe_media(path, salvage=salvage) for path in inputs[:2])
     if source.kind == "template":
         raise BadInput(
             f"{source.video.path.name} is a motion template, which has no picture to animate.",
@@ -104,54 +102,43 @@ def probe_portrait_inputs(inputs: tuple[Path, ...], *, salvage: bool) -> Portrai
     return PortraitInputs(source, driving)
 
 
-def inputs_of(run: RunContext) -> PortraitInputs:
-    """Source and driving of the job."""
-    return probe_portrait_inputs(run.inputs, salvage=run.settings.salvage)
-
-
 def settings_of(run: RunContext) -> AnimateSettings:
-    """The job's settings as those of animating."""
+    """Return the job's settings as those of `animate`."""
     if not isinstance(run.settings, AnimateSettings):
         raise TypeError(f"animating is asked with AnimateSettings, not with {type(run.settings).__name__}")
     return run.settings
 
 
-def read_given(run: RunContext, given: InputMedia, start: int, stop: int) -> Generator[Frame]:
-    """Frames `[start, stop)` of a video or picture. Holds what the decoder holds."""
-    settings, video = run.settings, given.video
+def read_frames_of(run: RunContext, media: InputMedia, start: int, stop: int) -> Generator[Frame]:
+    """Read frames `[start, stop)` of a video or picture. Holds what the decoder holds."""
+    settings, video = run.settings, media.video
     decoder = bounded_decoder(video, settings.decoder)
     return read_frames(
         video, start, stop, decoder=decoder, salvage=settings.salvage, ahead=run.plan.window_frames
     )
 
 
-def read_pixels(run: RunContext, given: InputMedia, start: int, stop: int) -> Generator[Pixels]:
-    """The same frames as `(H, W, 3)` uint8 RGB."""
-    with closing(read_given(run, given, start, stop)) as frames:
+def read_pixels(run: RunContext, media: InputMedia, start: int, stop: int) -> Generator[Pixels]:
+    """Read the same frames as `(H, W, 3)` uint8 RGB."""
+    with closing(read_frames_of(run, media, start, stop)) as frames:
         for frame in frames:
             yield frame.rgb()
 
 
-def read_picture(given: InputMedia) -> Pixels:
-    """A picture `(H, W, 3)` uint8 RGB, upright. Raises DamagedVideo."""
-    return next(iter_images(given.video, 0, 1))
+def read_picture(media: InputMedia) -> Pixels:
+    """Read a picture `(H, W, 3)` uint8 RGB, upright. Raises DamagedVideo."""
+    return next(iter_images(media.video, 0, 1))
 
 
 def picture_at(path: Path) -> InputMedia:
-    """A source that must be a picture. Raises BadInput for anything else, and the errors of `probe_picture`."""
+    """Probe a source that must be a picture. Raises BadInput for anything else, and the errors of `probe_picture`."""
     if path.suffix.lower() not in SUFFIXES:
         raise BadInput(f"{path.name} is no picture.", "Give a portrait as PNG, JPEG, WebP, BMP or TIFF.")
-    return _looked_at(path, salvage=False)
+    return probe_media(path, salvage=False)
 
 
-def _looked_at(path: Path, salvage: bool) -> InputMedia:
-    # A file may be replaced by another of the same name while the process lives.
-    changed = path.stat().st_mtime_ns if path.exists() else 0
-    return _probed(path, salvage, changed)
-
-
-@functools.lru_cache(maxsize=_MOST_KNOWN)
-def _probed(path: Path, salvage: bool, changed: int) -> InputMedia:
+def probe_media(path: Path, *, salvage: bool) -> InputMedia:
+    """Probe one side by its kind. Raises the errors of `probe`, `probe_picture` and `read_template`."""
     suffix = path.suffix.lower()
     if path.is_dir():
         return InputMedia("video", probe(path, salvage=salvage))

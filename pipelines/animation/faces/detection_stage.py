@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.track import MOST_FACES, RECORD, Records, is_detection_frame, to_record
-from pipelines.animation.inputs import inputs_of, read_given
+from pipelines.animation.inputs import InputMedia, read_frames_of
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
@@ -26,13 +26,14 @@ class FaceDetections(OneFile):
     folder = FOLDER
     suffix = SUFFIX
 
-    def __init__(self, get_detector: Callable[[RunContext], DetectFast]) -> None:
+    def __init__(self, driving: InputMedia, get_detector: Callable[[RunContext], DetectFast]) -> None:
+        self._driving = driving
         self._get_detector = get_detector
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Records | None]:
         """Detect faces on frames `[start, stop)`; yields None for the frames between detections."""
-        detect, driving = self._get_detector(run), inputs_of(run).driving
-        with closing(read_given(run, driving, start, stop)) as frames:
+        detect = self._get_detector(run)
+        with closing(read_frames_of(run, self._driving, start, stop)) as frames:
             for frame in frames:
                 yield to_record(detect(frame.rgb())) if is_detection_frame(frame.index, run.frames) else None
 

@@ -198,7 +198,7 @@ class LivePortraitEngine(PortraitEngine):
 
     def _scene(self, run: RunContext) -> Scene:
         if self._scene_found is None:
-            self._scene_found = Scene(run)
+            self._scene_found = Scene(run, self.inputs)
         return self._scene_found
 
     def _asked_batch(self) -> int | None:

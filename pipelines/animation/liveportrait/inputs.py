@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from pipelines.animation.faces.crop import limit_size, limit_source
-from pipelines.animation.inputs import InputMedia, inputs_of, read_pixels, settings_of
+from pipelines.animation.inputs import InputMedia, PortraitInputs, read_pixels, settings_of
 from pipelines.animation.motion.templates import Template, read_template
 from pipelines.settings import SourceCut
 from pipelines.stages import RunContext
@@ -49,9 +49,9 @@ class LivePortraitInputs:
     template: Template | None
 
 
-def open_inputs(run: RunContext) -> LivePortraitInputs:
+def open_inputs(run: RunContext, media: PortraitInputs) -> LivePortraitInputs:
     """Open the inputs of a job. Holds pictures, and a template. Raises BadInput and the errors of `probe`."""
-    media, settings = inputs_of(run), settings_of(run)
+    settings = settings_of(run)
     read = _reader(run, media.source)
     video = media.source.video
     width, height = source_size(video.width, video.height, settings)

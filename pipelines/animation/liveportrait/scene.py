@@ -8,7 +8,7 @@ import numpy as np
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import DrivingWindow, Matrix
 from pipelines.animation.faces.track import DETECT_EVERY, MOST_FACES, RECORD, FaceTrack, Records, follow_face
-from pipelines.animation.inputs import settings_of
+from pipelines.animation.inputs import PortraitInputs, settings_of
 from pipelines.animation.liveportrait.face_finder import FaceFinder, driving_finder, source_finder
 from pipelines.animation.liveportrait.face_views import (
     LANDMARK_COLUMNS,
@@ -41,10 +41,10 @@ class TrackedFace:
 class Scene:
     """Faces of source and driving, detected on demand. Holds pictures, and some bytes per detection."""
 
-    def __init__(self, run: RunContext) -> None:
+    def __init__(self, run: RunContext, media: PortraitInputs) -> None:
         """Open the inputs. Raises BadInput, WeightsMissing for published face models, and the errors of `probe`."""
         self.run, self.frames, self.options = run, run.frames, settings_of(run)
-        self.inputs = open_inputs(run)
+        self.inputs = open_inputs(run, media)
         self.source, self.driving = self.inputs.source, self.inputs.driving
         template = self.inputs.template
         moves = len(template.motions) > 1 if template else self.driving is not None and self.driving.moves

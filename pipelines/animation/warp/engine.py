@@ -68,7 +68,7 @@ class WarpEngine(PortraitEngine):
 
     def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
         super().__init__(inputs, settings)
-        self._detections = FaceDetections(self._detect_fast)
+        self._detections = FaceDetections(inputs.driving, self._detect_fast)
         self._known: _Prepared | None = None
 
     def check_inputs(self, inputs: PortraitInputs) -> None:

@@ -1,13 +1,16 @@
 """The task `copy` and its one engine, as the registry knows them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.settings import CopySettings
 from pipelines.spec import EngineSpec, InputSpec, TaskSpec, register_engine, register_task
-from pipelines.stages import Pipeline
+
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
 
-def _open(inputs: tuple[Path, ...], settings: CopySettings) -> Pipeline:
+def _open(inputs: tuple[Path, ...], settings: CopySettings) -> "Pipeline":
     from pipelines.copying.pipeline import CopyEngine, CopyPipeline
 
     return CopyPipeline.open(CopyEngine, inputs, settings)

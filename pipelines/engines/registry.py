@@ -1,13 +1,16 @@
 """Jobs opened with the engine that their settings name."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.settings import VIDEO_SUFFIXES, FilmSettings, Settings
 from pipelines.spec import engine_spec, task_spec
-from pipelines.stages import Pipeline
+
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
 
-def open_pipeline(task: str, inputs: tuple[Path, ...], settings: Settings) -> Pipeline:
+def open_pipeline(task: str, inputs: tuple[Path, ...], settings: Settings) -> "Pipeline":
     """Open a job of `task` for its inputs, with the engine that `settings` name.
 
     Raises BadInput where the task has no such engine; the errors of `probe` and of the engine for inputs that cannot be

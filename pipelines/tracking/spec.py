@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.settings import TrackSettings
 from pipelines.spec import EngineSpec, TaskSpec, register_engine, register_task
-from pipelines.stages import Pipeline
 from pipelines.tracking.inputs import MASK, VIDEO, tracker_of
 
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
-def _open(inputs: tuple[Path, ...], settings: TrackSettings) -> Pipeline:
+
+def _open(inputs: tuple[Path, ...], settings: TrackSettings) -> "Pipeline":
     from pipelines.tracking.pipeline import TrackEngine, TrackPipeline
 
     return TrackPipeline.open(TrackEngine, inputs, settings)

@@ -22,11 +22,11 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.settings import PoseSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
-from pipelines.vision.types import Pixels
 from pipelines.weights.locate import find
 
 if TYPE_CHECKING:
     from pipelines.animation.liveportrait.pose import Poser
+    from pipelines.vision.types import Pixels
 
 MODEL = "liveportrait"
 IDLE_SECONDS = 180.0
@@ -55,7 +55,7 @@ class PoserCache:
         self._known: tuple[object, ...] | None = None
         self._poser: Poser | None = None
 
-    def posed(self, source: Path, settings: PoseSettings) -> Pixels:
+    def posed(self, source: Path, settings: PoseSettings) -> "Pixels":
         """Pose `source` and return (H, W, 3) uint8 RGB.
 
         Raises BadInput, WeightsMissing, WeightsBroken; NotEnoughMemory, before loading what would not fit.

@@ -1,18 +1,21 @@
 """The engine `liveportrait`, as the registry knows it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.jobs.events import Outputs
 from pipelines.settings import AnimateSettings
 from pipelines.spec import EngineSpec, Pace, register_engine
-from pipelines.stages import Pipeline
 from pipelines.weights.catalog import PUBLISHED
+
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
 _FACES = "insightface"
 """Published models that find faces, by the setting's name and the catalogue's."""
 
 
-def _open(inputs: tuple[Path, ...], settings: AnimateSettings) -> Pipeline:
+def _open(inputs: tuple[Path, ...], settings: AnimateSettings) -> "Pipeline":
     from pipelines.animation.liveportrait.engine import LivePortraitEngine
     from pipelines.animation.pipeline import AnimatePipeline
 

@@ -1,13 +1,16 @@
 """The engine `flowwarp`, as the registry knows it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.settings import AnimateSettings
 from pipelines.spec import EngineSpec, Pace, register_engine
-from pipelines.stages import Pipeline
+
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
 
-def _open(inputs: tuple[Path, ...], settings: AnimateSettings) -> Pipeline:
+def _open(inputs: tuple[Path, ...], settings: AnimateSettings) -> "Pipeline":
     from pipelines.animation.pipeline import AnimatePipeline
     from pipelines.animation.warp.engine import WarpEngine
 

@@ -1,13 +1,16 @@
 """The engine `flow`, as the registry knows it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.settings import InpaintSettings
 from pipelines.spec import EngineSpec, Pace, register_engine
-from pipelines.stages import Pipeline
+
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
 
-def _open(inputs: tuple[Path, ...], settings: InpaintSettings) -> Pipeline:
+def _open(inputs: tuple[Path, ...], settings: InpaintSettings) -> "Pipeline":
     from pipelines.inpainting.flow.engine import FlowEngine
     from pipelines.inpainting.pipeline import InpaintPipeline
 

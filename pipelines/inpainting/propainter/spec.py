@@ -1,14 +1,17 @@
 """The engine `propainter`, as the registry knows it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.settings import InpaintSettings
 from pipelines.spec import EngineSpec, Pace, register_engine
-from pipelines.stages import Pipeline
 from pipelines.weights.catalog import PUBLISHED
 
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
-def _open(inputs: tuple[Path, ...], settings: InpaintSettings) -> Pipeline:
+
+def _open(inputs: tuple[Path, ...], settings: InpaintSettings) -> "Pipeline":
     from pipelines.inpainting.pipeline import InpaintPipeline
     from pipelines.inpainting.propainter.engine import ProPainterEngine
 

@@ -1,13 +1,16 @@
 """The engine `builtin` of `score`, as the registry knows it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.settings import ScoreSettings
 from pipelines.spec import EngineSpec, Pace, register_engine
-from pipelines.stages import Pipeline
+
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
 
-def _open(inputs: tuple[Path, ...], settings: ScoreSettings) -> Pipeline:
+def _open(inputs: tuple[Path, ...], settings: ScoreSettings) -> "Pipeline":
     from pipelines.scoring.builtin.engine import BuiltinEngine
     from pipelines.scoring.pipeline import ScorePipeline
 

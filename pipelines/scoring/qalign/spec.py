@@ -1,14 +1,17 @@
 """The engine `qalign`, as the registry knows it."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipelines.settings import ScoreSettings
 from pipelines.spec import EngineSpec, Pace, register_engine
-from pipelines.stages import Pipeline
 from pipelines.weights.catalog import PUBLISHED
 
+if TYPE_CHECKING:
+    from pipelines.stages import Pipeline
 
-def _open(inputs: tuple[Path, ...], settings: ScoreSettings) -> Pipeline:
+
+def _open(inputs: tuple[Path, ...], settings: ScoreSettings) -> "Pipeline":
     from pipelines.scoring.pipeline import ScorePipeline
     from pipelines.scoring.qalign.engine import QAlignEngine
 

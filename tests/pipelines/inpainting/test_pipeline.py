@@ -478,7 +478,7 @@ def refusals(tmp_path: Path) -> dict[str, tuple[Path, str, str]]:
         "empty": (tmp_path / "empty.png", "bad_input", "is empty"),
         "full": (tmp_path / "full.png", "bad_input", "marks 100%"),
         "turned": (tmp_path / "turned.png", "bad_input", "64x96, the video 96x64"),
-        "text": (tmp_path / "text.png", "bad_input", "is no mask"),
+        "text": (tmp_path / "text.png", "bad_input", "is not a mask"),
     }
 
 

@@ -54,9 +54,9 @@ def test_a_folder_of_images_is_known_by_names_sizes_and_its_ends(tmp_path: Path)
     folder.mkdir()
     for name in "abc":
         (folder / name).write_bytes(name.encode() * 10)
-    known = InputFile.of(folder).content
+    known = InputFile.of(folder).fingerprint
     (folder / "b").rename(folder / "bb")
-    assert InputFile.of(folder).content != known
+    assert InputFile.of(folder).fingerprint != known
 
 
 def test_a_missing_input_is_refused_in_plain_words(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_plan_that_cannot_be_kept_is_refused_before_the_first_frame(bench: Ben
 def test_a_disk_that_is_too_small_is_refused_before_the_first_frame(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench.pipeline, "disk_bytes", lambda video, frames: 10**18)
+    monkeypatch.setattr(bench.pipeline, "disk_bytes", lambda frames: 10**18)
     assert run(bench)[-1].code == "not_enough_disk"
     assert bench.stage.computed == []
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from pipelines.inpainting.engine import Fill
 from pipelines.inpainting.flow.engine import FlowFill
-from pipelines.inpainting.stage import Fill
 from pipelines.spans import Span
 from pipelines.vision.types import Mask, Pixels
 

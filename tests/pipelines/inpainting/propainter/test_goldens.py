@@ -10,7 +10,7 @@ import torch
 
 from memory.ladder import Effort, Ladder
 from pipelines.inpainting.propainter.canvas import Canvas
-from pipelines.inpainting.propainter.loading import load_networks
+from pipelines.inpainting.propainter.engine import load_networks
 from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.inpainting.propainter.streaming import Chain, Painted, Recipe
 from pipelines.masks.sequence import dilate

@@ -79,13 +79,15 @@ class FolderSpec:
     """How the results of a folder of videos, a job each, become one table.
 
     The table has a row for each video: the `columns` with their defaults, read from the summary of the job's report.
-    `suffix` names the folder of results: `clips` become `clips-inpainted`. `others` finds what belongs to one of the
-    videos among the other inputs that were given for the folder. `write` replaces the table with one of the task's own:
-    it takes each video's name with its report, or the error, and the folder to write into.
+    `suffix` names the folder of results: `clips` become `clips-inpainted`. `check` takes the settings and the other
+    inputs, and raises BadInput for those that can only be meant for a single video. `others` finds what belongs to one
+    of the videos among the other inputs that were given for the folder. `write` replaces the table with one of the
+    task's own: it takes each video's name with its report, or the error, and the folder to write into.
     """
 
     suffix: str
     columns: Mapping[str, Any] = field(default_factory=lambda: {"frames": 0})
+    check: Callable[[Any, tuple[Path, ...]], None] = lambda settings, others: None
     others: Callable[[Path, tuple[Path, ...]], tuple[Path, ...]] = lambda video, others: others
     write: Callable[[Sequence[tuple[str, Path | LongtakeError]], Path], None] | None = None
 

@@ -32,9 +32,11 @@ def run_folder(
 ) -> None:
     """Run a job for each of `videos`, which take the place of the folder among `inputs`.
 
-    One that fails ends none of the others. Raises SomeFailed at the end, BadInput for names that clash.
+    One that fails ends none of the others. Raises SomeFailed at the end, BadInput for names that clash and for what can
+    only be asked of a single video.
     """
-    source = inputs[task.many]
+    source, given = inputs[task.many], inputs[: task.many] + inputs[task.many + 1 :]
+    folder.check(resolved.settings, given)
     target = options.output or options.jobs_dir / f"{source.resolve().name}-{folder.suffix}"
     if isinstance(resolved.settings, FilmSettings):
         check_names(videos)
@@ -42,7 +44,7 @@ def run_folder(
     with JobQueue(options.jobs_dir) as queue:
         for video in videos:
             try:
-                others = folder.others(video, inputs[: task.many] + inputs[task.many + 1 :])
+                others = folder.others(video, given)
                 first, *more = (*others[: task.many], video, *others[task.many :])  # type: ignore[misc]
                 asked = replace(resolved, settings=settings_for(video, resolved.settings))
                 job = queue.submit(task.name, first, asked, *more, force=options.force)

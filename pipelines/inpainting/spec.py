@@ -16,6 +16,14 @@ _MASK = replace(
 )
 
 
+def _check_folder(settings: InpaintSettings, masks: tuple[Path, ...]) -> None:
+    """Raise BadInput where boxes or points, which are positions in one video, are asked of many."""
+    if not masks and not settings.outpaints:
+        raise BadInput(
+            "Boxes and points are for one video.", "For a folder of videos give --mask a folder of masks."
+        )
+
+
 def _mask_of(video: Path, others: tuple[Path, ...]) -> tuple[Path, ...]:
     """The mask of one video of a folder. Raises BadInput where there is none, or more than one."""
     if not others:
@@ -56,6 +64,7 @@ register_task(
                 "worst_frame": None,
                 "worst_invented_share": 0.0,
             },
+            check=_check_folder,
             others=_mask_of,
         ),
         curve=("Invented share of what was filled, so far", "目前填补部分中由程序生成的比例"),

@@ -1,22 +1,27 @@
 """Which engine runs: what is asked for, and for `auto` the network where nothing stands against it."""
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 from memory.devices import Device
 from memory.probe import Hardware, Host
 from memory.units import GIB
-from pipelines.engines import availability
-from pipelines.engines.availability import check_weights, engines_of, offers, resolved, weights_of
-from pipelines.engines.registry import pipeline_for
+from pipelines.engines.availability import (
+    auto_choice,
+    check_weights,
+    models_of,
+    offers,
+    resolve,
+)
+from pipelines.engines.registry import open_pipeline
 from pipelines.errors import BadInput, InputChanged, WeightsBroken, WeightsMissing
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
-from pipelines.settings import MODELS, InpaintSettings, ScoreSettings, Settings, engine_of
+from pipelines.settings import AnimateSettings, InpaintSettings, ScoreSettings, Settings
 from pipelines.settings.devices import device_for
+from pipelines.spec import engines_of, read_settings, tasks
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
 
@@ -40,37 +45,28 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("task", MODELS)
-def test_every_engine_is_built_in_or_has_weights(task: str) -> None:
-    builtin, *networks = engines_of(task)
-    assert not availability.is_network(builtin)
-    assert all(name in PUBLISHED and name in availability._LEAST_GIB for name in networks)
-    model = MODELS[task]
-    assert model.model_fields["engine"].default == "auto"
-    assert get_args(model.model_fields["engine"].annotation)[0] == "auto"
-    assert {engine_of(model, name) for name in model.model_fields} <= {"", *engines_of(task)}
-
-
-@pytest.mark.parametrize("task", MODELS)
-def test_only_networks_are_planned_by_the_card(task: str, weights: Path) -> None:
-    (weights / "config.json").write_text("{}")
-    (weights / "model.safetensors").touch()
-    for name in ("auto", *engines_of(task)):
-        pipeline = pipeline_for(task, MODELS[task].model_validate({"engine": name}))
-        assert pipeline.network == availability.is_network(name), "only then the presets look at the card"
-        assert pipeline.engine == (name if name != "auto" else engines_of(task)[0])
+@pytest.mark.parametrize("task", tasks())
+def test_built_in_first_then_networks_that_need_nothing_but_published_weights(task: str) -> None:
+    builtin, *networks = offers(task, read_settings(task, {}), WITH_CARD)
+    assert (builtin.spec.network, builtin.spec.weights, builtin.error) == (False, None, None)
+    for offer in networks:
+        assert offer.spec.network and offer.spec.weights and offer.spec.least_device_gib > 0
+        assert isinstance(offer.error, WeightsMissing), "there are none here"
+    assert auto_choice([builtin, *networks]) == builtin
 
 
 def test_without_weights_auto_is_the_built_in_engine() -> None:
-    assert resolved("inpaint", InpaintSettings(), WITH_CARD).engine == "flow"
-    assert resolved("score", ScoreSettings(), WITH_CARD).engine == "builtin"
+    assert resolve("inpaint", InpaintSettings(), WITH_CARD).settings.engine == "flow"
+    assert resolve("score", ScoreSettings(), WITH_CARD).settings.engine == "builtin"
     for task in ("copy", "track"):
-        assert resolved(task, MODELS[task]()).engine == "builtin"
+        assert resolve(task, read_settings(task, {})).settings.engine == "builtin"
 
 
 def test_auto_takes_the_network_where_everything_is_there(weights: Path) -> None:
-    assert resolved("inpaint", InpaintSettings(), WITH_CARD).engine == "propainter"
-    assert resolved("score", ScoreSettings(), WITH_CARD).engine == "builtin", "that has weights of its own"
+    assert resolve("inpaint", InpaintSettings(), WITH_CARD).settings.engine == "propainter"
+    assert resolve("score", ScoreSettings(), WITH_CARD).settings.engine == "builtin", (
+        "that has weights of its own"
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,17 +83,17 @@ def test_auto_takes_the_network_where_everything_is_there(weights: Path) -> None
     ],
 )
 def test_auto_needs_a_card_that_holds_it(weights: Path, settings: dict, hardware: Hardware) -> None:
-    assert resolved("inpaint", InpaintSettings(**settings), hardware).engine == "flow"
+    assert resolve("inpaint", InpaintSettings(**settings), hardware).settings.engine == "flow"
 
 
 def test_auto_needs_consent(weights: Path) -> None:
     licences.consent_file().unlink()
-    assert resolved("inpaint", InpaintSettings(), WITH_CARD).engine == "flow"
-    assert resolved("inpaint", InpaintSettings(engine="propainter"), WITH_CARD).engine == "propainter"
+    assert resolve("inpaint", InpaintSettings(), WITH_CARD).settings.engine == "flow"
+    assert resolve("inpaint", InpaintSettings(engine="propainter"), WITH_CARD).settings.engine == "propainter"
 
 
 def test_a_folder_that_is_given_is_what_auto_looks_at(weights: Path, tmp_path: Path) -> None:
-    assert resolved("inpaint", InpaintSettings(weights=tmp_path / "none"), WITH_CARD).engine == "flow"
+    assert resolve("inpaint", InpaintSettings(weights=tmp_path / "none"), WITH_CARD).settings.engine == "flow"
 
 
 @pytest.mark.parametrize(("preset", "total"), [("auto", 24.0), ("8gb", 8.0)])
@@ -117,14 +113,41 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are() -> None:
 
 def test_an_offer_says_what_an_engine_has_and_lacks(weights: Path) -> None:
     builtin, network = offers("inpaint", InpaintSettings(), WITH_CARD)
-    assert builtin.suits_auto and builtin.published is None
-    assert network.suits_auto and network.weights and network.weights.parent == weights
-    assert network.device and network.device.name == "Card" and network.title == "ProPainter"
+    assert auto_choice([builtin, network]) == network and builtin.spec.weights is None
+    assert network.suits_auto and {path.parent for path in network.files.values()} == {weights}
+    assert network.device and network.device.name == "Card" and network.spec.title == "ProPainter"
     (weights / "ProPainter.pth").unlink()
     _, network = offers("inpaint", InpaintSettings(), WITHOUT)
     assert isinstance(network.error, WeightsMissing) and not network.suits_auto
     _, network = offers("inpaint", InpaintSettings(device="cuda"), WITHOUT)
     assert isinstance(network.error, BadInput)
+
+
+def test_models_of_a_run_are_the_engines_and_those_that_the_settings_add() -> None:
+    assert models_of("score", ScoreSettings(engine="builtin")) == ()
+    assert models_of("inpaint", InpaintSettings(engine="propainter")) == ("propainter",)
+    follows = InpaintSettings(engine="flow", box=["1,2,30,20@0"], tracker="sam2")
+    assert models_of("inpaint", follows) == ("sam2",)
+    portrait = AnimateSettings(engine="liveportrait", faces="insightface")
+    assert models_of("animate", portrait) == ("liveportrait", "insightface")
+
+
+@pytest.mark.parametrize("task", tasks())
+def test_an_engine_that_only_the_settings_know_fails_by_name(task: str, clip: Path) -> None:
+    settings = tasks()[task].settings(engine="magic")
+    said = rf"{task} has no engine 'magic'"
+    for ask in (
+        lambda: open_pipeline(task, (clip, clip), settings),
+        lambda: resolve(task, settings),
+        lambda: resolve(task, settings, WITH_CARD),
+        lambda: models_of(task, settings),
+        lambda: submit(clip, settings, task),
+    ):
+        with pytest.raises(BadInput, match=said) as raised:
+            ask()
+        assert all(name in raised.value.hint for name in engines_of(task)), "the choices"
+    assert [offer.spec.name for offer in offers(task, settings, WITH_CARD)] == list(engines_of(task))
+    assert not list((clip.parent / "jobs").glob("*")), "no job is left of it"
 
 
 # -- what a job is known by ------------------------------------------------------------------------------------
@@ -193,17 +216,17 @@ def test_a_network_without_weights_is_refused_before_there_is_a_job(clip: Path) 
 
 def test_weights_are_held_against_those_of_the_start(weights: Path, tmp_path: Path) -> None:
     asked = InpaintSettings(engine="propainter")
-    known = weights_of(asked)
-    check_weights(asked, known)
+    known = resolve("inpaint", asked).weights
+    check_weights("inpaint", asked, known)
     moved = weights.rename(tmp_path / "elsewhere")
     with pytest.raises(WeightsMissing):
-        check_weights(asked, known)
+        check_weights("inpaint", asked, known)
     there = asked.model_copy(update={"weights": moved})
-    check_weights(there, known)
+    check_weights("inpaint", there, known)
     (moved / "raft-things.pth").write_bytes(b"others")
     with pytest.raises(InputChanged, match="weights of ProPainter have changed"):
-        check_weights(there, known)
-    check_weights(InpaintSettings(engine="flow"), ())
+        check_weights("inpaint", there, known)
+    check_weights("inpaint", InpaintSettings(engine="flow"), ())
 
 
 def test_weights_that_cannot_be_read_are_broken(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +234,9 @@ def test_weights_that_cannot_be_read_are_broken(weights: Path, monkeypatch: pyte
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pipelines.jobs.inputs._hash_ends", refused)
+    resolved = resolve("inpaint", InpaintSettings(engine="propainter"))
     with pytest.raises(WeightsBroken, match="Permission denied"):
-        weights_of(InpaintSettings(engine="propainter"))
+        _ = resolved.weights
 
 
 def test_a_record_of_before_has_no_weights(clip: Path) -> None:

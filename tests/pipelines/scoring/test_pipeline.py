@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from memory.plan import Plan
-from pipelines.scoring.builtin.engine import ScorePipeline, clock
+from pipelines.scoring.builtin.engine import BuiltinEngine
 from pipelines.scoring.metrics.verdicts import VERDICT
+from pipelines.scoring.pipeline import ScorePipeline, clock
 from pipelines.scoring.report.summary import CURVE_POINTS, KEPT, WORST, Summary
 from pipelines.scoring.report.tables import COLUMNS, write_scores
 from pipelines.settings import ScoreSettings
@@ -54,8 +55,12 @@ def assignment(video: Path, folder: Path, frames: Span | None = None, held: int 
     )
 
 
+def opened(video: Path) -> ScorePipeline:
+    return ScorePipeline.open(BuiltinEngine, (video,), ScoreSettings())
+
+
 def run(run: RunContext) -> tuple[list[Path], object]:
-    pipeline = ScorePipeline()
+    pipeline = opened(run.video.path)
     (stage,) = pipeline.stages
     run.folder.mkdir()
     segments = []
@@ -79,7 +84,7 @@ def done(video, tmp_path_factory):
 @pytest.mark.parametrize("held", [1, 3, 200])
 def test_a_span_on_its_own_has_the_same_records(video, tmp_path, done, held):
     whole = np.concatenate([np.load(path, allow_pickle=False) for path in done[1]])
-    (stage,) = ScorePipeline().stages
+    (stage,) = opened(video).stages
     for start, stop in ((0, 5), (1, 4), (33, 41), (FRAMES - 1, FRAMES)):
         items = list(stage.compute(assignment(video, tmp_path, held=held), start, stop))
         assert [item.frame.index for item in items] == list(range(start, stop))
@@ -87,7 +92,7 @@ def test_a_span_on_its_own_has_the_same_records(video, tmp_path, done, held):
 
 
 def test_the_first_frame_asked_for_has_no_frame_before(video, tmp_path):
-    (stage,) = ScorePipeline().stages
+    (stage,) = opened(video).stages
     first = next(stage.compute(assignment(video, tmp_path, Span(20, 30)), 20, 30))
     assert first.frame.index == 20
     assert np.isnan(first.record["difference"][0])
@@ -96,11 +101,16 @@ def test_the_first_frame_asked_for_has_no_frame_before(video, tmp_path):
 def test_leaving_early_ends_the_threads(video, tmp_path):
     import threading
 
-    (stage,) = ScorePipeline().stages
+    (stage,) = opened(video).stages
     items = stage.compute(assignment(video, tmp_path), 0, FRAMES)
     next(items)
+
+    def threads():
+        return [thread.name for thread in threading.enumerate() if thread.name == "read-ahead"]
+
+    assert threads()
     items.close()
-    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("look")]
+    assert not threads()
 
 
 def test_equal_runs_are_equal_bytes(video, tmp_path, done):
@@ -145,7 +155,7 @@ def test_the_chart_shows_memory_where_it_was_measured(video, tmp_path, done):
     job = assignment(video, tmp_path / "measured")
     segments, _ = run(job)
     (job.folder / "memory.csv").write_text("seconds,host_bytes,device_bytes\n0,1000000,0\n1,2000000,5\n")
-    taller = matplotlib.image.imread(ScorePipeline().join(job, segments, lambda *_: None).picture)
+    taller = matplotlib.image.imread(opened(video).join(job, segments, lambda *_: None).picture)
     assert taller.shape[0] > matplotlib.image.imread(done[2].picture).shape[0]
 
 
@@ -210,7 +220,7 @@ def test_the_clock_knows_where_the_last_frame_ends(video):
 
 
 def test_a_preview_is_small_and_the_curve_shows_sharpness(video, tmp_path):
-    (stage,) = ScorePipeline().stages
+    (stage,) = opened(video).stages
     item = next(stage.compute(assignment(video, tmp_path), 0, 2))
     assert stage.preview(item).shape == (360, 640, 3)
     assert stage.value(item) == float(item.record["sharpness"][0])

@@ -3,14 +3,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from pipelines.settings import MODELS, ScoreSettings, Settings
+from pipelines.settings import ScoreSettings
+from pipelines.spec import settings_model, tasks
 
 
-@pytest.mark.parametrize("model", MODELS.values())
-def test_every_field_has_a_sentence_a_unit_and_says_whether_it_changes_the_result(
-    model: type[Settings],
-) -> None:
-    for name, field in model.model_fields.items():
+@pytest.mark.parametrize("task", tasks())
+def test_every_field_has_a_sentence_a_unit_and_says_whether_it_changes_the_result(task: str) -> None:
+    for name, field in settings_model(task).model_fields.items():
         extra = field.json_schema_extra
         assert field.description and field.description.endswith("."), name
         assert isinstance(extra, dict) and set(extra) == {"unit", "changes_result", "engine"}, name

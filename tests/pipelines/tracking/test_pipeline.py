@@ -3,8 +3,7 @@
 import csv
 import json
 import zipfile
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from pipelines.masks.reading import read_masks
 from pipelines.masks.sequence import dilate, open_masks
 from pipelines.runtime import planning
 from pipelines.runtime.run import run_job
-from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import InpaintSettings, MaskSettings, TrackSettings
 from pipelines.spans import Span
+from pipelines.spec import task_spec
 from pipelines.stages import RunContext
 from pipelines.tracking import stages
 from pipelines.tracking.fusion import RECORD, Tracked
@@ -32,9 +31,8 @@ from pipelines.tracking.pipeline import overlay_size
 from pipelines.tracking.prepass import check_marks
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
-from pipelines.workers.in_process import InProcess
-from presets.tiers import own_tiers
 
+from ..cli.in_process import run_commands_here
 from ..mask_clips import disc, encode, white
 
 FRAMES, WIDTH, HEIGHT = 35, 95, 63
@@ -279,9 +277,9 @@ def test_of_a_job_that_was_stopped_what_is_whole_is_taken_over(tmp_path, clip, f
 
 
 def test_both_tasks_cut_a_video_into_the_same_spans() -> None:
-    tiers = own_tiers()
+    track, inpaint = (task_spec(name).tables().length for name in ("track", "inpaint"))
     for length in ("short", "medium", "long"):
-        assert tiers.track.length[length].span_frames == tiers.inpaint.length[length].span_frames
+        assert track[length].span_frames == inpaint[length].span_frames
 
 
 def test_masks_of_a_part_are_taken_for_that_part_alone(tmp_path, clip) -> None:
@@ -485,16 +483,7 @@ def test_a_mask_that_marks_nothing_is_refused(tmp_path, clip) -> None:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where commands are given; jobs run in this process."""
-
-    @contextmanager
-    def queue(jobs_dir: Path) -> Iterator[JobQueue]:
-        opened = JobQueue(jobs_dir, runner=InProcess())
-        try:
-            yield opened
-        finally:
-            opened.close()
-
-    monkeypatch.setattr(command_line, "_queue", queue)
+    run_commands_here(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

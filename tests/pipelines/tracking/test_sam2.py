@@ -1,29 +1,31 @@
 """SAM 2 on a tiny network with random weights: what is loaded, walked, remembered, forgotten, and by which command."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from memory.budget import Budget
 from memory.devices import Device
 from memory.probe import Hardware, Host
 from memory.units import GIB
 from pipelines import __main__ as command_line
-from pipelines.engines.availability import weights_of
-from pipelines.engines.registry import pipeline_for
+from pipelines.engines.availability import resolve
 from pipelines.errors import BadInput, WeightsBroken, WeightsMissing
+from pipelines.inpainting.flow.engine import FlowEngine
+from pipelines.inpainting.propainter.engine import ProPainterEngine
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.runtime import planning
 from pipelines.runtime.run import run_job
-from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import InpaintSettings, Settings, TrackSettings
 from pipelines.spans import Span
+from pipelines.stages import Engine
 from pipelines.tracking import sam2_model, sam2_passes, sam2_stages
 from pipelines.tracking.fusion import Tracked
+from pipelines.tracking.pipeline import TrackEngine
 from pipelines.tracking.prompts import ObjectPrompt, Point
 from pipelines.tracking.sam2_model import Segmenter, Session, find_segmenter, load_segmenter
 from pipelines.tracking.sam2_passes import reversed_frames, track_pass
@@ -31,8 +33,9 @@ from pipelines.tracking.sam2_stages import device_of
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
-from pipelines.workers.in_process import InProcess
+from presets.choose import Choice
 
+from ..cli.in_process import run_commands_here
 from ..mask_clips import encode
 from .moving import Clip, disc_clip
 
@@ -315,21 +318,22 @@ def test_the_weights_are_part_of_the_question_and_their_memory_of_the_plan(
         (tmp_path / "model.safetensors").write_bytes(content)
         ids.add(ask(tmp_path / "jobs", "track", clip, settings).id)
     assert len(ids) == 2
-    assert weights_of(TrackSettings(tracker="sam2", weights=tmp_path)) == (), "nothing is followed"
+    unmarked = TrackSettings(tracker="sam2", weights=tmp_path)
+    assert resolve("track", unmarked).weights == (), "nothing is followed"
     built_in = settings.model_copy(update={"tracker": "builtin"})
+
+    def held(engine: type[Engine], settings: Settings) -> float:
+        choice = Choice("none", {"max_side_px": 640, "most_pixels": 10**6}, "As drawn.")
+        _, cost = engine(video(), settings).fit(choice, Budget(16 * GIB), "cpu")
+        return cost.host.fixed
+
+    asked, other = (
+        InpaintSettings(**each.model_dump(exclude={"engine"}), engine="flow") for each in (settings, built_in)
+    )
     more = [
-        pipeline_for(task, asked).cost(video(), asked).host.fixed
-        - pipeline_for(task, other).cost(video(), other).host.fixed
-        for task, asked, other in (
-            ("track", settings, built_in),
-            (
-                "inpaint",
-                *(
-                    InpaintSettings(**each.model_dump(exclude={"engine"}), engine="flow")
-                    for each in (settings, built_in)
-                ),
-            ),
-        )
+        held(TrackEngine, settings) - held(TrackEngine, built_in),
+        held(FlowEngine, asked) - held(FlowEngine, other),
+        held(ProPainterEngine, asked) - held(ProPainterEngine, other),
     ]
     assert all(difference > GIB for difference in more)
 
@@ -359,7 +363,8 @@ def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(folder: Path, task: str, film: Path, settings: Settings) -> Job:
-    return Job.create(folder, task, (film,), settings, 1, weights_of(settings))
+    resolved = resolve(task, settings)
+    return Job.create(folder, task, (film,), resolved.settings, 1, resolved.weights)
 
 
 def run(job: Job, **more: object) -> events.Event:
@@ -405,16 +410,7 @@ def test_a_job_that_was_stopped_is_the_same_and_its_masks_are_used_by_the_remova
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where commands are given; jobs run in this process."""
-
-    @contextmanager
-    def queue(jobs_dir: Path) -> Iterator[JobQueue]:
-        opened = JobQueue(jobs_dir, runner=InProcess())
-        try:
-            yield opened
-        finally:
-            opened.close()
-
-    monkeypatch.setattr(command_line, "_queue", queue)
+    run_commands_here(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

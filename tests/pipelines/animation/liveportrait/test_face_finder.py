@@ -11,7 +11,7 @@ from pipelines.animation.faces.crop import extract_crop, landmark_bounds, source
 from pipelines.animation.faces.onnx_landmarks import DETECTOR, LANDMARKS, POINTS, OnnxDetector, OnnxFace
 from pipelines.animation.liveportrait import face_finder
 from pipelines.animation.liveportrait.crops import animate_crops
-from pipelines.engines.availability import networks_of, resolved
+from pipelines.engines.availability import models_of, resolve
 from pipelines.jobs import events
 from pipelines.settings import AnimateSettings, PortraitOptions
 from pipelines.weights.catalog import PUBLISHED
@@ -158,11 +158,11 @@ def test_what_finds_faces_is_settled_when_a_job_is_asked_for(
     published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     open_ = AnimateSettings(engine="liveportrait", weights=published)
-    assert resolved("animate", open_).faces == "insightface"
-    assert networks_of(resolved("animate", open_)) == ("liveportrait", "insightface")
+    assert resolve("animate", open_).settings.faces == "insightface"
+    assert models_of("animate", resolve("animate", open_).settings) == ("liveportrait", "insightface")
     monkeypatch.setattr(face_finder, "find_files", lambda folder: {DETECTOR: published, POINTS: published})
-    assert resolved("animate", open_).faces == "builtin"
-    assert networks_of(resolved("animate", open_)) == ("liveportrait",)
+    assert resolve("animate", open_).settings.faces == "builtin"
+    assert models_of("animate", resolve("animate", open_).settings) == ("liveportrait",)
     bent = AnimateSettings(engine="flowwarp", faces="insightface")
-    assert resolved("animate", bent) == bent
-    assert networks_of(bent) == ()
+    assert resolve("animate", bent).settings == bent
+    assert models_of("animate", bent) == ()

@@ -9,8 +9,9 @@ import pytest
 from memory.budget import Budget
 from memory.probe import Hardware, Host
 from memory.units import GIB
-from pipelines.animation.liveportrait import pipeline as portrait
-from pipelines.animation.liveportrait.pipeline import BATCH_VARIABLE, LivePortraitPipeline
+from pipelines.animation.liveportrait import engine as portrait
+from pipelines.animation.liveportrait.engine import BATCH_VARIABLE, LivePortraitEngine
+from pipelines.animation.pipeline import AnimatePipeline
 from pipelines.jobs import events
 from pipelines.runtime.planning import estimate
 from pipelines.settings import AnimateSettings
@@ -82,10 +83,8 @@ def test_how_many_frames_wait_follows_the_host(
 ) -> None:
     machine = Hardware(Host(gib * GIB, gib * GIB, gib * GIB), (), "no GPU")
     monkeypatch.setattr(portrait, "probe_hardware", lambda: machine)
-    asked = settings(weights, **READY)
-    pipeline = LivePortraitPipeline(asked)
     inputs = draw("source", colours(1, 1)[0]), draw("driving", colours(3, 2))
-    video = pipeline.probe_inputs(inputs, asked)
-    choice, _ = pipeline.fit(video, asked, Choice("none", {"batch_frames": 4}, ""), Budget(GIB), "cuda")
-    assert max(pipeline.windows(choice)) == held
-    assert max(pipeline.batches(choice)) == 4
+    engine = AnimatePipeline.open(LivePortraitEngine, inputs, settings(weights, **READY)).engine
+    choice, _ = engine.fit(Choice("none", {"batch_frames": 4}, ""), Budget(GIB), "cuda")
+    assert max(engine.windows(choice)) == held
+    assert max(engine.batches(choice)) == 4

@@ -135,7 +135,7 @@ FIELD = {"4gb": (320, 240), "6gb": (480, 360), "8gb": (640, 480), "12gb": (1280,
 
 @pytest.mark.parametrize("tier", FIELD)
 def test_each_tier_computes_the_largest_size_that_fits_with_either_all_digits_or_all_correlations(tier):
-    pixels = own_tiers().inpaint.vram[tier].most_pixels
+    pixels = own_tiers().task("inpaint").vram[tier].most_pixels
     assert pixels >= FIELD[tier][0] * FIELD[tier][1]
     room = Budget(10**12, within_limit(int(float(tier.removesuffix("gb")) * GIB)))
 

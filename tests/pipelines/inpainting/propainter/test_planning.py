@@ -25,7 +25,7 @@ def planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     clip = VideoInfo(tmp_path / "clip.mp4", "mp4", "h264", 1920, 1080, constant(3000, 25))
     clip.path.write_bytes(b"not looked at")
     host, card = Host(64 * GIB, 60 * GIB, 64 * GIB), Device("cuda", 0, "Card", "GPU-a", 48 * GIB, 48 * GIB)
-    monkeypatch.setattr("pipelines.stages.probe", lambda path, *, salvage: clip)
+    monkeypatch.setattr("pipelines.video.probe.probe", lambda path, *, salvage: clip)
     monkeypatch.setattr(planning, "probe_hardware", lambda: Hardware(host, (card,)))
 
     def make(kept: Any = None, **asked: Any) -> Preparation:

@@ -20,19 +20,19 @@ import pytest
 from memory.budget import Budget
 from memory.plan import Load, Plan
 from memory.units import GIB, MIB
-from pipelines.engines.registry import pipeline_for
+from pipelines.engines.registry import open_pipeline
 from pipelines.errors import WeightsBroken, WeightsMissing
 from pipelines.nets.qalign.config import Config, read_config
 from pipelines.nets.qalign.model import expected_shapes
 from pipelines.runtime.oom_retry import OomRetry
-from pipelines.scoring.builtin.engine import ScorePipeline
+from pipelines.scoring.builtin.engine import BuiltinEngine
 from pipelines.scoring.metrics.smoothness import artifact_frames, camera_movement, gather, threshold_for
-from pipelines.scoring.qalign import pipeline as qalign
+from pipelines.scoring.pipeline import ScorePipeline
+from pipelines.scoring.qalign import engine as qalign
 from pipelines.scoring.qalign.memory_layout import Layout, Need
 from pipelines.settings import ScoreSettings
-from pipelines.spans import Span, split
+from pipelines.spans import Span
 from pipelines.stages import RunContext
-from pipelines.video.probe import probe
 from presets.choose import Choice
 
 FRAMES = 14
@@ -75,13 +75,13 @@ def ask(pictures: Path, tiny_qalign: Any, tmp_path: Path) -> Ask:
         frames: Span = WHOLE, batch: int = 4, budget: int = 16 * GIB, **asked: Any
     ) -> tuple[Any, RunContext]:
         settings = ScoreSettings(engine="qalign", weights=tiny_qalign.folder(), device="cpu", **asked)
-        pipeline, video = pipeline_for("score", settings), probe(pictures)
+        pipeline = open_pipeline("score", (pictures,), settings)
         values = {"analysis_width": 64, "span_frames": 5, "read_ahead_frames": 2}
-        choice, _ = pipeline.fit(video, settings, Choice("none", values, "As drawn."), Budget(budget), "cpu")
+        choice, _ = pipeline.engine.fit(Choice("none", values, "As drawn."), Budget(budget), "cpu")
         plan = Plan(2, batch, 0, 0, 0, 0, 0, "low", "")
         folder = tmp_path / f"job{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
-        return pipeline, RunContext(folder, video, frames, settings, choice, plan)
+        return pipeline, RunContext(folder, pipeline.video, frames, settings, choice, plan)
 
     return make
 
@@ -89,10 +89,11 @@ def ask(pictures: Path, tiny_qalign: Any, tmp_path: Path) -> Ask:
 def run(pipeline: Any, run: RunContext, *, apart: bool = False) -> Any:
     """Segments as the loop makes them: one chain over all spans, or a chain a span."""
     (stage,) = pipeline.stages
-    segments, spans = [], split(run.frames, 5)
+    segments, spans = [], run.spans
+    (run.folder / stage.folder).mkdir()
     with closing(stage.compute(run, run.frames.start, run.frames.stop)) as items:
         for span in spans:
-            segments.append(run.folder / f"{span.name}{stage.suffix}")
+            segments.append(run.folder / stage.folder / f"{span.name}{stage.suffix}")
             sink = stage.sink(run, segments[-1])
             own = stage.compute(run, span.start, span.stop) if apart else islice(items, len(span))
             for item in own:
@@ -136,8 +137,8 @@ def test_spans_on_their_own_and_other_batches_give_the_same(ask: Ask) -> None:
 def test_everything_but_the_window_score_is_built_in(ask: Ask, pictures: Path, tmp_path: Path) -> None:
     pipeline, job = ask()
     found = rows(run(pipeline, job))
-    built_in = ScorePipeline()
     settings = ScoreSettings(engine="builtin")
+    built_in = ScorePipeline.open(BuiltinEngine, (pictures,), settings)
     folder = tmp_path / "built-in"
     folder.mkdir()
     known = rows(run(built_in, RunContext(folder, job.video, job.frames, settings, job.choice, job.plan)))
@@ -160,7 +161,7 @@ def test_a_frame_is_decoded_once_and_encoded_once(
 
     monkeypatch.setattr(qalign, "read_frames", counted)
     pipeline, job = ask(window=width)
-    scorer = pipeline._loaded(job)
+    scorer = pipeline.engine._scorer(job)
     encode = scorer._network.encode_frames
     monkeypatch.setattr(
         scorer._network, "encode_frames", lambda pixels: encoded.append(len(pixels)) or encode(pixels)
@@ -207,7 +208,7 @@ def test_when_memory_ends_batches_are_halved_and_the_network_stays(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pipeline, job = ask()
-    scorer = pipeline._loaded(job)
+    scorer = pipeline.engine._scorer(job)
     score, sizes, steps = scorer.score, [], []
 
     def tight(windows: Any) -> list[float]:
@@ -221,26 +222,28 @@ def test_when_memory_ends_batches_are_halved_and_the_network_stays(
     supply = OomRetry(
         stage,
         job,
-        pipeline.rungs(stage),
+        pipeline.engine.rungs(prepass=False),
         check=lambda: None,
         on_step=lambda frame, step: steps.append((frame, step.rung, step.change)),
     )
     found = [item.rated.score for item in supply.items(Span(0, FRAMES))]
     assert np.abs(np.array(found) - scores(run(*ask()))).max() <= 2e-6
     assert steps == [(0, "retry", "exact"), (0, "halve batch", "close")]
-    assert pipeline._loaded(job) is scorer and max(sizes[2:]) == 2
+    assert pipeline.engine._scorer(job) is scorer and max(sizes[2:]) == 2
 
 
-def test_weights_are_checked_before_the_first_frame(ask: Ask, tiny_qalign: Any, tmp_path: Path) -> None:
+def test_weights_are_checked_before_the_first_frame(
+    ask: Ask, pictures: Path, tiny_qalign: Any, tmp_path: Path
+) -> None:
     pipeline, job = ask()
     pipeline.check(job)
     tensors = tiny_qalign.tensors()
     tensors.pop("lm_head.weight")
     folder = tiny_qalign.write(tmp_path / "w", tensors)
     with pytest.raises(WeightsBroken, match="lm_head"):
-        pipeline_for("score", ScoreSettings(engine="qalign", weights=folder)).check(job)
+        open_pipeline("score", (pictures,), ScoreSettings(engine="qalign", weights=folder)).check(job)
     with pytest.raises(WeightsMissing):
-        pipeline_for("score", ScoreSettings(engine="qalign", weights=tmp_path))
+        open_pipeline("score", (pictures,), ScoreSettings(engine="qalign", weights=tmp_path))
 
 
 # -- where the weights lie -----------------------------------------------------------------------------------
@@ -306,10 +309,10 @@ def test_the_plan_says_where_layers_wait(ask: Ask) -> None:
 def test_batches_are_what_is_asked_for_or_fewer(ask: Ask) -> None:
     for asked, sizes in ({}, [4, 2, 1]), ({"batch_size": 10}, [10, 5, 2, 1]), ({"batch_size": 1}, [1]):
         pipeline, job = ask(**asked)
-        assert pipeline.batches(job.choice) == sizes
+        assert pipeline.engine.batches(job.choice) == sizes
     pipeline, job = ask()
-    choice, _ = pipeline.fit(job.video, job.settings, job.choice, Budget(16 * GIB, 40 * GIB), "cuda")
-    assert pipeline.batches(choice) == [32, 16, 8, 4, 2, 1]
+    choice, _ = pipeline.engine.fit(job.choice, Budget(16 * GIB, 40 * GIB), "cuda")
+    assert pipeline.engine.batches(choice) == [32, 16, 8, 4, 2, 1]
 
 
 @pytest.mark.parametrize("asked", [{}, {"weight_bits": "8"}, {"weight_bits": "4"}])

@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from pipelines.cli import score_batch
-from pipelines.errors import BadInput, DamagedVideo
-from pipelines.jobs.events import Outputs
+from pipelines.errors import DamagedVideo
 from pipelines.scoring.metrics.smoothness import blur_record, failed_record, gather, threshold_for
+from pipelines.scoring.report import folder as table_of_folder
 
 LEVELS = {
     "无模糊": "none",
@@ -33,10 +32,10 @@ def test_records_and_table_match_the_goldens(golden):
         frames = expected.pop("blur_frames", None)
         assert record.get("blur_frames") == frames
         assert {key: record[key] for key in expected} == pytest.approx(expected, abs=1e-9)
-    lines = score_batch.table(records).splitlines()
+    lines = table_of_folder.table(records).splitlines()
     rows = [",".join(LEVELS.get(cell, cell) for cell in row.split(",")) for row in case["csv_rows_sorted"]]
     assert lines == [case["csv_header"], *rows]
-    assert case["summary"].items() <= score_batch.counts(records).items()
+    assert case["summary"].items() <= table_of_folder.counts(records).items()
 
 
 def test_statistics_leave_failures_out():
@@ -45,7 +44,7 @@ def test_statistics_leave_failures_out():
         blur_record("b.mp4", gather([0.5, 0.9] * 2, 0.01), 0.0, 3),
         failed_record("c.mp4", "no picture in it"),
     ]
-    text = score_batch.summary(records)
+    text = table_of_folder.summary(records)
     assert "Videos: 3" in text
     assert "Detection rate: 33.3 %" in text
     assert "Confidence: mean 0.480, min 0.100, max 0.860, deviation 0.380" in text
@@ -55,28 +54,20 @@ def test_statistics_leave_failures_out():
 
 @pytest.mark.parametrize("records", [[], [failed_record("c.mp4", "no picture in it")]])
 def test_nothing_to_count_reads_none(records):
-    assert "Confidence: none" in score_batch.summary(records)
+    assert "Confidence: none" in table_of_folder.summary(records)
 
 
 def test_the_three_files_are_written(tmp_path):
     report = tmp_path / "report.json"
     report.write_text(json.dumps({"blur_record": blur_record("a.mp4", gather([0.5], 0.01), 0.0, 3)}))
-    results = [
-        score_batch.read_result("a.mp4", Outputs(report=report)),
-        score_batch.failed_result("b,2.mp4", DamagedVideo("The file is cut short.")),
-    ]
-    folder = score_batch.write_table(results, tmp_path / "new" / "table")
-    assert (folder / "blur_detection_summary.csv").read_text().splitlines()[
-        2
-    ] == '"b,2.mp4",False,0.000,failed,0.000,0'
-    assert (
-        json.loads((folder / "blur_detection_results.json").read_text())[1]["error"]
-        == "The file is cut short."
+    folder = tmp_path / "new" / "table"
+    table_of_folder.write_table(
+        [("a.mp4", report), ("b,2.mp4", DamagedVideo("The file is cut short."))], folder
     )
+    rows = (folder / "blur_detection_summary.csv").read_text().splitlines()
+    assert rows[2] == '"b,2.mp4",False,0.000,failed,0.000,0'
+    records = json.loads((folder / "blur_detection_results.json").read_text())
+    assert [record.get("error") for record in records] == [None, "The file is cut short."]
     assert "Failed: 1" in (folder / "statistics_report.txt").read_text()
-    assert [r.error for r in results] == [None, "The file is cut short."]
-
-
-def test_a_job_without_a_report_is_refused():
-    with pytest.raises(BadInput, match="no report"):
-        score_batch.read_result("a.mp4", Outputs())
+    table_of_folder.write_table([("a.mp4", report)], folder)
+    assert "Videos: 1" in (folder / "statistics_report.txt").read_text(), "over what was there"

@@ -19,6 +19,7 @@ from memory.probe import probe_hardware
 from pipelines.errors import LongtakeError
 from pipelines.masks.mask_video import FOLDER, SUFFIX, read_tracked
 from pipelines.masks.reading import mask_settings_of, read_pixels
+from pipelines.settings import MaskSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink

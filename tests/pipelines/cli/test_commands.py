@@ -136,7 +136,7 @@ def test_a_damaged_file_is_used_as_far_as_it_goes_with_salvage(clips: Path, tmp_
     code, events, _ = run("score", clips / "hurt.mp4", "--jobs-dir", tmp_path, "--salvage")
     assert code == 0
     warning = next(e for e in events if e["type"] == "warning")
-    assert warning["code"] == "damaged" and "cannot be read and are left out" in warning["message"]
+    assert warning["code"] == "damaged" and "cannot be read and are skipped" in warning["message"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from cyclopts import App
 import app as page
 from docs import pictures
 from pipelines import errors
-from pipelines.__main__ import app as command_line
+from pipelines.cli.commands import make_app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -138,7 +138,7 @@ def flags(app: App) -> set[str]:
     return {name for argument in collection for name in argument.names if name.startswith("-")} | {"--help"}
 
 
-COMMANDS = subcommands(command_line)
+COMMANDS = subcommands(make_app())
 FLAGS = {name: flags(app) for name, app in COMMANDS.items()}
 PAGE_FLAGS = flags(page.app)
 

@@ -27,12 +27,17 @@ def field_key(field: str, part: str) -> str:
     return f"longtake_{part}_{field}"
 
 
+def input_key(task: str, name: str) -> str:
+    """The key of the label of one of a task's files."""
+    return f"longtake_input_{task}_{name}"
+
+
 def _task_texts() -> dict[str, tuple[str, str]]:
     """What the tabs of tasks say of their own: title, files, and the button that runs."""
     found: dict[str, tuple[str, str]] = {}
     for task in tasks().values():
         found |= {f"longtake_{task.name}": task.title, f"longtake_run_{task.name}": STATIC["longtake_run"]}
-        found |= {f"longtake_input_{each.name}": each.label for each in task.inputs}
+        found |= {input_key(task.name, each.name): each.label for each in task.inputs}
     return found
 
 

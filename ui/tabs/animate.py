@@ -15,6 +15,7 @@ from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
+from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_portrait, faces_of, take_uploads_alone
 from ui.render import media
@@ -78,7 +79,7 @@ class AnimateTab(TaskTab):
         texts = self.texts
         self._driving = take_uploads_alone(
             gr.File(
-                label=texts("longtake_input_driving"),
+                label=texts(input_key(self.task, "driving")),
                 file_types=[*sorted(VIDEO_SUFFIXES), *_PICTURES, *_TEMPLATES],
                 elem_id=self.id("driving"),
                 height=150,

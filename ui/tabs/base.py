@@ -16,6 +16,7 @@ from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
 from ui.components.run_view import PRIVATE, RunView, shown
+from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_clip, take_uploads_alone
 from ui.render import job as render
@@ -87,7 +88,7 @@ class TaskTab:
         self._others = [
             take_uploads_alone(
                 gr.File(
-                    label=self.texts(f"longtake_input_{each.name}"), elem_id=self.id(each.name), height=120
+                    label=self.texts(input_key(self.task, each.name)), elem_id=self.id(each.name), height=120
                 )
             )
             for each in self.spec.inputs[1:]
@@ -133,7 +134,7 @@ class TaskTab:
         texts = self.texts
         self.file = take_uploads_alone(
             gr.File(
-                label=texts(f"longtake_input_{self.spec.inputs[0].name}"),
+                label=texts(input_key(self.task, self.spec.inputs[0].name)),
                 file_types=list(self.file_types),
                 elem_id=self.id("file"),
                 height=150,

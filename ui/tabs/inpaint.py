@@ -16,7 +16,7 @@ from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
 from ui.components.run_view import PRIVATE, shown
-from ui.i18n.texts import error_text
+from ui.i18n.texts import error_text, input_key
 from ui.jobs.service import JobService
 from ui.jobs.strokes import painted, read_strokes, save_marks
 from ui.jobs.uploads import still, take_uploads_alone
@@ -105,7 +105,10 @@ class InpaintTab(TaskTab):
         with gr.Accordion(texts("longtake_mask_file"), open=False):
             self._mask = take_uploads_alone(
                 gr.File(
-                    label=texts("longtake_input_mask"), file_types=_MASKS, elem_id=self.id("mask"), height=120
+                    label=texts(input_key(self.task, "mask")),
+                    file_types=_MASKS,
+                    elem_id=self.id("mask"),
+                    height=120,
                 )
             )
 

@@ -66,8 +66,9 @@ class Console:
             case events.Degraded() | events.Warned():
                 self._err.print(f"[yellow]{_plain(event.message)}[/yellow]")
             case events.Done():
-                for name, path in event.outputs.model_dump(exclude_none=True, exclude={"worst"}).items():
-                    self.say(f"{name:>8}  {path}")
+                for name, path in event.outputs:
+                    if isinstance(path, Path):  # those that come in numbers lie beside the report
+                        self.say(f"{name:>8}  {path}")
             case _:
                 pass
 

@@ -126,9 +126,9 @@ def _serve(
     queue = JobQueue(jobs_dir, idle_seconds=_IDLE_SECONDS, max_waiting=policy.max_waiting)
     janitor = Janitor(queue, int(policy.jobs_max_gb * GIB) if policy.jobs_max_gb else None)
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
-    desk = JobService(queue, policy)
+    service = JobService(queue, policy)
     monitor.start()
-    page = build(desk, monitor, lambda: janitor.notices)
+    page = build(service, monitor, lambda: janitor.notices)
     counts = metrics.JobCounts(jobs_dir)
     try:
         url = launch.launch(
@@ -146,7 +146,7 @@ def _serve(
         stopping.wait()
     finally:
         stopping.set()
-        launch.stop(queue, page, desk.presence.close, monitor.close, janitor.close)
+        launch.stop(queue, page, service.presence.close, monitor.close, janitor.close)
 
 
 def _share(page: "gr.Blocks", users: Passwords | None) -> None:

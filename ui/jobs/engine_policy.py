@@ -1,4 +1,4 @@
-"""Which networks a visitor may use, and what they are told where they may not: an owner's folders are not for all."""
+"""Which networks a visitor may use. Error messages that name the server's folders are for its owner alone."""
 
 from contextlib import suppress
 
@@ -12,7 +12,7 @@ from pipelines.weights.locate import find
 
 
 def resolve_for(task: str, settings: SettingsT, *, local: bool) -> Resolved[SettingsT]:
-    """Resolve `settings`; `local`: the server's owner asks, who is told where files are missing.
+    """Resolve engine, device and weights; `local`: for the server's owner, who may read where files are missing.
 
     Raises BadInput, WeightsMissing, WeightsBroken.
     """
@@ -22,8 +22,8 @@ def resolve_for(task: str, settings: SettingsT, *, local: bool) -> Resolved[Sett
         if not local:
             auto = settings.engine == "auto"
             engine = auto_choice(offers(task, settings)).spec if auto else engine_spec(task, settings.engine)
-            meant = engine.resolve(settings.model_copy(update={"engine": engine.name}))
-            for model in models_of(task, meant):
+            resolved = engine.resolve(settings.model_copy(update={"engine": engine.name}))
+            for model in models_of(task, resolved):
                 check_model(model, settings, local=False)
         raise
 
@@ -41,8 +41,8 @@ def check_model(model: str, machine: Machine, *, local: bool) -> None:
         ) from error
 
 
-def take_note(model: str, *, local: bool) -> None:
-    """Naming a network accepts its licence where whoever runs the server asks; visitors may use what that one accepted.
+def accept_licence(model: str, *, local: bool) -> None:
+    """Accept the licence of `model` where the server's owner names it; visitors may use what the owner accepted.
 
     Raises LicenceNotAccepted.
     """

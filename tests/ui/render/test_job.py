@@ -204,7 +204,7 @@ def test_a_report_of_a_task_without_a_module_of_its_own_is_a_list_of_its_figures
 
 def test_films_and_pictures_are_addressed_in_the_cache() -> None:
     path = '/cache/k/a "b".mp4'
-    for html in (media.film(path), media.segment(path, 0, 240)):
+    for html in (media.video(path), media.segment(path, 0, 240)):
         assert "gradio_api/file=/cache/k/a%20%22b%22.mp4" in html
     html = media.pictures(["/c/report.png", "/c/worst-00000007.jpg"])
     assert html.count("<img") == 2 and "Frame" in html and " 7<" in html

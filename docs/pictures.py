@@ -56,7 +56,7 @@ def shots() -> Iterator[Shot]:
     for number in range(FRAMES):
         share = number / (FRAMES - 1)
         camera = Camera(_WAY * share, _TURN[0] + (_TURN[1] - _TURN[0]) * share)
-        clean = scene.picture(camera, number - _TRAIN_DELAY)
+        clean = scene.render(camera, number - _TRAIN_DELAY)
         x, y = 250 + 24 * np.sin(2.2 * np.pi * share), 60 + 16 * np.sin(3.4 * np.pi * share)
         frame, light = clean.copy(), np.full_like(clean, 255)
         kite.lay(frame, Camera(0, -x, -y), 0)

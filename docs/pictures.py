@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipelines.example.paper import Camera, Colour, PaperLayer, PaperSheet, Pixels, grain  # noqa: E402
+from pipelines.example.paper import Camera, Colour, PaperLayer, PaperSheet, grain  # noqa: E402
 from pipelines.example.scenery import Scenery, day  # noqa: E402
 from pipelines.video.info import ColourTags  # noqa: E402
 from pipelines.video.writer import VideoWriter  # noqa: E402
+from pipelines.vision.types import Pixels  # noqa: E402
 
 FRAMES, FRAME_RATE = 96, Fraction(25)
 SHOWN = 12, 84

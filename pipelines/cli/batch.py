@@ -16,6 +16,7 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import FilmSettings, Settings
 from pipelines.spec import FolderSpec, TaskSpec
 from pipelines.storage.atomic import write_bytes
+from pipelines.storage.names import encodable, printable
 
 Result = tuple[str, Path | LongtakeError]
 """A video's name, and its job's report or why there is none."""
@@ -95,8 +96,10 @@ def write_table(folder: FolderSpec, results: Sequence[Result], target: Path) -> 
     table = csv.DictWriter(text, ("video", *folder.columns, "error"), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_bytes(target / "report.csv", text.getvalue().encode())
-    write_bytes(target / "report.json", (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode())
+    write_bytes(target / "report.csv", printable(text.getvalue()).encode())
+    write_bytes(
+        target / "report.json", (json.dumps(encodable(rows), ensure_ascii=False, indent=1) + "\n").encode()
+    )
 
 
 def _row(folder: FolderSpec, name: str, result: Path | LongtakeError) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pipelines.errors import BadInput
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Settings
 from pipelines.spec import InputSpec, TaskSpec, settings_model
+from pipelines.storage.special_files import reject_special
 from pipelines.storage.video_folders import is_video_folder, videos_in
 
 _OPTIONS, _JOBS = Options(), JobsOptions()
@@ -78,12 +79,17 @@ def run_one(
 def _inputs(
     task: TaskSpec, files: tuple[Path, ...], flags: dict[str, Path | None], settings: Settings
 ) -> tuple[Path, ...]:
-    """The inputs in the order of the spec, without those left out. Raises BadInput for one that must be there."""
+    """The inputs in the order of the spec, without those left out.
+
+    Raises BadInput for one that must be there, NotAVideo for one that is no file.
+    """
     positional = iter(files)
     given = [flags.get(each.name) if each.flag else next(positional, None) for each in task.inputs]
     for each, path in zip(task.inputs, given, strict=True):
         if path is None and each.required(settings):
             raise BadInput(*each.missing)
+        if path is not None:
+            reject_special(path)
     return tuple(path for path in given if path is not None)
 
 

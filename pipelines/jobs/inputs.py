@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from memory.units import KIB, MIB
 from pipelines.errors import NotAVideo
 from pipelines.storage.names import StoredPath
+from pipelines.storage.special_files import reject_special
 
 _IMAGE_END_BYTES = 4 * KIB
 """What is hashed at each end of an image in a folder, which may contain thousands of them."""
@@ -31,8 +32,9 @@ class InputFile(BaseModel):
 
     @classmethod
     def of(cls, path: Path) -> "InputFile":
-        """Fingerprint `path`. Raises NotAVideo where it cannot be read."""
+        """Fingerprint `path`. Raises NotAVideo where it cannot be read, or is no file."""
         path = path.expanduser().absolute()
+        reject_special(path)
         try:
             files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
             digest = hashlib.sha256()

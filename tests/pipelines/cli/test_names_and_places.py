@@ -82,3 +82,49 @@ def test_one_odd_name_does_not_end_a_folder(tmp_path: Path) -> None:
     rows = json.loads((tmp_path / "out/blur_detection_results.json").read_text(encoding="utf-8"))
     assert [row["video_name"] for row in rows] == ["good.mp4", "odd\\xe9.mp4"]
     assert not any("error" in row for row in rows)
+
+
+# -- what is no file -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("score", "p.mp4"),
+        ("estimate", "score", "p.mp4"),
+        ("score", "pictures"),
+        ("inpaint", "clip.mp4", "--mask", "p.mp4"),
+        ("inpaint", "clip.mp4", "--mask", "pictures"),
+        ("animate", "p.png", "clip.mp4"),
+        ("copy", "link.mp4"),
+    ],
+)
+def test_a_pipe_is_refused_unopened(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    draw(tmp_path / "clip.mp4")
+    (tmp_path / "pictures").mkdir()
+    white(disc(0)).save(tmp_path / "pictures/1.png")
+    for name in ("p.mp4", "p.png", "pictures/2.png"):
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "link.mp4").symlink_to("p.mp4")
+    assert "is a pipe" in refusal(run(tmp_path, *arguments))
+
+
+@pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0", "link.mp4"])
+def test_standard_input_is_refused_though_a_file_is_behind_it(tmp_path: Path, name: str) -> None:
+    if not Path("/dev/stdin").exists():
+        pytest.skip("this system has no /dev/stdin")
+    (tmp_path / "link.mp4").symlink_to("/dev/stdin")
+    with draw(tmp_path / "clip.mp4").open("rb") as file:
+        assert "is a stream" in refusal(run(tmp_path, "score", name, stdin=file))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_in_a_folder_of_videos_is_a_row(tmp_path: Path) -> None:
+    draw(tmp_path / "films/good.mp4")
+    os.mkfifo(tmp_path / "films/pipe.mp4")
+    done = run(tmp_path, "score", "films", "-o", "out")
+    assert done.returncode == 5, done.stderr.decode()
+    rows = json.loads((tmp_path / "out/blur_detection_results.json").read_text())
+    assert ["error" in row for row in rows] == [False, True]
+    assert "is a pipe" in rows[1]["error"]

@@ -87,5 +87,8 @@ def _record(name: str, result: Path | LongtakeError) -> Record:
     """The blur record in a job's report; of a video that could not be scored, one that says why."""
     if isinstance(result, LongtakeError):
         return failed_record(name, result.message)
-    record: Record = json.loads(result.read_text(encoding="utf-8"))["blur_record"]
+    try:
+        record: Record = json.loads(result.read_text(encoding="utf-8"))["blur_record"]
+    except (OSError, ValueError, KeyError) as error:
+        return failed_record(name, f"{result} cannot be read ({type(error).__name__}: {error}).")
     return record

@@ -11,6 +11,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
+from pipelines.storage.special_files import reject_special
 from pipelines.video.images import SUFFIXES, iter_images, probe_picture
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
@@ -139,6 +140,7 @@ def picture_at(path: Path) -> InputMedia:
 
 def probe_media(path: Path, *, salvage: bool) -> InputMedia:
     """Probe one side by its kind. Raises the errors of `probe`, `probe_picture` and `read_template`."""
+    reject_special(path)
     suffix = path.suffix.lower()
     if path.is_dir():
         return InputMedia("video", probe(path, salvage=salvage))

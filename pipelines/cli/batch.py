@@ -10,12 +10,21 @@ from typing import Any
 
 from pipelines.cli.console import Console
 from pipelines.cli.options import Options
+from pipelines.cli.targets import (
+    check_folder,
+    check_frames_out,
+    expected_bytes,
+    reject_inputs,
+    video_suffix,
+    writing,
+)
 from pipelines.engines.availability import Resolved
 from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import FilmSettings, Settings
 from pipelines.spec import FolderSpec, TaskSpec
 from pipelines.storage.atomic import write_bytes
+from pipelines.storage.names import encodable, printable
 
 Result = tuple[str, Path | LongtakeError]
 """A video's name, and its job's report or why there is none."""
@@ -40,10 +49,18 @@ def run_folder(
     target = options.output or options.jobs_dir / f"{source.resolve().name}-{folder.suffix}"
     if isinstance(resolved.settings, FilmSettings):
         check_names(videos)
+    _check_places(videos, inputs, target, resolved.settings)
+    if options.output:
+        check_folder(target)
+    suffix = video_suffix(resolved.settings)
     results: list[Result] = []
     with JobQueue(options.jobs_dir) as queue:
         for video in videos:
             try:
+                if suffix:
+                    name = f"{video.stem}{suffix}"
+                    need_bytes = expected_bytes(video, target / name, resolved.settings)
+                    check_folder(target, name=name, need_bytes=need_bytes)
                 others = folder.others(video, given)
                 first, *more = (*others[: task.many], video, *others[task.many :])  # type: ignore[misc]
                 asked = replace(resolved, settings=settings_for(video, resolved.settings))
@@ -51,22 +68,44 @@ def run_folder(
                 outputs = console.follow(queue, job)
                 if outputs.report is None:
                     raise BadInput(f"The job of {video.name} has no report.", "Run it again with --force.")
-                results.append((video.name, outputs.report))
                 if outputs.result:
-                    console.put(outputs, target / f"{video.stem}{outputs.result.suffix}")
-            except Cancelled:
+                    place = target / f"{video.stem}{outputs.result.suffix}"
+                    reject_inputs([place], inputs)
+                    with writing(place, kept=outputs.result):
+                        console.put(outputs, place)
+                results.append((video.name, outputs.report))
+            except (Cancelled, BrokenPipeError):
                 raise
-            except LongtakeError as error:
-                console.error(error, video.name)
-                results.append((video.name, error))
-    if folder.write:
-        folder.write(results, target)
-    else:
-        write_table(folder, results, target)
+            except Exception as error:  # noqa: BLE001 - whatever a file causes, the others are still to be run
+                known = error if isinstance(error, LongtakeError) else _unknown(video, error)
+                console.error(known, video.name)
+                results.append((video.name, known))
+    with writing(target):
+        if folder.write:
+            folder.write(results, target)
+        else:
+            write_table(folder, results, target)
     console.table(target)
     failed = sum(isinstance(result, LongtakeError) for _, result in results)
     if failed:
         raise SomeFailed(f"{failed} of {len(results)} files failed.", "The table says why for each.")
+
+
+def _check_places(videos: Sequence[Path], inputs: Sequence[Path], target: Path, settings: Settings) -> None:
+    """Raise BadInput where a result or a table in `target`, or a picture of a result, would replace an input."""
+    suffix = video_suffix(settings)
+    named = [target / f"{video.stem}{suffix}" for video in videos] if suffix else []
+    reject_inputs([*named, target / "report.csv", target / "report.json"], inputs)
+    for video in videos:
+        check_frames_out(settings_for(video, settings), inputs)
+
+
+def _unknown(video: Path, error: Exception) -> LongtakeError:
+    """The error of a video that fails in a way that nobody foresaw: it costs this video alone."""
+    return LongtakeError(
+        f"{video.name} could not be processed ({type(error).__name__}: {error}).",
+        "Convert it and try again, or leave it out.",
+    )
 
 
 def check_names(videos: Sequence[Path]) -> None:
@@ -95,15 +134,21 @@ def write_table(folder: FolderSpec, results: Sequence[Result], target: Path) -> 
     table = csv.DictWriter(text, ("video", *folder.columns, "error"), lineterminator="\n")
     table.writeheader()
     table.writerows(rows)
-    write_bytes(target / "report.csv", text.getvalue().encode())
-    write_bytes(target / "report.json", (json.dumps(rows, ensure_ascii=False, indent=1) + "\n").encode())
+    write_bytes(target / "report.csv", printable(text.getvalue()).encode())
+    write_bytes(
+        target / "report.json", (json.dumps(encodable(rows), ensure_ascii=False, indent=1) + "\n").encode()
+    )
 
 
 def _row(folder: FolderSpec, name: str, result: Path | LongtakeError) -> dict[str, Any]:
     """The columns of a video: from its report's summary, or their defaults beside the error."""
     if isinstance(result, LongtakeError):
         return {"video": name, **folder.columns, "error": result.message}
-    summary = json.loads(result.read_text(encoding="utf-8"))["summary"]
+    try:
+        summary = json.loads(result.read_text(encoding="utf-8"))["summary"]
+    except (OSError, ValueError, KeyError) as error:
+        unread = LongtakeError(f"{result} cannot be read ({type(error).__name__}: {error}).")
+        return _row(folder, name, unread)
     return {
         "video": name,
         **{key: summary.get(key, value) for key, value in folder.columns.items()},

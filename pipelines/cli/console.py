@@ -27,6 +27,7 @@ from pipelines.jobs.events import Event, Outputs
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.names import printable, to_json
 
 
 class Console:
@@ -120,7 +121,7 @@ class Console:
         """One line on stderr: what happened and what to do; an event too where stdout is for events."""
         if self._json and not error.told:
             self._line(events.Failed.of("", error))
-        self._err.print(f"{name}: {_plain(str(error))}" if name else _plain(str(error)))
+        self._err.print(_plain(f"{name}: {error}" if name else str(error)))
 
     def put(self, outputs: Outputs, target: Path) -> None:
         """Put the output whose kind `target`'s suffix names at `target`. Raises BadInput where the job made none."""
@@ -141,7 +142,7 @@ class Console:
         self.say(f"{'table':>8}  {folder}")
 
     def _line(self, value: BaseModel) -> None:
-        sys.stdout.write(value.model_dump_json() + "\n")
+        sys.stdout.write(to_json(value).decode() + "\n")
         sys.stdout.flush()
 
 
@@ -163,7 +164,7 @@ def _outcome(event: Event) -> Outputs:
 
 def _plain(text: str) -> str:
     # rich reads [brackets] as markup; file names may have them.
-    return text.replace("[", r"\[")
+    return printable(text).replace("[", r"\[")
 
 
 class _NoBar:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pipelines.cli.console import Console
 from pipelines.cli.licence import state_licence
 from pipelines.cli.options import FLAT
+from pipelines.cli.targets import check_target, writing
 from pipelines.errors import BadInput
 from pipelines.settings import PoseSettings
 from pipelines.storage.atomic import write_bytes
@@ -47,6 +48,7 @@ def pose(
     console = Console(json=json)
     if output.suffix.lower() not in _SUFFIXES:
         raise BadInput(f"{output.name} is no name for a picture.", f"It may end in {', '.join(_SUFFIXES)}.")
+    check_target(output, [source])
     find(MODEL, settings.weights)
     state_licence(MODEL, console)
     # Read when torch is loaded: threads that wait for each other would spin, which took several times the CPU time.
@@ -56,5 +58,6 @@ def pose(
     import cv2
 
     encoded = cv2.imencode(output.suffix.lower(), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1]
-    write_bytes(output, encoded.tobytes())
+    with writing(output):
+        write_bytes(output, encoded.tobytes())
     console.show(Posed(picture=output.absolute(), width=pixels.shape[1], height=pixels.shape[0]))

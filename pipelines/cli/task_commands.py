@@ -11,11 +11,13 @@ from pipelines.cli.batch import run_folder
 from pipelines.cli.console import Console
 from pipelines.cli.licence import prepare_engine
 from pipelines.cli.options import FLAT, JobsOptions, Options
+from pipelines.cli.targets import check_frames_out, check_target, expected_bytes, writing
 from pipelines.engines.registry import result_suffixes
 from pipelines.errors import BadInput
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Settings
 from pipelines.spec import InputSpec, TaskSpec, settings_model
+from pipelines.storage.special_files import reject_special
 from pipelines.storage.video_folders import is_video_folder, videos_in
 
 _OPTIONS, _JOBS = Options(), JobsOptions()
@@ -59,31 +61,41 @@ def run_one(
     task: TaskSpec, inputs: tuple[Path, ...], settings: Settings, options: Options, console: Console
 ) -> None:
     """Run one job to its end, and put its result where `-o` says. Raises BadInput, and what the job fails with."""
+    output = options.output
+    if output:
+        check_target(output, inputs, need_bytes=expected_bytes(inputs[task.many], output, settings))
+    check_frames_out(settings, inputs)
     resolved = prepare_engine(task.name, settings, console)
     known = result_suffixes(task.name, resolved.settings)
-    if options.output and options.output.suffix.lower() not in known:
+    if output and output.suffix.lower() not in known:
         raise BadInput(
-            f"{options.output.name} is no name for a result of {task.name}.",
+            f"{output.name} is no name for a result of {task.name}.",
             f"It may end in {', '.join(known)}.",
         )
     first, *others = inputs
     with JobQueue(options.jobs_dir) as queue:
         job = queue.submit(task.name, first, resolved, *others, force=options.force)
         outputs = console.follow(queue, job)
-    if options.output:
-        made = resolved.engine.export(outputs, options.output.suffix.lower())
-        console.put(made, options.output)
+    if output:
+        with writing(output, kept=outputs.result or outputs.report):
+            made = resolved.engine.export(outputs, output.suffix.lower())
+            console.put(made, output)
 
 
 def _inputs(
     task: TaskSpec, files: tuple[Path, ...], flags: dict[str, Path | None], settings: Settings
 ) -> tuple[Path, ...]:
-    """The inputs in the order of the spec, without those left out. Raises BadInput for one that must be there."""
+    """The inputs in the order of the spec, without those left out.
+
+    Raises BadInput for one that must be there, NotAVideo for one that is no file.
+    """
     positional = iter(files)
     given = [flags.get(each.name) if each.flag else next(positional, None) for each in task.inputs]
     for each, path in zip(task.inputs, given, strict=True):
         if path is None and each.required(settings):
             raise BadInput(*each.missing)
+        if path is not None:
+            reject_special(path)
     return tuple(path for path in given if path is not None)
 
 

@@ -15,6 +15,7 @@ from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.frame_export import frame_folder
+from pipelines.storage.names import printable
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
 from pipelines.video.encodings import check_available
@@ -85,7 +86,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         )
         with atomic_write(picture) as part:
             before = self.engine.picture(run, start)
-            draw_invention(part, video.path.name, before, found, start, seconds)
+            draw_invention(part, printable(video.path.name), before, found, start, seconds)
         return Outputs(
             result=result,
             report=report,

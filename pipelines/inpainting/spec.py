@@ -34,7 +34,7 @@ def _mask_of(video: Path, others: tuple[Path, ...]) -> tuple[Path, ...]:
             f"{masks} is no folder.", "Give --mask a folder with a mask for each video, of the same name."
         )
     found = sorted(
-        (p for p in masks.iterdir() if p.name == video.stem or (p.is_file() and p.stem == video.stem)),
+        (p for p in masks.iterdir() if p.name == video.stem or (not p.is_dir() and p.stem == video.stem)),
         key=lambda path: natural_key(path.name),
     )
     if len(found) == 1:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from pipelines.errors import LongtakeError
+from pipelines.storage.names import StoredPath, printable
 
 
 class _Event(BaseModel):
@@ -114,7 +115,7 @@ class Preview(_Event):
     type: Literal["preview"] = "preview"
     job: str
     frame: int
-    path: Path
+    path: StoredPath
 
 
 class Segment(_Event):
@@ -124,7 +125,7 @@ class Segment(_Event):
     job: str
     start: int
     stop: int
-    path: Path
+    path: StoredPath
     curve: tuple[tuple[int, float], ...] = ()
 
 
@@ -156,12 +157,12 @@ class Outputs(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, Path | tuple[Path, ...] | None]
-    result: Path | None = None
-    report: Path | None = None
-    scores: Path | None = None
-    picture: Path | None = None
-    memory: Path | None = None
+    __pydantic_extra__: dict[str, StoredPath | tuple[StoredPath, ...] | None]
+    result: StoredPath | None = None
+    report: StoredPath | None = None
+    scores: StoredPath | None = None
+    picture: StoredPath | None = None
+    memory: StoredPath | None = None
 
     def further(self, name: str) -> Path | None:
         """The one file of the task's own that has this name, where there is one."""
@@ -209,10 +210,14 @@ class Failed(_Event):
             job=job, code=error.code, message=error.message, hint=error.hint, exit_code=error.exit_code
         )
 
-    def to_error(self, path: Path | None = None) -> LongtakeError:
+    def to_error(self, path: StoredPath | None = None) -> LongtakeError:
         """The error that the event reports; `path` (a visitor's file on the server) appears by its name alone."""
-        message = self.message.replace(str(path), path.name) if path else self.message
+        message = _named(self.message, path) if path else self.message
         return LongtakeError.from_code(self.code, message, self.hint, self.exit_code)
+
+
+def _named(message: str, path: Path) -> str:
+    return message.replace(str(path), path.name).replace(printable(str(path)), printable(path.name))
 
 
 class Paused(_Event):

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from memory.units import KIB, MIB
 from pipelines.errors import NotAVideo
+from pipelines.storage.names import StoredPath
+from pipelines.storage.special_files import reject_special
 
 _IMAGE_END_BYTES = 4 * KIB
 """What is hashed at each end of an image in a folder, which may contain thousands of them."""
@@ -23,20 +25,23 @@ class InputFile(BaseModel):
     model_config = ConfigDict(
         frozen=True, validate_by_name=True, validate_by_alias=True, serialize_by_alias=True
     )
-    path: Path
+    path: StoredPath
     size_bytes: int
     fingerprint: str = Field(alias="content")
     """Stored in `job.json` under its original name, `content`."""
 
     @classmethod
     def of(cls, path: Path) -> "InputFile":
-        """Fingerprint `path`. Raises NotAVideo where it cannot be read."""
+        """Fingerprint `path`. Raises NotAVideo where it cannot be read, or is no file."""
         path = path.expanduser().absolute()
+        reject_special(path)
         try:
             files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
             digest = hashlib.sha256()
             if path.is_dir():
-                digest.update("".join(f"{f.name}/{f.stat().st_size}/" for f in files).encode())
+                digest.update(
+                    "".join(f"{f.name}/{f.stat().st_size}/" for f in files).encode("utf-8", "surrogateescape")
+                )
             for file in files:
                 _hash_ends(file, digest, _IMAGE_END_BYTES if path.is_dir() else MIB)
             return cls(

@@ -27,6 +27,7 @@ from pipelines.settings import Settings
 from pipelines.spans import Span
 from pipelines.spec import read_settings
 from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
+from pipelines.storage.names import to_json
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
@@ -178,7 +179,7 @@ class Job:
 
     def save(self, record: JobRecord) -> None:
         """Replace `job.json`. Only for the job's runner."""
-        write_bytes(self.folder / "job.json", record.model_dump_json(indent=1).encode())
+        write_bytes(self.folder / "job.json", to_json(record, indent=1))
 
     def check_inputs(self) -> None:
         """Raise InputChanged where an input has other contents than when the job was created."""

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from memory.units import KIB
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
+from pipelines.storage.names import to_json
 
 _POLL_SECONDS = 0.1
 """How often a listener checks the file: files are what every platform and every process can watch."""
@@ -42,7 +43,7 @@ class Journal:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 torn = file.read(1) != b"\n"
-            file.write(b"\n" * torn + event.model_dump_json().encode() + b"\n")
+            file.write(b"\n" * torn + to_json(event) + b"\n")
 
     def read(self, offset: int = 0) -> Iterator[tuple[Event, int]]:
         """Yield the events from byte `offset` on, each with the offset after it. Other lines are skipped."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipelines.errors import BadInput
 from pipelines.jobs.job import Job
+from pipelines.storage.atomic import prefixed
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def remove_empty_folders(jobs_dir: Path, seconds: float) -> None:
 
 
 def _move(path: Path, jobs_dir: Path) -> Path:
-    target = jobs_dir / _TRASH / f"{path.name}-{time.time_ns()}"
+    target = jobs_dir / _TRASH / prefixed(f"{time.time_ns()}-", path.name)
     try:
         target.parent.mkdir(exist_ok=True)
         return path.rename(target)

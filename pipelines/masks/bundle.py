@@ -9,6 +9,7 @@ from PIL import Image
 from pipelines.errors import BadInput
 from pipelines.masks.decode import FORMATS
 from pipelines.masks.zip_archive import Archive
+from pipelines.storage.special_files import reject_special
 from pipelines.video.images import list_images
 from pipelines.video.info import VideoInfo
 
@@ -33,8 +34,9 @@ class Bundle(Protocol):
 def open_bundle(path: Path, frames: int, max_pixels: int) -> Bundle | None:
     """Open the mask images at `path` for a video of `frames` frames; None if it is not an image (perhaps a video).
 
-    Raises BadInput if it cannot be read or holds no images, and the errors of `Archive`.
+    Raises BadInput if it cannot be read, is no file or holds no images, and the errors of `Archive`.
     """
+    reject_special(path)
     try:
         if path.is_dir():
             return _Files(path, list_images(path))

@@ -34,6 +34,7 @@ from pipelines.spans import Span, runs
 from pipelines.stages import RunContext, Stage
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.jpeg import save_picture
+from pipelines.storage.names import printable
 
 log = logging.getLogger(__name__)
 
@@ -297,7 +298,7 @@ class _Run:
             self._job.folder / "memory.png",
             predicted_bytes=run.plan.predicted_host_bytes,
             limit_bytes=int(limit * GIB) if limit else None,
-            title=f"Memory of {run.video.path.name}",
+            title=printable(f"Memory of {run.video.path.name}"),
         )
 
 

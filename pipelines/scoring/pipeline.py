@@ -11,6 +11,7 @@ from pipelines.scoring.report import tables
 from pipelines.scoring.report.summary import Seconds, Summary
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Stage, VideoPipeline, Warn
+from pipelines.storage.names import printable
 from pipelines.storage.report import write_report
 from pipelines.video.info import VideoInfo, video_facts
 
@@ -68,7 +69,7 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
             },
         )
         name, memory = run.video.path.name, run.folder / "memory.csv"
-        chart.draw_report(picture, name, summary, seconds, memory, engine.title)
+        chart.draw_report(picture, printable(name), summary, seconds, memory, engine.title)
         worst = tables.write_worst(
             run.folder / "worst",
             run.video,

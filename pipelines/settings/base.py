@@ -1,12 +1,13 @@
 """The settings that all tasks share, and how a setting is declared."""
 
 import re
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-Place = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+from pipelines.storage.names import StoredPath
+
+Place = Annotated[StoredPath, AfterValidator(lambda path: path.expanduser().absolute())]
 """An absolute path: a job may run in another working directory."""
 
 SettingsT = TypeVar("SettingsT", bound="Settings")

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 
 _PART = re.compile(r"part-(\d+)-\d+-.+")
+_MOST_NAME_BYTES = 255
+"""The longest name of a file that Linux, macOS and Windows have in common."""
 _CLOCK_SECONDS = 2.0
 """Start times of processes count from the boot in ticks of 10 ms, and the boot time itself is rounded to a second."""
 
@@ -22,7 +24,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     as it was before.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"part-{os.getpid()}-{threading.get_ident()}-{path.name}")
+    part = path.with_name(prefixed(f"part-{os.getpid()}-{threading.get_ident()}-", path.name))
     try:
         yield part
         # Windows flushes only what is open for writing; elsewhere the part may be a link to a read-only file.
@@ -31,6 +33,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def prefixed(prefix: str, name: str) -> str:
+    """Return `prefix` and `name` as one legal file name; a long name loses its beginning, and keeps its suffix."""
+    while len(os.fsencode(prefix + name)) > _MOST_NAME_BYTES:
+        name = name[1:]
+    return prefix + name
 
 
 def write_bytes(path: Path, data: bytes) -> None:

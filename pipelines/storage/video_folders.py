@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from pipelines.errors import BadInput
+from pipelines.storage.special_files import special_kind
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -36,9 +37,12 @@ def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
 
 
 def videos_in(folder: Path) -> list[Path]:
-    """List the video files directly in `folder` in natural order, without hidden files."""
+    """List the video files directly in `folder` in natural order, without hidden files.
+
+    A pipe or device that is named like a video is listed, too: it is refused by name, not left out silently.
+    """
     files = (p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith("."))
-    return sorted((p for p in files if p.is_file()), key=lambda p: natural_key(p.name))
+    return sorted((p for p in files if p.is_file() or special_kind(p)), key=lambda p: natural_key(p.name))
 
 
 def is_video_folder(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
+from pipelines.storage.special_files import reject_special
 from pipelines.storage.video_folders import natural_key
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant
@@ -21,8 +22,10 @@ _TURNED_ORIENTATIONS = (5, 6, 7, 8)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the images of `folder` in natural order, without hidden files."""
-    found = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    """List the images of `folder` in natural order, without hidden files. Raises NotAVideo where one is no file."""
+    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    for path in found:
+        reject_special(path)
     return sorted(found, key=lambda path: natural_key(path.name))
 
 
@@ -70,6 +73,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
 
 def probe_picture(path: Path) -> VideoInfo:
     """Describe a picture as a video of one frame; reads only its header. Raises NotAVideo."""
+    reject_special(path)
     try:
         width, height = _size(path)
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:

@@ -17,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipelines.errors import DamagedVideo, NotAVideo, NoVideoStream, UnsupportedVideo
+from pipelines.storage.special_files import reject_special
 from pipelines.video import counting, images
 from pipelines.video.decoding import damaged
 from pipelines.video.demuxing import open_input, video_streams
@@ -58,6 +59,7 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     """
     if path.is_dir():
         return images.probe_images(path, salvage=salvage)
+    reject_special(path)
     if not path.is_file():
         raise NotAVideo(f"{path} does not exist.", "Check the path.")
     if path.stat().st_size == 0:

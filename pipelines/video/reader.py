@@ -15,6 +15,7 @@ import numpy as np
 from av.video.format import VideoFormat
 
 from pipelines.errors import UnsupportedVideo
+from pipelines.storage.names import printable
 from pipelines.video.decoding import damaged, iter_decoded, threads
 from pipelines.video.frame import Frame, Picture, RgbPicture, YuvPicture, luma_weights
 from pipelines.video.images import iter_images
@@ -119,6 +120,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
         "needs a time for each frame": not info.stamped or info.timeline.stamp(0) < 0,
         "rotates mirrored video wrongly": info.mirrored,
         "does not salvage": info.salvaged,
+        "opens no name that is not UTF-8": printable(str(info.path)) != str(info.path),
         "changes colours of more than 8 bits": info.bit_depth > 8,
         "is not exact for interlaced video": info.interlaced,
         "would hold too many frames": info.frames * info.width * info.height * 3 > DECORD_MOST_BYTES,

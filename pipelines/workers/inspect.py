@@ -7,7 +7,6 @@ import json
 import sys
 from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -18,6 +17,7 @@ from pipelines.jobs.events import Event
 from pipelines.settings import AnimateSettings
 from pipelines.spec import read_settings
 from pipelines.storage.atomic import write_bytes
+from pipelines.storage.names import StoredPath, to_json
 
 
 class PlanQuestion(BaseModel):
@@ -26,9 +26,9 @@ class PlanQuestion(BaseModel):
     model_config = ConfigDict(frozen=True)
     type: Literal["plan"] = "plan"
     task: str
-    inputs: tuple[Path, ...]
+    inputs: tuple[StoredPath, ...]
     asked: dict[str, Any]
-    jobs_dir: Path
+    jobs_dir: StoredPath
 
 
 class StillQuestion(BaseModel):
@@ -36,9 +36,9 @@ class StillQuestion(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     type: Literal["still"] = "still"
-    path: Path
+    path: StoredPath
     frame: int = Field(ge=0)
-    picture: Path
+    picture: StoredPath
     most_width_px: int = 1280
 
 
@@ -50,9 +50,9 @@ class FacesQuestion(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     type: Literal["faces"] = "faces"
-    inputs: tuple[Path, ...]
+    inputs: tuple[StoredPath, ...]
     asked: dict[str, Any]
-    picture: Path
+    picture: StoredPath
     most_width_px: int = 960
 
 
@@ -108,4 +108,4 @@ def _faces(question: FacesQuestion) -> Event:
 
 if __name__ == "__main__":
     reply = answer(_QUESTION.validate_json(sys.stdin.buffer.read()))
-    sys.stdout.write(reply.model_dump_json() + "\n")
+    sys.stdout.buffer.write(to_json(reply) + b"\n")

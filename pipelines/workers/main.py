@@ -15,6 +15,7 @@ from memory.oom import release
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.runtime.run import run_job
+from pipelines.storage.names import to_json
 
 
 def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], None]) -> None:
@@ -56,7 +57,7 @@ def main() -> None:
     def echo(event: Event) -> None:
         # The parent may be gone; the journal has the event anyway.
         with contextlib.suppress(OSError):
-            os.write(events_fd, event.model_dump_json().encode() + b"\n")
+            os.write(events_fd, to_json(event) + b"\n")
 
     serve(iter(sys.stdin.buffer.readline, b""), tree_root=int(sys.argv[1]), echo=echo)
 

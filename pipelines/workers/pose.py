@@ -22,6 +22,7 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.settings import PoseSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
+from pipelines.storage.names import StoredPath, to_json
 from pipelines.weights.locate import find
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ class PoseQuestion(BaseModel):
     """What does `source` look like in the pose of these settings? Answered by `preview`, a JPEG at `picture`."""
 
     model_config = ConfigDict(frozen=True)
-    source: Path
+    source: StoredPath
     asked: dict[str, Any]
-    picture: Path
+    picture: StoredPath
     most_width_px: int = 1280
     most_pixels: int | None = None
     """Largest size of the source, where the server sets a limit."""
@@ -164,7 +165,7 @@ def main() -> None:
 
 
 def _write(descriptor: int, event: Event) -> None:
-    os.write(descriptor, event.model_dump_json().encode() + b"\n")
+    os.write(descriptor, to_json(event) + b"\n")
 
 
 if __name__ == "__main__":

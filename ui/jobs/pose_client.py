@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.jobs import events
+from pipelines.storage.names import to_json
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.pose import PoseQuestion
 from pipelines.workers.process import worker_environment
@@ -52,7 +53,7 @@ class PosingProcess:
             process = await self._started()
             assert process.stdin and process.stdout
             try:
-                process.stdin.write(question.model_dump_json().encode() + b"\n")
+                process.stdin.write(to_json(question) + b"\n")
                 await process.stdin.drain()
                 line = await asyncio.wait_for(process.stdout.readline(), ANSWER_SECONDS)
                 event = events.parse(line)

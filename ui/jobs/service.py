@@ -24,6 +24,7 @@ from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Machine, PoseSettings, Settings
+from pipelines.storage.names import printable
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.pose_client import PosingProcess
@@ -256,7 +257,7 @@ class JobService:
         return Entry(
             job=job.id,
             key=self._keys.of(job),
-            name=record.inputs[0].path.name,
+            name=printable(record.inputs[0].path.name),
             task=record.task,
             state=self.queue.state(job),
             position=self.queue.ahead(job),

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipelines.errors import LongtakeError
 from pipelines.scoring.metrics.smoothness import failed_record
+from pipelines.storage.names import encodable
 
 COLUMNS = ("Video", "Blur_Detected", "Confidence", "Severity", "Blur_Ratio", "Blur_Frames")
 SEVERITIES = ("mild", "moderate", "severe")
@@ -71,7 +72,7 @@ def _spread(values: Sequence[float]) -> str:
 
 def write_table(results: Sequence[tuple[str, Path | LongtakeError]], folder: Path) -> None:
     """Write table, records and summary of the videos, named with their results, into `folder`, over what is there."""
-    records = [_record(name, result) for name, result in results]
+    records = encodable([_record(name, result) for name, result in results])
     folder.mkdir(parents=True, exist_ok=True)
     listed = json.dumps(records, ensure_ascii=False, indent=2, allow_nan=False)
     for name, text in (
@@ -86,5 +87,8 @@ def _record(name: str, result: Path | LongtakeError) -> Record:
     """The blur record in a job's report; of a video that could not be scored, one that says why."""
     if isinstance(result, LongtakeError):
         return failed_record(name, result.message)
-    record: Record = json.loads(result.read_text(encoding="utf-8"))["blur_record"]
+    try:
+        record: Record = json.loads(result.read_text(encoding="utf-8"))["blur_record"]
+    except (OSError, ValueError, KeyError) as error:
+        return failed_record(name, f"{result} cannot be read ({type(error).__name__}: {error}).")
     return record

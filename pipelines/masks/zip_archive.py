@@ -55,6 +55,12 @@ class Archive:
         """File names of the images, in natural order."""
         return [member.filename for member in self._members]
 
+    @property
+    def stamp(self) -> int:
+        """A number that changes when the archive is written again."""
+        stat = self.path.stat()
+        return hash((stat.st_mtime_ns, stat.st_size))
+
     def files(self, members: Iterable[int]) -> Generator[tuple[str, io.BytesIO]]:
         """Yield name and content of each of `members`. Holds one. Raises DamagedVideo, OverLimit."""
         with self._open() as file:

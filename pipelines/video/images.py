@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.WebPImagePlugin import WebPImageFile
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
 from pipelines.storage.video_folders import natural_key
@@ -131,6 +132,9 @@ def iter_animation(info: VideoInfo, start: int, stop: int) -> Iterator[Image.Ima
     """Yield frames `[start, stop)` of an animation that Pillow reads. Holds one. Raises DamagedVideo."""
     try:
         with Image.open(info.path, formats=FORMATS) as image:
+            if isinstance(image, WebPImageFile):
+                # The file's alpha bit is only a hint, which encoders leave out; pixels are decoded with alpha anyway.
+                image._mode = image.rawmode = "RGBA"
             for index in range(start, stop):
                 image.seek(index)
                 image.load()

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.animation.motion.templates import read_template
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, NotAVideo
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.storage.special_files import reject_special
-from pipelines.video.images import SUFFIXES, iter_images, probe_picture
+from pipelines.video.images import iter_images, probe_picture
 from pipelines.video.info import VideoInfo
+from pipelines.video.picture import SUFFIXES, identify
 from pipelines.video.probe import probe
 from pipelines.video.reader import Frame, bounded_decoder, read_frames
 from pipelines.video.timeline import constant
@@ -133,9 +134,11 @@ def read_picture(media: InputMedia) -> Pixels:
 
 def picture_at(path: Path) -> InputMedia:
     """Probe a source that must be a picture. Raises BadInput for anything else, and the errors of `probe_picture`."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise BadInput(f"{path.name} is no picture.", "Give a portrait as PNG, JPEG, WebP, BMP or TIFF.")
-    return probe_media(path, salvage=False)
+    if path.is_file() and not _is_still(path):
+        raise BadInput(
+            f"{path.name} is no picture.", "Give a portrait as JPEG, PNG, WebP, AVIF, HEIC or TIFF."
+        )
+    return InputMedia("picture", probe_picture(path))
 
 
 def probe_media(path: Path, *, salvage: bool) -> InputMedia:
@@ -148,6 +151,16 @@ def probe_media(path: Path, *, salvage: bool) -> InputMedia:
         template = read_template(path)
         timeline = constant(len(template.motions), template.rate)
         return InputMedia("template", VideoInfo(path, "template", suffix[1:], 1, 1, timeline))
-    if suffix in SUFFIXES:
+    if path.is_file() and _is_still(path):
         return InputMedia("picture", probe_picture(path))
-    return InputMedia("video", probe(path, salvage=salvage))
+    try:
+        return InputMedia("video", probe(path, salvage=salvage))
+    except NotAVideo:
+        if suffix in SUFFIXES:
+            return InputMedia("picture", probe_picture(path))  # It cannot be read, and this error says so.
+        raise
+
+
+def _is_still(path: Path) -> bool:
+    found = identify(path)
+    return found is not None and found.still

@@ -27,7 +27,13 @@ from pipelines.storage.atomic import atomic_write
 from pipelines.storage.report import write_report
 from pipelines.storage.span_arrays import read_array, save_arrays
 from pipelines.tracking.overlay import draw_lost_frame, overlay_mask
-from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
+from pipelines.tracking.prepass import (
+    check_marks,
+    lost_stretches,
+    mask_reading,
+    tracking_load,
+    tracking_stages,
+)
 from pipelines.tracking.stages import lost_frames
 from pipelines.video.info import ColourTags, VideoInfo, video_facts
 from pipelines.video.join import join_segments
@@ -161,6 +167,7 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
                 "engine": self.engine.name,
                 "video": video_facts(run.video),
                 "settings": run.settings.identity(),
+                "mask_reading": mask_reading(run, warn),
                 "lost": [[span.start, span.stop] for span in lost],
                 "summary": summary.describe(),
             },

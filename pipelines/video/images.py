@@ -1,24 +1,37 @@
-"""Folders of images and single pictures as videos: natural order, 25 frames per second."""
+"""Folders of images, single pictures, and animations that Pillow reads, as videos."""
 
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
+from PIL.WebPImagePlugin import WebPImageFile
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
 from pipelines.storage.video_folders import natural_key
 from pipelines.video.info import VideoInfo
-from pipelines.video.timeline import constant
+from pipelines.video.picture import (
+    FORMATS,
+    SUFFIXES,
+    UNREADABLE,
+    PictureFile,
+    identify,
+    read_rgb,
+    size_of,
+    to_rgb,
+)
+from pipelines.video.timeline import constant, from_stamps
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FRAME_RATE = Fraction(25)
+"""Frame rate of a folder of images."""
 
-_EXIF_ORIENTATION = 0x0112
-_TURNED_ORIENTATIONS = (5, 6, 7, 8)
+_MILLISECOND = Fraction(1, 1000)
+_UNSAID_DELAY_MS = 100
+"""Delay of an animation's frame that states 0, as browsers show it."""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -27,6 +40,26 @@ def list_images(folder: Path) -> list[Path]:
     for path in found:
         reject_special(path)
     return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def _is_listed(path: Path) -> bool:
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    found = identify(path) if path.is_file() else None
+    return found is not None and found.still
+
+
+def probe_file(path: Path) -> VideoInfo | None:
+    """Describe a still picture, or an animation that PyAV does not read; None for other files. Raises DamagedVideo.
+
+    A GIF is left to PyAV, also with one frame: it states how long that is shown.
+    """
+    found = identify(path)
+    if found is None or found.format == "GIF":
+        return None
+    if found.by_pillow:
+        return _probe_animation(path, found)
+    return probe_picture(path) if found.still else None
 
 
 def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
@@ -41,8 +74,8 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
     size: tuple[int, int] | None = None
     for path in list_images(folder):
         try:
-            found = _size(path)
-        except (OSError, UnidentifiedImageError) as error:
+            found = size_of(path)
+        except (Image.DecompressionBombError, *UNREADABLE) as error:
             if not salvage:
                 raise _unreadable(path) from error
             unreadable.append(path.name)
@@ -59,7 +92,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
     return VideoInfo(
         path=folder,
         container="images",
-        codec=paths[0].suffix[1:].lower(),
+        codec=paths[0].suffix[1:].lower() or "picture",
         width=size[0],
         height=size[1],
         timeline=constant(len(paths), FRAME_RATE),
@@ -75,14 +108,14 @@ def probe_picture(path: Path) -> VideoInfo:
     """Describe a picture as a video of one frame; reads only its header. Raises NotAVideo."""
     reject_special(path)
     try:
-        width, height = _size(path)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        width, height = size_of(path)
+    except (Image.DecompressionBombError, *UNREADABLE) as error:
         what = "cannot be read as a picture" if path.is_file() else "does not exist"
         raise NotAVideo(f"{path} {what}.", "Give a picture such as JPEG, PNG or WebP.") from error
     return VideoInfo(
         path=path,
         container="images",
-        codec=path.suffix[1:].lower(),
+        codec=path.suffix[1:].lower() or "picture",
         width=width,
         height=height,
         timeline=constant(1, FRAME_RATE),
@@ -93,28 +126,70 @@ def probe_picture(path: Path) -> VideoInfo:
 
 def iter_images(info: VideoInfo, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
     """Yield images `[start, stop)` as (H, W, 3) uint8 RGB. Holds one. Raises DamagedVideo, UnsupportedVideo."""
-    for path in info.images[start:stop]:
-        try:
-            with Image.open(path) as image:
-                rgb = _rgb(ImageOps.exif_transpose(image))
-        except OSError as error:
-            raise _unreadable(path) from error
+    for path, rgb in _iter_rgb(info, start, stop):
         if rgb.shape != (info.height, info.width, 3):
             raise UnsupportedVideo(f"{path} changed its size during the job.", "Start the job again.")
         yield rgb
 
 
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED_ORIENTATIONS
-        return (image.height, image.width) if turned else (image.width, image.height)
+def iter_animation(info: VideoInfo, start: int, stop: int) -> Iterator[Image.Image]:
+    """Yield frames `[start, stop)` of an animation that Pillow reads. Holds one. Raises DamagedVideo."""
+    try:
+        with Image.open(info.path, formats=FORMATS) as image:
+            if isinstance(image, WebPImageFile):
+                # The file's alpha bit is only a hint, which encoders leave out; pixels are decoded with alpha anyway.
+                image._mode = image.rawmode = "RGBA"
+            for index in range(start, stop):
+                image.seek(index)
+                image.load()
+                yield image
+    except UNREADABLE as error:
+        raise _unreadable(info.path) from error
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip instead of scaling.
-        gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-        return np.repeat(gray[:, :, None], 3, axis=2)
-    return np.array(image.convert("RGB"))
+def is_animation(info: VideoInfo) -> bool:
+    """Whether `info` describes an animation that Pillow reads."""
+    return info.images == (info.path,) and info.frames > 1
+
+
+def _iter_rgb(info: VideoInfo, start: int, stop: int) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    if is_animation(info):
+        for image in iter_animation(info, start, stop):
+            yield info.path, to_rgb(image)
+        return
+    for path in info.images[start:stop]:
+        try:
+            yield path, read_rgb(path)
+        except UNREADABLE as error:
+            raise _unreadable(path) from error
+
+
+def _probe_animation(path: Path, found: PictureFile) -> VideoInfo:
+    """Describe an animated WebP or AVIF by decoding it. Holds 8 bytes per frame. Raises DamagedVideo."""
+    stamps, clock, delay = array("q"), 0, 0
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            size = image.size
+            for index in range(found.frames):
+                image.seek(index)
+                image.load()
+                stamps.append(clock)
+                delay = round(image.info.get("duration") or 0) or _UNSAID_DELAY_MS
+                clock += delay
+    except UNREADABLE as error:
+        raise DamagedVideo(
+            f"{path} is damaged: frame {len(stamps)} cannot be decoded.", "Get another copy of the file."
+        ) from error
+    return VideoInfo(
+        path=path,
+        container=found.format.lower(),
+        codec=found.format.lower(),
+        width=size[0],
+        height=size[1],
+        timeline=from_stamps(stamps, _MILLISECOND, rates=(), last_stamps=delay),
+        rgb=True,
+        images=(path,),
+    )
 
 
 def _unreadable(path: Path) -> DamagedVideo:

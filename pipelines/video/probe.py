@@ -42,12 +42,16 @@ _TRANSFERS = {
     **{10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10"},
     **{15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
 }
+_FLIPPED = (-1, 0, 0, 0, 1, 0, 0, 0, 1)
+"""A display matrix that mirrors."""
 _SHORT_CLIP_BYTES = 512_000_000
 """Clips up to this size as RGB are decoded completely, to find damage that packets do not show."""
 
 
 def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
-    """Describe the video file or folder of images at `path`. Holds 8 bytes per frame.
+    """Describe the video file, folder of images or picture at `path`. Holds 8 bytes per frame.
+
+    What a file is follows from its content; a still picture is a video of one frame.
 
     With `salvage`, a damaged file is described by the frames that can be read, and `missing_frames` counts the others.
 
@@ -64,6 +68,8 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
         raise NotAVideo(f"{path} does not exist.", "Check the path.")
     if path.stat().st_size == 0:
         raise NotAVideo(f"{path} is empty (0 bytes).", "Copy or download it again.")
+    if picture := images.probe_file(path):
+        return picture
     with open_input(path) as container:
         info, clock = _describe(path, container)
     packets, damage = counting.by_packets(info), counting.complaints(info)
@@ -127,10 +133,13 @@ class _Clock:
 def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]:
     """Describe the video by its headers and first frame; the timeline is filled in later."""
     if any(kind in container.format.name for kind in _NOT_VIDEOS):
-        raise NotAVideo(
-            f"{path} is a {container.format.name.removesuffix('_pipe')}, not a video.",
-            "For images, give the folder that contains them.",
-        )
+        kind = container.format.name
+        if kind.endswith("_pipe"):
+            raise NotAVideo(
+                f"{path} is a picture ({kind.removesuffix('_pipe')}) that cannot be read.",
+                "If it is not damaged, convert it to PNG or JPEG first.",
+            )
+        raise NotAVideo(f"{path} is a {kind}, not a video.", "Give the video itself.")
     stream = _find_stream(path, container)
     clock = _Clock(
         (stream.guessed_rate, stream.average_rate, stream.base_rate), _origin(container), stream.frames
@@ -211,6 +220,10 @@ def _orientation(path: Path, frame: VideoFrame) -> tuple[int, bool]:
         matrix = unpack("=9i", bytes(cast(Mapping[str, bytes], frame.side_data)["DISPLAYMATRIX"]))
     except KeyError:
         return 0, False
+    except ValueError:
+        # PyAV gives no side data at all where it does not know one kind, such as EXIF, and its angle does not tell
+        # a flip. As for mirrored video, the frames are left to ffmpeg, which applies the matrix itself.
+        matrix = _FLIPPED
     if frame.rotation % 90:
         raise UnsupportedVideo(
             f"{path} is rotated by {frame.rotation} degrees.", "Rotate it upright with a video editor first."

@@ -26,7 +26,7 @@ register_task(
                 missing=("There is nothing to follow.", "Give a driving video, picture or template."),
             ),
         ),
-        result_version=2,
+        result_version=3,
         suffixes=(".png", ".json"),
         many=1,
         trial="animate_preview",

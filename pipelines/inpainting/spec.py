@@ -53,7 +53,7 @@ register_task(
         "frames.",
         settings=InpaintSettings,
         inputs=(VIDEO, _MASK),
-        result_version=4,
+        result_version=5,
         suffixes=(".json", ".csv", ".png"),
         folder=FolderSpec(
             "inpainted",

@@ -33,6 +33,10 @@ from pipelines.video.sound import Cut, SoundCodec, SoundRefused, Track
 
 _FINEST_TIMESCALE = 10_000_000
 """Ticks per second at most: with 64-bit times still 29,000 years."""
+_LARGEST_TIMESCALE = 2**31 - 1
+"""The largest movie timescale that ffmpeg accepts."""
+_FLICKS = 705_600_000
+"""Ticks per second that usual frame rates, sample rates and 90 kHz clocks divide exactly (Oculus, "flicks")."""
 _TOLERANCE_SECONDS = 0.000_501
 """Matroska and WebM round times to milliseconds, so a frame may be off by half of one."""
 _NAMES: dict[SoundCodec, str] = {"aac": "AAC", "opus": "Opus"}
@@ -135,9 +139,13 @@ def _join(
 ) -> JoinReport:
     with ExitStack() as stack, _mapped_errors(out):
         first = stack.enter_context(open_input(segments[0]))
-        # The movie timescale too: it stores a delayed start, by default rounded to milliseconds.
-        scales = dict.fromkeys(("video_track_timescale", "movie_timescale"), str(clock.scale))
-        options = {"movflags": "+faststart", **scales}
+        source = stack.enter_context(open_input(sound_path)) if sound_path is not None else None
+        sample_rates = [stream.rate for stream in source.streams.audio if stream.rate] if source else []
+        options = {
+            "movflags": "+faststart",
+            "video_track_timescale": str(clock.scale),
+            "movie_timescale": str(_movie_timescale(clock.scale, sample_rates)),
+        }
         kind = ffmpeg.muxer(out)
         target = stack.enter_context(
             av.open(
@@ -151,8 +159,7 @@ def _join(
         pictures = _add_pictures(target, first.streams.video[0])
         tracks: list[Track] = []
         packets = [_iter_pictures(segments, clock, pictures)]
-        if sound_path is not None:
-            source = stack.enter_context(open_input(sound_path))
+        if source is not None:
             tracks = sound.add_tracks(source, target)
             if tracks:
                 packets.append(sound.iter_packets(source, tracks, clock.cut()))
@@ -172,6 +179,15 @@ def _join(
             "The source has non-square pixels, which WebM cannot store: players will show it distorted."
         )
     return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*warnings, *remarks))
+
+
+def _movie_timescale(video_scale: int, sample_rates: Sequence[int]) -> int:
+    """Ticks per second of the movie's clock, which stores each track's delay and length.
+
+    A clock that the tracks do not divide rounds both: sound moves, and a last packet beyond the rounded length is lost.
+    """
+    exact = lcm(video_scale, *sample_rates)
+    return exact if exact <= _LARGEST_TIMESCALE else _FLICKS
 
 
 def _add_pictures(target: OutputContainer, segment: VideoStream) -> VideoStream:
@@ -258,9 +274,11 @@ def _check(out: Path, clock: _Clock, tracks: Sequence[Track]) -> None:
             index += 1
     if index != clock.frames.stop:
         raise _mismatch(f"{index - clock.frames.start} of {len(clock.frames)} frames are in {out}")
-    for track in tracks:
-        expected, found = track.packets, packets[track.target.index]
+    # MP4 leaves out tracks without packets, which moves those behind them up.
+    heard = [track for track in tracks if track.packets or ffmpeg.muxer(out) not in _WITH_TIMESCALE]
+    for position, track in enumerate(heard, 1):
+        expected, found = track.packets, packets[position]
         if track.codec.startswith("pcm_"):  # PCM has no packets of its own: containers group samples freely.
-            expected, found = track.size_bytes, sizes[track.target.index]
+            expected, found = track.size_bytes, sizes[position]
         if expected != found:
             raise SoundRefused(f"{found} of {expected} packets were written")

@@ -142,7 +142,10 @@ def picture_at(path: Path) -> InputMedia:
 
 
 def probe_media(path: Path, *, salvage: bool) -> InputMedia:
-    """Probe one side by its kind. Raises the errors of `probe`, `probe_picture` and `read_template`."""
+    """Probe one side by its kind: a template by its suffix, a picture or a video by its content.
+
+    Raises the errors of `probe`, `probe_picture` and `read_template`; NotAVideo for a pipe or device.
+    """
     reject_special(path)
     suffix = path.suffix.lower()
     if path.is_dir():

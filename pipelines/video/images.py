@@ -35,8 +35,11 @@ _UNSAID_DELAY_MS = 100
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the images of `folder` in natural order, without hidden files. Raises NotAVideo where one is no file."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    """List the images of `folder` in natural order, without hidden files; those without a suffix by their content.
+
+    Raises NotAVideo where one is a pipe or device.
+    """
+    found = [p for p in folder.iterdir() if not p.name.startswith(".") and _is_listed(p)]
     for path in found:
         reject_special(path)
     return sorted(found, key=lambda path: natural_key(path.name))

@@ -19,6 +19,7 @@ from pipelines.jobs.events import Event, Planned
 from pipelines.jobs.inputs import InputFile
 from pipelines.settings import AnimateSettings, Settings
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.names import to_json
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.inspect import Asked, FacesQuestion, PlanQuestion, StillQuestion
 from ui.i18n.texts import error_text
@@ -155,7 +156,7 @@ async def _ask(question: Asked) -> Event:
     )
     path = question.path if isinstance(question, StillQuestion) else question.inputs[0]
     try:
-        exchange = process.communicate(question.model_dump_json().encode())
+        exchange = process.communicate(to_json(question))
         out, stderr = await asyncio.wait_for(exchange, INSPECT_SECONDS)
     except TimeoutError as error:
         raise NotAVideo(

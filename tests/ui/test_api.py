@@ -367,7 +367,7 @@ def test_a_setting_or_a_mask_of_another_task_is_refused(client: Client, clip: Pa
         client.predict(file=handle_file(clip), mask=handle_file(clip), task="score", api_name="/submit")
     with pytest.raises(AppError, match=r"takes no driving.*bad_input"):
         client.predict(file=handle_file(clip), driving=handle_file(clip), task="score", api_name="/submit")
-    with pytest.raises(AppError, match=r"nothing to follow.*bad_input"):
+    with pytest.raises(AppError, match=r"no driving video.*bad_input"):
         client.predict(file=handle_file(clip), task="animate", api_name="/estimate")
 
 

@@ -518,7 +518,7 @@ def test_the_suffix_says_whether_the_film_or_the_overlay_is_wanted(here, clip) -
     ("arguments", "sentence"),
     [
         ([], "Give --mask"),
-        (["--mask", "mask.png", "-o", "film.webm"], "It may end in .mkv, .mp4"),
+        (["--mask", "mask.png", "-o", "film.webm"], "Use one of .mkv, .mp4"),
         (["--mask", "mask.png", "--codec", "h264"], "--codec"),
     ],
 )

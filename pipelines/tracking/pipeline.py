@@ -149,7 +149,9 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
         films = [_film_path(run, span) for span in run.spans]
         for kept, target in ((segments, result), (films, film)):
             with atomic_write(target) as part:
-                join_segments(kept, run.video, run.frames, part, silent=True)
+                joined = join_segments(kept, run.video, run.frames, part, silent=True)
+        for sentence in joined.warnings:
+            warn("times", sentence)
         lost = lost_stretches(run, warn)
         summary = _Summary()
         with atomic_write(table) as part:

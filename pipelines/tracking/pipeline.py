@@ -156,7 +156,9 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
         mask_segments = [_mask_path(run, span) for span in run.spans]
         for parts, target in ((segments, result), (mask_segments, mask_video)):
             with atomic_write(target) as part:
-                join_segments(parts, run.video, run.frames, part, silent=True)
+                joined = join_segments(parts, run.video, run.frames, part, silent=True)
+        for sentence in joined.warnings:
+            warn("times", sentence)
         lost = lost_stretches(run, warn)
         summary = _Summary()
         with atomic_write(table) as part:

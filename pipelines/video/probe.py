@@ -20,7 +20,7 @@ from pipelines.errors import DamagedVideo, NotAVideo, NoVideoStream, Unsupported
 from pipelines.storage.special_files import reject_special
 from pipelines.video import counting, images
 from pipelines.video.decoding import damaged
-from pipelines.video.demuxing import open_input, video_streams
+from pipelines.video.demuxing import has_decoder, open_input, start_of, video_streams
 from pipelines.video.info import Audio, ColourTags, VideoInfo
 from pipelines.video.timeline import Timeline, constant, from_stamps
 
@@ -29,7 +29,6 @@ __all__ = ["VideoInfo", "probe"]
 _NOT_VIDEOS = ("_pipe", "image2", "hls", "concat", "dash", "sdp", "tty", "lavfi")
 """Demuxers of single pictures, text, and playlists that name other files."""
 
-_BROADCAST = ("mpegts", "mpeg")
 _HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 _RANGES = {1: "tv", 2: "pc"}
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
@@ -78,8 +77,10 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
         return replace(
             info,
             timeline=clock.timeline(count),
-            stamped=count.stamps is not None,
+            stamped=count.stamps is not None and count.repair is None,
             hidden_frames=packets.hidden,
+            clock_shifts=count.clock_shifts,
+            notes=count.notes,
         )
     if not salvage:
         raise damaged(info, damage)
@@ -90,6 +91,8 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     return replace(
         info,
         timeline=clock.timeline(count),
+        clock_shifts=count.clock_shifts,
+        notes=count.notes,
         damage=damage,
         salvaged=True,
         missing_frames=max(0, expected - count.frames),
@@ -141,9 +144,8 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
             )
         raise NotAVideo(f"{path} is a {kind}, not a video.", "Give the video itself.")
     stream = _find_stream(path, container)
-    clock = _Clock(
-        (stream.guessed_rate, stream.average_rate, stream.base_rate), _origin(container), stream.frames
-    )
+    origin = _origin(container, stream)
+    clock = _Clock((stream.guessed_rate, stream.average_rate, stream.base_rate), origin, stream.frames)
     frame = _first_frame(path, container, stream)
     rotation, mirrored = _orientation(path, frame)
     across = rotation in (90, 270)
@@ -175,6 +177,7 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
         ),
         interlaced=frame.interlaced_frame,
         audio=_audio(container),
+        sound_start=_sound_start(container, origin),
     )
     return info, clock
 
@@ -240,18 +243,27 @@ def _aspect(ratio: Fraction | None, *, across: bool) -> Fraction:
 
 def _audio(container: InputContainer) -> Audio | None:
     for stream in container.streams.audio:
+        if not has_decoder(stream):
+            continue
         context = stream.codec_context
         return Audio(stream.codec.canonical_name, context.channels, context.rate)
     return None
 
 
-def _origin(container: InputContainer) -> Fraction:
-    """The time at which a broadcast stream's clock starts; 0 for files of other kinds."""
-    if container.format.name not in _BROADCAST:
-        return Fraction(0)
-    starts = [
-        stream.start_time * stream.time_base
-        for stream in container.streams
-        if stream.start_time is not None and stream.time_base is not None
-    ]
-    return min(starts, default=Fraction(0))
+def _origin(container: InputContainer, stream: VideoStream) -> Fraction:
+    """The time on the file's clock at which its first track begins.
+
+    0 for MP4 and MOV, whose edit lists place each track on a clock that begins there, except where they are fragmented:
+    pieces of a stream keep its clock. Other clocks start anywhere, and times before 0 are the encoder's run-in.
+    """
+    starts = [start for start in map(start_of, (stream, *container.streams.audio)) if start is not None]
+    earliest = min(starts, default=Fraction(0))
+    if container.format.name in counting.BROADCAST:
+        return earliest
+    whole_mp4 = "mp4" in container.format.name.split(",") and stream.frames > 0
+    return Fraction(0) if whole_mp4 else max(earliest, Fraction(0))
+
+
+def _sound_start(container: InputContainer, origin: Fraction) -> Fraction | None:
+    starts = [start - origin for start in map(start_of, container.streams.audio) if start is not None]
+    return min(starts, default=None)

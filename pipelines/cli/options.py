@@ -17,8 +17,8 @@ class Options:
 
     jobs_dir: Path = Path("jobs")
     "Where jobs are kept."
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
-    "Also put the result here; the suffix says which (.mp4, .mkv, .csv, .json, .png)."
+    output: Annotated[Path | None, Parameter(parse=False)] = None
+    "Where else to put the result. A flag of each command, since its help names what the task can put there."
     force: Annotated[bool, Parameter(negative="")] = False
     "Compute anew what is already finished."
     json: Annotated[bool, Parameter(negative="")] = False

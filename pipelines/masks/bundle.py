@@ -10,7 +10,7 @@ from pipelines.errors import BadInput
 from pipelines.masks.decode import FORMATS
 from pipelines.masks.zip_archive import Archive
 from pipelines.storage.special_files import reject_special
-from pipelines.video.images import list_images
+from pipelines.video.images import UNREADABLE, list_images
 from pipelines.video.info import VideoInfo
 
 ACCEPTED = "Give an image, a folder or a zip of images, a GIF or a mask video."
@@ -61,7 +61,7 @@ def _is_image(path: Path) -> bool:
             return image.format != "GIF" or getattr(image, "n_frames", 1) == 1
     except Image.DecompressionBombError:
         return True
-    except (OSError, SyntaxError, ValueError, EOFError):
+    except UNREADABLE:
         return False
 
 

@@ -4,8 +4,6 @@ Masks come as black and white, as 0 and 1, as palette indices or as painted tran
 image is interpreted by its own values, a sequence by its first image that marks anything.
 """
 
-import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -15,13 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
+from pipelines.video.images import UNREADABLE
 from pipelines.vision.types import Mask
 
 Channel = Literal["index", "alpha", "brightness"]
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM", "GIF")
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-"""What Pillow raises for broken files; each format in its own way."""
 
 _WHITES = (1, 255, 65535)
 """What white may be: in 0 and 1, in 8 bits, in 16 bits."""
@@ -60,7 +57,7 @@ def open_image(file: Path | IO[bytes], name: str, max_pixels: int) -> Image.Imag
         ImageOps.exif_transpose(image, in_place=True)
     except Image.DecompressionBombError as error:
         raise _too_large(name, "far more pixels", max_pixels) from error
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise DamagedVideo(
             f"The mask {name} is damaged or not an image.", "Save it again, as PNG if possible."
         ) from error

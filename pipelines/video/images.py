@@ -1,12 +1,14 @@
 """Folders of images and single pictures as videos: natural order, 25 frames per second."""
 
+import struct
+import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
@@ -16,6 +18,12 @@ from pipelines.video.timeline import constant
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 FRAME_RATE = Fraction(25)
+
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError),
+    *(NotImplementedError, struct.error, zlib.error),
+)
+"""What Pillow raises for broken files; each format in its own way."""
 
 _EXIF_ORIENTATION = 0x0112
 _TURNED_ORIENTATIONS = (5, 6, 7, 8)
@@ -34,7 +42,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
 
     Raises:
         NotAVideo: there is no image in the folder.
-        UnsupportedVideo: the images differ in size.
+        UnsupportedVideo: the images differ in size, or one is huge.
         DamagedVideo: an image cannot be read; with `salvage` it is skipped.
     """
     paths, unreadable = [], []
@@ -42,7 +50,9 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
     for path in list_images(folder):
         try:
             found = _size(path)
-        except (OSError, UnidentifiedImageError) as error:
+        except Image.DecompressionBombError as error:
+            raise _huge(path) from error
+        except UNREADABLE as error:
             if not salvage:
                 raise _unreadable(path) from error
             unreadable.append(path.name)
@@ -72,11 +82,13 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
 
 
 def probe_picture(path: Path) -> VideoInfo:
-    """Describe a picture as a video of one frame; reads only its header. Raises NotAVideo."""
+    """Describe a picture as a video of one frame; reads only its header. Raises NotAVideo, UnsupportedVideo."""
     reject_special(path)
     try:
         width, height = _size(path)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise _huge(path) from error
+    except UNREADABLE as error:
         what = "cannot be read as a picture" if path.is_file() else "does not exist"
         raise NotAVideo(f"{path} {what}.", "Give a picture such as JPEG, PNG or WebP.") from error
     return VideoInfo(
@@ -97,11 +109,22 @@ def iter_images(info: VideoInfo, start: int, stop: int) -> Iterator[NDArray[np.u
         try:
             with Image.open(path) as image:
                 rgb = _rgb(ImageOps.exif_transpose(image))
-        except OSError as error:
+        except Image.DecompressionBombError as error:
+            raise _huge(path) from error
+        except UNREADABLE as error:
             raise _unreadable(path) from error
         if rgb.shape != (info.height, info.width, 3):
             raise UnsupportedVideo(f"{path} changed its size during the job.", "Start the job again.")
         yield rgb
+
+
+def is_animated(path: Path) -> bool:
+    """Whether the file at `path` is a picture of several frames; False where it cannot be read as a picture."""
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except (*UNREADABLE, Image.DecompressionBombError):
+        return False
 
 
 def _size(path: Path) -> tuple[int, int]:
@@ -115,6 +138,13 @@ def _rgb(image: Image.Image) -> NDArray[np.uint8]:
         gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)
     return np.array(image.convert("RGB"))
+
+
+def _huge(path: Path) -> UnsupportedVideo:
+    most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+    return UnsupportedVideo(
+        f"{path} has more than {most:.0f} million pixels, the most that are read.", "Scale it down first."
+    )
 
 
 def _unreadable(path: Path) -> DamagedVideo:

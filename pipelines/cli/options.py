@@ -17,8 +17,8 @@ class Options:
 
     jobs_dir: Path = Path("jobs")
     "Folder in which jobs are kept."
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None
-    "Also copy the result here; the suffix selects the file (.mp4, .mkv, .csv, .json, .png)."
+    output: Annotated[Path | None, Parameter(parse=False)] = None
+    "Where to copy the result. A flag of each command, because its help names what the task can put there."
     force: Annotated[bool, Parameter(negative="")] = False
     "Recompute what is already finished."
     json: Annotated[bool, Parameter(negative="")] = False

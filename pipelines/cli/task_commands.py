@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from pipelines.cli.console import Console
 from pipelines.cli.licence import prepare_engine
 from pipelines.cli.options import FLAT, JobsOptions, Options
 from pipelines.cli.targets import check_frames_out, check_target, expected_bytes, writing
-from pipelines.engines.registry import result_suffixes
+from pipelines.engines.registry import possible_suffixes, result_suffixes
 from pipelines.errors import BadInput
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Settings
@@ -27,8 +28,13 @@ def run_command(task: TaskSpec) -> Callable[..., None]:
     """Make the command that runs `task`."""
 
     def command(
-        *files: Path, settings: Settings | None = None, options: Options = _OPTIONS, **flags: Path | None
+        *files: Path,
+        settings: Settings | None = None,
+        options: Options = _OPTIONS,
+        output: Path | None = None,
+        **flags: Path | None,
     ) -> None:
+        options = replace(options, output=output)
         settings = settings or settings_model(task.name)()
         inputs = _inputs(task, files, flags, settings)
         console, many = Console(json=options.json), inputs[task.many]
@@ -38,7 +44,7 @@ def run_command(task: TaskSpec) -> Callable[..., None]:
         else:
             run_one(task, inputs, settings, options, console)
 
-    return _signed(command, task, task.help, options=(Options, _OPTIONS))
+    return _signed(command, task, task.help, _output(task), options=(Options, _OPTIONS))
 
 
 def estimate_command(task: TaskSpec) -> Callable[..., None]:
@@ -100,7 +106,11 @@ def _inputs(
 
 
 def _signed(
-    command: Callable[..., None], task: TaskSpec, help_text: str, *, options: tuple[type, Any]
+    command: Callable[..., None],
+    task: TaskSpec,
+    help_text: str,
+    *more: inspect.Parameter,
+    options: tuple[type, Any],
 ) -> Callable[..., None]:
     """Give `command` the name, help and signature of `task`, from which cyclopts makes arguments and flags."""
     model = settings_model(task.name)
@@ -109,12 +119,23 @@ def _signed(
         *(_parameter(spec) for spec in task.inputs if not spec.flag),
         *(_parameter(spec) for spec in task.inputs if spec.flag),
         _keyword("settings", Annotated[model, FLAT], model()),
+        *more,
         _keyword("options", kind, default),
     ]
     command.__name__, command.__doc__ = task.name, help_text
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
+
+
+def _output(task: TaskSpec) -> inspect.Parameter:
+    """Return the flag `-o`, whose help names what `task` can put there."""
+    words = (
+        f"Also copy the result here; the suffix selects the file ({', '.join(possible_suffixes(task.name))})."
+    )
+    if task.folder:
+        words += " For a folder of videos: the folder of their results."
+    return _keyword("output", Annotated[Path | None, Parameter(name=["--output", "-o"], help=words)], None)
 
 
 def _parameter(spec: InputSpec) -> inspect.Parameter:

@@ -1,6 +1,5 @@
 """Decoding mask images, and reading them by the rules of `pipelines.masks.rules`."""
 
-import zlib
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -38,7 +37,7 @@ def open_image(file: Path | IO[bytes], name: str, max_pixels: int) -> Image.Imag
         ImageOps.exif_transpose(image, in_place=True)
     except Image.DecompressionBombError as error:
         raise too_large(name, "far more pixels", max_pixels) from error
-    except (*UNREADABLE, zlib.error) as error:
+    except UNREADABLE as error:
         raise DamagedVideo(
             f"The mask {name} is damaged or not an image.", "Save it again, as PNG if possible."
         ) from error

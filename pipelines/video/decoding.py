@@ -115,7 +115,9 @@ def _checked(
                 yield index, frame
             index += 1
     except av.error.FFmpegError as error:
-        raise damaged(info, f"frame {index} or one soon after it cannot be decoded") from error
+        # FFmpeg's own MemoryError means a damaged size, and must not be taken for a lack of memory.
+        cause = None if isinstance(error, MemoryError) else error
+        raise damaged(info, f"frame {index} or one soon after it cannot be decoded") from cause
 
 
 def damaged(info: VideoInfo, what: str) -> DamagedVideo:

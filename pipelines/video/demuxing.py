@@ -20,14 +20,23 @@ from pipelines.video.ffmpeg import LOCAL_FILES_ONLY, address
 def open_input(path: Path) -> Iterator[InputContainer]:
     """Open the container at `path`. Raises NotAVideo."""
     try:
-        container = av.open(address(path), options=LOCAL_FILES_ONLY)
+        # Titles are kept in whatever encoding their writer used: one that is not UTF-8 is no damage.
+        container = av.open(address(path), options=LOCAL_FILES_ONLY, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise NotAVideo(
-            f"{path} is not a video that can be opened ({error.strerror or error}).",
+            f"{path} is not a video that can be opened ({reason(error)}).",
             "It may be truncated, of another type than its name says, or still being written.",
         ) from error
     with container:
         yield container
+
+
+def reason(error: av.error.FFmpegError | OSError) -> str:
+    """What is wrong with a file at which FFmpeg failed with `error`.
+
+    FFmpeg says that memory cannot be allocated where a damaged field asks for an absurd amount of it.
+    """
+    return "a size in it is damaged" if isinstance(error, MemoryError) else error.strerror or str(error)
 
 
 def video_streams(container: InputContainer) -> list[VideoStream]:

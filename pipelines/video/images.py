@@ -70,7 +70,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
 
     Raises:
         NotAVideo: there is no image in the folder.
-        UnsupportedVideo: the images differ in size.
+        UnsupportedVideo: the images differ in size, or one is huge.
         DamagedVideo: an image cannot be read; with `salvage` it is skipped.
     """
     paths, unreadable = [], []
@@ -78,7 +78,9 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
     for path in list_images(folder):
         try:
             found = size_of(path)
-        except (Image.DecompressionBombError, *UNREADABLE) as error:
+        except Image.DecompressionBombError as error:
+            raise _huge(path) from error
+        except UNREADABLE as error:
             if not salvage:
                 raise _unreadable(path) from error
             unreadable.append(path.name)
@@ -108,11 +110,13 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
 
 
 def probe_picture(path: Path) -> VideoInfo:
-    """Describe a picture as a video of one frame; reads only its header. Raises NotAVideo."""
+    """Describe a picture as a video of one frame; reads only its header. Raises NotAVideo, UnsupportedVideo."""
     reject_special(path)
     try:
         width, height = size_of(path)
-    except (Image.DecompressionBombError, *UNREADABLE) as error:
+    except Image.DecompressionBombError as error:
+        raise _huge(path) from error
+    except UNREADABLE as error:
         what = "cannot be read as a picture" if path.is_file() else "does not exist"
         raise NotAVideo(f"{path} {what}.", "Give a picture such as JPEG, PNG or WebP.") from error
     return VideoInfo(
@@ -163,6 +167,8 @@ def _iter_rgb(info: VideoInfo, start: int, stop: int) -> Iterator[tuple[Path, ND
     for path in info.images[start:stop]:
         try:
             yield path, read_rgb(path)
+        except Image.DecompressionBombError as error:
+            raise _huge(path) from error
         except UNREADABLE as error:
             raise _unreadable(path) from error
 
@@ -192,6 +198,13 @@ def _probe_animation(path: Path, found: PictureFile) -> VideoInfo:
         timeline=from_stamps(stamps, _MILLISECOND, rates=(), last_stamps=delay),
         rgb=True,
         images=(path,),
+    )
+
+
+def _huge(path: Path) -> UnsupportedVideo:
+    most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+    return UnsupportedVideo(
+        f"{path} has more than {most:.0f} million pixels, the most that are read.", "Scale it down first."
     )
 
 

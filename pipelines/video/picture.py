@@ -5,6 +5,7 @@ Pillow reads all kinds but HEIC, which the bundled ffmpeg decodes: it assembles 
 
 import io
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +30,10 @@ SUFFIXES = frozenset(
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP", "AVIF", "PPM", "GIF")
 """Formats by Pillow's names (JPEG includes MPO). Others are not tried: some start programs (EPS),
 some accept any text."""
-UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, struct.error)
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError),
+    *(NotImplementedError, struct.error, zlib.error),
+)
 """What Pillow raises for broken files; each format in its own way."""
 
 _ANIMATED_BY_PILLOW = ("WEBP", "AVIF")

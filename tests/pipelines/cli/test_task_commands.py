@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,3 +174,34 @@ def test_an_estimate_takes_both(animate: Path, capsys: pytest.CaptureFixture[str
     assert "DRIVING" in capsys.readouterr().err
     assert main(["estimate", "score", clip, clip]) == 2
     assert "Unused Tokens" in capsys.readouterr().err
+
+
+# -- help ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("task", "named", "refused"),
+    [
+        ("score", {".csv", ".json", ".png"}, ".mp4"),
+        ("inpaint", {".mp4", ".mov", ".webm", ".csv", ".json", ".png"}, ".mkv"),
+        ("track", {".mkv", ".mp4", ".csv", ".json"}, ".png"),
+        ("copy", {".mp4", ".json"}, ".mkv"),
+    ],
+)
+def test_the_help_promises_what_the_output_may_be(
+    task: str,
+    named: set[str],
+    refused: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.chdir(tmp_path)
+    assert main([task, "--help"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if "--output" in line)
+    assert set(re.findall(r"\.\w+\b", line.partition("which")[2])) == named
+    draw(tmp_path / "clip.mp4")
+    mask = ["--box", "1,2,30,20@0"] if task in ("inpaint", "track") else []
+    assert main([task, "clip.mp4", *mask, "-o", f"r{refused}"]) == 2
+    assert f"r{refused} is no name for a result of {task}" in capsys.readouterr().err

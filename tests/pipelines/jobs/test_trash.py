@@ -142,3 +142,12 @@ def test_what_vanishes_while_it_is_measured_is_left_out(
     monkeypatch.setattr(os, "scandir", vanishing)
     assert disk_bytes([tmp_path, tmp_path / "none"]) < 64 * KIB
     assert not file.exists() and not deep.exists()
+
+
+def test_an_upload_with_the_longest_name_can_be_deleted(tmp_path: Path) -> None:
+    upload = tmp_path / "uploads/0123" / ("n" * 251 + ".mp4")
+    upload.parent.mkdir(parents=True)
+    make(upload)
+    moved = trash.move_unread(tmp_path, [upload])
+    assert not upload.exists() and leftovers(tmp_path) == [moved[upload]]
+    assert erase(moved.values()) == 64 * KIB and leftovers(tmp_path) == []

@@ -23,6 +23,7 @@ VIDEO_SUFFIXES = frozenset(
         ".3gp",
         ".ogv",
         ".gif",
+        ".apng",
         ".h264",
         ".hevc",
     ]

@@ -11,7 +11,6 @@ from gradio.components import Component
 from pipelines.errors import LongtakeError
 from pipelines.settings import AnimateSettings, trial
 from pipelines.spec import TaskSpec
-from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
@@ -20,8 +19,6 @@ from ui.jobs.uploads import example_portrait, faces_of, take_uploads_alone
 from ui.render import media
 from ui.tabs.base import Action, TaskTab
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-_TEMPLATES = (".pkl", ".npz")
 _BY_CLICK = ("face", "driving_face")
 _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_crop")
 
@@ -29,7 +26,6 @@ _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_cro
 class AnimateTab(TaskTab):
     """Lays out the tab where it is made."""
 
-    file_types = (*_PICTURES, *sorted(VIDEO_SUFFIXES))
     example_label = "longtake_example_animate"
     groups = MappingProxyType(
         {
@@ -79,7 +75,6 @@ class AnimateTab(TaskTab):
         self._driving = take_uploads_alone(
             gr.File(
                 label=texts("longtake_input_driving"),
-                file_types=[*sorted(VIDEO_SUFFIXES), *_PICTURES, *_TEMPLATES],
                 elem_id=self.id("driving"),
                 height=150,
             )

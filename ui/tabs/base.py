@@ -12,7 +12,6 @@ from gradio.components import Component
 from pipelines.errors import LongtakeError
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
-from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
 from ui.components.run_view import PRIVATE, RunView, shown
@@ -57,8 +56,6 @@ class TaskTab:
 
     placed_later: tuple[str, ...] = ()
     """Settings that a task places in `fields` itself, in the middle; they change nothing of what a look tells."""
-    file_types: tuple[str, ...] = tuple(sorted(VIDEO_SUFFIXES))
-    """The suffixes of what comes first, which is a video nearly always."""
     example_label = "longtake_example"
     groups: Mapping[str, Sequence[str]] = MappingProxyType({})
     """Headings over some of the options of engines, and the settings that stand below each."""
@@ -131,10 +128,10 @@ class TaskTab:
 
     def _lay_out_question(self, main: Sequence[Sequence[str]]) -> None:
         texts = self.texts
+        # No list of suffixes here or for other files: what a file is follows from its content.
         self.file = take_uploads_alone(
             gr.File(
                 label=texts(f"longtake_input_{self.spec.inputs[0].name}"),
-                file_types=list(self.file_types),
                 elem_id=self.id("file"),
                 height=150,
                 scale=0,

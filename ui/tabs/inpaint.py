@@ -22,8 +22,6 @@ from ui.jobs.strokes import painted, read_strokes, save_marks
 from ui.jobs.uploads import still, take_uploads_alone
 from ui.tabs.base import Action, FormRequest, TaskTab
 
-_MASKS = [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".zip", ".mp4", ".mkv", ".mov", ".webm", ".avi"]
-
 
 @dataclass(frozen=True)
 class PadFrame:
@@ -104,9 +102,7 @@ class InpaintTab(TaskTab):
         self.fields["tracker"] = tracker
         with gr.Accordion(texts("longtake_mask_file"), open=False):
             self._mask = take_uploads_alone(
-                gr.File(
-                    label=texts("longtake_input_mask"), file_types=_MASKS, elem_id=self.id("mask"), height=120
-                )
+                gr.File(label=texts("longtake_input_mask"), elem_id=self.id("mask"), height=120)
             )
 
     def _tie_marks_together(self) -> None:

@@ -28,7 +28,7 @@ def open_image(file: Path | IO[bytes], name: str, max_pixels: int) -> Image.Imag
         if image.width * image.height > max_pixels:
             raise too_large(name, f"{image.width}x{image.height} pixels", max_pixels)
         pictures = getattr(image, "n_frames", 1)
-        if pictures > 1:
+        if pictures > 1 and image.format != "MPO":  # Cameras add a preview to the picture.
             raise BadInput(
                 f"The mask {name} holds {pictures} images in one file.",
                 "Give a folder or a zip of images, a GIF or a video instead.",

@@ -24,6 +24,7 @@ VIDEO_SUFFIXES = frozenset(
         ".3gp",
         ".ogv",
         ".gif",
+        ".apng",
         ".h264",
         ".hevc",
     ]

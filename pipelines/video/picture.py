@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageOps
 
-from pipelines.errors import UnsupportedVideo
+from pipelines.errors import NotAVideo, UnsupportedVideo
 from pipelines.video import ffmpeg
 from pipelines.video.demuxing import open_input
 
@@ -212,5 +212,8 @@ def _is_motion_jpeg(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES or suffix in _MOTION_JPEG_SUFFIXES:
         return suffix in _MOTION_JPEG_SUFFIXES
-    with open_input(path) as container:
-        return container.format.name == "mjpeg"
+    try:
+        with open_input(path) as container:
+            return container.format.name == "mjpeg"
+    except NotAVideo:
+        return False

@@ -11,7 +11,6 @@ from gradio.components import Component
 from pipelines.errors import LongtakeError
 from pipelines.settings import AnimateSettings, trial
 from pipelines.spec import TaskSpec
-from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
@@ -21,8 +20,6 @@ from ui.jobs.uploads import example_portrait, faces_of, uploads_only
 from ui.render import media
 from ui.tabs.base import Action, TaskTab
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-_TEMPLATES = (".pkl", ".npz")
 _BY_CLICK = ("face", "driving_face")
 _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_crop")
 
@@ -30,7 +27,6 @@ _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_cro
 class AnimateTab(TaskTab):
     """The tab, laid out where it is constructed."""
 
-    file_types = (*_PICTURES, *sorted(VIDEO_SUFFIXES))
     example_label = "longtake_example_animate"
     groups = MappingProxyType(
         {
@@ -80,7 +76,6 @@ class AnimateTab(TaskTab):
         self._driving = uploads_only(
             gr.File(
                 label=texts(input_key(self.task, "driving")),
-                file_types=[*sorted(VIDEO_SUFFIXES), *_PICTURES, *_TEMPLATES],
                 elem_id=self.id("driving"),
                 height=150,
             )

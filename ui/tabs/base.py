@@ -12,7 +12,6 @@ from gradio.components import Component
 from pipelines.errors import LongtakeError
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
-from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
 from ui.components.run_view import PRIVATE, RunView, visitor_error
@@ -57,8 +56,6 @@ class TaskTab:
     """The settings that are visible at once, row by row."""
     placed_later: tuple[str, ...] = ()
     """Settings that a subclass places in `fields` itself, in the middle; a change of them needs no new inspection."""
-    file_types: tuple[str, ...] = tuple(sorted(VIDEO_SUFFIXES))
-    """The suffixes that the first file may have; it is nearly always a video."""
     example_label = "longtake_example"
     groups: Mapping[str, Sequence[str]] = MappingProxyType({})
     """Headings over some of the engines' options, and the settings below each."""
@@ -131,10 +128,10 @@ class TaskTab:
 
     def _lay_out_form(self, main: Sequence[Sequence[str]]) -> None:
         texts = self.texts
+        # No list of suffixes here or for other files: what a file is follows from its content.
         self.file = uploads_only(
             gr.File(
                 label=texts(input_key(self.task, self.spec.inputs[0].name)),
-                file_types=list(self.file_types),
                 elem_id=self.id("file"),
                 height=150,
                 scale=0,

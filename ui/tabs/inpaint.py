@@ -22,8 +22,6 @@ from ui.jobs.strokes import painted, read_strokes, save_marks
 from ui.jobs.uploads import still, uploads_only
 from ui.tabs.base import Action, FormRequest, TaskTab
 
-_MASKS = [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".zip", ".mp4", ".mkv", ".mov", ".webm", ".avi"]
-
 
 @dataclass(frozen=True)
 class PadFrame:
@@ -107,7 +105,6 @@ class InpaintTab(TaskTab):
             self._mask = uploads_only(
                 gr.File(
                     label=texts(input_key(self.task, "mask")),
-                    file_types=_MASKS,
                     elem_id=self.id("mask"),
                     height=120,
                 )

@@ -188,3 +188,9 @@ def test_brightness_of_lossy_pictures_is_never_a_label(tmp_path: Path) -> None:
         path = tmp_path / f"dim.{suffix}"
         Image.fromarray(labels(30, 60)).save(path)
         assert not read(path)[0].any()
+
+
+def test_a_picture_of_a_camera_with_its_preview_is_one_mask(tmp_path: Path) -> None:
+    preview = white(disc(0)).resize((WIDTH // 2, HEIGHT // 2))
+    white(disc(0)).save(tmp_path / "photo.jpg", "MPO", save_all=True, append_images=[preview], quality=95)
+    assert np.array_equal(read(tmp_path / "photo.jpg")[0], disc(0))

@@ -201,9 +201,9 @@ class TestSeeking:
         count = 0
         frames = decoding._frames
 
-        def counting(packets) -> Iterator[object]:
+        def counting(*given: object) -> Iterator[object]:
             nonlocal count
-            for frame in frames(packets):
+            for frame in frames(*given):
                 count += 1
                 yield frame
 
@@ -246,9 +246,9 @@ class TestHoldsLittle:
         full = threading.Event()
         frames = reader.iter_decoded
 
-        def counting(info: VideoInfo, start: int) -> Iterator[object]:
+        def counting(*given: object, **more: object) -> Iterator[object]:
             nonlocal made
-            for item in frames(info, start):
+            for item in frames(*given, **more):
                 made += 1
                 if made > ahead:
                     full.set()

@@ -1,6 +1,7 @@
 """The report as one picture: sharpness over time with its faults, jumps of the window score, memory."""
 
 import csv
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import NDArray
 
 from memory.units import GIB
 from pipelines.scoring.report.summary import Runs, Seconds, Summary
-from pipelines.scoring.report.time_axis import span_time
 
 Reading = tuple[float, float, float]
 """Seconds, host GiB, device GiB."""
@@ -38,6 +39,13 @@ _LEAST_WIDTH = 0.002
 """Smallest width of a drawn stretch, as a share of the chart: two frames of an hour stay visible."""
 _LABEL_SPACING = 0.075
 """Smallest distance of two labels, as a share of the chart; a label that would be closer is left out."""
+_TICK_STEPS = (
+    *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
+    *(60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400),
+)
+_MOST_TICKS = 13
+_LONG_SECONDS = 60
+"""Above this ticks read 1:05 instead of 65 s."""
 
 
 def draw_report(
@@ -275,3 +283,24 @@ def _dress(axes: Axes, title: str, remark: str, handles: Sequence[Artist]) -> No
     axes.xaxis.label.set_color(_INK)
     axes.grid(axis="y", color=_PALE, linewidth=0.8)
     axes.set_axisbelow(True)
+
+
+def span_time(axes: Axes, start: float, stop: float) -> None:
+    """Set the axis from `start` to `stop` seconds, with ticks at round times."""
+    stop = max(stop, start + 1e-3)
+    least = (stop - start) / _MOST_TICKS
+    step = next((s for s in _TICK_STEPS if s >= least), _TICK_STEPS[-1] * math.ceil(least / _TICK_STEPS[-1]))
+    axes.set_xlim(start, stop)
+    axes.xaxis.set_major_locator(MultipleLocator(step))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda time, _: clock(time, long=stop > _LONG_SECONDS)))
+
+
+def clock(time: float, *, long: bool) -> str:
+    """Format a time for a tick: 0.2 s, 12 s; 1:05, 1:02:30 on a `long` axis."""
+    if not long:
+        return f"{time:g} s"
+    minutes, rest = divmod(round(time, 2), 60)
+    seconds = f"{rest:05.2f}".rstrip("0").rstrip(".")
+    return (
+        f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{seconds}" if minutes >= 60 else f"{minutes:.0f}:{seconds}"
+    )

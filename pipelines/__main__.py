@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     try:
         make_app()(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
-        console.error(BadInput(_one_line(error), "`--help` lists what there is."))
+        console.error(BadInput(_one_line(error), "See `--help` for commands and flags."))
         return BadInput.exit_code
     except LongtakeError as error:
         console.error(error)

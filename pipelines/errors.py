@@ -12,7 +12,7 @@ class LongtakeError(Exception):
 
     code = "internal"
     exit_code = 1
-    told = False
+    reported = False
     """Whether the error has been reported as an event already."""
 
     def __init__(self, message: str, hint: str = "") -> None:

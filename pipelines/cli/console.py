@@ -119,7 +119,7 @@ class Console:
 
     def error(self, error: LongtakeError, name: str = "") -> None:
         """Print an error and its hint to stderr; with `json` also as an event."""
-        if self._json and not error.told:
+        if self._json and not error.reported:
             self._line(events.Failed.of("", error))
         self._err.print(_plain(f"{name}: {error}" if name else str(error)))
 
@@ -158,7 +158,7 @@ def _outcome(event: Event) -> Outputs:
             error = Cancelled(f"Paused. {event.message}".strip(), f"`resume {event.job}` continues it.")
         case _:
             error = Cancelled("Cancelled; finished spans are kept.", f"`resume {event.job}` continues it.")
-    error.told = True
+    error.reported = True
     raise error
 
 

@@ -25,9 +25,9 @@ class Policy(BaseModel):
     jobs_max_gb: float | None = Field(
         default=None, gt=0, description="Disk for jobs and uploads; the oldest finished ones make room."
     )
-    max_file_gb: float = Field(default=64, gt=0, description="Largest file that is taken.")
-    max_megapixels: float | None = Field(default=None, gt=0, description="Largest frame that is taken.")
-    max_minutes: float | None = Field(default=None, gt=0, description="Longest video that is taken.")
+    max_file_gb: float = Field(default=64, gt=0, description="Largest accepted file.")
+    max_megapixels: float | None = Field(default=None, gt=0, description="Largest accepted frame.")
+    max_minutes: float | None = Field(default=None, gt=0, description="Longest accepted video.")
     max_waiting: int = Field(default=200, ge=1, description="Jobs that may wait, of all visitors together.")
     max_jobs_per_visitor: int | None = Field(
         default=None, ge=1, description="Jobs of one visitor that may wait or run at a time."
@@ -71,7 +71,7 @@ class Policy(BaseModel):
             first = error.errors()[0]
             flag = _flag(str(first["loc"][0]))
             raise BadInput(
-                f"{flag}: {first['msg']}, not {first['input']!r}.", "`--help` says more."
+                f"{flag}: {first['msg']}, not {first['input']!r}.", "See `--help`."
             ) from error
 
 

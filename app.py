@@ -1,4 +1,4 @@
-"""The page: `python app.py`. Flags and launch; no torch here."""
+"""The web page: `python app.py`. Flags and launch; torch is not loaded here."""
 
 import logging
 import os
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import gradio as gr
 
 _IDLE_SECONDS = 300.0
-"""How long a worker is kept warm for the next job."""
+"""Idle time after which a worker exits: a next job within five minutes starts without loading its engine."""
 
-app = App(name="python app.py", help="Longtake in a browser.")
+app = App(name="python app.py", help="Run Longtake in the browser.")
 
 
 def _rule(name: str) -> Parameter:
@@ -32,7 +32,7 @@ def _rule(name: str) -> Parameter:
 
 
 @app.default
-def serve(  # noqa: D417  the rules bring their own sentences
+def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy.py
     *,
     server_name: Annotated[str | None, Parameter(env_var="GRADIO_SERVER_NAME")] = None,
     server_port: Annotated[int, Parameter(env_var="GRADIO_SERVER_PORT")] = 7860,
@@ -50,27 +50,27 @@ def serve(  # noqa: D417  the rules bring their own sentences
     max_megapixels: Annotated[float | None, _rule("max_megapixels")] = None,
     max_minutes: Annotated[float | None, _rule("max_minutes")] = None,
 ) -> None:
-    """Serve the page until Ctrl-C or SIGTERM; jobs that run or wait then can be resumed.
+    """Serve the page until Ctrl-C or SIGTERM; jobs that are running or waiting then can be resumed.
 
-    What a visitor may do follows from who can reach the page: this machine alone, others (another address, --share,
-    --auth or --root-path), or everybody on a Hugging Face Space. Each rule has a flag, and a flag wins.
+    The defaults of the limits depend on who can reach the page: only this machine, others (another address, --share,
+    --auth or --root-path), or everybody on a Hugging Face Space. Each limit has a flag that overrides its default.
 
     Args:
-        server_name: Address to listen on; 0.0.0.0 lets others in. Default: 127.0.0.1; 0.0.0.0 on a Space.
+        server_name: Address to listen on; 0.0.0.0 accepts other machines. Default: 127.0.0.1; 0.0.0.0 on a Space.
         server_port: Port to listen on.
-        root_path: Path under which a proxy shows the page, such as /longtake. Default: none.
-        share: Also open a public link through Gradio's servers, for anyone who knows it.
-        auth: USER:PASS of somebody who may use the page; may be repeated. Other users of this machine can see it in
-            the list of processes: better is --auth-file. Default: nobody has to log in.
-        auth_file: File of those who may use the page, `user:hash` lines as `python app.py password USER` or
-            `htpasswd -B` print them. It is read again when it has changed. Default: none.
-        jobs_dir: Where jobs and uploads are kept.
+        root_path: Path under which a reverse proxy serves the page, such as /longtake. Default: none.
+        share: Also open a public link through Gradio's servers, for anyone who has it.
+        auth: USER:PASS of a user who may log in; may be repeated. Other users of this machine can see it in the list
+            of processes, so prefer --auth-file. Default: no login.
+        auth_file: File of users who may log in, with `user:hash` lines as printed by `python app.py password USER` or
+            `htpasswd -B`. It is reread when it changes. Default: none.
+        jobs_dir: Folder in which jobs and uploads are kept.
     """
     on_space = "SPACE_ID" in os.environ
     name = server_name or ("0.0.0.0" if on_space else "127.0.0.1")
     users = Passwords(auth or (), auth_file) if auth or auth_file else None
-    alone = is_loopback(name) and not (share or users or root_path)
-    policy = (Policy.space() if on_space else Policy() if alone else Policy.public()).changed(
+    local = is_loopback(name) and not (share or users or root_path)
+    policy = (Policy.space() if on_space else Policy() if local else Policy.public()).changed(
         max_file_gb=gib(max_file_size) if max_file_size else None,
         behind_proxy=True if root_path else None,
         on_disconnect=on_disconnect,
@@ -91,7 +91,7 @@ def serve(  # noqa: D417  the rules bring their own sentences
 
 @app.command
 def password(user: str, /) -> None:
-    """Print a line for --auth-file; the password is asked for twice, or is the one line of stdin.
+    """Print a line for --auth-file; prompts for the password twice, or reads it from the first line of stdin.
 
     Args:
         user: Name to log in with.
@@ -100,10 +100,10 @@ def password(user: str, /) -> None:
 
 
 def _set_environment(jobs_dir: Path) -> None:
-    """What Gradio and httpx read on import and at launch."""
+    """Set what Gradio and httpx read on import and at launch."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(jobs_dir / "cache")
-    # Gradio asks its own address whether it answers; a proxy knows nothing of that.
+    # At launch Gradio sends a request to its own address, which must not go through a proxy.
     for key in ("no_proxy", "NO_PROXY"):
         os.environ[key] = ",".join(filter(None, [os.environ.get(key), "localhost,127.0.0.1,::1"]))
 
@@ -111,7 +111,7 @@ def _set_environment(jobs_dir: Path) -> None:
 def _serve(
     jobs_dir: Path, policy: Policy, users: Passwords | None, address: dict[str, Any], *, share: bool
 ) -> None:
-    # Only now: Gradio reads the environment on import, and `password` needs none of it.
+    # Imported here: Gradio reads the environment on import, and `password` does not need it.
     from pipelines.scheduler.janitor import Janitor
     from pipelines.scheduler.queue import JobQueue
     from ui import launch
@@ -126,9 +126,9 @@ def _serve(
     queue = JobQueue(jobs_dir, idle_seconds=_IDLE_SECONDS, max_waiting=policy.max_waiting)
     janitor = Janitor(queue, int(policy.jobs_max_gb * GIB) if policy.jobs_max_gb else None)
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
-    desk = JobService(queue, policy)
+    service = JobService(queue, policy)
     monitor.start()
-    page = build(desk, monitor, lambda: janitor.notices)
+    page = build(service, monitor, lambda: janitor.notices)
     counts = metrics.JobCounts(jobs_dir)
     try:
         url = launch.launch(
@@ -146,7 +146,7 @@ def _serve(
         stopping.wait()
     finally:
         stopping.set()
-        launch.stop(queue, page, desk.presence.close, monitor.close, janitor.close)
+        launch.stop(queue, page, service.presence.close, monitor.close, janitor.close)
 
 
 def _share(page: "gr.Blocks", users: Passwords | None) -> None:
@@ -160,7 +160,7 @@ def _share(page: "gr.Blocks", users: Passwords | None) -> None:
         who = (
             "those who can log in"
             if users
-            else "anyone with the link can use it (--auth asks for a password)"
+            else "anyone with the link can use it (add a login with --auth-file)"
         )
         _say(f"Shared at {link}: {who}")
 
@@ -171,13 +171,13 @@ def _say(sentence: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run with these flags; returns the exit code."""
+    """Run with these command-line arguments; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except cyclopts.CycloptsError as error:
-        _say(f"{str(error).splitlines()[0]} `--help` lists what there is.")
+        _say(f"{str(error).splitlines()[0]} `--help` lists the options.")
         return BadInput.exit_code
     except LongtakeError as error:
         _say(str(error))

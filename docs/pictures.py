@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipelines.example.paper import Camera, Colour, PaperLayer, PaperSheet, Pixels, grain  # noqa: E402
+from pipelines.example.paper import Camera, Colour, PaperLayer, PaperSheet, grain  # noqa: E402
 from pipelines.example.scenery import Scenery, day  # noqa: E402
 from pipelines.video.info import ColourTags  # noqa: E402
 from pipelines.video.writer import VideoWriter  # noqa: E402
+from pipelines.vision.types import Pixels  # noqa: E402
 
 FRAMES, FRAME_RATE = 96, Fraction(25)
 SHOWN = 12, 84
@@ -56,7 +57,7 @@ def shots() -> Iterator[Shot]:
     for number in range(FRAMES):
         share = number / (FRAMES - 1)
         camera = Camera(_WAY * share, _TURN[0] + (_TURN[1] - _TURN[0]) * share)
-        clean = scene.picture(camera, number - _TRAIN_DELAY)
+        clean = scene.render(camera, number - _TRAIN_DELAY)
         x, y = 250 + 24 * np.sin(2.2 * np.pi * share), 60 + 16 * np.sin(3.4 * np.pi * share)
         frame, light = clean.copy(), np.full_like(clean, 255)
         kite.lay(frame, Camera(0, -x, -y), 0)

@@ -1,6 +1,6 @@
-"""A task that makes a video frame by frame: all of it but the frames, which its engine makes.
+"""Base of tasks that make a video frame by frame; only the frames come from the engine.
 
-The result has the sound, times, colours and pixel shape of its first input. An engine may give frames of another size.
+The result has the sound, times, colours and pixel aspect ratio of its first input. Frames may differ in size from it.
 """
 
 from abc import abstractmethod
@@ -32,23 +32,23 @@ from presets.choose import Choice
 _PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
 _ENCODER_PIXEL_BYTES = 170
-"""What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
+"""Bytes per pixel that libx264 `veryfast` holds for look-ahead, references and conversion: measured at 120 to 165."""
 _PNG_PIXEL_BYTES = 2
-"""Of a frame that is kept as a picture, of three."""
+"""Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
 
 
 class FrameEngine(Engine):
-    """Makes frames out of frames: `frames` yields `(H, W, 3)` uint8 RGB, one for each frame that was asked for."""
+    """Engine that makes frames from frames: `frames` yields `(H, W, 3)` uint8 RGB, one per requested frame."""
 
     load = Load()
-    """What it holds beside decoder and encoder."""
+    """Memory that it holds beside decoder and encoder."""
 
     @abstractmethod
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
-        """Make frames `[start, stop)`, the same whatever `start` is; `read` gives the input's, from any frame on."""
+        """Make frames `[start, stop)`, the same whatever `start` is; `read` reads the input from any frame on."""
 
     def read(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
-        """Read frames `[start, stop)` of the first input, `(H, W, 3)` uint8 RGB. Holds what the decoder holds."""
+        """Read frames `[start, stop)` of the first input, `(H, W, 3)` uint8 RGB. Holds the decoder's frames."""
         settings = self.settings
         decoder = bounded_decoder(self.video, settings.decoder)
         ahead = run.plan.window_frames
@@ -59,7 +59,7 @@ class FrameEngine(Engine):
                 yield frame.rgb()
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """The decoder's frames, the encoder's, and what the engine says that it holds."""
+        """Return the cost of decoder, encoder and the engine's own `load`."""
         video, load = self.video, self.load
         decoder = held_bytes(video, self.settings.decoder) / (video.width * video.height)
         around = Load(_PROCESS_BYTES, per_pixel=decoder + _ENCODER_PIXEL_BYTES, per_window_pixel=3)
@@ -68,14 +68,14 @@ class FrameEngine(Engine):
 
 @dataclass(frozen=True, eq=False)
 class MadeFrame:
-    """One frame of the result, `(H, W, 3)` uint8 RGB, and its number in the input."""
+    """One frame of the result, `(H, W, 3)` uint8 RGB, and its index in the input."""
 
     index: int
     pixels: Pixels
 
 
 class FrameStage:
-    """Encodes the engine's frames into playable segments and, where they are wanted, writes them as pictures."""
+    """Encodes the engine's frames into playable segments and, if requested, exports them as pictures."""
 
     folder = "segments"
 
@@ -85,31 +85,31 @@ class FrameStage:
         self._engine = engine
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[MadeFrame]:
-        """Number the engine's frames."""
+        """Yield the engine's frames with their indices."""
         with closing(self._engine.frames(run, start, stop)) as frames:
             for index, pixels in enumerate(frames, start):
                 yield MadeFrame(index, pixels)
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """Encode one span."""
+        """Open an encoder for one span."""
         return _Encoder(run, codec_of(self._engine), path)
 
     def has_all(self, run: RunContext, span: Span) -> bool:
-        """Whether the pictures are there, where they are wanted."""
+        """Check that the exported pictures exist, if they were requested."""
         folder = frame_folder(run)
         return folder is None or folder.has(span)
 
     def preview(self, item: MadeFrame) -> Pixels:
-        """The frame."""
+        """Return the frame."""
         return item.pixels
 
     def value(self, item: MadeFrame) -> float | None:
-        """No curve."""
+        """Return None: there is no live curve."""
         return None
 
 
 class _Encoder:
-    """One span's segment and pictures. The encoder is opened with the first frame, which has the size of all."""
+    """Writes one span's segment and pictures. The encoder is opened by the first frame, which sets the size."""
 
     def __init__(self, run: RunContext, codec: Codec, path: Path) -> None:
         asked = run.settings.crf if isinstance(run.settings, FilmSettings) else None
@@ -119,7 +119,7 @@ class _Encoder:
         self._writer: VideoWriter | None = None
 
     def write(self, item: MadeFrame) -> None:
-        """Encode the frame; write its picture where one is wanted."""
+        """Encode the frame and export its picture, if requested."""
         if self._writer is None:
             height, width = item.pixels.shape[:2]
             video = self._run.video
@@ -135,46 +135,49 @@ class _Encoder:
             )
         if self._pictures:
             self._pictures.write(item.index, item.pixels)
-        opaque = encoding(self._codec, self._crf).alpha
-        self._writer.write(_with_alpha(item.pixels) if opaque else item.pixels)
+        has_alpha = encoding(self._codec, self._crf).alpha
+        self._writer.write(_with_alpha(item.pixels) if has_alpha else item.pixels)
 
     def close(self) -> None:
-        """Finish the segment."""
+        """Complete the segment."""
         if self._writer is None:
             raise ValueError("a span has at least one frame")
         self._writer.close()
 
     def abandon(self) -> None:
-        """Leave nothing running."""
+        """Stop the encoder."""
         if self._writer:
             self._writer.abandon()
 
 
 class FramePipeline(VideoPipeline[FrameEngine]):
-    """One video, made anew frame by frame. A task derives its own and says its name as `task`."""
+    """Pipeline that turns one video into another, frame by frame. A task derives its own and sets `task`."""
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """What the engine needs first; then the frames."""
+        """The engine's prepasses, then the frames."""
         return (*self.engine.prepasses, FrameStage(self.task, self.engine))
 
     def check(self, run: RunContext) -> None:
-        """An encoder that answers, what the engine checks, a folder that is free. Raises BadInput, and as that does."""
+        """Check that the encoder works and the export folder is free, and run the engine's checks.
+
+        Raises BadInput, and what the engine raises.
+        """
         check_available(codec_of(self.engine))
         super().check(run)
         if folder := frame_folder(run):
             folder.claim()
 
     def disk_bytes(self, frames: Span) -> int:
-        """Segments and the joined file, each about as long as the source's share of these frames, and pictures."""
+        """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
         video = self.video
         size = sum(path.stat().st_size for path in video.images or (video.path,))
-        wanted = getattr(self.engine.settings, "frames_out", None)
-        pictures = _PNG_PIXEL_BYTES * video.width * video.height * len(frames) if wanted else 0
+        exports = getattr(self.engine.settings, "frames_out", None)
+        pictures = _PNG_PIXEL_BYTES * video.width * video.height * len(frames) if exports else 0
         return int(3 * size * len(frames) / video.frames) + pictures
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
-        """One file from the segments, with the source's times and sound; and the report."""
+        """Join the segments into one file with the source's times and sound, and write the report."""
         result = run.folder / f"result{VIDEO_SUFFIXES[codec_of(self.engine)]}"
         with atomic_write(result) as part:
             joined = join_segments(segments, run.video, run.frames, part)
@@ -196,10 +199,10 @@ class FramePipeline(VideoPipeline[FrameEngine]):
 
 
 def codec_of(engine: FrameEngine) -> Codec:
-    """How the result is encoded: as the settings say, where they do."""
+    """Return the codec of the result: that of the settings, or H.264 if they have none."""
     return engine.settings.codec if isinstance(engine.settings, FilmSettings) else "h264"
 
 
 def _with_alpha(pixels: Pixels) -> Pixels:
-    """RGBA, opaque, for an encoding that has room for transparency."""
+    """Add an opaque alpha channel, for a codec that has one."""
     return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])

@@ -1,8 +1,8 @@
-"""What a task and an engine say of themselves, and the registry in which they are found.
+"""Specs of tasks and engines, and the registry that holds them.
 
-A task or an engine is one spec. Whoever wants to know what there is (the command line, the page, the API, the planner)
-asks the registry; no table elsewhere repeats a name. Built-in ones are registered just as plug-ins are: a module is
-imported and calls `register_task` or `register_engine`. Light: importing a spec loads no torch, OpenCV or decoder.
+One spec describes one task or engine. The command line, the page, the API and the planner all read the registry; no
+other table repeats a name. Built-in specs are registered in the same way as plug-ins: a module is imported and calls
+`register_task` or `register_engine`. Importing a spec must stay cheap: no torch, OpenCV or decoder.
 """
 
 import functools
@@ -23,7 +23,7 @@ from pipelines.weights.catalog import PUBLISHED, Published
 from presets.tiers import TaskPresets, own_tiers
 
 PLUGINS = "LONGTAKE_PLUGINS"
-"""The environment variable that names modules to import, separated by commas."""
+"""Environment variable with the plug-in modules to import, separated by commas."""
 
 _BUILT_IN = (
     "pipelines.scoring.spec",
@@ -40,18 +40,18 @@ _BUILT_IN = (
 )
 
 BUILT_IN = "built-in"
-"""The title of an engine that comes with the program and needs nothing; the page translates it."""
+"""Title of an engine that ships with the program and needs no weights; the page translates it."""
 
 Text = tuple[str, str]
-"""Words for people, in English and in Chinese."""
+"""A text shown to users, in English and in Chinese."""
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """The time that a frame takes: seconds, and seconds per unit of work (pixels computed, or gigaflops).
+    """Measured speed of an engine: seconds per frame, plus seconds per unit of work (pixels computed, or gigaflops).
 
-    `shared`: the seconds are of one core, and all cores share them.
+    With `shared` the seconds are those of one core, and all cores share the work.
     """
 
     frame_seconds: float
@@ -61,9 +61,9 @@ class Pace:
 
 @dataclass(frozen=True)
 class InputSpec:
-    """A file that a task reads. `name` is the API's parameter and, where it is a `flag`, the command line's.
+    """An input file of a task. `name` is its parameter in the API and, if it is a `flag`, on the command line.
 
-    `required` says for which settings it must be given; `missing` is the error (message, hint) where it is not.
+    `required` decides by the settings whether it must be given; `missing` is the error (message, hint) if it is not.
     """
 
     name: str
@@ -76,13 +76,13 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class FolderSpec:
-    """How the results of a folder of videos, a job each, become one table.
+    """How a folder of videos is processed: one job per video, and one table over all results.
 
-    The table has a row for each video: the `columns` with their defaults, read from the summary of the job's report.
-    `suffix` names the folder of results: `clips` become `clips-inpainted`. `check` takes the settings and the other
-    inputs, and raises BadInput for those that can only be meant for a single video. `others` finds what belongs to one
-    of the videos among the other inputs that were given for the folder. `write` replaces the table with one of the
-    task's own: it takes each video's name with its report, or the error, and the folder to write into.
+    The table has one row per video with `columns` (name and default), read from the summary of the job's report.
+    `suffix` names the results folder: `clips` becomes `clips-inpainted`. `check` takes the settings and the other
+    inputs and raises BadInput for those that only make sense for a single video. `others` picks, from the other inputs
+    given for the folder, those of one video. `write` replaces the table by the task's own: it takes each video's name
+    with its report or error, and the folder to write into.
     """
 
     suffix: str
@@ -94,48 +94,48 @@ class FolderSpec:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A task: what it is asked with, what it reads, and how its results are named, versioned and shown."""
+    """A task: its settings and inputs, and how its results are named, versioned and shown."""
 
     name: str
     title: Text
     help: str
-    """What the command line says of it."""
+    """Help text of its command."""
     settings: type[Settings]
     inputs: tuple[InputSpec, ...]
-    """The first is the one that is listed and, for a folder of videos, the one that there are many of."""
+    """The first gives the job its name in lists."""
     result_version: int
-    """Raised when a result changes for the same question: older ones are then computed anew."""
+    """To be raised when the same inputs and settings give another result: older results are then recomputed."""
     suffixes: tuple[str, ...] = ()
-    """What `-o` may name, beside the video of a task that makes one."""
+    """File suffixes that `-o` accepts, beside that of the result video."""
     many: int = 0
-    """Which input may be a folder of videos, each a job of its own."""
+    """Index of the input that may be a folder of videos, one job each."""
     folder: FolderSpec | None = None
-    """None where a folder of videos is not taken."""
+    """None: the task does not take a folder of videos."""
     curve: Text | None = None
-    """What the live curve shows; None where there is none."""
+    """Caption of the live curve; None: there is no curve."""
     before_and_after: bool = False
-    """Whether its previews are two pictures side by side; the page then lays one over the other."""
+    """Whether previews hold before and after side by side, which the page then overlays."""
     served: bool = True
-    """Whether the page and the API offer it."""
+    """Whether the page and the API offer the task."""
     trial: str = ""
-    """The API's endpoint that runs the first two seconds; empty: there is none."""
+    """Name of the API endpoint that previews the first two seconds; empty: there is none."""
     part_of: str = ""
-    """The task on whose tab its jobs are shown; empty: its own."""
+    """Task on whose tab its jobs are shown; empty: its own."""
     presets: TaskPresets | None = None
-    """None: the table of `presets/tiers.toml` that has the task's name."""
+    """None: those under the task's name in `presets/tiers.toml`."""
     models: Callable[[Any], tuple[str, ...]] = lambda settings: ()
-    """Published models that a run reads beside its engine's, by the settings."""
+    """Given the settings, the published models that a run loads beside those of its engine."""
 
     def tables(self) -> TaskPresets:
-        """The task's presets. Raises TiersError where there are none."""
+        """Return the task's presets. Raises TiersError if there are none."""
         return self.presets or own_tiers().task(self.name)
 
 
 @dataclass(frozen=True)
 class EngineSpec:
-    """An engine of a task: what it needs, how fast it is, and how a job is opened with it.
+    """An engine of a task: its requirements, its speed, and how to open a job with it.
 
-    `open(inputs, settings)` makes the `pipelines.stages.Pipeline` of one job; heavy imports happen inside it.
+    `open(inputs, settings)` makes the `pipelines.stages.Pipeline` of one job; heavy imports belong inside it.
     """
 
     task: str
@@ -143,25 +143,25 @@ class EngineSpec:
     open: Callable[[tuple[Path, ...], Any], Any]
     title: str = BUILT_IN
     weights: Published | None = None
-    """The published weights of a network, with their licence; None for an engine that needs none."""
+    """The published weights of its network, with their licence; None: it needs none."""
     network: bool = False
-    """Whether it computes on a GPU where there is one."""
+    """Whether it computes on a GPU if there is one."""
     least_device_gib: float = 0.0
-    """The GPU memory from which on `auto` takes it; on less, or on the CPU, it runs only where it is asked for."""
+    """GPU memory above which `auto` picks it; with less, or on the CPU, it runs only when chosen by name."""
     pace: Mapping[str, Pace] = field(default_factory=dict)
-    """By kind of device (`cpu`, `cuda`, `mps`), as far as it was measured."""
+    """Speed by kind of device (`cpu`, `cuda`, `mps`), as far as it has been measured."""
     settings: type[BaseModel] | None = None
-    """Further settings, which the task then has: fields made by `setting(..., engine=NAME)`, all with a default."""
+    """Settings that it adds to the task's: fields made by `setting(..., engine=NAME)`, each with a default."""
     suffixes: tuple[str, ...] = ()
-    """What `-o` may name beside what the task says."""
+    """File suffixes that `-o` accepts, beside the task's."""
     curve: Text | None = None
-    """What the live curve shows where that is not what the task says."""
+    """Caption of the live curve, if it is not the task's."""
     models: Callable[[Any], tuple[str, ...]] = lambda settings: ()
-    """Published models that a run reads beside `weights`, by the settings."""
+    """Given the settings, the published models that a run loads beside `weights`."""
     export: Callable[[Any, str], Any] = lambda outputs, suffix: outputs
-    """Makes what `-o` names by its suffix where a run does not make it itself; takes and returns the job's outputs."""
+    """Makes a file for `-o`, by its suffix, that a run does not make itself; takes and returns the job's outputs."""
     resolve: Callable[[Any], Any] = lambda settings: settings
-    """Puts what runs here in place of the `auto` of settings that are the engine's own."""
+    """Replaces `auto` in the engine's own settings with what will run here."""
 
 
 _tasks: dict[str, TaskSpec] = {}
@@ -171,35 +171,35 @@ _loaded = False
 
 
 def register_task(spec: TaskSpec) -> None:
-    """Add a task. Raises ValueError where another one has its name."""
+    """Add a task. Raises ValueError if its name is taken."""
     if _tasks.get(spec.name, spec) is not spec:
-        raise ValueError(f"there is a task {spec.name!r} already")
+        raise ValueError(f"a task named {spec.name!r} is already registered")
     _tasks[spec.name] = spec
     settings_model.cache_clear()
 
 
 def register_engine(spec: EngineSpec) -> None:
-    """Add an engine to its task, and its weights to the catalogue; the first engine of a task is its built-in one.
+    """Add an engine to its task, and its weights to the catalogue; a task's first engine is its built-in one.
 
-    Raises ValueError where another one has its name.
+    Raises ValueError if its name or that of its weights is taken.
     """
     engines = _engines.setdefault(spec.task, {})
     if spec.name == "auto" or engines.get(spec.name, spec) is not spec:
-        raise ValueError(f"there is an engine {spec.name!r} of {spec.task!r} already")
+        raise ValueError(f"{spec.task!r} already has an engine named {spec.name!r}")
     if spec.weights and PUBLISHED.setdefault(spec.weights.model, spec.weights) is not spec.weights:
-        raise ValueError(f"there are weights called {spec.weights.model!r} already")
+        raise ValueError(f"weights named {spec.weights.model!r} are already registered")
     engines[spec.name] = spec
     settings_model.cache_clear()
 
 
 def tasks() -> Mapping[str, TaskSpec]:
-    """All tasks by name, the built-in ones first. Raises BadInput for a plug-in that cannot be imported."""
+    """Return all tasks by name, the built-in ones first. Raises BadInput for a plug-in that cannot be imported."""
     _load()
     return MappingProxyType(_tasks)
 
 
 def task_spec(name: str) -> TaskSpec:
-    """The task called `name`. Raises BadInput, with the choices, where there is none."""
+    """Return the task called `name`. Raises BadInput, listing the choices, if there is none."""
     found = tasks()
     if name not in found:
         raise BadInput(f"There is no task {name!r}.", f"The tasks are {', '.join(found)}.")
@@ -207,13 +207,13 @@ def task_spec(name: str) -> TaskSpec:
 
 
 def engines_of(task: str) -> Mapping[str, EngineSpec]:
-    """The engines of `task` by name, the built-in one first. Raises BadInput where there is no such task."""
+    """Return the engines of `task` by name, the built-in one first. Raises BadInput if there is no such task."""
     task_spec(task)
     return MappingProxyType(_engines.get(task, {}))
 
 
 def engine_spec(task: str, name: str) -> EngineSpec:
-    """The engine `name` of `task`. Raises BadInput, with the choices, where there is none."""
+    """Return the engine `name` of `task`. Raises BadInput, listing the choices, if there is none."""
     engines = engines_of(task)
     if name not in engines:
         raise BadInput(f"{task} has no engine {name!r}.", f"Its engines are {', '.join(engines)}.")
@@ -221,28 +221,28 @@ def engine_spec(task: str, name: str) -> EngineSpec:
 
 
 def all_engines() -> Iterator[EngineSpec]:
-    """Every engine of every task."""
+    """Iterate over the engines of all tasks."""
     for name in tasks():
         yield from engines_of(name).values()
 
 
 @functools.cache
 def settings_model(task: str) -> type[Settings]:
-    """The settings of `task`, with its engines as the choices of `engine` and the fields that engines add.
+    """Build the settings model of `task`: its engines are the choices of `engine`, and their own fields are added.
 
-    Raises BadInput where there is no such task.
+    Raises BadInput if there is no such task.
     """
     base, engines = task_spec(task).settings, engines_of(task)
     choices = Literal[("auto", *engines)]  # type: ignore[valid-type]
-    more: list[Any] = [spec.settings for spec in engines.values() if spec.settings]
+    additions: list[Any] = [spec.settings for spec in engines.values() if spec.settings]
     fields: dict[str, Any] = {"engine": (choices, engine_setting())}
     return create_model(
-        base.__name__, __base__=(*more, base), __doc__=base.__doc__, __module__=base.__module__, **fields
+        base.__name__, __base__=(*additions, base), __doc__=base.__doc__, __module__=base.__module__, **fields
     )
 
 
 def read_settings(task: str, values: Mapping[str, Any]) -> Settings:
-    """The settings of `task` that `values` stand for. Raises pydantic.ValidationError, BadInput."""
+    """Validate `values` as settings of `task`. Raises pydantic.ValidationError, BadInput."""
     return settings_model(task).model_validate(values)
 
 
@@ -252,7 +252,7 @@ def _load() -> None:
     with _lock:
         if _loaded:
             return
-        # Before, not after: a plug-in may ask the registry while it is imported.
+        # Set before the imports: a plug-in may query the registry while it is imported.
         _loaded = True
         for name in _BUILT_IN:
             importlib.import_module(name)
@@ -263,5 +263,5 @@ def _load() -> None:
                 _loaded = False
                 raise BadInput(
                     f"The plug-in {name} cannot be imported ({type(error).__name__}: {error}).",
-                    f"Put its folder on PYTHONPATH, mend it, or take it out of {PLUGINS}.",
+                    f"Put its folder on PYTHONPATH, fix it, or remove it from {PLUGINS}.",
                 ) from error

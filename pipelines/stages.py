@@ -1,9 +1,9 @@
 """The contracts between a task, its engines and the loop that runs a job.
 
-A pipeline is one job's: a task and an engine, opened for its inputs. It is a row of stages and a join. A stage computes
-one item per frame and keeps them span by span, so that any span can be computed on its own and comes out the same.
-Stages before the last are prepasses: they keep small records under `state/`; the last keeps `segments/`. The join reads
-the segments in order and makes the files that the user asked for. An engine makes the frames of the last stage.
+A pipeline belongs to one job: a task and an engine, opened for its inputs. It is a sequence of stages and a join. A
+stage computes one item per frame and saves them span by span; any span can be computed on its own with the same result.
+Stages before the last are prepasses, which save small records under `state/`; the last one saves `segments/`. The join
+reads the segments in order and makes the files that the user asked for. An engine makes the frames of the last stage.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
 Warn = Callable[[str, str], None]
-"""Tells the user something: a code and a sentence."""
+"""Warns the user: takes a code and a sentence."""
 
 EngineT = TypeVar("EngineT", bound="Engine")
 SettingsT = TypeVar("SettingsT", bound=Settings)
@@ -31,7 +31,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 @dataclass(frozen=True)
 class RunContext:
-    """One job as its pipeline sees it: everything that a span needs to be computed on its own."""
+    """Everything about a job that is needed to compute one of its spans on its own."""
 
     folder: Path
     video: VideoInfo
@@ -40,24 +40,24 @@ class RunContext:
     choice: Choice
     plan: Plan
     inputs: tuple[Path, ...] = ()
-    """All that the job reads; the first is the video itself."""
+    """All input files of the job; the first is the video itself."""
     device: str = "cpu"
-    """What networks compute on, by torch's name."""
+    """Torch's name of the device that networks compute on."""
     effort: Effort | None = None
-    """What is left of the plan since memory ended; None where it never did."""
+    """The reduced plan after the job ran out of memory; None: it never did."""
     on_step: Callable[[Step], None] = field(default=lambda step: None, compare=False)
-    """To be told where a stage goes on with less of its own accord."""
+    """Called by a stage that recovers from a lack of memory by itself, with the step it took."""
     check_interrupt: Callable[[], None] = field(default=lambda: None, compare=False)
-    """To be called now and then by a stage that computes for long without an item; raises where it is to stop."""
+    """Called regularly by a stage that computes for long without an item; raises if the job is to stop."""
 
     @property
     def spans(self) -> list[Span]:
-        """The job's frames cut into the spans that are kept, in order."""
+        """The job's frames, split in order into the spans in which they are saved."""
         return split(self.frames, self.choice.number("span_frames"))
 
 
 class Sink(Protocol):
-    """Takes the items of one span, in order. `close` makes the file whole; `abandon` leaves nothing running."""
+    """Writes the items of one span, in order. `close` completes the file; `abandon` stops without completing it."""
 
     def write(self, item: Any) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
@@ -67,8 +67,7 @@ class Sink(Protocol):
 class Stage(Protocol):
     """One pass over the frames.
 
-    `folder` is where its spans are kept, below the job folder (`segments` or `state/<name>`); `suffix` is
-    their file suffix.
+    Its spans are saved in `folder`, below the job folder (`segments` or `state/<name>`), as files with `suffix`.
     """
 
     name: str
@@ -76,73 +75,73 @@ class Stage(Protocol):
     suffix: str
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Any]:
-        """Items of frames `[start, stop)`, one a frame, in order; reads its own halo; holds a bounded number of frames.
+        """Yield the items of frames `[start, stop)`, one per frame, in order.
 
-        Starting anywhere gives the same items as starting at the first frame.
+        Reads its own halo and holds a bounded number of frames. Items do not depend on where a span starts.
         """
         ...
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of one span's file at `path` (a temporary name; the loop renames it)."""
+        """Open a writer for one span's file at `path` (a temporary name; the loop renames it)."""
         ...
 
     def has_all(self, run: RunContext, span: Span) -> bool:
-        """Whether what a finished span keeps beside its file is there too; where it is not, it is computed again."""
+        """Check that the files a finished span keeps beside its own exist; otherwise the span is recomputed."""
         ...
 
     def preview(self, item: Any) -> Pixels | None:
-        """A picture of `item` `(H, W, 3)` uint8 RGB, or None where there is nothing to show."""
+        """Return a picture of `item`, `(H, W, 3)` uint8 RGB, or None."""
         ...
 
     def value(self, item: Any) -> float | None:
-        """The figure of `item` for the live curve, or None."""
+        """Return the value of `item` on the live curve, or None."""
         ...
 
 
 class Engine(ABC):
-    """What makes the frames of a task's result; opened for one job, so what it finds out of its inputs it may keep.
+    """Makes the frames of a task's result. Opened for one job, so it may keep what it learns about the inputs.
 
-    A task's engines share a base class, which says what `frames` yields. An engine must say `frames` and `fit`; the
-    other verbs have the answers of an engine that computes frame by frame on the CPU.
+    A task's engines share a base class, which defines what `frames` yields. An engine must implement `frames` and
+    `fit`; the defaults of the other methods suit an engine that computes frame by frame on the CPU.
     """
 
     name: str
     network = False
-    """Whether it computes on a GPU where there is one."""
+    """Whether it computes on a GPU if there is one."""
 
     def __init__(self, video: VideoInfo, settings: Settings) -> None:
         self.video = video
-        """The video whose frames and times the result has."""
+        """The video from which the result takes its frame count and times."""
         self.settings = settings
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:
-        """Passes over the video that come before the first frame is made."""
+        """Passes over the video that run before the first frame is made."""
         return ()
 
-    def check(self, run: RunContext) -> None:  # noqa: B027  nothing to check is an answer
-        """Check what only this engine needs, before the first frame, at every start. Raises LongtakeError."""
+    def check(self, run: RunContext) -> None:  # noqa: B027  an engine may have nothing to check
+        """Check the engine's own requirements; called before the first frame at every start. Raises LongtakeError."""
 
     def windows(self, choice: Choice) -> Sequence[int]:
-        """The window lengths, in frames, that the planner may choose from; a window is what is held at once."""
+        """Return the window lengths the planner may choose from, in frames; a window is held in memory at once."""
         return range(1, choice.number("read_ahead_frames") + 1)
 
     def batches(self, choice: Choice) -> Sequence[int]:
-        """The batch sizes, in frames, that the planner may choose from."""
+        """Return the batch sizes the planner may choose from, in frames."""
         return (1,)
 
     @abstractmethod
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """Say what a run holds, for the planner; returns it with `choice` and what memory decides there besides.
+        """Return the memory cost of a run, and `choice` with the values that depend on the memory budget added.
 
-        What an earlier start of the job decided is in `choice` already and stays. `device` is the kind of device that a
-        network computes on (`cpu`, `cuda`, `mps`).
+        Values decided at an earlier start of the job are already in `choice` and must stay. `device` is the kind of
+        device that a network computes on (`cpu`, `cuda`, `mps`).
         """
 
     def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
-        """What a chain of frames (or of a prepass) is opened with again, one after the other, when memory ended in it.
+        """Return what to try, in order, when a pass over frames (or a prepass) runs out of memory and is reopened.
 
-        By default smaller windows, which give the same bytes where no network computes.
+        By default smaller windows, which without a network give the same bytes.
         """
         return standard_rungs(network=False)
 
@@ -151,11 +150,11 @@ class Engine(ABC):
         """Make the items of frames `[start, stop)`, the same whatever `start` is. Holds a bounded number of frames."""
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
-        """Add to the report's summary once all frames are there; `warn(code, message)` tells the user."""
+        """Return additions to the report's summary, once all frames exist; `warn(code, message)` warns the user."""
         return {}
 
     def products(self, run: RunContext) -> dict[str, Path]:
-        """Write further files of the result, once all frames are there; returns them by their names in the outputs."""
+        """Write further files of the result, once all frames exist; return them by their names in the outputs."""
         return {}
 
 
@@ -166,16 +165,16 @@ class Pipeline(Protocol):
 
     @property
     def engine(self) -> Engine:
-        """What makes the frames of the last stage."""
+        """The engine that makes the frames of the last stage."""
         ...
 
     @property
     def video(self) -> VideoInfo:
-        """The video whose frames and times the result has."""
+        """The video from which the result takes its frame count and times."""
         ...
 
     def frames(self, asked: Span) -> Span:
-        """Those of the frames that were asked for that can be made. Raises BadInput for none."""
+        """Return the part of the requested frames that can be made. Raises BadInput if that is none."""
         ...
 
     @property
@@ -184,20 +183,20 @@ class Pipeline(Protocol):
         ...
 
     def check(self, run: RunContext) -> None:
-        """Check what only this task needs; called before the first frame, at every start. Raises LongtakeError."""
+        """Check the task's own requirements; called before the first frame at every start. Raises LongtakeError."""
         ...
 
     def disk_bytes(self, frames: Span) -> int:
-        """Estimate what a run writes."""
+        """Estimate how many bytes a run writes."""
         ...
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
-        """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` tells the user."""
+        """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` warns the user."""
         ...
 
 
 class TaskPipeline(Generic[EngineT]):
-    """The defaults of a pipeline: every frame of the engine's video that is asked for, and nothing more to check."""
+    """Default pipeline: all requested frames of the engine's video, and only the engine's checks."""
 
     task: str
 
@@ -207,34 +206,34 @@ class TaskPipeline(Generic[EngineT]):
 
     @property
     def video(self) -> VideoInfo:
-        """The engine's."""
+        """The engine's video."""
         return self.engine.video
 
     def frames(self, asked: Span) -> Span:
-        """All that were asked for."""
+        """Return all requested frames."""
         return asked
 
     def check(self, run: RunContext) -> None:
-        """What the engine checks."""
+        """Run the engine's checks."""
         self.engine.check(run)
 
 
 class VideoPipeline(TaskPipeline[EngineT]):
-    """A pipeline whose result has the frames and times of its first input."""
+    """Pipeline whose result has the frame count and times of its first input."""
 
     @classmethod
     def open(
         cls, engine: Callable[[VideoInfo, SettingsT], EngineT], inputs: tuple[Path, ...], settings: SettingsT
     ) -> Self:
-        """Probe the first of `inputs`, and make the engine for that video. Raises the errors of `probe`."""
-        from pipelines.video.probe import probe  # here: it loads a decoder
+        """Probe the first input and make the engine for that video. Raises the errors of `probe`."""
+        from pipelines.video.probe import probe  # loads a decoder
 
         return cls(inputs, engine(probe(inputs[0], salvage=settings.salvage), settings))
 
 
 class OneFile:
-    """A stage that keeps nothing of a span but its file."""
+    """Stage that saves only one file per span."""
 
     def has_all(self, run: RunContext, span: Span) -> bool:
-        """The file is all."""
+        """Always true: there is nothing beside the span's file."""
         return True

@@ -1,7 +1,7 @@
-"""Hardware, video, task and quality -> settings, and the reason in one sentence.
+"""Chooses a preset: from hardware, video, task and quality to settings, with the reason in one sentence.
 
-What changes a result depends on the quality that was asked for, never on the machine; what only changes how
-a result is reached depends on the machine.
+Settings that change the result depend on the quality alone, never on the machine; settings that only change how the
+result is computed depend on the machine.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _PHRASES = {
     "most_pixels": "networks at up to {} pixels",
     "window_frames": "windows of {} frames",
     "batch_frames": "batches of {}",
-    "precision": "{} numbers",
+    "precision": "{} precision",
     "span_frames": "spans of {} frames",
     "read_ahead_frames": "read {} frames ahead",
 }
@@ -30,7 +30,7 @@ _PHRASES = {
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What a choice needs to know of a video: size in pixels as shown, frames, seconds."""
+    """The facts about a video that a choice depends on: display size in pixels, frames, seconds."""
 
     width: int
     height: int
@@ -40,9 +40,9 @@ class VideoFacts:
 
 @dataclass(frozen=True)
 class Choice:
-    """A preset's name, the settings that it stands for, and one sentence that says why.
+    """The name of a preset, its settings, and the reason in one sentence.
 
-    `vram_limit_gb` is the card (GiB) to behave as on, where the user named one.
+    `vram_limit_gb` is the memory (GiB) of the GPU to emulate, if the user named one.
     """
 
     preset: str
@@ -51,7 +51,7 @@ class Choice:
     vram_limit_gb: float | None = None
 
     def number(self, name: str) -> int:
-        """The whole number called `name`. Raises ValueError where the value is none, KeyError where it is missing."""
+        """Return the integer setting `name`. Raises ValueError if it is not a number, KeyError if it is missing."""
         return int(self.values[name])
 
 
@@ -66,17 +66,17 @@ def choose(
     network: bool = True,
     tiers: Tiers | None = None,
 ) -> Choice:
-    """Choose a task's `presets` for a video on this hardware, or as on a GPU with the memory that `preset` names.
+    """Choose among a task's `presets` for a video on this hardware, or on a GPU with the memory that `preset` names.
 
-    `device_index` None computes on the CPU; without a `network` what the GPU decides is left out. `tiers` has the
-    boundaries (by default the program's own). Raises ValueError, with the choices, for an unknown quality or preset.
+    `device_index` None means the CPU; without a `network` the settings for GPUs are left out. `tiers` has the tier
+    boundaries (default: the program's own). Raises ValueError, listing the choices, for an unknown quality or preset.
     """
     table = tiers or own_tiers()
     _check(quality, get_args(Quality), "quality")
     _check(preset, ("auto", *get_args(VramTier)), "preset")
     device = None if device_index is None else hardware.device(device_index)
-    asked = preset != "auto"
-    vram = preset if asked else tier(table.vram, device.total_bytes if device else 0)
+    named = preset != "auto"
+    vram = preset if named else tier(table.vram, device.total_bytes if device else 0)
     host = tier(table.host, hardware.host.total_bytes)
     length = length_of(video.seconds)
 
@@ -86,7 +86,7 @@ def choose(
     values["read_ahead_frames"] = _read_ahead(presets.host[host].read_ahead_frames, video)
 
     facts = [
-        _card(device, vram, asked),
+        _gpu(device, vram, named),
         _host(hardware.host.total_bytes / GIB),
         resolution_of(video),
         f"{video.seconds:.0f} s ({length})",
@@ -94,33 +94,33 @@ def choose(
     ]
     phrases = [_PHRASES[key].format(value) for key, value in values.items()]
     reason = f"{', '.join(facts)}: {', '.join(phrases)}."
-    limit = float(vram.removesuffix("gb")) if asked and vram != "none" else None
+    limit = float(vram.removesuffix("gb")) if named and vram != "none" else None
     return Choice(vram, values, reason[0].upper() + reason[1:], limit)
 
 
 def tier(boundaries: Mapping[str, float], total_bytes: int) -> str:
-    """The largest tier whose boundary (GiB) a machine with this much memory reaches."""
+    """Return the largest tier whose boundary (GiB) this amount of memory reaches."""
     reached = [name for name, gib in boundaries.items() if total_bytes >= gib * GIB]
     return max(reached, key=lambda name: boundaries[name])
 
 
 def length_of(seconds: float) -> Length:
-    """Short is below 30 s, long above 120 s."""
+    """Return the length tier: short is below 30 s, long above 120 s."""
     if seconds < 30:
         return "short"
     return "medium" if seconds <= 120 else "long"
 
 
 def resolution_of(video: VideoFacts) -> str:
-    """A frame's size in the words of the field, upright or lying: `1080p`; `1000x700` has no name."""
+    """Return the usual name of a frame size, such as `1080p`, also for portrait videos; or `1000x700`."""
     short, long = sorted((video.width, video.height))
     names = {480: "480p", 720: "720p", 1080: "1080p", 1440: "1440p", 2160: "4K"}
-    usual = long * 9 in range(short * 15, short * 18)
-    return names[short] if usual and short in names else f"{video.width}x{video.height}"
+    is_wide = long * 9 in range(short * 15, short * 18)  # aspect ratios from 5:3 to just below 2:1
+    return names[short] if is_wide and short in names else f"{video.width}x{video.height}"
 
 
 def _read_ahead(frames: int, video: VideoFacts) -> int:
-    """As many frames as hold the bytes of `frames` in 1080p, not more than that number."""
+    """Return how many frames take the memory of `frames` in 1080p; not more than `frames`."""
     fitting = frames * _PIXELS_1080P // max(1, video.width * video.height)
     return max(_LEAST_READ_AHEAD_FRAMES, min(frames, fitting))
 
@@ -129,10 +129,12 @@ def _host(gib: float) -> str:
     return f"{gib:.0f} GiB host" if gib >= 10 else f"{gib:.1f} GiB host"
 
 
-def _card(device: Device | None, vram: str, asked: bool) -> str:
-    if asked:
+def _gpu(device: Device | None, vram: str, named: bool) -> str:
+    if named:
         return (
-            "without a GPU, as asked" if vram == "none" else f"as on a card of {vram.removesuffix('gb')} GB"
+            "without a GPU, as requested"
+            if vram == "none"
+            else f"as on a GPU with {vram.removesuffix('gb')} GB"
         )
     if device is None:
         return "no GPU"
@@ -141,4 +143,4 @@ def _card(device: Device | None, vram: str, asked: bool) -> str:
 
 def _check(value: str, known: tuple[str, ...], name: str) -> None:
     if value not in known:
-        raise ValueError(f"{name} is one of {', '.join(known)}, not {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(known)}, not {value!r}")

@@ -12,7 +12,7 @@ from cyclopts import App
 import app as page
 from docs import pictures
 from pipelines import errors
-from pipelines.__main__ import app as command_line
+from pipelines.cli.commands import make_app
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -138,7 +138,7 @@ def flags(app: App) -> set[str]:
     return {name for argument in collection for name in argument.names if name.startswith("-")} | {"--help"}
 
 
-COMMANDS = subcommands(command_line)
+COMMANDS = subcommands(make_app())
 FLAGS = {name: flags(app) for name, app in COMMANDS.items()}
 PAGE_FLAGS = flags(page.app)
 
@@ -165,9 +165,13 @@ def test_an_unknown_command_or_flag_is_seen() -> None:
     assert list(faults(text)) == ["paint", "score --mask", "app.py --window", "--nothing"]
 
 
+OF_THE_PLUG_IN = {"plugins.md": ["inpaint --grey-level", "negate", "--grey-level"]}
+"""What the plug-in that a page shows brings; the tests run it."""
+
+
 @each_page
 def test_commands_and_flags_exist(path: Path) -> None:
-    assert list(faults(path.read_text(encoding="utf-8"))) == []
+    assert list(faults(path.read_text(encoding="utf-8"))) == OF_THE_PLUG_IN.get(path.name, [])
 
 
 def test_each_command_is_described() -> None:

@@ -1,9 +1,9 @@
-"""The API: what programs ask, by name. The page shows nothing of it; both talk to the same desk.
+"""The API: named endpoints for programs, none of them shown on the page; both ask the same `JobService`.
 
-A task's endpoint (`/score`), and `/job` with `follow`, are streams of full statuses, each the whole truth; the last one
-comes with the files. All others answer once. Parameters are those of the settings models. Errors are messages in both
-languages that end with a code in brackets. Who may see which job is the desk's matter: a status carries a `key` that
-opens its job to programs without cookies.
+A task's endpoint (`/score`), and `/job` with `follow`, stream full statuses; the last one comes with the files. All
+others answer once. Parameters are those of the settings models. Errors are messages in both languages that end with a
+code in brackets. `JobService` decides who may see which job: a status carries a `key` that opens its job to programs
+without cookies.
 """
 
 import asyncio
@@ -19,36 +19,36 @@ from pipelines.jobs.job import Job
 from pipelines.settings import PoseSettings, ScoreSettings, Settings, trial
 from pipelines.spec import TaskSpec, settings_model, tasks
 from ui.components import forms
-from ui.components.run_view import shown
+from ui.components.run_view import visitor_error
 from ui.jobs.service import JobService
-from ui.jobs.uploads import hand_out, take_uploads_alone
+from ui.jobs.uploads import hand_out, uploads_only
 from ui.jobs.view import JobView, Status
 
 Answer = dict[str, Any]
 
 
 class Api:
-    """Publishes the endpoints where it is made. `system` answers for the machine."""
+    """The endpoints, published inside the Blocks in which this is constructed. `system` reports the machine."""
 
-    def __init__(self, desk: JobService, system: Callable[[], Answer]) -> None:
-        self._desk = desk
+    def __init__(self, service: JobService, system: Callable[[], Answer]) -> None:
+        self._service = service
         self._system = system
         self._tasks = {name: task for name, task in tasks().items() if task.served}
         self._all = {
-            # Each engine's name is checked by its task.
+            # `engine` is free text here: each task checks the name against its own engines.
             name: Settings if name in Settings.model_fields else settings_model(task)
             for task in self._tasks
             for name in forms.field_names(settings_model(task))
         }
-        """Each setting of any task, and the model that explains it."""
-        # What is never shown costs the page nothing but its description.
-        self._door = gr.Button(visible=False)
-        self._file = take_uploads_alone(gr.File(label="The video: an upload.", visible=False))
-        further = {each.name: each for task in self._tasks.values() for each in task.inputs[1:]}
-        self._further = {
-            # Gradio takes a parameter without a value for one that must be given.
-            name: take_uploads_alone(gr.File(None, label=each.help, visible=False))
-            for name, each in further.items()
+        """Each setting of any task, and the model that describes it."""
+        # Invisible components cost the page only their entry in its configuration.
+        self._trigger = gr.Button(visible=False)
+        self._file = uploads_only(gr.File(label="The video: an upload.", visible=False))
+        other_inputs = {each.name: each for task in self._tasks.values() for each in task.inputs[1:]}
+        self._other_files = {
+            # The explicit None makes the parameter optional: Gradio requires one that has no value.
+            name: uploads_only(gr.File(None, label=each.help, visible=False))
+            for name, each in other_inputs.items()
         }
         self._task = gr.Dropdown(
             list(self._tasks), value=next(iter(self._tasks)), label="The task.", visible=False
@@ -64,34 +64,38 @@ class Api:
         for task in self._tasks.values():
             self._publish_task(task.name, task, (task.settings.__doc__ or "").split("\n")[0])
             if task.trial:
-                words = f"The same as /{task.name}, for the first two seconds."
-                self._publish_task(task.trial, task, words, trial)
-        self._publish_questions()
+                description = f"The same as /{task.name}, for the first two seconds."
+                self._publish_task(task.trial, task, description, trial)
+        self._publish_any_task()
         self._publish_pose()
         self._publish_jobs()
 
     def _publish_task(
-        self, name: str, task: TaskSpec, words: str, changed: Callable[[Settings], Settings] = lambda s: s
+        self,
+        name: str,
+        task: TaskSpec,
+        description: str,
+        change: Callable[[Settings], Settings] = lambda s: s,
     ) -> None:
-        """`/score` and its like: run and stream."""
+        """Publish an endpoint such as `/score`: it runs the task and streams statuses."""
         first, *others = task.inputs
-        files = {first.name: self._file, **{each.name: self._further[each.name] for each in others}}
+        files = {first.name: self._file, **{each.name: self._other_files[each.name] for each in others}}
         names = forms.field_names(settings_model(task.name))
         self._publish(
-            forms.named(self._runner(task, changed), *files, *names),
+            forms.with_parameters(self._runner(task, change), *files, *names),
             [*files.values(), *(self._settings[name] for name in names)],
             [self._status, self._files],
             name,
-            words,
+            description,
         )
 
-    def _publish_questions(self) -> None:
-        """`/submit` and `/estimate` take the settings of all tasks, and each task its own."""
-        # The task stands where programs that count have always found it.
-        (second, mask), *more = self._further.items()
+    def _publish_any_task(self) -> None:
+        """Publish `/submit` and `/estimate`, which take any task with the settings of all tasks, and `/inspect`."""
+        # The task stays the third parameter, for programs that pass parameters by position.
+        (second, second_file), *more = self._other_files.items()
         names = ("file", second, "task", *(name for name, _ in more))
-        inputs = [self._file, mask, self._task, *(file for _, file in more), *self._settings.values()]
-        for name, handler, words in (
+        inputs = [self._file, second_file, self._task, *(file for _, file in more), *self._settings.values()]
+        for name, handler, description in (
             (
                 "submit",
                 self._submitter(),
@@ -99,27 +103,31 @@ class Api:
             ),
             ("estimate", self._estimator(), "What a run would do and hold, and why, without running it."),
         ):
-            asked = forms.named(handler, *names, *self._settings)
-            self._publish(asked, inputs, [self._status], name, words)
-        words = "What a video is: size, length, rate, sound."
-        self._publish(self._inspect, [self._file], [self._status], "inspect", words)
+            endpoint = forms.with_parameters(handler, *names, *self._settings)
+            self._publish(endpoint, inputs, [self._status], name, description)
+        description = "What a video is: size, length, rate, sound."
+        self._publish(self._inspect, [self._file], [self._status], "inspect", description)
 
     def _publish_pose(self) -> None:
-        """`/pose` answers with a picture; there is no job."""
+        """Publish `/pose`, which answers with a picture and makes no job."""
         names = forms.field_names(PoseSettings)
         fields = [forms.make_parameter(PoseSettings, name) for name in names]
-        words = (PoseSettings.__doc__ or "").split("\n")[0] + " Needs LivePortrait's weights."
+        description = (PoseSettings.__doc__ or "").split("\n")[0] + " Needs LivePortrait's weights."
         picture = gr.File(label="The portrait, posed: a JPEG.", visible=False)
         self._publish(
-            forms.named(self._poser(names), "source", *names), [self._file, *fields], [picture], "pose", words
+            forms.with_parameters(self._poser(names), "source", *names),
+            [self._file, *fields],
+            [picture],
+            "pose",
+            description,
         )
 
     def _poser(self, names: Sequence[str]) -> Any:
         async def pose(source: str | None, *values: Any) -> str:
-            *given, _ = values
-            with told_to_visitors():
-                settings = forms.read(PoseSettings, dict(zip(names, given, strict=True)))
-                return str(await self._desk.pose(source, settings, Path(self._files.GRADIO_CACHE)))
+            *fields, _ = values
+            with visitor_errors():
+                settings = forms.read(PoseSettings, dict(zip(names, fields, strict=True)))
+                return str(await self._service.pose(source, settings, Path(self._files.GRADIO_CACHE)))
 
         return pose
 
@@ -133,13 +141,13 @@ class Api:
             "A job's full status and, when it is done, its files; as a stream with follow.",
         )
         publish(self._list, [], [self._status], "jobs", "The caller's jobs, the newest first (at most 100).")
-        for what, words in {
+        for action, description in {
             "cancel": "Stop a job; finished spans are kept.",
             "pause": "Stop a job for now; finished spans are kept.",
             "resume": "Go on with a job that was interrupted, paused, cancelled or failed.",
             "delete": "Remove a job that is not waiting or running, and its files.",
         }.items():
-            publish(self._asker(what), job, [self._status], what, words)
+            publish(self._job_action(action), job, [self._status], action, description)
         publish(
             self._machine, [], [self._status], "system", "The machine, its memory, the worker and the queue."
         )
@@ -147,7 +155,7 @@ class Api:
     def _publish(
         self, handler: Any, inputs: list[Any], outputs: list[Any], name: str, description: str
     ) -> None:
-        self._door.click(
+        self._trigger.click(
             handler,
             inputs,
             outputs,
@@ -157,20 +165,20 @@ class Api:
             show_progress="hidden",
         )
 
-    # -- asking ----------------------------------------------------------------------------------------------
+    # -- tasks ------------------------------------------------------------------------------------------------
 
-    def _runner(self, task: TaskSpec, changed: Callable[[Settings], Settings]) -> Any:
+    def _runner(self, task: TaskSpec, change: Callable[[Settings], Settings]) -> Any:
         model, count = settings_model(task.name), len(task.inputs)
         names = forms.field_names(model)
 
         async def run(*values: Any) -> AsyncIterator[tuple[Any, Any]]:
             file, *others = values[:count]
-            *given, request = values[count:]
-            with told_to_visitors():
-                settings = changed(forms.read(model, dict(zip(names, given, strict=True))))
-                visitor = self._desk.visitor(request)
-                job = await self._desk.submit(
-                    visitor, task.name, file, settings, _given(task, others, settings)
+            *fields, request = values[count:]
+            with visitor_errors():
+                settings = change(forms.read(model, dict(zip(names, fields, strict=True))))
+                visitor = self._service.visitor(request)
+                job = await self._service.submit(
+                    visitor, task.name, file, settings, _other_inputs(task, others, settings)
                 )
                 async for answer in self._answers(job, request):
                     yield answer
@@ -179,30 +187,30 @@ class Api:
 
     def _submitter(self) -> Any:
         async def submit(*values: Any) -> Answer:
-            *given, request = values
-            with told_to_visitors():
-                task, file, others, settings = self._question(given)
-                job = await self._desk.submit(self._desk.visitor(request), task, file, settings, others)
-                return _json((await asyncio.to_thread(self._desk.snapshot, job)).status)
+            *fields, request = values
+            with visitor_errors():
+                task, file, others, settings = self._parse_request(fields)
+                job = await self._service.submit(self._service.visitor(request), task, file, settings, others)
+                return _json((await asyncio.to_thread(self._service.snapshot, job)).status)
 
         return submit
 
     def _estimator(self) -> Any:
         async def estimate(*values: Any) -> Answer:
-            *given, _ = values
-            with told_to_visitors():
-                task, file, others, settings = self._question(given)
-                plan = await self._desk.inspect(task, file, settings, others)
+            *fields, _ = values
+            with visitor_errors():
+                task, file, others, settings = self._parse_request(fields)
+                plan = await self._service.inspect(task, file, settings, others)
             return plan.model_dump(mode="json", exclude={"job", "type", "time", "frames_kept"})
 
         return estimate
 
-    def _question(self, values: Sequence[Any]) -> tuple[str, str | None, tuple[str, ...], Settings]:
-        """Task, first file, other files and settings out of those of all tasks.
+    def _parse_request(self, values: Sequence[Any]) -> tuple[str, str | None, tuple[str, ...], Settings]:
+        """Task, first file, other files and settings from the parameters of all tasks.
 
-        Raises BadInput for a file or setting of another task that was given, and for one that is missing.
+        Raises BadInput for a file or setting that belongs to another task, and for a required file that is missing.
         """
-        count = len(self._further) + 2
+        count = len(self._other_files) + 2
         (file, second, name, *more), settings = (
             values[:count],
             dict(zip(self._all, values[count:], strict=True)),
@@ -210,22 +218,22 @@ class Api:
         if name not in self._tasks:
             raise BadInput(f"There is no task {name!r}.", f"There are: {', '.join(self._tasks)}.")
         task, model = self._tasks[name], settings_model(name)
-        files = dict(zip(self._further, (second, *more), strict=True))
-        takes = [each.name for each in task.inputs[1:]]
-        for other, given in files.items():
-            if given and other not in takes:
+        files = dict(zip(self._other_files, (second, *more), strict=True))
+        accepted = [each.name for each in task.inputs[1:]]
+        for other, path in files.items():
+            if path and other not in accepted:
                 raise BadInput(f"The task {name} takes no {other}.", "Leave it out.")
         own = forms.field_names(model)
         for other in settings.keys() - set(own):
-            # A number that stands in a text field comes as text.
+            # A number in a text field arrives as text.
             if str(settings[other]) != str(forms.default(self._all[other], other)):
                 raise BadInput(f"{other} is no setting of {name}.", "Leave it out.")
-        asked = forms.read(model, {each: settings[each] for each in own})
-        return name, file, _given(task, [files[each] for each in takes], asked), asked
+        own_settings = forms.read(model, {each: settings[each] for each in own})
+        return name, file, _other_inputs(task, [files[each] for each in accepted], own_settings), own_settings
 
     async def _inspect(self, file: str | None) -> Answer:
-        with told_to_visitors():
-            plan = await self._desk.inspect("score", file, ScoreSettings())
+        with visitor_errors():
+            plan = await self._service.inspect("score", file, ScoreSettings())
         return plan.facts.model_dump(mode="json")
 
     # -- jobs ------------------------------------------------------------------------------------------------
@@ -233,50 +241,50 @@ class Api:
     async def _watch(
         self, job: str, key: str, follow: bool, request: gr.Request
     ) -> AsyncIterator[tuple[Any, Any]]:
-        with told_to_visitors():
-            found = self._desk.find(self._desk.visitor(request), job, key)
+        with visitor_errors():
+            found = self._service.find(self._service.visitor(request), job, key)
             if follow:
                 async for answer in self._answers(found, request):
                     yield answer
             else:
                 yield await asyncio.to_thread(
-                    self._answer, await asyncio.to_thread(self._desk.snapshot, found)
+                    self._answer, await asyncio.to_thread(self._service.snapshot, found)
                 )
 
     async def _list(self, request: gr.Request) -> list[Answer]:
-        entries = await asyncio.to_thread(self._desk.jobs, self._desk.visitor(request))
+        entries = await asyncio.to_thread(self._service.jobs, self._service.visitor(request))
         return [entry.model_dump(mode="json") for entry in entries]
 
-    def _asker(self, what: str) -> Any:
-        def ask(job: str, key: str, request: gr.Request) -> Answer:
-            with told_to_visitors():
-                visitor = self._desk.visitor(request)
-                found = self._desk.find(visitor, job, key)
-                if what == "delete":
-                    status = self._desk.snapshot(found).status
-                    self._desk.delete(visitor, found)
+    def _job_action(self, action: str) -> Any:
+        def act(job: str, key: str, request: gr.Request) -> Answer:
+            with visitor_errors():
+                visitor = self._service.visitor(request)
+                found = self._service.find(visitor, job, key)
+                if action == "delete":
+                    status = self._service.snapshot(found).status
+                    self._service.delete(visitor, found)
                     return _json(status)
-                if what == "resume":
-                    self._desk.resume(visitor, found)
+                if action == "resume":
+                    self._service.resume(visitor, found)
                 else:
-                    self._desk.queue.stop(found, what)
-                return _json(self._desk.snapshot(found).status)
+                    self._service.queue.stop(found, action)
+                return _json(self._service.snapshot(found).status)
 
-        return ask
+        return act
 
     async def _machine(self) -> Answer:
         return await asyncio.to_thread(self._system)
 
     async def _answers(self, job: Job, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
-        """Full statuses until the job ends, the last one with its files. Raises what a failed job failed with."""
+        """Stream full statuses until the job ends, the last one with its files. Raises the error of a failed job."""
         session, last = str(request.session_hash), JobView()
-        self._desk.presence.arrive(session, self._desk.visitor(request).name)
+        self._service.presence.arrive(session, self._service.visitor(request).name)
         try:
-            async with aclosing(self._desk.watch(job)) as listening:
-                async for last in listening:
+            async with aclosing(self._service.watch(job)) as stream:
+                async for last in stream:
                     yield await asyncio.to_thread(self._answer, last)
         finally:
-            self._desk.presence.leave(session)
+            self._service.presence.leave(session)
         if last.status.state == "failed":
             raise LongtakeError.from_code(last.status.code, last.status.message, last.status.hint)
 
@@ -288,16 +296,16 @@ class Api:
 
 
 @contextmanager
-def told_to_visitors() -> Iterator[None]:
-    """Turns what goes wrong inside into what a visitor is told."""
+def visitor_errors() -> Iterator[None]:
+    """Turn expected errors into the messages that visitors see."""
     try:
         yield
     except (LongtakeError, OSError) as error:
-        raise shown(error) from error
+        raise visitor_error(error) from error
 
 
-def _given(task: TaskSpec, others: Sequence[str | None], settings: Settings) -> tuple[str, ...]:
-    """The files that were given beside the first. Raises BadInput for one that must be there and is not."""
+def _other_inputs(task: TaskSpec, others: Sequence[str | None], settings: Settings) -> tuple[str, ...]:
+    """The paths of the inputs after the first. Raises BadInput where a required one is missing."""
     for each, file in zip(task.inputs[1:], others, strict=True):
         if not file and each.required(settings):
             raise BadInput(*each.missing)

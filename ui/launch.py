@@ -1,4 +1,4 @@
-"""Around a served page: answers for machines, a public link, and a stop that loses nothing."""
+"""Serving the page: routes for machines, a public link, and a shutdown that loses nothing."""
 
 import asyncio
 import base64
@@ -31,12 +31,12 @@ from ui.server.policy import Policy
 from ui.server.visitors import GiveCookie
 
 QUEUE_SECONDS = 4.5
-"""For the frame at hand to be finished and its worker to leave."""
+"""Time for the current frame to be finished and its worker to exit."""
 PAGE_SECONDS = 2.5
-"""For requests that are being answered."""
+"""Time for requests that are being answered."""
 OTHERS_SECONDS = 0.5
 LAST_SECONDS = 9.0
-"""After this the process ends whatever it waits for: who sent SIGTERM often sends SIGKILL after ten."""
+"""The process exits after this in any case: service managers often send SIGKILL ten seconds after SIGTERM."""
 
 
 class NoTunnel(LongtakeError):
@@ -77,26 +77,26 @@ def launch(
     return url
 
 
-# -- answers for machines ------------------------------------------------------------------------------------
+# -- routes for machines ------------------------------------------------------------------------------------
 
 
 def additions(
     *, is_stopping: Callable[[], bool], metrics: Callable[[], str], passwords: Passwords | None
 ) -> dict[str, Any]:
-    """What the page's app is made with, as `app_kwargs` of `launch`: two routes, and what stands before all routes.
+    """The `app_kwargs` of Gradio's `launch`: two routes, and middleware for all routes.
 
     `/healthz` is open to all. `/metrics` asks for a password where users have one, by HTTP Basic, which Prometheus
-    can send; coming from this machine is no excuse, for behind a proxy everybody does. Routes given here come before
-    Gradio's own, so they win.
+    can send; also from this machine, since behind a proxy every request comes from it. Routes given here come before
+    Gradio's own and take precedence.
     """
     return {
         "routes": _routes(is_stopping, metrics, passwords),
-        "middleware": [Middleware(GiveCookie), Middleware(TakeNoMore, is_stopping=is_stopping)],
+        "middleware": [Middleware(GiveCookie), Middleware(RefuseWhileStopping, is_stopping=is_stopping)],
     }
 
 
-class TakeNoMore:
-    """ASGI middleware: while the server stops, nothing new is asked of it; who listens may go on."""
+class RefuseWhileStopping:
+    """ASGI middleware that refuses POST requests while the server stops; open streams go on."""
 
     def __init__(self, app: ASGIApp, is_stopping: Callable[[], bool]) -> None:
         self._app = app
@@ -121,18 +121,18 @@ def _routes(
         answer = {"status": "stopping" if stopping else "ok", "version": version}
         return JSONResponse(answer, 503 if stopping else 200, {"Cache-Control": "no-store"})
 
-    async def measured(request: Request) -> Response:
-        if passwords and not await _may_enter(request, passwords):
+    async def metrics_text(request: Request) -> Response:
+        if passwords and not await _is_authorised(request, passwords):
             return Response(
                 status_code=401, headers={"WWW-Authenticate": 'Basic realm="Longtake", charset="UTF-8"'}
             )
         text = await asyncio.to_thread(metrics)
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
 
-    return [Route("/healthz", healthz), Route("/metrics", measured)]
+    return [Route("/healthz", healthz), Route("/metrics", metrics_text)]
 
 
-async def _may_enter(request: Request, passwords: Passwords) -> bool:
+async def _is_authorised(request: Request, passwords: Passwords) -> bool:
     scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     try:
         user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
@@ -168,14 +168,14 @@ def open_tunnel(page: gr.Blocks) -> str:
         ) from error
 
 
-# -- a stop that loses nothing -------------------------------------------------------------------------------
+# -- shutdown ---------------------------------------------------------------------------------------------
 
 
 def stop(queue: JobQueue, page: gr.Blocks, *others: Callable[[], None]) -> None:
-    """End the queue, the page, the others, then every child; the process is gone after LAST_SECONDS at most.
+    """Close the queue, the page, the others, then kill all child processes; exits after LAST_SECONDS at most.
 
-    The frame at hand is finished where it takes less than QUEUE_SECONDS; jobs that run or wait can be resumed. The
-    page answers meanwhile, so that `/healthz` can say that it is stopping.
+    The current frame is finished where it takes less than QUEUE_SECONDS; jobs that run or wait can be resumed. The
+    page answers meanwhile, so that `/healthz` can report that the server is stopping.
     """
     last = threading.Timer(LAST_SECONDS, os._exit, (0,))
     last.daemon = True

@@ -1,7 +1,8 @@
-"""The page: a strip that tells the machine, a tab per task, *Jobs* and *System*.
+"""The page: a strip with the hardware, a tab per task, *Jobs* and *System*.
 
-Every handler asks the desk and listens; none runs a job. So no event needs a lane of its own: the job queue starts jobs
-one at a time, and leaving the page, reloading it or ending an API call stops none, unless the policy says so.
+Handlers ask `JobService` and follow events; none runs a job. So no event needs a concurrency limit of its own: the job
+queue starts jobs one at a time, and leaving the page, reloading it or ending an API call stops none, unless the policy
+says so.
 """
 
 import importlib
@@ -16,7 +17,7 @@ from pipelines.settings import Machine, PoseSettings
 from pipelines.spec import TaskSpec, settings_model, task_spec, tasks
 from ui.api import Api
 from ui.components import forms
-from ui.components.run_view import PRIVATE, named_in
+from ui.components.run_view import PRIVATE, parse_link
 from ui.i18n.texts import error_text, i18n
 from ui.jobs.service import JobService
 from ui.render import system as render_system
@@ -26,16 +27,18 @@ from ui.tabs.base import TaskTab
 from ui.tabs.jobs import JobsTab
 from ui.tabs.system import SystemTab
 
-_SHOWN = [task for task in tasks().values() if task.served and not task.part_of]
-"""The tasks with a tab, in its order."""
-_FORMS: list[type[Machine]] = [*(settings_model(task.name) for task in _SHOWN), PoseSettings]
+_TAB_TASKS = [task for task in tasks().values() if task.served and not task.part_of]
+"""The tasks that have a tab, in the order of the tabs."""
+_FORMS: list[type[Machine]] = [*(settings_model(task.name) for task in _TAB_TASKS), PoseSettings]
 I18N = i18n({name: texts for form in _FORMS for name, texts in forms.field_texts(form).items()})
 _CACHE_AGE_SECONDS = 6 * 3600
 _STRIP_SECONDS = 10.0
 
 
-def build(desk: JobService, monitor: Monitor, removed: Callable[[], Sequence[Removed]] = tuple) -> gr.Blocks:
-    """The page over `desk`. `monitor` knows the machine; `removed` tells which jobs made room lately."""
+def build(
+    service: JobService, monitor: Monitor, removed: Callable[[], Sequence[Removed]] = tuple
+) -> gr.Blocks:
+    """Build the page. `monitor` reports the machine; `removed` lists jobs deleted lately to free disk space."""
     page = gr.Blocks(
         title="Longtake", analytics_enabled=False, delete_cache=(600, _CACHE_AGE_SECONDS), fill_width=True
     )
@@ -43,39 +46,41 @@ def build(desk: JobService, monitor: Monitor, removed: Callable[[], Sequence[Rem
         with gr.Row(elem_classes="lt-head"):
             gr.Markdown("# Longtake", container=False)
             gr.Markdown(I18N("longtake_tagline"), container=False)
-        strip = gr.HTML(render_system.hardware_strip(monitor.system(), desk.policy), elem_id="hardware")
+        strip = gr.HTML(render_system.hardware_strip(monitor.system(), service.policy), elem_id="hardware")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
-            shown: dict[gr.Tab, TaskTab] = {}
-            for task in _SHOWN:
-                # The first is seen at once, and is there when the page is.
-                with gr.Tab(I18N(f"longtake_{task.name}"), id=task.name, render_children=not shown) as tab:
-                    shown[tab] = tab_of(task)(desk, I18N, task)
+            task_tabs: dict[gr.Tab, TaskTab] = {}
+            for task in _TAB_TASKS:
+                # The first tab is visible at once, so it must be rendered with the page.
+                with gr.Tab(
+                    I18N(f"longtake_{task.name}"), id=task.name, render_children=not task_tabs
+                ) as tab:
+                    task_tabs[tab] = tab_of(task)(service, I18N, task)
             with gr.Tab(I18N("longtake_jobs"), id="jobs") as jobs:
-                kept = JobsTab(desk, removed)
+                jobs_tab = JobsTab(service, removed)
             with gr.Tab(I18N("longtake_system"), id="system") as system:
-                machine = SystemTab(desk, monitor, I18N)
-        kept.show_on(jobs, *shown, system)
-        machine.show_on(system, *shown, jobs)
-        _be_kept_fresh(strip, desk, monitor)
-        cards, links = [t.card for t in shown.values()], [t.run_view.link for t in shown.values()]
-        door = _Door(desk, [task.name for task in _SHOWN])
-        led_to = [tabs, *cards, *links]
-        arrived = page.load(door.greet, None, led_to, **PRIVATE)
-        # A link on the page names its job here; loading the page anew would cut off what is being followed.
+                system_tab = SystemTab(service, monitor, I18N)
+        jobs_tab.show_on(jobs, *task_tabs, system)
+        system_tab.show_on(system, *task_tabs, jobs)
+        _refresh_regularly(strip, service, monitor)
+        cards, links = [t.card for t in task_tabs.values()], [t.run_view.link for t in task_tabs.values()]
+        visits = _Visits(service, [task.name for task in _TAB_TASKS])
+        link_outputs = [tabs, *cards, *links]
+        arrived = page.load(visits.arrive, None, link_outputs, **PRIVATE)
+        # A script writes the link that was clicked here: loading the page anew would end the streams of other jobs.
         wanted = gr.Textbox(visible="hidden", elem_id="wanted")
-        led = wanted.change(door.lead, [wanted], led_to, **PRIVATE, queue=False)
-        for each in shown.values():
-            each.run_view.listen((arrived, led), each.asking)
-        page.unload(door.part)
-        Api(desk, lambda: monitor.system(private=desk.policy.local).model_dump(mode="json"))
-    # Listeners are light and many; what is heavy waits in the job queue.
+        followed = wanted.change(visits.follow_link, [wanted], link_outputs, **PRIVATE, queue=False)
+        for each in task_tabs.values():
+            each.run_view.follow_after((arrived, followed), each.submitted)
+        page.unload(visits.leave)
+        Api(service, lambda: monitor.system(private=service.policy.local).model_dump(mode="json"))
+    # Handlers are many and light; heavy work waits in the job queue.
     page.queue(default_concurrency_limit=None, max_size=256)
     return page
 
 
-def _be_kept_fresh(strip: gr.HTML, desk: JobService, monitor: Monitor) -> None:
+def _refresh_regularly(strip: gr.HTML, service: JobService, monitor: Monitor) -> None:
     gr.Timer(_STRIP_SECONDS).tick(
-        lambda: render_system.hardware_strip(monitor.system(), desk.policy),
+        lambda: render_system.hardware_strip(monitor.system(), service.policy),
         None,
         [strip],
         **PRIVATE,
@@ -84,38 +89,38 @@ def _be_kept_fresh(strip: gr.HTML, desk: JobService, monitor: Monitor) -> None:
 
 
 def tab_of(task: TaskSpec) -> type[TaskTab]:
-    """The tab of `task`: that of the module of its name in `ui.tabs`, where there is one, else the plain one."""
+    """The tab class of `task`: `TAB` of the module `ui.tabs.<name>` where it exists, else `TaskTab`."""
     name = f"ui.tabs.{task.name}"
     module = importlib.import_module(name) if find_spec(name) else None
     found: type[TaskTab] = getattr(module, "TAB", TaskTab)
     return found
 
 
-class _Door:
-    """Visitors who come and go. `tabs` are those that show jobs, in the order in which they are answered."""
+class _Visits:
+    """Visitors who arrive, follow links and leave. `tabs` are the tasks' tabs, in the order of the outputs."""
 
-    def __init__(self, desk: JobService, tabs: Sequence[str]) -> None:
-        self._desk = desk
+    def __init__(self, service: JobService, tabs: Sequence[str]) -> None:
+        self._service = service
         self._tabs = tabs
 
-    def greet(self, request: gr.Request) -> tuple[Any, ...]:
-        """Count the visitor in, and show the job that their link names, if any."""
-        self._desk.presence.arrive(str(request.session_hash), self._desk.visitor(request).name)
-        asked = dict(request.query_params)
-        return self._show(asked.get("job", ""), asked.get("key", ""), request)
+    def arrive(self, request: gr.Request) -> tuple[Any, ...]:
+        """Register the visitor's session, and show the job that the address names, if any."""
+        self._service.presence.arrive(str(request.session_hash), self._service.visitor(request).name)
+        query = dict(request.query_params)
+        return self._show(query.get("job", ""), query.get("key", ""), request)
 
-    def lead(self, link: str, request: gr.Request) -> tuple[Any, ...]:
-        """Show the job of a link on the page."""
-        return self._show(*named_in(link), request)
+    def follow_link(self, link: str, request: gr.Request) -> tuple[Any, ...]:
+        """Show the job of a link that was clicked on the page."""
+        return self._show(*parse_link(link), request)
 
     def _show(self, id: str, key: str, request: gr.Request) -> tuple[Any, ...]:
-        """The tab of a job, its card hidden, and its link; of no job, everything as it is."""
+        """Select the tab of a job, hide its card and set its link; change nothing where there is no job."""
         tab, link = "", ""
         if id:
             try:
-                job = self._desk.find(self._desk.visitor(request), id, key)
+                job = self._service.find(self._service.visitor(request), id, key)
                 task = task_spec(job.record().task)
-                tab, link = (task.part_of or task.name) if task.served else "", self._desk.query(job)
+                tab, link = (task.part_of or task.name) if task.served else "", self._service.query(job)
             except LongtakeError as error:
                 gr.Warning(error_text(error))
         return (
@@ -124,6 +129,6 @@ class _Door:
             *(link if name == tab else "" for name in self._tabs),
         )
 
-    def part(self, request: gr.Request) -> None:
-        """Count the visitor out."""
-        self._desk.presence.leave(str(request.session_hash))
+    def leave(self, request: gr.Request) -> None:
+        """End the visitor's session."""
+        self._service.presence.leave(str(request.session_hash))

@@ -1,4 +1,4 @@
-"""How the page looks: a calm theme, light and dark; fonts come with Gradio or with the system, never from outside."""
+"""The theme of the page, light and dark; fonts come with Gradio or the system, never from another host."""
 
 from pathlib import Path
 
@@ -22,11 +22,11 @@ document.addEventListener("click", (event) => {
 </script>
 """
 HEAD += f"<script>{pad.SCRIPT}</script>\n"
-"""The page's language, by the rule that Gradio uses for its own texts; the style sheet shows texts by it."""
+"""Scripts of the page. The first sets its language by Gradio's own rule; the style sheet shows texts by it."""
 
 
 def theme() -> gr.themes.Base:
-    """Slate and one teal; no shadows, thin lines."""
+    """The Gradio theme: slate and one teal, no shadows, thin lines."""
     return gr.themes.Base(
         primary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,

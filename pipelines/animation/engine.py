@@ -1,4 +1,4 @@
-"""The contract of engines that animate a portrait."""
+"""Base class of engines that animate a portrait."""
 
 from abc import abstractmethod
 from collections.abc import Generator
@@ -12,40 +12,40 @@ from pipelines.vision.types import Pixels, Size
 
 @dataclass(frozen=True, eq=False)
 class Animated:
-    """One frame of the result, what it was made of and what it follows: `(H, W, 3)` uint8 RGB, each of its own size."""
+    """One frame of the result with its source and driving frame, `(H, W, 3)` uint8 RGB, each of its own size."""
 
     index: int
     source: Pixels
     driving: Pixels | None
-    """None where a template drives, which has no pixels."""
+    """None for a motion template, which has no pixels."""
     pixels: Pixels
     figures: tuple[float, ...] = ()
-    """What the engine wants to know of each frame when it tells of the run, as many for each; kept as float32.
+    """Values that the engine needs for its report, equally many for each frame; saved as float32.
 
-    The first is how far the head is from where it began, in distances of the eyes: the live curve shows it.
+    The first is the value on the live curve.
     """
 
 
 class PortraitEngine(Engine):
-    """Animates a portrait: `frames` yields one `Animated` for each frame."""
+    """Animates a portrait: `frames` yields one `Animated` per frame."""
 
     settings: AnimateSettings
 
     def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
-        """Raises BadInput for a source or driving of a kind that it cannot take."""
+        """Raises BadInput for a kind of source or driving that the engine does not support."""
         self.inputs = inputs
         self.check_inputs(inputs)
         super().__init__(inputs.timing_video, settings)
         self.settings = settings
 
     def check_inputs(self, inputs: PortraitInputs) -> None:
-        """Raise BadInput for a source or driving of a kind that it cannot take; called before all else, and quick."""
+        """Raise BadInput for a kind of source or driving that the engine does not support. Called first; cheap."""
 
     @property
     @abstractmethod
     def size(self) -> Size:
-        """Width and height of the frames that it makes."""
+        """Width and height of the frames of the result."""
 
     @abstractmethod
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
-        """Frames `[start, stop)` of the result, the same whatever `start` is. Holds a bounded number of them."""
+        """Make frames `[start, stop)`, the same whatever `start` is. Holds a bounded number of them."""

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.animation.motion.templates import read_template
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, NotAVideo
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.storage.special_files import reject_special
-from pipelines.video.images import SUFFIXES, iter_images, probe_picture
+from pipelines.video.images import iter_images, probe_picture
 from pipelines.video.info import VideoInfo
+from pipelines.video.picture import SUFFIXES, identify
 from pipelines.video.probe import probe
 from pipelines.video.reader import Frame, bounded_decoder, read_frames
 from pipelines.video.timeline import constant
@@ -49,19 +50,19 @@ class InputMedia:
 
 @dataclass(frozen=True)
 class PortraitInputs:
-    """Source and driving. Frame `i` of a video follows frame `i` of the other; a picture stands for all frames."""
+    """Source and driving. Frames of two videos are matched one to one; a picture stands for all frames."""
 
     source: InputMedia
     driving: InputMedia
 
     @property
     def moving(self) -> InputMedia:
-        """The input whose times the result has: a source video, otherwise the driving."""
+        """The input from which the result takes its times: a source video, otherwise the driving."""
         return self.source if self.source.kind == "video" else self.driving
 
     @property
     def timing_video(self) -> VideoInfo:
-        """The video whose times the result has, for the planner; a template is as large as the picture it drives."""
+        """The video that sets the times, for the planner; a template gets the size of the picture it drives."""
         video, picture = self.moving.video, self.source.video
         if self.moving.kind == "template":
             return replace(video, width=picture.width, height=picture.height)
@@ -69,18 +70,18 @@ class PortraitInputs:
 
     @property
     def makes_a_picture(self) -> bool:
-        """Whether the result is one picture: one is driven by one, or by a template of one frame."""
+        """Whether the result is one picture: a picture driven by a picture or a template of one frame."""
         return self.source.kind == "picture" and self.driving.kind != "video" and not self.driving.moves
 
     def frames(self, asked: Span) -> Span:
-        """Return the frames that both have. Raises BadInput for none."""
+        """Return the requested frames that both have. Raises BadInput if that is none."""
         if self.source.kind != "video" or not self.driving.moves:
             return asked
         stop = min(asked.stop, self.driving.video.frames)
         if stop <= asked.start:
             raise BadInput(
-                f"The driving has {self.driving.video.frames} frames, and the part of the source that is asked for "
-                f"begins at frame {asked.start}.",
+                f"The driving video has {self.driving.video.frames} frames, but the selected part of the source starts "
+                f"at frame {asked.start}.",
                 "Choose an earlier --start, or a longer driving video.",
             )
         return Span(asked.start, stop)
@@ -89,16 +90,16 @@ class PortraitInputs:
 def probe_portrait_inputs(inputs: tuple[Path, ...], *, salvage: bool) -> PortraitInputs:
     """Probe source and driving.
 
-    Raises the errors of `probe`, `probe_picture` and `read_template`; BadInput where one is missing or has no pixels
-    to animate.
+    Raises the errors of `probe`, `probe_picture` and `read_template`; BadInput if one is missing or the source has no
+    pixels to animate.
     """
     if len(inputs) < 2:
-        raise BadInput("Nothing says whom the portrait follows.", "Give a driving video after the source.")
+        raise BadInput("There is no driving video.", "Give a driving video after the portrait.")
     source, driving = (probe_media(path, salvage=salvage) for path in inputs[:2])
     if source.kind == "template":
         raise BadInput(
-            f"{source.video.path.name} is a motion template, which has no picture to animate.",
-            "Give a portrait first, then the template that drives it.",
+            f"{source.video.path.name} is a motion template, not a portrait.",
+            "Give the portrait first, then the template that drives it.",
         )
     return PortraitInputs(source, driving)
 
@@ -106,12 +107,12 @@ def probe_portrait_inputs(inputs: tuple[Path, ...], *, salvage: bool) -> Portrai
 def settings_of(run: RunContext) -> AnimateSettings:
     """Return the job's settings as those of `animate`."""
     if not isinstance(run.settings, AnimateSettings):
-        raise TypeError(f"animating is asked with AnimateSettings, not with {type(run.settings).__name__}")
+        raise TypeError(f"animate needs AnimateSettings, not {type(run.settings).__name__}")
     return run.settings
 
 
 def read_frames_of(run: RunContext, media: InputMedia, start: int, stop: int) -> Generator[Frame]:
-    """Read frames `[start, stop)` of a video or picture. Holds what the decoder holds."""
+    """Read frames `[start, stop)` of a video or picture. Holds the decoder's frames."""
     settings, video = run.settings, media.video
     decoder = bounded_decoder(video, settings.decoder)
     return read_frames(
@@ -133,13 +134,18 @@ def read_picture(media: InputMedia) -> Pixels:
 
 def picture_at(path: Path) -> InputMedia:
     """Probe a source that must be a picture. Raises BadInput for anything else, and the errors of `probe_picture`."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise BadInput(f"{path.name} is no picture.", "Give a portrait as PNG, JPEG, WebP, BMP or TIFF.")
-    return probe_media(path, salvage=False)
+    if path.is_file() and not _is_still(path):
+        raise BadInput(
+            f"{path.name} is not a picture.", "Give a portrait as JPEG, PNG, WebP, AVIF, HEIC or TIFF."
+        )
+    return InputMedia("picture", probe_picture(path))
 
 
 def probe_media(path: Path, *, salvage: bool) -> InputMedia:
-    """Probe one side by its kind. Raises the errors of `probe`, `probe_picture` and `read_template`."""
+    """Probe one input by its kind: a template by its suffix, a picture or a video by its content.
+
+    Raises the errors of `probe`, `probe_picture` and `read_template`; NotAVideo for a pipe or device.
+    """
     reject_special(path)
     suffix = path.suffix.lower()
     if path.is_dir():
@@ -148,6 +154,16 @@ def probe_media(path: Path, *, salvage: bool) -> InputMedia:
         template = read_template(path)
         timeline = constant(len(template.motions), template.rate)
         return InputMedia("template", VideoInfo(path, "template", suffix[1:], 1, 1, timeline))
-    if suffix in SUFFIXES:
+    if path.is_file() and _is_still(path):
         return InputMedia("picture", probe_picture(path))
-    return InputMedia("video", probe(path, salvage=salvage))
+    try:
+        return InputMedia("video", probe(path, salvage=salvage))
+    except NotAVideo:
+        if suffix in SUFFIXES:
+            return InputMedia("picture", probe_picture(path))  # It cannot be read, and this error says so.
+        raise
+
+
+def _is_still(path: Path) -> bool:
+    found = identify(path)
+    return found is not None and found.still

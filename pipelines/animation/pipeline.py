@@ -1,4 +1,4 @@
-"""Animating a portrait: looks at faces, then frames of the result, then one file with sound and exact times."""
+"""The task `animate`: finds faces, makes frames, and joins one file with sound and exact times."""
 
 import shutil
 from collections.abc import Callable
@@ -6,11 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipelines.animation.engine import PortraitEngine
-from pipelines.animation.inputs import (
-    InputMedia,
-    PortraitInputs,
-    probe_portrait_inputs,
-)
+from pipelines.animation.inputs import InputMedia, PortraitInputs, probe_portrait_inputs
 from pipelines.animation.side_by_side import stacked
 from pipelines.animation.stage import PICTURE_SUFFIX, PortraitStage, as_png, moments_of, read_moment
 from pipelines.jobs.events import Outputs
@@ -24,13 +20,14 @@ from pipelines.video.encodings import check_available
 from pipelines.video.info import video_facts
 from pipelines.video.join import JoinReport, join_segments
 
-_FILM_PIXEL_BYTES = 0.1
-"""Of segments and film together, at the rate factors of the presets."""
+_VIDEO_PIXEL_BYTES = 0.1
+"""File bytes per pixel of segments and joined video together, at the presets' CRF."""
 _PNG_PIXEL_BYTES = 2
+"""Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
 
 
 class AnimatePipeline(TaskPipeline[PortraitEngine]):
-    """Makes one portrait follow one driving, with whichever engine makes the frames."""
+    """Animates one portrait by one driving video, with any portrait engine."""
 
     task = "animate"
 
@@ -47,42 +44,45 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         inputs: tuple[Path, ...],
         settings: AnimateSettings,
     ) -> Self:
-        """Probe source and driving, and make the engine for them. Raises as `probe_portrait_inputs`, BadInput."""
+        """Probe source and driving and make the engine for them. Raises the errors of `probe_portrait_inputs`."""
         return cls(inputs, engine(probe_portrait_inputs(inputs, salvage=settings.salvage), settings))
 
     def frames(self, asked: Span) -> Span:
-        """Those that source and driving both have. Raises BadInput for none."""
+        """Return the frames that source and driving both have. Raises BadInput if that is none."""
         return self.engine.inputs.frames(asked)
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """What the engine looks at first; then the frames."""
+        """The engine's prepasses, then the frames."""
         return (*self.engine.prepasses, self._stage)
 
     def check(self, run: RunContext) -> None:
-        """An encoder that answers, faces, a folder that is free. Raises BadInput, and what the engine raises."""
+        """Check that the encoder works and the export folder is free, and run the engine's checks.
+
+        Raises BadInput, and what the engine raises.
+        """
         check_available(self.engine.settings.codec)
         self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()
 
     def disk_bytes(self, frames: Span) -> int:
-        """Segments and film by the size of the source, and pictures."""
+        """Estimate segments, joined video and pictures from the size of the source."""
         pictures = _PNG_PIXEL_BYTES if self.engine.settings.frames_out else 0
-        beside = 3 if self.engine.settings.side_by_side else 1
-        return int((_FILM_PIXEL_BYTES + pictures) * beside * self.engine.inputs.source.pixels * len(frames))
+        panels = 3 if self.engine.settings.side_by_side else 1
+        return int((_VIDEO_PIXEL_BYTES + pictures) * panels * self.engine.inputs.source.pixels * len(frames))
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
-        """The film, or the one picture; the report and its picture. Holds one span's figures."""
-        said: list[str] = []
+        """Write the video or the one picture, the report and its picture. Holds one span's figures."""
+        warnings: list[str] = []
 
-        def tell(code: str, sentence: str) -> None:
-            said.append(sentence)
+        def warn_and_record(code: str, sentence: str) -> None:
+            warnings.append(sentence)
             warn(code, sentence)
 
         inputs, result = self.engine.inputs, run.folder / f"result{self._stage.suffix}"
-        joined = self._joined(run, segments, result, tell)
-        told = self.engine.report(run, tell)
+        joined = self._join_result(run, segments, result, warn_and_record)
+        additions = self.engine.report(run, warn_and_record)
         report, picture = run.folder / "report.json", run.folder / "report.png"
         write_report(
             report,
@@ -96,21 +96,23 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
                 "size": list(self.engine.size),
                 "frames": len(run.frames),
                 "audio_packets": joined.audio_packets if joined else 0,
-                "warnings": said,
-                "summary": {"frames": len(run.frames), **told},
+                "warnings": warnings,
+                "summary": {"frames": len(run.frames), **additions},
             },
         )
         write_bytes(picture, as_png(stacked([read_moment(run, index) for index in moments_of(run)])))
         return Outputs(result=result, report=report, picture=picture, **self.engine.products(run))
 
-    def _joined(self, run: RunContext, segments: list[Path], result: Path, tell: Warn) -> JoinReport | None:
-        """Make the result. A picture has neither times nor sound."""
+    def _join_result(
+        self, run: RunContext, segments: list[Path], result: Path, warn: Warn
+    ) -> JoinReport | None:
+        """Make the result. Returns None for a picture, which has neither times nor sound."""
         inputs = self.engine.inputs
         with atomic_write(result) as part:
             if inputs.makes_a_picture:
                 shutil.copyfile(segments[0], part)
                 return None
-            sound = _heard(inputs, self.engine.settings.audio, tell)
+            sound = _audio_source(inputs, self.engine.settings.audio, warn)
             joined = join_segments(
                 segments,
                 run.video,
@@ -120,29 +122,30 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
                 silent=sound is None,
             )
         for sentence in joined.warnings:
-            tell("sound", sentence)
+            warn("sound", sentence)
         return joined
 
 
-def _heard(roles: PortraitInputs, audio: str, tell: Warn) -> InputMedia | None:
-    """Whose sound the result has; None where it has none, or the one that was asked for has none."""
+def _audio_source(inputs: PortraitInputs, audio: str, warn: Warn) -> InputMedia | None:
+    """Return the input whose sound the result gets; None for `none`, or if the chosen input has no sound."""
     if audio == "none":
         return None
-    chosen, other = (roles.driving, roles.source) if audio == "driving" else (roles.source, roles.driving)
+    chosen, other = (inputs.driving, inputs.source) if audio == "driving" else (inputs.source, inputs.driving)
     if not chosen.sounds:
         if other.sounds:
             name = "source" if audio == "driving" else "driving"
-            tell("sound", f"The {audio} has no sound. `--audio {name}` takes that of the {name}.")
+            warn("sound", f"The {audio} has no sound. Use `--audio {name}` for the sound of the {name}.")
         return None
-    rates = chosen.video.frame_rate, roles.moving.video.frame_rate
+    rates = chosen.video.frame_rate, inputs.moving.video.frame_rate
     if rates[0] != rates[1]:
-        tell(
+        warn(
             "sound",
-            f"The driving has {float(rates[0]):.6g} frames a second, the source {float(rates[1]):.6g}: frame follows "
-            "frame, so the sound of the driving does not fit. `--audio source` or `none` leaves it out.",
+            f"The driving video has {float(rates[0]):.6g} frames per second, the source {float(rates[1]):.6g}. "
+            "Frames are matched one to one, so the sound of the driving video will be out of sync. "
+            "Use `--audio source` or `--audio none` instead.",
         )
     return chosen
 
 
-def _facts(given: InputMedia) -> dict[str, Any]:
-    return {"kind": given.kind, **video_facts(given.video)}
+def _facts(media: InputMedia) -> dict[str, Any]:
+    return {"kind": media.kind, **video_facts(media.video)}

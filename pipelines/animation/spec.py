@@ -1,4 +1,4 @@
-"""The task `animate`, as the registry knows it."""
+"""Registers the task `animate`."""
 
 from pipelines.settings import AnimateSettings
 from pipelines.spec import FolderSpec, InputSpec, TaskSpec, register_task
@@ -7,8 +7,8 @@ register_task(
     TaskSpec(
         name="animate",
         title=("Animate portrait", "让肖像动起来"),
-        help="Make a portrait follow a driving video, or each video of a folder: its face moves as the driving face "
-        "does.",
+        help="Animate a portrait from a driving video, or from each video of a folder: its face moves like the driving "
+        "face.",
         settings=AnimateSettings,
         inputs=(
             InputSpec(
@@ -18,15 +18,15 @@ register_task(
             ),
             InputSpec(
                 "driving",
-                "What drives the portrait: a video, a picture, a motion template.",
+                "The driving video; also a picture or a motion template.",
                 (
-                    "What it follows: a video, a picture or a motion template",
+                    "Driving: a video, a picture or a motion template",
                     "跟随什么：视频、图片或动作模板",
                 ),
-                missing=("There is nothing to follow.", "Give a driving video, picture or template."),
+                missing=("There is no driving video.", "Give a driving video, picture or motion template."),
             ),
         ),
-        result_version=2,
+        result_version=3,
         suffixes=(".png", ".json"),
         many=1,
         trial="animate_preview",
@@ -34,6 +34,6 @@ register_task(
             "animated",
             {"frames": 0, "frames_at_rest": 0, "most_shift_eye_distances": None, "most_turn_degrees": None},
         ),
-        curve=("How far the head is from where it began", "头部离起始位置的距离"),
+        curve=("Distance of the head from its first position", "头部离起始位置的距离"),
     )
 )

@@ -1,4 +1,4 @@
-"""The stage that makes the result: frames span by span, and beside each span what is told of them in the end."""
+"""The stage that makes the result: saves frames span by span, with the figures that the report needs of each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +24,15 @@ FIGURES, MOMENTS = "state/figures", "state/moments"
 PICTURE_SUFFIX = ".png"
 
 _MOMENTS = (0.1, 0.5, 0.9)
+"""Positions in the video, as shares of its length, of the pictures in the report."""
 _MOMENT_PX, _PREVIEW_PX = 240, 360
+"""Heights of a picture in the report and of a preview."""
 _PREVIEW_WIDTH_PX = 1280
+"""Largest width of a preview."""
 
 
 class PortraitStage:
-    """Makes the segments; the one segment of a result that is a picture is a PNG."""
+    """Encodes the frames into segments; if the result is a picture, its one segment is a PNG."""
 
     name = "animate"
     folder = "segments"
@@ -40,34 +43,34 @@ class PortraitStage:
         self._inputs = engine.inputs
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A segment, the span's figures and, where they are wanted, its pictures."""
+        """Open a writer for a segment, the span's figures and, if requested, its pictures."""
         return _FrameSink(run, self._inputs, path)
 
     def has_all(self, run: RunContext, span: Span) -> bool:
-        """Whether figures, moments and pictures are there."""
+        """Check that figures, the report's pictures and, if requested, exported pictures exist."""
         folder = frame_folder(run)
         moments = (_moment_path(run, index) for index in moments_of(run) if span.start <= index < span.stop)
-        there = _figures_path(run, span).is_file() and all(path.is_file() for path in moments)
-        return there and (folder is None or folder.has(span))
+        exists = _figures_path(run, span).is_file() and all(path.is_file() for path in moments)
+        return exists and (folder is None or folder.has(span))
 
     def preview(self, item: Animated) -> Pixels:
-        """Source, driving and result."""
+        """Return source, driving and result side by side."""
         return beside(panels(item), _PREVIEW_PX, _PREVIEW_WIDTH_PX)
 
     def value(self, item: Animated) -> float | None:
-        """How far the head is from where it began, in distances of the eyes."""
+        """Return the first of the engine's figures."""
         return item.figures[0] if item.figures else None
 
 
 class _FrameSink:
-    """One span's files. Holds the encoder, and the figures of the span."""
+    """Writes one span's files. Holds the encoder and the span's figures."""
 
     def __init__(self, run: RunContext, inputs: PortraitInputs, path: Path) -> None:
         self._run, self._inputs, self._path = run, inputs, path
         self._pictures = frame_folder(run)
         self._moments = moments_of(run)
         settings = settings_of(run)
-        self._beside, self._codec = settings.side_by_side, settings.codec
+        self._side_by_side, self._codec = settings.side_by_side, settings.codec
         self._crf = run.choice.number("crf") if settings.crf is None else settings.crf
         self._alpha = encoding(self._codec, self._crf).alpha and not inputs.makes_a_picture
         self._figures: list[tuple[float, ...]] = []
@@ -75,10 +78,10 @@ class _FrameSink:
         self._writer: VideoWriter | _OnePicture | None = None
 
     def write(self, item: Animated) -> None:
-        """Encode the frame; keep its figures, and its picture where one is wanted."""
-        pixels = beside(panels(item), item.pixels.shape[0]) if self._beside else item.pixels
+        """Encode the frame, add its figures and, if requested, export its picture."""
+        pixels = beside(panels(item), item.pixels.shape[0]) if self._side_by_side else item.pixels
         if self._writer is None:
-            self._writer, self._first = self._opened(pixels), item.index
+            self._writer, self._first = self._open(pixels), item.index
         self._writer.write(_opaque(pixels) if self._alpha else pixels)
         self._figures.append(item.figures)
         if self._pictures:
@@ -87,7 +90,7 @@ class _FrameSink:
             write_bytes(_moment_path(self._run, item.index), as_png(beside(panels(item), _MOMENT_PX)))
 
     def close(self) -> None:
-        """The figures come before the segment has its name: a span without them is not finished."""
+        """Complete the segment and save the figures, before the loop renames the segment and so finishes the span."""
         if self._writer is None:
             raise ValueError("a span has at least one frame")
         self._writer.close()
@@ -98,8 +101,8 @@ class _FrameSink:
         if self._writer:
             self._writer.abandon()
 
-    def _opened(self, pixels: Pixels) -> "VideoWriter | _OnePicture":
-        """What takes frames of this size. Colours and the shape of pixels are the source's."""
+    def _open(self, pixels: Pixels) -> "VideoWriter | _OnePicture":
+        """Open a writer for frames of this size, with the source's colours and pixel aspect ratio."""
         if self._inputs.makes_a_picture:
             return _OnePicture(self._path)
         return VideoWriter(
@@ -115,13 +118,13 @@ class _FrameSink:
 
 
 class _OnePicture:
-    """A segment that is a picture."""
+    """Writes a segment that is one picture."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def write(self, pixels: Pixels) -> None:
-        """Keep the picture, lossless."""
+        """Write the picture as PNG."""
         self._path.write_bytes(as_png(pixels))
 
     def close(self) -> None: ...
@@ -131,19 +134,19 @@ class _OnePicture:
 
 
 def moments_of(run: RunContext) -> tuple[int, ...]:
-    """The few frames of which the report shows a picture, in order."""
+    """Return the indices of the few frames that the report shows, in order."""
     frames = run.frames
     return tuple(sorted({frames.start + int(share * len(frames)) for share in _MOMENTS}))
 
 
 def read_moment(run: RunContext, index: int) -> Pixels:
-    """The picture `(H, W, 3)` uint8 RGB of such a frame. Raises DamagedVideo where it cannot be read."""
+    """Read the report's picture of such a frame, `(H, W, 3)` uint8 RGB. Raises DamagedVideo if it cannot be read."""
     path = _moment_path(run, index)
     return next(iter_images(probe_picture(path), 0, 1))
 
 
 def read_figures(run: RunContext) -> Iterator[NDArray[np.float32]]:
-    """The figures `(frames, figures)` of each span, in order. Holds those of one."""
+    """Read the figures `(frames, figures)` of each span, in order. Holds one span's."""
     for span in run.spans:
         yield read_array(_figures_path(run, span))
 
@@ -157,10 +160,10 @@ def _figures_path(run: RunContext, span: Span) -> Path:
 
 
 def _opaque(pixels: Pixels) -> Pixels:
-    """RGBA, for an encoding that has room for transparency."""
+    """Add an opaque alpha channel, for a codec that has one."""
     return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
 
 
 def as_png(pixels: Pixels) -> bytes:
-    """A picture `(H, W, 3)` uint8 RGB as a file, lossless."""
+    """Encode a picture `(H, W, 3)` uint8 RGB as PNG."""
     return cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()

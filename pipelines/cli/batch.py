@@ -1,4 +1,4 @@
-"""A folder of videos: a job for each, the results under the videos' names, and one table over all."""
+"""A folder of videos: one job per video, results named after the videos, and one table over all of them."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ from pipelines.storage.atomic import write_bytes
 from pipelines.storage.names import encodable, printable
 
 Result = tuple[str, Path | LongtakeError]
-"""A video's name, and its job's report or why there is none."""
+"""A video's name, and the report of its job or the error that ended it."""
 
 
 def run_folder(
@@ -39,13 +39,13 @@ def run_folder(
     options: Options,
     console: Console,
 ) -> None:
-    """Run a job for each of `videos`, which take the place of the folder among `inputs`.
+    """Run one job for each of `videos`, which replaces the folder among `inputs`.
 
-    One that fails ends none of the others. Raises SomeFailed at the end, BadInput for names that clash and for what can
-    only be asked of a single video.
+    A failed job does not stop the others. Raises BadInput for clashing names and for settings that only make sense for
+    a single video; SomeFailed at the end if any job failed.
     """
-    source, given = inputs[task.many], inputs[: task.many] + inputs[task.many + 1 :]
-    folder.check(resolved.settings, given)
+    source, other_inputs = inputs[task.many], inputs[: task.many] + inputs[task.many + 1 :]
+    folder.check(resolved.settings, other_inputs)
     target = options.output or options.jobs_dir / f"{source.resolve().name}-{folder.suffix}"
     if isinstance(resolved.settings, FilmSettings):
         check_names(videos)
@@ -61,13 +61,13 @@ def run_folder(
                     name = f"{video.stem}{suffix}"
                     need_bytes = expected_bytes(video, target / name, resolved.settings)
                     check_folder(target, name=name, need_bytes=need_bytes)
-                others = folder.others(video, given)
-                first, *more = (*others[: task.many], video, *others[task.many :])  # type: ignore[misc]
-                asked = replace(resolved, settings=settings_for(video, resolved.settings))
-                job = queue.submit(task.name, first, asked, *more, force=options.force)
+                others = folder.others(video, other_inputs)
+                first, *rest = (*others[: task.many], video, *others[task.many :])  # type: ignore[misc]
+                own = replace(resolved, settings=settings_for(video, resolved.settings))
+                job = queue.submit(task.name, first, own, *rest, force=options.force)
                 outputs = console.follow(queue, job)
                 if outputs.report is None:
-                    raise BadInput(f"The job of {video.name} has no report.", "Run it again with --force.")
+                    raise BadInput(f"The job of {video.name} made no report.", "Run it again with --force.")
                 if outputs.result:
                     place = target / f"{video.stem}{outputs.result.suffix}"
                     reject_inputs([place], inputs)
@@ -88,7 +88,7 @@ def run_folder(
     console.table(target)
     failed = sum(isinstance(result, LongtakeError) for _, result in results)
     if failed:
-        raise SomeFailed(f"{failed} of {len(results)} files failed.", "The table says why for each.")
+        raise SomeFailed(f"{failed} of {len(results)} files failed.", "The table gives the reason for each.")
 
 
 def _check_places(videos: Sequence[Path], inputs: Sequence[Path], target: Path, settings: Settings) -> None:
@@ -109,26 +109,26 @@ def _unknown(video: Path, error: Exception) -> LongtakeError:
 
 
 def check_names(videos: Sequence[Path]) -> None:
-    """Raise BadInput where two videos differ in nothing but their suffix: results are named after them."""
+    """Raise BadInput if two videos differ only in their suffix: their results would have the same name."""
     seen: dict[str, Path] = {}
     for video in videos:
         if video.stem in seen:
             raise BadInput(
-                f"{seen[video.stem].name} and {video.name} have one name but for the suffix.",
+                f"{seen[video.stem].name} and {video.name} differ only in their suffix, so their results would clash.",
                 "Rename one of them.",
             )
         seen[video.stem] = video
 
 
 def settings_for(video: Path, settings: Settings) -> Settings:
-    """`settings` for one of many videos: its pictures go into a folder of their own."""
+    """Return `settings` for one of many videos, whose frames are exported to a folder of their own."""
     if not isinstance(settings, FilmSettings) or settings.frames_out is None:
         return settings
     return settings.model_copy(update={"frames_out": settings.frames_out / video.stem})
 
 
 def write_table(folder: FolderSpec, results: Sequence[Result], target: Path) -> None:
-    """Write a row for each of `results` as `report.csv` and `report.json` into `target`, over what is there."""
+    """Write one row per result to `report.csv` and `report.json` in `target`, replacing older ones."""
     rows = [_row(folder, *result) for result in results]
     text = io.StringIO()
     table = csv.DictWriter(text, ("video", *folder.columns, "error"), lineterminator="\n")
@@ -141,7 +141,7 @@ def write_table(folder: FolderSpec, results: Sequence[Result], target: Path) -> 
 
 
 def _row(folder: FolderSpec, name: str, result: Path | LongtakeError) -> dict[str, Any]:
-    """The columns of a video: from its report's summary, or their defaults beside the error."""
+    """Return the row of a video: columns from its report's summary, or the defaults and the error."""
     if isinstance(result, LongtakeError):
         return {"video": name, **folder.columns, "error": result.message}
     try:

@@ -1,4 +1,4 @@
-"""All commands: those of the tasks, and those that look after jobs, weights and the machine."""
+"""All commands: one per task, and those for jobs, weights and the machine."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,12 +18,13 @@ _JOBS = JobsOptions()
 
 
 def make_app() -> App:
-    """The command line as it is now: with the tasks that the registry has. Raises BadInput for a broken plug-in."""
-    app = App(name="python -m pipelines", help="Run videos of any length on whatever memory is there.")
+    """Build the command line with the tasks of the registry. Raises BadInput for a broken plug-in."""
+    app = App(
+        name="python -m pipelines", help="Process videos of any length, whatever memory the machine has."
+    )
     estimating = App(
         name="estimate",
-        help="Estimate what a run would do and hold, without running it: facts, engine, preset, memory, time, disk, "
-        "risk.",
+        help="Estimate a run without starting it: video facts, engine, preset, memory, time, disk space and risk.",
     )
     for task in tasks().values():
         app.command(run_command(task), name=task.name)
@@ -35,7 +36,7 @@ def make_app() -> App:
 
 
 def resume(id: str | None = None, /, *, options: JobsOptions = _JOBS) -> None:
-    """Go on with a job where it was; without an ID, with every interrupted or paused one."""
+    """Resume a job where it stopped; without an ID, every interrupted or paused job."""
     console = Console(json=options.json)
     jobs = [Job.find(options.jobs_dir, id)] if id else _unfinished(options.jobs_dir)
     if not jobs:
@@ -50,8 +51,8 @@ def _unfinished(jobs_dir: Path) -> list[Job]:
 
 
 def doctor(*, options: JobsOptions = _JOBS) -> None:
-    """Check hardware, limits, decoders, weights and disk, and say what to do about each."""
-    from pipelines.doctor import examine  # here: it loads the decoders
+    """Check hardware, limits, decoders, weights and disk, and suggest a fix for each problem."""
+    from pipelines.doctor import examine  # loads the decoders
 
     Console(json=options.json).checkup(examine(options.jobs_dir))
 
@@ -62,20 +63,20 @@ def example(
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Draw a clip of 12 s with known faults in it: something to try scoring on.
+    """Generate a 12-second clip with known defects, for trying out scoring.
 
     Args:
-        portrait: Draw a portrait and somebody who speaks instead: something to try animating on.
-        output: Where to put it, an MP4; a folder for a portrait. What is there already stays.
-        json: What was drawn as one JSON object on stdout, and nothing else.
+        portrait: Generate a portrait and a talking driving video instead, for trying out animation.
+        output: Where to write the clip (MP4); with --portrait a folder. Existing files are kept.
+        json: Print one JSON object to stdout and nothing else.
     """
     console = Console(json=json)
     if portrait:
-        from pipelines.example.portrait import write_portrait_example  # here: it loads what draws
+        from pipelines.example.portrait import write_portrait_example  # loads OpenCV
 
         console.show(write_portrait_example(output or Path()))
         return
-    from pipelines.example.clip import write_example  # here: it loads what draws
+    from pipelines.example.clip import write_example  # loads OpenCV
 
     clip = write_example(output or Path("longtake-example.mp4"))
     if json:

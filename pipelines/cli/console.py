@@ -1,4 +1,4 @@
-"""How the command line speaks: events as JSON lines, or a progress bar and a few sentences."""
+"""Output of the command line: events as JSON lines, or a progress bar and a few sentences."""
 
 import shutil
 import sys
@@ -31,9 +31,9 @@ from pipelines.storage.names import printable, to_json
 
 
 class Console:
-    """One listener to a job's events, on a terminal or a pipe.
+    """Prints a job's events, to a terminal or a pipe.
 
-    `json`: stdout is nothing but events. Otherwise sentences go to stdout, the progress bar to stderr.
+    With `json` stdout has JSON lines only. Otherwise sentences go to stdout, the progress bar to stderr.
     """
 
     def __init__(self, *, json: bool) -> None:
@@ -42,43 +42,44 @@ class Console:
         self._err = Rich(stderr=True, highlight=False, soft_wrap=True)
 
     def follow(self, queue: JobQueue, job: Job) -> Outputs:
-        """Tell a job's events until it ends; Ctrl-C cancels it. Raises what the job failed with."""
+        """Print a job's events until it ends; Ctrl-C cancels it. Raises the error that the job failed with."""
         bar = nullcontext(_NoBar()) if self._json or not self._err.is_terminal else _Bar(self._err)
-        told = 0
-        with bar as moving:
+        printed = 0
+        with bar as progress:
             while True:
                 try:
-                    for event in islice(queue.listen(job), told, None):
-                        told += 1
-                        self._tell(event, moving)
+                    for event in islice(queue.listen(job), printed, None):
+                        printed += 1
+                        self._print_event(event, progress)
                         if isinstance(event, events.ENDINGS):
                             return _outcome(event)
                 except KeyboardInterrupt:
                     queue.stop(job, "cancel")
 
-    def _tell(self, event: Event, bar: "_Bar | _NoBar") -> None:
+    def _print_event(self, event: Event, bar: "_Bar | _NoBar") -> None:
         if self._json:
             self._line(event)
             return
-        bar.move(event)
+        bar.update(event)
         match event:
             case events.Planned():
-                self.say(f"{event.reason}")
+                self.say(event.reason)
             case events.Degraded() | events.Warned():
                 self._err.print(f"[yellow]{_plain(event.message)}[/yellow]")
             case events.Done():
-                for name, path in event.outputs.model_dump(exclude_none=True, exclude={"worst"}).items():
-                    self.say(f"{name:>8}  {path}")
+                for name, path in event.outputs:
+                    if isinstance(path, Path):  # those that come in numbers lie beside the report
+                        self.say(f"{name:>8}  {path}")
             case _:
                 pass
 
     def say(self, text: str) -> None:
-        """A sentence for people; nothing where stdout is for events."""
+        """Print a sentence to stdout, unless stdout has JSON lines only."""
         if not self._json:
             self._out.print(_plain(text))
 
     def show(self, facts: BaseModel) -> None:
-        """A value with named fields: as one JSON line, or a line a field."""
+        """Print a model: as one JSON line, or one line per field."""
         if self._json:
             self._line(facts)
             return
@@ -87,7 +88,7 @@ class Console:
             self.say(f"{name.removesuffix('_bytes').replace('_', ' '):>24}  {shown}")
 
     def checkup(self, findings: Sequence[BaseModel]) -> None:
-        """The doctor's findings: what was looked at, what was found, what to do."""
+        """Print the doctor's findings: what was checked, what was found, what to do."""
         for finding in findings:
             if self._json:
                 self._line(finding)
@@ -99,25 +100,25 @@ class Console:
                     self._out.print(f"{'':<17}{_plain(fields['advice'])}")
 
     def note(self, text: str) -> None:
-        """A line on stderr that is no error."""
+        """Print a line to stderr that is not an error."""
         self._err.print(_plain(text))
 
     @contextmanager
     def transfer(self) -> Iterator[Callable[[str, int, int | None], None]]:
-        """Shows on a terminal how far files are: is told a name, bytes that are there, bytes in all where known."""
+        """Show download progress on a terminal; yields a callback that takes file name, bytes done, total bytes."""
         columns = TextColumn("{task.description:>32}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
         shown: dict[str, TaskID] = {}
         with Progress(*columns, console=self._err, disable=self._json or not self._err.is_terminal) as bars:
 
-            def tell(name: str, done: int, total: int | None) -> None:
+            def update(name: str, done: int, total: int | None) -> None:
                 if name not in shown:
                     shown[name] = bars.add_task(name)
                 bars.update(shown[name], completed=done, total=total)
 
-            yield tell
+            yield update
 
     def error(self, error: LongtakeError, name: str = "") -> None:
-        """One line on stderr: what happened and what to do; an event too where stdout is for events."""
+        """Print an error and its hint to stderr; with `json` also as an event."""
         if self._json and not error.told:
             self._line(events.Failed.of("", error))
         self._err.print(_plain(f"{name}: {error}" if name else str(error)))
@@ -137,7 +138,7 @@ class Console:
         self.say(f"{'copied':>8}  {target}")
 
     def table(self, folder: Path) -> None:
-        """Where the table of a folder was written."""
+        """Print where the table of a folder was written."""
         self.say(f"{'table':>8}  {folder}")
 
     def _line(self, value: BaseModel) -> None:
@@ -146,7 +147,7 @@ class Console:
 
 
 def _outcome(event: Event) -> Outputs:
-    """What a job's ending amounts to: its files, or the error that ended it."""
+    """Return the files of a finished job. Raises the error that ended any other."""
     if isinstance(event, events.Done):
         return event.outputs
     error: LongtakeError
@@ -154,9 +155,9 @@ def _outcome(event: Event) -> Outputs:
         case events.Failed():
             error = event.to_error()
         case events.Paused():
-            error = Cancelled(f"Paused. {event.message}".strip(), f"`resume {event.job}` goes on.")
+            error = Cancelled(f"Paused. {event.message}".strip(), f"`resume {event.job}` continues it.")
         case _:
-            error = Cancelled("Cancelled; finished spans are kept.", f"`resume {event.job}` goes on.")
+            error = Cancelled("Cancelled; finished spans are kept.", f"`resume {event.job}` continues it.")
     error.told = True
     raise error
 
@@ -167,7 +168,7 @@ def _plain(text: str) -> str:
 
 
 class _NoBar:
-    def move(self, event: Event) -> None:
+    def update(self, event: Event) -> None:
         """Show nothing."""
 
 
@@ -195,8 +196,8 @@ class _Bar:
     ) -> None:
         self._progress.stop()
 
-    def move(self, event: Event) -> None:
-        """Take what `event` says of progress and memory."""
+    def update(self, event: Event) -> None:
+        """Show the progress or memory that `event` reports."""
         if isinstance(event, events.Memory):
             self._memory = f"{event.host_bytes / GIB:.2f} GiB"
         elif isinstance(event, events.Progress):

@@ -1,4 +1,4 @@
-"""The licence of published weights, stated before they are first used."""
+"""The licence notice of published weights, printed before they are first used."""
 
 import contextlib
 
@@ -8,7 +8,7 @@ from pipelines.weights.licences import accept, is_accepted, notice
 
 
 def prepare_engine(task: str, settings: SettingsT, console: Console) -> Resolved[SettingsT]:
-    """Resolve `settings`, and state the licence of a network that they name. Raises as `resolve` does."""
+    """Resolve `settings` and print the licence of the network they name, if any. Raises the errors of `resolve`."""
     resolved = resolve(task, settings)
     if settings.engine != "auto" and resolved.engine.weights:
         state_licence(resolved.engine.weights.model, console)
@@ -16,9 +16,9 @@ def prepare_engine(task: str, settings: SettingsT, console: Console) -> Resolved
 
 
 def state_licence(model: str, console: Console) -> None:
-    """Say once under which licence weights are. Naming them is the user's act, so nobody is asked."""
+    """Print the licence of weights once. Choosing them by name is the user's act, so there is no prompt."""
     if not is_accepted(model):
-        console.note(f"{notice(model)} (by naming them you accept that)")
-        # Where it cannot be kept it is said again.
+        console.note(f"{notice(model)} (by choosing them you accept it)")
+        # If the acceptance cannot be saved, the notice is printed again next time.
         with contextlib.suppress(OSError):
             accept(model)

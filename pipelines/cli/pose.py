@@ -1,4 +1,4 @@
-"""The command `pose`: a portrait posed by hand, as one picture; no job, since there is nothing to resume."""
+"""The command `pose`: one picture of a manually posed portrait. It is no job, since there is nothing to resume."""
 
 import os
 from pathlib import Path
@@ -22,7 +22,7 @@ _POSE = PoseSettings()
 
 
 class Posed(BaseModel):
-    """A picture that was made."""
+    """The picture that was written."""
 
     picture: Path
     width: int
@@ -37,25 +37,24 @@ def pose(
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("posed.png"),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Pose a portrait by hand, by LivePortrait: turn its head, open its eyes and lips, move points of its expression.
+    """Pose a portrait by hand with LivePortrait: turn the head, open eyes and lips, move expression keypoints.
 
     Args:
         source: A picture with a face.
-        settings: The pose, and how the face is cut out.
-        output: Where to put the picture, a PNG, JPEG or WebP.
-        json: What was made as one JSON object on stdout, and nothing else.
+        settings: The pose, and how the face is cropped.
+        output: Where to write the picture (PNG, JPEG or WebP).
+        json: Print one JSON object to stdout and nothing else.
     """
     console = Console(json=json)
     if output.suffix.lower() not in _SUFFIXES:
-        raise BadInput(f"{output.name} is no name for a picture.", f"It may end in {', '.join(_SUFFIXES)}.")
+        raise BadInput(f"{output.name} is not the name of a picture.", f"Use one of {', '.join(_SUFFIXES)}.")
     check_target(output, [source])
     find(MODEL, settings.weights)
     state_licence(MODEL, console)
-    # Read when torch is loaded: threads that wait for each other would spin, which took several times the CPU time.
+    # Read when torch is loaded. Without it, waiting threads spin, which took several times the CPU time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     pixels = PoserCache().posed(source, settings)
-    # Here: it is loaded by what draws.
-    import cv2
+    import cv2  # already loaded by the poser; the command line starts without it
 
     encoded = cv2.imencode(output.suffix.lower(), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1]
     with writing(output):

@@ -1,4 +1,4 @@
-"""The commands of the tasks, one for each that the registry knows; their flags are the fields of its settings."""
+"""Commands of the tasks, one for each in the registry; its settings become the flags."""
 
 import inspect
 from collections.abc import Callable
@@ -25,7 +25,7 @@ _OPTIONS, _JOBS = Options(), JobsOptions()
 
 
 def run_command(task: TaskSpec) -> Callable[..., None]:
-    """The command that runs `task`."""
+    """Make the command that runs `task`."""
 
     def command(
         *files: Path,
@@ -48,25 +48,25 @@ def run_command(task: TaskSpec) -> Callable[..., None]:
 
 
 def estimate_command(task: TaskSpec) -> Callable[..., None]:
-    """The command that says what `task` would do and hold, without running it."""
+    """Make the command that estimates a run of `task` without starting it."""
 
     def estimate(
         *files: Path, settings: Settings | None = None, options: JobsOptions = _JOBS, **flags: Path | None
     ) -> None:
-        from pipelines.runtime.planning import estimate as estimated  # here: it loads the decoders
+        from pipelines.runtime.planning import estimate as estimated  # loads the decoders
 
         settings = settings or settings_model(task.name)()
         inputs = _inputs(task, files, flags, settings)
         Console(json=options.json).show(estimated(task.name, inputs, settings, options.jobs_dir))
 
-    words = f"Estimate what `{task.name}` would do, hold and take. {task.settings.__doc__}"
-    return _signed(estimate, task, words, options=(JobsOptions, _JOBS))
+    help_text = f"Estimate memory, time and disk space of `{task.name}`. {task.settings.__doc__}"
+    return _signed(estimate, task, help_text, options=(JobsOptions, _JOBS))
 
 
 def run_one(
     task: TaskSpec, inputs: tuple[Path, ...], settings: Settings, options: Options, console: Console
 ) -> None:
-    """Run one job to its end, and put its result where `-o` says. Raises BadInput, and what the job fails with."""
+    """Run one job to its end and copy its result to `-o`. Raises BadInput, and the error that the job fails with."""
     output = options.output
     if output:
         check_target(output, inputs, need_bytes=expected_bytes(inputs[task.many], output, settings))
@@ -75,8 +75,8 @@ def run_one(
     known = result_suffixes(task.name, resolved.settings)
     if output and output.suffix.lower() not in known:
         raise BadInput(
-            f"{output.name} is no name for a result of {task.name}.",
-            f"It may end in {', '.join(known)}.",
+            f"{output.name}: {task.name} makes no {output.suffix or 'file without a suffix'}.",
+            f"Use one of {', '.join(known)}.",
         )
     first, *others = inputs
     with JobQueue(options.jobs_dir) as queue:
@@ -91,38 +91,38 @@ def run_one(
 def _inputs(
     task: TaskSpec, files: tuple[Path, ...], flags: dict[str, Path | None], settings: Settings
 ) -> tuple[Path, ...]:
-    """The inputs in the order of the spec, without those left out.
+    """Return the inputs in the order of the spec, without omitted ones.
 
-    Raises BadInput for one that must be there, NotAVideo for one that is no file.
+    Raises BadInput if a required one is absent, NotAVideo for one that is a pipe or a device.
     """
     positional = iter(files)
-    given = [flags.get(each.name) if each.flag else next(positional, None) for each in task.inputs]
-    for each, path in zip(task.inputs, given, strict=True):
-        if path is None and each.required(settings):
-            raise BadInput(*each.missing)
+    paths = [flags.get(spec.name) if spec.flag else next(positional, None) for spec in task.inputs]
+    for spec, path in zip(task.inputs, paths, strict=True):
+        if path is None and spec.required(settings):
+            raise BadInput(*spec.missing)
         if path is not None:
             reject_special(path)
-    return tuple(path for path in given if path is not None)
+    return tuple(path for path in paths if path is not None)
 
 
 def _signed(
     command: Callable[..., None],
     task: TaskSpec,
-    words: str,
+    help_text: str,
     *more: inspect.Parameter,
     options: tuple[type, Any],
 ) -> Callable[..., None]:
-    """Give `command` the name, help and signature of `task`: cyclopts makes arguments and flags of them."""
+    """Give `command` the name, help and signature of `task`, from which cyclopts makes arguments and flags."""
     model = settings_model(task.name)
     kind, default = options
     parameters = [
-        *(_parameter(each) for each in task.inputs if not each.flag),
-        *(_parameter(each) for each in task.inputs if each.flag),
+        *(_parameter(spec) for spec in task.inputs if not spec.flag),
+        *(_parameter(spec) for spec in task.inputs if spec.flag),
         _keyword("settings", Annotated[model, FLAT], model()),
         *more,
         _keyword("options", kind, default),
     ]
-    command.__name__, command.__doc__ = task.name, words
+    command.__name__, command.__doc__ = task.name, help_text
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
@@ -130,17 +130,19 @@ def _signed(
 
 def _output(task: TaskSpec) -> inspect.Parameter:
     """The flag `-o`, whose help names what `task` can put there."""
-    words = f"Also put the result here; the suffix says which ({', '.join(possible_suffixes(task.name))})."
+    words = (
+        f"Also copy the result here; the suffix selects the file ({', '.join(possible_suffixes(task.name))})."
+    )
     if task.folder:
         words += " For a folder of videos: the folder of their results."
     return _keyword("output", Annotated[Path | None, Parameter(name=["--output", "-o"], help=words)], None)
 
 
-def _parameter(each: InputSpec) -> inspect.Parameter:
-    if each.flag:
-        return _keyword(each.name, Annotated[Path | None, Parameter(help=each.help)], None)
-    annotation = Annotated[Path, Parameter(help=each.help)]
-    return inspect.Parameter(each.name, inspect.Parameter.POSITIONAL_ONLY, annotation=annotation)
+def _parameter(spec: InputSpec) -> inspect.Parameter:
+    if spec.flag:
+        return _keyword(spec.name, Annotated[Path | None, Parameter(help=spec.help)], None)
+    annotation = Annotated[Path, Parameter(help=spec.help)]
+    return inspect.Parameter(spec.name, inspect.Parameter.POSITIONAL_ONLY, annotation=annotation)
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:

@@ -1,4 +1,4 @@
-"""The command `weights`: which published weights are there, and how others come; and what naming a network means."""
+"""The command `weights`: list published weights, accept their licences, download them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,24 +21,27 @@ def weights(
     weights: Path | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Say which published weights are there, where, and under which licence; with --fetch download those of MODEL.
+    """List published weights: which are installed, where, and their licence. With --fetch download those of MODEL.
 
     Args:
-        model: propainter, qalign, liveportrait, insightface or sam2; all of them where none is given.
-        fetch: Download what is missing; what was interrupted goes on where it was. Accepts the licence.
-        accept_licence: Accept the licence of MODEL; `auto` and visitors of a page may use it then.
-        weights: Look and keep there, and nowhere else.
-        json: One JSON object a line on stdout, and nothing else.
+        model: propainter, qalign, liveportrait, insightface or sam2; default: all.
+        fetch: Download what is missing, resuming an interrupted download. Accepts the licence.
+        accept_licence: Accept the licence of MODEL, so that `auto` and visitors of the page may use it.
+        weights: Look for and store weights in this folder only.
+        json: Print one JSON object per line to stdout and nothing else.
     """
-    from pipelines.doctor import weights_finding  # here: it loads the decoders
+    from pipelines.doctor import weights_finding  # loads the decoders
 
     console = Console(json=json)
     if model and model not in PUBLISHED:
-        raise BadInput(f"There are no weights called {model!r}.", f"There are {', '.join(PUBLISHED)}.")
+        raise BadInput(f"There are no weights called {model!r}.", f"Choose one of {', '.join(PUBLISHED)}.")
     folder = weights.expanduser().absolute() if weights else None
     if fetch or accept_licence:
         if model is None:
-            raise BadInput("Nothing says which weights are meant.", f"Name one of {', '.join(PUBLISHED)}.")
+            raise BadInput(
+                "--fetch and --accept-licence need the name of a model.",
+                f"Name one of {', '.join(PUBLISHED)}.",
+            )
         state_licence(model, console)
     if fetch and model:
         _fetch(model, folder, console)
@@ -51,12 +54,12 @@ def _fetch(model: str, folder: Path | None, console: Console) -> None:
 
     if folder is None and _is_elsewhere(model):
         return
-    with console.transfer() as tell:
-        fetch(model, folder, tell, console.note)
+    with console.transfer() as progress:
+        fetch(model, folder, progress, console.note)
 
 
 def _is_elsewhere(model: str) -> bool:
-    """Whether the weights are there in a place that others take care of."""
+    """Check whether the weights are installed outside our own folder, where we do not manage them."""
     try:
         return not all(path.is_relative_to(own_folder()) for path in find(model).values())
     except WeightsMissing:

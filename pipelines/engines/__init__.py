@@ -1,1 +1,1 @@
-"""Which engines there are, what each needs, and which one runs here."""
+"""Engines: which can run on this machine, which one `auto` picks, and opening a job with it."""

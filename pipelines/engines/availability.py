@@ -1,6 +1,6 @@
-"""What each engine of a task needs, what it has here, and which one `auto` stands for on this machine.
+"""Which engines of a task can run on this machine, and which one `auto` picks.
 
-Light: a page asks too, so nothing here loads torch.
+Nothing here loads torch: the page asks too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,10 +26,10 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 @dataclass(frozen=True)
 class Availability:
-    """An engine as it could run here: its weight `files` by name, or the `error` that says why there are none.
+    """How an engine would run here: its weight `files` by name, or the `error` that prevents it.
 
-    `accepted` says whether the user has accepted the licence of its weights, `device` what it would compute on (None is
-    the CPU), and `fits` whether that has the memory for it.
+    `accepted`: the user has accepted the licence of the weights. `device`: what it would compute on; None is the CPU.
+    `fits`: the device has enough memory for `auto` to pick the engine.
     """
 
     spec: EngineSpec
@@ -41,13 +41,13 @@ class Availability:
 
     @property
     def suits_auto(self) -> bool:
-        """Whether `auto` may take it."""
+        """Whether `auto` may pick it."""
         return self.spec.network and self.error is None and self.accepted and self.fits
 
 
 @dataclass(frozen=True)
 class Resolved(Generic[SettingsT]):
-    """What a question means here: settings without `auto`, the engine, and the weight files of each model."""
+    """Resolved settings: without `auto`, with the engine and the weight files of each model."""
 
     settings: SettingsT
     engine: EngineSpec
@@ -55,10 +55,7 @@ class Resolved(Generic[SettingsT]):
 
     @cached_property
     def weights(self) -> tuple[InputFile, ...]:
-        """The weight files that a run reads, known by their contents; none where all is built in.
-
-        Raises WeightsBroken where one cannot be read.
-        """
+        """The weight files that a run reads, with their fingerprints. Raises WeightsBroken if one cannot be read."""
         found = [path for files in self.files.values() for _, path in sorted(files.items())]
         try:
             return tuple(InputFile.of(path) for path in found)
@@ -67,12 +64,12 @@ class Resolved(Generic[SettingsT]):
 
 
 def offers(task: str, settings: Settings, hardware: Hardware | None = None) -> list[Availability]:
-    """The engines of `task`, the built-in one first, as they could run with `settings`. Looks; loads nothing."""
+    """Return how each engine of `task` would run with `settings`, the built-in one first. Loads nothing."""
     specs = engines_of(task).values()
     if not any(spec.network for spec in specs):
         return [Availability(spec) for spec in specs]
-    found = hardware or probe_hardware()
-    return [_offer(spec, settings, found) for spec in specs]
+    hardware = hardware or probe_hardware()
+    return [_offer(spec, settings, hardware) for spec in specs]
 
 
 def _offer(spec: EngineSpec, settings: Settings, hardware: Hardware) -> Availability:
@@ -90,17 +87,17 @@ def _offer(spec: EngineSpec, settings: Settings, hardware: Hardware) -> Availabi
 
 
 def auto_choice(offers: Sequence[Availability]) -> Availability:
-    """The engine that `auto` stands for: the first network that nothing stands against, else the built-in one."""
+    """Return the engine that `auto` picks: the first network that can run here, otherwise the built-in engine."""
     builtin, *others = offers
     return next((offer for offer in others if offer.suits_auto), builtin)
 
 
 def resolve(task: str, settings: SettingsT, hardware: Hardware | None = None) -> Resolved[SettingsT]:
-    """Resolve every `auto` of `settings`: the network runs where nothing stands against it, else the built-in engine.
+    """Replace every `auto` in `settings`: the engine by the network if it can run here, otherwise the built-in one.
 
-    So it is with other models that a run reads. What a GPU has free at the moment makes no difference, so that the same
-    question has the same answer. Raises BadInput for an unknown engine; WeightsMissing and WeightsBroken where a model
-    that will run lacks what it reads.
+    The same goes for other models that a run loads. The GPU's total memory counts, not what is free at the moment, so
+    that equal settings resolve equally. Raises BadInput for an unknown engine; WeightsMissing and WeightsBroken if the
+    weights of a model that will run are missing or unreadable.
     """
     known: dict[str, Mapping[str, Path]] = {}
     if settings.engine == "auto":
@@ -117,18 +114,18 @@ def resolve(task: str, settings: SettingsT, hardware: Hardware | None = None) ->
 
 
 def models_of(task: str, settings: Settings) -> tuple[str, ...]:
-    """The published models that a run reads: its engine's, and those that the settings add. Raises BadInput."""
+    """Return the published models that a run loads: its engine's, and those the settings add. Raises BadInput."""
     engine = engine_spec(task, settings.engine)
     own = (engine.weights.model,) if engine.weights else ()
     return (*own, *task_spec(task).models(settings), *engine.models(settings))
 
 
 def check_weights(task: str, settings: Settings, known: tuple[InputFile, ...]) -> None:
-    """Raise InputChanged where the weights are not those that a job was started with, wherever they lie now."""
+    """Raise InputChanged if the weights are not those a job was started with; they may have moved to another folder."""
     contents = [(file.path.name, file.fingerprint) for file in known]
     if [(file.path.name, file.fingerprint) for file in resolve(task, settings).weights] != contents:
         titles = " and ".join(PUBLISHED[name].title for name in models_of(task, settings))
         raise InputChanged(
             f"The weights of {titles} have changed since this job was started.",
-            "Start it again as a new job, or put the files back.",
+            "Start a new job, or restore the files.",
         )

@@ -1,4 +1,4 @@
-"""Jobs opened with the engine that their settings name."""
+"""Opening a job with the engine that its settings name."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def open_pipeline(task: str, inputs: tuple[Path, ...], settings: Settings) -> "Pipeline":
     """Open a job of `task` for its inputs, with the engine that `settings` name.
 
-    Raises BadInput where the task has no such engine; the errors of `probe` and of the engine for inputs that cannot be
-    taken.
+    Raises BadInput if the task has no such engine; the errors of `probe` and of the engine for unsuitable inputs.
     """
     opened: Pipeline = engine_spec(task, settings.engine).open(inputs, settings)
     return opened
@@ -34,6 +33,6 @@ def possible_suffixes(task: str) -> tuple[str, ...]:
 
 
 def result_suffixes(task: str, settings: Settings) -> tuple[str, ...]:
-    """The suffixes of what `task`, asked with `settings`, can put where the user wants its result. Raises BadInput."""
+    """Return the file suffixes that `-o` accepts for `task` with `settings`. Raises BadInput."""
     video = (VIDEO_SUFFIXES[settings.codec],) if isinstance(settings, FilmSettings) else ()
     return (*video, *task_spec(task).suffixes, *engine_spec(task, settings.engine).suffixes)

@@ -1,15 +1,15 @@
-"""About how long a run takes, by what was measured of its engine."""
+"""Estimated run time, from the measured speed of the engine."""
 
 from pipelines.spec import EngineSpec
 
 _START_SECONDS = 2.0
-"""A worker's start, with the imports of the lightest engine: measured at 1.5 to 2.5."""
+"""Start of a worker with the imports of the lightest engine: measured at 1.5 to 2.5 s."""
 
 
 def expected_seconds(engine: EngineSpec, device: str, frames: int, work: int, cores: int = 1) -> float | None:
-    """Estimate how long `frames` of so much `work` each take on a kind of `device`; None where nobody has measured it.
+    """Estimate the seconds for `frames` of `work` each on a kind of `device`; None if it has not been measured there.
 
-    On other machines than those that were measured it takes longer, or less.
+    `work` is in the unit of the engine's `Pace`. Real times vary with the speed of the machine.
     """
     pace = engine.pace.get(device)
     if pace is None:

@@ -1,4 +1,4 @@
-"""The contract of engines that remove an object."""
+"""Base classes of engines that remove an object."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Generator
@@ -22,21 +22,21 @@ from pipelines.vision.types import Mask, Pixels, Size
 from presets.choose import Choice
 
 Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
-"""Frames and masks of a range, from any frame on."""
+"""Reads frames and masks of `[start, stop)`, from any frame on."""
 
 _PROCESS_BYTES = 220 * MIB
 """Interpreter, libraries and the command line: measured at 190 to 210 MiB."""
 _ENCODER_PIXEL_BYTES = 170
-"""What libx264 `veryfast` holds a pixel, with its look-ahead, references and conversion: measured at 120 to 165."""
+"""Bytes per pixel that libx264 `veryfast` holds for look-ahead, references and conversion: measured at 120 to 165."""
 _READERS = 3
-"""An engine reads frames twice, and each is read once more when it is filled."""
+"""Open decoders: an engine reads frames twice, and the stage reads each once more to paste the fill."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """One frame of the result, before and after, `(H, W, 3)` uint8 RGB.
+    """One frame before and after, `(H, W, 3)` uint8 RGB.
 
-    `mask` `(H, W)` is what was filled, `invented` what of that no frame shows.
+    `mask` `(H, W)` marks the filled pixels, `invented` those among them that no frame shows.
     """
 
     index: int
@@ -47,9 +47,9 @@ class Filled:
 
 
 class InpaintEngine(Engine):
-    """Removes an object: `frames` yields one `Filled` for each frame.
+    """Removes an object: `frames` yields one `Filled` per frame.
 
-    Masks are read with `pipelines.masks.reading`. Frames have the video's size, unless an engine says otherwise.
+    Masks are read with `pipelines.masks.reading`. Frames have the video's size unless an engine overrides `size`.
     """
 
     settings: InpaintSettings
@@ -60,27 +60,30 @@ class InpaintEngine(Engine):
 
     @abstractmethod
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
-        """Frames `[start, stop)` of the result, the same whatever `start` is."""
+        """Make frames `[start, stop)` of the result, the same whatever `start` is."""
 
     def check(self, run: RunContext) -> None:
-        """Masks that mark something, prompts within the picture. Raises BadInput, and what `open_masks` raises."""
+        """Check that masks mark something and prompts lie within the frame.
+
+        Raises BadInput, and the errors of `open_masks`.
+        """
         check_marks(run)
 
     def work_size(self, run: RunContext) -> Size:
-        """Width and height at which it computes: as asked, or up to the preset's most."""
+        """Return width and height at which it computes: those of the settings, or up to the preset's limit."""
         return size_of(run)
 
     def size(self, run: RunContext) -> Size:
-        """Width and height of the result."""
+        """Return width and height of the result."""
         return self.video.width, self.video.height
 
     def picture(self, run: RunContext, index: int) -> Pixels:
-        """Frame `index` as it was, at the size of the result."""
+        """Read input frame `index` at the size of the result."""
         with closing(read_pixels(run, index, index + 1)) as frames:
             return next(frames)
 
     def around(self) -> Load:
-        """What a run holds beside what its engine does: the process, decoders, the tracker and the encoder."""
+        """Return what a run holds beside its engine: the process, decoders, tracker and encoder."""
         video, settings = self.video, self.settings
         decoder = bounded_decoder(video, settings.decoder)
         decoders = _READERS * held_bytes(video, decoder) / (video.width * video.height)
@@ -91,32 +94,32 @@ class InpaintEngine(Engine):
 
 
 class Fill(NamedTuple):
-    """A frame `(h, w, 3)` uint8 RGB with its hole filled, and which pixels `(h, w)` of that no frame shows."""
+    """A frame `(h, w, 3)` uint8 RGB with its hole filled, and which of the filled pixels `(h, w)` no frame shows."""
 
     pixels: Pixels
     invented: Mask
 
 
 class InPlaceEngine(InpaintEngine):
-    """An engine that says how holes are filled, and nothing else: outside the masks the result is what was decoded.
+    """Engine that only fills holes: outside the masks the result equals the decoded frames to the bit.
 
-    It computes at `work_size`; what it fills is enlarged and put back into the frames, to the bit outside the masks.
+    It computes at `work_size`; the fill is enlarged and pasted back into the frames.
     """
 
     @property
     @abstractmethod
     def load(self) -> Load:
-        """What it holds beside its readers; pixels are those of the size at which it computes."""
+        """Memory held beside its readers, for pixels at the work size."""
 
     @abstractmethod
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
-        """Fill frames `[start, stop)`; reads others within `frames` by `read`. The same whatever `start` is."""
+        """Fill frames `[start, stop)`, the same whatever `start` is; may read any of `frames` with `read`."""
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
-        """Frames `[start, stop)`, filled.
+        """Fill frames `[start, stop)` and paste the fill back.
 
-        `fill` reads on its own, at its own size and ahead; frames and masks are read a second time here, which holds
-        less than keeping them until they are filled.
+        `fill` reads ahead, at its own size. Frames and masks are read a second time here, which takes less memory than
+        keeping them until they are filled.
         """
         size = self.size(run)
         with (
@@ -129,7 +132,7 @@ class InPlaceEngine(InpaintEngine):
                 yield Filled(index, frame, after, mask, large_mask(fill.invented, size) & mask)
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """The size at which it computes; decoders, the encoder, and what filling holds of that size."""
+        """Decide the work size, and return the cost of decoders, encoder and filling at that size."""
         video, most = self.video, choice.number("max_side_px")
         width, height = work_size((video.width, video.height), self.settings, most)
         values = {"work_width": width, "work_height": height, **choice.values}

@@ -1,4 +1,4 @@
-"""The task `inpaint`: masks, then the fill, then one file with the source's sound and times."""
+"""The task `inpaint`: makes masks, fills them, and joins one file with the source's sound and times."""
 
 from collections.abc import Callable
 from math import prod
@@ -23,11 +23,11 @@ from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import join_segments
 
 _PNG_PIXEL_BYTES = 2
-"""Of a frame that is kept as a picture, of three."""
+"""Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
 
 
 class InpaintPipeline(VideoPipeline[InpaintEngine]):
-    """Removes an object from one video, with whichever engine makes the frames."""
+    """Removes an object from one video with any inpainting engine."""
 
     task = "inpaint"
 
@@ -38,18 +38,21 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The object is tracked, where that is asked for; then the frames are filled."""
+        """Tracking of the object, if requested, and the engine's prepasses; then the fill."""
         return (*self._tracking, *self.engine.prepasses, self._fill)
 
     def check(self, run: RunContext) -> None:
-        """An encoder that answers, what the engine checks, a folder that is free. Raises BadInput, and as that does."""
+        """Check that the encoder works and the export folder is free, and run the engine's checks.
+
+        Raises BadInput, and what the engine raises.
+        """
         check_available(self.engine.settings.codec)
         self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()
 
     def disk_bytes(self, frames: Span) -> int:
-        """Segments and the joined file, each about as long as the source's share of these frames, and pictures."""
+        """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
         video = self.video
         files = video.images or (video.path,)
         size = sum(path.stat().st_size for path in files)
@@ -57,7 +60,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         return int(3 * size * len(frames) / video.frames) + pictures * len(frames)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
-        """The video, the table, the report and its picture. Holds one span's records."""
+        """Write the video, the table, the report and its picture. Holds one span's records."""
         result = run.folder / f"result{self._fill.suffix}"
         with atomic_write(result) as part:
             joined = join_segments(segments, run.video, run.frames, part)
@@ -66,10 +69,10 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         lost = lost_stretches(run, warn)
         video, seconds = run.video, _clock(run.video)
         pixels, start = prod(self.engine.size(run)), run.frames.start
-        found = unseen.Invention(len(run.frames), pixels)
+        invention = unseen.Invention(len(run.frames), pixels)
         records = (unseen.record_path(run.folder, span.name) for span in run.spans)
         table, report, picture = (run.folder / name for name in ("invented.csv", "report.json", "report.png"))
-        unseen.write_table(table, found.watch(records), start, pixels, seconds)
+        unseen.write_table(table, invention.watch(records), start, pixels, seconds)
         write_report(
             report,
             {
@@ -81,12 +84,12 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
                 "audio_packets": joined.audio_packets,
                 "warnings": list(joined.warnings),
                 "lost": [[span.start, span.stop] for span in lost],
-                "summary": {**found.describe(start, seconds), **self.engine.report(run, warn)},
+                "summary": {**invention.describe(start, seconds), **self.engine.report(run, warn)},
             },
         )
         with atomic_write(picture) as part:
             before = self.engine.picture(run, start)
-            draw_invention(part, printable(video.path.name), before, found, start, seconds)
+            draw_invention(part, printable(video.path.name), before, invention, start, seconds)
         return Outputs(
             result=result,
             report=report,
@@ -97,14 +100,14 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         )
 
     def _mask_video(self, run: RunContext) -> Path | None:
-        """The masks that were made, as one film of the video's times."""
+        """Join the tracked masks into one video with the source's times; None if nothing was tracked."""
         if not self._tracking:
             return None
-        film, stage = run.folder / f"mask{SUFFIX}", self._tracking[-1]
-        kept = [run.folder / stage.folder / f"{span.name}{stage.suffix}" for span in run.spans]
-        with atomic_write(film) as part:
-            join_segments(kept, run.video, run.frames, part, silent=True)
-        return film
+        mask_video, stage = run.folder / f"mask{SUFFIX}", self._tracking[-1]
+        segments = [run.folder / stage.folder / f"{span.name}{stage.suffix}" for span in run.spans]
+        with atomic_write(mask_video) as part:
+            join_segments(segments, run.video, run.frames, part, silent=True)
+        return mask_video
 
 
 def _clock(video: VideoInfo) -> Callable[[int], float]:

@@ -1,4 +1,4 @@
-"""The task `inpaint`, as the registry knows it."""
+"""Registers the task `inpaint`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,27 +11,28 @@ from pipelines.tracking.inputs import MASK, VIDEO, tracker_of
 
 _MASK = replace(
     MASK,
-    help=f"{MASK.help} For a folder of videos a folder with a mask for each, of the same name.",
+    help=f"{MASK.help} For a folder of videos: a folder with one mask per video, named after it.",
     required=lambda settings: not settings.follows and not settings.outpaints,
 )
 
 
 def _check_folder(settings: InpaintSettings, masks: tuple[Path, ...]) -> None:
-    """Raise BadInput where boxes or points, which are positions in one video, are asked of many."""
+    """Raise BadInput if boxes or points, which are positions in one video, are given for a folder of videos."""
     if not masks and not settings.outpaints:
         raise BadInput(
-            "Boxes and points are for one video.", "For a folder of videos give --mask a folder of masks."
+            "Boxes and points apply to a single video.",
+            "For a folder of videos, give --mask a folder with one mask per video.",
         )
 
 
 def _mask_of(video: Path, others: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The mask of one video of a folder. Raises BadInput where there is none, or more than one."""
+    """Find the mask of one video of a folder. Raises BadInput if there is none, or more than one."""
     if not others:
         return ()
     (masks,) = others
     if not masks.is_dir():
         raise BadInput(
-            f"{masks} is no folder.", "Give --mask a folder with a mask for each video, of the same name."
+            f"{masks} is not a folder.", "Give --mask a folder with one mask per video, named after it."
         )
     found = sorted(
         (p for p in masks.iterdir() if p.name == video.stem or (not p.is_dir() and p.stem == video.stem)),
@@ -39,9 +40,10 @@ def _mask_of(video: Path, others: tuple[Path, ...]) -> tuple[Path, ...]:
     )
     if len(found) == 1:
         return (found[0],)
-    what = f"holds {', '.join(p.name for p in found)}" if found else "holds no mask"
+    what = f"has several masks ({', '.join(p.name for p in found)})" if found else "has no mask"
     raise BadInput(
-        f"{masks} {what} for {video.name}.", f"Name one file or folder {video.stem}, whatever its suffix."
+        f"{masks} {what} for {video.name}.",
+        f"Keep one file (with any suffix) or folder named {video.stem}.",
     )
 
 
@@ -49,11 +51,11 @@ register_task(
     TaskSpec(
         name="inpaint",
         title=("Remove object", "移除物体"),
-        help="Remove an object from a video, or from each video of a folder: what a mask marks is filled from other "
+        help="Remove an object from a video, or from each video of a folder: the masked area is filled from other "
         "frames.",
         settings=InpaintSettings,
         inputs=(VIDEO, _MASK),
-        result_version=4,
+        result_version=5,
         suffixes=(".json", ".csv", ".png"),
         folder=FolderSpec(
             "inpainted",
@@ -67,7 +69,7 @@ register_task(
             check=_check_folder,
             others=_mask_of,
         ),
-        curve=("Invented share of what was filled, so far", "目前填补部分中由程序生成的比例"),
+        curve=("Share of the filled area that no frame shows, so far", "目前填补部分中由程序生成的比例"),
         before_and_after=True,
         models=tracker_of,
     )

@@ -1,4 +1,4 @@
-"""The stage that removes the object: frames span by span, and beside each span what of it was invented."""
+"""The stage that removes the object: saves frames span by span, with a record of what was invented in each."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from pipelines.vision.types import Pixels, Size
 
 
 class FillStage:
-    """Makes the segments."""
+    """Encodes the filled frames into segments."""
 
     name = "fill"
     folder = "segments"
@@ -27,26 +27,26 @@ class FillStage:
         self._size = engine.size
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A segment, the span's records and, where they are wanted, its pictures."""
+        """Open a writer for a segment, the span's records and, if requested, its pictures."""
         return _FillSink(run, path, self._size(run))
 
     def has_all(self, run: RunContext, span: Span) -> bool:
-        """Whether records and pictures are there."""
+        """Check that records and, if requested, pictures exist."""
         folder = frame_folder(run)
         records = unseen.record_path(run.folder, span.name)
         return records.is_file() and (folder is None or folder.has(span))
 
     def preview(self, item: Filled) -> Pixels:
-        """Before and after, side by side."""
+        """Return before and after side by side."""
         return np.hstack([item.before, item.after])
 
     def value(self, item: Filled) -> float:
-        """Which share of what was filled was invented."""
+        """Return the share of the filled pixels that was invented."""
         return int(np.count_nonzero(item.invented)) / max(1, int(np.count_nonzero(item.mask)))
 
 
 class _FillSink:
-    """One span's files. Holds the encoder, and 16 bytes a frame."""
+    """Writes one span's files. Holds the encoder, and 16 bytes per frame."""
 
     def __init__(self, run: RunContext, path: Path, size: Size) -> None:
         video, settings = run.video, settings_of(run)
@@ -68,7 +68,7 @@ class _FillSink:
         )
 
     def write(self, item: Filled) -> None:
-        """Encode the frame; keep its record, and its picture where one is wanted."""
+        """Encode the frame, add its record and, if requested, export its picture."""
         self._writer.write(_with_alpha(item) if self._transparent else item.after)
         self._recorder.add(item.mask, item.invented)
         if self._pictures:
@@ -78,7 +78,7 @@ class _FillSink:
         self._stop = item.index + 1
 
     def close(self) -> None:
-        """The records come before the segment has its name: a span without them is not finished."""
+        """Complete the segment and save the records, before the loop renames the segment and so finishes the span."""
         self._writer.close()
         span = Span(self._first or 0, self._stop)
         self._recorder.save(unseen.record_path(self._run.folder, span.name))
@@ -88,5 +88,5 @@ class _FillSink:
 
 
 def _with_alpha(item: Filled) -> Pixels:
-    """RGBA: opaque where something was filled."""
+    """Add an alpha channel that is opaque only where something was filled."""
     return np.dstack([item.after, item.mask.view(np.uint8) * np.uint8(255)])

@@ -1,7 +1,7 @@
-"""What a running job says. The page, the API and the command line listen to the same stream.
+"""The events of a job: one stream that the page, the API and the command line all read.
 
-Each event is one JSON object with a `type`; a job keeps them, one a line, in `events.jsonl`.
-Times are seconds since the epoch, sizes bytes, frames are numbers of input frames.
+Each event is one JSON object with a `type`; a job appends them to `events.jsonl`, one per line.
+Times are seconds since the epoch, sizes are in bytes, frames are indices of input frames.
 """
 
 import time
@@ -20,7 +20,7 @@ class _Event(BaseModel):
 
 
 class Queued(_Event):
-    """The job waits; `position` 0 is next. `queue_pid` is the process whose queue it waits in."""
+    """The job is waiting; position 0 is next. `queue_pid` is the process whose queue holds it."""
 
     type: Literal["queued"] = "queued"
     job: str
@@ -31,7 +31,7 @@ class Queued(_Event):
 
 
 class Started(_Event):
-    """A worker took the job."""
+    """A worker has taken the job."""
 
     type: Literal["started"] = "started"
     job: str
@@ -39,7 +39,7 @@ class Started(_Event):
 
 
 class Facts(BaseModel):
-    """What was found in a video. `frames` is the true count; `frame_rate` a fraction such as `30000/1001`."""
+    """Properties of a video. `frames` is the exact count, `frame_rate` a fraction such as `30000/1001`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     name: str
@@ -57,10 +57,10 @@ class Facts(BaseModel):
 
 
 class Planned(_Event):
-    """What will be done and what it is expected to hold, before the first frame.
+    """The plan of a run with its predicted memory and time, sent before the first frame is computed.
 
-    `frames` of the video are asked for; `frames_kept` of them are finished already. `job` is empty in an estimate.
-    `predicted_seconds` is a rough guess from what was measured elsewhere, and None where nothing was.
+    `frames` were requested, `frames_kept` of them are already finished. `job` is empty in an estimate.
+    `predicted_seconds` is a rough figure from benchmarks on other machines, None where there are none.
     """
 
     type: Literal["planned"] = "planned"
@@ -84,7 +84,7 @@ class Planned(_Event):
 
 
 class Progress(_Event):
-    """`done` of `total` frames of `stage`; `value` is the newest figure of a curve, where the task has one."""
+    """`done` of `total` frames of a stage; `value` is the latest point of the live curve, if the task has one."""
 
     type: Literal["progress"] = "progress"
     job: str
@@ -98,7 +98,7 @@ class Progress(_Event):
 
 
 class Memory(_Event):
-    """What the job's processes and its device hold now, and the most so far."""
+    """Memory held by the job's processes and on its device: now, and the peak so far."""
 
     type: Literal["memory"] = "memory"
     job: str
@@ -110,7 +110,7 @@ class Memory(_Event):
 
 
 class Preview(_Event):
-    """A picture of frame `frame`, at `path`; the same path is written again and again."""
+    """A picture of frame `frame` at `path`, which each new preview overwrites."""
 
     type: Literal["preview"] = "preview"
     job: str
@@ -119,7 +119,7 @@ class Preview(_Event):
 
 
 class Segment(_Event):
-    """A finished span, kept at `path`; `curve` has a few points (frame, mean value) of it, where the task has one."""
+    """A finished span, saved at `path`; `curve` has a few points (frame, mean value) if the task has a live curve."""
 
     type: Literal["segment"] = "segment"
     job: str
@@ -130,7 +130,7 @@ class Segment(_Event):
 
 
 class Degraded(_Event):
-    """Memory ended and the job went on with less: which rung, from frame `frame`, and whether results change."""
+    """The job ran out of memory and continues with less: by which rung, from which frame, and what that changes."""
 
     type: Literal["degraded"] = "degraded"
     job: str
@@ -141,7 +141,7 @@ class Degraded(_Event):
 
 
 class Warned(_Event):
-    """Something the user should know; the job goes on."""
+    """A warning to the user; the job continues."""
 
     type: Literal["warning"] = "warning"
     job: str
@@ -152,8 +152,8 @@ class Warned(_Event):
 class Outputs(BaseModel):
     """The files of a finished job, as absolute paths.
 
-    Every task may have those that are named here. What else a task makes has a name of its own: one file, several, or
-    None where it was not made this time.
+    The fields are common to all tasks. Further files of a task are extra fields: one path, several, or None if this
+    run did not make them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -165,20 +165,20 @@ class Outputs(BaseModel):
     memory: StoredPath | None = None
 
     def further(self, name: str) -> Path | None:
-        """The one file of the task's own that has this name, where there is one."""
+        """Return the task-specific file called `name`; None if there is none, or several."""
         found = self.__pydantic_extra__.get(name)
         return found if isinstance(found, Path) else None
 
     @property
     def pictures(self) -> list[Path]:
-        """What there is to look at beside the result: the report's picture, then those that come in numbers."""
+        """The pictures beside the result: the report's, then task-specific series such as the worst frames."""
         several = [
             path for more in self.__pydantic_extra__.values() if isinstance(more, tuple) for path in more
         ]
         return [self.picture, *several] if self.picture else several
 
     def paths(self) -> list[Path]:
-        """All files that there are."""
+        """List all files."""
         found = [self.result, self.report, self.scores, self.picture, self.memory]
         for more in self.__pydantic_extra__.values():
             found += more if isinstance(more, tuple) else [more]
@@ -186,7 +186,7 @@ class Outputs(BaseModel):
 
 
 class Done(_Event):
-    """The job is finished; so are these files."""
+    """The job is finished, with these files."""
 
     type: Literal["done"] = "done"
     job: str
@@ -194,7 +194,7 @@ class Done(_Event):
 
 
 class Failed(_Event):
-    """The job ended without a result: what happened and what to do next. Finished spans are kept."""
+    """The job ended without a result; `hint` says what to do next. Finished spans are kept."""
 
     type: Literal["failed"] = "failed"
     job: str
@@ -205,13 +205,13 @@ class Failed(_Event):
 
     @classmethod
     def of(cls, job: str, error: LongtakeError) -> Self:
-        """`error` as the event that tells it."""
+        """Make the event that reports `error`."""
         return cls(
             job=job, code=error.code, message=error.message, hint=error.hint, exit_code=error.exit_code
         )
 
     def to_error(self, path: StoredPath | None = None) -> LongtakeError:
-        """The error that the event reports; `path` (a visitor's file on the server) appears by its name alone."""
+        """Make the error that the event reports, with `path` (a visitor's file on the server) cut down to its name."""
         message = _named(self.message, path) if path else self.message
         return LongtakeError.from_code(self.code, message, self.hint, self.exit_code)
 
@@ -221,7 +221,7 @@ def _named(message: str, path: Path) -> str:
 
 
 class Paused(_Event):
-    """The job stopped at a span's border and can be resumed."""
+    """The job stopped between two spans and can be resumed."""
 
     type: Literal["paused"] = "paused"
     job: str
@@ -255,9 +255,9 @@ Event = Annotated[
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 ENDINGS = (Done, Failed, Paused, CancelledEvent)
-"""Events after which a job does nothing more until it is started again."""
+"""Events after which a job does nothing until it is started again."""
 
 
 def parse(line: str | bytes) -> Event:
-    """The event that a line of `events.jsonl` holds. Raises pydantic.ValidationError."""
+    """Parse one line of `events.jsonl`. Raises pydantic.ValidationError."""
     return _ADAPTER.validate_json(line)

@@ -4,14 +4,12 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import IO, Protocol
 
-from PIL import Image
-
 from pipelines.errors import BadInput
-from pipelines.masks.decode import FORMATS
 from pipelines.masks.zip_archive import Archive
 from pipelines.storage.special_files import reject_special
-from pipelines.video.images import UNREADABLE, list_images
+from pipelines.video.images import list_images
 from pipelines.video.info import VideoInfo
+from pipelines.video.picture import identify
 
 ACCEPTED = "Give an image, a folder or a zip of images, a GIF or a mask video."
 _LEAST_MAX_PIXELS = 4096 * 4096
@@ -26,13 +24,18 @@ class Bundle(Protocol):
     @property
     def names(self) -> list[str]: ...  # noqa: D102
 
+    @property
+    def stamp(self) -> int:
+        """A number that changes when a file is written again."""
+        ...
+
     def files(self, members: Iterable[int]) -> Generator[tuple[str, Path | IO[bytes]]]:
         """Yield each of `members` with the name to use in error messages."""
         ...
 
 
 def open_bundle(path: Path, frames: int, max_pixels: int) -> Bundle | None:
-    """Open the mask images at `path` for a video of `frames` frames; None if it is not an image (perhaps a video).
+    """Open the mask images at `path` for a video of `frames` frames; None if it is no still image (perhaps a video).
 
     Raises BadInput if it cannot be read, is no file or holds no images, and the errors of `Archive`.
     """
@@ -46,7 +49,8 @@ def open_bundle(path: Path, frames: int, max_pixels: int) -> Bundle | None:
         raise BadInput(f"The mask {path} cannot be read: {error.strerror}.", ACCEPTED) from error
     if head == b"PK":
         return Archive(path, frames, max_pixels)
-    return _Files(path, [path]) if _is_image(path) else None
+    picture = identify(path)
+    return _Files(path, [path]) if picture and picture.still else None
 
 
 def max_pixels(video: VideoInfo) -> int:
@@ -54,15 +58,10 @@ def max_pixels(video: VideoInfo) -> int:
     return max(_LEAST_MAX_PIXELS, _TIMES_THE_VIDEO * video.width * video.height)
 
 
-def _is_image(path: Path) -> bool:
-    """Whether `path` is a single image; an animated GIF counts as a video."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.format != "GIF" or getattr(image, "n_frames", 1) == 1
-    except Image.DecompressionBombError:
-        return True
-    except UNREADABLE:
-        return False
+def stamp_of(*files: Path) -> int:
+    """Return a number that changes when one of `files` is written again."""
+    stats = (file.stat() for file in files)
+    return hash(tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
 
 
 class _Files:
@@ -74,6 +73,10 @@ class _Files:
     @property
     def names(self) -> list[str]:
         return [file.name for file in self._files]
+
+    @property
+    def stamp(self) -> int:
+        return stamp_of(*self._files)
 
     def files(self, members: Iterable[int]) -> Generator[tuple[str, Path]]:
         for index in members:

@@ -1,10 +1,11 @@
 """One mask per frame of a video, read one at a time from any frame on, whatever the source.
 
-The source is one image for all frames; a folder or zip of images, one per frame in natural order; a mask video or a
-GIF. Masks of another size are resized by nearest neighbour to the video as it is displayed.
+The source is one image for all frames; a folder or zip of images, one per frame in natural order; a mask video or an
+animated GIF, PNG, WebP or AVIF. `pipelines.masks.rules` says which values mean "masked". Masks of another size are
+resized by nearest neighbour to the video as it is displayed.
 """
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
 from typing import Protocol, cast
@@ -14,13 +15,15 @@ import numpy as np
 from PIL import Image
 
 from pipelines.errors import BadInput, DamagedVideo, NotAVideo, NoVideoStream
-from pipelines.masks.bundle import ACCEPTED, Bundle, max_pixels, open_bundle
-from pipelines.masks.decode import Rule, apply_rule, find_rule, open_image
+from pipelines.masks.bundle import ACCEPTED, Bundle, max_pixels, open_bundle, stamp_of
+from pipelines.masks.decode import apply_rule, evidence, open_image, too_large
 from pipelines.masks.resize import large_mask
+from pipelines.masks.rules import BRIGHTNESS, Evidence, Rule, by_values, decide
 from pipelines.spans import Span
+from pipelines.video.images import is_animation, iter_animation
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
-from pipelines.video.reader import read_frames
+from pipelines.video.reader import Frame, read_frames
 from pipelines.vision.types import Mask
 
 __all__ = ["Mask", "Masks", "dilate", "open_masks", "reject_unusable"]
@@ -31,6 +34,8 @@ HALF_WHITE = 127
 """Encoded masks ring around edges: thresholded at one half they are exact, at 0 they grow by a seventh."""
 _ASPECT_TOLERANCE = 0.05
 """Relative difference of aspect ratios up to which a mask is resized: rounding, not another orientation."""
+_LOSSLESS = frozenset({"ffv1", "gif", "apng", "png", "qtrle", "huffyuv", "ffvhuff", "utvideo", "rawvideo"})
+"""Codecs that keep label maps, whose values lie close together."""
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
@@ -38,6 +43,9 @@ class _Source(Protocol):
     """Stored masks, `frames` of them, at their own size."""
 
     frames: int
+
+    @property
+    def rule(self) -> Rule: ...
 
     def read(self, start: int, stop: int) -> Generator[Mask]: ...
 
@@ -58,6 +66,16 @@ class Masks:
     def still(self) -> bool:
         """Whether one mask serves all frames."""
         return self._source.frames == 1
+
+    @property
+    def reading(self) -> str:
+        """How the masks are read, as a sentence for the user. May read all of them. Raises as `read` does."""
+        return self._source.rule.sentence
+
+    @property
+    def by_brightness(self) -> bool:
+        """Whether brightness decides, as in an ordinary black and white mask. May read all masks."""
+        return self._source.rule.kind == "brightness"
 
     def read(self, start: int, stop: int) -> Generator[Mask]:
         """Yield masks `(H, W)` bool, True to remove, of frames `[start, stop)`; the same for any `start`.
@@ -123,7 +141,7 @@ def read_prompt_masks(path: Path, video: VideoInfo) -> Generator[tuple[str, Mask
             f"{path} is not an image.",
             "A painted prompt is an image whose file name ends with its frame number.",
         )
-    masks = Masks(_ImageSequence(bundle, max_pixels(video)), path, video, invert=False)
+    masks = Masks(_ImageSequence(bundle, path, max_pixels(video)), path, video, invert=False)
     with closing(masks.read(0, len(bundle.names))) as found:
         yield from zip(bundle.names, found, strict=True)
 
@@ -159,54 +177,133 @@ def dilate(mask: Mask, steps: int) -> Mask:
 
 
 def _open(path: Path, video: VideoInfo) -> _Source:
-    bundle = open_bundle(path, video.frames, max_pixels(video))
-    return _MaskVideo(path) if bundle is None else _ImageSequence(bundle, max_pixels(video))
+    most = max_pixels(video)
+    bundle = open_bundle(path, video.frames, most)
+    if bundle is not None:
+        return _ImageSequence(bundle, path, most)
+    info = _probe_mask(path)
+    return _AnimatedImages(info, most) if is_animation(info) else _MaskVideo(info)
 
 
-class _ImageSequence:
-    """A sequence of images, all interpreted by the rule of the first that marks anything."""
+def _probe_mask(path: Path) -> VideoInfo:
+    try:
+        return probe(path)
+    except (NotAVideo, NoVideoStream) as error:
+        raise BadInput(f"{path} is not a mask: {error.message}", ACCEPTED) from error
+    except DamagedVideo as error:
+        raise DamagedVideo(error.message, "Make the mask again: --salvage applies to videos only.") from error
 
-    def __init__(self, bundle: Bundle, max_pixels: int) -> None:
+
+class _Sequence:
+    """Masks that are all read by one rule, which is decided once in a process as long as the files stay the same."""
+
+    frames: int
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._rule: Rule | None = None
+
+    @property
+    def rule(self) -> Rule:
+        if self._rule is None:
+            key = self._path, self._stamp()
+            if key not in _DECIDED:
+                while len(_DECIDED) >= _MOST_DECIDED:
+                    del _DECIDED[next(iter(_DECIDED))]
+                _DECIDED[key] = self._decide()
+            self._rule = _DECIDED[key]
+        return self._rule
+
+    def _stamp(self) -> int:
+        return stamp_of(self._path)
+
+    def _decide(self) -> Rule:
+        raise NotImplementedError
+
+
+_DECIDED: dict[tuple[Path, int], Rule] = {}
+_MOST_DECIDED = 16
+"""Rules that are kept: a job opens its masks anew for each span, and deciding may read all of them."""
+
+
+class _ImageSequence(_Sequence):
+    """A sequence of images."""
+
+    def __init__(self, bundle: Bundle, path: Path, max_pixels: int) -> None:
+        super().__init__(path)
         self.frames = len(bundle.names)
         self._bundle = bundle
         self._max_pixels = max_pixels
-        self._rule: Rule | None = None
 
     def read(self, start: int, stop: int) -> Generator[Mask]:
         """Yield masks `[start, stop)` at their own size. Holds one image. Raises the errors of `open_image`."""
-        if self._rule is None:
-            self._rule = self._decide_rule()
-        with closing(self._images(range(start, stop))) as images:
+        rule = self.rule
+        with closing(self._images(start, stop)) as images:
             for image in images:
-                yield apply_rule(image, self._rule)
+                yield apply_rule(image, rule)
 
-    def _decide_rule(self) -> Rule:
-        with closing(self._images(range(self.frames))) as images:
-            rules = (find_rule(image) for image in images)
-            return next((rule for rule in rules if rule), Rule("brightness", 255))
+    def _stamp(self) -> int:
+        return self._bundle.stamp
 
-    def _images(self, members: Iterable[int]) -> Generator[Image.Image]:
-        with closing(self._bundle.files(members)) as files:
+    def _decide(self) -> Rule:
+        with closing(self._images(0, self.frames)) as images:
+            return decide(evidence(image) for image in images)
+
+    def _images(self, start: int, stop: int) -> Generator[Image.Image]:
+        with closing(self._bundle.files(range(start, stop))) as files:
             for name, file in files:
                 yield open_image(file, name, self._max_pixels)
 
 
-class _MaskVideo:
-    """A mask video or an animated GIF; bright pixels are masked."""
+class _AnimatedImages(_Sequence):
+    """The frames of an animation that Pillow reads, as images."""
 
-    def __init__(self, path: Path) -> None:
-        try:
-            self._info = probe(path)
-        except (NotAVideo, NoVideoStream) as error:
-            raise BadInput(f"{path} is not a mask: {error.message}", ACCEPTED) from error
-        except DamagedVideo as error:
-            raise DamagedVideo(
-                error.message, "Make the mask again: --salvage applies to videos only."
-            ) from error
-        self.frames = self._info.frames
+    def __init__(self, info: VideoInfo, max_pixels: int) -> None:
+        super().__init__(info.path)
+        self._info = info
+        self.frames = info.frames
+        if info.width * info.height > max_pixels:
+            raise too_large(str(info.path), f"{info.width}x{info.height} pixels", max_pixels)
+
+    def read(self, start: int, stop: int) -> Generator[Mask]:
+        """Yield masks `[start, stop)` at their own size. Holds one image. Raises DamagedVideo."""
+        rule = self.rule
+        for image in iter_animation(self._info, start, stop):
+            yield apply_rule(image, rule)
+
+    def _decide(self) -> Rule:
+        return decide(evidence(image) for image in iter_animation(self._info, 0, self.frames))
+
+
+class _MaskVideo(_Sequence):
+    """A mask video, or an animated GIF or PNG."""
+
+    def __init__(self, info: VideoInfo) -> None:
+        super().__init__(info.path)
+        self._info = info
+        self.frames = info.frames
 
     def read(self, start: int, stop: int) -> Generator[Mask]:
         """Yield masks `[start, stop)` at their own size. Holds what the decoder holds."""
-        with closing(read_frames(self._info, start, stop, luma_only=True)) as frames:
+        rule = self.rule
+        by_alpha = rule.kind == "transparency"
+        with closing(read_frames(self._info, start, stop, luma_only=True, alpha=by_alpha)) as frames:
             for frame in frames:
-                yield frame.luma() > HALF_WHITE
+                values = frame.alpha() if by_alpha else frame.luma()
+                yield np.asarray(values) > rule.threshold
+
+    def _decide(self) -> Rule:
+        with closing(read_frames(self._info, luma_only=True, alpha=True)) as frames:
+            return decide(self._evidence(frame) for frame in frames)
+
+    def _evidence(self, frame: Frame) -> Evidence:
+        alpha = frame.alpha()
+        opacity = None if alpha is None else (float(alpha.min()), float(alpha.max()))
+        if opacity and opacity[1] == 0:
+            return Evidence(opacity, None)
+        exact = self._info.rgb or self._info.pixel_format.startswith("gray")
+        if not exact or self._info.codec not in _LOSSLESS:
+            return Evidence(opacity, BRIGHTNESS)
+        rule = by_values(frame.luma(), lossy=False)
+        # Dark frames of a copy of a lossy video have noise that looks like labels until white is seen.
+        return Evidence(opacity, rule, certain=rule is None or rule.kind == "brightness")

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
 from pipelines.storage.video_folders import natural_key
-from pipelines.video.images import SUFFIXES
+from pipelines.video.picture import SUFFIXES
 
 _LISTING_BYTES, _LISTING_BYTES_A_FRAME = 2**16, 512
 """Limit of the central directory: a fixed part, and room for a few entries per frame of the video."""
@@ -54,6 +54,12 @@ class Archive:
     def names(self) -> list[str]:
         """File names of the images, in natural order."""
         return [member.filename for member in self._members]
+
+    @property
+    def stamp(self) -> int:
+        """A number that changes when the archive is written again."""
+        stat = self.path.stat()
+        return hash((stat.st_mtime_ns, stat.st_size))
 
     def files(self, members: Iterable[int]) -> Generator[tuple[str, io.BytesIO]]:
         """Yield name and content of each of `members`. Holds one. Raises DamagedVideo, OverLimit."""

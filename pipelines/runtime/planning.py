@@ -1,6 +1,6 @@
-"""From a question to a plan: look at the video and the machine, pick a preset, solve for window and batch.
+"""Planning of a job: probe the video and the machine, choose a preset, solve for window and batch.
 
-Everything here happens before the first frame is computed; `estimate` stops there.
+All of it happens before the first frame is computed; `estimate` stops there.
 """
 
 import os
@@ -27,7 +27,7 @@ from presets.choose import Choice, VideoFacts, choose
 
 @dataclass(frozen=True)
 class Preparation:
-    """Everything that is decided before a run."""
+    """Everything that is decided before the first frame of a run."""
 
     pipeline: Pipeline
     video: VideoInfo
@@ -37,12 +37,12 @@ class Preparation:
     plan: Plan
     budget: Budget
     device: str = "cpu"
-    """What the engine computes on, by torch's name."""
+    """Torch's name of the device that the engine computes on."""
 
     def corrected(self, measured_host_bytes: int, measured_device_bytes: int) -> "Preparation":
-        """The same decision, its prediction corrected by what the first windows held.
+        """Return the same decision with its memory prediction corrected by what the first windows held.
 
-        Where that does not fit the budget, the risk and the reason say so; window and batch stay as they are.
+        If that exceeds the budget, risk and reason say so; window and batch stay as they are.
         """
         plan, pixels = self.plan, self.video.width * self.video.height
         cost = correct(
@@ -52,7 +52,7 @@ class Preparation:
             measured_host_bytes=measured_host_bytes,
             measured_device_bytes=measured_device_bytes,
         )
-        again = make_plan(
+        corrected_plan = make_plan(
             cost,
             pixels=pixels,
             frames=len(self.frames),
@@ -61,20 +61,20 @@ class Preparation:
             batch=(plan.batch_frames,),
             disk_bytes=plan.disk_bytes,
         )
-        return replace(self, cost=cost, plan=again)
+        return replace(self, cost=cost, plan=corrected_plan)
 
     @property
     def decision(self) -> Decision:
-        """What a resume must decide again."""
+        """The part that a resume must reuse."""
         return Decision(preset=dict(self.choice.values), plan=self.plan.to_json())
 
     @property
     def lacks_disk(self) -> bool:
-        """Whether it is the disk that is too small."""
+        """Whether the run needs more disk space than there is."""
         return self.budget.disk_bytes is not None and self.plan.disk_bytes > self.budget.disk_bytes
 
     def planned(self, job: str, frames_kept: int) -> Planned:
-        """The preparation as the event that tells it."""
+        """Make the event that reports the preparation."""
         plan, choice = self.plan, self.choice
         return Planned(
             job=job,
@@ -104,7 +104,7 @@ class Preparation:
 
     @property
     def _work(self) -> int:
-        """What a frame's time goes with: the pixels that are computed, or a network's multiplications."""
+        """Work per frame, in the unit of the engine's `Pace`: pixels computed, or gigaflops of a network."""
         values, width, height = self.choice.values, self.video.width, self.video.height
         if "gigaflops" in values:
             return self.choice.number("gigaflops")
@@ -122,12 +122,12 @@ def prepare(
     held_bytes: int = 0,
     kept: Decision | None = None,
 ) -> Preparation:
-    """Look, choose and plan; the first of `inputs` is the video. `held_bytes` is what our processes hold already.
+    """Probe, choose and plan; the first of `inputs` is the video. `held_bytes` is what our processes already hold.
 
-    What was decided before (`kept`) is not decided anew, only held against today's budget.
+    A decision of an earlier start (`kept`) is reused, and only compared with today's budget.
 
-    Raises the errors of `probe` for a video that cannot be read, BadInput for an empty range of time. A plan that
-    cannot be kept is returned as such, with the reason.
+    Raises the errors of `probe` for a video that cannot be read, BadInput for an empty time range. A plan that does
+    not fit is returned as such, with the reason.
     """
     pipeline = open_pipeline(task, inputs, settings)
     engine, video = pipeline.engine, pipeline.video
@@ -136,7 +136,7 @@ def prepare(
     pixels = video.width * video.height
     facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
     device = device_for(settings, hardware) if engine.network else None
-    # A built-in engine uses none; the preset only tells which one there is.
+    # An engine without a network uses no GPU; the preset only names the one there is.
     device_index = (device.index if device else None) if engine.network else _device_index(settings.device)
     choice = choose(
         hardware.limited(settings.ram_limit_gb, settings.vram_limit_gb),
@@ -176,20 +176,20 @@ def prepare(
 
 
 def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: Path) -> Planned:
-    """What a run would do and hold.
+    """Estimate what a run would do, and the memory, time and disk space it would take.
 
-    Raises as `prepare` does, BadInput for a task that does not exist, WeightsMissing, WeightsBroken.
+    Raises the errors of `prepare`, BadInput for an unknown task, WeightsMissing, WeightsBroken.
     """
     model = settings_model(task)
-    asked = model.model_validate(settings.model_dump(include=set(model.model_fields)))
-    return prepare(task, inputs, resolve(task, asked).settings, jobs_dir).planned(job="", frames_kept=0)
+    settings = model.model_validate(settings.model_dump(include=set(model.model_fields)))
+    return prepare(task, inputs, resolve(task, settings).settings, jobs_dir).planned(job="", frames_kept=0)
 
 
 def range_of(video: VideoInfo, settings: Settings) -> Span:
-    """The frames shown at or after `start` and before `end`, seconds from the first frame. Raises BadInput for none."""
+    """Return the frames from `start` up to, not including, `end`, both in seconds. Raises BadInput if there is none."""
 
     def index_at(seconds: float | None, otherwise: int) -> int:
-        # A decimal is meant to its last digit: 1.001 s is 1001/1000 s.
+        # A decimal is exact as written: 1.001 s is 1001/1000 s, not the nearest float.
         return otherwise if seconds is None else video.timeline.first_at(Fraction(str(seconds)))
 
     start = index_at(settings.start, 0)
@@ -197,14 +197,14 @@ def range_of(video: VideoInfo, settings: Settings) -> Span:
     if not span:
         begin, end = settings.start or 0, settings.end or video.seconds
         raise BadInput(
-            f"No frame lies between {begin:g} s and {end:g} s: the video has {video.seconds:g} s.",
-            "Choose --start and --end within it.",
+            f"There is no frame between {begin:g} s and {end:g} s: the video is {video.seconds:g} s long.",
+            "Choose --start and --end within the video.",
         )
     return span
 
 
 def _device_index(device: str) -> int | None:
-    """Which of the visible devices `--device` names; None computes on the CPU."""
+    """Return the index of the visible device that `--device` names; None for the CPU."""
     if device == "cpu":
         return None
     return int(device.partition(":")[2] or 0)

@@ -1,4 +1,4 @@
-"""The contract of engines that score a video."""
+"""Base class of engines that score a video."""
 
 from abc import abstractmethod
 from collections.abc import Generator, Iterator
@@ -14,7 +14,7 @@ from pipelines.vision.types import Pixels
 
 
 class ScoringEngine(Engine):
-    """Scores a video: `frames` yields what is known of each frame, and `verdicts` is drawn from all of it.
+    """Scores a video: `frames` yields measurements of each frame, from which `verdicts` judges the whole video.
 
     What `report` returns is added to the report as it is, beside the summary.
     """
@@ -23,7 +23,7 @@ class ScoringEngine(Engine):
     title = ""
     """Its name on the chart; empty for the built-in engine."""
     suffix: str
-    """Of a span's file, which `sink` writes and `verdicts` reads."""
+    """Suffix of a span's file, which `sink` writes and `verdicts` reads."""
 
     def __init__(self, video: VideoInfo, settings: ScoreSettings) -> None:
         super().__init__(video, settings)
@@ -31,38 +31,38 @@ class ScoringEngine(Engine):
 
     @abstractmethod
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Any]:
-        """What is known of frames `[start, stop)`, the same whatever `start` is. Holds a bounded number of frames."""
+        """Measure frames `[start, stop)`, the same whatever `start` is. Holds a bounded number of frames."""
 
     @abstractmethod
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of one span's file."""
+        """Open a writer for one span's file."""
 
     @abstractmethod
     def preview(self, item: Any) -> Pixels | None:
-        """The frame of `item` `(H, W, 3)` uint8 RGB."""
+        """Return the frame of `item`, `(H, W, 3)` uint8 RGB."""
 
     @abstractmethod
     def value(self, item: Any) -> float | None:
-        """The figure of `item` for the live curve."""
+        """Return the value of `item` on the live curve."""
 
     @abstractmethod
     def verdicts(self, segments: list[Path]) -> Iterator[Verdicts]:
-        """Verdicts of all frames, in order, in blocks."""
+        """Yield the verdicts of all frames, in order, in blocks."""
 
     @property
     def window(self) -> int:
-        """Frames of a window score."""
+        """Frames that one window score covers."""
         return self.settings.window
 
     def movement(self, segments: list[Path]) -> float | None:
-        """The measure of movement that the smoothness threshold follows; None: it is taken from the records."""
+        """Return the movement (0 to 1) that sets the smoothness threshold; None: it is computed from the verdicts."""
         return None
 
     def disk_bytes(self, frames: Span) -> int:
-        """What it keeps on disk beside a record of each frame."""
+        """Estimate what the engine saves beside one record per frame."""
         return 0
 
 
 def analysis_width(run: RunContext) -> int:
-    """The width at which frames are analysed; never larger than they are."""
+    """Return the width in pixels at which frames are analysed: the preset's, or the video's if that is smaller."""
     return min(run.video.width, int(run.choice.values["analysis_width"]))

@@ -1,4 +1,4 @@
-"""The task `score`: one pass over the frames, then verdicts, the table and the report."""
+"""The task `score`: one pass over the frames, then verdicts, table and report."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from pipelines.video.info import VideoInfo, video_facts
 
 
 class ScoreStage(OneFile):
-    """What the engine knows of all frames, kept span by span."""
+    """Saves the engine's measurements of all frames, span by span."""
 
     name = "score"
     folder = "segments"
@@ -29,31 +29,29 @@ class ScoreStage(OneFile):
 
 
 class ScorePipeline(VideoPipeline[ScoringEngine]):
-    """Scores one video, with whichever engine looks at the frames."""
+    """Scores one video with any scoring engine."""
 
     task = "score"
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """What the engine needs first; then one pass over the frames."""
+        """The engine's prepasses, then one pass over the frames."""
         return (*self.engine.prepasses, ScoreStage(self.engine))
 
     def disk_bytes(self, frames: Span) -> int:
-        """Records, a row in the table, and the report with its pictures."""
+        """Estimate records, one table row per frame, and the report with its pictures."""
         return len(frames) * (RECORD.itemsize + 64) + 4 * MIB + self.engine.disk_bytes(frames)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
-        """Go over the records once: table, report, chart, worst frames. Holds a block of verdicts and the summary."""
-        from pipelines.scoring.report import (
-            chart,  # here: it loads what draws, which a mere look does without
-        )
+        """Write table, report, chart and worst frames. Holds a block of verdicts and the summary."""
+        from pipelines.scoring.report import chart  # loads matplotlib, which estimates do without
 
         engine, settings = self.engine, self.engine.settings
         movement = engine.movement(segments)
         summary, seconds = Summary(run.frames.start, len(run.frames), movement), clock(run.video)
         scores, facts, picture = (run.folder / name for name in ("scores.csv", "report.json", "report.png"))
         blocks = engine.verdicts(segments)
-        tables.write_scores(scores, summary.watch(blocks), run.frames.start, seconds)
+        tables.write_scores(scores, summary.collect(blocks), run.frames.start, seconds)
         smoothness = summary.smoothness
         write_report(
             facts,
@@ -81,7 +79,7 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
 
 
 def clock(video: VideoInfo) -> Seconds:
-    """The time at which a frame begins; the frame after the last begins where the video ends."""
+    """Return the function from a frame to its start in seconds; the frame after the last starts at the video's end."""
     timeline = video.timeline
 
     def seconds(frame: int) -> float:

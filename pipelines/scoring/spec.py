@@ -1,4 +1,4 @@
-"""The task `score`, as the registry knows it."""
+"""Registers the task `score`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,8 @@ register_task(
     TaskSpec(
         name="score",
         title=("Score", "评分"),
-        help="Score sharpness, blur, frozen frames, cuts and smoothness of a video, a folder of images or of videos.",
+        help="Score sharpness, blur, frozen frames, cuts and smoothness of a video, an image sequence or a folder of "
+        "videos.",
         settings=ScoreSettings,
         inputs=(InputSpec("file", "The video.", ("Video", "视频")),),
         result_version=1,

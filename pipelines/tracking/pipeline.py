@@ -1,7 +1,7 @@
-"""Showing what would be removed before it is: masks laid over the frames, and a film of them to correct and give back.
+"""The task `track`: previews what would be removed, as masks over the frames and a mask video that can be corrected.
 
-The film holds the masks as they are marked, before they are dilated, one a frame and at the video's size: given back
-with the same settings, it stands for the same masks.
+The mask video has one mask per frame at the video's size, as marked, before dilation: used as the mask of a removal
+with the same settings, it gives the same masks.
 """
 
 import csv
@@ -27,7 +27,13 @@ from pipelines.storage.atomic import atomic_write
 from pipelines.storage.report import write_report
 from pipelines.storage.span_arrays import read_array, save_arrays
 from pipelines.tracking.overlay import draw_lost_frame, overlay_mask
-from pipelines.tracking.prepass import check_marks, lost_stretches, tracking_load, tracking_stages
+from pipelines.tracking.prepass import (
+    check_marks,
+    lost_stretches,
+    mask_reading,
+    tracking_load,
+    tracking_stages,
+)
 from pipelines.tracking.stages import lost_frames
 from pipelines.video.info import ColourTags, VideoInfo, video_facts
 from pipelines.video.join import join_segments
@@ -38,24 +44,25 @@ from presets.choose import Choice
 
 COLUMNS = ("frame", "time_seconds", "area_share", "lost")
 RECORD = np.dtype([("masked", np.int64), ("lost", np.bool_)])
-"""Pixels that would be filled, and whether the object was lost."""
+"""Number of pixels that would be filled, and whether tracking lost the object."""
 
 _MOST_WIDTH_PX = 1280
-_FILM_SUFFIX = ".mkv"
+_MASK_SUFFIX = ".mkv"
 _FULL_RANGE = ColourTags(range="pc")
-"""White is 255: what is corrected in a paint program stays black and white."""
+"""White is 255, so that masks stay black and white when they are corrected in a paint program."""
 
 _PROCESS_BYTES = 220 * MIB
 _READERS = 2
-"""The frames, and the masks where they are a film."""
+"""Open decoders: of the frames, and of the masks if they are a video."""
 _PIXEL_BYTES = 60
-_FILM_PIXEL_BYTES = 0.01
-"""Measured at 0.001 for a disc in 1080p; ragged masks take more."""
+"""Bytes per pixel held by two encoders and a few pictures."""
+_MASK_FILE_BYTES = 0.01
+"""File bytes per pixel of the mask video: measured at 0.001 for a disc in 1080p; ragged masks take more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """A frame with its mask laid over it, at most 1280 pixels wide, and the mask itself."""
+    """A frame with its mask overlaid, at most 1280 pixels wide, and the mask itself."""
 
     index: int
     picture: Pixels
@@ -64,7 +71,7 @@ class Checked:
 
 
 class TrackEngine(Engine):
-    """Lays masks over frames: `frames` yields one `Checked` for each."""
+    """Overlays masks on frames: `frames` yields one `Checked` per frame."""
 
     name = "builtin"
 
@@ -73,7 +80,7 @@ class TrackEngine(Engine):
         self.settings: TrackSettings = settings
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """Decoders, two encoders, and a few pictures."""
+        """Return the cost of decoders, two encoders and a few pictures."""
         video, settings = self.video, self.settings
         decoder = bounded_decoder(video, settings.decoder)
         per_pixel = _READERS * held_bytes(video, decoder) / (video.width * video.height) + _PIXEL_BYTES
@@ -81,21 +88,21 @@ class TrackEngine(Engine):
         return choice, Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3 * _READERS))
 
     def check(self, run: RunContext) -> None:
-        """Masks that mark something, prompts within the picture. Raises as `check_marks` does."""
+        """Check that masks mark something and prompts lie within the frame. Raises the errors of `check_marks`."""
         check_marks(run)
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Checked]:
-        """Frames `[start, stop)`. Holds one, its masks, and what their decoders hold."""
+        """Overlay the masks of frames `[start, stop)`. Holds one frame, its masks, and the decoders."""
         size = overlay_size(run.video)
         with closing(read_pixels(run, start, stop)) as frames, closing(read_holes(run, start, stop)) as holes:
-            given = zip(range(start, stop), frames, holes, _lost_flags(run, start, stop), strict=True)
-            for index, frame, hole, lost in given:
+            items = zip(range(start, stop), frames, holes, _lost_flags(run, start, stop), strict=True)
+            for index, frame, hole, lost in items:
                 picture = overlay_mask(frame, hole.filled, size)
                 yield Checked(index, draw_lost_frame(picture, index) if lost else picture, hole, lost)
 
 
 class OverlayStage:
-    """Makes the segments, and beside each the span's film of masks and its records."""
+    """Encodes the overlay into segments, and saves the span's mask video and records beside each."""
 
     name = "overlay"
     folder = "segments"
@@ -105,24 +112,24 @@ class OverlayStage:
         self.compute = engine.frames
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """Encoders of the segment and of the film."""
+        """Open encoders for the segment and the mask video."""
         return _OverlaySink(run, path)
 
     def has_all(self, run: RunContext, span: Span) -> bool:
-        """Whether film and records are there."""
-        return _film_path(run, span).is_file() and _records_path(run, span).is_file()
+        """Check that mask video and records exist."""
+        return _mask_path(run, span).is_file() and _records_path(run, span).is_file()
 
     def preview(self, item: Checked) -> Pixels:
-        """The frame with its mask."""
+        """Return the frame with its mask."""
         return item.picture
 
     def value(self, item: Checked) -> float:
-        """Which share of the picture would be filled."""
+        """Return the share of the frame that would be filled."""
         return int(np.count_nonzero(item.hole.filled)) / item.hole.filled.size
 
 
 class TrackPipeline(VideoPipeline[TrackEngine]):
-    """Shows what would be removed from one video, and keeps the masks."""
+    """Previews what would be removed from one video, and saves the masks."""
 
     task = "track"
 
@@ -132,28 +139,30 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The object is tracked, where that is asked for; then the masks are shown."""
+        """Tracking of the object, if requested; then the overlay."""
         return (*self._tracking, OverlayStage(self.engine))
 
     def disk_bytes(self, frames: Span) -> int:
-        """Segments and joined files: the overlay about as long as the source's share of these frames, and the film."""
+        """Estimate segments and joined files: an overlay about as large as these frames of the source, and masks."""
         video = self.video
         files = video.images or (video.path,)
         size = sum(path.stat().st_size for path in files) / video.frames
-        return int(2 * len(frames) * (size + _FILM_PIXEL_BYTES * video.width * video.height))
+        return int(2 * len(frames) * (size + _MASK_FILE_BYTES * video.width * video.height))
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
-        """The overlay, the film, the table and the report. Holds one span's records."""
-        result, film = run.folder / "result.mp4", run.folder / f"mask{_FILM_SUFFIX}"
+        """Write overlay, mask video, table and report. Holds one span's records."""
+        result, mask_video = run.folder / "result.mp4", run.folder / f"mask{_MASK_SUFFIX}"
         table, report = run.folder / "masks.csv", run.folder / "report.json"
-        films = [_film_path(run, span) for span in run.spans]
-        for kept, target in ((segments, result), (films, film)):
+        mask_segments = [_mask_path(run, span) for span in run.spans]
+        for parts, target in ((segments, result), (mask_segments, mask_video)):
             with atomic_write(target) as part:
-                join_segments(kept, run.video, run.frames, part, silent=True)
+                joined = join_segments(parts, run.video, run.frames, part, silent=True)
+        for sentence in joined.warnings:
+            warn("times", sentence)
         lost = lost_stretches(run, warn)
         summary = _Summary()
         with atomic_write(table) as part:
-            _write_table(part, summary.watch(_read_records(run)), run.video)
+            _write_table(part, summary.collect(_read_records(run)), run.video)
         write_report(
             report,
             {
@@ -161,25 +170,26 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
                 "engine": self.engine.name,
                 "video": video_facts(run.video),
                 "settings": run.settings.identity(),
+                "mask_reading": mask_reading(run, warn),
                 "lost": [[span.start, span.stop] for span in lost],
                 "summary": summary.describe(),
             },
         )
-        return Outputs(result=result, report=report, scores=table, mask=film)
+        return Outputs(result=result, report=report, scores=table, mask=mask_video)
 
 
 def overlay_size(video: VideoInfo) -> Size:
-    """Width and height at which masks are shown: at most 1280 pixels wide."""
+    """Return width and height of the overlay: at most 1280 pixels wide."""
     width = min(video.width, _MOST_WIDTH_PX)
     return width, max(1, round(video.height * width / video.width))
 
 
 class _OverlaySink:
-    """One span's files. Holds two encoders, and 9 bytes a frame."""
+    """Writes one span's files. Holds two encoders, and 9 bytes per frame."""
 
     def __init__(self, run: RunContext, path: Path) -> None:
         video = run.video
-        self._job = run
+        self._run = run
         self._records: list[tuple[int, bool]] = []
         self._first: int | None = None
         self._overlay = VideoWriter(
@@ -190,10 +200,10 @@ class _OverlaySink:
             sample_aspect_ratio=video.sample_aspect_ratio,
             crf=run.choice.number("crf"),
         )
-        # Beside the segment until it is whole: what a kill leaves there is cleared away.
-        self._film_part = path.with_suffix(_FILM_SUFFIX)
-        self._film = VideoWriter(
-            self._film_part,
+        # Written beside the segment until complete: leftovers of a killed job are cleaned up there.
+        self._mask_part = path.with_suffix(_MASK_SUFFIX)
+        self._masks = VideoWriter(
+            self._mask_part,
             video.width,
             video.height,
             video.frame_rate,
@@ -202,32 +212,32 @@ class _OverlaySink:
         )
 
     def write(self, item: Checked) -> None:
-        """Encode the frame and its mask; keep its record."""
+        """Encode the frame and its mask, and add its record."""
         self._overlay.write(item.picture)
-        self._film.write(mask_to_rgb(item.hole.marked))
+        self._masks.write(mask_to_rgb(item.hole.marked))
         self._records.append((int(np.count_nonzero(item.hole.filled)), item.lost))
         if self._first is None:
             self._first = item.index
 
     def close(self) -> None:
-        """Film and records come before the segment has its name: a span without them is not finished."""
+        """Complete masks and records before the loop renames the segment and so finishes the span."""
         self._overlay.close()
-        self._film.close()
+        self._masks.close()
         first = self._first or 0
         span = Span(first, first + len(self._records))
-        film = _film_path(self._job, span)
-        film.parent.mkdir(parents=True, exist_ok=True)
-        self._film_part.replace(film)
-        save_arrays(_records_path(self._job, span), np.array(self._records, RECORD))
+        target = _mask_path(self._run, span)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self._mask_part.replace(target)
+        save_arrays(_records_path(self._run, span), np.array(self._records, RECORD))
 
     def abandon(self) -> None:
         self._overlay.abandon()
-        self._film.abandon()
+        self._masks.abandon()
 
 
 @dataclass
 class _Summary:
-    """The masks of all frames in a few figures."""
+    """Statistics of the masks of all frames."""
 
     frames: int = 0
     marked: int = 0
@@ -235,8 +245,8 @@ class _Summary:
     shares: float = 0.0
     largest: float = 0.0
 
-    def watch(self, rows: Iterator["_Row"]) -> Iterator["_Row"]:
-        """Pass rows on, and take them in."""
+    def collect(self, rows: Iterator["_Row"]) -> Iterator["_Row"]:
+        """Pass rows through and accumulate them."""
         for row in rows:
             self.frames += 1
             self.marked += row.share > 0
@@ -246,7 +256,7 @@ class _Summary:
             yield row
 
     def describe(self) -> dict[str, Any]:
-        """The facts for a report."""
+        """Return the summary for the report."""
         return {
             "frames": self.frames,
             "frames_marked": self.marked,
@@ -272,7 +282,7 @@ def _read_records(run: RunContext) -> Iterator[_Row]:
 
 
 def _write_table(path: Path, rows: Iterator[_Row], video: VideoInfo) -> None:
-    """One row a frame; decimals are fixed, so that equal runs give equal bytes."""
+    """Write one row per frame, with a fixed number of decimals so that equal runs give equal bytes."""
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
@@ -282,19 +292,19 @@ def _write_table(path: Path, rows: Iterator[_Row], video: VideoInfo) -> None:
 
 
 def _lost_flags(run: RunContext, start: int, stop: int) -> Iterator[bool]:
-    """Whether the object was lost, for each of frames `[start, stop)`."""
+    """Yield for each of frames `[start, stop)` whether tracking lost the object."""
     frames = lost_frames(run) if mask_settings_of(run).follows else iter(())
     lost = dropwhile(lambda frame: frame < start, frames)
-    due = next(lost, None)
+    next_lost = next(lost, None)
     for frame in range(start, stop):
-        found = frame == due
-        if found:
-            due = next(lost, None)
-        yield found
+        is_lost = frame == next_lost
+        if is_lost:
+            next_lost = next(lost, None)
+        yield is_lost
 
 
-def _film_path(run: RunContext, span: Span) -> Path:
-    return run.folder / "state/film" / f"{span.name}{_FILM_SUFFIX}"
+def _mask_path(run: RunContext, span: Span) -> Path:
+    return run.folder / "state/film" / f"{span.name}{_MASK_SUFFIX}"
 
 
 def _records_path(run: RunContext, span: Span) -> Path:

@@ -58,8 +58,24 @@ def check_marks(run: RunContext) -> None:
             device_for(settings, probe_hardware())
         read_prompts(run)
         reuse_results(run, settings, tracking_stages(settings))
-    if not settings.track and (len(run.inputs) > 1 or not settings.follows):
+    if _has_mask(run):
         reject_unusable(open_job_masks(run), run.frames)
+
+
+def mask_reading(run: RunContext, warn: Callable[[str, str], None]) -> str | None:
+    """Return how the given mask was read, None without one; warn the user where brightness did not decide."""
+    if not _has_mask(run):
+        return None
+    masks = open_job_masks(run)
+    if not masks.by_brightness:
+        warn("mask_reading", masks.reading)
+    return masks.reading
+
+
+def _has_mask(run: RunContext) -> bool:
+    """Whether the job was given a mask, and not only prompts."""
+    settings = mask_settings_of(run)
+    return not settings.track and (len(run.inputs) > 1 or not settings.follows)
 
 
 def lost_stretches(run: RunContext, warn: Callable[[str, str], None]) -> list[Span]:

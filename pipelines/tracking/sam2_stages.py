@@ -19,6 +19,7 @@ from memory.probe import probe_hardware
 from pipelines.errors import LongtakeError
 from pipelines.masks.mask_video import FOLDER, SUFFIX, read_tracked
 from pipelines.masks.reading import mask_settings_of, read_pixels
+from pipelines.settings import MaskSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
@@ -55,7 +56,7 @@ class Sam2BackwardStage(OneFile):
         frames = reversed_frames(lambda first, last: read_pixels(run, first, last), run.frames)
         with closing(
             track_pass(
-                _load_network(run),
+                load_network(mask_settings_of(run)),
                 frames,
                 prompts,
                 origin,
@@ -131,7 +132,7 @@ class Sam2MaskStage(MaskVideoStage):
 
         with closing(
             track_pass(
-                _load_network(run),
+                load_network(mask_settings_of(run)),
                 frames,
                 prompts,
                 origin,
@@ -152,9 +153,11 @@ def _mirrored_frame(run: RunContext, frame: int) -> int:
     return mirrored(run.frames, Span(frame, frame + 1)).start
 
 
-def _load_network(run: RunContext) -> Segmenter:
-    """Load the network. Raises WeightsMissing, WeightsBroken, and BadInput for a missing device."""
-    settings = mask_settings_of(run)
+def load_network(settings: MaskSettings) -> Segmenter:
+    """Load the network onto the device that engines would use, within the same limits.
+
+    Raises WeightsMissing, WeightsBroken, and BadInput for a missing device.
+    """
     device = torch_name(device_for(settings, probe_hardware()))
     if limit_bytes := device_limit_bytes(settings):
         limit_device(limit_bytes, device)

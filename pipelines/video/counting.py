@@ -8,10 +8,12 @@ import re
 from array import array
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import pairwise
 
 from pipelines.errors import DamagedVideo
 from pipelines.video import ffmpeg
+from pipelines.video.clock_repair import JUMP_SECONDS, Repair, repair
 from pipelines.video.decoding import iter_decoded
 from pipelines.video.demuxing import open_input, video_stream
 from pipelines.video.info import VideoInfo
@@ -19,7 +21,14 @@ from pipelines.video.info import VideoInfo
 _ONE_FRAME_A_PACKET = frozenset(
     {"h264", "hevc", "vp9", "av1", "prores", "ffv1", "mjpeg", "dnxhd", "mpeg4", "png", "huffyuv", "utvideo"}
 )
+BROADCAST = ("mpegts", "mpeg")
+"""Containers whose clock starts anywhere and may jump."""
+_WITHOUT_TIMES = ("avi",)
+"""Containers that only number their frames: a decoder's stamps for some of them are guesses."""
+_MOST_REORDERED = 16
+"""Frames that H.264 and HEVC may show before one that is stored earlier."""
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
+_PRINTED_STAMP = re.compile(r"^frame:\d+ +pts:(-?\d+|NOPTS)", re.MULTILINE)
 _MOST_COMPLAINTS = 3
 """Lines of ffmpeg that go into an error message."""
 _IGNORED = ("[null @", "    Last message repeated")
@@ -31,7 +40,10 @@ _SLOWEST_BYTES_PER_SECOND = 4_000_000
 
 @dataclass(frozen=True)
 class Count:
-    """Frame count and sorted time stamps on the file's clock; `stamps` is None where the file has none."""
+    """Frame count and rising time stamps on the file's clock; `stamps` is None where the file has none.
+
+    `repair` says what was changed to make them rise; then frames cannot be identified by their stamps.
+    """
 
     frames: int
     stamps: "array[int] | None"
@@ -39,6 +51,17 @@ class Count:
     last_stamps: int = 0
     hidden: int = 0
     damage: str | None = None
+    repair: Repair | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was repaired."""
+        return self.repair.sentences(self.time_base) if self.repair else ()
+
+    @property
+    def clock_shifts(self) -> tuple[Fraction, ...]:
+        """Seconds to add to the file's clock after each of its restarts."""
+        return tuple(item.shift * self.time_base for item in self.repair.restarts) if self.repair else ()
 
 
 def complaints(info: VideoInfo) -> str | None:
@@ -53,7 +76,7 @@ def complaints(info: VideoInfo) -> str | None:
 
 def by_packets(info: VideoInfo) -> Count:
     """Count the packets that are shown. `stamps` is None unless each has a time of its own."""
-    stamps, hidden, last, unknown = array("q"), 0, 0, 0
+    stamps, hidden, last, unknown, order = array("q"), 0, 0, 0, _Order()
     with open_input(info.path) as container:
         stream = video_stream(container, info.stream_index)
         for packet in container.demux(stream):
@@ -61,12 +84,15 @@ def by_packets(info: VideoInfo) -> Count:
                 hidden += 1
             elif packet.pts is not None:
                 stamps.append(packet.pts)
+                order.see(packet.pts)
                 last = packet.duration or 0
             elif packet.size:
                 unknown += 1
         time_base = stream.time_base or Fraction(1, 1_000_000)
     stamps = array("q", sorted(stamps))
-    distinct = not unknown and _rise(stamps)
+    if info.container in BROADCAST and _jumps(stamps, time_base):
+        order.broken = True
+    distinct = not unknown and not order.broken and _rise(stamps)
     return Count(len(stamps) + unknown, stamps if distinct else None, time_base, last, hidden)
 
 
@@ -78,41 +104,78 @@ def packets_tell(info: VideoInfo, count: Count) -> bool:
 
 def by_decoding(info: VideoInfo) -> Count:
     """Count frames by decoding them all; `damage` says where that failed. Raises UnsupportedVideo."""
-    stamps, frames, last, time_base, damage = array("q"), 0, 0, Fraction(1, 1_000_000), None
+    stamps: list[int | None] = []
+    last, time_base, damage = 0, Fraction(1, 1_000_000), None
     try:
         for _, frame in iter_decoded(replace(info, stamped=False)):
-            frames += 1
             last, time_base = frame.duration or 0, frame.time_base or time_base
-            if frame.pts is not None:
-                stamps.append(frame.pts)
+            stamps.append(frame.pts)
     except DamagedVideo as error:
         damage = error.message.removeprefix(f"{info.path} is damaged: ").rstrip(".")
-    distinct = len(stamps) == frames and _rise(stamps)
-    return Count(frames, stamps if distinct else None, time_base, last, damage=damage)
+    return _counted(info, stamps, time_base, last, damage)
 
 
 def by_salvaging(info: VideoInfo) -> Count:
     """Count the frames that ffmpeg recovers from a damaged file, decoding exactly as the salvaging reader does."""
+    # Printed by a filter: ffmpeg's muxers would clamp times that go back.
+    printing = "metadata=mode=add:key=a:value=b,metadata=mode=print:file=-"
+    decode = ffmpeg.decode(info.path, info.stream_index, salvage=True)
     listing = ffmpeg.run(
-        [
-            *ffmpeg.decode(info.path, info.stream_index, salvage=True),
-            "-c:v",
-            "wrapped_avframe",
-            "-f",
-            "framecrc",
-            "-",
-        ],
-        timeout_seconds=_time_limit(info),
+        [*decode, "-vf", printing, "-f", "null", "-"], timeout_seconds=_time_limit(info)
     ).stdout
-    stamps, time_base, last = array("q"), Fraction(1), 0
-    for line in listing.splitlines():
-        if line.startswith("#tb 0:"):
-            time_base = Fraction(line.removeprefix("#tb 0:").strip())
-        elif line and not line.startswith("#"):
-            _, _, stamp, duration, *_ = line.split(",")
-            stamps.append(int(stamp))
-            last = int(duration)
-    return Count(len(stamps), stamps if _rise(stamps) else None, time_base, last)
+    stamps = [int(stamp) if stamp != "NOPTS" else None for stamp in _PRINTED_STAMP.findall(listing)]
+    with open_input(info.path) as container:
+        time_base = video_stream(container, info.stream_index).time_base or Fraction(1, 1_000_000)
+    return _counted(info, stamps, time_base, 0)
+
+
+def _counted(
+    info: VideoInfo,
+    found: list[int | None],
+    time_base: Fraction,
+    last: int,
+    damage: str | None = None,
+) -> Count:
+    """A count of frames with these stamps, which are repaired where they do not rise."""
+    if None in found and info.container in _WITHOUT_TIMES:
+        return Count(len(found), None, time_base, last, damage=damage)
+    jumps = partial(_clock_jumps, info, time_base) if info.container in BROADCAST else None
+    repaired = repair(found, time_base, jumps=jumps)
+    if repaired is None:
+        return Count(len(found), None, time_base, last, damage=damage)
+    changed = repaired if repaired.sentences(time_base) else None
+    return Count(len(found), repaired.stamps, time_base, last, damage=damage, repair=changed)
+
+
+class _Order:
+    """Watches stamps in stored order for a clock that restarts, which sorting would hide."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self._latest: int | None = None
+        self._behind = 0
+
+    def see(self, stamp: int) -> None:
+        if self._latest is None or stamp > self._latest:
+            self._latest, self._behind = stamp, 0
+            return
+        self._behind += 1
+        self.broken = self.broken or self._behind > _MOST_REORDERED
+
+
+def _clock_jumps(info: VideoInfo, time_base: Fraction, before: int, after: int) -> bool:
+    """Whether the clock, not just the picture, jumps from `before` to `after`: no sound lies between them."""
+    begin, end = before * time_base + 1, after * time_base - 1
+    with open_input(info.path) as container:
+        for packet in container.demux(*container.streams.audio) if container.streams.audio else ():
+            if packet.pts is not None and begin < packet.pts * packet.time_base < end:
+                return False
+    return True
+
+
+def _jumps(stamps: "array[int]", time_base: Fraction) -> bool:
+    far = round(JUMP_SECONDS / time_base)
+    return any(after - before > far for before, after in pairwise(stamps))
 
 
 def _rise(stamps: "array[int]") -> bool:

@@ -1,11 +1,15 @@
 """Decode with PyAV from any frame, giving the same pixels as decoding from the start."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import TypeAlias, cast
 
 import av.error
+from av.codec import CodecContext
 from av.container import InputContainer
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -14,6 +18,10 @@ from pipelines.video.demuxing import open_input, video_stream
 from pipelines.video.info import VideoInfo
 from pipelines.video.seeking import Packets, enter
 
+_Decode: TypeAlias = "Callable[[Packet[VideoStream]], list[VideoFrame]]"
+
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that give the alpha channel, by codec."""
 _MOST_THREADS = 8
 """Each decoder thread holds a frame, so memory must not grow with the number of cores."""
 
@@ -23,9 +31,10 @@ def threads() -> int:
     return min(os.cpu_count() or 1, _MOST_THREADS)
 
 
-def iter_decoded(info: VideoInfo, start: int = 0) -> Iterator[tuple[int, VideoFrame]]:
+def iter_decoded(info: VideoInfo, start: int = 0, *, alpha: bool = False) -> Iterator[tuple[int, VideoFrame]]:
     """Yield frames from `start` to the end of the stream as (index, frame), not rotated.
 
+    With `alpha`, VP8 and VP9 are decoded by libvpx where they have an alpha channel: FFmpeg's own decoders drop it.
     Holds what the decoder holds: its reference frames and one frame per thread.
 
     Raises:
@@ -34,13 +43,14 @@ def iter_decoded(info: VideoInfo, start: int = 0) -> Iterator[tuple[int, VideoFr
     """
     if start:
         with open_input(info.path) as container:
-            entry = _enter(container, info, start)
+            entry = _enter(container, info, start, alpha)
             if entry is not None:
                 yield from _checked(info, *entry, start)
                 return
     with open_input(info.path) as container:
         stream = _threaded(container, info)
-        yield from _checked(info, 0, _frames(container.demux(stream)), start)
+        decode = _decoder(stream, alpha)
+        yield from _checked(info, 0, _frames(container.demux(stream), decode), start)
 
 
 def _threaded(container: InputContainer, info: VideoInfo) -> VideoStream:
@@ -50,18 +60,31 @@ def _threaded(container: InputContainer, info: VideoInfo) -> VideoStream:
     return stream
 
 
-def _frames(packets: Packets) -> Iterator[VideoFrame]:
+def _decoder(stream: VideoStream, alpha: bool) -> _Decode:
+    """Return what decodes a packet of `stream`: its own decoder, or libvpx where `alpha` is wanted and stored."""
+    library = _WITH_ALPHA.get(stream.codec.canonical_name)
+    if not alpha or library is None or stream.metadata.get("alpha_mode") != "1":
+        return lambda packet: packet.decode()
+    context = cast(VideoCodecContext, CodecContext.create(library, "r"))
+    context.thread_count = threads()
+    return lambda packet: context.decode(packet if packet.size else None)
+
+
+def _frames(packets: Packets, decode: _Decode) -> Iterator[VideoFrame]:
     for packet in packets:
-        yield from packet.decode()
+        yield from decode(packet)
 
 
-def _enter(container: InputContainer, info: VideoInfo, start: int) -> tuple[int, Iterator[VideoFrame]] | None:
+def _enter(
+    container: InputContainer, info: VideoInfo, start: int, alpha: bool
+) -> tuple[int, Iterator[VideoFrame]] | None:
     """Find a clean key frame at or before `start`: its index and the frames from it on; None where there is none."""
-    entry = enter(container, _threaded(container, info), info, start)
+    stream = _threaded(container, info)
+    entry = enter(container, stream, info, start)
     if entry is None:
         return None
     stamp, packets = entry
-    frames = _frames(packets)
+    frames = _frames(packets, _decoder(stream, alpha))
     try:
         # Leading pictures, shown before the key frame, refer to frames that were skipped.
         first = next((frame for frame in frames if frame.pts is None or frame.pts >= stamp), None)

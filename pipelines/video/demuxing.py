@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
 import av
 import av.error
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from pipelines.errors import NotAVideo
@@ -47,6 +48,17 @@ def video_streams(container: InputContainer) -> list[VideoStream]:
 def video_stream(container: InputContainer, index: int) -> VideoStream:
     """The video stream with this index."""
     return cast(VideoStream, container.streams[index])
+
+
+def has_decoder(stream: Stream) -> bool:
+    """Whether the codec of `stream` is known and can be decoded."""
+    return cast(object, stream.codec_context) is not None
+
+
+def start_of(stream: Stream) -> Fraction | None:
+    """When a track is first seen or heard, in seconds on the file's clock; None where the file does not say."""
+    start, tick = stream.start_time, stream.time_base
+    return None if start is None or tick is None else start * tick
 
 
 def count_packets(path: Path) -> int:

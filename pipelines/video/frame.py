@@ -32,6 +32,7 @@ class Picture(Protocol):
 
     def rgb(self) -> Pixels: ...  # noqa: D102
     def luma(self, width: int | None) -> Pixels: ...  # noqa: D102
+    def alpha(self) -> Pixels | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,10 @@ class Frame:
         """
         return self.picture.luma(width)
 
+    def alpha(self) -> Pixels | None:
+        """Opacity (H, W) uint8, 255 opaque; None where the decoder gives none."""
+        return self.picture.alpha()
+
 
 class RgbPicture:
     """A picture that the decoder gives as upright RGB; `read` returns its pixels."""
@@ -69,6 +74,10 @@ class RgbPicture:
         """(H, W) uint8 from RGB."""
         small = _shrink(self._read(), width)
         return cast(Pixels, cv2.transform(small, np.array([self._weights], np.float32)))
+
+    def alpha(self) -> Pixels | None:
+        """None."""
+        return None
 
 
 class YuvPicture:
@@ -91,6 +100,14 @@ class YuvPicture:
         across = self._turns % 2 == 1
         plane = _shrink(_luma_plane(self._frame), width, across=across)
         return self._upright(_full_range(plane, self._frame))
+
+    def alpha(self) -> Pixels | None:
+        """(H, W) uint8; of a palette, the opacity of its colours."""
+        kind = self._frame.format
+        if not (kind.has_palette or any(component.is_alpha for component in kind.components)):
+            return None
+        rgba = self._frame.to_ndarray(format="rgba", threads=1)
+        return self._upright(np.ascontiguousarray(rgba[:, :, 3]))
 
     def _upright(self, pixels: Pixels) -> Pixels:
         return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels

@@ -1,40 +1,68 @@
-"""Folders of images and single pictures as videos: natural order, 25 frames per second."""
+"""Folders of images, single pictures, and animations that Pillow reads, as videos."""
 
-import struct
-import zlib
+from array import array
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
+from PIL.WebPImagePlugin import WebPImageFile
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
 from pipelines.storage.video_folders import natural_key
 from pipelines.video.info import VideoInfo
-from pipelines.video.timeline import constant
-
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-FRAME_RATE = Fraction(25)
-
-UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError),
-    *(NotImplementedError, struct.error, zlib.error),
+from pipelines.video.picture import (
+    FORMATS,
+    SUFFIXES,
+    UNREADABLE,
+    PictureFile,
+    identify,
+    read_rgb,
+    size_of,
+    to_rgb,
 )
-"""What Pillow raises for broken files; each format in its own way."""
+from pipelines.video.timeline import constant, from_stamps
 
-_EXIF_ORIENTATION = 0x0112
-_TURNED_ORIENTATIONS = (5, 6, 7, 8)
+FRAME_RATE = Fraction(25)
+"""Frame rate of a folder of images."""
+
+_MILLISECOND = Fraction(1, 1000)
+_UNSAID_DELAY_MS = 100
+"""Delay of an animation's frame that states 0, as browsers show it."""
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the images of `folder` in natural order, without hidden files. Raises NotAVideo where one is no file."""
-    found = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    """List the images of `folder` in natural order, without hidden files; those without a suffix by their content.
+
+    Raises NotAVideo where one is a pipe or device.
+    """
+    found = [p for p in folder.iterdir() if not p.name.startswith(".") and _is_listed(p)]
     for path in found:
         reject_special(path)
     return sorted(found, key=lambda path: natural_key(path.name))
+
+
+def _is_listed(path: Path) -> bool:
+    if path.suffix:
+        return path.suffix.lower() in SUFFIXES
+    found = identify(path) if path.is_file() else None
+    return found is not None and found.still
+
+
+def probe_file(path: Path) -> VideoInfo | None:
+    """Describe a still picture, or an animation that PyAV does not read; None for other files. Raises DamagedVideo.
+
+    A GIF is left to PyAV, also with one frame: it states how long that is shown.
+    """
+    found = identify(path)
+    if found is None or found.format == "GIF":
+        return None
+    if found.by_pillow:
+        return _probe_animation(path, found)
+    return probe_picture(path) if found.still else None
 
 
 def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
@@ -49,7 +77,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
     size: tuple[int, int] | None = None
     for path in list_images(folder):
         try:
-            found = _size(path)
+            found = size_of(path)
         except Image.DecompressionBombError as error:
             raise _huge(path) from error
         except UNREADABLE as error:
@@ -69,7 +97,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
     return VideoInfo(
         path=folder,
         container="images",
-        codec=paths[0].suffix[1:].lower(),
+        codec=paths[0].suffix[1:].lower() or "picture",
         width=size[0],
         height=size[1],
         timeline=constant(len(paths), FRAME_RATE),
@@ -85,7 +113,7 @@ def probe_picture(path: Path) -> VideoInfo:
     """Describe a picture as a video of one frame; reads only its header. Raises NotAVideo, UnsupportedVideo."""
     reject_special(path)
     try:
-        width, height = _size(path)
+        width, height = size_of(path)
     except Image.DecompressionBombError as error:
         raise _huge(path) from error
     except UNREADABLE as error:
@@ -94,7 +122,7 @@ def probe_picture(path: Path) -> VideoInfo:
     return VideoInfo(
         path=path,
         container="images",
-        codec=path.suffix[1:].lower(),
+        codec=path.suffix[1:].lower() or "picture",
         width=width,
         height=height,
         timeline=constant(1, FRAME_RATE),
@@ -105,39 +133,72 @@ def probe_picture(path: Path) -> VideoInfo:
 
 def iter_images(info: VideoInfo, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
     """Yield images `[start, stop)` as (H, W, 3) uint8 RGB. Holds one. Raises DamagedVideo, UnsupportedVideo."""
-    for path in info.images[start:stop]:
-        try:
-            with Image.open(path) as image:
-                rgb = _rgb(ImageOps.exif_transpose(image))
-        except Image.DecompressionBombError as error:
-            raise _huge(path) from error
-        except UNREADABLE as error:
-            raise _unreadable(path) from error
+    for path, rgb in _iter_rgb(info, start, stop):
         if rgb.shape != (info.height, info.width, 3):
             raise UnsupportedVideo(f"{path} changed its size during the job.", "Start the job again.")
         yield rgb
 
 
-def is_animated(path: Path) -> bool:
-    """Whether the file at `path` is a picture of several frames; False where it cannot be read as a picture."""
+def iter_animation(info: VideoInfo, start: int, stop: int) -> Iterator[Image.Image]:
+    """Yield frames `[start, stop)` of an animation that Pillow reads. Holds one. Raises DamagedVideo."""
     try:
-        with Image.open(path) as image:
-            return getattr(image, "n_frames", 1) > 1
-    except (*UNREADABLE, Image.DecompressionBombError):
-        return False
+        with Image.open(info.path, formats=FORMATS) as image:
+            if isinstance(image, WebPImageFile):
+                # The file's alpha bit is only a hint, which encoders leave out; pixels are decoded with alpha anyway.
+                image._mode = image.rawmode = "RGBA"
+            for index in range(start, stop):
+                image.seek(index)
+                image.load()
+                yield image
+    except UNREADABLE as error:
+        raise _unreadable(info.path) from error
 
 
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as image:
-        turned = image.getexif().get(_EXIF_ORIENTATION) in _TURNED_ORIENTATIONS
-        return (image.height, image.width) if turned else (image.width, image.height)
+def is_animation(info: VideoInfo) -> bool:
+    """Whether `info` describes an animation that Pillow reads."""
+    return info.images == (info.path,) and info.frames > 1
 
 
-def _rgb(image: Image.Image) -> NDArray[np.uint8]:
-    if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip instead of scaling.
-        gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
-        return np.repeat(gray[:, :, None], 3, axis=2)
-    return np.array(image.convert("RGB"))
+def _iter_rgb(info: VideoInfo, start: int, stop: int) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    if is_animation(info):
+        for image in iter_animation(info, start, stop):
+            yield info.path, to_rgb(image)
+        return
+    for path in info.images[start:stop]:
+        try:
+            yield path, read_rgb(path)
+        except Image.DecompressionBombError as error:
+            raise _huge(path) from error
+        except UNREADABLE as error:
+            raise _unreadable(path) from error
+
+
+def _probe_animation(path: Path, found: PictureFile) -> VideoInfo:
+    """Describe an animated WebP or AVIF by decoding it. Holds 8 bytes per frame. Raises DamagedVideo."""
+    stamps, clock, delay = array("q"), 0, 0
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            size = image.size
+            for index in range(found.frames):
+                image.seek(index)
+                image.load()
+                stamps.append(clock)
+                delay = round(image.info.get("duration") or 0) or _UNSAID_DELAY_MS
+                clock += delay
+    except UNREADABLE as error:
+        raise DamagedVideo(
+            f"{path} is damaged: frame {len(stamps)} cannot be decoded.", "Get another copy of the file."
+        ) from error
+    return VideoInfo(
+        path=path,
+        container=found.format.lower(),
+        codec=found.format.lower(),
+        width=size[0],
+        height=size[1],
+        timeline=from_stamps(stamps, _MILLISECOND, rates=(), last_stamps=delay),
+        rgb=True,
+        images=(path,),
+    )
 
 
 def _huge(path: Path) -> UnsupportedVideo:

@@ -40,7 +40,9 @@ class VideoInfo:
     `rotation` is the counterclockwise angle in degrees that makes the stored picture upright. `hidden_frames` are
     stored but cut by an edit list. `damage` holds ffmpeg's complaints about a damaged file, one per line, and
     `missing_frames` the number of frames that cannot be read when it is salvaged. `stamped`: each packet has a time,
-    so that a frame can be identified by it.
+    so that a frame can be identified by it. `clock_shifts` are the seconds to add to the file's clock after each of its
+    restarts, and `notes` the sentences about times that were repaired. `sound_start` is when the first sound track
+    begins, on the timeline's clock.
     """
 
     path: Path
@@ -65,6 +67,9 @@ class VideoInfo:
     hidden_frames: int = 0
     stamped: bool = False
     images: tuple[Path, ...] = ()
+    clock_shifts: tuple[Fraction, ...] = ()
+    notes: tuple[str, ...] = ()
+    sound_start: Fraction | None = None
 
     @property
     def frames(self) -> int:

@@ -8,18 +8,20 @@ import errno
 import heapq
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from math import lcm
 from operator import itemgetter
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 import av
 import av.error
-from av.container import OutputContainer
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -27,18 +29,24 @@ from av.video.stream import VideoStream
 from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.spans import Span
 from pipelines.video import ffmpeg, sound
-from pipelines.video.demuxing import open_input
+from pipelines.video.demuxing import open_input, start_of
 from pipelines.video.info import VideoInfo
-from pipelines.video.sound import Cut, SoundCodec, SoundRefused, Track
+from pipelines.video.sound import Cut, SoundPlan, SoundRefused, Track
 
 _FINEST_TIMESCALE = 10_000_000
 """Ticks per second at most: with 64-bit times still 29,000 years."""
+_LARGEST_TIMESCALE = 2**31 - 1
+"""The largest movie timescale that ffmpeg accepts."""
+_FLICKS = 705_600_000
+"""Ticks per second that usual frame rates, sample rates and 90 kHz clocks divide exactly (Oculus, "flicks")."""
 _TOLERANCE_SECONDS = 0.000_501
 """Matroska and WebM round times to milliseconds, so a frame may be off by half of one."""
-_NAMES: dict[SoundCodec, str] = {"aac": "AAC", "opus": "Opus"}
 _WITH_TIMESCALE = ("mp4", "mov")
 _IN_MILLISECONDS = ("matroska", "webm")
 _NOT_COPIED = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
+
+
+_Opened: TypeAlias = list[tuple[InputContainer, list[tuple[int, AudioStream]]]]
 
 
 @dataclass(frozen=True)
@@ -61,32 +69,64 @@ def join_segments(
 ) -> JoinReport:
     """Join the segments of `frames` into `out` and check the result; its suffix selects the container, MP4 by default.
 
-    A whole video keeps the source's times, including a delayed start. A part of it starts at 0, with its sound cut at
-    packet boundaries. Sound that the container does not take is encoded to AAC (WebM: Opus) with a warning; `silent`
-    leaves it out. The sound of `heard`, this video or another, plays from its own beginning and ends with the frames.
-    Holds a few packets. Writes directly to `out`, so pass a temporary name; encoded sound lies beside it meanwhile.
+    A whole video keeps the offsets between picture and sound; the earlier of them begins at 0. A part of it starts at
+    0, with its sound cut at packet boundaries. Each sound track that the container does not take is encoded to AAC
+    (WebM: Opus), or left out where that is impossible, with a warning; `silent` leaves all out. The sound of `heard`,
+    this video or another, plays from its own beginning and ends with the frames. Holds a few packets. Writes directly
+    to `out`, so pass a temporary name; encoded sound lies beside it meanwhile.
 
     Raises:
         NotEnoughDisk: the disk is full.
         EncoderDied: segments and frames do not match, or the written file fails the check.
     """
-    clock = _Clock.of(info, frames, heard)
+    make_clock = partial(_Clock.of, info, frames, heard)
     heard = heard or info
-    encoded = out.with_name(f"{out.name}.sound.m4a")
+    notes = dict.fromkeys((*info.notes, *(() if silent else heard.notes)))
+    if heard.images or silent:
+        return _join(segments, make_clock, out, _Sound(heard, None, {}), notes)
+    plan, encoded = sound.make_plan(heard.path, ffmpeg.muxer(out)), dict[int, Path]()
     try:
-        try:
-            return _join(segments, clock, out, None if heard.images or silent else heard.path)
-        except SoundRefused as refused:
-            codec: SoundCodec = "opus" if ffmpeg.muxer(out) == "webm" else "aac"
-            warning = f"The sound was re-encoded to {_NAMES[codec]}, because it cannot be copied ({refused})."
-        try:
-            sound.encode(heard.path, encoded, codec)
-            return _join(segments, clock, out, encoded, warning)
-        except SoundRefused as refused:
-            warning = f"The sound was left out, because it can be neither copied nor re-encoded ({refused})."
-        return _join(segments, clock, out, None, warning)
+        while True:
+            try:
+                for index in set(plan.indices("encode")) - set(encoded):
+                    encoded[index] = out.with_name(f"{out.name}.sound{index}.m4a")
+                    sound.encode(heard, index, encoded[index], plan.codec)
+                return _join(segments, make_clock, out, _Sound(heard, plan, encoded), notes)
+            except SoundRefused as refused:
+                plan.give_way(refused)
     finally:
-        encoded.unlink(missing_ok=True)
+        for path in encoded.values():
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Sound:
+    """Whose sound to join, how each track is handled, and the files with encoded tracks by stream index."""
+
+    heard: VideoInfo
+    plan: SoundPlan | None
+    encoded: dict[int, Path]
+
+    def open(self, stack: ExitStack) -> "_Opened":
+        """Open the source and the encoded tracks; each comes with its (source index, stream)."""
+        if self.plan is None:
+            return []
+        source = stack.enter_context(open_input(self.heard.path))
+        copied = self.plan.indices("copy")
+        opened = [(source, [(item.index, item) for item in source.streams.audio if item.index in copied])]
+        for index in self.plan.indices("encode"):
+            container = stack.enter_context(open_input(self.encoded[index]))
+            opened.append((container, [(index, container.streams.audio[0])]))
+        return opened
+
+    def start(self, sources: "_Opened") -> Fraction | None:
+        """When the first track begins; without sound in the result, that of the source, to be in step with others."""
+        if self.plan is None:
+            return self.heard.sound_start
+        starts = [start_of(stream) for _, streams in sources for _, stream in streams]
+        return min(
+            (start - self.heard.timeline.origin for start in starts if start is not None), default=None
+        )
 
 
 @dataclass(frozen=True)
@@ -100,10 +140,14 @@ class _Clock:
     scale: int
 
     @classmethod
-    def of(cls, info: VideoInfo, frames: Span, heard: VideoInfo | None) -> "_Clock":
+    def of(
+        cls, info: VideoInfo, frames: Span, heard: VideoInfo | None, sound_start: Fraction | None
+    ) -> "_Clock":
         timeline = info.timeline
         start = timeline.time(frames.start)
-        shift = start if len(frames) < info.frames or start < 0 else Fraction(0)
+        shift = start
+        if len(frames) == info.frames and start > 0 and sound_start is not None:
+            shift = max(Fraction(0), min(start, sound_start))
         finest = timeline.time_base.denominator if timeline.vfr else timeline.rate.numerator
         scale = lcm(finest, (start - shift).denominator)
         return cls(info, frames, heard, shift, min(scale, _FINEST_TIMESCALE))
@@ -131,13 +175,22 @@ class _Clock:
 
 
 def _join(
-    segments: Sequence[Path], clock: _Clock, out: Path, sound_path: Path | None, *warnings: str
+    segments: Sequence[Path],
+    make_clock: Callable[[Fraction | None], _Clock],
+    out: Path,
+    heard: _Sound,
+    notes: Iterable[str],
 ) -> JoinReport:
     with ExitStack() as stack, _mapped_errors(out):
         first = stack.enter_context(open_input(segments[0]))
-        # The movie timescale too: it stores a delayed start, by default rounded to milliseconds.
-        scales = dict.fromkeys(("video_track_timescale", "movie_timescale"), str(clock.scale))
-        options = {"movflags": "+faststart", **scales}
+        sources = heard.open(stack)
+        clock = make_clock(heard.start(sources))
+        rates = [stream.rate for _, streams in sources for _, stream in streams if stream.rate]
+        options = {
+            "movflags": "+faststart",
+            "video_track_timescale": str(clock.scale),
+            "movie_timescale": str(_movie_timescale(clock.scale, rates)),
+        }
         kind = ffmpeg.muxer(out)
         target = stack.enter_context(
             av.open(
@@ -149,17 +202,24 @@ def _join(
             )
         )
         pictures = _add_pictures(target, first.streams.video[0])
-        tracks: list[Track] = []
         packets = [_iter_pictures(segments, clock, pictures)]
-        if sound_path is not None:
-            source = stack.enter_context(open_input(sound_path))
-            tracks = sound.add_tracks(source, target)
-            if tracks:
-                packets.append(sound.iter_packets(source, tracks, clock.cut()))
-            kept = {key: text for key, text in source.metadata.items() if key not in _NOT_COPIED}
+        wanted = sorted(
+            (index, number) for number, (_, streams) in enumerate(sources) for index, _ in streams
+        )
+        tracks: list[Track] = []
+        for index, number in wanted:
+            stream = dict(sources[number][1])[index]
+            shifts = heard.heard.clock_shifts if number == 0 else ()
+            tracks.append(sound.add_track(stream, target, index, shifts))
+        for container, streams in sources:
+            mine = [track for track in tracks if track.source in dict(streams).values()]
+            if mine:
+                packets.append(sound.iter_packets(container, mine, clock.cut()))
+        if sources:
+            kept = {key: text for key, text in sources[0][0].metadata.items() if key not in _NOT_COPIED}
             target.metadata.update(kept)
         for _, packet in heapq.merge(*packets, key=itemgetter(0)):
-            _mux(target, packet, is_sound=packet.stream is not pictures)
+            _mux(target, packet, tracks)
     _check(out, clock, tracks)
     with out.open("rb") as written:
         os.fsync(written.fileno())
@@ -171,7 +231,22 @@ def _join(
         remarks.append(
             "The source has non-square pixels, which WebM cannot store: players will show it distorted."
         )
-    return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*warnings, *remarks))
+    if moved := sum(track.clock.moved for track in tracks):
+        most = max(track.clock.furthest for track in tracks)
+        remarks.append(
+            f"{moved} packets of sound had equal or backward times; they were moved by at most {float(most):.3g} s."
+        )
+    planned = heard.plan.warnings() if heard.plan else []
+    return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*notes, *planned, *remarks))
+
+
+def _movie_timescale(video_scale: int, sample_rates: Sequence[int]) -> int:
+    """Ticks per second of the movie's clock, which stores each track's delay and length.
+
+    A clock that the tracks do not divide rounds both: sound moves, and a last packet beyond the rounded length is lost.
+    """
+    exact = lcm(video_scale, *sample_rates)
+    return exact if exact <= _LARGEST_TIMESCALE else _FLICKS
 
 
 def _add_pictures(target: OutputContainer, segment: VideoStream) -> VideoStream:
@@ -212,12 +287,13 @@ def _mismatch(what: str) -> EncoderDied:
     return EncoderDied(f"The segments do not fit together: {what}.", "Run the job again with --force.")
 
 
-def _mux(target: OutputContainer, packet: "Packet[Stream]", *, is_sound: bool) -> None:
+def _mux(target: OutputContainer, packet: "Packet[Stream]", tracks: Sequence[Track]) -> None:
+    track = next((track for track in tracks if track.target is packet.stream), None)
     try:
         target.mux_one(packet)
     except av.error.FFmpegError as error:
-        if is_sound and error.errno != errno.ENOSPC:
-            raise SoundRefused(error.strerror) from error
+        if track and error.errno != errno.ENOSPC:
+            raise SoundRefused(error.strerror or str(error), track.index) from error
         raise
 
 
@@ -258,9 +334,11 @@ def _check(out: Path, clock: _Clock, tracks: Sequence[Track]) -> None:
             index += 1
     if index != clock.frames.stop:
         raise _mismatch(f"{index - clock.frames.start} of {len(clock.frames)} frames are in {out}")
-    for track in tracks:
-        expected, found = track.packets, packets[track.target.index]
+    # MP4 leaves out tracks without packets, which moves those behind them up.
+    heard = [track for track in tracks if track.packets or ffmpeg.muxer(out) not in _WITH_TIMESCALE]
+    for position, track in enumerate(heard, 1):
+        expected, found = track.packets, packets[position]
         if track.codec.startswith("pcm_"):  # PCM has no packets of its own: containers group samples freely.
-            expected, found = track.size_bytes, sizes[track.target.index]
+            expected, found = track.size_bytes, sizes[position]
         if expected != found:
-            raise SoundRefused(f"{found} of {expected} packets were written")
+            raise SoundRefused(f"{found} of {expected} packets were written", track.index)

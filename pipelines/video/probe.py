@@ -22,7 +22,7 @@ from pipelines.errors import DamagedVideo, NotAVideo, NoVideoStream, Unsupported
 from pipelines.storage.special_files import reject_special
 from pipelines.video import counting, images
 from pipelines.video.decoding import damaged
-from pipelines.video.demuxing import open_input, reason, video_streams
+from pipelines.video.demuxing import has_decoder, open_input, reason, start_of, video_streams
 from pipelines.video.info import Audio, ColourTags, VideoInfo
 from pipelines.video.timeline import Timeline, constant, from_stamps
 
@@ -37,7 +37,6 @@ _ENCRYPTED_TRACKS = (b"encv", b"drmi")
 """Sample descriptions of encrypted video in MP4: Common Encryption, and Apple's FairPlay."""
 _HEADER_BYTES = 4 * MIB
 """Enough of each end of a file for the headers of several hours."""
-_BROADCAST = ("mpegts", "mpeg")
 _HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 _RANGES = {1: "tv", 2: "pc"}
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
@@ -50,12 +49,16 @@ _TRANSFERS = {
     **{10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10"},
     **{15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
 }
+_FLIPPED = (-1, 0, 0, 0, 1, 0, 0, 0, 1)
+"""A display matrix that mirrors."""
 _SHORT_CLIP_BYTES = 512_000_000
 """Clips up to this size as RGB are decoded completely, to find damage that packets do not show."""
 
 
 def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
-    """Describe the video file or folder of images at `path`. Holds 8 bytes per frame.
+    """Describe the video file, folder of images or picture at `path`. Holds 8 bytes per frame.
+
+    What a file is follows from its content; a still picture is a video of one frame.
 
     With `salvage`, a damaged file is described by the frames that can be read, and `missing_frames` counts the others.
 
@@ -72,6 +75,8 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
         raise NotAVideo(f"{path} does not exist.", "Check the path.")
     if path.stat().st_size == 0:
         raise NotAVideo(f"{path} is empty (0 bytes).", "Copy or download it again.")
+    if picture := images.probe_file(path):
+        return picture
     try:
         with open_input(path) as container:
             info, clock = _describe(path, container)
@@ -84,8 +89,10 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
         return replace(
             info,
             timeline=clock.timeline(count),
-            stamped=count.stamps is not None,
+            stamped=count.stamps is not None and count.repair is None,
             hidden_frames=packets.hidden,
+            clock_shifts=count.clock_shifts,
+            notes=count.notes,
         )
     if _is_encrypted(path):
         raise _encrypted(path)
@@ -98,6 +105,8 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     return replace(
         info,
         timeline=clock.timeline(count),
+        clock_shifts=count.clock_shifts,
+        notes=count.notes,
         damage=damage,
         salvaged=True,
         missing_frames=max(0, expected - count.frames),
@@ -140,19 +149,17 @@ class _Clock:
 
 def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]:
     """Describe the video by its headers and first frame; the timeline is filled in later."""
-    if container.format.name == "webp_pipe" and images.is_animated(path):
-        raise UnsupportedVideo(
-            f"{path} is an animated WebP, which is not supported.", "Convert it to MP4, GIF or APNG first."
-        )
     if any(kind in container.format.name for kind in _NOT_VIDEOS):
-        raise NotAVideo(
-            f"{path} is a {container.format.name.removesuffix('_pipe')}, not a video.",
-            "For images, give the folder that contains them.",
-        )
+        kind = container.format.name
+        if kind.endswith("_pipe"):
+            raise NotAVideo(
+                f"{path} is a picture ({kind.removesuffix('_pipe')}) that cannot be read.",
+                "If it is not damaged, convert it to PNG or JPEG first.",
+            )
+        raise NotAVideo(f"{path} is a {kind}, not a video.", "Give the video itself.")
     stream = _find_stream(path, container)
-    clock = _Clock(
-        (stream.guessed_rate, stream.average_rate, stream.base_rate), _origin(container), stream.frames
-    )
+    origin = _origin(container, stream)
+    clock = _Clock((stream.guessed_rate, stream.average_rate, stream.base_rate), origin, stream.frames)
     frame = _first_frame(path, container, stream)
     rotation, mirrored = _orientation(path, frame)
     across = rotation in (90, 270)
@@ -184,6 +191,7 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
         ),
         interlaced=frame.interlaced_frame,
         audio=_audio(container),
+        sound_start=_sound_start(container, origin),
     )
     return info, clock
 
@@ -260,6 +268,10 @@ def _orientation(path: Path, frame: VideoFrame) -> tuple[int, bool]:
         matrix = unpack("=9i", bytes(cast(Mapping[str, bytes], frame.side_data)["DISPLAYMATRIX"]))
     except KeyError:
         return 0, False
+    except ValueError:
+        # PyAV gives no side data at all where it does not know one kind, such as EXIF, and its angle does not tell
+        # a flip. As for mirrored video, the frames are left to ffmpeg, which applies the matrix itself.
+        matrix = _FLIPPED
     if frame.rotation % 90:
         raise UnsupportedVideo(
             f"{path} is rotated by {frame.rotation} degrees.", "Rotate it upright with a video editor first."
@@ -276,18 +288,27 @@ def _aspect(ratio: Fraction | None, *, across: bool) -> Fraction:
 
 def _audio(container: InputContainer) -> Audio | None:
     for stream in container.streams.audio:
+        if not has_decoder(stream):
+            continue
         context = stream.codec_context
         return Audio(stream.codec.canonical_name, context.channels, context.rate)
     return None
 
 
-def _origin(container: InputContainer) -> Fraction:
-    """The time at which a broadcast stream's clock starts; 0 for files of other kinds."""
-    if container.format.name not in _BROADCAST:
-        return Fraction(0)
-    starts = [
-        stream.start_time * stream.time_base
-        for stream in container.streams
-        if stream.start_time is not None and stream.time_base is not None
-    ]
-    return min(starts, default=Fraction(0))
+def _origin(container: InputContainer, stream: VideoStream) -> Fraction:
+    """The time on the file's clock at which its first track begins.
+
+    0 for MP4 and MOV, whose edit lists place each track on a clock that begins there, except where they are fragmented:
+    pieces of a stream keep its clock. Other clocks start anywhere, and times before 0 are the encoder's run-in.
+    """
+    starts = [start for start in map(start_of, (stream, *container.streams.audio)) if start is not None]
+    earliest = min(starts, default=Fraction(0))
+    if container.format.name in counting.BROADCAST:
+        return earliest
+    whole_mp4 = "mp4" in container.format.name.split(",") and stream.frames > 0
+    return Fraction(0) if whole_mp4 else max(earliest, Fraction(0))
+
+
+def _sound_start(container: InputContainer, origin: Fraction) -> Fraction | None:
+    starts = [start - origin for start in map(start_of, container.streams.audio) if start is not None]
+    return min(starts, default=None)

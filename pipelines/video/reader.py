@@ -47,13 +47,15 @@ def read_frames(
     decoder: Decoder = "auto",
     salvage: bool = False,
     luma_only: bool = False,
+    alpha: bool = False,
     ahead: int = READ_AHEAD_FRAMES,
 ) -> Generator[Frame, None, None]:
     """Yield frames `[start, stop)`, with the same pixels and times whatever `start` is. Close it when leaving early.
 
     A thread decodes `ahead` frames ahead of the consumer. Holds `held_bytes`. A damaged file is read where `info` was
     probed with `salvage`; then `info.frames` counts the readable frames and `info.missing_frames` the others. With
-    `luma_only`, `auto` prefers a decoder that gives luma directly; colours remain available.
+    `luma_only`, `auto` prefers a decoder that gives luma directly; colours remain available. With `alpha`, it does as
+    well, and frames have their alpha channel where one is stored, unless ffmpeg reads them.
 
     Raises:
         DamagedVideo: at a frame that cannot be read, or where there are fewer or more frames than counted.
@@ -67,7 +69,7 @@ def read_frames(
         raise damaged(info, info.damage or "frames are missing")
     if start == stop:
         return
-    pictures = _iter_pictures(info, start, stop, decoder, luma_only)
+    pictures = _iter_pictures(info, start, stop, decoder, luma_only or alpha, alpha)
     with closing(read_ahead(pictures, ahead)) as numbered:
         for index, picture in numbered:
             yield Frame(index, info.timeline.time(index), picture)
@@ -129,11 +131,11 @@ def why_not_decord(info: VideoInfo) -> str | None:
 
 
 def _iter_pictures(
-    info: VideoInfo, start: int, stop: int, decoder: Decoder, luma_only: bool
+    info: VideoInfo, start: int, stop: int, decoder: Decoder, luma_only: bool, alpha: bool
 ) -> Generator[tuple[int, Picture], None, None]:
     """Yield pictures `[start, stop)`. Raises DamagedVideo where there are fewer or more than counted."""
     due = start
-    for index, picture in _open(info, start, decoder, luma_only):
+    for index, picture in _open(info, start, decoder, luma_only, alpha):
         if index >= info.frames:
             raise damaged(info, f"it has more than the {info.frames} frames that were counted")
         if index != due:
@@ -146,7 +148,7 @@ def _iter_pictures(
         raise damaged(info, f"it ends after {due} of {info.frames} frames")
 
 
-def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool) -> Numbered:
+def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool, alpha: bool) -> Numbered:
     if info.images:
         weights = luma_weights(info)
         return (
@@ -167,4 +169,4 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool) -> Num
         except CannotOpen as error:
             if asked == "decord":
                 raise UnsupportedVideo(f"decord {error} ({info.path}).", "Use --decoder auto.") from error
-    return ((index, YuvPicture(frame, info)) for index, frame in iter_decoded(info, start))
+    return ((index, YuvPicture(frame, info)) for index, frame in iter_decoded(info, start, alpha=alpha))

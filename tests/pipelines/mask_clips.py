@@ -24,8 +24,16 @@ def white(mask: NDArray[np.bool_]) -> Image.Image:
 
 def encode(path: Path, frames: list[NDArray[np.uint8]], *arguments: object, rate: str = "25") -> Path:
     """Frames (H, W) or (H, W, 3) as a video."""
+    return _encode(path, frames, "rgb24" if frames[0].ndim == 3 else "gray", *arguments, rate=rate)
+
+
+def encode_rgba(path: Path, frames: list[NDArray[np.uint8]], *arguments: object) -> Path:
+    """Frames (H, W, 4) as a video with transparency, where its codec has it."""
+    return _encode(path, frames, "rgba", *arguments, rate="25")
+
+
+def _encode(path: Path, frames: list[NDArray[np.uint8]], kind: str, *arguments: object, rate: str) -> Path:
     height, width = frames[0].shape[:2]
-    kind = "rgb24" if frames[0].ndim == 3 else "gray"
     source = ("-f", "rawvideo", "-pix_fmt", kind, "-s", f"{width}x{height}", "-r", rate, "-i", "-")
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, *map(str, arguments), str(path)]
     data = b"".join(np.ascontiguousarray(frame).tobytes() for frame in frames)

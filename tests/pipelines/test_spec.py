@@ -142,7 +142,7 @@ def nothing_opened(inputs: object, settings: object) -> None:
 def test_a_second_engine_of_the_same_name_is_refused(registry: None) -> None:
     flow = engine_spec("inpaint", "flow")
     register_engine(flow)
-    with pytest.raises(ValueError, match="an engine 'flow' of 'inpaint' already"):
+    with pytest.raises(ValueError, match="'inpaint' already has an engine named 'flow'"):
         register_engine(replace(flow, open=nothing_opened))
     with pytest.raises(ValueError, match="'auto'"):
         register_engine(EngineSpec("inpaint", "auto", nothing_opened))
@@ -154,14 +154,14 @@ def test_a_second_engine_of_the_same_name_is_refused(registry: None) -> None:
 def test_a_second_task_of_the_same_name_is_refused(registry: None) -> None:
     score = task_spec("score")
     register_task(score)
-    with pytest.raises(ValueError, match="a task 'score' already"):
+    with pytest.raises(ValueError, match="a task named 'score' is already"):
         register_task(replace(score, help="Another."))
     assert task_spec("score") is score
 
 
 def test_weights_that_take_the_name_of_others_are_refused(registry: None) -> None:
     other = replace(PUBLISHED["qalign"], title="Other")
-    with pytest.raises(ValueError, match="weights called 'qalign' already"):
+    with pytest.raises(ValueError, match="weights named 'qalign' are already"):
         register_engine(EngineSpec("score", "other", nothing_opened, weights=other))
     assert "other" not in engines_of("score") and spec.PUBLISHED["qalign"] is PUBLISHED["qalign"]
 

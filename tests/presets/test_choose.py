@@ -147,9 +147,9 @@ def test_an_engine_that_is_no_network_is_not_planned_by_the_card(hardware):
 
 def test_the_reason_says_what_is_emulated(hardware):
     emulated = choose(hardware(16), VIDEO, "score", "balanced", preset="8gb")
-    assert emulated.reason.startswith("As on a card of 8 GB, 16 GiB host")
+    assert emulated.reason.startswith("As on a GPU with 8 GB, 16 GiB host")
     refused = choose(hardware(16, 24), VIDEO, "score", "balanced", preset="none")
-    assert refused.reason.startswith("Without a GPU, as asked, 16 GiB host")
+    assert refused.reason.startswith("Without a GPU, as requested, 16 GiB host")
 
 
 def test_a_card_can_be_left_aside(hardware):

@@ -228,15 +228,15 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
 @pytest.fixture
 def page_over() -> Iterator[Callable[..., gr.Blocks]]:
     """Builds the page over a queue, under a policy; nobody is waited for after they left."""
-    desks: list[JobService] = []
+    services: list[JobService] = []
 
     def make(queue: JobQueue, policy: Policy | None = None, **options: Any) -> gr.Blocks:
-        desks.append(JobService(queue, policy or Policy(), grace_seconds=0))
-        return build(desks[-1], Monitor(queue), **options)
+        services.append(JobService(queue, policy or Policy(), grace_seconds=0))
+        return build(services[-1], Monitor(queue), **options)
 
     yield make
-    for desk in desks:
-        desk.presence.close()
+    for service in services:
+        service.presence.close()
 
 
 @pytest.fixture

@@ -367,7 +367,7 @@ def test_a_setting_or_a_mask_of_another_task_is_refused(client: Client, clip: Pa
         client.predict(file=handle_file(clip), mask=handle_file(clip), task="score", api_name="/submit")
     with pytest.raises(AppError, match=r"takes no driving.*bad_input"):
         client.predict(file=handle_file(clip), driving=handle_file(clip), task="score", api_name="/submit")
-    with pytest.raises(AppError, match=r"nothing to follow.*bad_input"):
+    with pytest.raises(AppError, match=r"no driving video.*bad_input"):
         client.predict(file=handle_file(clip), task="animate", api_name="/estimate")
 
 
@@ -475,8 +475,8 @@ def test_jobs_of_one_who_left_are_paused_where_that_is_the_rule(
     make_queue: MakeQueue, serve: Serve, held: Held, clip: Path
 ) -> None:
     queue = make_queue(held)
-    desk = JobService(queue, Policy(local=False, on_disconnect="pause"), grace_seconds=0)
-    client = Client(serve(build(desk, Monitor(queue))), verbose=False)
+    service = JobService(queue, Policy(local=False, on_disconnect="pause"), grace_seconds=0)
+    client = Client(serve(build(service, Monitor(queue))), verbose=False)
     call = client.submit(file=handle_file(clip), api_name="/score")
     next(iter(call))
     (job,) = Job.all(queue.jobs_dir)

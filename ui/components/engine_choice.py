@@ -1,4 +1,4 @@
-"""The choice of an engine: what each needs and has here, which one will run, its licence, and its own options."""
+"""The choice of an engine: what each needs and finds here, which one will run, its licence, and its own options."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -11,14 +11,14 @@ from pipelines.engines.availability import Availability, auto_choice, offers
 from pipelines.jobs.events import Planned
 from pipelines.settings import Settings, engine_of
 from pipelines.spec import BUILT_IN, engine_spec, engines_of
-from pipelines.weights.licences import accept
+from pipelines.weights import licences
 from ui.components import forms
 from ui.jobs.service import JobService
 from ui.render import engines
 
 
 class EngineChoices:
-    """The engines of a task, looked at for some settings."""
+    """The engines of a task as they could run here with some settings."""
 
     def __init__(self, task: str, settings: Settings) -> None:
         self.offers: list[Availability] = offers(task, settings)
@@ -32,26 +32,26 @@ class EngineChoices:
 
     @property
     def accepted(self) -> bool:
-        """Whether its licence is."""
+        """Whether the licence of that engine is accepted."""
         return self.offer.accepted
 
 
 class EngineChoice:
-    """Lays out the choice where it is made; tasks with one engine have none to make.
+    """The engine choice of a task's form. `headings` group some of the options of engines.
 
-    `field` makes the component of a setting, placed where it is called.
+    `shown` are the components that `updates` has values for.
     """
 
     def __init__(
         self,
-        desk: JobService,
+        service: JobService,
         texts: gr.I18n,
         task: str,
         model: type[Settings],
         id: Callable[[str], str],
         headings: Mapping[str, Sequence[str]],
     ) -> None:
-        self._desk = desk
+        self._service = service
         self._texts = texts
         self._task = task
         self._model = model
@@ -62,21 +62,24 @@ class EngineChoice:
         self.shown: list[Any] = []
 
     def lay_out(self, field: Callable[[str], Component]) -> dict[str, Component]:
-        """Place the choice and the options of each engine; returns the components of the settings, by name."""
+        """Place the choice and the options of each engine; returns the components of the settings, by name.
+
+        `field` makes and places the component of a setting.
+        """
         titles = {"auto": self._texts("longtake_auto"), **{name: self._title(name) for name in self._engines}}
         radio = forms.make_component(
             self._model, "engine", self._texts, self._id("setting-engine"), titles=titles
         )
         placed = {"engine": radio}
         self._notes = gr.HTML(
-            self._told(EngineChoices(self._task, self._model()), None), elem_id=self._id("engines")
+            self._render_notes(EngineChoices(self._task, self._model()), None), elem_id=self._id("engines")
         )
         with gr.Column(visible=False, elem_classes="lt-consent-block") as self._consent:
             self._licence = gr.HTML()
             self.accept = gr.Button(
                 self._texts("longtake_accept"),
                 size="sm",
-                visible=self._desk.policy.local,
+                visible=self._service.policy.local,
                 elem_id=self._id("accept"),
             )
         for engine in self._engines:
@@ -91,7 +94,7 @@ class EngineChoice:
     def _lay_out_options(
         self, names: Sequence[str], field: Callable[[str], Component]
     ) -> dict[str, Component]:
-        """Those under no heading first."""
+        """Place the options of one engine, those under no heading first."""
         under = {name for below in self._headings.values() for name in below}
         placed = {name: field(name) for name in names if name not in under}
         for heading, below in self._headings.items():
@@ -99,30 +102,32 @@ class EngineChoice:
             placed |= {name: field(name) for name in below if name in names}
         return placed
 
-    async def look(self, settings: Settings) -> EngineChoices:
-        """The engines as they could run with `settings`."""
+    async def inspect(self, settings: Settings) -> EngineChoices:
+        """Check weights, licence and device of each engine for `settings`, in a thread."""
         return await asyncio.to_thread(EngineChoices, self._task, settings)
 
-    def updates(self, look: EngineChoices, plan: Planned | None = None) -> tuple[Any, ...]:
-        """What `shown` shows of a look, and of the plan for the engine that would run."""
-        offer = look.offer
-        asks = offer.spec.weights is not None and offer.error is None and not offer.accepted
+    def updates(self, choices: EngineChoices, plan: Planned | None = None) -> tuple[Any, ...]:
+        """The values of `shown`; `plan` is that of the engine that would run."""
+        offer = choices.offer
+        needs_consent = offer.spec.weights is not None and offer.error is None and not offer.accepted
         licence = ""
-        if offer.spec.weights and asks:
-            licence = engines.consent(offer.spec.weights, local=self._desk.policy.local)
-        groups = (gr.update(visible=engine == look.runs) for engine in self._groups)
-        return self._told(look, plan), gr.update(visible=asks), licence, *groups
+        if offer.spec.weights and needs_consent:
+            licence = engines.consent(offer.spec.weights, local=self._service.policy.local)
+        groups = (gr.update(visible=engine == choices.runs) for engine in self._groups)
+        return self._render_notes(choices, plan), gr.update(visible=needs_consent), licence, *groups
 
-    def give_consent(self, engine: str) -> None:
-        """Keep that the licence of an engine's weights is accepted. Raises OSError where it cannot be kept."""
+    def accept_licence(self, engine: str) -> None:
+        """Record that the licence of an engine's weights is accepted. Raises OSError where that cannot be written."""
         weights = engine_spec(self._task, engine).weights
-        if self._desk.policy.local and weights:
-            accept(weights.model)
+        if self._service.policy.local and weights:
+            licences.accept(weights.model)
 
     def _title(self, engine: str) -> Any:
-        """An engine's name for people; the built-in one's is translated."""
+        """An engine's title; that of the built-in one is translated."""
         spec = self._engines[engine]
         return spec.title if spec.title != BUILT_IN else self._texts("longtake_builtin")
 
-    def _told(self, look: EngineChoices, plan: Planned | None) -> str:
-        return engines.engine_notes(look.offers, look.chosen, look.runs, plan, local=self._desk.policy.local)
+    def _render_notes(self, choices: EngineChoices, plan: Planned | None) -> str:
+        return engines.engine_notes(
+            choices.offers, choices.chosen, choices.runs, plan, local=self._service.policy.local
+        )

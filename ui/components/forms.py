@@ -1,6 +1,6 @@
-"""A settings model as a form: one component a field, with the model's default, range, choices and sentence.
+"""Forms from settings models: one component a field, with the model's default, range, choices and description.
 
-Nothing here repeats what the model says; a field added to a model appears on the page and in the API.
+Nothing is written twice: a field that is added to a model appears on the page and in the API.
 """
 
 import inspect
@@ -20,20 +20,21 @@ from ui.i18n.texts import field_key, label_en
 SettingsModel = TypeVar("SettingsModel", bound=Machine)
 
 SERVER_SIDE = frozenset({"weights", "frames_out"})
-"""Settings that name a place on the server: whoever started it chooses them, not its visitors."""
+"""Settings that are paths on the server: its owner chooses them, not its visitors."""
 
-_FEW = 3
+_MOST_RADIO_CHOICES = 3
+"""With more choices a setting is a dropdown."""
 
 
 def field_names(model: type[Machine]) -> list[str]:
-    """The settings that a form shows: a task's own first, then those that all tasks share."""
+    """The settings of a form: a task's own first, then those that all tasks share."""
     shared = [name for name in Settings.model_fields if name in model.model_fields]
     own = [name for name in model.model_fields if name not in shared]
     return [name for name in (*own, *shared) if name not in SERVER_SIDE]
 
 
 def field_texts(model: type[Machine]) -> dict[str, tuple[str, str]]:
-    """Label and sentence of each setting of a form, in English, with its unit."""
+    """Label (with unit) and description of each setting of a form, in English."""
     return {
         name: (label_en(name, _unit(model.model_fields[name])), model.model_fields[name].description or "")
         for name in field_names(model)
@@ -47,16 +48,16 @@ def make_component(
     elem_id: str,
     titles: Mapping[str, Any] = MappingProxyType({}),
 ) -> Component:
-    """The component for one setting, ready to be placed where it is made; `titles` are what choices are called."""
+    """The component of a setting, placed where this is called; `titles` are the labels of its choices."""
     texts = {"label": i18n(field_key(name, "label")), "info": i18n(field_key(name, "info"))}
     return _component(model, name, titles, **texts, elem_id=elem_id, min_width=120)
 
 
 def make_parameter(model: type[Machine], name: str) -> Component:
-    """The same for the API alone: never shown, and labelled with what the API's description says of it."""
+    """The invisible component of a setting for the API; its label is the description of the parameter."""
     field = model.model_fields[name]
-    words = f"{label_en(name, _unit(field))}: {field.description}"
-    return _component(model, name, {}, label=words, visible=False)
+    label = f"{label_en(name, _unit(field))}: {field.description}"
+    return _component(model, name, {}, label=label, visible=False)
 
 
 def _component(model: type[Machine], name: str, titles: Mapping[str, Any], **common: Any) -> Component:
@@ -64,7 +65,11 @@ def _component(model: type[Machine], name: str, titles: Mapping[str, Any], **com
     kind = _kind(field)
     if get_origin(kind) is Literal:
         choices = [(titles.get(choice, choice), choice) for choice in map(str, get_args(kind))]
-        return gr.Radio(choices, **common) if len(choices) <= _FEW else gr.Dropdown(choices, **common)
+        return (
+            gr.Radio(choices, **common)
+            if len(choices) <= _MOST_RADIO_CHOICES
+            else gr.Dropdown(choices, **common)
+        )
     if kind is bool:
         return gr.Checkbox(**common)
     if kind in (int, float):
@@ -74,13 +79,13 @@ def _component(model: type[Machine], name: str, titles: Mapping[str, Any], **com
 
 
 def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel:
-    """The settings that a form's values stand for; an empty field is one that was left out.
+    """Settings from the values of a form; an empty field counts as left out.
 
-    Raises BadInput for those that the model refuses.
+    Raises BadInput for values that the model refuses.
     """
-    given = {name: _given(model.model_fields[name], value) for name, value in values.items()}
+    parsed = {name: _parse_value(model.model_fields[name], value) for name, value in values.items()}
     try:
-        return model.model_validate(given)
+        return model.model_validate(parsed)
     except ValidationError as error:
         first = error.errors()[0]
         where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
@@ -88,25 +93,25 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
         raise BadInput(f"{where}{message}.", "Change the setting and run again.") from error
 
 
-def _given(field: FieldInfo, value: Any) -> Any:
-    """What was written, of several values those between spaces; an empty field was left out."""
+def _parse_value(field: FieldInfo, value: Any) -> Any:
+    """The value of a field: several values are separated by spaces, and an empty field is None."""
     if get_origin(_kind(field)) is tuple:
         return value.split() if isinstance(value, str) else value
     return None if value == "" else value
 
 
 def default(model: type[Machine], name: str) -> Any:
-    """A setting's default as a form shows it: empty text where there is none."""
+    """A setting's default as its form field shows it: empty text for None."""
     value = model.model_fields[name].default
-    # Gradio takes a parameter without a value for one that must be given.
+    # Not None: Gradio would make it a required parameter.
     return "" if value in (None, ()) else value
 
 
-def named(handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
-    """`handler`, which takes values and then the request, with `names` as the values' names.
+def with_parameters(handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
+    """Give `handler(*values, request)` a signature in which the values are called `names`.
 
-    Gradio names an API's parameters after a handler's signature, and finds the request by its annotation. Whatever
-    has no default of its own can be left out all the same, except the first.
+    Gradio names an API's parameters after the handler's signature, and finds the request by its annotation. All
+    parameters but the first are optional.
     """
     by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD
     first, *others = (*names, "request")
@@ -120,7 +125,7 @@ def named(handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
 
 
 def _kind(field: FieldInfo) -> Any:
-    """A field's type without `| None`."""
+    """The type of a field without `| None`."""
     if get_origin(field.annotation) is UnionType:
         return next(kind for kind in get_args(field.annotation) if kind is not NoneType)
     return field.annotation

@@ -1,4 +1,4 @@
-"""The pad: a still frame of a video that a visitor marks things on. What it looks like; `pad.js` is what it does."""
+"""The HTML of the pad, a still frame of a video on which visitors mark objects; `pad.js` is its behaviour."""
 
 from html import escape
 from pathlib import Path
@@ -11,11 +11,11 @@ SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 _TOOLS = ("paint", "wipe", "box", "on", "off")
 _ACTIONS = ("undo", "clear", "clear-all")
 _BRUSH = 'min="4" max="120" value="40"'
-"""In thousandths of the picture's width."""
+"""Width of the brush, in thousandths of the picture's width."""
 
 
 def tools() -> str:
-    """What can be done on the pad: the tool at hand, its width, and how marks go again."""
+    """The toolbar: tools, width of the brush, and buttons that take marks back."""
     kinds = "".join(
         f'<label><input type="radio" name="lt-tool" value="{name}"{" checked" * (name == "paint")}>'
         f"<span>{both('tool.' + name)}</span></label>"
@@ -32,7 +32,7 @@ def tools() -> str:
 
 
 def sheet(picture: str, frame: int, size: tuple[int, int], video: str) -> str:
-    """Frame `frame` of `video` to be marked; `picture` is where the browser may fetch it, `size` that of the video."""
+    """Frame `frame` of `video` to mark on; `picture` is its path in the page's cache, `size` the video's size."""
     width, height = size
     return (
         f'<div class="lt-pad" data-width="{width}" data-height="{height}" data-frame="{frame}" '
@@ -43,7 +43,7 @@ def sheet(picture: str, frame: int, size: tuple[int, int], video: str) -> str:
 
 
 def marked() -> str:
-    """On which frames there are marks: the script lists them."""
+    """The list of marked frames, which the script fills in."""
     return (
         f'<p class="lt-quiet lt-marked" data-frames=""><span class="lt-some">{both("marked")}: '
         f'<span class="lt-frames"></span></span><span class="lt-none">{both("mark_here")}</span></p>'

@@ -1,4 +1,4 @@
-"""Posing a portrait by hand: sliders for head, eyes, lips and points of the expression, and what it then looks like."""
+"""Posing a portrait by hand: sliders for head, eyes, lips and keypoints of the expression, and the posed picture."""
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -18,14 +18,14 @@ from ui.render import job, media
 
 _SLIDERS = ("yaw", "pitch", "roll", "eyes", "lips")
 _FARTHEST = 0.1
-"""How far a point is moved by its sliders, in the keypoints' own measure; the text field takes more."""
+"""The range of a keypoint's sliders, in keypoint coordinates; the text field takes larger moves."""
 
 
 class PosePanel:
-    """Lays out the panel where it is made; `tie` connects it with what else the form says of the portrait."""
+    """The panel, laid out where it is constructed; `connect` joins it to the form's portrait and face settings."""
 
-    def __init__(self, desk: JobService, texts: gr.I18n) -> None:
-        self._desk = desk
+    def __init__(self, service: JobService, texts: gr.I18n) -> None:
+        self._service = service
         with gr.Accordion(texts("longtake_pose"), open=False, elem_id="pose"):
             gr.Markdown(texts("longtake_pose_info"), elem_classes="lt-quiet")
             with gr.Row(equal_height=False):
@@ -37,7 +37,7 @@ class PosePanel:
                     self._shown = gr.HTML(elem_id="pose-shown")
 
     def _lay_out_points(self, texts: gr.I18n) -> None:
-        choices = [(_named(point), point) for point in range(POINTS) if movable(point)]
+        choices = [(_point_label(point), point) for point in range(POINTS) if movable(point)]
         with gr.Accordion(texts("longtake_pose_points"), open=False):
             self._point = gr.Dropdown(
                 choices, value=choices[0][1], label=texts("longtake_pose_point"), elem_id="pose-point"
@@ -54,21 +54,21 @@ class PosePanel:
     def _field(self, name: str, texts: gr.I18n) -> Component:
         return forms.make_component(PoseSettings, name, texts, f"pose-{name}")
 
-    def tie(self, source: gr.File, fields: Mapping[str, Component]) -> None:
-        """Draw anew whenever the pose changes; `fields` are the form's, of which some say how the face is cut out."""
-        cut = [name for name in forms.field_names(PoseSettings) if name in fields]
+    def connect(self, source: gr.File, fields: Mapping[str, Component]) -> None:
+        """Draw again whenever the pose changes; those of the form's `fields` that choose or crop the face apply too."""
+        crop = [name for name in forms.field_names(PoseSettings) if name in fields]
         posed: dict[str, Any] = {**self._sliders, "key": self._key}
-        names = [*posed, *cut]
+        names = [*posed, *crop]
         gr.on(
             [component.change for component in posed.values()],
             self._drawer(names),
-            [source, *posed.values(), *(fields[name] for name in cut)],
+            [source, *posed.values(), *(fields[name] for name in crop)],
             [self._shown],
             trigger_mode="always_last",
             concurrency_limit=1,
             **PRIVATE,
         )
-        # What was drawn is of another portrait.
+        # The drawn picture shows the previous portrait.
         source.change(lambda: "", None, [self._shown], **PRIVATE)
         self._reset.click(
             lambda: (*[0] * len(self._sliders), "", *[0] * len(self._moves)),
@@ -76,10 +76,10 @@ class PosePanel:
             [*self._sliders.values(), self._key, *self._moves],
             **PRIVATE,
         )
-        # By the user alone: what another point's choice writes into the sliders moves nothing.
+        # `input`, not `change`: choosing another point sets the sliders, which must not move anything.
         gr.on(
             [slider.input for slider in self._moves],
-            _moved,
+            _with_move,
             [self._key, self._point, *self._moves],
             [self._key],
             trigger_mode="always_last",
@@ -92,26 +92,26 @@ class PosePanel:
             if not source:
                 yield f'<p class="lt-quiet">{both("pose.no_portrait")}</p>'
                 return
-            yield job.looking()
+            yield job.inspecting()
             try:
                 settings = forms.read(PoseSettings, dict(zip(names, values, strict=True)))
-                picture = await self._desk.pose(source, settings, Path(self._shown.GRADIO_CACHE))
+                picture = await self._service.pose(source, settings, Path(self._shown.GRADIO_CACHE))
             except (LongtakeError, OSError) as error:
-                told = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
-                yield job.refusal(told)
+                known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
+                yield job.refusal(known)
                 return
             yield media.posed(str(picture))
 
         return draw
 
 
-def _named(point: int) -> str:
+def _point_label(point: int) -> str:
     part = "lips / 嘴唇" if point in LIPS else "eyes / 眼睛" if point in EYES else "face / 面部"
     return f"{point} · {part}"
 
 
 def _moves(key: str) -> dict[int, tuple[float, ...]]:
-    """The points that the text field moves; what is not written as it should be is left to the model to refuse."""
+    """The moves in the text field, by point; words that cannot be parsed are left for the settings to refuse."""
     found = {}
     for each in key.split():
         point, _, numbers = each.partition(":")
@@ -122,14 +122,14 @@ def _moves(key: str) -> dict[int, tuple[float, ...]]:
     return found
 
 
-def _moved(key: str, point: int, *move: float) -> str:
-    """The text field with one point moved, in the coordinates in which it moves."""
+def _with_move(key: str, point: int, *move: float) -> str:
+    """The text field after a move of `point`, limited to the axes along which it can move."""
     kept = tuple(each if i in movable(point) else 0.0 for i, each in enumerate(move))
     moves = {**_moves(key), point: kept}
-    told = {each: numbers for each, numbers in sorted(moves.items()) if any(numbers)}
-    return " ".join(f"{each}:{','.join(f'{n:g}' for n in numbers)}" for each, numbers in told.items())
+    moved = {each: numbers for each, numbers in sorted(moves.items()) if any(numbers)}
+    return " ".join(f"{each}:{','.join(f'{n:g}' for n in numbers)}" for each, numbers in moved.items())
 
 
 def _move_of(key: str, point: int) -> tuple[float, ...]:
-    """How far a point is moved already."""
+    """The move of `point` in the text field, zeros where there is none."""
     return (*_moves(key).get(point, ()), 0.0, 0.0, 0.0)[:3]

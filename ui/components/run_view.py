@@ -1,6 +1,6 @@
-"""What a job at work looks like; each task's tab has one, and a job's link leads to it.
+"""The view of a running job; each task's tab has one, and a job's link leads to it.
 
-A run view only listens. Its buttons ask the desk; closing the page asks nothing.
+A run view only listens. Its buttons ask the service; closing the page stops nothing.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from ui.reports.view import read_report
 log = logging.getLogger(__name__)
 
 _ACTIONS = ("cancel", "pause", "resume", "delete")
-_FILMS = (".mp4", ".webm", ".mov")
+_VIDEO_SUFFIXES = (".mp4", ".webm", ".mov")
 _VARIANTS: dict[str, Literal["primary", "stop"]] = {"resume": "primary", "delete": "stop"}
 _KEEP_LINK = "(link) => { if (link) history.replaceState(null, '', link); }"
 _FORGET_LINK = "() => { history.replaceState(null, '', location.pathname); }"
-_ASK_FIRST = """(link) => {
+_CONFIRM = """(link) => {
   const words = navigator.language.startsWith('zh') ? '删除任务及其文件？' : 'Delete the job and its files?';
   return [confirm(words) ? link : ''];
 }"""
@@ -39,15 +39,15 @@ PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private
 
 
 class RunView:
-    """Lays out the view where it is made. `link` names the job that is shown: the query of the page's address."""
+    """The view, laid out where it is constructed. `link` names the job on show, as the query of the page's address."""
 
-    def __init__(self, desk: JobService, texts: gr.I18n) -> None:
-        self._desk = desk
+    def __init__(self, service: JobService, texts: gr.I18n) -> None:
+        self._service = service
         self._texts = texts
-        # What each session follows now: when it turns to another job, the one before goes on unseen.
+        # A token per session for the job it follows now: the stream of an earlier job ends when the token changes.
         self._followed: dict[str, object] = {}
         self.link = gr.Textbox(visible=False)
-        with gr.Column(visible=False, elem_classes="lt-run") as self._whole:
+        with gr.Column(visible=False, elem_classes="lt-run") as self._view:
             self._strip = gr.HTML(elem_classes="lt-strip-block")
             with gr.Row(elem_classes="lt-actions"):
                 self._buttons = {name: self._button(name) for name in _ACTIONS}
@@ -74,34 +74,34 @@ class RunView:
             self._log,
         ]
 
-    def listen(self, arrivals: Sequence[Any], asking: Sequence[Any]) -> None:
-        """Follow the job that `link` names after `arrivals` at it, and after those events that asked for one."""
-        shown = [self._whole, *self._live, self._finished, *self._results]
+    def follow_after(self, arrivals: Sequence[Any], submitted: Sequence[Any]) -> None:
+        """Follow the job of `link` after the events that arrive at a link and those that submitted a job."""
+        outputs = [self._view, *self._live, self._finished, *self._results]
         buttons = {
-            name: self._buttons[name].click(self._asker(name), [self.link], None, **PRIVATE, queue=False)
+            name: self._buttons[name].click(self._job_action(name), [self.link], None, **PRIVATE, queue=False)
             for name in ("cancel", "pause", "resume")
         }
-        for start in (*arrivals, *asking, buttons["resume"]):
-            # Multiple: another job may be asked for while one is followed.
+        for start in (*arrivals, *submitted, buttons["resume"]):
+            # Another job may be opened while one is being followed.
             start.success(
                 self._follow,
                 [self.link],
-                shown,
+                outputs,
                 trigger_mode="multiple",
                 concurrency_limit=None,
                 **PRIVATE,
             )
-        for asked in asking:
-            asked.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
+        for event in submitted:
+            event.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
         deleted = self._buttons["delete"].click(
-            self._remover(), [self.link], [self.link, self._whole], js=_ASK_FIRST, **PRIVATE, queue=False
+            self._remover(), [self.link], [self.link, self._view], js=_CONFIRM, **PRIVATE, queue=False
         )
         deleted.success(None, None, None, js=_FORGET_LINK, **PRIVATE)
 
     # -- layout ----------------------------------------------------------------------------------------------
 
     def _button(self, name: str) -> gr.Button:
-        # Which of them can be pressed follows from the state that the strip tells: the style sheet hides the others.
+        # The style sheet hides the buttons that do not apply, by the state in the strip.
         return gr.Button(
             self._texts(f"longtake_{name}"),
             size="sm",
@@ -114,7 +114,7 @@ class RunView:
     def _lay_out_results(self) -> None:
         with gr.Column(visible=False) as self._finished:
             report = gr.HTML()
-            # Not an image and a gallery: with those the browser would load half a megabyte before it shows the page.
+            # Not gr.Image and gr.Gallery: their scripts add half a megabyte to the first load of the page.
             pictures = gr.HTML()
             files = gr.File(
                 label=self._texts("longtake_files"),
@@ -134,14 +134,14 @@ class RunView:
         self._followed[session] = mine
         try:
             job = self._find(link, request)
-            async with aclosing(self._desk.watch(job)) as listening:
-                async for view in listening:
+            async with aclosing(self._service.watch(job)) as views:
+                async for view in views:
                     if self._followed.get(session) is not mine:
                         return
                     yield await asyncio.to_thread(self._values, view, last, state, link)
                     last, state = view, view.status.state
         except (LongtakeError, OSError) as error:
-            raise shown(error) from error
+            raise visitor_error(error) from error
         finally:
             if self._followed.get(session) is mine:
                 del self._followed[session]
@@ -149,13 +149,13 @@ class RunView:
     def _values(self, view: JobView, last: JobView, last_state: str, link: str) -> tuple[Any, ...]:
         state = view.status.state
         changed = state != last_state
-        pictured = view.preview is not None and view.preview is not last.preview
+        new_preview = view.preview is not None and view.preview is not last.preview
         return (
             gr.update(visible=True) if not last_state else gr.skip(),
             render.strip(view, link),
             render.gauge(view),
             render.curve(view),
-            media.latest(view) if pictured else gr.update(value="") if not last_state else gr.skip(),
+            media.latest(view) if new_preview else gr.update(value="") if not last_state else gr.skip(),
             self._newest(view) if changed or view.segment is not last.segment else gr.skip(),
             render.log_lines(view) if view.log != last.log else gr.skip(),
             gr.update(visible=view.outputs is not None) if changed else gr.skip(),
@@ -163,20 +163,26 @@ class RunView:
         )
 
     def _newest(self, view: JobView) -> str:
-        part = view.segment
-        # The whole result says more than its last part.
-        if part is None or view.outputs or part.path.suffix not in _FILMS or not part.path.exists():
+        segment = view.segment
+        # The finished result replaces the newest segment.
+        if (
+            segment is None
+            or view.outputs
+            or segment.path.suffix not in _VIDEO_SUFFIXES
+            or not segment.path.exists()
+        ):
             return ""
-        return media.segment(hand_out(part.path, self._cache, view.status.key), part.start, part.stop)
+        path = hand_out(segment.path, self._cache, view.status.key)
+        return media.segment(path, segment.start, segment.stop)
 
     def _outcome(self, view: JobView) -> tuple[Any, ...]:
         outputs, key = view.outputs or Outputs(), view.status.key
         cache = self._cache
-        film = outputs.result if outputs.result and outputs.result.suffix in _FILMS else None
+        video = outputs.result if outputs.result and outputs.result.suffix in _VIDEO_SUFFIXES else None
         pictures = outputs.pictures
         return (
             read_report(outputs.report) if outputs.report else "",
-            (media.film(hand_out(film, cache, key)) if film else "")
+            (media.video(hand_out(video, cache, key)) if video else "")
             + media.pictures([hand_out(path, cache, key) for path in pictures]),
             [hand_out(path, cache, key) for path in outputs.paths() if path not in pictures[1:]],
         )
@@ -185,44 +191,44 @@ class RunView:
     def _cache(self) -> Path:
         return Path(self._strip.GRADIO_CACHE)
 
-    def _asker(self, what: str) -> Any:
-        def ask(link: str, request: gr.Request) -> None:
+    def _job_action(self, action: str) -> Any:
+        def act(link: str, request: gr.Request) -> None:
             try:
                 job = self._find(link, request)
-                if what == "resume":
-                    self._desk.resume(self._desk.visitor(request), job)
+                if action == "resume":
+                    self._service.resume(self._service.visitor(request), job)
                 else:
-                    self._desk.queue.stop(job, what)
+                    self._service.queue.stop(job, action)
             except (LongtakeError, OSError) as error:
-                raise shown(error) from error
+                raise visitor_error(error) from error
 
-        return ask
+        return act
 
     def _remover(self) -> Any:
         def remove(link: str, request: gr.Request) -> tuple[Any, Any]:
-            if not link:  # thought better of it
+            if not link:  # the visitor did not confirm
                 return gr.skip(), gr.skip()
             try:
                 self._followed.pop(str(request.session_hash), None)
-                self._desk.delete(self._desk.visitor(request), self._find(link, request))
+                self._service.delete(self._service.visitor(request), self._find(link, request))
             except (LongtakeError, OSError) as error:
-                raise shown(error) from error
+                raise visitor_error(error) from error
             return "", gr.update(visible=False)
 
         return remove
 
     def _find(self, link: str, request: gr.Request) -> Any:
-        return self._desk.find(self._desk.visitor(request), *named_in(link))
+        return self._service.find(self._service.visitor(request), *parse_link(link))
 
 
-def named_in(link: str) -> tuple[str, str]:
-    """Job id and key in a link's query; empty where it names none."""
+def parse_link(link: str) -> tuple[str, str]:
+    """Job id and key from the query of a link, each empty where missing."""
     query = parse_qs(link.removeprefix("?"))
     return query.get("job", [""])[0], query.get("key", [""])[0]
 
 
-def shown(error: Exception) -> gr.Error:
-    """`error` as a visitor is told it: in both languages, with its code."""
+def visitor_error(error: Exception) -> gr.Error:
+    """`error` as the message that visitors see, in both languages, with its code; also writes it to the log."""
     known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
-    log.warning("a visitor was told: %s", known)
+    log.warning("error shown to a visitor: %s", known)
     return gr.Error(error_text(known), print_exception=False)

@@ -1,8 +1,8 @@
-"""What the page says, in English and Chinese.
+"""Texts of the page, in English and Chinese.
 
-Two ways, for two kinds of text. What stands on the page from the start is translated by Gradio (`I18N`). What
-is said while a job runs is written in both languages side by side (`both`), and a style sheet shows the one that the
-browser asks for; so one job can be watched by two people in two languages.
+Static texts, which the page has from the start, are translated by Gradio (`I18N`). Live texts, which appear while a job
+runs, are written in both languages side by side (`both`), and the style sheet shows the one that the browser asks for;
+so two people can watch one job in two languages.
 """
 
 from html import escape
@@ -27,12 +27,17 @@ def field_key(field: str, part: str) -> str:
     return f"longtake_{part}_{field}"
 
 
+def input_key(task: str, name: str) -> str:
+    """The key of the label of one of a task's files."""
+    return f"longtake_input_{task}_{name}"
+
+
 def _task_texts() -> dict[str, tuple[str, str]]:
-    """What the tabs of tasks say of their own: title, files, and the button that runs."""
+    """The texts of the tasks' tabs: titles, labels of the files, and the button that runs."""
     found: dict[str, tuple[str, str]] = {}
     for task in tasks().values():
         found |= {f"longtake_{task.name}": task.title, f"longtake_run_{task.name}": STATIC["longtake_run"]}
-        found |= {f"longtake_input_{each.name}": each.label for each in task.inputs}
+        found |= {input_key(task.name, each.name): each.label for each in task.inputs}
     return found
 
 

@@ -1,9 +1,8 @@
-"""Which networks a visitor may use, and what they are told where they may not: an owner's folders are not for all."""
+"""Which networks a visitor may use. Error messages that name the server's folders are for its owner alone."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
-from pipelines.engines.availability import Resolved, SettingsT, resolve
+from pipelines.engines.availability import Resolved, SettingsT, auto_choice, models_of, offers, resolve
 from pipelines.errors import LicenceNotAccepted, WeightsBroken, WeightsMissing
 from pipelines.settings import Machine
 from pipelines.spec import engine_spec
@@ -13,35 +12,37 @@ from pipelines.weights.locate import find
 
 
 def resolve_for(task: str, settings: SettingsT, *, local: bool) -> Resolved[SettingsT]:
-    """Resolve `settings`; `local`: the server's owner asks, who is told where files are missing.
+    """Resolve engine, device and weights; `local`: for the server's owner, who may read where files are missing.
 
     Raises BadInput, WeightsMissing, WeightsBroken.
     """
-    with _told(engine_spec(task, settings.engine).title if settings.engine != "auto" else "", local):
+    try:
         return resolve(task, settings)
+    except (WeightsMissing, WeightsBroken):
+        if not local:
+            auto = settings.engine == "auto"
+            engine = auto_choice(offers(task, settings)).spec if auto else engine_spec(task, settings.engine)
+            resolved = engine.resolve(settings.model_copy(update={"engine": engine.name}))
+            for model in models_of(task, resolved):
+                check_model(model, settings, local=False)
+        raise
 
 
 def check_model(model: str, machine: Machine, *, local: bool) -> None:
-    """The same of one model by its name."""
-    with _told(PUBLISHED[model].title, local):
-        find(model, machine.weights)
-
-
-@contextmanager
-def _told(title: str, local: bool) -> Iterator[None]:
+    """Raise WeightsMissing or WeightsBroken where the files of one published model are not there or not whole."""
     try:
-        yield
+        find(model, machine.weights)
     except (WeightsMissing, WeightsBroken) as error:
         if local:
             raise
         raise WeightsMissing(
-            f"This server has no weights of {title} that can be used.",
+            f"This server has no weights of {PUBLISHED[model].title} that can be used.",
             "Choose another engine, or ask whoever runs the server.",
         ) from error
 
 
-def take_note(model: str, *, local: bool) -> None:
-    """Naming a network accepts its licence where whoever runs the server asks; visitors may use what that one accepted.
+def accept_licence(model: str, *, local: bool) -> None:
+    """Accept the licence of `model` where the server's owner names it; visitors may use what the owner accepted.
 
     Raises LicenceNotAccepted.
     """

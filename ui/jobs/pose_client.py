@@ -1,4 +1,4 @@
-"""The process that poses portraits, as the page sees it: started when it is first asked, kept while it is used."""
+"""Client of the process that poses portraits: started at the first request, kept while it is used."""
 
 import asyncio
 import contextlib
@@ -19,14 +19,14 @@ from pipelines.workers.process import worker_environment
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 600.0
-"""A portrait is looked at and drawn within that, also by one core of a busy machine."""
+"""The time limit of one request: generous, so that one core of a busy machine can inspect and draw a portrait."""
 MOST_WAITING = 8
-"""Questions that wait or are answered, of all visitors."""
+"""The most requests that wait or run, of all visitors."""
 _GRACE_SECONDS = 1.0
 
 
 class PosingProcess:
-    """Answers one question at a time; others wait. Dies with the page's process, and by itself when it is idle."""
+    """A process that answers one request at a time. It ends with the page's process, and by itself when it is idle."""
 
     def __init__(self, command: Sequence[str] = (sys.executable, "-m", "pipelines.workers.pose")) -> None:
         self._command = command
@@ -35,7 +35,7 @@ class PosingProcess:
         self._waiting = 0
 
     async def ask(self, question: PoseQuestion) -> Path:
-        """The picture that was asked for.
+        """Draw the picture of `question` and return its path.
 
         Raises QueueFull, the error that the process reports, NotEnoughMemory where it was killed, LongtakeError where
         it failed.
@@ -44,11 +44,11 @@ class PosingProcess:
             raise QueueFull(f"{self._waiting} poses wait to be drawn.", "Try again in a minute.")
         self._waiting += 1
         try:
-            return await self._asked(question)
+            return await self._exchange(question)
         finally:
             self._waiting -= 1
 
-    async def _asked(self, question: PoseQuestion) -> Path:
+    async def _exchange(self, question: PoseQuestion) -> Path:
         async with self._turn:
             process = await self._started()
             assert process.stdin and process.stdout
@@ -56,18 +56,18 @@ class PosingProcess:
                 process.stdin.write(to_json(question) + b"\n")
                 await process.stdin.drain()
                 line = await asyncio.wait_for(process.stdout.readline(), ANSWER_SECONDS)
-                told = events.parse(line)
+                event = events.parse(line)
             except (OSError, TimeoutError, ValidationError) as error:
-                raise await self._how_it_died(process) from error
+                raise await self._death_error(process) from error
             except asyncio.CancelledError:
-                # Whoever asked has gone; what is drawn now must not answer the next question.
+                # The visitor has gone; a late answer must not be taken for that of the next request.
                 await self._end(process)
                 raise
-        match told:
+        match event:
             case events.Preview():
-                return told.path
+                return event.path
             case events.Failed():
-                raise told.to_error(question.source)
+                raise event.to_error(question.source)
         raise LongtakeError("The portrait could not be posed.", "The server's log says why.")
 
     async def _started(self) -> asyncio.subprocess.Process:
@@ -82,7 +82,7 @@ class PosingProcess:
             )
         return self._process
 
-    async def _how_it_died(self, process: asyncio.subprocess.Process) -> LongtakeError:
+    async def _death_error(self, process: asyncio.subprocess.Process) -> LongtakeError:
         await self._end(process)
         log.warning("posing ended with %s", process.returncode)
         if process.returncode == -9:
@@ -94,7 +94,7 @@ class PosingProcess:
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self._process = None
-        # One that died by itself tells how, which killing it would hide.
+        # Killing at once would hide the exit status of a process that died by itself.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _GRACE_SECONDS)
         if process.returncode is None:

@@ -1,6 +1,6 @@
-"""The front desk: what visitors may ask of the job queue, within the policy, and which jobs they get to see.
+"""The service behind page and API: submits jobs within the policy, and decides which jobs a visitor may see.
 
-The page and the API both ask here; of Gradio it knows the request alone.
+Of Gradio it uses only the request.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Machine, PoseSettings, Settings
 from pipelines.storage.names import printable
 from pipelines.workers.pose import MODEL, PoseQuestion
-from ui.jobs.engine_policy import check_model, resolve_for, take_note
+from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.pose_client import PosingProcess
 from ui.jobs.stream import views
 from ui.jobs.uploads import inspect_video, keep
@@ -36,7 +36,7 @@ from ui.server.sessions import GRACE_SECONDS, Presence
 from ui.server.visitors import Keys, Visitor, add_owner, drop_owner, owners
 
 SHOWN_JOBS = 100
-"""How many jobs a list has at most, the newest."""
+"""The most jobs in a list; the newest are shown."""
 
 _S = TypeVar("_S", bound=Machine)
 
@@ -55,7 +55,7 @@ class Entry(BaseModel):
 
 
 class JobService:
-    """Answers visitors. One for a server; thread-safe."""
+    """Answers the requests of visitors. One for a server; thread-safe."""
 
     def __init__(self, queue: JobQueue, policy: Policy, *, grace_seconds: float = GRACE_SECONDS) -> None:
         self.queue = queue
@@ -63,19 +63,22 @@ class JobService:
         self.presence = Presence(self._pause_jobs_of, grace_seconds=grace_seconds)
         self._keys = Keys(queue.jobs_dir)
         self._posing = PosingProcess()
-        self._asked_by: dict[str, str] = {}
+        self._submitted_by: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def visitor(self, request: gr.Request) -> Visitor:
-        """Who sent `request`."""
+        """The visitor who sent `request`."""
         return Visitor.of(request, behind_proxy=self.policy.behind_proxy)
 
-    # -- asking ----------------------------------------------------------------------------------------------
+    # -- tasks ------------------------------------------------------------------------------------------------
 
     async def inspect(
         self, task: str, file: str | None, settings: Settings, others: Sequence[str] = ()
     ) -> Planned:
-        """What `task` would do with uploads and hold. Raises OverLimit, WeightsMissing, and as `inspect_video`."""
+        """Plan a run of `task` on uploads without running it.
+
+        Raises OverLimit, WeightsMissing, and what `inspect_video` raises.
+        """
         paths = [self._checked(each) for each in (file, *others)]
         resolve_for(task, settings, local=self.policy.local)
         plan = await inspect_video(task, paths, self.limited(settings), self.queue.jobs_dir)
@@ -90,14 +93,14 @@ class JobService:
         settings: Settings,
         others: Sequence[str] = (),
     ) -> Job:
-        """Queue a job for `visitor`; the same question finds the same job, finished or not.
+        """Queue a job for `visitor`; the same inputs and settings give the same job, finished or not.
 
         `others` are the uploads that the task reads besides the video.
         Raises OverLimit, QueueFull, NotAVideo, WeightsMissing, LicenceNotAccepted, and what `inspect_video` raises.
         """
         resolved = resolve_for(task, settings, local=self.policy.local)
         if settings.engine != "auto" and resolved.engine.weights:
-            take_note(resolved.engine.weights.model, local=self.policy.local)
+            accept_licence(resolved.engine.weights.model, local=self.policy.local)
         policy, paths = self.policy, [self._checked(each) for each in (file, *others)]
         if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
             await self.inspect(task, file, settings, others)
@@ -105,26 +108,26 @@ class JobService:
         return await asyncio.to_thread(self._submit, visitor, task, paths, limited)
 
     async def pose(self, file: str | None, settings: PoseSettings, cache: Path) -> Path:
-        """A portrait posed by hand, as a JPEG in the page's `cache`. Needs the published networks.
+        """Draw a portrait posed by hand, as a JPEG in the page's `cache`. Needs LivePortrait's weights.
 
         Raises OverLimit, WeightsMissing, LicenceNotAccepted, QueueFull, and what `PosingProcess.ask` raises.
         """
         source, local = self._checked(file), self.policy.local
         check_model(MODEL, settings, local=local)
-        take_note(MODEL, local=local)
+        accept_licence(MODEL, local=local)
         settings = self.limited(settings)
-        known = f"{InputFile.of(source).fingerprint}{settings.model_dump_json()}"
-        picture = cache / "poses" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
+        identity = f"{InputFile.of(source).fingerprint}{settings.model_dump_json()}"
+        picture = cache / "poses" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.jpg"
         if not picture.exists():
-            asked = settings.model_dump(mode="json")
             most = self.policy.max_megapixels
             pixels = None if most is None else int(most * 1e6)
+            asked = settings.model_dump(mode="json")
             question = PoseQuestion(source=source, asked=asked, picture=picture, most_pixels=pixels)
             await self._posing.ask(question)
         return picture
 
     def limited(self, settings: _S) -> _S:
-        """`settings` within the server's memory limit."""
+        """`settings` with the RAM limit capped at the server's."""
         limits = [gb for gb in (settings.ram_limit_gb, self.policy.ram_limit_gb) if gb is not None]
         return settings.model_copy(update={"ram_limit_gb": min(limits, default=None)})
 
@@ -133,7 +136,7 @@ class JobService:
             self._check_share(visitor)
             video, *others = (keep(path, self.queue.jobs_dir) for path in paths)
             job = self.queue.submit(task, video, resolved, *others)
-            self._asked_by[job.id] = visitor.counted_as
+            self._submitted_by[job.id] = visitor.counted_as
             add_owner(job, visitor)
             return job
 
@@ -170,7 +173,7 @@ class JobService:
     def _check_share(self, visitor: Visitor) -> None:
         most = self.policy.max_jobs_per_visitor
         held = [*self.queue.waiting, *([self.queue.running] if self.queue.running else [])]
-        mine = sum(self._asked_by.get(job.id) == visitor.counted_as for job in held)
+        mine = sum(self._submitted_by.get(job.id) == visitor.counted_as for job in held)
         if most is not None and mine >= most:
             raise QueueFull(
                 f"You have {mine} jobs waiting or running, as many as one visitor may.",
@@ -180,9 +183,9 @@ class JobService:
     # -- one job ---------------------------------------------------------------------------------------------
 
     def find(self, visitor: Visitor, id: str, key: str = "") -> Job:
-        """The job with this id, if `visitor` may see it: their own, or with its key, or any in local mode.
+        """The job with this id, if `visitor` may see it: their own, any with its key, and all in local mode.
 
-        Raises NoSuchJob, in the same words, where there is none and where it is not theirs.
+        Raises NoSuchJob, with the same message where there is none and where it is not theirs.
         """
         job = Job.find(self.queue.jobs_dir, id)
         if self.policy.local or visitor.name in owners(job) or self._keys.fits(job, key):
@@ -194,40 +197,40 @@ class JobService:
         with self._lock:
             if not self.queue.holds(job):
                 self._check_share(visitor)
-                self._asked_by[job.id] = visitor.counted_as
+                self._submitted_by[job.id] = visitor.counted_as
             self.queue.start(job)
 
     def delete(self, visitor: Visitor, job: Job) -> None:
-        """Take a job out of `visitor`'s sight, and its files off the disk where nobody else asked for it.
+        """Remove a job from `visitor`'s list, and its files from the disk unless other visitors own it too.
 
-        Raises BadInput where it waits or runs, and where several asked for it and `visitor` only has its link.
+        Raises BadInput where it waits or runs, and where it has several owners and `visitor` only has its link.
         """
-        asked = owners(job)
-        if self.policy.local or len(asked) < 2:
+        owned_by = owners(job)
+        if self.policy.local or len(owned_by) < 2:
             self.queue.delete(job)
-        elif visitor.name in asked:
+        elif visitor.name in owned_by:
             drop_owner(job, visitor)
         else:
             raise BadInput("Several visitors asked for this job.", "Only they can delete it.")
 
     def snapshot(self, job: Job) -> JobView:
-        """The job as it is now. Reads its whole newest start."""
+        """The job as it is now. Reads all events since its last start."""
         view = JobView(folder=f"{job.record().inputs[0].path.parent}/")
-        told = (event for event, _ in job.journal.read(job.journal.last_start()))
-        view = reduce(JobView.after, told, view)
+        events = (event for event, _ in job.journal.read(job.journal.last_start()))
+        view = reduce(JobView.after, events, view)
         state = self.queue.state(job)
         if state == "interrupted":
-            view = view.having(state=state, eta_seconds=None)
+            view = view.with_status(state=state, eta_seconds=None)
         return self._named(view, job)
 
     async def watch(self, job: Job) -> AsyncGenerator[JobView]:
-        """The job's newest views until it ends; one alone for a job that nobody runs."""
+        """Yield the job's newest view until it ends; only one view where it neither waits nor runs."""
         view = await asyncio.to_thread(self.snapshot, job)
         if view.status.state not in ("queued", "running"):
             yield view
             return
-        async with aclosing(views(self.queue, job)) as listening:
-            async for view in listening:
+        async with aclosing(views(self.queue, job)) as stream:
+            async for view in stream:
                 yield self._named(view, job)
 
     def query(self, job: Job) -> str:
@@ -235,7 +238,7 @@ class JobService:
         return f"?job={job.id}&key={self._keys.of(job)}"
 
     def _named(self, view: JobView, job: Job) -> JobView:
-        return view.having(job=job.id, key=self._keys.of(job))
+        return view.with_status(job=job.id, key=self._keys.of(job))
 
     # -- all jobs --------------------------------------------------------------------------------------------
 
@@ -265,6 +268,6 @@ class JobService:
         if self.policy.on_disconnect == "continue":
             return
         for job in (*self.queue.waiting, *([self.queue.running] if self.queue.running else [])):
-            asked = owners(job)
-            if visitor in asked and not any(self.presence.is_there(other) for other in asked):
+            owned_by = owners(job)
+            if visitor in owned_by and not any(self.presence.is_there(owner) for owner in owned_by):
                 self.queue.stop(job, "pause")

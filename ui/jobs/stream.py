@@ -1,4 +1,4 @@
-"""Listening to a job from an event loop, without ever holding the job or a thread of the server's pool."""
+"""Following a job from an event loop, without blocking the job or a thread of the server's pool."""
 
 import asyncio
 import threading
@@ -8,38 +8,40 @@ from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from ui.jobs.view import JobView
 
-_LOOK_SECONDS = 0.25
+_POLL_SECONDS = 0.25
 
 
 async def views(queue: JobQueue, job: Job) -> AsyncGenerator[JobView, None]:
-    """The newest view of `job` whenever there is a newer one, at most four a second, until the job ends.
+    """Yield the newest view of `job` whenever it has changed, at most four a second, until the job ends.
 
-    While the job waits, the view tells its place and when it is expected to start, as the queue knows it now. Closing
-    it, at any moment, stops the listening and nothing else. Views that nobody had time for are skipped, so a slow
-    reader holds one view, not a backlog.
+    While the job waits, the view has its position and its expected start, as the queue knows them now. Closing the
+    generator at any moment ends the listener and nothing else. A slow reader skips views, so one view is held, not a
+    backlog.
     """
     listener = _Listener(queue, job)
     shown: JobView | None = None
     try:
         while True:
-            ended = listener.ended  # before the view: the last view is then the last
-            if (told := listener.view) is not None and (view := _placed(queue, job, told)) != shown:
+            ended = listener.ended  # read before the view, so that the final view is not missed
+            if (latest := listener.view) is not None and (
+                view := _with_position(queue, job, latest)
+            ) != shown:
                 shown = view
                 yield view
             if ended:
-                listener.raise_what_went_wrong()
+                listener.raise_error()
                 return
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_POLL_SECONDS)
     finally:
         # May run on the event loop: only a flag is set here.
         listener.close()
 
 
-def _placed(queue: JobQueue, job: Job, view: JobView) -> JobView:
+def _with_position(queue: JobQueue, job: Job, view: JobView) -> JobView:
     if view.status.state != "queued":
         return view
     ahead, wait = queue.ahead(job), queue.expected_wait(job)
-    return view.having(
+    return view.with_status(
         position=view.status.position if ahead is None else ahead,
         starts_in_seconds=None if wait is None else float(round(wait)),
     )
@@ -53,7 +55,7 @@ class _Listener:
         self._job = job
         self._events = queue.listen(job, given_up=lambda: self._closed)
         self._closed = False
-        self._wrong: Exception | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._listen, name=f"listener {job.id}", daemon=True)
         self._thread.start()
 
@@ -61,9 +63,9 @@ class _Listener:
     def ended(self) -> bool:
         return not self._thread.is_alive()
 
-    def raise_what_went_wrong(self) -> None:
-        if self._wrong:
-            raise self._wrong
+    def raise_error(self) -> None:
+        if self._error:
+            raise self._error
 
     def close(self) -> None:
         self._closed = True
@@ -75,5 +77,5 @@ class _Listener:
                 self.view = view = view.after(event)
                 if self._closed:
                     return
-        except Exception as error:  # noqa: BLE001  carried over to whoever asked
-            self._wrong = error
+        except Exception as error:  # noqa: BLE001  raised again in `views`
+            self._error = error

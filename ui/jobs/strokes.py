@@ -1,7 +1,7 @@
-"""What a visitor painted, as the masks that a job reads.
+"""Brush strokes of a visitor, turned into the masks that a job reads.
 
-A stroke is a word, like a box or a point: `width:x,y,x,y,...@frame`, in pixels of the video; one that begins with an
-exclamation mark wipes off what was painted before it.
+A stroke is a word, as boxes and points are: `width:x,y,x,y,...@frame`, in pixels of the video; one that begins with an
+exclamation mark erases what was painted before it.
 """
 
 import hashlib
@@ -25,14 +25,15 @@ Mark = NDArray[np.bool_]
 
 MOST_CHARACTERS = 400_000
 MOST_FRAMES = 200
-"""How much may be painted: each frame is drawn for whoever asks."""
+"""Limits of one request: each painted frame is drawn as a mask on the server."""
 _STROKE = re.compile(r"(!?)(\d{1,4}):(\d{1,6},\d{1,6}(?:,\d{1,6},\d{1,6})*)@(\d{1,9})")
-_ALWAYS = (1980, 1, 1, 0, 0, 0)
+_FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+"""The date of all members of a zip, so that equal marks give equal bytes; the earliest that the format has."""
 
 
 @dataclass(frozen=True)
 class Stroke:
-    """A line through `points` `(x, y)`, as wide as a round brush; it paints, or `wipes` off."""
+    """A line through `points` `(x, y)`, drawn with a round brush; it paints, or with `wipes` erases."""
 
     frame: int
     width: int
@@ -63,29 +64,29 @@ def read_strokes(text: str) -> list[Stroke]:
 
 
 def painted(strokes: Sequence[Stroke], size: tuple[int, int]) -> Generator[tuple[int, Mark]]:
-    """Frame and mark of each frame on which paint is left, in order; `size` is width and height. Holds one."""
+    """Yield number and mark of each frame on which paint is left, in order; `size` is width, height. Holds one mark."""
     in_order = sorted(strokes, key=lambda stroke: stroke.frame)  # stable: as they were painted
-    for frame, theirs in groupby(in_order, key=lambda stroke: stroke.frame):
-        paper = Image.new("L", size)
-        for stroke in theirs:
-            _draw(paper, stroke)
-        mark = np.asarray(paper) > 0
+    for frame, of_frame in groupby(in_order, key=lambda stroke: stroke.frame):
+        canvas = Image.new("L", size)
+        for stroke in of_frame:
+            _draw(canvas, stroke)
+        mark = np.asarray(canvas) > 0
         if mark.any():
             yield frame, mark
 
 
-def _draw(paper: Image.Image, stroke: Stroke) -> None:
-    pen, ink, reach = ImageDraw.Draw(paper), 0 if stroke.wipes else 255, stroke.width / 2
+def _draw(canvas: Image.Image, stroke: Stroke) -> None:
+    pen, ink, reach = ImageDraw.Draw(canvas), 0 if stroke.wipes else 255, stroke.width / 2
     pen.line(stroke.points, ink, stroke.width)
     for x, y in stroke.points:
         pen.ellipse((x - reach, y - reach, x + reach, y + reach), ink)
 
 
 def save_marks(marks: Iterable[tuple[int, Mark]], folder: Path, *, follow: bool) -> Path | None:
-    """Masks as a file below `folder`; the same marks give the same bytes, and so the same job. None where none is.
+    """Write marks as a mask file below `folder`; equal marks give equal bytes, and so the same job. None without marks.
 
-    `follow`: a zip of pictures, each named by the number of its frame, a hint for that frame. Otherwise one picture of
-    all that was painted, for every frame; the marks then have one size. Holds two marks.
+    `follow`: a zip of pictures, each named by its frame number, as prompts for that frame. Otherwise the union of all
+    marks, as one picture for every frame; the marks then have one size. Holds two marks.
     """
     marks = iter(marks)
     if (first := next(marks, None)) is None:
@@ -94,18 +95,18 @@ def save_marks(marks: Iterable[tuple[int, Mark]], folder: Path, *, follow: bool)
     if follow:
         data, name = _zip((f"{frame:08d}.png", _png(mark)) for frame, mark in marks), "marks.zip"
     else:
-        data, name = _png(_together(mark for _, mark in marks)), "mark.png"
+        data, name = _png(_union(mark for _, mark in marks)), "mark.png"
     path = folder / hashlib.sha256(data).hexdigest()[:16] / name
     write_bytes(path, data)
     return path
 
 
-def _together(marks: Iterable[Mark]) -> Mark:
+def _union(marks: Iterable[Mark]) -> Mark:
     marks = iter(marks)
-    all_of_them = next(marks).copy()
+    union = next(marks).copy()
     for mark in marks:
-        all_of_them |= mark
-    return all_of_them
+        union |= mark
+    return union
 
 
 def _png(mark: Mark) -> bytes:
@@ -118,5 +119,5 @@ def _zip(pictures: Iterable[tuple[str, bytes]]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as bundle:
         for name, data in pictures:
-            bundle.writestr(zipfile.ZipInfo(name, _ALWAYS), data)
+            bundle.writestr(zipfile.ZipInfo(name, _FIXED_DATE), data)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Files that come and go: uploads, kept and looked at where a hostile one can do no harm, and results, handed out."""
+"""Uploads, kept and inspected in a process where a hostile file can do no harm, and results, handed out."""
 
 import asyncio
 import hashlib
@@ -26,29 +26,33 @@ from ui.i18n.texts import error_text
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 120.0
+INSPECT_SECONDS = 120.0
+"""The time limit of one inspection; a file that takes longer is refused."""
 
 
 def keep(path: Path, jobs_dir: Path) -> Path:
-    """Keep an upload below `jobs_dir/uploads`, under its own name, as long as the jobs; returns where.
+    """Keep an upload below `jobs_dir/uploads`, under its own name, as long as the jobs; returns the new path.
 
-    The page's cache is cleaned by age, also under a running job. A hard link costs nothing and survives that; where
-    there can be none (another disk) the file is copied. The same contents are kept once.
+    The page's cache is cleaned by age, even while a job reads it. A hard link costs nothing and survives that; where
+    none can be made (another disk) the file is copied. Equal contents are kept once.
     """
-    return _linked(path, jobs_dir.absolute() / "uploads" / InputFile.of(path).fingerprint[:16] / path.name)
+    return _link_or_copy(
+        path, jobs_dir.absolute() / "uploads" / InputFile.of(path).fingerprint[:16] / path.name
+    )
 
 
 def hand_out(path: Path, cache: Path, key: str) -> str:
-    """The result at `path`, put where the page serves files from; returns where. Raises OSError where it is gone.
+    """Link the result at `path` into the page's cache, from where files are served; returns the new path.
 
-    No part of the jobs' folder is ever served. The place is named after the job's `key`, which nobody guesses.
+    No part of the jobs' folder is ever served. The new folder is named after the job's `key`, which cannot be guessed.
+    Raises OSError where the result is gone.
     """
-    return str(_linked(path, cache / f"{key}-{path.stat().st_mtime_ns:x}" / path.name))
+    return str(_link_or_copy(path, cache / f"{key}-{path.stat().st_mtime_ns:x}" / path.name))
 
 
-def _linked(path: Path, target: Path) -> Path:
+def _link_or_copy(path: Path, target: Path) -> Path:
     if target.exists():
-        target.touch()  # asked for again: as young as a new one to whoever tidies up
+        target.touch()  # the cleaner goes by age: count it as new
         return target
     with atomic_write(target) as part:
         try:
@@ -58,8 +62,8 @@ def _linked(path: Path, target: Path) -> Path:
     return target
 
 
-def take_uploads_alone(file: gr.File) -> gr.File:
-    """`file`, refusing addresses: Gradio would fetch them from here, and nothing leaves this machine."""
+def uploads_only(file: gr.File) -> gr.File:
+    """Make `file` refuse URLs: Gradio would download them from this machine, which must make no requests."""
     into_cache = file.async_move_resource_to_block_cache
 
     async def refuse_addresses(path: str | Path | None) -> str | None:
@@ -74,7 +78,7 @@ def take_uploads_alone(file: gr.File) -> gr.File:
 
 
 async def example_clip(jobs_dir: Path) -> Path:
-    """The example clip, drawn at the first call by a process of its own. Raises LongtakeError where that fails."""
+    """The example clip, drawn at the first call by a subprocess. Raises LongtakeError where that fails."""
     path = jobs_dir.absolute() / "example" / EXAMPLE_NAME
     if not path.exists():
         await _draw("-o", str(path))
@@ -82,7 +86,7 @@ async def example_clip(jobs_dir: Path) -> Path:
 
 
 async def example_portrait(jobs_dir: Path) -> tuple[Path, Path]:
-    """The example's portrait and what it follows, drawn likewise."""
+    """The example portrait and its driving video, drawn at the first call by a subprocess. Raises LongtakeError."""
     folder = jobs_dir.absolute() / "example"
     paths = folder / PORTRAIT_NAME, folder / DRIVING_NAME
     if not all(path.exists() for path in paths):
@@ -98,26 +102,26 @@ async def _draw(*flags: str) -> None:
         stderr=asyncio.subprocess.PIPE,
         cwd=PROJECT_ROOT,
     )
-    _, words = await process.communicate()
+    _, stderr = await process.communicate()
     if process.returncode:
-        raise LongtakeError("The example could not be drawn.", words.decode(errors="replace").strip())
+        raise LongtakeError("The example could not be drawn.", stderr.decode(errors="replace").strip())
 
 
 async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, jobs_dir: Path) -> Planned:
-    """What `task` would do with its inputs and hold, found out by a process of its own with a time limit.
+    """Plan a run of `task` on `inputs`, in a subprocess with a time limit.
 
-    Raises the error that this process reports, NotAVideo where it crashes or says nothing in time, LongtakeError
+    Raises the error that the subprocess reports, NotAVideo where it crashes or exceeds the time limit, LongtakeError
     where it fails for a reason of its own.
     """
     asked = settings.model_dump(mode="json")
     question = PlanQuestion(task=task, inputs=tuple(inputs), asked=asked, jobs_dir=jobs_dir.absolute())
-    told = await _ask(question)
-    assert isinstance(told, Planned)
-    return told
+    plan = await _ask(question)
+    assert isinstance(plan, Planned)
+    return plan
 
 
 async def still(path: Path, frame: int, cache: Path) -> Path:
-    """A frame of a video as a JPEG in the page's `cache`, made by a process of its own. Raises as `inspect_video`."""
+    """Write a frame of a video as a JPEG into the page's `cache`, by a subprocess. Raises as `inspect_video` does."""
     picture = cache / "stills" / InputFile.of(path).fingerprint[:16] / f"{frame:08d}.jpg"
     if not picture.exists():
         await _ask(StillQuestion(path=path, frame=frame, picture=picture))
@@ -127,15 +131,15 @@ async def still(path: Path, frame: int, cache: Path) -> Path:
 async def faces_of(
     source: Path, driving: Path, settings: AnimateSettings, cache: Path
 ) -> tuple[Path, list[dict[str, Any]]]:
-    """Source and driving with the faces that an animation takes, as a JPEG in the page's `cache`; made likewise.
+    """Draw source and driving with the faces that an animation takes, as a JPEG in the page's `cache`.
 
-    Besides, where each face is on it: the fields of `FacePlace`.
+    Returns its path and the position of each face on it: the fields of `FacePlace`. Raises as `inspect_video` does.
     """
     asked = settings.model_dump(mode="json")
-    known = "".join(
+    identity = "".join(
         [*(InputFile.of(path).fingerprint for path in (source, driving)), repr(sorted(asked.items()))]
     )
-    picture = cache / "faces" / f"{hashlib.sha256(known.encode()).hexdigest()[:24]}.jpg"
+    picture = cache / "faces" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.jpg"
     if not picture.exists():
         await _ask(FacesQuestion(inputs=(source, driving), asked=asked, picture=picture))
     return picture, json.loads(picture.with_suffix(".json").read_bytes())
@@ -152,19 +156,20 @@ async def _ask(question: Asked) -> Event:
     )
     path = question.path if isinstance(question, StillQuestion) else question.inputs[0]
     try:
-        told = process.communicate(to_json(question))
-        out, words = await asyncio.wait_for(told, LOOK_SECONDS)
+        exchange = process.communicate(to_json(question))
+        out, stderr = await asyncio.wait_for(exchange, INSPECT_SECONDS)
     except TimeoutError as error:
         raise NotAVideo(
-            f"{path.name} could not be understood within {LOOK_SECONDS:.0f} s.", "Convert it and try again."
+            f"{path.name} could not be understood within {INSPECT_SECONDS:.0f} s.",
+            "Convert it and try again.",
         ) from error
     finally:
-        # Also where the visitor left meanwhile.
+        # Reached on cancellation too: the visitor may have left.
         if process.returncode is None:
             process.kill()
             await process.wait()
     log.info(
-        "looking at %s ended with %s: %s", path, process.returncode, words.decode(errors="replace").strip()
+        "inspecting %s ended with %s: %s", path, process.returncode, stderr.decode(errors="replace").strip()
     )
     return _answer(out, path, process.returncode)
 
@@ -172,8 +177,8 @@ async def _ask(question: Asked) -> Event:
 def _answer(out: bytes, path: Path, code: int | None) -> Event:
     for line in reversed(out.splitlines()):
         match _parsed(line):
-            case events.Planned() | events.Preview() as told:
-                return told
+            case events.Planned() | events.Preview() as answer:
+                return answer
             case events.Failed() as failed:
                 raise failed.to_error(path)
             case _:

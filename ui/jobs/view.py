@@ -1,7 +1,7 @@
-"""What a listener knows of a job: a pure fold of its events.
+"""The state of a job as its events show it: a pure fold over them.
 
-`JobView.after(event)` is all there is; it may be called from the first event or from any later one on. A view holds
-at most 200 points of the curve, however long the video is.
+`JobView.after(event)` may begin with the first event or any later one. A view holds at most 200 points of the curve,
+however long the video is.
 """
 
 from bisect import bisect_left
@@ -20,7 +20,7 @@ _LOG_LINES = 60
 
 
 class Status(BaseModel):
-    """A job in full, as the API tells it with every message. Sizes are bytes, times seconds."""
+    """The full status of a job, as each message of the API has it. Sizes are bytes, times seconds."""
 
     model_config = ConfigDict(frozen=True)
     job: str = Field(default="", description="The job's id: the same question has the same id.")
@@ -60,15 +60,15 @@ class Status(BaseModel):
 
 @dataclass(frozen=True)
 class LiveCurve:
-    """A score over frames, thinned out evenly as it grows: at most `CURVE_POINTS` points, `gap` frames apart."""
+    """A value over frames, thinned out evenly as it grows: at most `CURVE_POINTS` points, `gap` frames apart."""
 
     points: tuple[tuple[int, float], ...] = ()
     gap: int = 1
 
     def add(self, frame: int, value: float) -> "LiveCurve":
-        """The curve with the value of `frame`, in its place; left out where a point is less than `gap` away."""
-        at = bisect_left(self.points, (frame,))
-        before, after = self.points[:at], self.points[at:]
+        """The curve with the value of `frame`; unchanged where another point is less than `gap` frames away."""
+        index = bisect_left(self.points, (frame,))
+        before, after = self.points[:index], self.points[index:]
         if after and after[0][0] == frame:
             after = after[1:]
         elif any(abs(frame - near) < self.gap for near, _ in (*before[-1:], *after[:1])):
@@ -76,14 +76,14 @@ class LiveCurve:
         return replace(self, points=(*before, (frame, round(value, 4)), *after)).thinned()
 
     def replace_span(self, start: int, stop: int, points: Sequence[tuple[int, float]]) -> "LiveCurve":
-        """The curve with `points` in place of all points of the frames `[start, stop)`."""
+        """The curve with `points` instead of all points of the frames `[start, stop)`."""
         curve = replace(self, points=tuple(p for p in self.points if not start <= p[0] < stop))
         for frame, value in points:
             curve = curve.add(frame, value)
         return curve
 
     def thinned(self) -> "LiveCurve":
-        """At most `CURVE_POINTS` points: twice the gap as often as it takes, also where spans end out of order."""
+        """The curve with at most `CURVE_POINTS` points: the gap doubles until they fit, whatever order spans end in."""
         curve = self
         while len(curve.points) > CURVE_POINTS:
             gap = 2 * curve.gap
@@ -97,7 +97,7 @@ class LiveCurve:
 
 @dataclass(frozen=True)
 class JobView:
-    """A job in the eyes of one listener."""
+    """A job after some of its events."""
 
     status: Status = field(default_factory=Status)
     curve: LiveCurve = field(default_factory=LiveCurve)
@@ -106,22 +106,24 @@ class JobView:
     segment: events.Segment | None = None
     outputs: Outputs | None = None
     log: tuple[tuple[float, str], ...] = ()
-    """What happened when: seconds since the epoch and a line, the newest last, at most `_LOG_LINES`."""
+    """Seconds since the epoch and a line of text, the newest last, at most `_LOG_LINES`."""
     folder: str = ""
-    """Where the input lies on the server: left out of messages, for visitors know their file by its name."""
+    """The input's folder on the server: removed from messages, since visitors know their file by its name."""
 
     def after(self, event: Event) -> "JobView":
         """The view after one more event."""
         if (line := _line(event)) is not None:
-            return replace(self, log=(*self.log, (event.time, self.named(line)))[-_LOG_LINES:])._after(event)
+            return replace(
+                self, log=(*self.log, (event.time, self.without_folder(line)))[-_LOG_LINES:]
+            )._after(event)
         return self._after(event)
 
     def _after(self, event: Event) -> "JobView":
         match event:
             case events.Planned():
-                return replace(self.having(**_plan(event)), planned=event)
+                return replace(self.with_status(**_plan(event)), planned=event)
             case events.Progress(value=value):
-                view = self.having(
+                view = self.with_status(
                     stage=event.stage,
                     frame=event.frame,
                     done=event.done,
@@ -133,26 +135,27 @@ class JobView:
             case events.Segment(curve=points):
                 if not points:
                     return replace(self, segment=event)
-                # Means over the whole span take the place of the single values that ran ahead.
+                # Means over the finished span replace the live values of single frames.
                 curve = self.curve.replace_span(event.start, event.stop, points)
                 return replace(self, curve=curve, segment=event)
             case events.Preview():
                 return replace(self, preview=event)
             case events.Done(outputs=outputs):
                 names = tuple(path.name for path in outputs.paths())
-                # The last frames may have been too quick for an event of their own.
+                # The last frames may be done without a progress event of their own.
                 done = self.status.total
                 return replace(
-                    self.having(state="done", done=done, outputs=names, eta_seconds=None), outputs=outputs
+                    self.with_status(state="done", done=done, outputs=names, eta_seconds=None),
+                    outputs=outputs,
                 )
             case _:
-                return self.having(**_changes(event, self))
+                return self.with_status(**_changes(event, self))
 
-    def having(self, **changes: object) -> "JobView":
-        """The view with these fields of its status changed: what only a server knows is told so."""
+    def with_status(self, **changes: object) -> "JobView":
+        """The view with these fields of its status changed, such as those that only the server knows."""
         return replace(self, status=self.status.model_copy(update=changes))
 
-    def named(self, message: str) -> str:
+    def without_folder(self, message: str) -> str:
         """`message` with the input's name in place of its path."""
         return message.replace(self.folder, "") if self.folder else message
 
@@ -175,8 +178,8 @@ def _plan(event: Planned) -> dict[str, object]:
 def _changes(event: Event, view: JobView) -> dict[str, object]:
     match event:
         case events.Queued():
-            place = {"job": event.job, "name": event.name, "task": event.task}
-            return {**place, "state": "queued", "position": event.position}
+            identity = {"job": event.job, "name": event.name, "task": event.task}
+            return {**identity, "state": "queued", "position": event.position}
         case events.Started():
             begun: dict[str, object] = {"position": 0, "starts_in_seconds": None, "started": event.time}
             return {**begun, "job": event.job, "state": "running", "code": "", "message": "", "hint": ""}
@@ -188,10 +191,10 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
                 "device_peak_bytes": event.device_peak_bytes,
             }
         case events.Degraded() | events.Warned():
-            return {"messages": (*view.status.messages, view.named(event.message))[-_WARNINGS:]}
+            return {"messages": (*view.status.messages, view.without_folder(event.message))[-_WARNINGS:]}
         case events.Failed():
-            told = {"code": event.code, "message": view.named(event.message), "hint": event.hint}
-            return {**told, "state": "failed", "eta_seconds": None}
+            error = {"code": event.code, "message": view.without_folder(event.message), "hint": event.hint}
+            return {**error, "state": "failed", "eta_seconds": None}
         case events.Paused():
             return {"state": "paused", "message": event.message, "eta_seconds": None}
         case events.CancelledEvent():

@@ -1,4 +1,4 @@
-"""What the page says of a task's engines: what each needs, what it has here, and which one will run. Pure functions."""
+"""A task's engines as HTML: what each needs, what it finds here, and which one will run. Pure functions."""
 
 from collections.abc import Sequence
 from html import escape
@@ -16,23 +16,23 @@ from ui.server.system_info import size
 def engine_notes(
     offers: Sequence[Availability], chosen: str, runs: str, plan: Planned | None, *, local: bool
 ) -> str:
-    """A row for each engine; `runs` is the one that `chosen` stands for, and `plan` what it would do.
+    """A row for each engine; `runs` is the one that `chosen` resolves to, and `plan` its plan.
 
-    Commands are for whoever runs the server (`local`); other visitors are told whom to ask.
+    Commands to type are shown to the server's owner (`local`); other visitors read whom to ask.
     """
-    told = f'<p class="lt-quiet">{_auto(offers, runs)}</p>' if chosen == "auto" else ""
+    reason = f'<p class="lt-quiet">{_auto(offers, runs)}</p>' if chosen == "auto" else ""
     rows = "".join(_row(offer, offer.spec.name == runs, plan, local) for offer in offers)
-    return f'<section class="lt-engines">{told}<ul>{rows}</ul></section>'
+    return f'<section class="lt-engines">{reason}<ul>{rows}</ul></section>'
 
 
 def consent(published: Published, *, local: bool) -> str:
-    """What has to be known before the first use of a model's weights."""
+    """The licence that has to be accepted before the first use of a model's weights."""
     licence = published.licence
     link = f'<a href="{escape(licence.address, quote=True)}" target="_blank" rel="noopener">{both("engine.read")}</a>'
-    said = filled("engine.consent", title=published.title, licence=licence.name)
+    terms = filled("engine.consent", title=published.title, licence=licence.name)
     rest = both("engine.commercial" if licence.commercial else "engine.non_commercial")
     ask = "" if local else f" {both('engine.ask_owner')}"
-    return f'<section class="lt-consent" role="status"><p>{said} <b>{rest}</b> {link}{ask}</p></section>'
+    return f'<section class="lt-consent" role="status"><p>{terms} <b>{rest}</b> {link}{ask}</p></section>'
 
 
 def _auto(offers: Sequence[Availability], runs: str) -> str:
@@ -44,7 +44,7 @@ def _auto(offers: Sequence[Availability], runs: str) -> str:
 
 
 def _against(offer: Availability) -> str:
-    """Why `auto` does not take a network."""
+    """The reason why `auto` does not take a network."""
     if isinstance(offer.error, WeightsMissing):
         return filled("engine.auto_weights", title=offer.spec.title)
     if offer.error:
@@ -106,7 +106,7 @@ def _device(device: Device | None) -> str:
 
 
 def expected(seconds: float) -> str:
-    """A guess of a time, in words as rough as it is: `about 3 min`."""
+    """An estimate of a time, as rough in words as it is: `about 3 min`."""
     if seconds < 90:
         return spans(f"about {_few(seconds)} s", f"约 {_few(seconds)} 秒")
     if seconds < 5400:
@@ -115,5 +115,5 @@ def expected(seconds: float) -> str:
 
 
 def _few(number: float) -> str:
-    """A number with the two digits that a guess has."""
+    """A number with two significant digits."""
     return f"{number:.1f}".removesuffix(".0") if number < 9.95 else f"{float(f'{number:.2g}'):.0f}"

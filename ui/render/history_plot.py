@@ -11,14 +11,14 @@ from ui.server.monitor import Sample
 from ui.server.system_info import size
 
 POINTS = 360
-"""Of a line, at most."""
+"""The most points of a line."""
 
 _WINDOWS_MINUTES = (4, 10, 20, 30, 40, 60)
 _WIDTH, _HEIGHT = 1000, 200
 
 
 def last_hour(samples: Sequence[Sample]) -> str:
-    """The last hour as lines over time; a picture of at most 360 points a line, told in words for screen readers."""
+    """The last hour as lines over time: an SVG of at most `POINTS` points a line, described for screen readers."""
     title = f"<h3>{both('system.hour')}</h3>"
     if len(samples) < 2:
         return (
@@ -46,18 +46,18 @@ def last_hour(samples: Sequence[Sample]) -> str:
         f'<section class="lt-tile lt-hour">{title}{_legend(lines)}<div class="lt-plane">'
         f'<div class="lt-heights" aria-hidden="true">{heights}</div>'
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{_told(lines, minutes)}">{grid}{drawn}</svg></div>'
+        f'aria-label="{_description(lines, minutes)}">{grid}{drawn}</svg></div>'
         f'<p class="lt-axis"><span>{ago[0]}</span><span>{ago[1]}</span>'
         f"<span>{both('system.just_now')}</span></p></section>"
     )
 
 
 def _line(name: str, across: Sequence[float], values: Sequence[int], top: int) -> str:
-    """A line, and the area below it for the host's. Points are thinned to the highest of each group."""
+    """A line, for the host with the area below it; of each group of samples only the highest is kept."""
     group = math.ceil(len(values) / POINTS)
     starts = range(0, len(values), group)
     highest = [max(values[start : start + group]) for start in starts]
-    # The last of a group: the line ends at now.
+    # Each group is drawn at its last sample, so that the line ends at the present.
     xs = [across[min(start + group, len(across)) - 1] for start in starts]
     points = " ".join(f"{x:.1f},{_HEIGHT * (1 - y / top):.1f}" for x, y in zip(xs, highest, strict=True))
     area = (
@@ -77,9 +77,9 @@ def _legend(lines: Mapping[str, Sequence[int]]) -> str:
     return f'<ul class="lt-legend">{listed}</ul>'
 
 
-def _told(lines: Mapping[str, Sequence[int]], minutes: int) -> str:
-    """The picture in words, in both languages, for an attribute."""
-    told = []
+def _description(lines: Mapping[str, Sequence[int]], minutes: int) -> str:
+    """The plot in words, in both languages, for an attribute."""
+    sentences = []
     for language, comma in enumerate((", ", "，")):
         each = (
             LIVE["system.hour_line"][language].format(
@@ -87,8 +87,8 @@ def _told(lines: Mapping[str, Sequence[int]], minutes: int) -> str:
             )
             for name, values in lines.items()
         )
-        told.append(LIVE["system.hour_told"][language].format(minutes=minutes, lines=comma.join(each)))
-    return escape(" / ".join(told))
+        sentences.append(LIVE["system.hour_told"][language].format(minutes=minutes, lines=comma.join(each)))
+    return escape(" / ".join(sentences))
 
 
 def _round_up(size_bytes: int) -> int:

@@ -1,7 +1,7 @@
-"""What a view looks like: HTML and plain values, without state and without Gradio.
+"""A job's view as HTML and plain values: pure functions, without Gradio.
 
 Text that comes from outside (file names, messages) is escaped here. The two templates are JavaScript that the browser
-fills in; they are given numbers only, so nothing from outside is ever part of one.
+fills in; their values are numbers only, so no outside text can become part of one.
 """
 
 import time
@@ -20,8 +20,8 @@ from ui.jobs.view import JobView, Status
 from ui.render.engines import expected
 from ui.render.media import address
 
-_CAN = {"queued": "stop", "running": "stop", "done": ""}
-"""What can be asked of a job, by its state; the style sheet shows buttons by it."""
+_ACTIONS = {"queued": "stop", "running": "stop", "done": ""}
+"""The buttons that apply to a job, by its state; the style sheet hides the others."""
 
 GAUGE = f"""
 ${{value.bars.map(bar => `
@@ -49,7 +49,7 @@ CURVES: dict[str, Text] = {
     **{task.name: task.curve for task in tasks().values() if task.curve},
     **{f"{engine.task}/{engine.name}": engine.curve for engine in all_engines() if engine.curve},
 }
-"""What a curve shows, by task, or by task and engine where that shows something of its own."""
+"""What the live curve shows, by task, or by `task/engine` where an engine's curve differs."""
 
 
 def _by_kind(text: Callable[[str, str], str]) -> str:
@@ -73,14 +73,14 @@ CURVE = f"""
   }})()}}
 </section>
 """
-"""A line through `value.points` (frame, score); the axis ends at frame `value.last`.
+"""A line through `value.points` (frame, value); the axis ends at frame `value.last`.
 
-The height is at least a tenth of the highest score, so that noise does not look like news.
+The height is at least a tenth of the highest value, so that noise does not fill it.
 """
 
 
 def gauge(view: JobView) -> dict[str, list[dict[str, float | bool]]]:
-    """The value of `GAUGE`: nothing before there is a plan; the device has a bar only where the plan uses it."""
+    """The value of `GAUGE`: no bars before there is a plan, and one for the device only where the plan uses it."""
     s = view.status
     if not s.host_limit_bytes:
         return {"bars": []}
@@ -93,7 +93,7 @@ def gauge(view: JobView) -> dict[str, list[dict[str, float | bool]]]:
 
 
 def _bar(device: bool, now: int, peak: int, predicted: int, limit: int) -> dict[str, float | bool]:
-    # A job that needs a hundredth of the machine would be an invisible sliver of it; then the bar is a part.
+    # Against the limit, a job that needs a hundredth of it would be invisible: the bar then ends below the limit.
     scale = max(1, now, peak, predicted, min(limit, 2 * max(peak, predicted)))
     return {
         "device": device,
@@ -110,7 +110,7 @@ def curve(view: JobView) -> dict[str, object]:
     points, s = view.curve.points, view.status
     last = points[-1][0] if points else 0
     if s.frame is not None:
-        # A job may begin anywhere in the video: the last frame is as far away as frames are left.
+        # A job may begin anywhere in the video: its last frame follows from the frames that are left.
         last = max(last, s.frame + s.total - s.done)
     names = list(CURVES)
     kind = next((names.index(name) for name in (f"{s.task}/{s.engine}", s.task) if name in CURVES), 0)
@@ -118,7 +118,7 @@ def curve(view: JobView) -> dict[str, object]:
 
 
 def strip(view: JobView, link: str = "") -> str:
-    """What the job is doing, how far it is and how long it will take; `link` leads back to it."""
+    """State, progress and time left of the job; `link` leads back to it."""
     s = view.status
     share = f'<progress max="{s.total}" value="{s.done}"></progress>' if s.total else "<progress></progress>"
     if s.state not in ("queued", "running"):
@@ -126,14 +126,14 @@ def strip(view: JobView, link: str = "") -> str:
     details = " · ".join(part for part in _details(s) if part)
     notes = "".join(f'<p class="lt-note">{escape(message)}</p>' for message in s.messages)
     return (
-        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_CAN.get(s.state, "go-on")}">'
+        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_ACTIONS.get(s.state, "go-on")}">'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
-        f'<span class="lt-name">{escape(s.name)}</span></span>{_way_back(link)}</p>'
+        f'<span class="lt-name">{escape(s.name)}</span></span>{_link_back(link)}</p>'
         f'{share}<p class="lt-figures">{details}</p>{notes}</section>'
     )
 
 
-def _way_back(link: str) -> str:
+def _link_back(link: str) -> str:
     return f'<a class="lt-link" href="{escape(link, quote=True)}">{both("link")}</a>' if link else ""
 
 
@@ -162,13 +162,13 @@ def _stage(name: str) -> str:
 
 
 def failure(code: str, message: str) -> str:
-    """An error as HTML: what happened in Chinese where the reader is, and the words with the numbers for everyone."""
+    """An error as HTML: a Chinese sentence, which an English page hides, then the English message and the code."""
     chinese = ERRORS_ZH.get(code, ERRORS_ZH["internal"])
     return f'<span lang="zh">{escape(chinese)} </span>{escape(message.strip())} <code>{escape(code)}</code>'
 
 
 def log_lines(view: JobView) -> str:
-    """What happened when, the newest first."""
+    """The log as an HTML list, the newest line first."""
     rows = "".join(
         f"<li><time>{time.strftime('%H:%M:%S', time.localtime(at))}</time> {escape(line)}</li>"
         for at, line in reversed(view.log)
@@ -177,7 +177,7 @@ def log_lines(view: JobView) -> str:
 
 
 def refusal(error: LongtakeError) -> str:
-    """The card for a file that cannot be taken."""
+    """The card for a file that is refused."""
     return (
         f'<section class="lt-card lt-failed" role="alert"><p>{failure(error.code, str(error))}</p></section>'
     )
@@ -190,13 +190,13 @@ def welcome(task: str) -> str:
     return f'<section class="lt-card lt-quiet">{how}</section>'
 
 
-def looking() -> str:
-    """The card while a file is looked at."""
+def inspecting() -> str:
+    """The card while a file is inspected."""
     return f'<section class="lt-card lt-quiet" role="status"><p>{both("looking")}</p></section>'
 
 
 def card(plan: Planned, video_path: str) -> str:
-    """What was found in a file and what a run would take; `video_path` is where the browser may fetch it."""
+    """Facts of a file and the costs of a run; `video_path` is the file in the page's cache, for the player."""
     facts = plan.facts
     rate = float(_ratio(facts.frame_rate))
     rows = [
@@ -214,7 +214,7 @@ def card(plan: Planned, video_path: str) -> str:
     if facts.damage:
         rows.append(("damage", escape(facts.damage)))
     listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)
-    # A browser that cannot play the file hides the player; nothing is converted for it.
+    # Files are not converted for the browser: where it cannot play one, the player is hidden.
     player = (
         f'<video src="{address(video_path)}" controls muted playsinline '
         f'preload="metadata" onerror="this.hidden=true" aria-label="{escape(facts.name)}"></video>'
@@ -264,7 +264,7 @@ def clock(seconds: float) -> str:
 
 
 def moment(seconds: float) -> str:
-    """A place in a video for people, with tenths: `1.8 s`, `1:02.4`, `1:02:03.0`."""
+    """A time within a video for people, with tenths: `1.8 s`, `1:02.4`, `1:02:03.0`."""
     tenths = round(10 * seconds)
     if tenths < 600:
         return f"{tenths / 10:.1f} s"

@@ -14,7 +14,7 @@ _GOES_ON = ("interrupted", "paused", "cancelled", "failed")
 
 
 class Removed(Protocol):
-    """A job that was removed to make room."""
+    """A job that was removed to free disk space."""
 
     @property
     def time(self) -> float: ...  # noqa: D102
@@ -30,17 +30,17 @@ def no_jobs() -> str:
 
 
 def jobs(entries: Sequence[Entry], removed: Sequence[Removed], *, named: bool) -> str:
-    """A row for each job, a link to it, and what was removed to make room, by name where all are `named`."""
-    said = _tidied(removed, named)
+    """The list of jobs, each a link, then the jobs removed to free disk space; their names only where `named`."""
+    notice = _removed(removed, named)
     if not entries:
-        return no_jobs() + said
-    return f'<section class="lt-card lt-jobs"><ul>{"".join(map(_row, entries))}</ul></section>{said}'
+        return no_jobs() + notice
+    return f'<section class="lt-card lt-jobs"><ul>{"".join(map(_row, entries))}</ul></section>{notice}'
 
 
 def _row(entry: Entry) -> str:
-    place = f" · {entry.position} {both('ahead')}" if entry.position else ""
+    position = f" · {entry.position} {both('ahead')}" if entry.position else ""
     action = both("jobs.resume" if entry.state in _GOES_ON else "jobs.open")
-    # A job may be of a plug-in that is not there any more.
+    # The job's task may belong to a plug-in that is no longer there.
     task = spans(*tasks()[entry.task].title) if entry.task in tasks() else escape(entry.task)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
     return (
@@ -48,15 +48,15 @@ def _row(entry: Entry) -> str:
         f'<a href="?job={escape(entry.job, quote=True)}&amp;key={escape(entry.key, quote=True)}">'
         f'<span class="lt-badge lt-badge-{entry.state}">{both(f"state.{entry.state}")}</span>'
         f'<span class="lt-name">{escape(entry.name)}</span>'
-        f"<small>{task} · {when}{place}</small>"
+        f"<small>{task} · {when}{position}</small>"
         f'<span class="lt-go">{action}</span></a></li>'
     )
 
 
-def _tidied(removed: Sequence[Removed], named: bool) -> str:
+def _removed(removed: Sequence[Removed], named: bool) -> str:
     if not removed:
         return ""
-    if not named:  # names are those of other visitors' files
+    if not named:  # they may be other visitors' files
         freed = sum(r.freed_bytes for r in removed) / GIB
         words = f"{both('jobs.tidied')} {len(removed)} · {freed:.2f} GiB"
         return f'<section class="lt-card lt-quiet"><p>{words}</p></section>'

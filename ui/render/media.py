@@ -1,4 +1,4 @@
-"""Pictures and films of a job as HTML. Paths are those of the page's cache; the browser fetches them from there."""
+"""Pictures and videos of a job as HTML. Paths are those of the page's cache, from which the browser fetches them."""
 
 import base64
 from collections import Counter
@@ -16,18 +16,18 @@ _CHOOSE = (
     "const field = document.querySelector('#animate-chosen input, #animate-chosen textarea');"
     "field.value = '{field} {number}'; field.dispatchEvent(new Event('input', {{bubbles: true}}))"
 )
-"""Tells the tab which face was clicked."""
+"""Writes the face that was clicked into a hidden field of the tab."""
 _MOVE_BORDER = "this.parentNode.style.setProperty('--cut', this.value + '%')"
 
 
 def latest(view: JobView) -> str:
-    """The latest frame, inside the page: a picture a second over hours would fill the cache with files."""
+    """The latest frame, embedded in the HTML: as files, a picture a second would fill the cache within hours."""
     if view.preview is None or (data := _read(view.preview.path)) is None:
         return ""
     source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
     number = f"{view.preview.frame:,}"
-    words = f"{label('latest')} {number}"
-    picture = (_before_and_after if _compares(view.status.task) else _whole)(source, words)
+    alt = f"{label('latest')} {number}"
+    picture = (_before_and_after if _compares(view.status.task) else _whole)(source, alt)
     return f'<figure class="lt-latest">{picture}<figcaption>{both("latest")} · {number}</figcaption></figure>'
 
 
@@ -36,26 +36,26 @@ def _compares(task: str) -> bool:
     return task in tasks() and tasks()[task].before_and_after
 
 
-def _whole(source: str, words: str) -> str:
-    return f'<img src="{source}" alt="{words}">'
+def _whole(source: str, alt: str) -> str:
+    return f'<img src="{source}" alt="{alt}">'
 
 
-def _before_and_after(source: str, words: str) -> str:
+def _before_and_after(source: str, alt: str) -> str:
     """A picture whose left half is the frame before and whose right half is the frame after, with a slider."""
     return (
-        f'<div class="lt-compare"><div><img src="{source}" alt="{words}"></div>'
+        f'<div class="lt-compare"><div><img src="{source}" alt="{alt}"></div>'
         f'<div><img src="{source}" alt=""></div><input type="range" min="0" max="100" value="50" '
         f'aria-label="{label("compare")}" oninput="{_MOVE_BORDER}"></div>'
     )
 
 
-def faces(path: str, places: Sequence[Mapping[str, Any]]) -> str:
-    """Source and driving beside each other, with the faces that are meant; `path` is where the browser fetches it.
+def faces(path: str, positions: Sequence[Mapping[str, Any]]) -> str:
+    """Source and driving side by side, with the faces that will be used; `path` is the picture in the page's cache.
 
-    `places` are the faces on it (`FacePlace`): where a side has several, a click chooses one.
+    `positions` are the faces on it (fields of `FacePlace`): where a side has several, a click chooses one.
     """
-    sides = Counter(place["side"] for place in places)
-    buttons = "".join(_face_button(place) for place in places if sides[place["side"]] > 1)
+    sides = Counter(position["side"] for position in positions)
+    buttons = "".join(_face_button(position) for position in positions if sides[position["side"]] > 1)
     key = "faces_choose" if buttons else "faces_meant"
     return (
         f'<figure class="lt-latest lt-faces"><div><img src="{address(path)}" alt="{label("faces_meant")}">{buttons}'
@@ -63,10 +63,12 @@ def faces(path: str, places: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def _face_button(place: Mapping[str, Any]) -> str:
-    field = "face" if place["side"] == "source" else "driving_face"
-    number = int(place["number"])
-    style = ";".join(f"{name}:{100 * float(place[name]):.2f}%" for name in ("left", "top", "width", "height"))
+def _face_button(position: Mapping[str, Any]) -> str:
+    field = "face" if position["side"] == "source" else "driving_face"
+    number = int(position["number"])
+    style = ";".join(
+        f"{name}:{100 * float(position[name]):.2f}%" for name in ("left", "top", "width", "height")
+    )
     return (
         f'<button type="button" style="{style}" onclick="{_CHOOSE.format(field=field, number=number)}" '
         f'aria-label="{label("face_number")} {number}"></button>'
@@ -74,7 +76,7 @@ def _face_button(place: Mapping[str, Any]) -> str:
 
 
 def posed(path: str) -> str:
-    """A portrait that was posed; a link to itself, to keep it."""
+    """A posed portrait, which is a link to download it."""
     return (
         f'<figure class="lt-latest"><a href="{address(path)}" download="posed.jpg">'
         f'<img src="{address(path)}" alt="{label("pose.shown")}"></a>'
@@ -83,7 +85,7 @@ def posed(path: str) -> str:
 
 
 def segment(path: str, start: int, stop: int) -> str:
-    """The newest finished part of a video, as a player; `path` is where the browser may fetch it."""
+    """The newest finished part of a video, as a player; `path` is in the page's cache."""
     return (
         f'<figure class="lt-latest"><video src="{address(path)}" controls muted autoplay playsinline loop '
         f'aria-label="{label("segment")}"></video>'
@@ -91,7 +93,7 @@ def segment(path: str, start: int, stop: int) -> str:
     )
 
 
-def film(path: str) -> str:
+def video(path: str) -> str:
     """A finished video, as a player."""
     return (
         f'<section class="lt-card lt-film"><video src="{address(path)}" controls playsinline '
@@ -100,7 +102,7 @@ def film(path: str) -> str:
 
 
 def pictures(paths: Sequence[str]) -> str:
-    """Pictures of a result, each a link to itself in full size: the chart, and frames named by their numbers."""
+    """Pictures of a result, each a link to its full size: the chart, and frames captioned with their numbers."""
     frames = [path for path in paths if "worst-" in Path(path).name]
     charts = [path for path in paths if path not in frames]
     shown = "".join(
@@ -122,7 +124,7 @@ def _worst(paths: Sequence[str]) -> str:
 
 
 def address(path: str) -> str:
-    """Where the browser fetches a file that lies in the page's cache."""
+    """The URL, relative and escaped, of a file in the page's cache."""
     return escape(quote(f"gradio_api/file={path}", safe="/="))
 
 

@@ -1,6 +1,6 @@
-"""What the server looks like: the hardware strip, the System tab, the doctor. Pure functions to HTML.
+"""The server's state as HTML: the hardware strip, the System tab, the doctor. Pure functions.
 
-Text that comes from outside (names of cards and processes, sentences of drivers) is escaped here.
+Text that comes from outside (names of GPUs and processes, messages of drivers) is escaped here.
 """
 
 import re
@@ -22,8 +22,8 @@ from ui.server.system_info import BaselineNow, DeviceNow, ProcessesNow, System, 
 def hardware_strip(system: System, policy: Policy) -> str:
     """One slim line: device, free memory, limit, disk, preset; a button opens the sentences behind it.
 
-    The sentences are a popover, for its being open is no attribute: a tick that renders the line anew would close
-    a `<details>` under the reader's eyes.
+    The sentences are a popover, whose open state is not an attribute: a refresh of the line would close `<details>`
+    while it is being read.
     """
     hardware, host = system.hardware, system.hardware.host
     items = [_device_name(system), _free("strip.host", host.available_bytes, host.total_bytes)]
@@ -57,10 +57,10 @@ def _device_name(system: System) -> str:
 def _free(key: str, free_bytes: int, total_bytes: int | None) -> str:
     if total_bytes is None:
         return f"<dt>{both(key)}</dt><dd>{filled('strip.free', free=size(free_bytes))}</dd>"
-    told = filled("strip.free_of", free=_number(free_bytes, total_bytes), total=size(total_bytes))
+    text = filled("strip.free_of", free=_number(free_bytes, total_bytes), total=size(total_bytes))
     used = _percent(total_bytes - free_bytes, total_bytes)
     return (
-        f'<dt>{both(key)}</dt><dd>{told}<i class="lt-sliver" aria-hidden="true">'
+        f'<dt>{both(key)}</dt><dd>{text}<i class="lt-sliver" aria-hidden="true">'
         f'<i style="width:{used:.1f}%"></i></i></dd>'
     )
 
@@ -73,20 +73,20 @@ def _number(part_bytes: int, total_bytes: int) -> str:
 
 def _reasons(system: System, policy: Policy) -> list[str]:
     hardware, preset, device = system.hardware, system.preset, next(iter(system.hardware.devices), None)
-    told = []
+    sentences = []
     if device is None:
-        told.append(filled("strip.no_device", reason=hardware.no_device_reason))
-        told.append(filled("strip.tier_cpu", host=preset.host))
+        sentences.append(filled("strip.no_device", reason=hardware.no_device_reason))
+        sentences.append(filled("strip.tier_cpu", host=preset.host))
     else:
         total = size(device.total_bytes)
-        told.append(filled("strip.tier_gpu", total=total, vram=preset.vram, host=preset.host))
+        sentences.append(filled("strip.tier_gpu", total=total, vram=preset.vram, host=preset.host))
     host = hardware.host
     if host.in_container:
         limit, machine = size(host.total_bytes), size(host.machine_bytes)
-        told.append(filled("strip.container", limit=limit, machine=machine))
+        sentences.append(filled("strip.container", limit=limit, machine=machine))
     if policy.ram_limit_gb is not None:
-        told.append(filled("strip.limit_why", limit=size(int(policy.ram_limit_gb * GIB))))
-    return [*told, both("strip.rest")]
+        sentences.append(filled("strip.limit_why", limit=size(int(policy.ram_limit_gb * GIB))))
+    return [*sentences, both("strip.rest")]
 
 
 def system_panel(system: System, samples: Sequence[Sample]) -> str:
@@ -102,7 +102,7 @@ def system_panel(system: System, samples: Sequence[Sample]) -> str:
 def _host(system: System) -> str:
     host, ours = system.hardware.host, system.processes.total_bytes
     note = filled("system.in_container", machine=size(host.machine_bytes)) if host.in_container else ""
-    # Ours is proportional, the machine's is not: the two may differ by some pages.
+    # Our processes are measured by proportional set size, the machine is not: the two may differ by some pages.
     others = max(0, host.used_bytes - ours)
     return _tile(both("system.memory"), note, _bar("system.memory", host.total_bytes, ours, others))
 
@@ -127,9 +127,9 @@ def _tile(title: str, note: str, body: str) -> str:
 
 
 def _bar(key: str, total: int, ours: int | None, others: int) -> str:
-    """A bar of what is held, and its numbers. `ours` is None where it is not told apart."""
+    """A bar of used memory or disk, with its numbers; `ours` is None where our share is not known."""
     used = others + (ours or 0)
-    told = [text.format(used=size(used), total=size(total)) for text in LIVE["system.used_of"]]
+    texts = [text.format(used=size(used), total=size(total)) for text in LIVE["system.used_of"]]
     rows = [] if ours is None else [("ours", "system.ours", ours)]
     rows.append(("others", "system.used" if ours is None else "system.others", others))
     parts = "".join(
@@ -138,7 +138,7 @@ def _bar(key: str, total: int, ours: int | None, others: int) -> str:
     rows.append(("free", "system.free", max(0, total - used)))
     return (
         f'<div class="lt-bar lt-stack" role="meter" aria-label="{label(key)}" aria-valuemin="0" '
-        f'aria-valuemax="{total}" aria-valuenow="{min(used, total)}" aria-valuetext="{escape(" / ".join(told))}">'
+        f'aria-valuemax="{total}" aria-valuenow="{min(used, total)}" aria-valuetext="{escape(" / ".join(texts))}">'
         f"{parts}</div>{_figures([(name, both(word), _big(size(held))) for name, word, held in rows])}"
     )
 
@@ -196,9 +196,11 @@ def _worker(system: System) -> str:
 
 def _baseline(baseline: BaselineNow) -> str:
     lamp = {None: "none", True: "warm", False: "bad"}[baseline.returned]
-    told = spans(*sentence(baseline))
+    verdict = spans(*sentence(baseline))
     return _tile(
-        both("system.baseline"), "", f'<p><i class="lt-lamp lt-lamp-{lamp}" aria-hidden="true"></i>{told}</p>'
+        both("system.baseline"),
+        "",
+        f'<p><i class="lt-lamp lt-lamp-{lamp}" aria-hidden="true"></i>{verdict}</p>',
     )
 
 
@@ -218,11 +220,11 @@ def _ending(name: str) -> str:
 
 
 def doctor_text(findings: Sequence[Finding], *, private: bool = False) -> str:
-    """What the doctor found, with what to do about it. Paths are told with `private` alone."""
-    ill = sum(not finding.ok for finding in findings)
+    """The doctor's findings, with advice. Paths are shown only where `private`."""
+    failed = sum(not finding.ok for finding in findings)
     verdict = (
-        filled("system.doctor.ill", count=f"{ill}", all=f"{len(findings)}")
-        if ill
+        filled("system.doctor.ill", count=f"{failed}", all=f"{len(findings)}")
+        if failed
         else both("system.doctor.well")
     )
     rows = "".join(_finding(finding, private) for finding in findings)
@@ -241,7 +243,7 @@ def _finding(finding: Finding, private: bool) -> str:
 
 
 def _public(text: str, private: bool) -> str:
-    """`text` up to the first path in it, for a reader who is not to know where things lie."""
+    """`text` cut off before the first path in it, unless `private`."""
     kept, *path = re.split(r"\S*[/\\]", text, maxsplit=1)
     return text if private or not path else f"{kept.rstrip(' (')} …".lstrip()
 

@@ -1,1 +1,1 @@
-"""Reports in plain words: a module for each task that has something of its own to say, found by the task's name."""
+"""Reports as HTML: a module for each task whose report is more than a list of figures, found by the task's name."""

@@ -1,4 +1,4 @@
-"""The report of an animation, in words."""
+"""The report of an animation as HTML."""
 
 from html import escape
 from typing import Any
@@ -7,7 +7,7 @@ from ui.reports.parts import listed, section
 
 
 def describe(report: dict[str, Any]) -> str:
-    """How much the driving head moved, where it was gone, and what is to be known of the result."""
+    """How much the driving head moved, how long it was out of sight, and the warnings."""
     summary, frames, warnings = report["summary"], report["frames"], report["warnings"]
     figures = [
         ("report.faces", f"{summary['faces']:,}"),

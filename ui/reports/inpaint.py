@@ -1,4 +1,4 @@
-"""The report of a removal, in words."""
+"""The report of a removal as HTML."""
 
 from typing import Any
 

@@ -1,11 +1,11 @@
-"""What reports are made of: figures in a list, and stretches of frames that lead to their first."""
+"""Parts of reports: figures in a list, and stretches of frames that link to their first frame."""
 
 from html import escape
 
 from ui.i18n.texts import both
 
 _STRETCHES = 24
-"""As many as are read at a glance; the report's file has all."""
+"""The most stretches that are listed; the report's file has all."""
 
 
 def section(*parts: str) -> str:
@@ -14,13 +14,13 @@ def section(*parts: str) -> str:
 
 
 def listed(figures: list[tuple[str, str]]) -> str:
-    """Figures with their labels: keys of live texts, and HTML."""
+    """A list of (key of the label's live text, value as HTML)."""
     rows = "".join(f"<div><dt>{both(key)}</dt><dd>{value}</dd></div>" for key, value in figures)
     return f"<dl>{rows}</dl>"
 
 
 def lost_stretches(stretches: list[list[int]], video: str) -> str:
-    """Say where the object was lost; each stretch leads to its first frame on the pad."""
+    """The stretches in which the object was lost, each a button that shows its first frame on the pad."""
     if not stretches:
         return ""
     ways = "".join(

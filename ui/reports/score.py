@@ -1,4 +1,4 @@
-"""The report of a score, in words."""
+"""The report of a score as HTML."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ui.render.job import moment
 from ui.reports.parts import listed, number, percent, section
 
 _INTERVALS = 5
-"""Blurred stretches that are named: those that lose most."""
+"""The most blurred stretches that are listed: those that lose most sharpness."""
 
 
 def describe(report: dict[str, Any]) -> str:

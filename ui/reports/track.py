@@ -1,4 +1,4 @@
-"""The report of a check of masks, in words."""
+"""The report of a mask check as HTML."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A job's `report.json` as HTML: by the task's own module where there is one, else its summary as a plain list."""
+"""A job's `report.json` as HTML, by `ui.reports.<task>` where it exists, else as a list of its summary."""
 
 import importlib
 import json
@@ -22,7 +22,7 @@ def read_report(path: Path) -> str:
 
 
 def plain(report: dict[str, Any]) -> str:
-    """The figures of a report's summary under their own names, and its warnings."""
+    """The figures of a report's summary, labelled with their keys, and its warnings."""
     figures = {name: value for name, value in report.get("summary", {}).items() if _is_figure(value)}
     rows = "".join(
         f"<div><dt>{escape(label_en(name, ''))}</dt><dd>{_shown(value)}</dd></div>"

@@ -1,7 +1,7 @@
-"""Whether memory comes back after jobs: a pure fold over readings.
+"""A check that memory is freed after jobs: a pure fold over readings.
 
-Two comparisons, because a warm worker keeps what it loaded on purpose: the page with itself before the first job,
-and a worker with itself after its own first job.
+A warm worker keeps what it loaded on purpose, so there are two comparisons: the page with itself before the first
+job, and a worker with itself after its own first job.
 """
 
 from dataclasses import dataclass, replace
@@ -15,40 +15,40 @@ TOLERANCE_BYTES = 128 * MIB
 
 
 @dataclass(frozen=True)
-class Held:
-    """Bytes of a worker and everything below it."""
+class WorkerMemory:
+    """Memory of a worker and its child processes, in bytes."""
 
     host_bytes: int
     device_bytes: int
 
-    def least(self, other: "Held") -> "Held":
-        """The lower of each."""
-        return Held(
+    def least(self, other: "WorkerMemory") -> "WorkerMemory":
+        """The lower value of each."""
+        return WorkerMemory(
             min(self.host_bytes, other.host_bytes),
             min(self.device_bytes, other.device_bytes),
         )
 
-    def grew(self, first: "Held") -> bool:
-        """Whether this is more than `first`, beyond the tolerance."""
+    def grew(self, first: "WorkerMemory") -> bool:
+        """Whether this is more than `first` by more than the tolerance."""
         host, device = self.host_bytes - first.host_bytes, self.device_bytes - first.device_bytes
         return max(host, device) > TOLERANCE_BYTES
 
 
 @dataclass(frozen=True)
-class Moment:
+class MemoryReading:
     """One reading. `idle`: no job runs or waits; `jobs`: how many have ended; `worker` is None without one."""
 
     idle: bool
     jobs: int
     page_bytes: int
-    worker: Held | None = None
+    worker: WorkerMemory | None = None
     worker_pid: int | None = None
     worker_jobs: int = 0
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What idle readings have shown so far. Holds two numbers for the page and two readings of one worker."""
+    """The comparison so far. Holds two numbers for the page and two readings of one worker."""
 
     started: bool = False
     page_before_bytes: int | None = None
@@ -56,40 +56,40 @@ class Baseline:
     worker_pid: int | None = None
     first_jobs: int = 0
     jobs: int = 0
-    first: Held | None = None
-    now: Held | None = None
+    first: WorkerMemory | None = None
+    now: WorkerMemory | None = None
 
-    def after(self, moment: Moment) -> "Baseline":
-        """The baseline after one more reading; while a job waits or runs there is nothing to compare."""
-        if not moment.idle:
+    def after(self, reading: MemoryReading) -> "Baseline":
+        """The baseline after one more reading; readings while a job waits or runs are not compared."""
+        if not reading.idle:
             return replace(self, started=True)
-        seen = replace(self, started=self.started or moment.jobs > 0)
-        if seen.started:
-            seen = replace(seen, page_after_bytes=moment.page_bytes)
+        baseline = replace(self, started=self.started or reading.jobs > 0)
+        if baseline.started:
+            baseline = replace(baseline, page_after_bytes=reading.page_bytes)
         else:
-            seen = replace(seen, page_before_bytes=moment.page_bytes)
-        return seen._with_worker(moment)
+            baseline = replace(baseline, page_before_bytes=reading.page_bytes)
+        return baseline._with_worker(reading)
 
-    def _with_worker(self, moment: Moment) -> "Baseline":
-        if moment.worker is None or not moment.worker_jobs:
+    def _with_worker(self, reading: MemoryReading) -> "Baseline":
+        if reading.worker is None or not reading.worker_jobs:
             return replace(self, worker_pid=None, first=None, now=None)
-        if self.first is None or moment.worker_pid != self.worker_pid:
+        if self.first is None or reading.worker_pid != self.worker_pid:
             return replace(
                 self,
-                worker_pid=moment.worker_pid,
-                first_jobs=moment.worker_jobs,
-                jobs=moment.worker_jobs,
-                first=moment.worker,
-                now=moment.worker,
+                worker_pid=reading.worker_pid,
+                first_jobs=reading.worker_jobs,
+                jobs=reading.worker_jobs,
+                first=reading.worker,
+                now=reading.worker,
             )
-        # Right after a job a worker may still be giving back: the least until the next job is what it keeps.
-        still_first = moment.worker_jobs == self.first_jobs
-        first = self.first.least(moment.worker) if still_first else self.first
-        return replace(self, first=first, now=moment.worker, jobs=moment.worker_jobs)
+        # A worker may still be freeing memory right after a job: the least value until the next job counts.
+        still_first = reading.worker_jobs == self.first_jobs
+        first = self.first.least(reading.worker) if still_first else self.first
+        return replace(self, first=first, now=reading.worker, jobs=reading.worker_jobs)
 
     @property
     def returned(self) -> bool | None:
-        """Whether all but the tolerance came back; None while nothing can be compared."""
+        """Whether memory came back, within the tolerance; None while nothing can be compared."""
         verdicts = [verdict for verdict in (self._page(), self._worker()) if verdict is not None]
         return all(verdicts) if verdicts else None
 
@@ -103,9 +103,9 @@ class Baseline:
             return None
         return not self.now.grew(self.first)
 
-    def tell(self) -> BaselineNow:
-        """As a model, with the verdict in an English sentence."""
-        told = BaselineNow(
+    def summary(self) -> BaselineNow:
+        """The baseline as a model, with the verdict as an English sentence."""
+        summary = BaselineNow(
             returned=self.returned,
             page_before_bytes=self.page_before_bytes,
             page_after_bytes=self.page_after_bytes,
@@ -115,24 +115,24 @@ class Baseline:
             worker_after_device_bytes=self.now.device_bytes if self.now else None,
             worker_jobs=self.jobs - self.first_jobs if self.first else 0,
         )
-        return told.model_copy(update={"sentence": sentence(told)[0]})
+        return summary.model_copy(update={"sentence": sentence(summary)[0]})
 
 
 def sentence(baseline: BaselineNow) -> tuple[str, str]:
     """The verdict and the numbers behind it, in English and Chinese."""
     verdict = {None: "unknown", True: "returned", False: "grown"}[baseline.returned]
-    told = [LIVE[f"system.baseline.{verdict}"]]
+    sentences = [LIVE[f"system.baseline.{verdict}"]]
     page = baseline.page_before_bytes, baseline.page_after_bytes
     if page[0] is not None and page[1] is not None:
-        told.append(_filled("system.baseline.page", before=size(page[0]), after=size(page[1])))
+        sentences.append(_filled("system.baseline.page", before=size(page[0]), after=size(page[1])))
     worker = baseline.worker_first_bytes, baseline.worker_after_bytes
     if worker[0] is not None and worker[1] is not None and baseline.worker_jobs:
         numbers = {"before": size(worker[0]), "after": size(worker[1]), "jobs": f"{baseline.worker_jobs:,}"}
-        told.append(_filled("system.baseline.worker", **numbers))
+        sentences.append(_filled("system.baseline.worker", **numbers))
     device = baseline.worker_first_device_bytes, baseline.worker_after_device_bytes
     if device[0] is not None and device[1] and baseline.worker_jobs:
-        told.append(_filled("system.baseline.device", before=size(device[0]), after=size(device[1])))
-    return " ".join(english for english, _ in told), "".join(chinese for _, chinese in told)
+        sentences.append(_filled("system.baseline.device", before=size(device[0]), after=size(device[1])))
+    return " ".join(english for english, _ in sentences), "".join(chinese for _, chinese in sentences)
 
 
 def _filled(key: str, **values: str) -> tuple[str, str]:

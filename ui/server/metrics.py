@@ -1,4 +1,4 @@
-"""The server as Prometheus reads it. Every family is made from one reading; nothing is kept between two."""
+"""Prometheus metrics of the server. All families are made from one reading; nothing is kept between readings."""
 
 import platform
 import time
@@ -16,21 +16,21 @@ from ui.server.monitor import Monitor
 from ui.server.system_info import System
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-"""What the text of `render` is served as."""
+"""The content type of the text of `render`."""
 
 
 def render(monitor: Monitor, jobs_by_state: Mapping[str, int]) -> str:
-    """The metrics as text. Raises OSError where nothing was sampled yet and the disk cannot be asked."""
+    """The metrics as text. Raises OSError where nothing was sampled yet and the disk cannot be probed."""
     registry = CollectorRegistry()
-    registry.register(_Reading(monitor.system(), jobs_by_state))
+    registry.register(_SystemCollector(monitor.system(), jobs_by_state))
     return generate_latest(registry).decode()
 
 
 class JobCounts:
     """Jobs by state, counted in the jobs' folder at most every `seconds`.
 
-    Each job costs a look at the end of its journal, so that thousands take about a second; a count may be `seconds`
-    old. Every state is there, also with 0. `clock` is replaced by tests.
+    Counting reads the end of each job's journal, so that thousands take about a second; a count may be `seconds` old.
+    Every state has a count, 0 where there is no such job. `clock` is for tests.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class JobCounts:
         return {state: counts[state] for state in get_args(State)}
 
 
-class _Reading(Collector):
-    """One reading as families of metrics."""
+class _SystemCollector(Collector):
+    """A `System` as families of metrics."""
 
     def __init__(self, system: System, jobs_by_state: Mapping[str, int]) -> None:
         self._system = system

@@ -1,7 +1,7 @@
-"""The server's eye on itself: one thread that samples every few seconds and keeps the last hour.
+"""Monitoring of the server: one thread that samples every few seconds and keeps the last hour.
 
-Everyone who wants to know how the server is (page, API, metrics) reads the newest sample; nobody's question
-makes the machine be looked at again, so many questions cost no more than none.
+Page, API and metrics read the newest sample; no request probes the machine again, so the cost does not grow with the
+number of requests.
 """
 
 import logging
@@ -15,8 +15,8 @@ from typing import Protocol
 
 from pipelines.scheduler.stats import Counters
 from pipelines.workers.runner import WorkerState
-from ui.server.leak_check import Baseline, Held, Moment
-from ui.server.snapshot import Snapshot, hardware_now, look_at, preset_now
+from ui.server.leak_check import Baseline, MemoryReading, WorkerMemory
+from ui.server.snapshot import Snapshot, hardware_now, preset_now, take_snapshot
 from ui.server.system_info import (
     CountersNow,
     DiskNow,
@@ -35,7 +35,7 @@ HISTORY_SAMPLES = 720
 """The last hour."""
 
 
-class QueueSeen(Protocol):
+class MonitoredQueue(Protocol):
     """What a monitor needs of a job queue."""
 
     @property
@@ -65,22 +65,23 @@ class Sample:
 class Monitor:
     """Samples the server in a thread of its own, once it is started. Holds `HISTORY_SAMPLES` small objects.
 
-    `ram_limit_gb` is what no job may pass: presets see the machine so. `look` and `clock` are replaced by tests.
+    `ram_limit_gb` is the limit of every job: presets are chosen as for such a machine. `probe` and `clock` are for
+    tests.
     """
 
     def __init__(
         self,
-        queue: QueueSeen,
+        queue: MonitoredQueue,
         *,
         ram_limit_gb: float | None = None,
         period_seconds: float = PERIOD_SECONDS,
-        look: Callable[[Path, int | None], Snapshot] = look_at,
+        probe: Callable[[Path, int | None], Snapshot] = take_snapshot,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
         self._ram_limit_gb = ram_limit_gb
         self._period_seconds = period_seconds
-        self._look, self._clock = look, clock
+        self._probe, self._clock = probe, clock
         self._samples: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
         self._latest: Snapshot | None = None
         self._baseline = Baseline()
@@ -90,7 +91,7 @@ class Monitor:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Take the first sample and begin to take them on time."""
+        """Take the first sample, then sample at each period in a thread."""
         self._try_sample()
         self._thread = threading.Thread(target=self._run, name="system monitor", daemon=True)
         self._thread.start()
@@ -102,27 +103,27 @@ class Monitor:
             self._thread.join()
 
     def sample(self) -> Sample:
-        """Take a sample now. Raises OSError where the disk of the jobs cannot be asked."""
+        """Take a sample now. Raises OSError where the disk of the jobs cannot be probed."""
         with self._lock:
             worker, idle = self._queue.worker, self._idle()
-            look = self._look(self._queue.jobs_dir, worker.pid)
-            if _turn(worker) != _turn(self._worker_seen):
+            snapshot = self._probe(self._queue.jobs_dir, worker.pid)
+            if _phase(worker) != _phase(self._worker_seen):
                 self._worker_seen, self._worker_since = worker, self._clock()
-            # A job that came or went meanwhile makes it a reading of neither.
+            # A job that began or ended meanwhile makes the reading neither idle nor busy: it is not compared.
             if idle == self._idle():
-                self._baseline = self._baseline.after(self._moment(look, worker, idle))
-            host = HostNow.of(look.hardware.host)
-            devices = look.hardware.devices
+                self._baseline = self._baseline.after(self._reading(snapshot, worker, idle))
+            host = HostNow.of(snapshot.hardware.host)
+            devices = snapshot.hardware.devices
             sample = Sample(
                 seconds=self._clock(),
                 host_total_bytes=host.total_bytes,
                 host_used_bytes=host.used_bytes,
-                ours_bytes=sum(process.host_bytes for process in look.processes),
+                ours_bytes=sum(process.host_bytes for process in snapshot.processes),
                 device_total_bytes=sum(device.total_bytes for device in devices),
                 device_used_bytes=sum(device.total_bytes - device.free_bytes for device in devices),
             )
             self._samples.append(sample)
-            self._latest = look
+            self._latest = snapshot
         return sample
 
     def samples(self) -> tuple[Sample, ...]:
@@ -133,38 +134,38 @@ class Monitor:
     def system(self, *, private: bool = False) -> System:
         """The server as of the newest sample; queue, worker and counters as of now.
 
-        Process ids, process names and the path of the jobs are told with `private` alone: to the person at this
-        machine. Raises OSError where nothing was sampled yet and the disk cannot be asked.
+        Process ids, process names and the path of the jobs are included only where `private`, for the server's
+        owner. Raises OSError where nothing was sampled yet and the disk cannot be probed.
         """
         if self._latest is None:
             self.sample()
         with self._lock:
-            look, baseline = self._latest, self._baseline
-        assert look is not None
+            snapshot, baseline = self._latest, self._baseline
+        assert snapshot is not None
         return System(
             version=version(),
-            hardware=hardware_now(look.hardware),
-            preset=preset_now(look.hardware.limited(self._ram_limit_gb)),
+            hardware=hardware_now(snapshot.hardware),
+            preset=preset_now(snapshot.hardware.limited(self._ram_limit_gb)),
             disk=DiskNow(
-                total_bytes=look.disk.total_bytes,
-                free_bytes=look.disk.free_bytes,
+                total_bytes=snapshot.disk.total_bytes,
+                free_bytes=snapshot.disk.free_bytes,
                 folder=str(self._queue.jobs_dir) if private else None,
             ),
             processes=ProcessesNow(
-                page_bytes=look.held("page"),
-                worker_bytes=look.held("worker"),
-                other_bytes=look.held("other"),
-                each=look.processes if private else None,
+                page_bytes=snapshot.held("page"),
+                worker_bytes=snapshot.held("worker"),
+                other_bytes=snapshot.held("other"),
+                each=snapshot.processes if private else None,
             ),
             worker=self._worker(private),
             queue=QueueNow(running=int(self._queue.running is not None), waiting=len(self._queue.waiting)),
             counters=self._counters(),
-            baseline=baseline.tell(),
+            baseline=baseline.summary(),
         )
 
     def _worker(self, private: bool) -> WorkerNow:
         worker = self._queue.worker
-        seen = _turn(worker) == _turn(self._worker_seen)
+        seen = _phase(worker) == _phase(self._worker_seen)
         return WorkerNow(
             state=worker.state,
             engine=worker.engine,
@@ -185,13 +186,13 @@ class Monitor:
     def _idle(self) -> bool:
         return self._queue.running is None and not self._queue.waiting
 
-    def _moment(self, look: Snapshot, worker: WorkerState, idle: bool) -> Moment:
-        there = worker.pid is not None and look.held("worker") > 0
-        return Moment(
+    def _reading(self, snapshot: Snapshot, worker: WorkerState, idle: bool) -> MemoryReading:
+        alive = worker.pid is not None and snapshot.held("worker") > 0
+        return MemoryReading(
             idle=idle,
             jobs=sum(self._queue.counters.finished.values()),
-            page_bytes=look.held("page"),
-            worker=Held(look.held("worker"), look.device_bytes) if there else None,
+            page_bytes=snapshot.held("page"),
+            worker=WorkerMemory(snapshot.held("worker"), snapshot.device_bytes) if alive else None,
             worker_pid=worker.pid,
             worker_jobs=worker.jobs_run,
         )
@@ -204,9 +205,9 @@ class Monitor:
         try:
             self.sample()
         except OSError as error:
-            log.warning("the system could not be looked at: %s", error)
+            log.warning("the system could not be sampled: %s", error)
 
 
-def _turn(worker: WorkerState) -> tuple[object, ...]:
-    """What changes when a worker begins to be busy, or idle, or is another one."""
+def _phase(worker: WorkerState) -> tuple[object, ...]:
+    """A value that changes whenever the worker becomes busy or idle, or is replaced."""
     return worker.state, worker.pid, worker.jobs_run

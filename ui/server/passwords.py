@@ -22,9 +22,9 @@ from pipelines.errors import BadInput
 log = logging.getLogger(__name__)
 
 _ROUNDS = 12
-"""A quarter of a second a guess. Each more doubles it."""
+"""The cost of bcrypt: about a quarter of a second a guess, doubled by each further round."""
 _MOST_BYTES = 72
-"""What bcrypt looks at of a password; a longer one is refused, never cut."""
+"""The bytes of a password that bcrypt reads; a longer one is refused, never cut."""
 _NAME = re.compile(r"[^:\s#](?:[^:\r\n\0]*[^:\s])?")
 _HASH = re.compile(r"\$2[aby]\$(?:0[4-9]|1[0-6])\$[./A-Za-z0-9]{53}")
 
@@ -35,7 +35,7 @@ def make_line(user: str, password: str) -> str:
 
 
 def ask() -> str:
-    """A new password: typed twice without echo, or one line of stdin where that is no terminal.
+    """Ask for a new password: typed twice without echo, or one line of stdin where that is no terminal.
 
     Raises BadInput where the two differ.
     """
@@ -51,31 +51,31 @@ class Passwords:
     """Users given as USER:PASS and those of a file, which is read again whenever it has changed.
 
     A login takes equally long whether or not there is such a user, if all hashes have the same cost. Logins are
-    checked one after another in a thread of their own: a flood of guesses costs one core, and nobody waits for it
-    but those who log in. Whoever is removed from the file stays logged in until the server is restarted.
+    checked one after another in a thread of their own: a flood of guesses costs one core, and only logins wait for
+    it. Whoever is removed from the file stays logged in until the server is restarted.
 
     Raises BadInput where a user cannot be used or the file cannot be read; the line is named, never its content.
     """
 
     def __init__(self, pairs: Iterable[str] = (), file: Path | None = None) -> None:
-        self._given = dict(_parsed_pair(pair) for pair in pairs)
+        self._flag_users = dict(_parsed_pair(pair) for pair in pairs)
         self._file = file
         self._stamp = _stamp(file) if file else None
-        self._users = self._given | (_read(file) if file else {})
+        self._users = self._flag_users | (_read(file) if file else {})
         self._key = secrets.token_bytes(16)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
 
     async def accepts(self, user: str, password: str) -> bool:
-        """Whether `user` may come in with `password`; the event loop goes on meanwhile."""
+        """Whether `user` may log in with `password`; does not block the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._matches, user, password)
 
     def _matches(self, user: str, password: str) -> bool:
         users = self._newest()
-        given = password.encode(errors="replace")
-        fits = len(given) <= _MOST_BYTES
-        known = users.get(user)
-        right = bcrypt.checkpw(given if fits else b"", (known or self._stand_in(user, users)).encode())
-        return right and fits and known is not None
+        secret = password.encode(errors="replace")
+        fits = len(secret) <= _MOST_BYTES
+        stored = users.get(user)
+        matches = bcrypt.checkpw(secret if fits else b"", (stored or self._stand_in(user, users)).encode())
+        return matches and fits and stored is not None
 
     def _stand_in(self, user: str, users: dict[str, str]) -> str:
         """The hash that an unknown name is checked against, always the same one: costs may differ between users."""
@@ -83,14 +83,14 @@ class Passwords:
         return list(users.values())[int.from_bytes(digest) % len(users)]
 
     def _newest(self) -> dict[str, str]:
-        """The users as the file has them now; the ones before where it cannot be used."""
+        """The users of the file as it is now; the previous ones where it cannot be used."""
         if self._file is None:
             return self._users
         try:
             stamp = _stamp(self._file)
             if stamp != self._stamp:
                 self._stamp = stamp
-                self._users = self._given | _read(self._file)
+                self._users = self._flag_users | _read(self._file)
         except BadInput as error:
             log.warning("The users stay as they were: %s", error)
         return self._users
@@ -147,7 +147,7 @@ def _read(file: Path) -> dict[str, str]:
 
 
 def _stamp(file: Path) -> tuple[int, int, int] | None:
-    """What changes when `file` does; None where it cannot be looked at."""
+    """A value that changes when `file` does; None where the file cannot be read."""
     try:
         found = file.stat()
     except OSError:

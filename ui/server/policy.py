@@ -1,4 +1,4 @@
-"""What a served page allows: whose jobs a visitor sees, how much one may ask for, what is kept and how long."""
+"""The policy of a server: whose jobs a visitor sees, limits on files and jobs, and how much is kept."""
 
 import ipaddress
 import re
@@ -35,7 +35,7 @@ class Policy(BaseModel):
 
     @classmethod
     def public(cls) -> Self:
-        """For a page that others can reach: by address, by a shared link."""
+        """The rules for a page that others can reach, by address or by a shared link."""
         return cls(
             local=False,
             jobs_max_gb=50,
@@ -48,7 +48,7 @@ class Policy(BaseModel):
 
     @classmethod
     def space(cls) -> Self:
-        """For a Hugging Face Space on free hardware: 2 cores, 16 GB of memory, 50 GB of disk."""
+        """The rules for a Hugging Face Space on free hardware: 2 cores, 16 GB of memory, 50 GB of disk."""
         return cls(
             local=False,
             behind_proxy=True,
@@ -62,11 +62,11 @@ class Policy(BaseModel):
             max_jobs_per_visitor=2,
         )
 
-    def changed(self, **given: object) -> Self:
-        """These rules, where `given` says nothing else (None). Raises BadInput where a value cannot be used."""
-        told = {name: value for name, value in given.items() if value is not None}
+    def changed(self, **overrides: object) -> Self:
+        """These rules with the `overrides` that are not None. Raises BadInput where a value cannot be used."""
+        changes = {name: value for name, value in overrides.items() if value is not None}
         try:
-            return self.model_validate({**self.model_dump(), **told})
+            return self.model_validate({**self.model_dump(), **changes})
         except ValidationError as error:
             first = error.errors()[0]
             flag = _flag(str(first["loc"][0]))
@@ -84,7 +84,7 @@ def is_loopback(server_name: str) -> bool:
 
 
 def gib(size: str) -> float:
-    """A size as people write it, `500mb` or `4gb`, in GiB; a gb is 1024 mb. Raises BadInput."""
+    """Parse a size such as `500mb` or `4gb` into GiB; a gb is 1024 mb. Raises BadInput."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])b\s*", size, re.IGNORECASE)
     if not found:
         raise BadInput(f"{size!r} is no size.", "Write it as 500mb or 4gb.")
@@ -92,7 +92,7 @@ def gib(size: str) -> float:
 
 
 def sentence(name: str) -> str:
-    """A rule in a sentence, and its value on each kind of server: the help of its flag."""
+    """The help text of a rule's flag: its description and its default on each kind of server."""
     kinds = (Policy(), "for this machine"), (Policy.public(), "for others"), (Policy.space(), "on a Space")
     values = ", ".join(f"{_shown(name, getattr(policy, name))} {where}" for policy, where in kinds)
     return f"{Policy.model_fields[name].description} Default: {values}."

@@ -1,16 +1,16 @@
-"""Who is there: where the rule is to pause the jobs of those who left, the last tab that closes says so."""
+"""Sessions of visitors: when a visitor's last tab closes, their jobs can be paused."""
 
 import threading
 from collections.abc import Callable
 
 GRACE_SECONDS = 20.0
-"""A page that is loaded anew is gone for a moment only."""
+"""How long after the last session a visitor counts as gone: reloading a page ends its session for a moment."""
 
 
 class Presence:
-    """Counts the sessions (tabs, API calls) of each visitor; `gone(visitor)` is called when the last has ended.
+    """The sessions (tabs, API calls) of each visitor; `gone(visitor)` is called some time after the last has ended.
 
-    Thread-safe. Holds a name per session and a timer per visitor that left just now.
+    Thread-safe. Holds a name per session and a timer per visitor who left just now.
     """
 
     def __init__(self, gone: Callable[[str], None], *, grace_seconds: float = GRACE_SECONDS) -> None:
@@ -21,14 +21,14 @@ class Presence:
         self._lock = threading.Lock()
 
     def arrive(self, session: str, visitor: str) -> None:
-        """A session of `visitor` begins."""
+        """Begin a session of `visitor`."""
         with self._lock:
             self._sessions[session] = visitor
             if timer := self._leaving.pop(visitor, None):
                 timer.cancel()
 
     def leave(self, session: str) -> None:
-        """A session ends; one that never began is passed over."""
+        """End a session; one that never began is ignored."""
         with self._lock:
             visitor = self._sessions.pop(session, None)
             if visitor is None or visitor in self._sessions.values():
@@ -44,7 +44,7 @@ class Presence:
             return visitor in self._sessions.values() or visitor in self._leaving
 
     def close(self) -> None:
-        """Forget everybody; nobody is told."""
+        """Forget all sessions, without calling `gone`."""
         with self._lock:
             for timer in self._leaving.values():
                 timer.cancel()
@@ -54,6 +54,6 @@ class Presence:
     def _after_grace(self, visitor: str) -> None:
         with self._lock:
             if self._leaving.get(visitor) is not threading.current_thread():
-                return  # they came back meanwhile
+                return  # the visitor came back meanwhile
             del self._leaving[visitor]
         self._gone(visitor)

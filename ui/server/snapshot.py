@@ -1,4 +1,4 @@
-"""The machine and our processes at one moment, and how they are told."""
+"""Snapshots of the machine and our processes, and their conversion into API models."""
 
 import math
 import os
@@ -18,44 +18,44 @@ from ui.server import system_info
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The machine and our processes at one moment; `device_bytes` is what ours hold on all devices."""
+    """The machine and our processes at one moment."""
 
     hardware: Hardware
     disk: Disk
     processes: tuple[system_info.ProcessNow, ...]
 
     def held(self, role: system_info.Role) -> int:
-        """Host bytes of our processes of one kind."""
+        """Host memory of our processes of one role, in bytes."""
         return sum(process.host_bytes for process in self.processes if process.role == role)
 
     @property
     def device_bytes(self) -> int:
-        """What ours hold on all devices together."""
+        """Memory that our processes hold on all devices together."""
         return sum(ours_on(device) for device in self.hardware.devices)
 
 
-def look_at(jobs_dir: Path, worker_pid: int | None) -> Snapshot:
-    """Probe the machine and everything below this process; about 4 ms and 3 ms for each process of ours.
+def take_snapshot(jobs_dir: Path, worker_pid: int | None) -> Snapshot:
+    """Probe the machine, this process and its children; about 4 ms, and 3 ms for each of our processes.
 
-    Raises OSError where the disk cannot be asked.
+    Raises OSError where the disk cannot be probed.
     """
     page = os.getpid()
-    held = tree_bytes(page)
-    below = _tree(worker_pid) if worker_pid in held else set()
+    memory = tree_bytes(page)
+    worker_pids = _tree(worker_pid) if worker_pid in memory else set()
     processes = tuple(
         system_info.ProcessNow(
             pid=pid,
             name=_name(pid),
-            role="page" if pid == page else "worker" if pid in below else "other",
+            role="page" if pid == page else "worker" if pid in worker_pids else "other",
             host_bytes=size,
         )
-        for pid, size in held.items()
+        for pid, size in memory.items()
     )
-    return Snapshot(probe_hardware(own_pids=held.keys()), probe_disk(jobs_dir), processes)
+    return Snapshot(probe_hardware(own_pids=memory.keys()), probe_disk(jobs_dir), processes)
 
 
 def hardware_now(hardware: Hardware) -> system_info.HardwareNow:
-    """What was probed, as it is told."""
+    """The API model of the probed hardware."""
     return system_info.HardwareNow(
         host=system_info.HostNow.of(hardware.host),
         devices=tuple(
@@ -77,12 +77,12 @@ def hardware_now(hardware: Hardware) -> system_info.HardwareNow:
 
 
 def ours_on(device: Device) -> int:
-    """What our processes hold of a device, bytes."""
+    """Memory that our processes hold on a device, in bytes."""
     return max(0, device.total_bytes - device.free_bytes - device.others_bytes)
 
 
 def preset_now(hardware: Hardware) -> system_info.PresetNow:
-    """The tiers that a machine belongs to, by the table of the presets."""
+    """The preset tiers of a machine."""
     table, device = own_tiers(), hardware.device()
     vram = tier(table.vram, device.total_bytes if device else 0)
     host = tier(table.host, hardware.host.total_bytes)

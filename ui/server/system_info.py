@@ -1,6 +1,6 @@
-"""The server as it is now, in full: what the API tells of it and what the page and the metrics are made from.
+"""Models of the server's current state, for the API, the page and the metrics.
 
-Models only. All sizes are bytes, all times seconds.
+All sizes are bytes, all times seconds.
 """
 
 import tomllib
@@ -17,11 +17,11 @@ from pipelines.storage.paths import PROJECT_ROOT
 Role = Literal["page", "worker", "other"]
 
 
-class _Told(BaseModel):
+class _FrozenModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class HostNow(_Told):
+class HostNow(_FrozenModel):
     """Host memory."""
 
     total_bytes: int = Field(description="The machine's or the container's, whichever is smaller.")
@@ -32,7 +32,7 @@ class HostNow(_Told):
 
     @classmethod
     def of(cls, host: Host) -> "HostNow":
-        """What was probed, and what of it is used."""
+        """The model of probed host memory."""
         used = max(0, host.total_bytes - host.available_bytes)
         return cls(
             total_bytes=host.total_bytes,
@@ -43,7 +43,7 @@ class HostNow(_Told):
         )
 
 
-class DeviceNow(_Told):
+class DeviceNow(_FrozenModel):
     """One accelerator."""
 
     kind: Literal["cuda", "mps"]
@@ -56,8 +56,8 @@ class DeviceNow(_Told):
     utilisation_percent: int | None = None
 
 
-class HardwareNow(_Told):
-    """The machine, as far as the container shows it."""
+class HardwareNow(_FrozenModel):
+    """The hardware, as far as a container shows it."""
 
     host: HostNow
     devices: tuple[DeviceNow, ...] = ()
@@ -65,7 +65,7 @@ class HardwareNow(_Told):
     cores: int = Field(default=1, description="Cores that this process may use.")
 
 
-class PresetNow(_Told):
+class PresetNow(_FrozenModel):
     """The tiers that this machine belongs to; a video's size and length decide the rest."""
 
     vram: str
@@ -73,16 +73,16 @@ class PresetNow(_Told):
     reason: str
 
 
-class DiskNow(_Told):
-    """The disk that holds the jobs. `folder` is told to the person at this machine only."""
+class DiskNow(_FrozenModel):
+    """The disk that holds the jobs. `folder` is for the server's owner alone."""
 
     total_bytes: int
     free_bytes: int
     folder: str | None = None
 
 
-class ProcessNow(_Told):
-    """One process of ours; told to the person at this machine only."""
+class ProcessNow(_FrozenModel):
+    """One of our processes; for the server's owner alone."""
 
     pid: int
     name: str
@@ -90,8 +90,8 @@ class ProcessNow(_Told):
     host_bytes: int
 
 
-class ProcessesNow(_Told):
-    """What our processes hold on the host: proportional set size where the system tells it, else resident."""
+class ProcessesNow(_FrozenModel):
+    """Host memory of our processes: proportional set size where the system reports it, else resident."""
 
     page_bytes: int
     worker_bytes: int = Field(default=0, description="The worker and everything that it started.")
@@ -100,11 +100,11 @@ class ProcessesNow(_Told):
 
     @property
     def total_bytes(self) -> int:
-        """All together."""
+        """Memory of all our processes together."""
         return self.page_bytes + self.worker_bytes + self.other_bytes
 
 
-class WorkerNow(_Told):
+class WorkerNow(_FrozenModel):
     """The worker process."""
 
     state: Literal["none", "warm", "busy"]
@@ -114,15 +114,15 @@ class WorkerNow(_Told):
     pid: int | None = Field(default=None, description="Told to the person at this machine only.")
 
 
-class QueueNow(_Told):
+class QueueNow(_FrozenModel):
     """How many jobs run and wait."""
 
     running: int
     waiting: int
 
 
-class CountersNow(_Told):
-    """Counted since the server started; `frames_per_second` is of late."""
+class CountersNow(_FrozenModel):
+    """Counters since the server started; `frames_per_second` is recent."""
 
     frames_per_second: float = 0.0
     restarts: int = Field(default=0, description="Workers that died and were replaced.")
@@ -130,8 +130,8 @@ class CountersNow(_Told):
     finished: Mapping[str, int] = Field(default_factory=dict, description="Jobs, by how they ended.")
 
 
-class BaselineNow(_Told):
-    """What was held before the first job and what is held when idle after jobs. None where not known.
+class BaselineNow(_FrozenModel):
+    """Memory before the first job and when idle after jobs. None where not known.
 
     The page is compared with itself before the first job, a warm worker with itself after its first job.
     """
@@ -147,8 +147,8 @@ class BaselineNow(_Told):
     sentence: str = ""
 
 
-class System(_Told):
-    """The server as it is now. Sizes are bytes, times seconds."""
+class System(_FrozenModel):
+    """The server's current state. Sizes are bytes, times seconds."""
 
     version: str
     hardware: HardwareNow

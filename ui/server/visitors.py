@@ -1,7 +1,7 @@
-"""Who asks, and which jobs are theirs to see.
+"""Visitors, and the jobs that they may see.
 
-A visitor is known by their login where there is one, else by a cookie that the first page gives them, else (API clients
-without cookies) by the session of their client. Whoever has a job's key sees the job too: that is its link.
+A visitor is identified by their login where there is one, else by a cookie that the first page sets, else (API clients
+without cookies) by the session of their client. A job's link contains its key, which lets anyone see the job.
 """
 
 import hashlib
@@ -25,26 +25,26 @@ _OWNERS = "visitors"
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody who asks. `name` is a hash that says nothing outside; limits count by `counted_as`."""
+    """The sender of a request. `name` is a hash that reveals nothing; limits count by `counted_as`."""
 
     name: str
     counted_as: str
 
     @classmethod
     def of(cls, request: gr.Request, *, behind_proxy: bool = False) -> "Visitor":
-        """Who sent `request`. `behind_proxy`: a proxy of ours says from where, for everybody comes from it."""
+        """The sender of `request`. `behind_proxy`: the address is in our proxy's header, since all come through it."""
         headers = _headers(request)
         user = request.username or ""
         host = getattr(request.client, "host", "") or ""
         if behind_proxy:
-            # The last entry is the proxy's own; those before it are what the visitor says.
+            # The last entry is the proxy's; earlier ones are the visitor's claim.
             host = str(headers.get("x-forwarded-for", host)).split(",")[-1].strip()
         cookie = _cookie(str(headers.get("cookie", "")))
-        known_by = (
+        identity = (
             f"user {user}" if user else f"cookie {cookie}" if cookie else f"session {request.session_hash}"
         )
-        # A cookie is thrown away easily, an address is not.
-        return cls(_hash(known_by), _hash(f"user {user}" if user else f"host {host}"))
+        # Limits count by address: a cookie is easily deleted.
+        return cls(_hash(identity), _hash(f"user {user}" if user else f"host {host}"))
 
 
 def _headers(request: gr.Request) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _hash(text: str) -> str:
 
 
 class Keys:
-    """The keys of jobs: made from the job's id and a secret of this server that survives it."""
+    """The keys of jobs, made from the job's id and a secret in the jobs' folder, which survives restarts."""
 
     def __init__(self, jobs_dir: Path) -> None:
         path = jobs_dir / "secret"
@@ -78,12 +78,12 @@ class Keys:
         return hmac.new(self._secret, job.id.encode(), hashlib.sha256).hexdigest()[:_KEY_DIGITS]
 
     def fits(self, job: Job, key: str) -> bool:
-        """Whether `key` is that of `job`; takes as long whatever it is."""
+        """Whether `key` is that of `job`, compared in constant time."""
         return hmac.compare_digest(self.of(job).encode(), key.encode())
 
 
 def owners(job: Job) -> frozenset[str]:
-    """The names of those who asked for `job`: the same question of two visitors is one job."""
+    """The names of the visitors who submitted `job`: equal requests of two visitors are one job."""
     try:
         return frozenset((job.folder / _OWNERS).read_text().split())
     except FileNotFoundError:
@@ -91,29 +91,29 @@ def owners(job: Job) -> frozenset[str]:
 
 
 def add_owner(job: Job, visitor: Visitor) -> None:
-    """Let `visitor` see `job` from now on."""
+    """Make `visitor` an owner of `job`, who may see it from now on."""
     if visitor.name not in owners(job):
         with (job.folder / _OWNERS).open("a") as file:
             file.write(visitor.name + "\n")
 
 
 def drop_owner(job: Job, visitor: Visitor) -> frozenset[str]:
-    """Take `job` out of `visitor`'s sight; returns who is left."""
+    """Remove `visitor` from the owners of `job`; returns the others."""
     left = owners(job) - {visitor.name}
     write_bytes(job.folder / _OWNERS, "".join(f"{name}\n" for name in sorted(left)).encode())
     return left
 
 
 class GiveCookie:
-    """ASGI middleware: a visitor who loads a page without our cookie is given one. Holds nothing."""
+    """ASGI middleware that sets our cookie for visitors who load a page without it. Keeps no state."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass on, adding the cookie to pages that are sent to those who have none."""
-        wants = scope["type"] == "http" and scope["method"] == "GET" and scope["path"].endswith("/")
-        if not wants or COOKIE.encode() in dict(scope["headers"]).get(b"cookie", b""):
+        """Pass the request on, and add the cookie to the response of a page where it is missing."""
+        is_page = scope["type"] == "http" and scope["method"] == "GET" and scope["path"].endswith("/")
+        if not is_page or COOKIE.encode() in dict(scope["headers"]).get(b"cookie", b""):
             await self._app(scope, receive, send)
             return
 
@@ -127,8 +127,8 @@ class GiveCookie:
 
 def _new_cookie(scope: Any) -> str:
     age = _COOKIE_DAYS * 24 * 3600
-    kept = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; Max-Age={age}; HttpOnly"
-    # A page inside another site's frame (a Space) keeps cookies of this kind alone, and those need https.
+    cookie = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; Max-Age={age}; HttpOnly"
+    # Inside another site's frame (a Space) browsers keep only cookies of this kind, and those need https.
     forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"")
     secure = scope.get("scheme") == "https" or forwarded.startswith(b"https")
-    return kept + ("; SameSite=None; Secure; Partitioned" if secure else "; SameSite=Lax")
+    return cookie + ("; SameSite=None; Secure; Partitioned" if secure else "; SameSite=Lax")

@@ -1,4 +1,4 @@
-"""The tab *Animate portrait*: a source, what it follows, a look at the faces, a trial, the run."""
+"""The tab *Animate portrait*: source, driving, a preview of the faces, a trial, the run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +15,9 @@ from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
+from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
-from ui.jobs.uploads import example_portrait, faces_of, take_uploads_alone
+from ui.jobs.uploads import example_portrait, faces_of, uploads_only
 from ui.render import media
 from ui.tabs.base import Action, TaskTab
 
@@ -27,7 +28,7 @@ _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_cro
 
 
 class AnimateTab(TaskTab):
-    """Lays out the tab where it is made."""
+    """The tab, laid out where it is constructed."""
 
     file_types = (*_PICTURES, *sorted(VIDEO_SUFFIXES))
     example_label = "longtake_example_animate"
@@ -53,10 +54,10 @@ class AnimateTab(TaskTab):
 
     main = (("quality", "audio"), ("start", "end"), ("side_by_side",))
 
-    def __init__(self, desk: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
-        super().__init__(desk, texts, spec)
-        self._tie_faces_together()
-        self._pose.tie(self.file, self.fields)
+    def __init__(self, service: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
+        super().__init__(service, texts, spec)
+        self._connect_faces()
+        self._pose.connect(self.file, self.fields)
 
     @property
     def actions(self) -> list[Action]:
@@ -65,20 +66,20 @@ class AnimateTab(TaskTab):
 
     @property
     def more(self) -> list[Component]:
-        """What drives."""
+        """The driving file."""
         return [self._driving]
 
     @property
-    def looked_at(self) -> list[Component]:
-        """A portrait alone has neither length nor rate."""
+    def required_files(self) -> list[Component]:
+        """The driving file: a portrait alone has neither length nor rate."""
         return [self._driving]
 
     def lay_out_inputs(self) -> None:
-        """What drives."""
+        """The driving file."""
         texts = self.texts
-        self._driving = take_uploads_alone(
+        self._driving = uploads_only(
             gr.File(
-                label=texts("longtake_input_driving"),
+                label=texts(input_key(self.task, "driving")),
                 file_types=[*sorted(VIDEO_SUFFIXES), *_PICTURES, *_TEMPLATES],
                 elem_id=self.id("driving"),
                 height=150,
@@ -86,59 +87,59 @@ class AnimateTab(TaskTab):
         )
 
     def lay_out_more(self) -> None:
-        """Which faces are meant, where there are several or none is found."""
+        """Place the settings that choose faces, for files with several faces or none that is found."""
         with gr.Accordion(self.texts("longtake_faces"), open=False):
             for name in _FACE_FIELDS:
                 self.fields[name] = self.field(name)
 
     def lay_out_middle(self) -> None:
-        """Which faces were found, before anything runs; and the portrait posed by hand."""
+        """Place the preview of the faces that were found, and the panel that poses the portrait by hand."""
         self._faces = gr.HTML(visible=False, elem_id=self.id("faces"))
-        # What is clicked on them is written here, as a field and a number; fields in a closed group are not there.
-        self._chosen = gr.Textbox(visible="hidden", elem_id=self.id("chosen"))
-        self._pose = PosePanel(self.desk, self.texts)
+        # A click on a face writes its field and number here: fields in a closed accordion are not in the page.
+        self._clicked = gr.Textbox(visible="hidden", elem_id=self.id("chosen"))
+        self._pose = PosePanel(self.service, self.texts)
 
     async def example(self) -> Any:
-        """A portrait, and somebody who speaks."""
-        return [str(path) for path in await example_portrait(self.desk.queue.jobs_dir)]
+        """The example portrait and its driving video."""
+        return [str(path) for path in await example_portrait(self.service.queue.jobs_dir)]
 
     def played(self, video: Any, others: Sequence[Any]) -> str:
-        """The driving: it is what moves."""
+        """The driving file: the card plays what moves."""
         return str(others[0])
 
-    def _tie_faces_together(self) -> None:
+    def _connect_faces(self) -> None:
         names = [*_FACE_FIELDS, "salvage"]
         fields = [self.fields[name] for name in names]
 
-        async def look(source: str | None, driving: str | None, *values: Any) -> Any:
+        async def preview(source: str | None, driving: str | None, *values: Any) -> Any:
             if not source or not driving:
                 return gr.update(visible=False)
             try:
                 settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
                 cache = Path(self.file.GRADIO_CACHE)
-                picture, places = await faces_of(Path(source), Path(driving), settings, cache)
+                picture, positions = await faces_of(Path(source), Path(driving), settings, cache)
             except (LongtakeError, OSError, ValueError):
-                # The card says why.
+                # The card shows the error.
                 return gr.update(visible=False)
-            return gr.update(value=media.faces(str(picture), places), visible=True)
+            return gr.update(value=media.faces(str(picture), positions), visible=True)
 
         gr.on(
             [component.change for component in (self.file, self._driving, *fields)],
-            look,
+            preview,
             [self.file, self._driving, *fields],
             [self._faces],
             trigger_mode="always_last",
             concurrency_limit=2,
             **PRIVATE,
         )
-        # Fields of a closed group tell nobody that they have changed.
-        self._chosen.change(
-            _choice, [self._chosen], [self.fields[name] for name in _BY_CLICK], **PRIVATE
-        ).then(look, [self.file, self._driving, *fields], [self._faces], **PRIVATE)
+        # Fields in a closed accordion send no change event.
+        self._clicked.change(
+            _clicked_face, [self._clicked], [self.fields[name] for name in _BY_CLICK], **PRIVATE
+        ).then(preview, [self.file, self._driving, *fields], [self._faces], **PRIVATE)
 
 
-def _choice(clicked: str) -> list[Any]:
-    """The field that a click was about with its number; what else comes from a browser changes nothing."""
+def _clicked_face(clicked: str) -> list[Any]:
+    """Updates of the face fields after a click, such as `face 2`; anything else changes nothing."""
     field, _, number = clicked.partition(" ")
     fits = number.isdecimal()
     return [number if fits and field == name else gr.skip() for name in _BY_CLICK]

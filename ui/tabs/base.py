@@ -1,4 +1,4 @@
-"""What the tab of a task is: choose a video, see what it is and what a run would hold, run it, watch it."""
+"""The tab of a task: choose a video, see its facts and the memory that a run would take, run it, watch it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -15,31 +15,32 @@ from pipelines.spec import TaskSpec, settings_model
 from pipelines.storage.video_folders import VIDEO_SUFFIXES
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
-from ui.components.run_view import PRIVATE, RunView, shown
+from ui.components.run_view import PRIVATE, RunView, visitor_error
+from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
-from ui.jobs.uploads import example_clip, take_uploads_alone
+from ui.jobs.uploads import example_clip, uploads_only
 from ui.render import job as render
 
-_LOOKS_AT_ONCE = 2
+_INSPECTIONS_AT_ONCE = 2
 
 
-def _as_it_is(settings: Settings) -> Settings:
+def _unchanged(settings: Settings) -> Settings:
     return settings
 
 
 @dataclass(frozen=True)
 class Action:
-    """A button that asks for a job: which task, and what it changes in the settings of the form."""
+    """A button that submits a job of `task`; `change` derives its settings from those of the form."""
 
     name: str
     task: str
     variant: Literal["primary", "secondary"] = "primary"
-    changed: Callable[[Settings], Settings] = _as_it_is
+    change: Callable[[Settings], Settings] = _unchanged
 
 
 @dataclass(frozen=True)
 class FormRequest:
-    """A question: a video, what else the task reads, and settings."""
+    """The contents of a form: a video, the other files that the task reads, and settings."""
 
     video: str | None
     others: tuple[str, ...]
@@ -47,24 +48,23 @@ class FormRequest:
 
 
 class TaskTab:
-    """Lays out the tab of `task` where it is made; a task says what else it asks for.
+    """The tab of `spec`'s task, laid out where it is constructed; tasks with more to ask for have a subclass.
 
-    A task without a tab of its own has this one: its files, its settings, and a button that runs it.
+    Every other task has this one: its files, its settings, and a button that runs it.
     """
 
     main: Sequence[Sequence[str]] = (("quality",), ("start", "end"))
-    """The settings that are seen at once, a row each."""
-
+    """The settings that are visible at once, row by row."""
     placed_later: tuple[str, ...] = ()
-    """Settings that a task places in `fields` itself, in the middle; they change nothing of what a look tells."""
+    """Settings that a subclass places in `fields` itself, in the middle; a change of them needs no new inspection."""
     file_types: tuple[str, ...] = tuple(sorted(VIDEO_SUFFIXES))
-    """The suffixes of what comes first, which is a video nearly always."""
+    """The suffixes that the first file may have; it is nearly always a video."""
     example_label = "longtake_example"
     groups: Mapping[str, Sequence[str]] = MappingProxyType({})
-    """Headings over some of the options of engines, and the settings that stand below each."""
+    """Headings over some of the engines' options, and the settings below each."""
 
-    def __init__(self, desk: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
-        self.desk = desk
+    def __init__(self, service: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
+        self.service = service
         self.texts = texts
         self.spec = spec
         self.task = spec.name
@@ -73,54 +73,54 @@ class TaskTab:
         self.fields: dict[str, Any] = {}
         with gr.Row(equal_height=False, elem_classes="lt-task"):
             with gr.Column(scale=4, min_width=300, elem_classes="lt-question"):
-                self._lay_out_question(self.main)
+                self._lay_out_form(self.main)
             with gr.Column(scale=9, min_width=320):
                 self.lay_out_middle()
                 self.card = gr.HTML(render.welcome(self.task), elem_id=self.id("card"))
-                self.run_view = RunView(desk, texts)
-        self._tie_together()
+                self.run_view = RunView(service, texts)
+        self._connect()
 
-    # -- what a task adds ------------------------------------------------------------------------------------
+    # -- for subclasses --------------------------------------------------------------------------------------
 
     def lay_out_inputs(self) -> None:
-        """Place the files that the task reads besides, below the first."""
+        """Place the task's other files, below the first."""
         self._others = [
-            take_uploads_alone(
+            uploads_only(
                 gr.File(
-                    label=self.texts(f"longtake_input_{each.name}"), elem_id=self.id(each.name), height=120
+                    label=self.texts(input_key(self.task, each.name)), elem_id=self.id(each.name), height=120
                 )
             )
             for each in self.spec.inputs[1:]
         ]
 
     def lay_out_more(self) -> None:
-        """Place what the task asks for between the video and the settings."""
+        """Place what the task asks for between the files and the settings."""
 
     def lay_out_middle(self) -> None:
         """Place what the task shows above the card."""
 
     @property
     def more(self) -> list[Component]:
-        """The components that hold what is asked for besides video and settings."""
+        """The components, besides video and settings, whose values `read_form` gets."""
         return [*self._others]
 
     @property
-    def looked_at(self) -> list[Component]:
-        """Those of `more` that hold files without which nothing can be inspected."""
+    def required_files(self) -> list[Component]:
+        """The file components of `more` without which nothing can be inspected."""
         pairs = zip(self._others, self.spec.inputs[1:], strict=True)
         return [other for other, each in pairs if each.required(self._model())]
 
     @property
     def actions(self) -> list[Action]:
-        """What can be asked for, the main thing last."""
+        """The buttons, the main one last."""
         return [Action("run", self.task)]
 
-    def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> FormRequest:
-        """The question that the form's values stand for."""
+    def read_form(self, video: str | None, more: Sequence[Any], settings: Settings) -> FormRequest:
+        """The form's values as a request; `more` are the values of the components in `more`."""
         return FormRequest(video, tuple(file for file in more if file), settings)
 
     def played(self, video: Any, others: Sequence[Any]) -> str:
-        """Which of the files the card plays."""
+        """The path of the file that the card plays."""
         return str(video)
 
     # -- layout ----------------------------------------------------------------------------------------------
@@ -129,11 +129,11 @@ class TaskTab:
         """The id of one of the tab's elements."""
         return f"{self.task}-{name}"
 
-    def _lay_out_question(self, main: Sequence[Sequence[str]]) -> None:
+    def _lay_out_form(self, main: Sequence[Sequence[str]]) -> None:
         texts = self.texts
-        self.file = take_uploads_alone(
+        self.file = uploads_only(
             gr.File(
-                label=texts(f"longtake_input_{self.spec.inputs[0].name}"),
+                label=texts(input_key(self.task, self.spec.inputs[0].name)),
                 file_types=list(self.file_types),
                 elem_id=self.id("file"),
                 height=150,
@@ -147,7 +147,7 @@ class TaskTab:
             with gr.Row():
                 for name in row:
                     self.fields[name] = self.field(name)
-        self.engines = EngineChoice(self.desk, texts, self.task, self._model, self.id, self.groups)
+        self.engines = EngineChoice(self.service, texts, self.task, self._model, self.id, self.groups)
         self.fields |= self.engines.lay_out(self.field)
         with gr.Accordion(texts("longtake_more"), open=False):
             for name in self._names:
@@ -165,31 +165,31 @@ class TaskTab:
         )
 
     def field(self, name: str) -> Component:
-        """The component of a setting, placed where it is made."""
+        """The component of a setting, placed where this is called."""
         return forms.make_component(self._model, name, self.texts, self.id(f"setting-{name}"))
 
-    def _tie_together(self) -> None:
-        given = [self.file, *self.looked_at]
-        self._example.click(self._give_example, None, given, **PRIVATE, concurrency_limit=1)
+    def _connect(self) -> None:
+        files = [self.file, *self.required_files]
+        self._example.click(self._load_example, None, files, **PRIVATE, concurrency_limit=1)
         settings = [self.fields[name] for name in self._names]
         watched = [self.fields[name] for name in self._names if name not in self.placed_later]
         gr.on(
-            [component.change for component in (*given, *watched)],
+            [component.change for component in (*files, *watched)],
             self._inspect,
-            [*given, *settings],
+            [*files, *settings],
             [self.card, *self._buttons, *self.engines.shown],
             trigger_mode="always_last",
-            concurrency_limit=_LOOKS_AT_ONCE,
+            concurrency_limit=_INSPECTIONS_AT_ONCE,
             **PRIVATE,
         )
         self.engines.accept.click(
             self._accept,
-            [*given, *settings],
+            [*files, *settings],
             [self.card, *self._buttons, *self.engines.shown],
             **PRIVATE,
             concurrency_limit=1,
         )
-        self.asking = [
+        self.submitted = [
             button.click(
                 self._starter(action),
                 [self.file, *self.more, *settings],
@@ -199,7 +199,7 @@ class TaskTab:
             )
             for button, action in zip(self._buttons, self.actions, strict=True)
         ]
-        # A job that is gone leaves the card that it took the place of.
+        # When a job is deleted, the card that it had replaced comes back.
         self.run_view.link.change(
             lambda link: gr.skip() if link else gr.update(visible=True),
             [self.run_view.link],
@@ -210,47 +210,48 @@ class TaskTab:
     # -- handlers --------------------------------------------------------------------------------------------
 
     async def example(self) -> Any:
-        """The files of an example: one, or one for each that is looked at. Raises LongtakeError."""
-        return str(await example_clip(self.desk.queue.jobs_dir))
+        """The example's file, or one for each required file. Raises LongtakeError."""
+        return str(await example_clip(self.service.queue.jobs_dir))
 
-    async def _give_example(self) -> Any:
+    async def _load_example(self) -> Any:
         try:
             return await self.example()
         except LongtakeError as error:
-            raise shown(error) from error
+            raise visitor_error(error) from error
 
     async def _inspect(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
-        """A look at the engines and, where there is a video, at that: the card, the buttons, what the choice shows."""
-        others, values = values[: len(self.looked_at)], values[len(self.looked_at) :]
-        wait = [gr.update(interactive=False)] * len(self._buttons)
-        told = [gr.skip()] * len(self.engines.shown)
+        """Inspect the engines and, where there is one, the video; yields updates of card, buttons and engine choice."""
+        others, values = values[: len(self.required_files)], values[len(self.required_files) :]
+        disabled = [gr.update(interactive=False)] * len(self._buttons)
+        choice = [gr.skip()] * len(self.engines.shown)
         complete = video is not None and all(others)
-        first = render.looking() if complete else render.welcome(self.task)
-        yield gr.update(value=first, visible=True), *wait, *told
+        first = render.inspecting() if complete else render.welcome(self.task)
+        yield gr.update(value=first, visible=True), *disabled, *choice
         try:
             settings = self._read(values)
-            look = await self.engines.look(settings)
-            told = [*self.engines.updates(look)]
-            # Before the look at the video, which takes longer.
-            yield gr.skip(), *wait, *told
+            engines = await self.engines.inspect(settings)
+            choice = [*self.engines.updates(engines)]
+            # Shown before the video is inspected, which takes longer.
+            yield gr.skip(), *disabled, *choice
             if not complete:
                 return
-            plan = await self.desk.inspect(self.task, video, settings, others)
+            plan = await self.service.inspect(self.task, video, settings, others)
         except LongtakeError as error:
             if not complete:
                 return
-            # The card stays when the message has gone.
-            yield render.refusal(error), *wait, *told
-            raise shown(error) from error
-        go = [gr.update(interactive=plan.risk != "cannot" and look.accepted)] * len(self._buttons)
-        yield render.card(plan, self.played(video, others)), *go, *self.engines.updates(look, plan)
+            # The card still shows the error after the toast has gone.
+            yield render.refusal(error), *disabled, *choice
+            raise visitor_error(error) from error
+        ready = gr.update(interactive=plan.risk != "cannot" and engines.accepted)
+        buttons = [ready] * len(self._buttons)
+        yield render.card(plan, self.played(video, others)), *buttons, *self.engines.updates(engines, plan)
 
     async def _accept(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
-        """The licence of the chosen engine is accepted; the look is taken anew."""
+        """Record that the licence of the chosen engine is accepted, and inspect again."""
         try:
-            self.engines.give_consent(self._read(values[len(self.looked_at) :]).engine)
+            self.engines.accept_licence(self._read(values[len(self.required_files) :]).engine)
         except (LongtakeError, OSError) as error:
-            raise shown(error) from error
+            raise visitor_error(error) from error
         async for update in self._inspect(video, *values):
             yield update
 
@@ -259,12 +260,12 @@ class TaskTab:
             count = len(self.more)
             try:
                 settings = self._read(values[count:])
-                asked = await asyncio.to_thread(self.ask, video, values[:count], settings)
-                settings, visitor = action.changed(asked.settings), self.desk.visitor(request)
-                job = await self.desk.submit(visitor, action.task, asked.video, settings, asked.others)
+                form = await asyncio.to_thread(self.read_form, video, values[:count], settings)
+                settings, visitor = action.change(form.settings), self.service.visitor(request)
+                job = await self.service.submit(visitor, action.task, form.video, settings, form.others)
             except (LongtakeError, OSError) as error:
-                raise shown(error) from error
-            return self.desk.query(job), gr.update(visible=False)
+                raise visitor_error(error) from error
+            return self.service.query(job), gr.update(visible=False)
 
         return start
 

@@ -1,4 +1,4 @@
-"""The tab *Remove object*: mark it on a frame or more, or give a mask; check, try, run."""
+"""The tab *Remove object*: mark the object on one or more frames, or give a mask; check, try, run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from pipelines.spec import TaskSpec, settings_model
 from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
-from ui.components.run_view import PRIVATE, shown
-from ui.i18n.texts import error_text
+from ui.components.run_view import PRIVATE, visitor_error
+from ui.i18n.texts import error_text, input_key
 from ui.jobs.service import JobService
 from ui.jobs.strokes import painted, read_strokes, save_marks
-from ui.jobs.uploads import still, take_uploads_alone
+from ui.jobs.uploads import still, uploads_only
 from ui.tabs.base import Action, FormRequest, TaskTab
 
 _MASKS = [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".zip", ".mp4", ".mkv", ".mov", ".webm", ".avi"]
@@ -27,30 +27,31 @@ _MASKS = [".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".zip", ".mp4", ".mk
 
 @dataclass(frozen=True)
 class PadFrame:
-    """What lies on the pad: frame `at` of a video of `frames` frames of `size` (width, height)."""
+    """The frame on the pad: frame `index` of a video of `frames` frames of `size` (width, height)."""
 
     size: tuple[int, int]
     frames: int
-    at: int = 0
+    index: int = 0
 
 
 def _check(settings: Settings) -> Settings:
+    """The settings of a mask check that are shared with a removal."""
     model = settings_model("track")
     return model.model_validate(settings.model_dump(include=set(model.model_fields) - {"engine"}))
 
 
 class InpaintTab(TaskTab):
-    """Lays out the tab where it is made."""
+    """The tab, laid out where it is constructed."""
 
     placed_later = ("box", "point")
 
-    def __init__(self, desk: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
-        super().__init__(desk, texts, spec)
-        self._tie_marks_together()
+    def __init__(self, service: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
+        super().__init__(service, texts, spec)
+        self._connect_pad()
 
     @property
     def actions(self) -> list[Action]:
-        """Check the mask, try, run."""
+        """Check the mask (two seconds or all), try, run."""
         return [
             Action("check", "track", "secondary", lambda settings: _check(trial(settings))),
             Action("check_all", "track", "secondary", _check),
@@ -60,19 +61,19 @@ class InpaintTab(TaskTab):
 
     @property
     def more(self) -> list[Component]:
-        """A mask that is there already, whether to follow, what is painted, and on what."""
+        """The mask file, whether to follow the marks, the strokes, and the frame on the pad."""
         return [self._mask, self._follow, self._strokes, self._sheet]
 
     def lay_out_inputs(self) -> None:
-        """None here: the mask is one of two ways, further down."""
+        """Place nothing: the mask file comes with the other settings of the mask, in `lay_out_more`."""
 
     @property
-    def looked_at(self) -> list[Component]:
+    def required_files(self) -> list[Component]:
         """The video alone can be inspected."""
         return []
 
     def lay_out_middle(self) -> None:
-        """The frame to mark on, and the marks as text."""
+        """Place the pad, and the marks as text."""
         with gr.Column(visible=False, elem_classes="lt-marking") as self._marking:
             gr.HTML(pad.tools())
             self._pad = gr.HTML(elem_id=self.id("editor"))
@@ -84,12 +85,12 @@ class InpaintTab(TaskTab):
                 for name in self.placed_later:
                     self.fields[name] = self.field(name)
             self._strokes = gr.Textbox(visible="hidden", elem_id=self.id("strokes"))
-        # What wants another frame on the pad writes it here, as frame@name of the video.
+        # A script that wants another frame on the pad writes it here, as `frame@name of the video#time`.
         self._turn = gr.Textbox(visible="hidden", elem_id=self.id("turn"))
         self._sheet = gr.State(None)
 
     def lay_out_more(self) -> None:
-        """Follow or not, and by what; and the other way: a mask that is there already."""
+        """Place the settings that follow the marks, and the mask file as the alternative to marks."""
         texts = self.texts
         self._follow = gr.Checkbox(
             True,
@@ -99,21 +100,24 @@ class InpaintTab(TaskTab):
         )
         titles = {"builtin": texts("longtake_builtin"), "sam2": PUBLISHED["sam2"].title}
         tracker = make_component(InpaintSettings, "tracker", texts, self.id("setting-tracker"), titles)
-        # Where its packages are missing there is nothing to choose.
+        # Without the package that SAM 2 needs there is no choice.
         tracker.visible = find_spec("transformers") is not None
         self.fields["tracker"] = tracker
         with gr.Accordion(texts("longtake_mask_file"), open=False):
-            self._mask = take_uploads_alone(
+            self._mask = uploads_only(
                 gr.File(
-                    label=texts("longtake_input_mask"), file_types=_MASKS, elem_id=self.id("mask"), height=120
+                    label=texts(input_key(self.task, "mask")),
+                    file_types=_MASKS,
+                    elem_id=self.id("mask"),
+                    height=120,
                 )
             )
 
-    def _tie_marks_together(self) -> None:
+    def _connect_pad(self) -> None:
         page, quiet = [self._pad, self._sheet], {**PRIVATE, "concurrency_limit": 2}
-        hints = [self.fields["box"], self.fields["point"], self._strokes]
+        prompts = [self.fields["box"], self.fields["point"], self._strokes]
         self.file.change(
-            self._begin, [self.file, self._mask], [self._marking, self._frame, *page, *hints], **quiet
+            self._load_video, [self.file, self._mask], [self._marking, self._frame, *page, *prompts], **quiet
         )
         self._mask.change(
             lambda mask, sheet: gr.update(visible=sheet is not None and not mask),
@@ -122,18 +126,20 @@ class InpaintTab(TaskTab):
             **quiet,
         )
         self._frame.change(
-            self._turn_to, [self.file, self._frame, self._sheet], page, trigger_mode="always_last", **quiet
+            self._show_frame, [self.file, self._frame, self._sheet], page, trigger_mode="always_last", **quiet
         )
-        self._turn.change(self._jump, [self._turn, self.file, self._sheet], [self._frame, *page], **quiet)
+        self._turn.change(
+            self._follow_link, [self._turn, self.file, self._sheet], [self._frame, *page], **quiet
+        )
 
-    def ask(self, video: str | None, more: Sequence[Any], settings: Settings) -> FormRequest:
-        """A mask that was given, else what was marked."""
+    def read_form(self, video: str | None, more: Sequence[Any], settings: Settings) -> FormRequest:
+        """The request with the given mask file, else with a mask made from the marks."""
         mask, follow, strokes, sheet = more
         if not isinstance(settings, MaskSettings):
             raise TypeError(f"masks are asked for with MaskSettings, not with {type(settings).__name__}")
         if mask:
-            hints = {} if settings.track else {"box": (), "point": ()}
-            return FormRequest(video, (mask,), settings.model_copy(update=hints))
+            prompts = {} if settings.track else {"box": (), "point": ()}
+            return FormRequest(video, (mask,), settings.model_copy(update=prompts))
         marks = painted(read_strokes(strokes), sheet.size) if sheet else ()
         path = save_marks(marks, Path(self.file.GRADIO_CACHE) / "marks", follow=follow)
         settings = settings.model_copy(update={"track": bool(path and follow)})
@@ -141,45 +147,47 @@ class InpaintTab(TaskTab):
             return FormRequest(video, (str(path),) if path else (), settings)
         raise BadInput("Nothing says what to remove.", "Mark it on a frame, or give a mask.")
 
-    async def _begin(self, video: str | None, mask: str | None) -> tuple[Any, ...]:
-        """A new video: its first frame to mark on, and nothing marked."""
+    async def _load_video(self, video: str | None, mask: str | None) -> tuple[Any, ...]:
+        """Show the first frame of a new video on the pad, without marks."""
         nothing = gr.update(visible=False), gr.skip(), "", None, "", "", ""
         if video is None:
             return nothing
         try:
-            facts = (await self.desk.inspect(self.task, video, InpaintSettings())).facts
+            facts = (await self.service.inspect(self.task, video, InpaintSettings())).facts
             sheet = PadFrame((facts.width, facts.height), facts.frames)
             page = await self._page(video, sheet)
         except (LongtakeError, OSError):
-            return nothing  # the card says why
+            return nothing  # the card shows the error
         frames = gr.update(value=0, maximum=max(1, facts.frames - 1))
         return gr.update(visible=not mask), frames, page, sheet, "", "", ""
 
-    async def _turn_to(self, video: str | None, frame: float, sheet: PadFrame | None) -> tuple[Any, Any]:
-        """Another frame on the pad."""
-        if video is None or sheet is None or frame == sheet.at:
+    async def _show_frame(self, video: str | None, frame: float, sheet: PadFrame | None) -> tuple[Any, Any]:
+        """Show another frame on the pad."""
+        if video is None or sheet is None or frame == sheet.index:
             return gr.skip(), gr.skip()
-        turned = replace(sheet, at=min(int(frame), sheet.frames - 1))
+        turned = replace(sheet, index=min(int(frame), sheet.frames - 1))
         try:
             return await self._page(video, turned), turned
         except (LongtakeError, OSError) as error:
-            raise shown(error) from error
+            raise visitor_error(error) from error
 
-    async def _jump(self, asked: str, video: str | None, sheet: PadFrame | None) -> tuple[Any, Any, Any]:
-        """The frame that a list of frames leads to, where its video is the one on the pad."""
-        frame, _, name = asked.rpartition("#")[0].partition("@")
+    async def _follow_link(
+        self, link: str, video: str | None, sheet: PadFrame | None
+    ) -> tuple[Any, Any, Any]:
+        """Show the frame of a link in a report, where its video is the one on the pad."""
+        frame, _, name = link.rpartition("#")[0].partition("@")
         if video is None or sheet is None or Path(video).name != name:
             words = BadInput(f"{name or 'The video'} is not on the pad.", "Choose it as the video first.")
             gr.Warning(error_text(words))
             return gr.skip(), gr.skip(), gr.skip()
         if not frame.isdecimal():
             return gr.skip(), gr.skip(), gr.skip()
-        return gr.update(value=int(frame)), *await self._turn_to(video, int(frame), sheet)
+        return gr.update(value=int(frame)), *await self._show_frame(video, int(frame), sheet)
 
     async def _page(self, video: str, sheet: PadFrame) -> str:
         path = Path(video)
-        picture = await still(path, sheet.at, Path(self.file.GRADIO_CACHE))
-        return pad.sheet(str(picture), sheet.at, sheet.size, path.name)
+        picture = await still(path, sheet.index, Path(self.file.GRADIO_CACHE))
+        return pad.sheet(str(picture), sheet.index, sheet.size, path.name)
 
 
 TAB = InpaintTab

@@ -1,4 +1,4 @@
-"""The tab *Jobs*: what runs, waits and is kept; each row is a link that leads to the job, live."""
+"""The tab *Jobs*: running, waiting and finished jobs; each row links to the job's live view."""
 
 from typing import Any
 
@@ -12,28 +12,30 @@ _REFRESH_SECONDS = 2.0
 
 
 class JobsTab:
-    """Lays out the tab where it is made; `notices` are the newest words of whoever keeps the disk."""
+    """The tab, laid out where it is constructed; `notices` returns the jobs removed lately to free disk space."""
 
-    def __init__(self, desk: JobService, notices: Any) -> None:
-        self._desk = desk
+    def __init__(self, service: JobService, notices: Any) -> None:
+        self._service = service
         self._notices = notices
         self._list = gr.HTML(jobs.no_jobs(), elem_id="jobs")
         self._timer = gr.Timer(_REFRESH_SECONDS, active=False)
         self._timer.tick(self._refresh, None, [self._list], **PRIVATE, queue=False)
 
     def show_on(self, tab: gr.Tab, *others: gr.Tab) -> None:
-        """Be kept fresh while `tab` is looked at, and no longer when one of the `others` is."""
+        """Refresh the list while `tab` is open, until one of the `others` is."""
         tab.select(self._refresh, None, [self._list], **PRIVATE, queue=False)
-        watch_while_open(self._timer, tab, *others)
+        tick_while_open(self._timer, tab, *others)
 
     def _refresh(self, request: gr.Request) -> str:
         return jobs.jobs(
-            self._desk.jobs(self._desk.visitor(request)), self._notices(), named=self._desk.policy.local
+            self._service.jobs(self._service.visitor(request)),
+            self._notices(),
+            named=self._service.policy.local,
         )
 
 
-def watch_while_open(timer: gr.Timer, tab: gr.Tab, *others: gr.Tab) -> None:
-    """Let `timer` tick while `tab` is open: pages that nobody looks at ask nothing."""
+def tick_while_open(timer: gr.Timer, tab: gr.Tab, *others: gr.Tab) -> None:
+    """Run `timer` only while `tab` is open, so that hidden tabs send no requests."""
     tab.select(lambda: gr.Timer(active=True), None, [timer], **PRIVATE, queue=False)
     for other in others:
         other.select(lambda: gr.Timer(active=False), None, [timer], **PRIVATE, queue=False)

@@ -1,4 +1,4 @@
-"""The engine `liveportrait`: its passes, what it refuses before them, and what it reports after them."""
+"""The engine `liveportrait`: its passes, its checks before them, and its report after them."""
 
 import os
 from collections.abc import Generator, Sequence
@@ -38,87 +38,97 @@ from pipelines.vision.types import Size
 from pipelines.weights.locate import find
 from presets.choose import Choice
 
-_INSTALL = "Install the published face models (requirements-faces.txt), or leave eye and lip options off."
+_INSTALL = "Install the published face models (requirements-faces.txt), or turn the eye and lip options off."
 
 
 BATCH_VARIABLE = "LIVE_PORTRAIT_BATCH_SIZE"
+"""Environment variable with the batch size, if `--batch-size` is not given."""
 
 _HELD_FRAMES = {58: 200, 29: 100, 14: 50, 0: 25}
-"""Cut-outs and drawn frames that wait, by the host's GiB."""
+"""Most crops and rendered frames in the queue, by the host's memory in GiB (the host tiers of presets/tiers.toml)."""
 _HELD_BYTES = MIB
-"""A drawn cut-out, and a cut-out to be looked at."""
+"""A rendered crop, and a crop waiting to be inspected."""
 _ENCODER_PIXEL_BYTES = 170
+"""As in `pipelines.frame_task`."""
 _READERS = 3
-"""The source twice at the most, and the driving."""
+"""Open decoders: at most two of the source, and one of the driving."""
 
 
 class LivePortraitEngine(PortraitEngine):
-    """The engine `liveportrait`. Holds the networks, and what was found out of its inputs."""
+    """The engine `liveportrait`. Holds the networks, and what it has found in the inputs."""
 
     name = "liveportrait"
     network = True
 
     def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
         super().__init__(inputs, settings)
-        self._scene_found: Scene | None = None
+        self._cached_scene: Scene | None = None
         self._rendering: Rendering | None = None
         self._networks: LivePortrait | None = None
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:
-        """Where faces are, their landmarks, how they move."""
+        """Face detection, landmarks (with the published face models), and motion."""
         landmarks = (LandmarkStage(self._scene),) if faces_by(self.settings) == "insightface" else ()
         return (DetectionStage(self._scene), *landmarks, MotionStage(self._scene, self.networks))
 
     def check(self, run: RunContext) -> None:
-        """Weights, and a face wherever one is needed. Raises BadInput, WeightsMissing."""
+        """Check that weights are installed and all required faces are found. Raises BadInput, WeightsMissing."""
         find(self.name, self.settings.weights)
         scene, options = self._scene(run), self.settings
-        opens = options.retargets or (options.flag_source_video_eye_retargeting and scene.kind.source_video)
-        if opens and not scene.has_landmarks:
-            raise BadInput("Nothing tells how open the eyes and lips are.", _INSTALL)
+        retargets = options.retargets or (
+            options.flag_source_video_eye_retargeting and scene.kind.source_video
+        )
+        if retargets and not scene.has_landmarks:
+            raise BadInput("Eye and lip options need face landmarks, which are not available.", _INSTALL)
         if options.face == "all" and not scene.pastes:
             raise BadInput(
-                "Several faces can only be animated where each is put back into the source.",
-                "Leave crop, stitching and paste back on, or choose one face.",
+                "Several faces can only be animated if each is pasted back into the source.",
+                "Turn crop, stitching and paste-back on, or choose one face.",
             )
         scene.find_faces()
 
     @property
     def size(self) -> Size:
-        """The source's where faces are put back into it, that of a crop otherwise."""
+        """The source's size if faces are pasted back into it, otherwise that of a crop."""
         options, video = self.settings, self.inputs.source.video
         if options.flag_do_crop and options.flag_stitching and options.flag_pasteback:
             return source_size(video.width, video.height, options)
         return CROP_PX, CROP_PX
 
     def windows(self, choice: Choice) -> Sequence[int]:
-        """As many as the host's memory is made for, or fewer."""
+        """Return all lengths up to the number of queued frames that suits the host."""
         return range(1, choice.number("held_frames") + 1)
 
     def batches(self, choice: Choice) -> Sequence[int]:
-        """What was asked for, or what the card is made for; or fewer."""
+        """Return all sizes up to the requested one, or the one that suits the GPU."""
         return range(1, choice.number("batch_frames") + 1)
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """Frames that wait by the host, a batch as asked; the size is that of the result. Raises BadInput."""
+        """Decide the number of queued frames by the host's memory, the largest batch, and the work size.
+
+        Raises BadInput for an invalid batch size in the environment.
+        """
         width, height = self.size
         gib = probe_hardware().limited(self.settings.ram_limit_gb).host.total_bytes / GIB
         held = max(frames for least, frames in _HELD_FRAMES.items() if gib >= least)
         values = {"held_frames": held, "work_width": width, "work_height": height, **choice.values}
-        if (asked := self._asked_batch()) is not None:
-            values["batch_frames"] = asked
+        if (batch := self._requested_batch()) is not None:
+            values["batch_frames"] = batch
         elif device == "cpu":
-            # A processor computes one frame after the other in any case.
+            # A CPU is no faster with more than one frame at a time.
             values["batch_frames"] = 1
         return replace(choice, values=values), self._cost(device)
 
     def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
-        """Networks that only inspect go first, then batches and windows are halved; none changes the result notably."""
+        """Return the unloading of networks that only inspect, then smaller batches and windows.
+
+        None of them changes the result visibly.
+        """
         return standard_rungs(drop_idle=None if prepass else self._drop_idle)
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
-        """Frames `[start, stop)`. Holds windows of cut-outs and drawn frames, never the video."""
+        """Render frames `[start, stop)`. Holds windows of crops and rendered frames, never the video."""
         if self._rendering is None:
             self._rendering = Rendering(self._scene(run), self.networks(run), run)
         self.networks(run).release("motion")
@@ -126,18 +136,18 @@ class LivePortraitEngine(PortraitEngine):
             yield from frames
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
-        """Which faces there were, by what they were found, and where the driving's was gone."""
+        """Report the faces, how they were found, and where they were not visible."""
         scene, rested = self._scene(run), 0
         for figures in read_figures(run):
             rested += int(np.count_nonzero(figures[:, 0] == 0))
-        for code, sentence in self._sentences(run, scene):
+        for code, sentence in self._warnings(run, scene):
             warn(code, sentence)
         gone = [
             {
-                "of": "driving" if one.media is scene.driving else "source",
+                "of": "driving" if face.media is scene.driving else "source",
                 "frames": [[span.start, span.stop] for span in scene.track(number).gone],
             }
-            for number, one in enumerate(scene.tracked)
+            for number, face in enumerate(scene.tracked)
         ]
         return {
             "faces_by": scene.source_finder.detector.name,
@@ -148,33 +158,34 @@ class LivePortraitEngine(PortraitEngine):
             "gone": gone,
         }
 
-    def _sentences(self, run: RunContext, scene: Scene) -> Generator[tuple[str, str]]:
-        """What the user should know of the result, each with a code."""
-        given, (width, height) = self.inputs.source.video, (scene.source.width, scene.source.height)
+    def _warnings(self, run: RunContext, scene: Scene) -> Generator[tuple[str, str]]:
+        """Yield warnings about the result: code and sentence."""
+        video, (width, height) = self.inputs.source.video, (scene.source.width, scene.source.height)
         if scene.source.scale < 1:
             yield (
                 "size",
-                f"The source of {given.width} x {given.height} pixels was made smaller, to {width} x {height}. "
-                "A larger --source-max-dim keeps more.",
+                f"The source was reduced from {video.width} x {video.height} to {width} x {height} pixels. "
+                "Raise --source-max-dim to keep more detail.",
             )
         if self.settings.flag_normalize_lip and not scene.has_landmarks:
             yield (
                 "landmarks",
-                f"The source's lips were not closed first: nothing tells how open they are. {_INSTALL}",
+                "The source's lips were not closed first, because that needs face landmarks, which are not available. "
+                f"{_INSTALL}",
             )
-        for number, one in enumerate(scene.tracked):
+        for number, face in enumerate(scene.tracked):
             sentence = absence_warning(scene.track(number))
-            if sentence and one.media is scene.driving:
+            if sentence and face.media is scene.driving:
                 yield "face", sentence
             elif sentence:
                 yield (
                     "face",
-                    "A face of the source is not seen on some frames, which are left as they are: "
-                    "the report tells which.",
+                    "A face of the source is not visible in some frames, which are left unchanged; "
+                    "the report lists them.",
                 )
 
     def products(self, run: RunContext) -> dict[str, Path]:
-        """The driving's motion as a template. Holds the rows of one span."""
+        """Write the driving motion as a template. Holds the rows of one span."""
         scene, path = self._scene(run), run.folder / "template.npz"
         record = driving_record(scene, self.networks(run))
         spans = run.spans if scene.kind.driving_video else [Span(run.frames.start, run.frames.start + 1)]
@@ -187,45 +198,45 @@ class LivePortraitEngine(PortraitEngine):
         return {"template": path}
 
     def networks(self, run: RunContext) -> LivePortrait:
-        """The networks, on what the job computes on. Raises WeightsMissing."""
+        """Return the networks, loaded to the job's device at first use. Raises WeightsMissing."""
         if self._networks is None:
             self._networks = LivePortrait(self.settings.weights, device=run.device)
         return self._networks
 
     def _drop_idle(self) -> bool:
-        """Free the networks that only inspect; returns whether there were any."""
+        """Unload the networks that only inspect; returns whether any were loaded."""
         return self._networks is not None and self._networks.release("motion")
 
     def _scene(self, run: RunContext) -> Scene:
-        if self._scene_found is None:
-            self._scene_found = Scene(run, self.inputs)
-        return self._scene_found
+        if self._cached_scene is None:
+            self._cached_scene = Scene(run, self.inputs)
+        return self._cached_scene
 
-    def _asked_batch(self) -> int | None:
-        """The batch that was asked for, by a setting or by the environment. Raises BadInput."""
-        said = os.environ.get(BATCH_VARIABLE)
-        if self.settings.batch_size is not None or not said:
+    def _requested_batch(self) -> int | None:
+        """Return the batch size from the settings or the environment, if any. Raises BadInput."""
+        value = os.environ.get(BATCH_VARIABLE)
+        if self.settings.batch_size is not None or not value:
             return self.settings.batch_size
-        if not said.isdigit() or not 1 <= int(said) <= 256:
+        if not value.isdigit() or not 1 <= int(value) <= 256:
             raise BadInput(
-                f"{BATCH_VARIABLE} is {said!r}, which is no number of frames.",
-                "Set it to 1 to 256, or not at all.",
+                f"{BATCH_VARIABLE} is {value!r}, which is not a batch size.",
+                "Set it to a number from 1 to 256, or unset it.",
             )
-        return int(said)
+        return int(value)
 
     def _cost(self, device: str) -> Cost:
-        """The networks; decoders, frames that wait, and the encoder of the result's size."""
+        """Return the cost of networks, decoders, queued frames, and the encoder at the size of the result."""
         cost = memory_cost.cost(on_gpu=device != "cpu", half=device == "cuda")
         video, settings = self.video, self.settings
         decoder = bounded_decoder(video, settings.decoder)
         width, height = self.size
-        waits = 3 if self.inputs.source.kind == "video" else 0
+        queued = 3 if self.inputs.source.kind == "video" else 0  # bytes per pixel of a source frame
         host = Load(
             fixed=cost.host.fixed + width * height * _ENCODER_PIXEL_BYTES,
             per_pixel=_READERS * held_bytes(video, decoder) / (video.width * video.height),
             per_window_frame=_HELD_BYTES * (MOST_FACES if self.settings.face == "all" else 1),
-            per_window_pixel=waits,
+            per_window_pixel=queued,
             per_batch_frame=cost.host.per_batch_frame,
-            per_batch_pixel=waits,
+            per_batch_pixel=queued,
         )
         return Cost(host, cost.device)

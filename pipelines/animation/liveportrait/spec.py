@@ -1,4 +1,4 @@
-"""The engine `liveportrait`, as the registry knows it."""
+"""Registers the engine `liveportrait`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pipelines.stages import Pipeline
 
 _FACES = "insightface"
-"""Published models that find faces, by the setting's name and the catalogue's."""
+"""Published face models: their value of the setting `faces`, and their name in the catalogue."""
 
 
 def _open(inputs: tuple[Path, ...], settings: AnimateSettings) -> "Pipeline":
@@ -29,7 +29,7 @@ def _models(settings: AnimateSettings) -> tuple[str, ...]:
 def _resolve(settings: AnimateSettings) -> AnimateSettings:
     if settings.faces != "auto":
         return settings
-    from pipelines.animation.liveportrait.face_finder import faces_by  # here: it loads OpenCV
+    from pipelines.animation.liveportrait.face_finder import faces_by  # loads OpenCV
 
     return settings.model_copy(update={"faces": faces_by(settings)})
 
@@ -51,12 +51,12 @@ register_engine(
         open=_open,
         weights=PUBLISHED["liveportrait"],
         network=True,
-        least_device_gib=3.5,
-        # tests/bench/results/liveportrait.md: 7.2 seconds of a core for a frame; then pasting and the encoder.
+        least_device_gib=3.5,  # the tier 4gb of presets/tiers.toml
+        # tests/bench/results/liveportrait.md: 7.2 core seconds per frame; pasting and the encoder come on top.
         pace={"cpu": Pace(7.3, 4.1e-8, shared=True)},
         suffixes=(".npz", ".pkl"),
         curve=(
-            "1 where the driving face is seen, 0 where the portrait rests",
+            "1 where the driving face is visible, 0 where the portrait holds still",
             "看得到驱动人脸时为 1，肖像静止时为 0",
         ),
         models=_models,

@@ -1,4 +1,4 @@
-"""The engine `flowwarp` of the task: a picture warped after a driving video."""
+"""The engine `flowwarp`: warps a picture along the optical flow of a driving video."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -43,16 +43,16 @@ from pipelines.weights.catalog import PUBLISHED
 from presets.choose import Choice
 
 _PROCESS_BYTES = 175 * MIB
-_FILM_PIXEL_BYTES = 150
-"""What the encoder and what bends the portrait hold a pixel of the film: measured at 105 to 150."""
-_MOST_LOOKED_AT = 64
-"""Looks at the driving video until one shows a face."""
-_INSTEAD = "or --engine liveportrait, which takes it"
+_RESULT_PIXEL_BYTES = 150
+"""Bytes per pixel of the result that the encoder and the warp hold: measured at 105 to 150."""
+_MOST_INSPECTED = 64
+"""Frames at the start of the driving video in which a face is searched, one every `DETECT_EVERY`."""
+_INSTEAD = "or use --engine liveportrait, which supports it"
 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What is found on both, for all spans of a job. Holds the source twice and one driving frame."""
+    """Faces of source and driving, the same for all spans of a job. Holds the source twice and one driving frame."""
 
     source: Pixels
     boxes: list[FaceBox]
@@ -69,45 +69,45 @@ class WarpEngine(PortraitEngine):
     def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
         super().__init__(inputs, settings)
         self._detections = FaceDetections(inputs.driving, self._detect_fast)
-        self._known: _Prepared | None = None
+        self._cached: _Prepared | None = None
 
     def check_inputs(self, inputs: PortraitInputs) -> None:
-        """A picture and a video that moves. Raises BadInput."""
+        """Raise BadInput unless the source is a picture and the driving a video."""
         if inputs.source.kind != "picture":
             raise BadInput(
-                "The built-in engine animates a picture, not a video.",
+                "The built-in engine animates pictures, not videos.",
                 f"Give a picture as the source, {_INSTEAD}.",
             )
         if inputs.driving.kind == "template":
             raise BadInput(
-                "The built-in engine cannot follow a motion template: it bends the portrait by what it sees.",
+                "The built-in engine cannot use a motion template: it needs the pixels of the driving video.",
                 f"Give the driving video itself, {_INSTEAD}.",
             )
         if not inputs.driving.moves:
             raise BadInput(
-                "The driving is a single picture: there is no motion that the built-in engine could follow.",
+                "The driving is a single picture, but the built-in engine needs motion.",
                 f"Give a driving video, {_INSTEAD}.",
             )
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:
-        """Where the driving face is."""
+        """Detection of the driving face."""
         return (self._detections,)
 
     def check(self, run: RunContext) -> None:
-        """A face on the source, and one on the driving. Raises BadInput."""
+        """Check that source and driving show a face. Raises BadInput."""
         self._prepared(run)
 
     @property
     def size(self) -> Size:
-        """The source's, up to what the quality allows."""
+        """The source's size, up to the limit of the quality."""
         video, by_quality = self.inputs.source.video, task_spec("animate").tables().quality
         longest = int(by_quality[self.settings.quality].values()["max_side_px"])
         height, width = limit_size(video.height, video.width, longest)
         return width, height
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """The size of the result is the source's, whatever the driving's; decoder, source, warp and encoder."""
+        """Decide the work size by the source, and return the cost of decoder, source, warp and encoder."""
         video, (width, height) = self.video, self.size
         values = {**choice.values, "work_width": width, "work_height": height}
         if self.settings.side_by_side:
@@ -115,74 +115,77 @@ class WarpEngine(PortraitEngine):
             width, height = sum(size[0] for size in row), row[0][1]
         decoder = bounded_decoder(video, self.settings.decoder)
         per_pixel = held_bytes(video, decoder) / (video.width * video.height)
-        fixed = _PROCESS_BYTES + width * height * _FILM_PIXEL_BYTES
+        fixed = _PROCESS_BYTES + width * height * _RESULT_PIXEL_BYTES
         cost = Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3))
         return replace(choice, values=values), cost
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
-        """Frames `[start, stop)`: the source, bent. Holds some frames of each."""
-        found, driving = self._prepared(run), self.inputs.driving
-        track = _track(run, found)
-        warp = FlowWarp(found.source, found.boxes, found.first, track)
-        read = _Passing(partial(read_pixels, run, driving))
-        with closing(warp.frames(read, run.frames, start, stop)) as bent:
-            for index, frame in enumerate(bent, start):
+        """Warp the source for frames `[start, stop)`. Holds a few frames of source and driving."""
+        prepared, driving = self._prepared(run), self.inputs.driving
+        track = _track(run, prepared)
+        warp = FlowWarp(prepared.source, prepared.boxes, prepared.first, track)
+        read = _LastFrameReader(partial(read_pixels, run, driving))
+        with closing(warp.frames(read, run.frames, start, stop)) as frames:
+            for index, frame in enumerate(frames, start):
                 figures = frame.extent.shift, frame.extent.degrees, frame.presence
-                yield Animated(index, found.source, read.last, frame.pixels, figures)
+                yield Animated(index, prepared.source, read.last, frame.pixels, figures)
 
     def _detect_fast(self, run: RunContext) -> DetectFast:
-        """Looks for faces about as large as the driving's is on the reference."""
+        """Return a detector for faces about as large as the driving face in the reference frame."""
         return partial(detect_fast, size=self._prepared(run).box.size)
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
-        """Faces, how much motion was asked for, and where there was none to follow."""
-        found = self._prepared(run)
-        track = _track(run, found)
-        asked, rested = MotionExtent(), 0
+        """Report the faces, the extent of the driving motion, and where the driving face was not visible."""
+        prepared = self._prepared(run)
+        track = _track(run, prepared)
+        extent, rested = MotionExtent(), 0
         for figures in read_figures(run):
             shift, degrees, _ = figures.max(axis=0).tolist()
-            asked = asked.merged(MotionExtent(shift, degrees))
+            extent = extent.merged(MotionExtent(shift, degrees))
             rested += int(np.count_nonzero(figures[:, 2] == 0))
         warn("preview", _preview())
-        told = ("size", self._made_smaller()), ("motion", asked.warning()), ("face", absence_warning(track))
-        for code, sentence in told:
+        for code, sentence in (
+            ("size", self._size_warning()),
+            ("motion", extent.warning()),
+            ("face", absence_warning(track)),
+        ):
             if sentence:
                 warn(code, sentence)
         return {
             "preview": True,
             "faces_by": self._driving_detector.name,
-            "faces": len(found.boxes),
-            "reference_frame": found.reference,
+            "faces": len(prepared.boxes),
+            "reference_frame": prepared.reference,
             "frames_at_rest": rested,
             "gone": [[span.start, span.stop] for span in track.gone],
-            "most_shift_eye_distances": round(asked.shift, 3),
-            "most_turn_degrees": round(asked.degrees, 1),
+            "most_shift_eye_distances": round(extent.shift, 3),
+            "most_turn_degrees": round(extent.degrees, 1),
         }
 
-    def _made_smaller(self) -> str | None:
+    def _size_warning(self) -> str | None:
         video, (width, height) = self.inputs.source.video, self.size
         if (width, height) == (video.width, video.height):
             return None
         return (
-            f"The portrait of {video.width} x {video.height} pixels was made smaller, to {width} x {height}: that is "
-            "the most of this quality. A higher --quality keeps more."
+            f"The portrait was reduced from {video.width} x {video.height} to {width} x {height} pixels, the limit of "
+            "this quality. Raise --quality to keep more detail."
         )
 
     def _prepared(self, run: RunContext) -> _Prepared:
-        if self._known is None:
-            self._known = self._found(run)
-        return self._known
+        if self._cached is None:
+            self._cached = self._prepare(run)
+        return self._cached
 
-    def _found(self, run: RunContext) -> _Prepared:
+    def _prepare(self, run: RunContext) -> _Prepared:
         settings, inputs = self.settings, self.inputs
         picture, size = read_picture(inputs.source), self.size
         boxes = find_faces(
             picture, source_detector(settings, picture), parse_which(settings.face), "--source-box"
         )
         if size != picture.shape[1::-1]:
-            share = size[0] / picture.shape[1]
+            scale = size[0] / picture.shape[1]
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-            boxes = [FaceBox(b.x * share, b.y * share, b.size * share, b.votes) for b in boxes]
+            boxes = [FaceBox(b.x * scale, b.y * scale, b.size * scale, b.votes) for b in boxes]
         reference, box = find_reference(
             self._inspected(run), self._driving_detector, parse_which(settings.driving_face), "--driving-box"
         )
@@ -191,10 +194,10 @@ class WarpEngine(PortraitEngine):
         return _Prepared(picture, boxes, reference, first, box)
 
     def _inspected(self, run: RunContext) -> Generator[tuple[int, Pixels]]:
-        """The first frames that are searched for a face; with a given box the first alone, for which it is meant."""
-        looks = 1 if self.settings.driving_box else _MOST_LOOKED_AT
+        """Yield the frames in which a face is searched; only the first if the user gave the box of its face."""
+        count = 1 if self.settings.driving_box else _MOST_INSPECTED
         frames, driving = run.frames, self.inputs.driving
-        stop = min(frames.stop, frames.start + (looks - 1) * DETECT_EVERY + 1)
+        stop = min(frames.stop, frames.start + (count - 1) * DETECT_EVERY + 1)
         with closing(read_pixels(run, driving, frames.start, stop)) as pixels:
             for index, frame in enumerate(pixels, frames.start):
                 if (index - frames.start) % DETECT_EVERY == 0:
@@ -206,8 +209,8 @@ class WarpEngine(PortraitEngine):
         return UserBox(parse_box(box)) if box else CascadeDetector()
 
 
-class _Passing:
-    """A reader that remembers the frame it has just given."""
+class _LastFrameReader:
+    """Reader that remembers the last frame it returned."""
 
     def __init__(self, read: Any) -> None:
         self._read = read
@@ -220,14 +223,14 @@ class _Passing:
                 yield frame
 
 
-def _track(run: RunContext, found: _Prepared) -> FaceTrack:
-    return follow_face(read_detections(run), run.frames, found.box, found.reference)
+def _track(run: RunContext, prepared: _Prepared) -> FaceTrack:
+    return follow_face(read_detections(run), run.frames, prepared.box, prepared.reference)
 
 
 def _preview() -> str:
     network = PUBLISHED["liveportrait"]
     return (
-        "This is a preview by the built-in engine, which bends the portrait: heads do not turn, and nothing new comes "
-        f"into sight. {network.title} draws each frame anew: it needs weights of {network.about_bytes / 1e6:.0f} MB "
-        f"(`python -m pipelines weights {network.model} --fetch`), and a card to be quick."
+        "This is a preview: the built-in engine only warps the portrait, so the head does not turn and nothing hidden "
+        f"appears. {network.title} renders every frame: it needs weights ({network.about_bytes / 1e6:.0f} MB, "
+        f"`python -m pipelines weights {network.model} --fetch`) and, to be fast, a GPU."
     )

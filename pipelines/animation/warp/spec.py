@@ -1,4 +1,4 @@
-"""The engine `flowwarp`, as the registry knows it."""
+"""Registers the engine `flowwarp`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ register_engine(
         task="animate",
         name="flowwarp",
         open=_open,
-        # tests/bench/results/animate.md: 33 frames a second of one core at 512 x 512, the encoder and all included.
+        # tests/bench/results/animate.md: 33 frames per second on one core at 512 x 512, including the encoder.
         pace={"cpu": Pace(24e-3, 2.0e-8)},
     )
 )

@@ -1,4 +1,4 @@
-"""The engine `flow`, as the registry knows it."""
+"""Registers the engine `flow`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ register_engine(
         task="inpaint",
         name="flow",
         open=_open,
-        # tests/bench/results/flowfill.md: about 26 frames a second at 432 x 240, 14 at 854 x 480, of one core.
+        # tests/bench/results/flowfill.md: about 26 frames per second at 432 x 240, 14 at 854 x 480, on one core.
         pace={"cpu": Pace(27e-3, 1.08e-7)},
     )
 )

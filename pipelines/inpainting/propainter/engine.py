@@ -1,4 +1,4 @@
-"""The engine `propainter`: what makes the frames of a result with the published networks."""
+"""The engine `propainter`: fills holes with the published networks."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -29,31 +29,31 @@ from pipelines.weights.locate import find
 from presets.choose import Choice
 
 _SCALES = (0.75, 0.5)
-"""Shares of the size that are tried last, where nothing that keeps the result was left."""
-_LOOK_UP = Rung(
+"""Shares of the work size that are tried last, when everything that keeps the result has been tried."""
+_CORRELATE_ON_DEMAND = Rung(
     "correlate on demand",
     "close",
-    "Correlations are computed where they are looked up.",
+    "Correlations are computed on demand instead of all at once.",
     lambda effort: None if effort.tile_px else replace(effort, tile_px=1),
 )
 
 
 class ProPainterEngine(InpaintEngine):
-    """The engine `propainter`: the published networks, as they are or as the published system runs them."""
+    """The engine `propainter`: the published networks in our pipeline, or run exactly as the published system does."""
 
     name = "propainter"
     network = True
 
     def __init__(self, video: VideoInfo, settings: InpaintSettings) -> None:
         if video.images:
-            # A folder of images has the rate that was asked for.
+            # An image sequence has the frame rate of the settings.
             video = replace(video, timeline=constant(video.frames, Fraction(str(settings.save_fps))))
         super().__init__(video, settings)
 
     def check(self, run: RunContext) -> None:
-        """Weights that are there; masks, where there must be any, that mark something.
+        """Check that the weights are installed and that masks, if required, mark something.
 
-        Raises BadInput, WeightsMissing, and what `open_masks` raises.
+        Raises BadInput, WeightsMissing, and the errors of `open_masks`.
         """
         settings = self.settings
         find(self.name, settings.weights)
@@ -63,25 +63,25 @@ class ProPainterEngine(InpaintEngine):
             super().check(run)
         elif settings.outpaints:
             raise BadInput(
-                "The published system reads no mask when it extends the picture.",
-                "Leave out --mask, or --reference-output.",
+                "The published system does not take a mask when it extends the picture.",
+                "Leave out --mask or --reference-output.",
             )
         elif not settings.follows:
             open_job_masks(run)
 
     def batches(self, choice: Choice) -> tuple[int, ...]:
-        """As many pairs of frames as were found to fit."""
+        """Return the number of frame pairs that `fit` found to fit."""
         return (choice.number("batch_frames"),)
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """Size, precision, how correlations are computed, how many frames stay encoded, how many pairs at once."""
+        """Decide work size, precision, kind of correlation, number of cached encoded frames and of pairs per batch."""
         schedule = schedule_of(self.settings, self.video.frames)
         return fit_configuration(
             Workload(self.video, self.settings, schedule, device, self.around()), choice, budget
         )
 
     def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
-        """The chain goes down by itself, and loses nothing; what is left is to begin it anew, and smaller."""
+        """Return what is left after the chain's own recovery, which loses no work: restarting it, at a lower size."""
         if prepass:
             return super().rungs(prepass=True)
         fixed = self.settings.reference_output or self.settings.outpaints
@@ -89,37 +89,37 @@ class ProPainterEngine(InpaintEngine):
         return tuple(rung for rung in rungs if rung.name in ("retry", "lower resolution"))
 
     def work_size(self, run: RunContext) -> Size:
-        """What is painted, without what is added to make it large enough for the networks."""
+        """Return the size at which frames are painted, without the padding for the networks."""
         return canvas_of(run).work.whole
 
     def size(self, run: RunContext) -> Size:
-        """The source's, more where it is outpainted; or what the published system makes of it."""
+        """Return the source's size, larger if it is outpainted; or the size that the published system gives."""
         return canvas_of(replace(run, effort=None)).output
 
     def picture(self, run: RunContext, index: int) -> Pixels:
-        """Frame `index` as it lies in the result."""
+        """Read input frame `index`, placed as in the result."""
         with closing(read_pixels(run, index, index + 1)) as frames:
             return canvas_of(replace(run, effort=None)).before(next(frames))
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
-        """Frames `[start, stop)`. Loads the networks, and lets go of them when it is closed."""
+        """Fill frames `[start, stop)`. Loads the networks, and releases them when it is closed."""
         canvas = canvas_of(run)
         with closing(_painted(run, canvas, Span(start, stop))) as frames:
-            painted = (canvas.cropped(each) for each in frames)
+            painted = (canvas.cropped(frame) for frame in frames)
             if canvas.published:
-                for index, each in enumerate(painted, start):
-                    before, after = canvas.resized(each.before), canvas.resized(each.after)
-                    yield Filled(index, before, after, canvas.large(each.mask), canvas.large(each.invented))
+                for index, fill in enumerate(painted, start):
+                    before, after = canvas.resized(fill.before), canvas.resized(fill.after)
+                    yield Filled(index, before, after, canvas.large(fill.mask), canvas.large(fill.invented))
                 return
             with closing(read_results(run, canvas, start, stop)) as results:
-                for index, (each, (frame, hole)) in enumerate(zip(painted, results, strict=True), start):
+                for index, (fill, (frame, hole)) in enumerate(zip(painted, results, strict=True), start):
                     before = canvas.before(frame)
-                    after = paste_back(before, each.after, hole)
-                    yield Filled(index, before, after, hole, canvas.large(each.invented) & hole)
+                    after = paste_back(before, fill.after, hole)
+                    yield Filled(index, before, after, hole, canvas.large(fill.invented) & hole)
 
 
 def canvas_of(run: RunContext) -> Canvas:
-    """Where the job's frames lie."""
+    """Return the canvas of the job: its sizes, and where frames lie on it."""
     video, scale = run.video, run.effort.scale if run.effort else 1.0
     size = run.choice.number("work_width"), run.choice.number("work_height")
     if scale != 1.0:
@@ -128,7 +128,7 @@ def canvas_of(run: RunContext) -> Canvas:
 
 
 def schedule_of(settings: InpaintSettings, frames: int) -> Schedule:
-    """The order of work on so many frames."""
+    """Return the order of work for a number of frames."""
     return Schedule(frames, settings.subvideo_length, settings.neighbor_length, settings.ref_stride)
 
 
@@ -144,7 +144,7 @@ def _painted(run: RunContext, canvas: Canvas, span: Span) -> Generator[Painted]:
     chain = Chain(
         lambda start, stop: read_work(run, canvas, first + start, first + stop),
         networks,
-        _way_down(run, networks),
+        _ladder(run, networks),
         recipe,
         Span(span.start - first, span.stop - first),
         canvas.flow_mask,
@@ -153,8 +153,8 @@ def _painted(run: RunContext, canvas: Canvas, span: Span) -> Generator[Painted]:
     yield from chain.frames()
 
 
-def _way_down(run: RunContext, networks: ProPainterNetworks) -> Ladder:
-    """What is tried again where memory ends inside the chain, whose state is on the host and outlives that."""
+def _ladder(run: RunContext, networks: ProPainterNetworks) -> Ladder:
+    """Return what the chain tries when it runs out of GPU memory; its state is in host memory and survives that."""
     precisions = {str(run.choice.values["precision"]), run.effort.precision if run.effort else "float32"}
     effort = Effort(
         run.plan.window_frames,
@@ -162,18 +162,18 @@ def _way_down(run: RunContext, networks: ProPainterNetworks) -> Ladder:
         tile_px=1 if run.choice.values["correlation"] == ON_DEMAND else None,
         precision="float16" if "float16" in precisions else "float32",
     )
-    harmful = networks.device != "cpu" and not settings_of(run).reference_output
+    may_halve = networks.device != "cpu" and not settings_of(run).reference_output
     rungs = standard_rungs(
         min_window=effort.window,
-        precisions=("float16",) if harmful else (),
+        precisions=("float16",) if may_halve else (),
         drop_idle=networks.leave_alone,
     )
-    gentle = [rung for rung in rungs if rung.change != "changes"]
-    return Ladder(effort, [*gentle, _LOOK_UP, *rungs[len(gentle) :]], on_step=run.on_step)
+    harmless = [rung for rung in rungs if rung.change != "changes"]
+    return Ladder(effort, [*harmless, _CORRELATE_ON_DEMAND, *rungs[len(harmless) :]], on_step=run.on_step)
 
 
 def load_networks(folder: Path | None, device: str) -> ProPainterNetworks:
-    """The three networks on `device`, by torch's name. Raises WeightsMissing, WeightsBroken."""
+    """Load the three networks to `device` (torch's name). Raises WeightsMissing, WeightsBroken."""
     from pipelines.nets.propainter.flow_completion import load_flow_completion
     from pipelines.nets.propainter.generator import load_generator
     from pipelines.nets.raft.model import load_raft

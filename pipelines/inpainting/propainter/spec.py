@@ -1,4 +1,4 @@
-"""The engine `propainter`, as the registry knows it."""
+"""Registers the engine `propainter`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +26,8 @@ register_engine(
         open=_open,
         weights=PUBLISHED["propainter"],
         network=True,
-        least_device_gib=3.5,
-        # tests/bench/bench_propainter.py: 6.4 seconds of a core for a frame of 432 x 240.
+        least_device_gib=3.5,  # the tier 4gb of presets/tiers.toml
+        # tests/bench/bench_propainter.py: 6.4 core seconds for a frame of 432 x 240.
         pace={"cpu": Pace(0.0, 6.2e-5, shared=True)},
     )
 )

@@ -1,4 +1,4 @@
-"""The built-in scorer: sharpness, blur and smoothness from pixels alone."""
+"""The built-in scoring engine: sharpness, blur and smoothness without a network."""
 
 import lazy_loader
 

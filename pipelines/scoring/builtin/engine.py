@@ -1,4 +1,4 @@
-"""The engine `builtin`: sharpness, blur and motion of each frame, from pixels alone."""
+"""The engine `builtin`: sharpness, blur and motion of each frame, without a network."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
@@ -28,31 +28,31 @@ _PROCESS_BYTES = 190 * MIB
 
 
 class Scored(NamedTuple):
-    """One frame's record `(1,)` and the frame itself, for a preview."""
+    """The record `(1,)` of a frame, and the frame itself for a preview."""
 
     record: Records
     frame: Frame
 
 
 class BuiltinEngine(ScoringEngine):
-    """The engine `builtin`: one pass over the frames keeps a record of each."""
+    """The engine `builtin`: makes one record per frame in a single pass."""
 
     name = "builtin"
     suffix = ".npy"
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """Interpreter, libraries and chart; the decoder's frames, and those in analysis."""
+        """Return the cost of the process, the decoder's frames and the frames being analysed."""
         return choice, Cost(host=analysis_load(self.video, self.settings))
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Scored]:
-        """Records of frames `[start, stop)`; reads one frame before. Holds `job.plan.window_frames` frames."""
+        """Analyse frames `[start, stop)`; also reads the frame before. Holds `run.plan.window_frames` frames."""
         first = widen(Span(start, stop), 1, 0, run.frames).start
         settings = run.settings
         frames = read_frames(
             run.video, first, stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
         )
         with (
-            one_thread_each(),
+            single_threaded_opencv(),
             closing(_analysed(frames, analysis_width(run), run.plan.window_frames)) as records,
         ):
             for scored in records:
@@ -60,46 +60,46 @@ class BuiltinEngine(ScoringEngine):
                     yield scored
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of the span's records."""
+        """Open a writer for the span's records."""
         return RowSink(path, rows_of(RECORD), row=_record)
 
     def preview(self, item: Scored) -> Pixels | None:
-        """The frame."""
+        """Return the frame."""
         return item.frame.rgb()
 
     def value(self, item: Scored) -> float | None:
-        """Sharpness."""
+        """Return the sharpness."""
         return float(item.record["sharpness"][0])
 
     def verdicts(self, segments: list[Path]) -> Iterator[Verdicts]:
-        """Verdicts of all frames, in order, in blocks."""
+        """Yield the verdicts of all frames, in order, in blocks."""
         return verdicts(map(read_records, segments), self.window)
 
 
 def analysis_load(video: VideoInfo, settings: ScoreSettings) -> Load:
-    """What the analysis holds on the host: the process, the decoder's frames and those in analysis."""
+    """Return the host memory of the analysis: the process, the decoder's frames and the frames being analysed."""
     per_pixel = held_bytes(video, settings.decoder, luma_only=True) / (video.width * video.height)
     return Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=5)
 
 
 def _analysed(frames: Generator[Frame], width: int, held: int) -> Generator[Scored]:
-    """Records in order; the frame before the first is unknown. A thread of its own looks `held` frames ahead."""
+    """Make records in order, the first without a previous frame. A thread measures up to `held` frames ahead."""
     before: FrameFeatures | None = None
-    with closing(read_ahead(_looks(frames, width), held)) as looks:
-        for frame, now in looks:
+    with closing(read_ahead(_measured(frames, width), held)) as measured:
+        for frame, now in measured:
             yield Scored(compare(before, now), frame)
             before = now
 
 
-def _looks(frames: Generator[Frame], width: int) -> Generator[tuple[Frame, FrameFeatures]]:
+def _measured(frames: Generator[Frame], width: int) -> Generator[tuple[Frame, FrameFeatures]]:
     with closing(frames):
         for frame in frames:
             yield frame, features_of(frame.luma(width))
 
 
 @contextmanager
-def one_thread_each() -> Iterator[None]:
-    """OpenCV splits no picture: these are small, and the threads work on a frame each."""
+def single_threaded_opencv() -> Iterator[None]:
+    """Keep OpenCV from splitting pictures among threads: they are small, and each of our threads has its own frame."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -113,5 +113,5 @@ def _record(item: Scored) -> Records:
 
 
 def read_records(path: Path) -> Records:
-    """The records of one span."""
+    """Read the records of one span."""
     return read_array(path)

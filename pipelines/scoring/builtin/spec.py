@@ -1,4 +1,4 @@
-"""The engine `builtin` of `score`, as the registry knows it."""
+"""Registers the engine `builtin` of `score`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

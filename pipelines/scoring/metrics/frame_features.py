@@ -1,7 +1,7 @@
-"""One record per frame: what the frame shows on its own, and beside the frame before it.
+"""One record per frame: measurements of the frame itself, and of its change from the previous frame.
 
-A record needs the previous frame and nothing else, so that any frame can be analysed on its own and gives the
-same bytes. Everything later (cuts, frozen frames, verdicts) is told from records.
+A record needs only the frame and the one before it, so any frame can be analysed on its own and gives the same bytes.
+Everything later (cuts, frozen frames, verdicts) is derived from records.
 """
 
 from dataclasses import dataclass
@@ -18,34 +18,45 @@ from pipelines.video.frame import shrink
 Flow = NDArray[np.float32]
 
 GRID = (6, 8)
-"""Rows and columns of a record's thumbnail."""
+"""Rows and columns of the thumbnail in a record."""
 
 RECORD = np.dtype(
     [
         ("sharpness", np.float32),  # 0..1, higher = sharper
-        ("noise", np.float32),  # deviation, grey levels
-        ("under", np.float32),  # share of pixels that are black
-        ("over", np.float32),  # share of pixels that are burnt out
-        ("difference", np.float32),  # mean change from the frame before, grey levels; NaN on the first
-        ("local_change", np.float32),  # change of mean of the cell (1/64 of the width) that changes most
-        ("residual", np.float32),  # what the motion does not explain of the change, grey levels
-        ("motion_x", np.float32),  # of the picture's content, pixels of a 1000-pixel-wide frame
+        ("noise", np.float32),  # standard deviation, grey levels
+        ("under", np.float32),  # share of underexposed (black) pixels
+        ("over", np.float32),  # share of overexposed (clipped) pixels
+        (
+            "difference",
+            np.float32,
+        ),  # mean absolute change from the previous frame, grey levels; NaN on the first
+        (
+            "local_change",
+            np.float32,
+        ),  # largest change of a cell's mean, grey levels; a cell is 1/64 of the width
+        ("residual", np.float32),  # mean difference that is left after motion compensation, grey levels
+        ("motion_x", np.float32),  # motion of the content, in pixels of a 1000-pixel-wide frame
         ("motion_y", np.float32),
-        ("grid", np.float32, GRID),  # mean grey levels
+        ("grid", np.float32, GRID),  # thumbnail, mean grey levels
     ]
 )
 
 _SMALL_WIDTH = 128
-_LEAST_SIDE = 32
-_BLACK, _BURNT = 8, 250
+"""Width at which motion is estimated, to keep the optical flow cheap."""
+_MIN_SIDE = 32
+"""Shorter sides are padded, so that pictures of any shape have blocks and a flow."""
+_BLACK, _CLIPPED = 8, 250
+"""Grey levels below and above which detail is lost."""
 _CELLS = 64
+"""Cells per row for `local_change`."""
 _STEP = 5
+"""Spacing in pixels of the flow vectors of which the median is taken."""
 _CROSS = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """A frame on its own. Holds its luma, so that the next can be compared with it."""
+    """Measurements of one frame. Holds its luma at three sizes, to be compared with the next frame."""
 
     luma: Luma
     half: Luma
@@ -58,39 +69,39 @@ class FrameFeatures:
 
 def features_of(luma: Luma) -> FrameFeatures:
     """Measure one frame, full-range luma `(H, W)` uint8."""
-    luma = _roomy(luma)
+    luma = _padded(luma)
     noise = noise_deviation(luma)
-    half = _narrowed(luma, luma.shape[1] // 2)
+    half = _shrunk(luma, luma.shape[1] // 2)
     return FrameFeatures(
         luma=luma,
         half=half,
-        small=_narrowed(half, _SMALL_WIDTH),
+        small=_shrunk(half, _SMALL_WIDTH),
         sharpness=sharpness(luma, noise),
         noise=noise,
         under=_share(half, _BLACK, cv2.THRESH_BINARY_INV),
-        over=_share(half, _BURNT - 1, cv2.THRESH_BINARY),
+        over=_share(half, _CLIPPED - 1, cv2.THRESH_BINARY),
     )
 
 
-def _narrowed(luma: Luma, width: int) -> Luma:
-    """`luma` at `width` where it is wider; no side below 32."""
+def _shrunk(luma: Luma, width: int) -> Luma:
+    """Shrink `luma` to `width`, without a side below `_MIN_SIDE`; a smaller picture stays as it is."""
     rows, columns = luma.shape
-    width = min(columns, max(_LEAST_SIDE, width))
-    return cast(Luma, shrink(luma, width, min(rows, max(_LEAST_SIDE, round(rows * width / columns)))))
+    width = min(columns, max(_MIN_SIDE, width))
+    return cast(Luma, shrink(luma, width, min(rows, max(_MIN_SIDE, round(rows * width / columns)))))
 
 
-def _roomy(luma: Luma) -> Luma:
-    """`luma`, with its edge drawn out where a side is too short to measure anything in."""
-    missing = [max(0, _LEAST_SIDE - side) for side in luma.shape]
+def _padded(luma: Luma) -> Luma:
+    """Repeat the edge pixels of `luma` until no side is below `_MIN_SIDE`."""
+    missing = [max(0, _MIN_SIDE - side) for side in luma.shape]
     return np.pad(luma, [(0, n) for n in missing], mode="edge") if any(missing) else luma
 
 
-def _share(luma: Luma, limit: int, side: int) -> float:
-    return cv2.countNonZero(cv2.threshold(luma, limit, 255, side)[1]) / luma.size
+def _share(luma: Luma, limit: int, threshold_type: int) -> float:
+    return cv2.countNonZero(cv2.threshold(luma, limit, 255, threshold_type)[1]) / luma.size
 
 
 def compare(before: FrameFeatures | None, now: FrameFeatures) -> NDArray[np.void]:
-    """The record `(1,)` of a frame, from its look and the look of the frame before (None at the first)."""
+    """Make the record `(1,)` of a frame from its features and those of the previous frame (None at the first)."""
     record = np.zeros(1, RECORD)
     for name in ("sharpness", "noise", "under", "over"):
         record[name] = getattr(now, name)
@@ -103,20 +114,20 @@ def compare(before: FrameFeatures | None, now: FrameFeatures) -> NDArray[np.void
     if record["difference"] > 0:
         flow = _flow(now.small, before.small)
         record["residual"] = _residual(now.small, before.small, flow)
-        record["motion_x"], record["motion_y"] = _camera(now.small, flow)
+        record["motion_x"], record["motion_y"] = _camera_motion(now.small, flow)
     return record
 
 
 def _flow(now: Luma, before: Luma) -> Flow:
-    """Where each pixel of `now` was before, relative to where it is, `(H, W, 2)` pixels."""
-    # A new object each time: it keeps nothing from the frames of another thread or another start.
+    """Compute the flow from `now` back to `before`, `(H, W, 2)` float32 in pixels."""
+    # A new object each time: it must not carry state from other frames, or between threads.
     dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
     flow: Flow = dense.calc(now, before, None)  # type: ignore[call-overload]
     return flow
 
 
 def _local_change(now: Luma, before: Luma) -> float:
-    """Largest change of a cell's mean: noise cancels within a cell, the slightest motion does not."""
+    """Compute the largest change of a cell's mean: noise averages out within a cell, even slight motion does not."""
     height, width = now.shape
     size = min(width, _CELLS), max(1, round(height * _CELLS / width))
     change = cv2.subtract(now, before, dtype=cv2.CV_32F)
@@ -124,23 +135,26 @@ def _local_change(now: Luma, before: Luma) -> float:
 
 
 def _residual(now: Luma, before: Luma, flow: Flow) -> float:
-    places = cv2.add(_places(*now.shape), flow)
-    # One map of two channels, so there is no second one; the stubs do not know that.
-    moved = cv2.remap(before, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cv2.norm(now, moved, cv2.NORM_L1) / now.size
+    coords = cv2.add(_pixel_coords(*now.shape), flow)
+    # One map of two channels and no second map, which the type stubs do not allow for.
+    warped = cv2.remap(before, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return cv2.norm(now, warped, cv2.NORM_L1) / now.size
 
 
 @lru_cache(maxsize=4)
-def _places(height: int, width: int) -> Flow:
+def _pixel_coords(height: int, width: int) -> Flow:
     rows, columns = np.mgrid[:height, :width]
-    places: Flow = np.dstack((columns, rows)).astype(np.float32)
-    return places
+    coords: Flow = np.dstack((columns, rows)).astype(np.float32)
+    return coords
 
 
-def _camera(now: Luma, flow: Flow) -> tuple[float, float]:
-    """Median motion of the textured half, pixels of a 1000-pixel-wide frame: a flat sky cannot be seen to move."""
+def _camera_motion(now: Luma, flow: Flow) -> tuple[float, float]:
+    """Compute the median motion (x, y) of the more textured half, in pixels of a 1000-pixel-wide frame.
+
+    Flat areas such as sky are left out: their flow says nothing.
+    """
     points = np.s_[_STEP:-_STEP:_STEP, _STEP:-_STEP:_STEP]
     texture = cv2.morphologyEx(now, cv2.MORPH_GRADIENT, _CROSS)[points]
-    seen = flow[points][texture >= np.sort(texture, axis=None)[texture.size // 2]]
-    middle = np.sort(seen, axis=0)[len(seen) // 2] * (-1000 / now.shape[1])
-    return float(middle[0]), float(middle[1])
+    textured = flow[points][texture >= np.sort(texture, axis=None)[texture.size // 2]]
+    median = np.sort(textured, axis=0)[len(textured) // 2] * (-1000 / now.shape[1])
+    return float(median[0]), float(median[1])

@@ -1,8 +1,8 @@
-"""Published verdict maths on any score sequence: windows, artifact frames, motion smoothness, blur record.
+"""Published verdict rules for any sequence of scores: windows, artifact frames, motion smoothness, blur record.
 
 Follows VMBench's Motion Smoothness Score (Q-Align scores of sliding windows, jumps between frames) and the blur
-record built on it. The scorer is injected: everything here takes plain numbers, one score a frame, and goes over
-them once, so that memory does not grow with the video.
+record built on it. Independent of the scorer: everything takes plain numbers, one score per frame, in a single pass,
+so that memory does not grow with the video. Thresholds and weights are the published ones.
 """
 
 from collections import deque
@@ -23,7 +23,7 @@ Severity = Literal["none", "mild", "moderate", "severe", "failed"]
 Movement = float | Mapping[str, Any] | None
 
 MOVEMENT_FRAMES = 10
-"""The movement that sets the threshold is measured on so many frames at the video's start."""
+"""Frames at the start of the video on which the movement that sets the threshold is measured."""
 
 RECOMMENDATIONS: dict[Severity, tuple[str, ...]] = {
     "none": ("The video is fine as it is.",),
@@ -35,11 +35,11 @@ RECOMMENDATIONS: dict[Severity, tuple[str, ...]] = {
 
 
 def windows(items: Iterable[T], width: int) -> Iterator[list[T]]:
-    """One window of `width` items around each item, in order; holds `width + 1` of them.
+    """Yield one window of `width` items around each item, in order; holds `width + 1` items.
 
-    Item `i` stands with `(width - 1) // 2` items before it and `width // 2` after. A window that would begin before
-    the first item holds that item only; one that would end after the last repeats its oldest item in front, or,
-    where it holds the whole short sequence, the last item at the end.
+    The window of item `i` has `(width - 1) // 2` items before it and `width // 2` after. A window that would start
+    before the first item repeats only that item. One that would end after the last item repeats its oldest item in
+    front, or, if it spans the whole short sequence, the last item at the end.
 
     Raises:
         ValueError: `width` is below 1.
@@ -64,10 +64,10 @@ def windows(items: Iterable[T], width: int) -> Iterator[list[T]]:
 
 
 def threshold_for(movement: Movement) -> float:
-    """The largest jump between neighbouring scores that still counts as smooth, for a movement number.
+    """Return the largest jump between neighbouring scores that still counts as smooth, given the movement.
 
-    `movement` is a share of the picture, unknown (None), or a record of tracked motion, of which the subject's own
-    motion counts, or the background's where no subject was found.
+    `movement` is a number from 0 to 1, None if unknown, or a record of tracked motion, of which the subject's own
+    motion counts, or the background's if no subject was found.
     """
     if isinstance(movement, Mapping):
         movement = _own_motion(movement)
@@ -87,10 +87,10 @@ def _own_motion(record: Mapping[str, Any]) -> float | None:
 
 
 def camera_movement(frames: Iterable[NDArray[np.uint8]]) -> float:
-    """Mean change between neighbours of the first frames, 0 to 1: a measure of pixel change, not of camera motion.
+    """Compute the mean change between the first frames, 0 to 1. It measures pixel change, despite its published name.
 
     Args:
-        frames: RGB `(H, W, 3)` or luma `(H, W)`, uint8; at most `MOVEMENT_FRAMES` are taken, two are held.
+        frames: RGB `(H, W, 3)` or luma `(H, W)`, uint8; at most `MOVEMENT_FRAMES` are read, two are held.
     """
     lumas = (
         cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) if f.ndim == 3 else f for f in islice(frames, MOVEMENT_FRAMES)
@@ -99,16 +99,16 @@ def camera_movement(frames: Iterable[NDArray[np.uint8]]) -> float:
 
 
 def mean_change(differences: Iterable[float]) -> float:
-    """The same from the mean absolute luma differences, 0 to 255, between neighbours of the first frames."""
+    """Compute the same from the mean absolute luma differences (0 to 255) between the first frames."""
     found = list(islice(differences, MOVEMENT_FRAMES - 1))
     return min(1.0, float(np.mean(found)) / 255) if found else 0.0
 
 
 @dataclass
 class Smoothness:
-    """What the blur record needs, gathered score by score.
+    """Statistics for the blur record, accumulated score by score.
 
-    Holds sums, and the first `kept` artifact frames (all of them where `kept` is None).
+    Holds sums, and the first `kept` artifact frames (all if `kept` is None).
     """
 
     threshold: float = 0.025
@@ -122,17 +122,17 @@ class Smoothness:
     _last_is_artifact: bool = False
 
     def add(self, score: float) -> None:
-        """Take the next frame's score."""
+        """Add the next frame's score."""
         score = float(score)
         jump = abs(score - self._last) if self.frames else 0.0
-        broken = jump > self.threshold
-        if broken and not self._last_is_artifact:
+        is_artifact = jump > self.threshold
+        if is_artifact and not self._last_is_artifact:
             self._mark(self.frames - 1)
-        if broken:
+        if is_artifact:
             self._mark(self.frames)
         self.largest_jump = max(self.largest_jump, jump)
         self._total += score
-        self._last, self._last_is_artifact = score, broken
+        self._last, self._last_is_artifact = score, is_artifact
         self.frames += 1
 
     def _mark(self, frame: int) -> None:
@@ -142,7 +142,7 @@ class Smoothness:
 
     @property
     def mean(self) -> float:
-        """Mean score, 0 where there is none."""
+        """Mean score; 0 if there is none."""
         return self._total / self.frames if self.frames else 0.0
 
     @property
@@ -155,13 +155,14 @@ class Smoothness:
         """The Motion Smoothness Score: share of frames without an artifact. Raises BadInput without frames."""
         if not self.frames:
             raise BadInput(
-                "A video without frames has no smoothness score.", "Check the file or the times asked."
+                "A video without frames has no smoothness score.",
+                "Check the file, or the start and end times.",
             )
         return 1 - self.ratio
 
     @property
     def severity(self) -> Severity:
-        """How bad the jumps are, by their share and by the largest."""
+        """Severity, by the share of artifact frames and the largest jump."""
         steps: tuple[tuple[Severity, float, float], ...] = (
             ("severe", 0.3, 2.0),
             ("moderate", 0.1, 1.5),
@@ -174,24 +175,24 @@ class Smoothness:
 
     @property
     def strength(self) -> float:
-        """Blur strength, 0 to 1; published as "confidence". A clean video keeps a fifth of what its mean lacks to 1."""
-        of_ratio = min(1.0, 2 * self.ratio)
-        of_jump = min(1.0, 10 * self.largest_jump)
-        return min(1.0, 0.4 * of_ratio + 0.4 * of_jump + 0.2 * max(0.0, 1 - self.mean))
+        """Blur strength, 0 to 1, published as "confidence". Without artifacts it is a fifth of `1 - mean`."""
+        ratio_part = min(1.0, 2 * self.ratio)
+        jump_part = min(1.0, 10 * self.largest_jump)
+        return min(1.0, 0.4 * ratio_part + 0.4 * jump_part + 0.2 * max(0.0, 1 - self.mean))
 
 
 def artifact_frames(scores: Iterable[float], threshold: float = 0.025) -> list[int]:
-    """Frames on either side of a jump of more than `threshold`, in order."""
+    """List the frames on either side of each jump above `threshold`, in order."""
     return gather(scores, threshold).artifacts
 
 
 def motion_smoothness(scores: Iterable[float], movement: Movement = None) -> float:
-    """The Motion Smoothness Score, 0 to 1, higher = smoother. Raises BadInput where there is no score."""
+    """Compute the Motion Smoothness Score, 0 to 1, higher is smoother. Raises BadInput if there are no scores."""
     return gather(scores, threshold_for(movement)).score
 
 
 def gather(scores: Iterable[float], threshold: float, kept: int | None = None) -> Smoothness:
-    """Go over `scores` once."""
+    """Accumulate `scores` in a single pass."""
     found = Smoothness(threshold, kept)
     for score in scores:
         found.add(score)
@@ -199,7 +200,7 @@ def gather(scores: Iterable[float], threshold: float, kept: int | None = None) -
 
 
 def blur_record(path: PurePath | str, found: Smoothness, movement: float, window: int) -> dict[str, Any]:
-    """The published result record of one video as plain JSON values, with a neutral severity code."""
+    """Make the published result record of one video as plain JSON values; severity is a code, not a sentence."""
     severity = found.severity
     return {
         "video_path": str(path),
@@ -221,7 +222,7 @@ def blur_record(path: PurePath | str, found: Smoothness, movement: float, window
 
 
 def failed_record(path: PurePath | str, error: str) -> dict[str, Any]:
-    """The record of a video that could not be scored."""
+    """Make the record of a video that could not be scored."""
     return {
         "video_path": str(path),
         "video_name": PurePath(path).name,

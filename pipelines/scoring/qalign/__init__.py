@@ -1,4 +1,4 @@
-"""The engine `qalign`: window scores by a vision-language network."""
+"""The engine `qalign`: window scores from a vision-language network."""
 
 import lazy_loader
 

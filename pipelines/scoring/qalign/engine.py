@@ -1,7 +1,7 @@
 """Scoring with Q-Align: window scores from the published network, everything else from the built-in analysis.
 
-A frame is decoded once for both. Of the network's features those of some frames are kept, one a second, so that the
-whole video gets a score of its own at the end.
+Each frame is decoded once for both. The network's features of one frame per second are saved, from which the whole
+video is scored at the end.
 """
 
 from collections.abc import Generator, Iterator, Sequence
@@ -18,7 +18,7 @@ from memory.budget import Budget
 from memory.ladder import Rung, standard_rungs
 from memory.plan import Cost, Load
 from pipelines.nets.qalign.config import Place, read_config
-from pipelines.scoring.builtin.engine import analysis_load, one_thread_each
+from pipelines.scoring.builtin.engine import analysis_load, single_threaded_opencv
 from pipelines.scoring.engine import ScoringEngine, analysis_width
 from pipelines.scoring.metrics.frame_features import RECORD
 from pipelines.scoring.metrics.smoothness import MOVEMENT_FRAMES, mean_change
@@ -39,12 +39,12 @@ from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.locate import find
 from presets.choose import Choice
 
-_BATCH_ON_CARD, _BATCH_ON_CPU = 32, 4
-"""Windows at once, where nobody asks for a number: a CPU gains nothing from more, and would not answer for long."""
+_BATCH_ON_GPU, _BATCH_ON_CPU = 32, 4
+"""Default batch of windows. A CPU gains nothing from larger ones, which would only delay progress and cancelling."""
 
 
 class Judged(NamedTuple):
-    """A rated frame, its features where it is a sample, and the picture's width and height."""
+    """A rated frame, its features if it is a sample of the whole video, and the video's width and height."""
 
     rated: Rated
     sample: NDArray[Any] | None
@@ -67,7 +67,7 @@ def _packed(rows: list[tuple[Any, float, float, NDArray[Any] | None]]) -> dict[s
 
 
 class QAlignEngine(ScoringEngine):
-    """The engine `qalign`: window scores by the published network, everything else as the built-in engine has it."""
+    """The engine `qalign`: window scores from the published network, everything else as in the built-in engine."""
 
     name, title = "qalign", PUBLISHED["qalign"].title
     network = True
@@ -81,13 +81,13 @@ class QAlignEngine(ScoringEngine):
         self._network: NetworkScorer | None = None
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
-        """The place where the network's layers wait; it changes no score, so every start may choose anew."""
+        """Decide where the network's layers are kept. That changes no score, so each start may decide differently."""
         video, settings = self.video, self.settings
         samples = len(self._samples(Span(0, video.frames)))
         pixels = video.width * video.height
         need = Need(self._config, settings, self._base(), pixels, samples)
         layout = need.settled(budget, device)
-        most = settings.batch_size or (_BATCH_ON_CPU if device == "cpu" else _BATCH_ON_CARD)
+        most = settings.batch_size or (_BATCH_ON_CPU if device == "cpu" else _BATCH_ON_GPU)
         values = {
             **choice.values,
             "layers_place": layout.place,
@@ -98,86 +98,86 @@ class QAlignEngine(ScoringEngine):
         return replace(choice, values=values, reason=reason), need.cost(layout)
 
     def batches(self, choice: Choice) -> Sequence[int]:
-        """As many windows as are asked for, or as suit the device; or fewer."""
+        """Return the requested or default batch size, and its halvings."""
         most = choice.number("batch_frames")
         return [most >> halved for halved in range(most.bit_length())]
 
     def rungs(self, *, prepass: bool) -> tuple[Rung, ...]:
-        """Smaller batches, whose scores differ by rounding alone."""
+        """Return smaller batches; their scores differ only by rounding."""
         return standard_rungs()
 
     def check(self, run: RunContext) -> None:
-        """Names and shapes of all weights, before the first frame. Raises WeightsMissing, WeightsBroken."""
+        """Check names and shapes of all weights. Raises WeightsMissing, WeightsBroken."""
         from pipelines.nets.qalign.model import inspect
 
         inspect(self._files)
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Judged]:
-        """Frames `[start, stop)`; reads the frame before and the windows' halo. Holds a batch of windows."""
+        """Score frames `[start, stop)`; also reads the frame before and the windows' halo. Holds a batch of windows."""
         video, settings, ahead = run.video, run.settings, run.plan.window_frames
         scorer, samples = self._scorer(run), frozenset(self._samples(run.frames))
-        asked = Span(start, stop)
-        shown = reach(asked, run.frames, self.window)
-        first = max(run.frames.start, min(shown.start, start - 1))
+        span = Span(start, stop)
+        encoded = reach(span, run.frames, self.window)
+        first = max(run.frames.start, min(encoded.start, start - 1))
         frames = read_frames(
-            video, first, shown.stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
+            video, first, encoded.stop, decoder=settings.decoder, salvage=settings.salvage, luma_only=True
         )
         ready = read_ahead(
-            prepared(frames, scorer.side, analysis_width(run), asked, shown, run.frames), ahead
+            prepared(frames, scorer.side, analysis_width(run), span, encoded, run.frames), ahead
         )
         with (
-            one_thread_each(),
-            closing(rated(ready, scorer, asked, run.frames, self.window, run.plan.batch_frames)) as found,
+            single_threaded_opencv(),
+            closing(rated(ready, scorer, span, run.frames, self.window, run.plan.batch_frames)) as items,
         ):
-            for each in found:
-                sample = scorer.kept(each.features) if each.frame.index in samples else None
-                yield Judged(each, sample, (video.width, video.height))
+            for item in items:
+                sample = scorer.to_host(item.features) if item.frame.index in samples else None
+                yield Judged(item, sample, (video.width, video.height))
 
     def sink(self, run: RunContext, path: Path) -> Sink:
-        """A writer of the span's records, scores and samples."""
+        """Open a writer for the span's records, scores and samples."""
         return RowSink(path, _packed, row=_kept)
 
     def preview(self, item: Judged) -> Pixels:
-        """The frame, as small as the network sees it."""
+        """Return the frame at the size at which the network sees it."""
         return without_fill(item.rated.frame.square, *item.size)
 
     def value(self, item: Judged) -> float:
-        """The window's score."""
+        """Return the window score."""
         return item.rated.score
 
     def disk_bytes(self, frames: Span) -> int:
-        """The samples' features."""
+        """Estimate the size of the samples' features."""
         return 4 * len(self._samples(frames)) * self._config.frame_numbers
 
     @property
     def window(self) -> int:
-        """Frames of a window score: pictures are rated one by one."""
+        """Frames that one window score covers: 1 where pictures are rated."""
         return window_of(self.settings)
 
     def movement(self, segments: list[Path]) -> float:
-        """The published measure, of the first frames at their full size."""
+        """Compute the published measure on the first frames, at full size."""
         changes = chain.from_iterable(read_arrays(path, "change")[0].tolist() for path in segments)
         return mean_change(islice(changes, 1, MOVEMENT_FRAMES))
 
     def verdicts(self, segments: list[Path]) -> Iterator[Verdicts]:
-        """The built-in verdicts, with the network's window scores."""
+        """Yield the built-in verdicts with the network's window scores."""
         scores = chain.from_iterable(read_arrays(path, "score")[0].tolist() for path in segments)
         for block in verdicts((read_arrays(path, "record")[0] for path in segments), self.window):
             block["window_score"] = list(islice(scores, len(block)))
             yield block
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
-        """A score of the whole video, where that is what is rated."""
+        """Score the whole video, if the score task is that of a video."""
         samples = self._samples(run.frames)
         if not samples:
             return {}
         segments = [run.folder / "segments" / f"{span.name}{self.suffix}" for span in run.spans]
-        features = [each for path in segments for each in read_arrays(path, "samples")[0]]
+        features = [sample for path in segments for sample in read_arrays(path, "samples")[0]]
         score = round(self._scorer(run).score_video(features), 6)
         return {"video_quality": {"score": score, "frames": samples}}
 
     def _samples(self, frames: Span) -> list[int]:
-        """The frames that stand for the whole video; none where pictures are rated."""
+        """List the frames that are sampled to score the whole video; none if pictures are rated."""
         task = self.settings.score_task
         if task != "video_quality":
             return []
@@ -185,14 +185,14 @@ class QAlignEngine(ScoringEngine):
         return [frames.start + index for index in indices]
 
     def _base(self) -> Load:
-        """The built-in engine's load, and a frame in colours, made square."""
+        """Return the built-in engine's load plus an RGB frame and its square."""
         video = self.video
         load = analysis_load(video, self.settings)
         squared = 3 * max(video.width, video.height) ** 2 / (video.width * video.height)
         return replace(load, per_pixel=load.per_pixel + 6 + squared)
 
     def _scorer(self, run: RunContext) -> NetworkScorer:
-        """The network, loaded when it is first needed; a chain that is opened again finds it there."""
+        """Return the network, loaded at first use; a pass that is reopened after an error reuses it."""
         if self._network is None:
             place = cast(Place, run.choice.values["layers_place"])
             layout = Layout(run.device, place, int(self.settings.weight_bits))

@@ -1,4 +1,4 @@
-"""Decoded frames as Q-Align and the built-in analysis want them: a small square, a record, a change of brightness."""
+"""Decoded frames prepared for Q-Align and the built-in analysis: a small square, a record, the change of brightness."""
 
 import math
 from collections.abc import Generator
@@ -18,14 +18,14 @@ from pipelines.video.reader import Frame
 from pipelines.vision.types import Pixels
 
 _FILL = (122, 116, 104)
-"""The mean colour of CLIP's training pictures, rounded down: what a picture is made square with."""
+"""Padding colour of the square: the mean of CLIP's training pictures, rounded down, as published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What is kept of frame `index`: the square `(side, side, 3)` uint8 RGB; its record `(1,)` where it is asked for.
+    """Frame `index` as a square `(side, side, 3)` uint8 RGB, with its record `(1,)`; None if it is only a halo.
 
-    `change` is the mean change of brightness from the frame before, grey levels; NaN where nobody needs it.
+    `change` is the mean change of brightness from the previous frame, grey levels; NaN after the first frames.
     """
 
     index: int
@@ -35,28 +35,28 @@ class Prepared:
 
 
 def prepared(
-    frames: Generator[Frame], side: int, width: int, asked: Span, shown: Span, whole: Span
+    frames: Generator[Frame], side: int, width: int, span: Span, encoded: Span, whole: Span
 ) -> Generator[Prepared]:
-    """The frames `shown` in windows; those `asked` for with their records, analysed at `width`.
+    """Prepare the frames `encoded` for the windows of `span`; those of `span` get a record, analysed at `width`.
 
-    `frames` begin with the first shown or the one before the first asked, whichever comes first.
-    Holds a frame and the brightness of the one before.
+    `frames` start with the first of `encoded` or the frame before `span`, whichever is earlier; `whole` is the span of
+    the job. Holds a frame and the brightness of the previous one.
     """
-    seen: FrameFeatures | None = None
+    before: FrameFeatures | None = None
     gray: Pixels | None = None
     with closing(frames):
         for frame in frames:
             rgb, record = frame.rgb(), None
-            if asked.start - 1 <= frame.index < asked.stop:
+            if span.start - 1 <= frame.index < span.stop:
                 now = features_of(frame.luma(width))
-                record, seen = compare(seen, now), now
+                record, before = compare(before, now), now
             change, gray = _change(gray, rgb if frame.index < whole.start + MOVEMENT_FRAMES else None)
-            if frame.index >= shown.start:
+            if frame.index >= encoded.start:
                 yield Prepared(frame.index, square(rgb, side), record, change)
 
 
 def _change(before: Pixels | None, rgb: Pixels | None) -> tuple[float, Pixels | None]:
-    """The change of brightness to `rgb`, and its brightness."""
+    """Return the change of brightness from `before` to `rgb`, and the brightness of `rgb`."""
     gray = None if rgb is None else cast(Pixels, cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
     if before is None or gray is None:
         return math.nan, gray
@@ -64,10 +64,10 @@ def _change(before: Pixels | None, rgb: Pixels | None) -> tuple[float, Pixels | 
 
 
 def square(rgb: Pixels, side: int) -> Pixels:
-    """`(H, W, 3)` uint8 RGB in the middle of a square of a fixed colour, resized to `side` with Pillow's bicubic.
+    """Centre `(H, W, 3)` uint8 RGB in a square of a fixed colour and resize it to `side` with Pillow's bicubic.
 
-    Of a wide picture the columns are resized before the square is filled, and the rows after: the same bytes as the
-    other way round, and no square of the full width is held. Of a tall one it is held.
+    The columns of a wide picture are resized before padding and its rows after: that gives the same bytes without a
+    square of full width in memory. For a tall picture the square is held.
     """
     height, width = rgb.shape[:2]
     picture = Image.fromarray(rgb)
@@ -79,14 +79,14 @@ def square(rgb: Pixels, side: int) -> Pixels:
     return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC))
 
 
-def _on_canvas(picture: Image.Image, size: tuple[int, int], place: tuple[int, int]) -> Image.Image:
+def _on_canvas(picture: Image.Image, size: tuple[int, int], offset: tuple[int, int]) -> Image.Image:
     canvas = Image.new("RGB", size, _FILL)
-    canvas.paste(picture, place)
+    canvas.paste(picture, offset)
     return canvas
 
 
 def without_fill(squared: Pixels, width: int, height: int) -> Pixels:
-    """The picture of `width` x `height` within its square: what a person wants to see of it."""
+    """Crop the picture of `width` x `height` out of its square, for a preview."""
     side, longer = len(squared), max(width, height)
     rows, columns = (max(1, round(side * length / longer)) for length in (height, width))
     top, left = (side - rows) // 2, (side - columns) // 2

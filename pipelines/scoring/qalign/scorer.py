@@ -1,4 +1,4 @@
-"""The network behind the windows: squares to features, windows and whole videos to scores."""
+"""The Q-Align network: squares to features, windows and whole videos to scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class NetworkScorer:
-    """Q-Align on its device; one question for all that it scores. Holds the network."""
+    """Q-Align on a device, with one score task. Holds the network."""
 
     def __init__(self, network: "QAlign", task: "Task", device: str) -> None:
         self.side = network.config.vision.image_side
@@ -27,7 +27,7 @@ class NetworkScorer:
 
     @classmethod
     def load(cls, files: Mapping[str, Path], task: "Task", layout: Layout) -> "NetworkScorer":
-        """Read the weights into the places that `layout` has for them. Raises WeightsMissing, WeightsBroken."""
+        """Load the weights with the given layout. Raises WeightsMissing, WeightsBroken."""
         import torch
 
         from pipelines.nets.qalign.model import load
@@ -37,7 +37,7 @@ class NetworkScorer:
         return cls(network, task, layout.device)
 
     def encode(self, squares: Sequence[Pixels]) -> Sequence[Features]:
-        """Tokens `(queries + 1, width)` of each frame, on the device."""
+        """Encode squares `(side, side, 3)` uint8 RGB; returns `(queries + 1, width)` tokens each, on the device."""
         import torch
 
         from pipelines.nets.qalign.vision import normalised
@@ -46,7 +46,7 @@ class NetworkScorer:
         return list(self._network.encode_frames(normalised(pixels)))
 
     def score(self, windows: Sequence[Sequence[Features]]) -> list[float]:
-        """Scores, 0 bad to 1 excellent, of windows of equal length."""
+        """Score windows of equal length, from 0 (bad) to 1 (excellent)."""
         import torch
 
         tokens = torch.cat([features for window in windows for features in window])
@@ -55,13 +55,13 @@ class NetworkScorer:
         ).tolist()
         return scores
 
-    def kept(self, features: Features) -> NDArray[Any]:
-        """A copy in host memory."""
+    def to_host(self, features: Features) -> NDArray[Any]:
+        """Copy features to host memory."""
         copy: NDArray[Any] = features.cpu().numpy().copy()
         return copy
 
     def score_video(self, features: Sequence[NDArray[Any]]) -> float:
-        """One score for frames from all over a video, taken together."""
+        """Score frames sampled from a whole video together, from 0 to 1."""
         import torch
 
-        return self.score([[torch.from_numpy(each).to(self._device) for each in features]])[0]
+        return self.score([[torch.from_numpy(frame).to(self._device) for frame in features]])[0]

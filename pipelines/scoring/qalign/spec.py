@@ -1,4 +1,4 @@
-"""The engine `qalign`, as the registry knows it."""
+"""Registers the engine `qalign`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +26,8 @@ register_engine(
         open=_open,
         weights=PUBLISHED["qalign"],
         network=True,
-        least_device_gib=11.2,
-        # tests/bench/results/qalign_full.md: 33 seconds of a core for a frame and its window of three, 3,600 gigaflops.
+        least_device_gib=11.2,  # the tier 12gb of presets/tiers.toml
+        # tests/bench/results/qalign_full.md: 33 core seconds for a frame and its window of three, 3,600 gigaflops.
         pace={"cpu": Pace(0.0, 9.2e-3, shared=True)},
         curve=("Window score so far: higher is better", "目前的窗口评分：越高越好"),
     )

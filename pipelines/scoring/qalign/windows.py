@@ -1,7 +1,6 @@
-"""Prepared frames to window scores, one pass: each frame is encoded once, whatever the window, and nothing grows.
+"""From prepared frames to window scores, in one pass that encodes each frame once, whatever the window.
 
-The scorer is injected: nothing here knows the network. Of a frame's features those of the last window are held, and
-those of the batch at hand.
+Independent of the network: the scorer is passed in. Holds the features of one window and of one batch.
 """
 
 from collections import deque
@@ -19,28 +18,28 @@ from pipelines.spans import Span
 from pipelines.vision.types import Pixels
 
 Features = Any
-"""What the scorer makes of one frame; it alone looks into it."""
+"""A scorer's features of one frame, opaque to this module."""
 
 WINDOWS_A_FRAME = 4
-"""While so many windows are scored at once, a frame is encoded: its tokens are as many as theirs, or more."""
+"""Windows scored at once for each frame encoded at once: a frame has at least as many tokens as that many windows."""
 
 
 class Scorer(Protocol):
-    """The network, as far as windows are concerned."""
+    """Encodes frames and scores windows of them."""
 
     side: int
-    """Pixels of a square's side."""
+    """Side of a square in pixels."""
 
     def encode(self, squares: Sequence[Pixels]) -> Sequence[Features]:
-        """Features of each frame."""
+        """Encode squares `(side, side, 3)` uint8 RGB; returns the features of each."""
         ...
 
     def score(self, windows: Sequence[Sequence[Features]]) -> list[float]:
-        """Scores, 0 to 1, of windows of equal length."""
+        """Score windows of equal length, from 0 to 1."""
         ...
 
-    def kept(self, features: Features) -> NDArray[Any]:
-        """Features of one frame as an array, to be kept on disk."""
+    def to_host(self, features: Features) -> NDArray[Any]:
+        """Copy the features of one frame to an array in host memory."""
         ...
 
 
@@ -59,48 +58,48 @@ class Rated(NamedTuple):
     score: float
 
 
-def reach(asked: Span, whole: Span, width: int) -> Span:
-    """The frames to encode for the windows around frames `asked` of the `whole`: at most `width - 1` more."""
-    start, stop = asked.start - (width - 1) // 2, min(whole.stop, asked.stop + width // 2)
-    if asked.start + width // 2 >= whole.stop:
-        # A first window that is cut short at the end must be seen not to be that of a video as short as it.
+def reach(span: Span, whole: Span, width: int) -> Span:
+    """Return the frames to encode for the windows of frames `span` of `whole`: up to `width` more."""
+    start, stop = span.start - (width - 1) // 2, min(whole.stop, span.stop + width // 2)
+    if span.start + width // 2 >= whole.stop:
+        # With one more frame, `windows` does not take a window cut short at the end for that of a very short video.
         start -= 1
     return Span(max(whole.start, start), stop)
 
 
 def sampled(frames: int, rate: float | Fraction, most: int) -> list[int]:
-    """Frames that stand for a whole video: one a second, the first of a shorter one; evenly fewer where over `most`."""
+    """Choose frames that represent a whole video: one per second, at least one; evenly spread if limited by `most`."""
     seconds = max(1, int(frames / rate))
     count = min(seconds, most)
     return [int(rate * (i * seconds // count)) for i in range(count)]
 
 
 def encoded_at_once(batch: int) -> int:
-    """How many frames are encoded at once where windows are scored in batches of so many."""
+    """Return how many frames to encode at once when `batch` windows are scored at once."""
     return max(1, batch // WINDOWS_A_FRAME)
 
 
 def rated(
-    frames: Generator[Prepared], scorer: Scorer, asked: Span, whole: Span, width: int, batch: int
+    frames: Generator[Prepared], scorer: Scorer, span: Span, whole: Span, width: int, batch: int
 ) -> Generator[Rated]:
-    """The score of the window of `width` frames around each frame `asked` of the `whole`, in order.
+    """Score the window of `width` frames around each frame `span` of `whole`, in order.
 
-    `frames` are those in `reach`, in order. Windows are scored `batch` at a time; such as show the same frames once.
-    Holds a batch of prepared frames and of features, and a window's more.
+    `frames` are those in `reach`, in order. Windows are scored `batch` at a time; equal windows are scored once.
+    Holds the prepared frames and features of one batch and one window.
     """
     waiting: deque[Encoded] = deque()
 
-    def noted() -> Iterator[Encoded]:
-        for each in encoded:
-            if each.frame.index >= asked.start:
-                waiting.append(each)
-            yield each
+    def queued() -> Iterator[Encoded]:
+        for item in encoded:
+            if item.frame.index >= span.start:
+                waiting.append(item)
+            yield item
 
-    # Where a chain begins within the video, the first windows are those of frames before: nobody computes them.
-    skipped = asked.start - reach(asked, whole, width).start
+    # If the span starts within the video, the first windows belong to earlier frames and are skipped.
+    skipped = span.start - reach(span, whole, width).start
     with closing(_encoded(frames, scorer, encoded_at_once(batch))) as encoded:
-        shown = islice(windows(noted(), width), skipped, skipped + len(asked))
-        while group := list(islice(shown, batch)):
+        groups = islice(windows(queued(), width), skipped, skipped + len(span))
+        while group := list(islice(groups, batch)):
             for score in _scores(group, scorer):
                 frame, features = waiting.popleft()
                 yield Rated(frame, features, score)
@@ -114,9 +113,9 @@ def _encoded(frames: Generator[Prepared], scorer: Scorer, count: int) -> Generat
 
 
 def _scores(group: Sequence[Sequence[Encoded]], scorer: Scorer) -> list[float]:
-    """A score for each window; those of the same frames (the first of a video) are computed once."""
-    shown = [tuple(each.frame.index for each in window) for window in group]
-    once = dict(zip(shown, group, strict=True))
-    scores = scorer.score([[each.features for each in window] for window in once.values()])
-    known = dict(zip(once, scores, strict=True))
-    return [known[frames] for frames in shown]
+    """Score each window; windows of the same frames (at the start of a video) are computed once."""
+    keys = [tuple(item.frame.index for item in window) for window in group]
+    unique = dict(zip(keys, group, strict=True))
+    scores = scorer.score([[item.features for item in window] for window in unique.values()])
+    by_key = dict(zip(unique, scores, strict=True))
+    return [by_key[key] for key in keys]

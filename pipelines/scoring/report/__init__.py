@@ -1,1 +1,1 @@
-"""Score tables, summaries and charts."""
+"""Tables, summaries and charts of scored videos."""

@@ -1,4 +1,4 @@
-"""The report as one picture: sharpness over time with its faults, jumps between scores, memory."""
+"""The report as one picture: sharpness over time with its faults, jumps of the window score, memory."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -28,30 +28,32 @@ _WIDTH_INCHES, _HEAD_INCHES = 12.0, 0.95
 _PANEL_INCHES = (4.0, 2.1, 1.9)
 _MARGIN = 0.012
 _LONGEST_TITLE = 80
+"""Characters of the title that fit the width."""
 _HAN_FONTS = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "PingFang", "Microsoft YaHei", "SimHei")
 _SHADE = {"mild": 0.16, "moderate": 0.26, "severe": 0.38}
 _FROZEN_SHADE, _HATCH = 0.42, "///"
-_MOST_WORDS = 20
-"""With more stretches, nothing is written on them."""
-_LEAST_WIDTH, _LEAST_APART = 0.002, 0.075
-"""Shares of the chart: a stretch is drawn at least so wide, so that two frames of an hour are seen; and the words
-on two stretches are at least so far apart, or the second goes without."""
+_MOST_LABELS = 20
+"""With more stretches than this, none is labelled."""
+_LEAST_WIDTH = 0.002
+"""Smallest width of a drawn stretch, as a share of the chart: two frames of an hour stay visible."""
+_LABEL_SPACING = 0.075
+"""Smallest distance of two labels, as a share of the chart; a label that would be closer is left out."""
 
 
 def draw_report(
     path: Path, title: str, summary: Summary, seconds: Seconds, memory: Path | None, rater: str = ""
 ) -> None:
-    """Draw to `path` as PNG, 1320 pixels wide; holds the picture.
+    """Draw the report to `path` as a PNG 1320 pixels wide; holds the picture.
 
     Args:
-        path: where to write.
+        path: output file.
         title: the video's name.
-        summary: of all frames, at least one.
-        seconds: time at which a frame begins; also of the frame after the last.
+        summary: summary of all frames, at least one.
+        seconds: start of a frame in seconds; also of the frame after the last.
         memory: a CSV with columns `seconds`, `host_bytes`, `device_bytes`, or None.
-        rater: the network whose window scores are drawn beside the sharpness; empty where they come from that.
+        rater: name of the network whose window scores are drawn beside the sharpness; empty if there is none.
     """
-    # No date and no version inside: equal runs give equal bytes.
+    # Without date and version in the file, equal runs give equal bytes.
     _figure(title, summary, seconds, _readings(memory), rater).savefig(
         path, format="png", metadata={"Software": None}
     )
@@ -78,7 +80,7 @@ def _draw_head(figure: Figure, title: str, summary: Summary) -> None:
     name = figure.text(
         _MARGIN, 1 - 0.16 / height, _shown(title), fontsize=16, fontweight="bold", color=_INK, va="top"
     )
-    name.set_parse_math(False)  # A name is no formula: between two `$` it would be read as one.
+    name.set_parse_math(False)  # otherwise matplotlib reads text between two `$` as a formula
     name.set_fontfamily(
         ["DejaVu Sans", *sorted(f for f in font_manager.get_font_names() if f.startswith(_HAN_FONTS))]
     )
@@ -86,8 +88,8 @@ def _draw_head(figure: Figure, title: str, summary: Summary) -> None:
 
 
 def _shown(title: str) -> str:
-    """The name on one line, its middle left out where it is too long."""
-    line = "".join(letter if letter.isprintable() else " " for letter in title)
+    """Return the title as one line, with its middle left out if it is too long."""
+    line = "".join(char if char.isprintable() else " " for char in title)
     half = _LONGEST_TITLE // 2
     return line if len(line) <= _LONGEST_TITLE else f"{line[:half]} … {line[-half:]}"
 
@@ -119,7 +121,7 @@ def _draw_sharpness(axes: Axes, summary: Summary, seconds: Seconds, rater: str) 
         axes.fill_between(times, curve.lowest, curve.mean, color=_BLUE, alpha=0.25, linewidth=0)
     marker = "o" if len(times) < 4 else None
     axes.plot(times, curve.mean, color=_BLUE, linewidth=1.5, marker=marker, markersize=4)
-    # Room above the curve for what is said of the stretches.
+    # Leaves room above the curve for the labels of the stretches.
     axes.set_ylim(0, max(0.6, float(curve.mean.max()) * 1.28))
     handles = [
         Line2D([], [], color=_BLUE, label="sharpness"),
@@ -134,7 +136,7 @@ def _draw_sharpness(axes: Axes, summary: Summary, seconds: Seconds, rater: str) 
 
 
 def _draw_scores(axes: Axes, times: Sequence[float], scores: NDArray[np.float64], marker: str | None) -> None:
-    """Window scores over the same time, on an axis of their own: networks have scales of their own."""
+    """Draw window scores on a second axis, since each network has its own scale."""
     right = axes.twinx()
     right.plot(times, scores, color=_GREEN, linewidth=1.5, marker=marker, markersize=4)
     right.set_ylim(0, float(scores.max()) * 1.28 or 1)
@@ -144,31 +146,31 @@ def _draw_scores(axes: Axes, times: Sequence[float], scores: NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Stretch:
-    """A fault from `start` to `stop` seconds; `severity` is None where the picture is frozen."""
+    """A fault from `start` to `stop` seconds; `severity` is None for a frozen picture."""
 
     start: float
     stop: float
     severity: str | None
-    words: str
+    label: str
 
 
 def _stretches(summary: Summary, seconds: Seconds) -> Iterator[_Stretch]:
     for run in summary.blurred.kept:
-        words = f"{run.severity}\n−{100 * run.drop:.0f} %"
-        yield _Stretch(seconds(run.start), seconds(run.stop), run.severity, words)
+        label = f"{run.severity}\n−{100 * run.drop:.0f} %"
+        yield _Stretch(seconds(run.start), seconds(run.stop), run.severity, label)
     for run in summary.frozen.kept:
-        words = f"frozen\n{_count(len(run), 'frame', 'frames')}"
-        yield _Stretch(seconds(run.start), seconds(run.stop), None, words)
+        label = f"frozen\n{_count(len(run), 'frame', 'frames')}"
+        yield _Stretch(seconds(run.start), seconds(run.stop), None, label)
 
 
 def _kind(name: str, runs: Runs) -> str:
-    """The kind of stretch; and how many are shown, where that is not all of them."""
+    """Return the legend of a kind of stretch, with the number shown if that is not all of them."""
     kept = len(runs.kept)
     return name if kept == runs.count else f"{name} (the first {kept:,} of {runs.count:,})"
 
 
 def _mark(axes: Axes, stretches: Sequence[_Stretch]) -> None:
-    """Shade each, and write on it what is to be said where that does not run into the one before."""
+    """Shade each stretch, and label it unless the label would run into the previous one."""
     left, right = axes.get_xlim()
     last = -np.inf
     for stretch in stretches:
@@ -180,24 +182,24 @@ def _mark(axes: Axes, stretches: Sequence[_Stretch]) -> None:
             )
         else:
             _hatched(axes.axvspan(middle - half, middle + half))
-        place = (middle - left) / (right - left)
-        place = min(max(place, _LEAST_APART / 2), 1 - _LEAST_APART / 2)
-        if place - last >= _LEAST_APART and len(stretches) <= _MOST_WORDS:
+        x = (middle - left) / (right - left)
+        x = min(max(x, _LABEL_SPACING / 2), 1 - _LABEL_SPACING / 2)
+        if x - last >= _LABEL_SPACING and len(stretches) <= _MOST_LABELS:
             axes.text(
-                place,
+                x,
                 0.97,
-                stretch.words,
+                stretch.label,
                 transform=axes.transAxes,
                 ha="center",
                 va="top",
                 fontsize=9.5,
                 color=_INK,
             )
-            last = place
+            last = x
 
 
 def _hatched(patch: Patch) -> Patch:
-    """Frozen: told from blurred without its colour too."""
+    """Hatch frozen stretches, so that they differ from blurred ones in more than colour."""
     patch.set(facecolor=_AMBER, edgecolor="white", alpha=_FROZEN_SHADE, linewidth=0, hatch=_HATCH)
     return patch
 
@@ -228,7 +230,7 @@ def _draw_memory(axes: Axes, readings: Sequence[Reading]) -> None:
 
 
 def _time_axis(axes: Axes, summary: Summary, seconds: Seconds) -> list[float]:
-    """Let the axis run over the whole video; returns the time of each point of the curve."""
+    """Set the axis to the whole video; return the time of each point of the curve."""
     curve = summary.curve
     times = [seconds(summary.start + i * curve.step) for i in range(len(curve.total))]
     span_time(axes, times[0], seconds(summary.start + summary.frames))
@@ -236,7 +238,7 @@ def _time_axis(axes: Axes, summary: Summary, seconds: Seconds) -> list[float]:
 
 
 def _readings(table: Path | None) -> list[Reading]:
-    """One for each row; none where there is no table."""
+    """Read the memory table; empty if there is none."""
     if table is None or not table.is_file():
         return []
     with table.open(encoding="utf-8", newline="") as file:
@@ -248,7 +250,7 @@ def _readings(table: Path | None) -> list[Reading]:
 
 
 def _dress(axes: Axes, title: str, remark: str, handles: Sequence[Artist]) -> None:
-    """Title and remark on the left, the legend on the right, both above the panel, where nothing is covered."""
+    """Put title and remark on the left and the legend on the right above the panel, where they cover nothing."""
     heading = axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=_INK, pad=9)
     axes.legend(
         handles=handles,

@@ -1,6 +1,6 @@
-"""The table of a folder: one row a video, good or failed, as CSV, JSON and a summary in words.
+"""The table of a folder: one row per video, scored or failed, as CSV and JSON, and a summary as text.
 
-The caller loops over the files, and hands in the error of each that could not be scored.
+The caller scores the files, and passes the error of each that could not be scored.
 """
 
 import csv
@@ -24,7 +24,7 @@ Record = dict[str, Any]
 
 
 def table(records: Sequence[Record]) -> str:
-    """The CSV, header included: confidence and ratio with 3 decimals, booleans as True and False."""
+    """Make the CSV with its header: confidence and ratio with 3 decimals, booleans as True and False."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(COLUMNS)
@@ -36,7 +36,7 @@ def table(records: Sequence[Record]) -> str:
 
 
 def counts(records: Sequence[Record]) -> dict[str, int]:
-    """How many videos there are, were processed (a failure counts as processed), and have blur."""
+    """Count the videos: all, processed (a failure counts as processed), blurred, failed."""
     detected = sum(bool(r["blur_detected"]) for r in records)
     failed = sum("error" in r for r in records)
     return {
@@ -48,7 +48,7 @@ def counts(records: Sequence[Record]) -> dict[str, int]:
 
 
 def summary(records: Sequence[Record]) -> str:
-    """The statistics in words; figures that no video gives read "none"."""
+    """Make the statistics as text; a figure without any data reads "none"."""
     total = counts(records)
     rate = f"{100 * total['blur_detected_count'] / len(records):.1f} %" if records else "none"
     lines = [
@@ -71,20 +71,23 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def write_table(results: Sequence[tuple[str, Path | LongtakeError]], folder: Path) -> None:
-    """Write table, records and summary of the videos, named with their results, into `folder`, over what is there."""
+    """Write table, records and summary of `results` (video name, and report or error) into `folder`.
+
+    Files of an earlier run are replaced.
+    """
     records = encodable([_record(name, result) for name, result in results])
     folder.mkdir(parents=True, exist_ok=True)
-    listed = json.dumps(records, ensure_ascii=False, indent=2, allow_nan=False)
+    records_json = json.dumps(records, ensure_ascii=False, indent=2, allow_nan=False)
     for name, text in (
         ("blur_detection_summary.csv", table(records)),
-        ("blur_detection_results.json", listed + "\n"),
+        ("blur_detection_results.json", records_json + "\n"),
         ("statistics_report.txt", summary(records)),
     ):
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _record(name: str, result: Path | LongtakeError) -> Record:
-    """The blur record in a job's report; of a video that could not be scored, one that says why."""
+    """Read the blur record from a job's report; for a video that could not be scored, make one with the error."""
     if isinstance(result, LongtakeError):
         return failed_record(name, result.message)
     try:

@@ -1,7 +1,6 @@
-"""What a whole video amounts to, gathered from its verdicts block by block.
+"""Summary of a whole video, accumulated from its verdicts block by block.
 
-Everything here has a fixed size: sums, a curve of at most `CURVE_POINTS`, and the first `KEPT` of each list beside
-its true length.
+Its size is fixed: sums, a curve of at most `CURVE_POINTS`, and the first `KEPT` entries of each list with its length.
 """
 
 import heapq
@@ -17,55 +16,62 @@ from pipelines.scoring.metrics.smoothness import MOVEMENT_FRAMES, Smoothness, me
 from pipelines.scoring.metrics.verdicts import MOST_DROP, Flags, Verdicts
 
 Seconds = Callable[[int], float]
-"""The time at which a frame begins; also of the frame after the last."""
+"""The start of a frame in seconds; also of the frame after the last."""
 
 CURVE_POINTS = 2000
+"""More than the chart has pixels in width."""
 KEPT = 200
+"""Entries of each list in the report."""
 WORST = 8
+"""Worst frames that are saved as pictures."""
 
 _MODERATE, _SEVERE = 0.2, 0.4
+"""Loss of sharpness from which a blurred run counts as moderate or severe."""
 
 
 @dataclass
 class Run:
-    """Neighbouring frames `[start, stop)` with the same fault; `sharpness` and `left` are sums until asked."""
+    """Consecutive frames `[start, stop)` with the same fault. `sharpness` and `remaining` are sums over them.
+
+    `remaining` is a frame's sharpness relative to the better frames nearby.
+    """
 
     start: int
     stop: int
     sharpness: float = 0.0
-    left: float = 0.0
+    remaining: float = 0.0
     worst_frame: int = 0
-    worst_left: float = math.inf
+    worst_remaining: float = math.inf
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     @property
     def drop(self) -> float:
-        """How much sharpness is lost beside the better frames nearby, 0 to 1."""
-        return 1 - self.left / len(self)
+        """Mean loss of sharpness relative to the better frames nearby, 0 to 1."""
+        return 1 - self.remaining / len(self)
 
     @property
     def severity(self) -> Literal["mild", "moderate", "severe"]:
-        """The drop in a word."""
+        """Severity of the drop."""
         if self.drop < _MODERATE:
             return "mild"
         return "moderate" if self.drop < _SEVERE else "severe"
 
     @property
     def confidence(self) -> float:
-        """0 to 1: 1 where the drop is twice what is surely a fault."""
+        """Confidence that it is a fault, 0 to 1; 1 if the drop is at least twice the largest threshold."""
         return min(1.0, max(0.0, self.drop / (2 * MOST_DROP)))
 
     @property
     def weight(self) -> float:
-        """For a ranking: sharpness lost, over all frames."""
+        """Rank among runs: the sharpness lost, summed over its frames."""
         return max(0.0, self.drop) * len(self)
 
 
 @dataclass
 class Runs:
-    """Runs of flagged frames, joined over the borders of blocks."""
+    """Runs of flagged frames, joined across block boundaries."""
 
     count: int = 0
     frames: int = 0
@@ -74,9 +80,9 @@ class Runs:
     _open: Run | None = None
 
     def add(
-        self, flags: Flags, first: int, sharpness: NDArray[np.float64], left: NDArray[np.float64]
+        self, flags: Flags, first: int, sharpness: NDArray[np.float64], remaining: NDArray[np.float64]
     ) -> None:
-        """Take the flags of frames from `first` on, with their sharpness and the share of it that is left."""
+        """Add the flags of frames from `first` on, with their sharpness, absolute and relative to the baseline."""
         edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
         for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
             if self._open is None or self._open.stop != first + start:
@@ -85,13 +91,13 @@ class Runs:
             run = self._open
             run.stop = first + stop
             run.sharpness += float(sharpness[start:stop].sum())
-            run.left += float(left[start:stop].sum())
-            lowest = start + int(left[start:stop].argmin())
-            if left[lowest] < run.worst_left:
-                run.worst_frame, run.worst_left = first + lowest, float(left[lowest])
+            run.remaining += float(remaining[start:stop].sum())
+            lowest = start + int(remaining[start:stop].argmin())
+            if remaining[lowest] < run.worst_remaining:
+                run.worst_frame, run.worst_remaining = first + lowest, float(remaining[lowest])
 
     def close(self) -> None:
-        """No frame joins the last run any more."""
+        """End the current run, if there is one."""
         if self._open is None:
             return
         run, self._open = self._open, None
@@ -105,7 +111,7 @@ class Runs:
 
 
 class ScoreCurve:
-    """Scores over time in at most `CURVE_POINTS` buckets: lowest and mean; of windows mean and largest jump."""
+    """Curves in at most `CURVE_POINTS` buckets: lowest and mean sharpness, mean and largest jump of window scores."""
 
     def __init__(self, frames: int) -> None:
         self.step = max(1, math.ceil(frames / CURVE_POINTS))
@@ -118,19 +124,19 @@ class ScoreCurve:
         self._last: float | None = None
 
     def add(self, first: int, values: NDArray[np.float64], scores: NDArray[np.float64]) -> None:
-        """Take values of frames from `first` (0 is the first of all) on, and the scores whose jumps are shown."""
-        place = np.arange(first, first + len(values)) // self.step
-        np.minimum.at(self.lowest, place, values)
-        np.add.at(self.total, place, values)
-        np.add.at(self.count, place, 1)
-        np.add.at(self.scored, place, scores)
+        """Add the values and window scores of frames from `first` on (0 is the first of the run)."""
+        bucket = np.arange(first, first + len(values)) // self.step
+        np.minimum.at(self.lowest, bucket, values)
+        np.add.at(self.total, bucket, values)
+        np.add.at(self.count, bucket, 1)
+        np.add.at(self.scored, bucket, scores)
         before = scores[0] if self._last is None else self._last
-        np.maximum.at(self.jump, place, np.abs(np.diff(scores, prepend=before)))
+        np.maximum.at(self.jump, bucket, np.abs(np.diff(scores, prepend=before)))
         self._last = float(scores[-1])
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """Mean of each bucket."""
+        """Mean value of each bucket."""
         return self.total / np.maximum(1, self.count)
 
     @property
@@ -140,9 +146,9 @@ class ScoreCurve:
 
 
 class Summary:
-    """Counts, means, runs and the curve of `frames` frames, of which the first is number `start`.
+    """Counts, means, runs and curves of `frames` frames, the first of which has index `start`.
 
-    `movement` is how much the picture moves at the start, 0 to 1; where it is None, it is taken from the verdicts.
+    `movement` is the amount of motion at the start of the video, 0 to 1; if None, it is computed from the verdicts.
     """
 
     def __init__(self, start: int, frames: int, movement: float | None = None) -> None:
@@ -159,8 +165,8 @@ class Summary:
         self._sums: dict[str, float] = {}
         self._counts: dict[str, int] = {}
 
-    def watch(self, blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
-        """Pass blocks through, taking what the summary needs."""
+    def collect(self, blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
+        """Pass blocks through and accumulate them."""
         for block in blocks:
             self._add(block)
             yield block
@@ -173,9 +179,9 @@ class Summary:
             self.smoothness = Smoothness(threshold_for(self.movement), KEPT)
         first = self.start + self.frames
         sharp = block["sharpness"]
-        left = sharp / np.maximum(block["baseline"], 1e-9)
-        self.blurred.add(block["blurred"], first, sharp, left)
-        self.frozen.add(block["frozen"], first, sharp, left)
+        remaining = sharp / np.maximum(block["baseline"], 1e-9)
+        self.blurred.add(block["blurred"], first, sharp, remaining)
+        self.frozen.add(block["frozen"], first, sharp, remaining)
         self.curve.add(self.frames, sharp, block["window_score"])
         for score in block["window_score"].tolist():
             self.smoothness.add(score)
@@ -190,17 +196,17 @@ class Summary:
         self.frames += len(block)
 
     def mean(self, name: str) -> float | None:
-        """Mean of a column over the frames where it is known; None where it is nowhere."""
+        """Return the mean of a column over the frames where it is known; None if it is known nowhere."""
         return self._sums[name] / self._counts[name] if self._counts.get(name) else None
 
     def worst_frames(self) -> list[int]:
-        """The worst frame of each of the `WORST` worst blurred runs, in order; the least sharp frame where none is."""
+        """Return the worst frames of the `WORST` worst blurred runs, in order; without any, the least sharp frame."""
         if not self.frames:
             return []
         return sorted(run.worst_frame for *_, run in self.blurred.worst) or [self.least_sharp[1]]
 
     def describe(self, seconds: Seconds) -> dict[str, Any]:
-        """The summary as plain JSON values; `seconds(frame)` is the time of a frame."""
+        """Return the summary as plain JSON values; `seconds(frame)` is the start of a frame."""
         return {
             "frames": self.frames,
             "mean_sharpness": _round(self.mean("sharpness")),

@@ -1,4 +1,4 @@
-"""The files of a scored video: `scores.csv`, `report.json` and the worst frames as pictures."""
+"""Files of a scored video: `scores.csv` and the worst frames as pictures."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,12 +15,13 @@ from pipelines.video.reader import Decoder, read_frames
 COLUMNS = ("frame", "time_seconds", "sharpness", "blurred", "frozen", "cut", "motion", "window_score")
 
 _PICTURE_PX = 1280
+"""Largest width of a picture of a worst frame."""
 
 
 def write_scores(path: Path, blocks: Iterable[Verdicts], start: int, seconds: Seconds) -> None:
-    """Write one row a frame as the blocks come; frame `start` is the first.
+    """Write one row per frame as the blocks arrive; frame `start` is the first.
 
-    Decimals are fixed, so that equal verdicts are equal bytes; a figure that was not computed is left empty.
+    The number of decimals is fixed, so that equal verdicts give equal bytes; an unknown motion is left empty.
     """
     with atomic_write(path) as part, part.open("w", encoding="utf-8", newline="") as table:
         table.write(",".join(COLUMNS) + "\n")
@@ -33,21 +34,21 @@ def write_scores(path: Path, blocks: Iterable[Verdicts], start: int, seconds: Se
 def _rows(block: Verdicts, frame: int, seconds: Seconds) -> Iterator[str]:
     columns = zip(*(block[name].tolist() for name in COLUMNS[2:]), strict=True)
     for i, (sharpness, blurred, frozen, cut, motion, score) in enumerate(columns, frame):
-        moved = "" if math.isnan(motion) else f"{motion:.3f}"
-        yield f"{i},{seconds(i):.6f},{sharpness:.6f},{blurred:d},{frozen:d},{cut:d},{moved},{score:.6f}\n"
+        motion_text = "" if math.isnan(motion) else f"{motion:.3f}"
+        yield f"{i},{seconds(i):.6f},{sharpness:.6f},{blurred:d},{frozen:d},{cut:d},{motion_text},{score:.6f}\n"
 
 
 def write_worst(
     folder: Path, info: VideoInfo, frames: Sequence[int], *, decoder: Decoder, salvage: bool
 ) -> tuple[Path, ...]:
-    """Write each of `frames` as `worst-<frame>.jpg`; holds one at a time. Pictures of an earlier run go."""
+    """Write each of `frames` as `worst-<frame>.jpg`, one at a time. Deletes the pictures of an earlier run."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("worst-*.jpg"):
         old.unlink()
     paths = []
     for index in frames:
-        with closing(read_frames(info, index, index + 1, decoder=decoder, salvage=salvage)) as found:
-            picture = next(found).rgb()
+        with closing(read_frames(info, index, index + 1, decoder=decoder, salvage=salvage)) as reader:
+            picture = next(reader).rgb()
         path = folder / f"worst-{index:08d}.jpg"
         paths.append(save_picture(picture, path, most_width_px=_PICTURE_PX))
     return tuple(paths)

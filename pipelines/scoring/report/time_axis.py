@@ -1,4 +1,4 @@
-"""A chart's axis of time, from hundredths of a second to days, with ticks where people expect them."""
+"""The time axis of a chart, from hundredths of a second to days, with ticks at round times."""
 
 import math
 
@@ -11,10 +11,11 @@ _STEPS = (
 )
 _MOST_TICKS = 13
 _LONG_SECONDS = 60
+"""Above this ticks read 1:05 instead of 65 s."""
 
 
 def span_time(axes: Axes, start: float, stop: float) -> None:
-    """Let the axis run from `start` to `stop` seconds, with ticks at even times."""
+    """Set the axis from `start` to `stop` seconds, with ticks at round times."""
     stop = max(stop, start + 1e-3)
     least = (stop - start) / _MOST_TICKS
     step = next((s for s in _STEPS if s >= least), _STEPS[-1] * math.ceil(least / _STEPS[-1]))
@@ -24,7 +25,7 @@ def span_time(axes: Axes, start: float, stop: float) -> None:
 
 
 def clock(time: float, *, long: bool) -> str:
-    """A time as ticks say it: 0.2 s, 12 s; 1:05, 1:02:30 on a `long` axis."""
+    """Format a time for a tick: 0.2 s, 12 s; 1:05, 1:02:30 on a `long` axis."""
     if not long:
         return f"{time:g} s"
     minutes, rest = divmod(round(time, 2), 60)

@@ -21,7 +21,7 @@ from pipelines.animation.faces import selection
 from pipelines.animation.faces.cascade import FaceBox, detect_by_votes
 from pipelines.animation.motion.motions import Motions
 from pipelines.animation.motion.templates import Template, write_template
-from pipelines.animation.warp import flow_warp
+from pipelines.animation.warp import engine as warp_engine
 from pipelines.example.moving_face import DrawnFace
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
@@ -250,7 +250,7 @@ def test_a_large_portrait_is_made_smaller_and_told(
     large.save(tmp_path / "large.png")
     job = ask(tmp_path / "jobs", tmp_path / "large.png", speaker, quality="draft", end=0.1)
     assert probe(result(job).result).width == 720
-    assert "900 x 900 pixels was made smaller, to 720 x 720" in warnings(job)
+    assert "reduced from 900 x 900 to 720 x 720 pixels" in warnings(job)
 
 
 # -- refused, with what to do --------------------------------------------------------------------------------
@@ -261,12 +261,12 @@ def test_a_large_portrait_is_made_smaller_and_told(
     [
         ("noise.png", "speaker.mp4", {}, ("No face was found in the picture", "--source-box")),
         ("face.png", "bars.mp4", {}, ("in 2 frames of the driving video", "--driving-box")),
-        ("face.png", "t.npz", {}, ("cannot follow a motion template", "--engine liveportrait")),
-        ("speaker.mp4", "speaker.mp4", {}, ("animates a picture, not a video", "--engine liveportrait")),
+        ("face.png", "t.npz", {}, ("cannot use a motion template", "--engine liveportrait")),
+        ("speaker.mp4", "speaker.mp4", {}, ("animates pictures, not videos", "--engine liveportrait")),
         ("face.png", "noise.png", {}, ("single picture", "Give a driving video")),
         ("face.png", "one.mp4", {}, ("single picture", "Give a driving video")),
-        ("t.npz", "speaker.mp4", {}, ("is a motion template", "Give a portrait first")),
-        ("face.png", "speaker.mp4", {"start": 9.0}, ("No frame lies between", "--start and --end")),
+        ("t.npz", "speaker.mp4", {}, ("is a motion template", "Give the portrait first")),
+        ("face.png", "speaker.mp4", {"start": 9.0}, ("no frame between", "--start and --end")),
         ("face.png", "text.mp4", {}, ("is not a video that can be opened", "another type")),
         ("text.png", "speaker.mp4", {}, ("cannot be read as a picture", "JPEG, PNG or WebP")),
         ("face.png", "text.npz", {}, ("is not a readable motion template", "LivePortrait or Longtake wrote")),
@@ -294,7 +294,7 @@ def test_what_cannot_be_animated_is_refused_with_what_to_do(
     template(tmp_path / "t.npz", 5)
     for name in ("text.mp4", "text.png", "text.npz"):
         (tmp_path / name).write_text("no video")
-    monkeypatch.setattr(flow_warp, "_MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(warp_engine, "_MOST_INSPECTED", 2)
     failed = step(ask(tmp_path / "jobs", tmp_path / source, tmp_path / driving, **settings))
     assert isinstance(failed, events.Failed)
     assert failed.exit_code == 2
@@ -366,11 +366,11 @@ def test_sound_that_is_not_there_or_does_not_fit_is_told(stand_in: type[StandIn]
     source = film(tmp_path / "source.mp4")
     job = ask(tmp_path / "jobs", source, silent)
     assert not packets(result(job).result, "audio")
-    assert "`--audio source` takes that of the source" in warnings(job)
+    assert "Use `--audio source` for the sound of the source" in warnings(job)
     other = film(tmp_path / "other.mp4", rate="25")
     job = ask(tmp_path / "jobs", source, other)
     result(job)
-    assert "25 frames a second, the source 29.97" in warnings(job)
+    assert "25 frames per second, the source 29.97" in warnings(job)
     job = ask(tmp_path / "jobs", picture(tmp_path / "face.png"), silent, audio="source")
     assert not packets(result(job).result, "audio")
     assert "sound" not in warnings(job), "nobody has any"
@@ -408,7 +408,7 @@ def test_a_source_video_keeps_its_times_as_far_as_the_driving_goes(
         after = probe(result(ask(tmp_path / "jobs", source, driving)).result)
         assert (after.frames, after.frame_rate) == (frames, 24)
     failed = step(ask(tmp_path / "jobs", source, template(tmp_path / "t.npz", 9), start=0.9))
-    assert isinstance(failed, events.Failed) and "The driving has 9 frames" in failed.message
+    assert isinstance(failed, events.Failed) and "The driving video has 9 frames" in failed.message
 
 
 def test_side_by_side_shows_all_three(stand_in: type[StandIn], tmp_path: Path) -> None:

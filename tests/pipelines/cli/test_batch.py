@@ -26,7 +26,7 @@ def folder_of(task: str) -> FolderSpec:
 
 def test_names_that_cannot_be_told_apart_are_refused() -> None:
     check_names([Path("a.mp4"), Path("b.mp4")])
-    with pytest.raises(BadInput, match=r"a\.mov and a\.mp4 have one name"):
+    with pytest.raises(BadInput, match=r"a\.mov and a\.mp4 differ only"):
         check_names([Path("a.mov"), Path("a.mp4")])
 
 
@@ -77,11 +77,11 @@ def test_each_video_has_the_mask_of_its_name(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     assert mask_for("x/film.mp4", tmp_path).name == "film.png"
     assert mask_for("x/film.1.mp4", tmp_path).name == "film.1"
-    with pytest.raises(BadInput, match="holds no mask for none"):
+    with pytest.raises(BadInput, match="has no mask for none"):
         mask_for("none.mp4", tmp_path)
-    with pytest.raises(BadInput, match=r"holds other\.png, other\.zip for other"):
+    with pytest.raises(BadInput, match=r"has several masks \(other\.png, other\.zip\) for other"):
         mask_for("other.mp4", tmp_path)
-    with pytest.raises(BadInput, match="is no folder"):
+    with pytest.raises(BadInput, match="is not a folder"):
         mask_for("film.mp4", tmp_path / "film.png")
     assert folder_of("inpaint").others(Path("film.mp4"), ()) == (), (
         "nothing marks where the frame is extended"
@@ -114,7 +114,7 @@ def test_boxes_are_for_one_video(
     inpaint_here(monkeypatch, tmp_path)
     draw(tmp_path / "films/one.mp4")
     assert main(["inpaint", "films", "--box", "1,2,30,20@0"]) == 2
-    assert "for one video" in capsys.readouterr().err
+    assert "apply to a single video" in capsys.readouterr().err
 
 
 def test_a_folder_of_drivings_is_one_table(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_job_without_a_report_is_a_row_that_says_so(
     monkeypatch.setattr(Console, "follow", lambda console, queue, job: Outputs())
     assert main(["animate", "face.png", "films"]) == 5
     (row,) = json.loads((tmp_path / "jobs/films-animated/report.json").read_text())
-    assert row["video"] == "one.mp4" and "has no report" in row["error"]
+    assert row["video"] == "one.mp4" and "made no report" in row["error"]
 
 
 def test_what_is_cancelled_is_cancelled_as_a_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_what_is_cancelled_is_cancelled_as_a_whole(monkeypatch: pytest.MonkeyPat
 
     def cancelled(console: Console, queue: object, job: object) -> Outputs:
         followed.append(job)
-        raise Cancelled("Cancelled.", "`resume` goes on.")
+        raise Cancelled("Cancelled.", "`resume` continues it.")
 
     monkeypatch.setattr(Console, "follow", cancelled)
     assert main(["animate", "face.png", "films", "-o", "done"]) == 130

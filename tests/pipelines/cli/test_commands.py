@@ -145,7 +145,7 @@ def test_a_damaged_file_is_used_as_far_as_it_goes_with_salvage(clips: Path, tmp_
         (["score", "x.mp4", "--window", "500"], "--window"),
         (["score", "x.mp4", "--windw", "5"], "--window"),
         (["score", "x.mp4", "--start", "3", "--end", "2"], "must come after"),
-        (["score", "x.mp4", "-o", "x.mp4"], "x.mp4 is no name for a result of score"),
+        (["score", "x.mp4", "-o", "x.mp4"], "x.mp4: score makes no .mp4"),
         (["paint", "x.mp4"], "paint"),
         (["estimate", "paint", "x.mp4"], "paint"),
         (["resume", "nothing"], "no job"),

@@ -17,9 +17,9 @@ def test_the_bar_shows_each_stage_frames_a_second_and_memory() -> None:
     shown = io.StringIO()
     held = {"host_bytes": GIB, "host_peak_bytes": GIB, "host_available_bytes": 2**33}
     with _Bar(Rich(file=shown, force_terminal=True, width=120)) as bar:
-        bar.move(progress("look", 5, 123))
-        bar.move(events.Memory(job="j", **held, device_bytes=0, device_peak_bytes=0))
-        bar.move(progress("copy", 10, 77))
+        bar.update(progress("look", 5, 123))
+        bar.update(events.Memory(job="j", **held, device_bytes=0, device_peak_bytes=0))
+        bar.update(progress("copy", 10, 77))
     text = shown.getvalue()
     for word in ("look", "copy", "123 fps", "77 fps", "1.00 GiB", "50%", "100%"):
         assert word in text, word

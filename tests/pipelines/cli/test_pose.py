@@ -61,7 +61,7 @@ def test_the_licence_is_said_once(
 @pytest.mark.parametrize(
     ("more", "code", "words"),
     [
-        (["-o", "posed.mp4"], 2, "no name for a picture"),
+        (["-o", "posed.mp4"], 2, "not the name of a picture"),
         (["--yaw", "90"], 2, "less than or equal to 45"),
         (["--key", "0:1,0,0"], 2, "does not move"),
         (["--eyes", "0.1"], 2, "No landmarks"),
@@ -95,4 +95,4 @@ def test_missing_weights_are_said_with_where_to_get_them(
 def test_a_video_is_no_portrait(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     assert main(["pose", str(tmp_path / "clip.mp4"), *asked[2:]]) == 2
-    assert "no picture" in capsys.readouterr().err
+    assert "not a picture" in capsys.readouterr().err

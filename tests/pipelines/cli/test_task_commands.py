@@ -62,8 +62,8 @@ def test_inpaint_from_arguments_to_files(inpaint: Path) -> None:
         (["--box", "1,2,3@0"], "--box Write x,y,width,height@frame"),
         (["--point", "1@0"], "--point Write x,y@frame"),
         (["--mask", "gone.png"], "gone.png cannot be read"),
-        (["--mask", "clip.mp4", "-o", "x.webm"], "It may end in .mp4"),
-        (["--mask", "clip.mp4", "--codec", "vp9", "-o", "x.mp4"], "It may end in .webm"),
+        (["--mask", "clip.mp4", "-o", "x.webm"], "Use one of .mp4"),
+        (["--mask", "clip.mp4", "--codec", "vp9", "-o", "x.mp4"], "Use one of .webm"),
         (["--mask", "clip.mp4", "--mask-dilation", "-1"], "--mask-dilation"),
         (["--mask", "clip.mp4", "--engine", "magic"], "magic"),
     ],
@@ -151,7 +151,7 @@ def test_two_pictures_give_no_film(animate: Path, capsys: pytest.CaptureFixture[
     [
         (["face.png"], "DRIVING"),
         (["face.png", "gone.mp4"], "gone.mp4 cannot be read"),
-        (["face.png", "clip.mp4", "-o", "x.gif"], "It may end in .mp4"),
+        (["face.png", "clip.mp4", "-o", "x.gif"], "Use one of .mp4"),
         (["face.png", "clip.mp4", "--source-box", "1,2,3"], "--source-box Write x,y,width,height"),
         (["face.png", "clip.mp4", "--face", "nobody"], "--face"),
         (["face.png", "clip.mp4", "--audio", "loud"], "loud"),
@@ -200,8 +200,8 @@ def test_the_help_promises_what_the_output_may_be(
     monkeypatch.chdir(tmp_path)
     assert main([task, "--help"]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "--output" in line)
-    assert set(re.findall(r"\.\w+\b", line.partition("which")[2])) == named
+    assert set(re.findall(r"\.\w+\b", line.partition("suffix")[2])) == named
     draw(tmp_path / "clip.mp4")
     mask = ["--box", "1,2,30,20@0"] if task in ("inpaint", "track") else []
     assert main([task, "clip.mp4", *mask, "-o", f"r{refused}"]) == 2
-    assert f"r{refused} is no name for a result of {task}" in capsys.readouterr().err
+    assert f"{task} makes no {refused}" in capsys.readouterr().err

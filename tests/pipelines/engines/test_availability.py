@@ -1,13 +1,19 @@
 """Which engine runs: what is asked for, and for `auto` the network where nothing stands against it."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from memory.devices import Device
 from memory.probe import Hardware, Host
 from memory.units import GIB
+from pipelines.cli.console import Console
+from pipelines.cli.licence import prepare_engine
+from pipelines.engines import availability
 from pipelines.engines.availability import (
+    Resolved,
     auto_choice,
     check_weights,
     models_of,
@@ -171,7 +177,7 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-def submit(clip: Path, settings: Settings, task: str = "inpaint") -> Job:
+def submit(clip: Path, settings: Settings | Resolved[Any], task: str = "inpaint") -> Job:
     queue = JobQueue(clip.parent / "jobs", runner=NoRunner())  # type: ignore[arg-type]
     try:
         return queue.submit(task, clip, settings)
@@ -198,6 +204,23 @@ def test_weights_are_part_of_a_jobs_id_and_no_inputs(clip: Path, weights: Path, 
     assert all(known.path.parent == moved for known in again.record().weights)
     (moved / "ProPainter.pth").write_bytes(b"others")
     assert submit(clip, asked.model_copy(update={"weights": moved})) != job
+
+
+def test_weights_are_looked_for_once_before_a_job_starts(
+    clip: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    find = availability.find
+
+    def counted(model: str, folder: Path | None = None) -> Mapping[str, Path]:
+        asked.append(model)
+        return find(model, folder)
+
+    monkeypatch.setattr(availability, "find", counted)
+    resolved = prepare_engine("inpaint", InpaintSettings(engine="propainter"), Console(json=True))
+    job = submit(clip, resolved)
+    assert job.record().settings.engine == "propainter"
+    assert asked == ["propainter"]
 
 
 def test_options_of_another_engine_change_nothing(clip: Path, weights: Path) -> None:

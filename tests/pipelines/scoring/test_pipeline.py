@@ -191,7 +191,7 @@ def test_a_summary_is_bounded_and_does_not_depend_on_blocks():
     described = []
     for block in (7, 1000, 30_000):
         summary = Summary(100, 30_000)
-        assert sum(map(len, summary.watch(verdict_blocks(30_000, block)))) == 30_000
+        assert sum(map(len, summary.collect(verdict_blocks(30_000, block)))) == 30_000
         described.append(summary.describe(float))
         assert len(summary.worst_frames()) == WORST
     assert described[0]["blurred"]["intervals"][0] == {

@@ -435,6 +435,24 @@ def test_where_the_object_is_lost_is_told_and_seen(loses, tmp_path, clip) -> Non
     assert [i for i in range(FRAMES) if corners[i] > 30] == list(LOST)
 
 
+def test_how_the_mask_was_read_is_told(tmp_path: Path, clip: Path) -> None:
+    dark = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    dark[..., 3] = disc_at(3) * np.uint8(255)
+    Image.fromarray(dark).save(tmp_path / "matte.png")
+    tables = []
+    for mask, kind in ((still(tmp_path), "brightness"), (tmp_path / "matte.png", "transparency")):
+        job = ask(tmp_path / "jobs", clip, mask, quality="ultimate")
+        outputs = result(job)
+        reading = json.loads(outputs.report.read_text())["mask_reading"]
+        assert f"is read by its {kind}" in reading
+        told = [event for event, _ in job.journal.read() if isinstance(event, events.Warned)]
+        assert [event.message for event in told if event.code == "mask_reading"] == (
+            [reading] if kind == "transparency" else []
+        )
+        tables.append(outputs.scores.read_text())
+    assert tables[0] == tables[1]
+
+
 # -- the question --------------------------------------------------------------------------------------------
 
 
@@ -500,7 +518,7 @@ def test_the_suffix_says_whether_the_film_or_the_overlay_is_wanted(here, clip) -
     ("arguments", "sentence"),
     [
         ([], "Give --mask"),
-        (["--mask", "mask.png", "-o", "film.webm"], "It may end in .mkv, .mp4"),
+        (["--mask", "mask.png", "-o", "film.webm"], "Use one of .mkv, .mp4"),
         (["--mask", "mask.png", "--codec", "h264"], "--codec"),
     ],
 )

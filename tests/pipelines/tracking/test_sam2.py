@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,6 @@ from pipelines.tracking.pipeline import TrackEngine
 from pipelines.tracking.prompts import ObjectPrompt, Point
 from pipelines.tracking.sam2_model import Segmenter, Session, find_segmenter, load_segmenter
 from pipelines.tracking.sam2_passes import reversed_frames, track_pass
-from pipelines.tracking.sam2_stages import device_of
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
@@ -282,28 +282,40 @@ CARD = Device("cuda", 1, "Card", "GPU-1", 8 * GIB, 7 * GIB)
 
 
 @pytest.mark.parametrize(
-    ("asked", "devices", "device"),
+    ("asked", "devices", "device", "limit_gib"),
     [
-        ({}, (), "cpu"),
-        ({"device": "cpu"}, (replace(CARD, index=0),), "cpu"),
-        ({"preset": "none"}, (replace(CARD, index=0),), "cpu"),
-        ({}, (replace(CARD, index=0), CARD), "cuda:0"),
-        ({"device": "cuda:1"}, (replace(CARD, index=0), CARD), "cuda:1"),
-        ({"device": "cuda:1"}, (), "There is no device cuda:1. No driver."),
-        ({"device": "mps"}, (replace(CARD, index=0),), "There is no device mps."),
+        ({}, (), "cpu", None),
+        ({"device": "cpu"}, (replace(CARD, index=0),), "cpu", None),
+        ({"preset": "none"}, (replace(CARD, index=0),), "cpu", None),
+        ({}, (replace(CARD, index=0), CARD), "cuda:0", None),
+        ({"device": "cuda:1"}, (replace(CARD, index=0), CARD), "cuda:1", None),
+        ({"preset": "4gb"}, (replace(CARD, index=0),), "cuda:0", 4),
+        ({"vram_limit_gb": 2}, (replace(CARD, index=0),), "cuda:0", 2),
+        ({"vram_limit_gb": 2, "preset": "4gb"}, (replace(CARD, index=0),), "cuda:0", 2),
+        ({"device": "cuda:1"}, (), "There is no device cuda:1. No driver.", None),
+        ({"device": "mps"}, (replace(CARD, index=0),), "There is no device mps. There are: cuda:0.", None),
     ],
 )
-def test_it_computes_where_the_engines_do(
-    asked: dict[str, str], devices: tuple[Device, ...], device: str, monkeypatch: pytest.MonkeyPatch
+def test_it_computes_where_the_engines_do_and_within_their_limits(
+    asked: dict[str, Any],
+    devices: tuple[Device, ...],
+    device: str,
+    limit_gib: int | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    limits: list[tuple[int, str]] = []
     reason = "" if devices else "No driver."
     monkeypatch.setattr(sam2_stages, "probe_hardware", lambda: Hardware(HOST, devices, reason))
+    monkeypatch.setattr(sam2_stages, "limit_device", lambda *limit: limits.append(limit))
+    monkeypatch.setattr(sam2_stages, "find_segmenter", lambda folder: folder)
+    monkeypatch.setattr(sam2_stages, "load_segmenter", lambda folder, name: name)
     if device.startswith("There"):
         with pytest.raises(BadInput) as refused:
-            device_of(TrackSettings(**asked))
+            sam2_stages.load_network(TrackSettings(**asked))
         assert refused.value.message == device and refused.value.hint
-    else:
-        assert device_of(TrackSettings(**asked)) == device
+        return
+    assert sam2_stages.load_network(TrackSettings(**asked)) == device
+    assert limits == ([(limit_gib * GIB, device)] if limit_gib else [])
 
 
 def test_the_weights_are_part_of_the_question_and_their_memory_of_the_plan(

@@ -94,7 +94,7 @@ def test_each_frame_is_shown_at_its_time(name: str, clips: Clips, tmp_path: Path
     assert report.frames == joined.frames == source.frames
     assert joined.timeline.vfr == source.timeline.vfr
     assert joined.frame_rate == source.frame_rate
-    begin = max(Fraction(0), -source.timeline.start)
+    begin = -source.timeline.start  # The result begins at 0.
     for before, after in zip(read_frames(source), read_frames(joined), strict=True):
         assert before.time + begin == after.time
         assert number_of(before.rgb()) == number_of(after.rgb())
@@ -222,6 +222,128 @@ def test_a_broadcast_stream_keeps_its_sound_in_step(with_sound, tmp_path: Path) 
     found, wanted = sound_of(tmp_path / "out.mp4"), sound_of(source)
     assert len(found) == len(wanted) == report.audio_packets
     assert all(abs(a - (b - clock)) < 0.001 for (a, _), (b, _) in zip(found, wanted, strict=True))
+
+
+@pytest.fixture(scope="module")
+def parts(ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Two seconds of a broadcast stream with a tone, whose clock begins at `start`."""
+    folder = tmp_path_factory.mktemp("parts")
+
+    def make(tone: int, start: int) -> Path:
+        path = folder / f"{tone}.{start}.ts"
+        pictures = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2")
+        sounds = ("-f", "lavfi", "-i", f"sine={tone}:d=2:r=48000")
+        encoders = ("-c:v", "libx264", "-c:a", "aac")
+        ffmpeg(*pictures, *sounds, *encoders, "-output_ts_offset", start, path)
+        return path
+
+    return make
+
+
+def tone_changes(path: Path) -> list[tuple[float, int]]:
+    """(seconds, hertz) where another tone begins, by the loudest frequency of each twentieth of a second."""
+    with av.open(str(path)) as container:
+        frames = list(container.decode(audio=0))
+    rate, begin = frames[0].sample_rate, float(frames[0].pts * frames[0].time_base)
+    samples = np.concatenate([frame.to_ndarray()[0] for frame in frames])
+    found: list[tuple[float, int]] = []
+    length = rate // 20
+    for at in range(0, len(samples) - length, length):
+        hertz = int(np.argmax(np.abs(np.fft.rfft(samples[at : at + length]))) * 20)
+        if not found or found[-1][1] != hertz:
+            found.append((begin + at / rate, hertz))
+    return found
+
+
+@pytest.mark.parametrize("starts", [(0, 0), (100, 0), (0, 100), (0, 0, 0)])
+def test_a_clock_that_restarts_goes_on(starts, parts, tmp_path: Path) -> None:
+    joined, out = tmp_path / "cat.ts", tmp_path / "out.mp4"
+    pieces = [parts(440 * (number + 1), start) for number, start in enumerate(starts)]
+    joined.write_bytes(b"".join(piece.read_bytes() for piece in pieces))
+    source, report = copy(joined, out)
+    assert [f"frame {50 * number} " in note for number, note in enumerate(source.notes, 1)] == [True] * (
+        len(starts) - 1
+    )
+    assert set(source.notes) < set(report.warnings)
+    with av.open(str(out)) as result:
+        stream = result.streams.video[0]
+        times = [packet.pts * packet.time_base for packet in result.demux(stream) if packet.size]
+        assert min(item.start_time * item.time_base for item in result.streams) == 0
+    assert np.allclose(np.diff([float(time) for time in times]), 0.04, atol=1e-4)
+    assert len(times) == 50 * len(starts)
+    changes = tone_changes(out)
+    assert [hertz for _, hertz in changes] == [440 * (number + 1) for number in range(len(starts))]
+    assert np.allclose([at for at, _ in changes], [2.03 * number for number in range(len(starts))], atol=0.06)
+    assert report.audio_packets == sum(len(sound_of(piece)) for piece in pieces)
+
+
+def test_one_equal_time_moves_one_frame(clips: Clips, ffmpeg, tmp_path: Path) -> None:
+    source, out = tmp_path / "equal.mkv", tmp_path / "out.mp4"
+    with av.open(str(clips("vfr.mkv"))) as given, av.open(str(source), "w") as target:
+        stream = target.add_stream_from_template(given.streams.video[0], opaque=True)
+        packets = [packet for packet in given.demux(video=0) if packet.size]
+        order = sorted(packet.pts for packet in packets)
+        equal = {order[30]: order[29]}
+        for packet in packets:
+            packet.dts = None
+            packet.pts = equal.get(packet.pts, packet.pts)
+            packet.stream = stream
+            target.mux_one(packet)
+    info, report = copy(source, out)
+    assert info.timeline.vfr and "frame 30 moved" in report.warnings[0]
+    before, after = (probe(path).timeline for path in (clips("vfr.mkv"), out))
+    moved = [index for index in range(96) if before.time(index) - before.start != after.time(index)]
+    assert moved == [30] and after.time(30) - after.time(29) == Fraction(1, 1000)
+
+
+@pytest.mark.parametrize("name", ["hour.mkv", "hour.flv", "hour_fragmented.mp4"])
+def test_a_clock_that_begins_late_gives_a_result_from_zero(
+    name: str, with_sound, ffmpeg, tmp_path: Path
+) -> None:
+    source, out = tmp_path / name, tmp_path / "out.mp4"
+    pieces = ("-movflags", "frag_keyframe+empty_moov+default_base_moof") if "fragmented" in name else ()
+    ffmpeg("-i", with_sound("aac", ".mp4"), "-c", "copy", "-output_ts_offset", "3600", *pieces, source)
+    info, _ = copy(source, out)
+    assert info.timeline.start < Fraction(1, 10)
+    with av.open(str(source)) as given, av.open(str(out)) as result:
+        starts = [
+            [item.start_time * item.time_base for item in (file.streams.video[0], file.streams.audio[0])]
+            for file in (given, result)
+        ]
+    assert min(starts[1]) == 0
+    assert abs((starts[0][1] - starts[0][0]) - (starts[1][1] - starts[1][0])) < Fraction(1, 1000)
+
+
+def test_a_track_that_no_decoder_knows_costs_that_track(clips: Clips, ffmpeg, tmp_path: Path) -> None:
+    source, out = tmp_path / "two.mp4", tmp_path / "out.mp4"
+    tones = [part for tone in (440, 880) for part in ("-f", "lavfi", "-i", f"sine={tone}:d=3.84")]
+    maps = ("-map", "0", "-map", "1", "-map", "2")
+    ffmpeg("-i", clips("closed.mp4"), *tones, *maps, "-c:v", "copy", "-c:a", "aac", source)
+    data = bytearray(source.read_bytes())
+    at = data.rindex(b"stsd")
+    data[at:] = data[at:].replace(b"mp4a", b"apac", 1).replace(b"esds", b"dapa", 1)
+    source.write_bytes(data)
+    _, report = copy(source, out)
+    assert len(report.warnings) == 1 and "Sound track 2 was left out" in report.warnings[0]
+    assert sound_of(out) == sound_of(source)
+
+
+def test_experimental_sound_is_encoded(with_sound, tmp_path: Path) -> None:
+    source = with_sound("truehd", ".mkv", "-strict", "-2")
+    _, report = copy(source, tmp_path / "out.mp4")
+    assert len(report.warnings) == 1 and "re-encoded to AAC" in report.warnings[0]
+    assert probe(tmp_path / "out.mp4").audio.codec == "aac"
+
+
+def test_one_refused_track_is_encoded_alone(clips: Clips, ffmpeg, tmp_path: Path) -> None:
+    source, out = tmp_path / "two.mkv", tmp_path / "out.mp4"
+    tones = [part for tone in (440, 880) for part in ("-f", "lavfi", "-i", f"sine={tone}:d=3.84")]
+    maps = ("-map", "0", "-map", "1", "-map", "2", "-c:v", "copy")
+    ffmpeg("-i", clips("closed.mp4"), *tones, *maps, "-c:a:0", "wmav2", "-c:a:1", "ac3", source)
+    _, report = copy(source, out)
+    assert len(report.warnings) == 1 and "Sound track 1 was re-encoded" in report.warnings[0]
+    with av.open(str(out)) as joined:
+        assert [stream.codec.canonical_name for stream in joined.streams.audio] == ["aac", "ac3"]
 
 
 def test_a_part_begins_at_zero_with_its_sound(with_sound, tmp_path: Path, number_of) -> None:

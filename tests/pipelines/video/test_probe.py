@@ -24,7 +24,6 @@ Clips = Callable[[str], Path]
         ("page.mp4", NotAVideo),
         ("no_moov.mp4", NotAVideo),
         ("playlist.mp4", NotAVideo),
-        ("picture.png", NotAVideo),
         ("sound.m4a", NoVideoStream),
         ("sound.mp3", NoVideoStream),
         ("cover.mp3", NoVideoStream),

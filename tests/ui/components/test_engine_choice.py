@@ -13,12 +13,13 @@ from playwright.sync_api import Page, expect
 
 from memory.devices import Device
 from memory.units import GIB
-from pipelines.engines.availability import Availability, engines_of
+from pipelines.engines.availability import Availability
 from pipelines.errors import BadInput, WeightsBroken, WeightsMissing
 from pipelines.jobs.events import Event, Planned
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
-from pipelines.settings import MODELS, engine_of
+from pipelines.settings import engine_of
+from pipelines.spec import engine_spec, engines_of, settings_model
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
 from ui.components import forms
@@ -30,8 +31,10 @@ from ui.server.policy import Policy
 
 PATIENCE_MS = 90_000
 CARD = Device("cuda", 0, "A <card>", "GPU-1", 24 * GIB, 20 * GIB)
-BUILTIN = Availability("flow")
-NETWORK = Availability("propainter", PUBLISHED["propainter"], Path("/w/ProPainter.pth"), device=CARD)
+BUILTIN = Availability(engine_spec("inpaint", "flow"))
+NETWORK = Availability(
+    engine_spec("inpaint", "propainter"), {"ProPainter.pth": Path("/w/ProPainter.pth")}, device=CARD
+)
 MISSING = WeightsMissing("ProPainter needs x.", "Fetch it into /home/ann.")
 
 
@@ -118,7 +121,7 @@ def test_a_guess_is_told_as_roughly_as_it_is(seconds: float, words: str) -> None
 def test_every_engine_has_a_name_that_is_translated_where_it_is_a_word(task: str) -> None:
     with gr.Blocks():
         radio: Any = forms.make_component(
-            MODELS[task], "engine", I18N, "x", {"auto": I18N("longtake_auto"), "flow": "Built-in"}
+            settings_model(task), "engine", I18N, "x", {"auto": I18N("longtake_auto"), "flow": "Built-in"}
         )
     assert [value for _, value in radio.choices] == ["auto", *engines_of(task)]
     assert {"longtake_auto", "longtake_builtin"} <= set(I18N.translations["zh-CN"])
@@ -231,10 +234,13 @@ def test_visitors_may_use_what_the_owner_has_accepted(
         with pytest.raises(AppError, match="no weights of Q-Align that can be used") as told:
             client.predict(file=handle_file(clip), engine="qalign", **task, api_name=f"/{name}")
         assert str(weights.parent) not in str(told.value) and "cache" not in str(told.value)
+    for engine in ("auto", "flow"):
+        with pytest.raises(AppError, match=r"no weights of SAM 2.* that can be used"):
+            client.predict(**{**asked, "engine": engine}, tracker="sam2", api_name="/inpaint")
 
 
 @pytest.mark.parametrize("task", ["score", "inpaint"])
 def test_each_option_of_an_engine_is_on_the_form(task: str) -> None:
-    model = MODELS[task]
+    model = settings_model(task)
     own = {name for name in model.model_fields if engine_of(model, name)}
     assert own and own <= set(forms.field_names(model)) | forms.SERVER_SIDE

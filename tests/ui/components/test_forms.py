@@ -84,7 +84,7 @@ def test_a_handler_is_named_after_the_settings_and_gets_the_request() -> None:
     def handler(*values: object) -> tuple[object, ...]:
         return values
 
-    named = forms.named(handler, "file", *NAMES)
+    named = forms.with_parameters(handler, "file", *NAMES)
     assert list(inspect.signature(named).parameters) == ["file", *NAMES, "request"]
     asked = gr.Request()
     given, *_ = special_args(named, ["clip.mp4", *NAMES], request=asked)

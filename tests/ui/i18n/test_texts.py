@@ -1,10 +1,14 @@
 """Both languages say the same things."""
 
+from dataclasses import replace
+
 import pytest
 
 from pipelines import errors
 from pipelines.errors import LongtakeError, NotAVideo
-from ui.i18n.texts import error_text
+from pipelines.spec import tasks
+from ui.i18n import texts
+from ui.i18n.texts import error_text, i18n, input_key
 from ui.i18n.words import ERRORS_ZH, LIVE, STATIC
 
 
@@ -19,6 +23,16 @@ def kinds() -> list[type[LongtakeError]]:
 def test_every_text_has_both_languages(key: str) -> None:
     english, chinese = (STATIC | LIVE)[key]
     assert english and chinese
+
+
+def test_each_task_labels_its_files_in_its_own_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    score = tasks()["score"]
+    files = tuple(replace(each, label=("Clip", "片段")) for each in score.inputs)
+    other = replace(score, name="toy", title=("Toy", "玩具"), inputs=files)
+    monkeypatch.setattr(texts, "tasks", lambda: {**tasks(), "toy": other})
+    for language, labels in (("en", ("Video", "Clip")), ("zh-CN", ("视频", "片段"))):
+        words = i18n({}).translations[language]
+        assert (words[input_key("score", "file")], words[input_key("toy", "file")]) == labels
 
 
 def test_every_error_that_a_visitor_may_meet_has_a_chinese_sentence() -> None:

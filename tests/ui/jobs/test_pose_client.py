@@ -16,7 +16,7 @@ from pipelines.settings import PoseSettings
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
 from pipelines.workers.pose import PoseQuestion
-from ui.components.pose_panel import _move_of, _moved
+from ui.components.pose_panel import _move_of, _with_move
 from ui.jobs.pose_client import MOST_WAITING, PosingProcess
 from ui.jobs.service import JobService
 from ui.server.policy import Policy
@@ -122,9 +122,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def posed(queue: JobQueue, policy: Policy, picture: Path, tmp_path: Path) -> Path:
-    desk = JobService(queue, policy)
-    desk._posing = process()
-    return asyncio.run(desk.pose(str(picture), PoseSettings(yaw=3), tmp_path / "cache"))
+    service = JobService(queue, policy)
+    service._posing = process()
+    return asyncio.run(service.pose(str(picture), PoseSettings(yaw=3), tmp_path / "cache"))
 
 
 def test_an_owner_who_asks_accepts_the_licence(
@@ -162,9 +162,9 @@ def test_a_pose_is_drawn_once(
         return question.picture
 
     monkeypatch.setattr(PosingProcess, "ask", draw)
-    desk = JobService(queue, Policy())
+    service = JobService(queue, Policy())
     for yaw in (3, 4, 3):
-        asyncio.run(desk.pose(str(picture), PoseSettings(yaw=yaw), tmp_path / "cache"))
+        asyncio.run(service.pose(str(picture), PoseSettings(yaw=yaw), tmp_path / "cache"))
     assert [each.asked["yaw"] for each in asked] == [3, 4]
     assert {each.most_pixels for each in asked} == {None}
     licences.accept("liveportrait")
@@ -187,9 +187,9 @@ def served(make_queue, page_over, serve, good_run, tmp_path: Path) -> Client:  #
 
 
 def test_sliders_write_the_points_as_text() -> None:
-    text = _moved("", 14, 0.01, -0.02, 0.0)
+    text = _with_move("", 14, 0.01, -0.02, 0.0)
     assert text == "14:0.01,-0.02,0"
-    assert _moved(text, 3, 0.05, 0.05, 0.05) == "3:0,0.05,0 14:0.01,-0.02,0", "only where it moves"
-    assert _moved(text, 14, 0, 0, 0) == "", "what is back where it was is not told"
+    assert _with_move(text, 3, 0.05, 0.05, 0.05) == "3:0,0.05,0 14:0.01,-0.02,0", "only where it moves"
+    assert _with_move(text, 14, 0, 0, 0) == "", "what is back where it was is not told"
     assert _move_of(text, 14) == (0.01, -0.02, 0.0) and _move_of(text, 6) == (0.0, 0.0, 0.0)
-    assert PoseSettings(key=tuple(_moved(text, 6, 0.001, 0, 0).split()))
+    assert PoseSettings(key=tuple(_with_move(text, 6, 0.001, 0, 0).split()))

@@ -119,7 +119,7 @@ def test_a_file_that_is_never_understood_is_given_up_and_its_process_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instead(f"echo $$ > {tmp_path}/pid; exec sleep 600", tmp_path, monkeypatch)
-    monkeypatch.setattr(uploads, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(uploads, "INSPECT_SECONDS", 0.5)
 
     async def look_and_see() -> None:
         with pytest.raises(NotAVideo, match="could not be understood"):

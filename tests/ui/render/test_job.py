@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ui.render.report import describe_score, read_report
 
 from memory.units import GIB
 from pipelines.errors import NotAVideo
@@ -16,6 +15,8 @@ from ui.i18n.words import LIVE
 from ui.jobs.service import Entry
 from ui.jobs.view import JobView, Status
 from ui.render import job, jobs, media
+from ui.reports import score
+from ui.reports.view import read_report
 
 EVIL = '<img src=x onerror="alert(1)">${alert(2)}{{value}}`.mp4'
 
@@ -95,11 +96,16 @@ def test_the_curve_ends_at_the_last_frame_wherever_the_job_begins(
 
 @pytest.mark.parametrize(
     ("task", "engine", "shown"),
-    [("score", "builtin", "score"), ("score", "qalign", "qalign"), ("inpaint", "propainter", "inpaint")],
+    [
+        ("score", "builtin", "score"),
+        ("score", "qalign", "score/qalign"),
+        ("inpaint", "propainter", "inpaint"),
+        ("animate", "liveportrait", "animate/liveportrait"),
+    ],
 )
 def test_the_curve_says_what_it_shows(task: str, engine: str, shown: str) -> None:
     kind = job.curve(JobView(Status(task=task, engine=engine)))["kind"]
-    assert kind == job.CURVES.index(shown)
+    assert list(job.CURVES)[kind] == shown
 
 
 def test_a_preview_that_is_gone_is_no_error(tmp_path: Path) -> None:
@@ -117,7 +123,7 @@ def test_clock(seconds: float, shown: str) -> None:
 
 
 def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> None:
-    html = describe_score(report["summary"])
+    html = score.describe(report)
     assert "None of the 40 frames is blurred or frozen." in html
     interval = {
         "start": 10,
@@ -128,7 +134,7 @@ def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> No
         "drop": 0.5,
     }
     report["summary"]["blurred"] = {"frames": 5, "ratio": 0.125, "interval_count": 1, "intervals": [interval]}
-    html = describe_score(report["summary"])
+    html = score.describe(report)
     assert "Of 40 frames 5 are blurred, in 1 place, and 0 are frozen." in html
     assert "12.5 %" in html and "0.4 s – 0.6 s" in html and "severe" in html and "严重" in html
     (tmp_path / "report.json").write_text(json.dumps(report))
@@ -137,7 +143,7 @@ def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> No
 
 def test_figures_that_were_not_computed_are_dashes(report: dict[str, Any]) -> None:
     report["summary"]["motion"]["jerkiness"] = None
-    assert "<dd>–</dd>" in describe_score(report["summary"])
+    assert "<dd>–</dd>" in score.describe(report)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +192,19 @@ def test_a_removal_and_a_check_are_told_in_words(tmp_path: Path) -> None:
     assert "data-turn" not in read_report(path), "nothing was lost"
 
 
+def test_a_report_of_a_task_without_a_module_of_its_own_is_a_list_of_its_figures(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    summary = {"most_heat": 1.25, "name": EVIL, "details": {"left": "out"}, "whole": True}
+    path.write_text(json.dumps({"task": "none_such", "summary": summary, "warnings": [EVIL]}))
+    html = read_report(path)
+    for part in ("<dt>Most heat</dt><dd>1.25</dd>", "<dd>True</dd>", "&lt;img src=x", LIVE["report"][1]):
+        assert part in html
+    assert "<img" not in html and "left" not in html
+
+
 def test_films_and_pictures_are_addressed_in_the_cache() -> None:
     path = '/cache/k/a "b".mp4'
-    for html in (media.film(path), media.segment(path, 0, 240)):
+    for html in (media.video(path), media.segment(path, 0, 240)):
         assert "gradio_api/file=/cache/k/a%20%22b%22.mp4" in html
     html = media.pictures(["/c/report.png", "/c/worst-00000007.jpg"])
     assert html.count("<img") == 2 and "Frame" in html and " 7<" in html

@@ -59,7 +59,7 @@ def labelled(**labels: str) -> Labels:
 
 @pytest.fixture
 def monitor() -> Monitor:
-    return Monitor(Queue, look=look)
+    return Monitor(Queue, probe=look)
 
 
 def test_everything_is_told(monitor: Monitor) -> None:

@@ -18,9 +18,9 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.scheduler.stats import Counters
 from pipelines.workers.runner import WorkerState
 from ui.server import monitor as monitoring
-from ui.server.leak_check import TOLERANCE_BYTES, Baseline, Held, Moment
+from ui.server.leak_check import TOLERANCE_BYTES, Baseline, MemoryReading, WorkerMemory
 from ui.server.monitor import HISTORY_SAMPLES, Monitor
-from ui.server.snapshot import Snapshot, look_at, preset_now, usable_cores
+from ui.server.snapshot import Snapshot, preset_now, take_snapshot, usable_cores
 from ui.server.system_info import ProcessNow, System, size
 
 CARD = Device("cuda", 0, "RTX 4070", "GPU-1", 12 * GIB, 4 * GIB, others_bytes=2 * GIB, utilisation_percent=83)
@@ -71,7 +71,7 @@ def queue() -> Queue:
 
 @pytest.fixture
 def monitor(queue: Queue, machine: Machine) -> Monitor:
-    return Monitor(queue, look=machine, clock=machine.clock)
+    return Monitor(queue, probe=machine, clock=machine.clock)
 
 
 def test_a_sample_tells_what_everyone_and_what_we_hold(monitor: Monitor, machine: Machine) -> None:
@@ -163,7 +163,7 @@ def test_process_ids_names_and_paths_are_for_the_person_at_this_machine(
 
 
 def test_a_limit_on_memory_is_seen_by_the_presets(queue: Queue, machine: Machine) -> None:
-    limited = Monitor(queue, ram_limit_gb=8, look=machine, clock=machine.clock)
+    limited = Monitor(queue, ram_limit_gb=8, probe=machine, clock=machine.clock)
     assert limited.system().preset.host == "8gb"
     assert limited.system().hardware.host.total_bytes == 16 * GIB
 
@@ -180,7 +180,7 @@ def test_the_thread_samples_until_it_is_closed_and_survives_a_disk_that_is_gone(
             enough.set()
         return found or look()
 
-    monitor = Monitor(queue, period_seconds=0.001, look=flaky)
+    monitor = Monitor(queue, period_seconds=0.001, probe=flaky)
     monitor.start()
     assert len(monitor.samples()) >= 1, "the first sample is there at once"
     assert enough.wait(30)
@@ -206,20 +206,20 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_real_processes_are_told_apart(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
     (grandchild,) = psutil.Process(child.pid).children()
-    found = look_at(tmp_path / "not" / "yet", child.pid)
+    found = take_snapshot(tmp_path / "not" / "yet", child.pid)
     roles = {process.pid: process.role for process in found.processes}
     assert (roles[os.getpid()], roles[child.pid], roles[grandchild.pid]) == ("page", "worker", "worker")
     assert found.held("worker") > MIB and found.held("page") > MIB
     assert all(process.name for process in found.processes)
     assert found.disk.free_bytes > 0
-    roles = {process.pid: process.role for process in look_at(tmp_path, None).processes}
+    roles = {process.pid: process.role for process in take_snapshot(tmp_path, None).processes}
     assert (roles[os.getpid()], roles[child.pid], roles[grandchild.pid]) == ("page", "other", "other")
 
 
 def test_a_worker_that_is_gone_is_no_error(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    assert look_at(tmp_path, process.pid).held("worker") == 0
+    assert take_snapshot(tmp_path, process.pid).held("worker") == 0
 
 
 # -- cores and tiers -----------------------------------------------------------------------------------------
@@ -271,19 +271,19 @@ def test_sizes_for_people(size_bytes: int, shown: str) -> None:
 
 # -- the baseline --------------------------------------------------------------------------------------------
 
-IDLE = Moment(idle=True, jobs=0, page_bytes=100 * MIB)
+IDLE = MemoryReading(idle=True, jobs=0, page_bytes=100 * MIB)
 BUSY = replace(IDLE, idle=False)
 
 
-def after(*moments: Moment) -> Baseline:
+def after(*moments: MemoryReading) -> Baseline:
     baseline = Baseline()
     for moment in moments:
         baseline = baseline.after(moment)
     return baseline
 
 
-def warm(host: int, jobs: int, pid: int = 7, device: int = 0) -> Moment:
-    return replace(IDLE, jobs=jobs, worker=Held(host, device), worker_pid=pid, worker_jobs=jobs)
+def warm(host: int, jobs: int, pid: int = 7, device: int = 0) -> MemoryReading:
+    return replace(IDLE, jobs=jobs, worker=WorkerMemory(host, device), worker_pid=pid, worker_jobs=jobs)
 
 
 def test_a_first_job_alone_says_nothing_of_the_worker() -> None:
@@ -293,7 +293,7 @@ def test_a_first_job_alone_says_nothing_of_the_worker() -> None:
 def test_nothing_is_said_before_a_job_has_ended() -> None:
     assert after(IDLE, IDLE).returned is None
     assert after(IDLE, BUSY).returned is None
-    assert after(IDLE).tell().sentence.startswith("Not known yet")
+    assert after(IDLE).summary().sentence.startswith("Not known yet")
 
 
 @pytest.mark.parametrize(
@@ -302,7 +302,7 @@ def test_nothing_is_said_before_a_job_has_ended() -> None:
 def test_the_page_is_compared_with_itself_before_the_first_job(grown: int, returned: bool) -> None:
     baseline = after(IDLE, BUSY, replace(IDLE, jobs=1, page_bytes=IDLE.page_bytes + grown))
     assert baseline.returned is returned
-    assert ("Yes" in baseline.tell().sentence) is returned
+    assert ("Yes" in baseline.summary().sentence) is returned
 
 
 def test_a_warm_worker_is_no_leak() -> None:
@@ -314,7 +314,7 @@ def test_a_worker_that_holds_more_after_later_jobs_leaks(host: int, device: int)
     first = 300 * MIB
     baseline = after(IDLE, BUSY, warm(first, 1), BUSY, warm(first + host, 4, device=device))
     assert baseline.returned is False
-    told = baseline.tell()
+    told = baseline.summary()
     assert told.worker_jobs == 3
     assert "The warm worker holds" in told.sentence and "Free the worker" in told.sentence
 
@@ -332,13 +332,13 @@ def test_another_worker_is_compared_with_itself() -> None:
 def test_without_a_worker_the_page_alone_is_compared() -> None:
     baseline = after(IDLE, BUSY, warm(300 * MIB, 1), BUSY, warm(900 * MIB, 2), replace(IDLE, jobs=2))
     assert baseline.returned is True
-    assert baseline.tell().worker_after_bytes is None
+    assert baseline.summary().worker_after_bytes is None
 
 
 def test_a_server_that_began_with_a_job_can_still_compare_its_worker() -> None:
     baseline = after(BUSY, warm(300 * MIB, 1), BUSY, warm(310 * MIB, 2))
     assert baseline.returned is True
-    assert baseline.tell().page_before_bytes is None
+    assert baseline.summary().page_before_bytes is None
 
 
 def test_the_monitor_follows_jobs_to_the_verdict(monitor: Monitor, queue: Queue, machine: Machine) -> None:
@@ -361,7 +361,7 @@ def test_a_reading_during_which_a_job_came_counts_for_nothing(queue: Queue) -> N
         queue.running = object()
         return look(page=GIB)
 
-    monitor = Monitor(queue, look=slow)
+    monitor = Monitor(queue, probe=slow)
     monitor.sample()
     assert monitor.system().baseline.page_before_bytes is None
 

@@ -77,7 +77,7 @@ def test_a_large_source_is_made_smaller_and_its_box_too(
         source_box=box,
     )
     done(job)
-    assert warned(job) == ["The source of 512 x 512 pixels was made smaller, to 254 x 254."]
+    assert warned(job) == ["The source was reduced from 512 x 512 to 254 x 254 pixels."]
     found = pictures(tmp_path / "out")
     assert found.shape == (3, 254, 254, 3)
     touched = changed(found[0], found[1])
@@ -141,7 +141,7 @@ def test_frames_of_a_source_without_its_face_are_left_as_they_are(
     job = ask(draw("source", source), draw("driving", colours(60, 2)), frames_out=tmp_path / "out")
     outputs = done(job)
     assert warned(job) == [
-        "A face of the source is not seen on some frames, which are left as they are: the report tells which."
+        "A face of the source is not visible in some frames, which are left unchanged; the report lists them."
     ]
     found = pictures(tmp_path / "out")
     # It is looked for on every eighth frame, and gone from the first on that is not known to show it.
@@ -189,7 +189,7 @@ def test_a_missing_face_is_reported_before_the_first_frame(portrait: DrawnFace, 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"flag_eye_retargeting": True}, "how open"),
+        ({"flag_eye_retargeting": True}, "need face landmarks"),
         ({"face": "all", "flag_pasteback": False}, "Several faces"),
         ({"face": "3"}, "no face 3"),
     ],

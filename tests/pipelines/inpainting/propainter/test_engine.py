@@ -181,7 +181,7 @@ def test_the_published_outpainting_is_squeezed_into_the_size_of_the_input(ask, f
 def test_the_published_outpainting_takes_no_mask(ask, frames, masks):
     ending = run(ask(frames, masks, mode="video_outpainting", reference_output=True))
     assert ending.code == "bad_input"
-    assert "reads no mask" in ending.message
+    assert "does not take a mask" in ending.message
 
 
 def test_outpainting_removes_too_what_a_mask_marks(ask, frames, masks, tmp_path):

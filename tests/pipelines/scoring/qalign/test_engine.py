@@ -296,13 +296,13 @@ def test_what_the_published_network_holds() -> None:
 
 
 def test_the_plan_says_where_layers_wait(ask: Ask) -> None:
-    assert "held where they are used" in ask()[1].choice.reason
+    assert "stay on the device" in ask()[1].choice.reason
     _, job = ask(budget=300 * MIB, weight_bits="8")
     assert job.choice.values["layers_place"] == "disk"
-    assert "in 8 bits) left in their files" in job.choice.reason
+    assert "at 8 bits) stay in their files" in job.choice.reason
     need = Need(PUBLISHED, ScoreSettings(), BASE, PIXELS)
     assert need.remark(Layout("cuda", "host", 8)) == (
-        "Q-Align's layers (7.0 GiB in 8 bits) kept in host memory, two at a time on the card"
+        "Q-Align's layers (7.0 GiB at 8 bits) stay in host memory, two at a time on the GPU"
     )
 
 
@@ -367,5 +367,5 @@ def test_a_limit_below_the_size_of_the_weights_is_kept(pictures: Path, tmp_path:
     )
     events = [json.loads(line) for line in told.stdout.splitlines()]
     assert told.returncode == 0, told.stderr
-    assert "left in their files" in next(e for e in events if e["type"] == "planned")["preset_reason"]
+    assert "stay in their files" in next(e for e in events if e["type"] == "planned")["preset_reason"]
     assert max(e["host_peak_bytes"] for e in events if e["type"] == "memory") < limit * GIB

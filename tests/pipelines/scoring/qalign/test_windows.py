@@ -43,7 +43,7 @@ class Counting:
         self.batches.append([tuple(token.frame for token in window) for window in windows])
         return [score_of(window) for window in self.batches[-1]]
 
-    def kept(self, features: Token) -> Any:
+    def to_host(self, features: Token) -> Any:
         return np.array([features.frame])
 
 

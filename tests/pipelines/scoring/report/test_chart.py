@@ -24,7 +24,7 @@ def summary(frames: int, blurred: Any = (), frozen: Any = (), cuts: Any = ()) ->
         block["frozen"][start:stop] = True
     block["cut"][list(cuts)] = True
     made = Summary(0, frames)
-    assert sum(map(len, made.watch([block]))) == frames
+    assert sum(map(len, made.collect([block]))) == frames
     return made
 
 

@@ -200,8 +200,8 @@ def test_the_help_promises_what_the_output_may_be(
     monkeypatch.chdir(tmp_path)
     assert main([task, "--help"]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if "--output" in line)
-    assert set(re.findall(r"\.\w+\b", line.partition("which")[2])) == named
+    assert set(re.findall(r"\.\w+\b", line.partition("suffix")[2])) == named
     draw(tmp_path / "clip.mp4")
     mask = ["--box", "1,2,30,20@0"] if task in ("inpaint", "track") else []
     assert main([task, "clip.mp4", *mask, "-o", f"r{refused}"]) == 2
-    assert f"r{refused} is no name for a result of {task}" in capsys.readouterr().err
+    assert f"{task} makes no {refused}" in capsys.readouterr().err

@@ -74,7 +74,7 @@ def ask_for_too_much(*_: object, **__: object) -> None:
     raise av.error.MemoryError(12, "Cannot allocate memory")
 
 
-def decode_too_much(packets: object) -> Iterator[object]:
+def decode_too_much(packets: object, *_: object) -> Iterator[object]:
     ask_for_too_much()
     yield packets
 

@@ -68,7 +68,7 @@ def test_a_video_named_as_a_picture_is_a_video(clips, tmp_path: Path) -> None:
     path = tmp_path / "clip.png"
     path.write_bytes(clips("closed.mp4").read_bytes())
     assert probe_media(path, salvage=False).kind == "video"
-    with pytest.raises(BadInput, match=r"clip\.png is no picture"):
+    with pytest.raises(BadInput, match=r"clip\.png is not a picture"):
         picture_at(path)
 
 

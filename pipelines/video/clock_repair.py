@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 _LOOK_AHEAD = 3
 """A clock has restarted where this many further frames are still earlier than the last one before: decoders reorder
@@ -42,24 +43,23 @@ class Repair:
 
     def sentences(self, time_base: Fraction) -> tuple[str, ...]:
         """Warnings that name the frames and by how much they moved."""
-        said = []
-        for restart in self.restarts[:_LISTED]:
-            said.append(
-                f"The clock of the source jumps at frame {restart.index} (from {_seconds(restart.before, time_base)}"
-                f" to {_seconds(restart.after, time_base)}); its times continue from the frame before."
-            )
+        said = [
+            f"The clock of the source jumps at frame {restart.index} (from {_seconds(restart.before, time_base)} to "
+            f"{_seconds(restart.after, time_base)}); its times continue from the frame before."
+            for restart in self.restarts[:_LISTED]
+        ]
         if len(self.restarts) > _LISTED:
             said.append(
                 f"The clock jumps {len(self.restarts) - _LISTED} more times, which was handled alike."
             )
         if self.moved:
-            frames = ", ".join(str(index) for index, _ in self.moved[:_LISTED])
             more = len(self.moved) - _LISTED
-            names = f"frames {frames} and {more} more" if more > 0 else f"frame {frames}"
-            names = names.replace("frame ", "frames ") if len(self.moved) > 1 and more <= 0 else names
+            numbers = ", ".join(str(index) for index, _ in self.moved[:_LISTED])
+            frames = f"{'frame' if len(self.moved) == 1 else 'frames'} {numbers}"
+            frames += f" and {more} more" if more > 0 else ""
             most = max(abs(ticks) for _, ticks in self.moved)
             said.append(
-                f"Equal or backward times in the source: {names} moved by at most {_seconds(most, time_base)}."
+                f"Equal or backward times in the source: {frames} moved by at most {_seconds(most, time_base)}."
             )
         if self.missing:
             said.append(
@@ -114,8 +114,7 @@ def repair(
 
 def usual_step(found: Sequence[int | None]) -> int:
     """The median distance between neighbours that rise; 1 where none do."""
-    pairs = zip(found, found[1:], strict=False)
-    steps = sorted(b - a for a, b in pairs if a is not None and b is not None and b > a)
+    steps = sorted(b - a for a, b in pairwise(found) if a is not None and b is not None and b > a)
     return steps[len(steps) // 2] if steps else 1
 
 

@@ -1,6 +1,7 @@
 """Stamps that do not rise: repaired where they do not, and kept where they do."""
 
 from fractions import Fraction
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,7 +55,7 @@ def test_a_restart_continues_and_keeps_every_step(parts: list[list[int]]) -> Non
     begin = 0
     for steps in parts:
         kept = list(found.stamps[begin : begin + len(steps) + 1])
-        assert [after - before for before, after in zip(kept, kept[1:], strict=False)] == steps
+        assert [after - before for before, after in pairwise(kept)] == steps
         begin += len(steps) + 1
         if begin < len(found.stamps):
             assert 30 <= found.stamps[begin] - found.stamps[begin - 1] <= 60

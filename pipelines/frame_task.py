@@ -132,6 +132,7 @@ class _Encoder:
                 sample_aspect_ratio=video.sample_aspect_ratio,
                 codec=self._codec,
                 crf=self._crf,
+                field_order=video.field_order if (width, height) == (video.width, video.height) else None,
             )
         if self._pictures:
             self._pictures.write(item.index, item.pixels)

@@ -65,6 +65,7 @@ class _FillSink:
             sample_aspect_ratio=video.sample_aspect_ratio,
             codec=settings.codec,
             crf=crf,
+            field_order=video.field_order if size == (video.width, video.height) else None,
         )
 
     def write(self, item: Filled) -> None:

@@ -53,13 +53,13 @@ class Repair:
                 f"The clock jumps {len(self.restarts) - _LISTED} more times, which was handled alike."
             )
         if self.moved:
-            frames = ", ".join(str(index) for index, _ in self.moved[:_LISTED])
             more = len(self.moved) - _LISTED
-            names = f"frames {frames} and {more} more" if more > 0 else f"frame {frames}"
-            names = names.replace("frame ", "frames ") if len(self.moved) > 1 and more <= 0 else names
+            numbers = ", ".join(str(index) for index, _ in self.moved[:_LISTED])
+            frames = f"{'frame' if len(self.moved) == 1 else 'frames'} {numbers}"
+            frames += f" and {more} more" if more > 0 else ""
             most = max(abs(ticks) for _, ticks in self.moved)
             said.append(
-                f"Equal or backward times in the source: {names} moved by at most {_seconds(most, time_base)}."
+                f"Equal or backward times in the source: {frames} moved by at most {_seconds(most, time_base)}."
             )
         if self.missing:
             said.append(

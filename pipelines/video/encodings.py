@@ -24,6 +24,11 @@ class Encoding:
     even: bool = True
 
 
+def keeps_fields(codec: AnyCodec, height: int) -> bool:
+    """Whether frames can be encoded as two fields each; 4:2:0 needs whole rows of chroma in both."""
+    return codec == "prores4444" or (codec == "h264" and height % 4 == 0)
+
+
 def encoding(codec: AnyCodec, crf: int, preset: str = "veryfast") -> Encoding:
     """The encoding of `codec` at the quality `crf` (lower is better and larger; ProRes has one quality).
 

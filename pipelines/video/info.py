@@ -3,12 +3,16 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipelines.video.timeline import Timeline
 
 PLAIN_CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm"})
 """Containers that store a time for each frame and an index of key frames."""
+
+
+FieldOrder = Literal["tff", "bff"]
+"""Which field of an interlaced frame is shown first, by ffmpeg's names: the top or the bottom one."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,9 @@ class VideoInfo:
     `missing_frames` the number of frames that cannot be read when it is salvaged. `stamped`: each packet has a time,
     so that a frame can be identified by it. `clock_shifts` are the seconds to add to the file's clock after each of its
     restarts, and `notes` the sentences about times that were repaired. `sound_start` is when the first sound track
-    begins, on the timeline's clock.
+    begins, on the timeline's clock. `transparent`: the first frame is not opaque everywhere, or its alpha is unknown.
+    `field_order` is that of interlaced, upright video. `cropped`: the container cuts the picture, down to `width` and
+    `height`.
     """
 
     path: Path
@@ -70,6 +76,9 @@ class VideoInfo:
     clock_shifts: tuple[Fraction, ...] = ()
     notes: tuple[str, ...] = ()
     sound_start: Fraction | None = None
+    transparent: bool = False
+    field_order: FieldOrder | None = None
+    cropped: bool = False
 
     @property
     def frames(self) -> int:

@@ -28,8 +28,8 @@ from av.video.stream import VideoStream
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.spans import Span
-from pipelines.video import ffmpeg, sound
-from pipelines.video.demuxing import open_input, start_of
+from pipelines.video import extras, ffmpeg, sound
+from pipelines.video.demuxing import open_input, start_of, video_stream
 from pipelines.video.info import VideoInfo
 from pipelines.video.sound import Cut, SoundPlan, SoundRefused, Track
 
@@ -43,7 +43,7 @@ _TOLERANCE_SECONDS = 0.000_501
 """Matroska and WebM round times to milliseconds, so a frame may be off by half of one."""
 _WITH_TIMESCALE = ("mp4", "mov")
 _IN_MILLISECONDS = ("matroska", "webm")
-_NOT_COPIED = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder"})
+_NOT_COPIED = frozenset({"timecode", "major_brand", "minor_version", "compatible_brands", "encoder"})
 
 
 _Opened: TypeAlias = list[tuple[InputContainer, list[tuple[int, AudioStream]]]]
@@ -82,30 +82,36 @@ def join_segments(
     make_clock = partial(_Clock.of, info, frames, heard)
     heard = heard or info
     notes = dict.fromkeys((*info.notes, *(() if silent else heard.notes)))
+    if not silent:
+        with open_input(segments[0]) as first:
+            notes |= dict.fromkeys(extras.losses(info, first))
     if heard.images or silent:
         return _join(segments, make_clock, out, _Sound(heard, None, {}), notes)
     plan, encoded = sound.make_plan(heard.path, ffmpeg.muxer(out)), dict[int, Path]()
+    subtitles, left_out = extras.convert_subtitles(heard, out)
+    notes |= dict.fromkeys(left_out)
     try:
         while True:
             try:
                 for index in set(plan.indices("encode")) - set(encoded):
                     encoded[index] = out.with_name(f"{out.name}.sound{index}.m4a")
                     sound.encode(heard, index, encoded[index], plan.codec)
-                return _join(segments, make_clock, out, _Sound(heard, plan, encoded), notes)
+                return _join(segments, make_clock, out, _Sound(heard, plan, encoded, subtitles), notes)
             except SoundRefused as refused:
                 plan.give_way(refused)
     finally:
-        for path in encoded.values():
+        for path in (*encoded.values(), *(subtitle.path for subtitle in subtitles)):
             path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class _Sound:
-    """Whose sound to join, how each track is handled, and the files with encoded tracks by stream index."""
+    """Whose sound to join, how each track is handled, the files with encoded tracks by stream index, and subtitles."""
 
     heard: VideoInfo
     plan: SoundPlan | None
     encoded: dict[int, Path]
+    subtitles: Sequence[extras.Subtitle] = ()
 
     def open(self, stack: ExitStack) -> "_Opened":
         """Open the source and the encoded tracks; each comes with its (source index, stream)."""
@@ -202,21 +208,31 @@ def _join(
             )
         )
         pictures = _add_pictures(target, first.streams.video[0])
+        if sources and not clock.info.images:
+            shown = stack.enter_context(open_input(clock.info.path))
+            stream = video_stream(shown, clock.info.stream_index)
+            extras.name_track(stream, pictures)
+            extras.keep_timecode(shown, stream, pictures, clock.info, clock.frames.start)
         packets = [_iter_pictures(segments, clock, pictures)]
         wanted = sorted(
             (index, number) for number, (_, streams) in enumerate(sources) for index, _ in streams
         )
         tracks: list[Track] = []
         for index, number in wanted:
-            stream = dict(sources[number][1])[index]
+            source = dict(sources[number][1])[index]
             shifts = heard.heard.clock_shifts if number == 0 else ()
-            tracks.append(sound.add_track(stream, target, index, shifts))
+            tracks.append(sound.add_track(source, target, index, shifts))
+            extras.name_track(sources[0][0].streams[index], tracks[-1].target)
         for container, streams in sources:
             mine = [track for track in tracks if track.source in dict(streams).values()]
             if mine:
                 packets.append(sound.iter_packets(container, mine, clock.cut()))
         if sources:
-            kept = {key: text for key, text in sources[0][0].metadata.items() if key not in _NOT_COPIED}
+            packets += extras.add_subtitles(heard.subtitles, sources[0][0], target, stack, clock.cut())
+            extras.keep_chapters(sources[0][0], target, clock.cut())
+            kept = {
+                key: text for key, text in sources[0][0].metadata.items() if key.lower() not in _NOT_COPIED
+            }
             target.metadata.update(kept)
         for _, packet in heapq.merge(*packets, key=itemgetter(0)):
             _mux(target, packet, tracks)

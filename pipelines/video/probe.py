@@ -4,6 +4,7 @@ Reads every packet and decodes the first frame. Short clips, and files whose pac
 are decoded completely, which also finds damage that only a decoder sees.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,10 +21,10 @@ from av.video.stream import VideoStream
 from memory.units import MIB
 from pipelines.errors import DamagedVideo, NotAVideo, NoVideoStream, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
-from pipelines.video import counting, images
+from pipelines.video import counting, ffmpeg, images
 from pipelines.video.decoding import damaged
 from pipelines.video.demuxing import has_decoder, open_input, reason, start_of, video_streams
-from pipelines.video.info import Audio, ColourTags, VideoInfo
+from pipelines.video.info import PLAIN_CONTAINERS, Audio, ColourTags, FieldOrder, VideoInfo
 from pipelines.video.timeline import Timeline, constant, from_stamps
 
 __all__ = ["VideoInfo", "probe"]
@@ -51,6 +52,9 @@ _TRANSFERS = {
 }
 _FLIPPED = (-1, 0, 0, 0, 1, 0, 0, 0, 1)
 """A display matrix that mirrors."""
+_SHOWN = re.compile(r" s:(\d+)x(\d+) i:([PTB]) ")
+_FIRST_FRAME_SECONDS = 60.0
+"""Time limit for ffmpeg to open a file and decode its first frame, on a slow network drive."""
 _SHORT_CLIP_BYTES = 512_000_000
 """Clips up to this size as RGB are decoded completely, to find damage that packets do not show."""
 
@@ -162,6 +166,7 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
     clock = _Clock((stream.guessed_rate, stream.average_rate, stream.base_rate), origin, stream.frames)
     frame = _first_frame(path, container, stream)
     rotation, mirrored = _orientation(path, frame)
+    width, height, field_order = _shown(path, container, stream, frame)
     across = rotation in (90, 270)
     transfer = _TRANSFERS.get(frame.color_trc)
     if transfer in _HDR:
@@ -173,8 +178,8 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
         path=path,
         container=container.format.name,
         codec=stream.codec.canonical_name,
-        width=frame.height if across else frame.width,
-        height=frame.width if across else frame.height,
+        width=height if across else width,
+        height=width if across else height,
         timeline=constant(0, Fraction(25)),
         stream_index=stream.index,
         rotation=rotation,
@@ -192,6 +197,9 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
         interlaced=frame.interlaced_frame,
         audio=_audio(container),
         sound_start=_sound_start(container, origin),
+        transparent=_transparent(stream, frame),
+        field_order=None if rotation or mirrored else field_order,
+        cropped=(width, height) != (frame.width, frame.height),
     )
     return info, clock
 
@@ -307,6 +315,34 @@ def _origin(container: InputContainer, stream: VideoStream) -> Fraction:
         return earliest
     whole_mp4 = "mp4" in container.format.name.split(",") and stream.frames > 0
     return Fraction(0) if whole_mp4 else max(earliest, Fraction(0))
+
+
+def _shown(
+    path: Path, container: InputContainer, stream: VideoStream, frame: VideoFrame
+) -> tuple[int, int, FieldOrder | None]:
+    """The size that is left where the container crops, and the order of fields. PyAV tells neither."""
+    if not frame.interlaced_frame and PLAIN_CONTAINERS.isdisjoint(container.format.name.split(",")):
+        return frame.width, frame.height, None
+    listing = ffmpeg.run(
+        [
+            *("-v", "info", "-noautorotate", *ffmpeg.source(path), "-map", f"0:{stream.index}"),
+            *("-frames:v", "1", "-vf", "showinfo", "-f", "null", "-"),
+        ],
+        timeout_seconds=_FIRST_FRAME_SECONDS,
+    ).stderr
+    found = _SHOWN.search(listing)
+    if found is None:  # A damaged file, of which the caller says more.
+        return frame.width, frame.height, None
+    orders: dict[str, FieldOrder] = {"T": "tff", "B": "bff"}
+    return int(found[1]), int(found[2]), orders.get(found[3]) if frame.interlaced_frame else None
+
+
+def _transparent(stream: VideoStream, frame: VideoFrame) -> bool:
+    if stream.metadata.get("alpha_mode") == "1":  # VP8 and VP9 store alpha beside the picture.
+        return True
+    if not any(component.is_alpha for component in frame.format.components) and not frame.format.has_palette:
+        return False
+    return bool(frame.to_ndarray(format="rgba")[:, :, 3].min() < 255)
 
 
 def _sound_start(container: InputContainer, origin: Fraction) -> Fraction | None:

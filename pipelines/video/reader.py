@@ -2,7 +2,7 @@
 
 Three decoders yield the same frames. decord reads short ordinary clips: it decodes ahead without limit and seeks
 wrongly in many files, so it is used for small ones and never seeks. PyAV reads everything else. ffmpeg reads what these
-two cannot: mirrored video and the readable part of a damaged file.
+two cannot: mirrored video, video that its container crops, and the readable part of a damaged file.
 """
 
 from collections.abc import Generator, Iterator
@@ -81,7 +81,7 @@ def choose_decoder(info: VideoInfo, *, luma_only: bool = False) -> Decoder:
     decord gives only RGB, and luma computed from clipped RGB differs a little from the stored one. With `luma_only`
     it is not chosen, so that short and long clips are measured alike.
     """
-    if info.salvaged or info.mirrored:
+    if info.salvaged or info.mirrored or info.cropped:
         return "ffmpeg"
     return "pyav" if luma_only or why_not_decord(info) else "decord"
 
@@ -121,6 +121,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
         "repeats frames where some are hidden": info.hidden_frames > 0,
         "needs a time for each frame": not info.stamped or info.timeline.stamp(0) < 0,
         "rotates mirrored video wrongly": info.mirrored,
+        "does not crop": info.cropped,
         "does not salvage": info.salvaged,
         "opens no name that is not UTF-8": printable(str(info.path)) != str(info.path),
         "changes colours of more than 8 bits": info.bit_depth > 8,
@@ -161,7 +162,7 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool, alpha:
         return iter_by_ffmpeg(info, start)
     if asked == "decord" and (reason := why_not_decord(info)):
         raise UnsupportedVideo(f"decord {reason} ({info.path}).", "Use --decoder auto.")
-    if asked == "pyav" and (info.mirrored or info.salvaged):
+    if asked == "pyav" and (info.mirrored or info.salvaged or info.cropped):
         raise UnsupportedVideo(f"PyAV cannot read this file correctly ({info.path}).", "Use --decoder auto.")
     if decoder == "decord":
         try:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.video import ffmpeg
 from pipelines.video.demuxing import count_packets
-from pipelines.video.encodings import AnyCodec, encoding
-from pipelines.video.info import ColourTags
+from pipelines.video.encodings import AnyCodec, encoding, keeps_fields
+from pipelines.video.info import ColourTags, FieldOrder
 
 _FINISH_SECONDS = 600.0
 """Time limit for encoding the look-ahead and writing the index after the last frame, on a busy machine."""
@@ -28,8 +28,9 @@ class VideoWriter:
     """Writes frames (height, width, 3) uint8 RGB to `path`, whose suffix selects the container (see `ffmpeg.muxer`).
 
     An encoding with transparency takes RGBA frames, with 4 channels. One that needs even sizes gets odd ones padded by
-    repeating the last row and column. Holds one frame when it pads; the encoder's look-ahead (about 300 MB at 1080p)
-    is in its own process, which ends when this one does.
+    repeating the last row and column. `field_order` marks the frames as interlaced, where the encoding can. Holds one
+    frame when it pads; the encoder's look-ahead (about 300 MB at 1080p) is in its own process, which ends when this
+    one does.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class VideoWriter:
         codec: AnyCodec = "h264",
         crf: int = 18,
         preset: str = "veryfast",
+        field_order: FieldOrder | None = None,
     ) -> None:
         how = encoding(codec, crf, preset)
         self._path = path
@@ -52,11 +54,25 @@ class VideoWriter:
         self._frames = 0
         size = f"{width + self._pad[1]}x{height + self._pad[0]}"
         rate = f"{frame_rate.numerator}/{frame_rate.denominator}"
-        filters = ",".join([*_colour_filters(colour), f"setsar={_ratio(sample_aspect_ratio)}"])
+        filters = [*_colour_filters(colour), f"setsar={_ratio(sample_aspect_ratio)}"]
+        fields: tuple[str, ...] = ()
+        if field_order and keeps_fields(codec, height):
+            filters.append(f"setfield={field_order}")
+            fields = ("-flags", "+ildct+ilme")
         self._child = ffmpeg.Child(
             [
                 *("-f", "rawvideo", "-pix_fmt", "rgba" if how.alpha else "rgb24", "-s", size, "-r", rate),
-                *("-i", "-", "-an", "-vf", filters, "-fps_mode", "passthrough", *how.arguments),
+                *(
+                    "-i",
+                    "-",
+                    "-an",
+                    "-vf",
+                    ",".join(filters),
+                    "-fps_mode",
+                    "passthrough",
+                    *how.arguments,
+                    *fields,
+                ),
                 *("-video_track_timescale", str(min(frame_rate.numerator, _LARGEST_TIMESCALE))),
                 *("-f", ffmpeg.muxer(path), "-y", ffmpeg.address(path)),
             ],

@@ -70,9 +70,7 @@ class Policy(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             flag = _flag(str(first["loc"][0]))
-            raise BadInput(
-                f"{flag}: {first['msg']}, not {first['input']!r}.", "See `--help`."
-            ) from error
+            raise BadInput(f"{flag}: {first['msg']}, not {first['input']!r}.", "See `--help`.") from error
 
 
 def is_loopback(server_name: str) -> bool:

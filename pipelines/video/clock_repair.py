@@ -7,7 +7,7 @@ move together. Everything here is in frame order, the order in which decoders gi
 import itertools
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 _LOOK_AHEAD = 3
@@ -40,6 +40,17 @@ class Repair:
     moved: tuple[tuple[int, int], ...] = ()
     restarts: tuple[Restart, ...] = ()
     missing: int = 0
+
+    def delayed(self, ticks: Sequence[int]) -> "Repair":
+        """The same with `ticks` more between the frames on both sides of each restart."""
+        stamps, restarts, total = array("q", self.stamps), list[Restart](), 0
+        ends = [*(item.index for item in self.restarts[1:]), len(stamps)]
+        for restart, end, more in zip(self.restarts, ends, ticks, strict=True):
+            total += more
+            restarts.append(replace(restart, shift=restart.shift + total))
+            for index in range(restart.index, end):
+                stamps[index] += total
+        return replace(self, stamps=stamps, restarts=tuple(restarts))
 
     def sentences(self, time_base: Fraction) -> tuple[str, ...]:
         """Warnings that name the frames and by how much they moved."""

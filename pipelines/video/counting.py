@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
+from math import ceil
 
 from pipelines.errors import DamagedVideo
-from pipelines.video import ffmpeg
+from pipelines.video import ffmpeg, sound
 from pipelines.video.clock_repair import JUMP_SECONDS, Repair, repair
 from pipelines.video.decoding import iter_decoded
 from pipelines.video.demuxing import open_input, video_stream
@@ -27,6 +28,8 @@ _WITHOUT_TIMES = ("avi",)
 """Containers that only number their frames: a decoder's stamps for some of them are guesses."""
 _MOST_REORDERED = 16
 """Frames that H.264 and HEVC may show before one that is stored earlier."""
+_OVERLAP_SECONDS = Fraction(1, 10)
+"""Sound that outlasts its picture by less is the usual last packet, which is written without a gap instead."""
 _ADDRESS = re.compile(r" @ 0x[0-9a-f]+")
 _PRINTED_STAMP = re.compile(r"^frame:\d+ +pts:(-?\d+|NOPTS)", re.MULTILINE)
 _MOST_COMPLAINTS = 3
@@ -144,7 +147,18 @@ def _counted(
     if repaired is None:
         return Count(len(found), None, time_base, last, damage=damage)
     changed = repaired if repaired.sentences(time_base) else None
-    return Count(len(found), repaired.stamps, time_base, last, damage=damage, repair=changed)
+    count = Count(len(found), repaired.stamps, time_base, last, damage=damage, repair=changed)
+    return _with_room_for_sound(info, count, repaired) if repaired.restarts else count
+
+
+def _with_room_for_sound(info: VideoInfo, count: Count, repaired: Repair) -> Count:
+    """Let the picture wait at restarts where the sound of the part before lasts clearly longer than its picture."""
+    found = sound.overlaps(replace(info, clock_shifts=count.clock_shifts))
+    if not any(overlap > _OVERLAP_SECONDS for overlap in found):
+        return count
+    waits = [ceil(overlap / count.time_base) if overlap > _OVERLAP_SECONDS else 0 for overlap in found]
+    delayed = repaired.delayed(waits)
+    return replace(count, stamps=delayed.stamps, repair=delayed)
 
 
 class _Order:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 import av
 import av.error
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
@@ -151,12 +152,15 @@ class SoundClock:
     """Places the packets of one track on a clock that goes on where the source's restarts.
 
     `shifts` are the seconds to add after each restart of the picture's clock. Sound restarts at about the same place,
-    at the packet where another shift continues it better. Sound whose clock restarts alone goes on where it ended.
+    at the packet where another shift continues it better; `overlaps` says by how much it began too early there. Sound
+    whose clock restarts alone goes on where it ended.
     """
 
     def __init__(self, shifts: Sequence[Fraction] = ()) -> None:
         self._shifts = (Fraction(0), *shifts)
         self._own = Fraction(0)
+        self._restarts = 0
+        self.overlaps: dict[int, Fraction] = {}
         self._end: Fraction | None = None
         self._last_ticks: int | None = None
         self.moved = 0
@@ -189,6 +193,8 @@ class SoundClock:
             best = gaps.index(min(gaps)) + 1
             self._shifts, self._own = self._shifts[best:], Fraction(0)
             gap = begin + self._shifts[0] - self._end
+            self._restarts += best
+            self.overlaps[self._restarts] = max(-gap, Fraction(0))
         if gap < -_LARGEST_OVERLAP:
             self._own -= gap
         return self._shifts[0] + self._own
@@ -275,37 +281,57 @@ def _move(packet: "Packet[Stream]", ticks: int, stamp: int) -> None:
 
 def encode(source: VideoInfo, index: int, out: Path, codec: SoundCodec) -> None:
     """Encode stream `index` of `source` into `out` (MP4), keeping its times. Raises SoundRefused."""
-    whole = out.with_suffix(".nut")
-    try:
-        path, stream = (
-            (whole, 0) if source.clock_shifts and _repaired(source, index, whole) else (source.path, index)
-        )
-        done = ffmpeg.run(
-            [
-                *("-copyts", *ffmpeg.source(path), "-map", f"0:{stream}", "-c:a", *_ENCODERS[codec]),
-                *("-f", "mp4", "-y", ffmpeg.address(out)),
-            ],
-            timeout_seconds=_ENCODE_SECONDS,
-        )
-    finally:
-        whole.unlink(missing_ok=True)
+    if source.clock_shifts:
+        _encode_repaired(source, index, out, codec)
+        return
+    done = ffmpeg.run(
+        [
+            *("-copyts", *ffmpeg.source(source.path), "-map", f"0:{index}", "-c:a", *_ENCODERS[codec]),
+            *("-f", "mp4", "-y", ffmpeg.address(out)),
+        ],
+        timeout_seconds=_ENCODE_SECONDS,
+    )
     if done.returncode:
         raise SoundRefused(
             done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no decoder for it", index
         )
 
 
-def _repaired(source: VideoInfo, index: int, out: Path) -> bool:
-    """Copy a track whose clock restarts to a file with repaired times, which ffmpeg could not repair by itself."""
+def _encode_repaired(source: VideoInfo, index: int, out: Path, codec: SoundCodec) -> None:
+    """Encode a track whose clock restarts, with repaired times: ffmpeg would repair them by this track alone."""
+    encoder, _, rate = _ENCODERS[codec]
     try:
-        with open_input(source.path) as container, av.open(ffmpeg.address(out), "w", format="nut") as target:
+        with open_input(source.path) as container, av.open(ffmpeg.address(out), "w", format="mp4") as target:
             stream = next(stream for stream in container.streams.audio if stream.index == index)
-            track = add_track(stream, target, index, source.clock_shifts)
-            for _, packet in iter_packets(container, [track], Cut(None, None, Fraction(0))):
-                target.mux_one(packet)
-    except (av.error.FFmpegError, SoundRefused):
-        return False
-    return True
+            sample_rate = 48_000 if codec == "opus" else stream.rate
+            encoded = cast(AudioStream, target.add_stream(encoder, sample_rate))
+            encoded.layout = stream.layout
+            encoded.bit_rate = 1000 * int(rate.removesuffix("k"))
+            clock = SoundClock(source.clock_shifts)
+            for packet in cast("Iterator[Packet[Any]]", container.demux(stream)):
+                stamp = packet.dts if packet.dts is not None else packet.pts
+                if packet.size and stamp is not None:
+                    packet.pts = packet.dts = clock.place(packet, stamp, stream.rate)
+                for frame in packet.decode():
+                    target.mux(encoded.encode(cast(AudioFrame, frame)))
+            target.mux(encoded.encode(None))
+    except (av.error.FFmpegError, ValueError) as error:
+        raise SoundRefused(getattr(error, "strerror", None) or str(error), index) from error
+
+
+def overlaps(source: VideoInfo) -> tuple[Fraction, ...]:
+    """By how many seconds some sound outlasts the picture at each restart of the clock, as shifted so far."""
+    with open_input(source.path) as container:
+        clocks = {item.index: SoundClock(source.clock_shifts) for item in container.streams.audio}
+        packets = container.demux(*container.streams.audio) if clocks else iter(())
+        for packet in cast("Iterator[Packet[Any]]", packets):
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if packet.size and stamp is not None:
+                clocks[packet.stream_index].place(packet, stamp, 1_000_000)
+    return tuple(
+        max((clock.overlaps.get(number, Fraction(0)) for clock in clocks.values()), default=Fraction(0))
+        for number in range(1, len(source.clock_shifts) + 1)
+    )
 
 
 def seldom_played(tracks: list[Track]) -> list[str]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -229,11 +230,11 @@ def parts(ffmpeg, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pat
     """Two seconds of a broadcast stream with a tone, whose clock begins at `start`."""
     folder = tmp_path_factory.mktemp("parts")
 
-    def make(tone: int, start: int) -> Path:
-        path = folder / f"{tone}.{start}.ts"
+    def make(tone: int, start: int = 0, seconds: float = 2, codec: str = "aac") -> Path:
+        path = folder / f"{tone}.{start}.{seconds}.{codec}.{'m2ts' if codec == 'pcm_bluray' else 'ts'}"
         pictures = ("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2")
-        sounds = ("-f", "lavfi", "-i", f"sine={tone}:d=2:r=48000")
-        encoders = ("-c:v", "libx264", "-c:a", "aac")
+        sounds = ("-f", "lavfi", "-i", f"sine={tone}:d={seconds}:r=48000")
+        encoders = ("-c:v", "libx264", "-c:a", codec, "-ac", "2")
         ffmpeg(*pictures, *sounds, *encoders, "-output_ts_offset", start, path)
         return path
 
@@ -275,6 +276,33 @@ def test_a_clock_that_restarts_goes_on(starts, parts, tmp_path: Path) -> None:
     assert [hertz for _, hertz in changes] == [440 * (number + 1) for number in range(len(starts))]
     assert np.allclose([at for at, _ in changes], [2.03 * number for number in range(len(starts))], atol=0.06)
     assert report.audio_packets == sum(len(sound_of(piece)) for piece in pieces)
+
+
+def test_sound_is_encoded_across_a_restart(parts, tmp_path: Path) -> None:
+    joined, out = tmp_path / "cat.ts", tmp_path / "out.mp4"
+    joined.write_bytes(b"".join(parts(tone, codec="pcm_bluray").read_bytes() for tone in (440, 880)))
+    _, report = copy(joined, out)
+    assert any("re-encoded to AAC" in warning for warning in report.warnings)
+    changes = tone_changes(out)
+    assert [hertz for _, hertz in changes] == [440, 880]
+    assert abs(changes[1][0] - 2) < 0.06
+    assert abs(sound_of(out)[-1][0] - 4) < 0.06
+
+
+def test_the_picture_waits_for_sound_that_lasts_longer(parts, tmp_path: Path) -> None:
+    joined, out = tmp_path / "cat.ts", tmp_path / "out.mp4"
+    joined.write_bytes(parts(440, seconds=2.7).read_bytes() + parts(880).read_bytes())
+    source, report = copy(joined, out)
+    assert report.warnings == source.notes
+    times = [source.timeline.time(index) for index in range(100)]
+    with av.open(str(out)) as container:
+        begin = min(stream.start_time * stream.time_base for stream in container.streams.audio)
+    changes = tone_changes(out)
+    assert [hertz for _, hertz in changes] == [440, 880]
+    # Each part's sound begins 21 ms before its picture.
+    assert begin == 0 and 0.65 < times[50] - times[49] - Fraction(1, 25) < 0.8
+    assert abs(changes[1][0] - float(times[50])) < 0.06
+    assert {round(float(b - a), 4) for a, b in pairwise(times)} >= {0.04}
 
 
 def test_one_equal_time_moves_one_frame(clips: Clips, ffmpeg, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pydantic import BaseModel, PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import PydanticSerializationError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
@@ -51,7 +50,7 @@ def to_json(model: BaseModel, *, indent: int | None = None) -> bytes:
     """Return `model` as JSON in UTF-8: paths by `write_path` and other text by `printable` where it is not UTF-8."""
     try:
         return model.model_dump_json(indent=indent).encode()
-    except PydanticSerializationError:
+    except ValueError:  # what pydantic raises for a lone surrogate
         plain = encodable(model.model_dump(by_alias=True))
         separators = (",", ":") if indent is None else (",", ": ")
         return json.dumps(plain, ensure_ascii=False, indent=indent, separators=separators).encode()

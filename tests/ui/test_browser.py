@@ -229,7 +229,7 @@ def test_the_example_of_a_portrait_shows_its_faces_and_is_animated(visit: Visit,
     expect(faces).to_have_js_property("naturalWidth", 960)
     page.locator("#animate-try").click()
     page.locator(".lt-run [data-state=done]").wait_for()
-    expect(page.locator(".lt-report")).to_contain_text("preview by the built-in engine")
+    expect(page.locator(".lt-report")).to_contain_text("This is a preview: the built-in engine")
     expect(page.locator(".lt-film video")).to_have_js_property("videoWidth", 512)
     (job,) = Job.all(queue.jobs_dir)
     assert [each.path.name for each in job.record().inputs] == [

@@ -547,7 +547,7 @@ def test_the_size_at_which_is_computed(settings: dict, size: tuple[int, int]) ->
 
 
 def test_two_ways_to_say_a_size_are_one_too_many() -> None:
-    with pytest.raises(ValueError, match="give one"):
+    with pytest.raises(ValueError, match="not both"):
         InpaintSettings(resize_ratio=0.5, width=100)
 
 

@@ -32,19 +32,26 @@ def open_decord(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]:
         raise CannotOpen(f"does not open it ({str(error).splitlines()[-1]})") from error
     if len(reader) != info.frames:
         raise CannotOpen(f"counts {len(reader)} frames, not {info.frames}")
-    return _frames(reader, decord.DECORDError, info, start)
+    try:
+        first = reader.next()
+    except (StopIteration, decord.DECORDError) as error:
+        raise CannotOpen("does not decode its first frame") from error
+    # It deduces the channels from the length of a row: the padding of some narrow ones (48 pixels) passes for a fourth.
+    if first.shape[2:] != (3,):
+        raise CannotOpen(f"reads {first.shape[2]} channels where there are 3")
+    return _frames(first, reader, decord.DECORDError, info, start)
 
 
 def _frames(
-    reader: Any, decord_error: type[Exception], info: VideoInfo, start: int
+    frame: Any, reader: Any, decord_error: type[Exception], info: VideoInfo, start: int
 ) -> Iterator[tuple[int, Picture]]:
     weights = luma_weights(info)
     for index in count():
+        if index >= start:
+            yield index, RgbPicture(frame.asnumpy, weights)
         try:
             frame = reader.next()
         except StopIteration:
             return
         except decord_error as error:
-            raise damaged(info, f"frame {index} or one soon after it cannot be decoded") from error
-        if index >= start:
-            yield index, RgbPicture(frame.asnumpy, weights)
+            raise damaged(info, f"frame {index + 1} or one soon after it cannot be decoded") from error

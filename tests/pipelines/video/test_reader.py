@@ -106,6 +106,18 @@ def test_gives_the_very_frames(name: str, clips: Clips, reference, number_of) ->
             assert [number_of(rgb) for rgb in pixels] == numbers, decoder
 
 
+@pytest.mark.parametrize("width", [16, 24, 48, 50, 72])
+def test_narrow_video_has_three_channels(
+    width: int, tmp_path: Path, ffmpeg: Callable[..., bytes], reference
+) -> None:
+    """decord deduces the channels from the length of a row, its padding included: which widths, depends on the CPU."""
+    path = tmp_path / "narrow.mp4"
+    ffmpeg("-f", "lavfi", "-i", f"testsrc=s={width}x32:r=25:d=0.2", "-pix_fmt", "yuv420p", str(path))
+    info = probe(path)
+    assert choose_decoder(info) == "decord"
+    assert np.array_equal([frame.rgb() for frame in read_frames(info)], reference(path, width, 32))
+
+
 @pytest.mark.parametrize("name", READABLE)
 def test_starts_anywhere_with_the_same_pixels(name: str, clips: Clips) -> None:
     info = probe(clips(name))

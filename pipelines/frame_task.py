@@ -23,7 +23,7 @@ from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.report import write_report
 from pipelines.video.encodings import check_available, encoding
 from pipelines.video.info import video_facts
-from pipelines.video.join import join_segments
+from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.video.reader import bounded_decoder, held_bytes, read_frames
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels
@@ -169,6 +169,10 @@ class FramePipeline(VideoPipeline[FrameEngine]):
         if folder := frame_folder(run):
             folder.claim()
 
+    def notices(self, run: RunContext) -> tuple[str, ...]:
+        """Return what the result cannot keep of the source."""
+        return foreseen_warnings(run.video, self._result(run))
+
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
         video = self.video
@@ -179,7 +183,7 @@ class FramePipeline(VideoPipeline[FrameEngine]):
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Join the segments into one file with the source's times and sound, and write the report."""
-        result = run.folder / f"result{VIDEO_SUFFIXES[codec_of(self.engine)]}"
+        result = self._result(run)
         with atomic_write(result) as part:
             joined = join_segments(segments, run.video, run.frames, part)
         for sentence in joined.warnings:
@@ -197,6 +201,9 @@ class FramePipeline(VideoPipeline[FrameEngine]):
         }
         write_report(report, facts)
         return Outputs(result=result, report=report, **self.engine.products(run))
+
+    def _result(self, run: RunContext) -> Path:
+        return run.folder / f"result{VIDEO_SUFFIXES[codec_of(self.engine)]}"
 
 
 def codec_of(engine: FrameEngine) -> Codec:

@@ -186,6 +186,10 @@ class Pipeline(Protocol):
         """Check the task's own requirements; called before the first frame at every start. Raises LongtakeError."""
         ...
 
+    def notices(self, run: RunContext) -> tuple[str, ...]:
+        """Return warnings about the inputs and the result that are known before the first frame."""
+        ...
+
     def disk_bytes(self, frames: Span) -> int:
         """Estimate how many bytes a run writes."""
         ...
@@ -216,6 +220,10 @@ class TaskPipeline(Generic[EngineT]):
     def check(self, run: RunContext) -> None:
         """Run the engine's checks."""
         self.engine.check(run)
+
+    def notices(self, run: RunContext) -> tuple[str, ...]:
+        """Return what was found and repaired in the times of the video."""
+        return run.video.notes
 
 
 class VideoPipeline(TaskPipeline[EngineT]):

@@ -18,7 +18,7 @@ from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.report import write_report
 from pipelines.video.encodings import check_available
 from pipelines.video.info import video_facts
-from pipelines.video.join import JoinReport, join_segments
+from pipelines.video.join import JoinReport, foreseen_warnings, join_segments
 
 _VIDEO_PIXEL_BYTES = 0.1
 """File bytes per pixel of segments and joined video together, at the presets' CRF."""
@@ -66,6 +66,16 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         if folder := frame_folder(run):
             folder.claim()
 
+    def notices(self, run: RunContext) -> tuple[str, ...]:
+        """Return what the result cannot keep of the sources, and how its sound will differ."""
+        inputs = self.engine.inputs
+        if inputs.makes_a_picture:
+            return ()
+        sound, reason = _audio_source(inputs, self.engine.settings.audio)
+        heard = sound.video if sound else None
+        foreseen = foreseen_warnings(run.video, self._result(run), heard=heard, silent=sound is None)
+        return (reason, *foreseen) if reason else foreseen
+
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments, joined video and pictures from the size of the source."""
         pictures = _PNG_PIXEL_BYTES if self.engine.settings.frames_out else 0
@@ -80,7 +90,7 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
             warnings.append(sentence)
             warn(code, sentence)
 
-        inputs, result = self.engine.inputs, run.folder / f"result{self._stage.suffix}"
+        inputs, result = self.engine.inputs, self._result(run)
         joined = self._join_result(run, segments, result, warn_and_record)
         additions = self.engine.report(run, warn_and_record)
         report, picture = run.folder / "report.json", run.folder / "report.png"
@@ -103,6 +113,9 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         write_bytes(picture, as_png(stacked([read_moment(run, index) for index in moments_of(run)])))
         return Outputs(result=result, report=report, picture=picture, **self.engine.products(run))
 
+    def _result(self, run: RunContext) -> Path:
+        return run.folder / f"result{self._stage.suffix}"
+
     def _join_result(
         self, run: RunContext, segments: list[Path], result: Path, warn: Warn
     ) -> JoinReport | None:
@@ -112,7 +125,9 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
             if inputs.makes_a_picture:
                 shutil.copyfile(segments[0], part)
                 return None
-            sound = _audio_source(inputs, self.engine.settings.audio, warn)
+            sound, reason = _audio_source(inputs, self.engine.settings.audio)
+            if reason:
+                warn("sound", reason)
             joined = join_segments(
                 segments,
                 run.video,
@@ -126,25 +141,24 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         return joined
 
 
-def _audio_source(inputs: PortraitInputs, audio: str, warn: Warn) -> InputMedia | None:
-    """Return the input whose sound the result gets; None for `none`, or if the chosen input has no sound."""
+def _audio_source(inputs: PortraitInputs, audio: str) -> tuple[InputMedia | None, str]:
+    """Return the input whose sound the result gets, and a warning; None for `none` and for an input without sound."""
     if audio == "none":
-        return None
+        return None, ""
     chosen, other = (inputs.driving, inputs.source) if audio == "driving" else (inputs.source, inputs.driving)
     if not chosen.sounds:
         if other.sounds:
             name = "source" if audio == "driving" else "driving"
-            warn("sound", f"The {audio} has no sound. Use `--audio {name}` for the sound of the {name}.")
-        return None
+            return None, f"The {audio} has no sound. Use `--audio {name}` for the sound of the {name}."
+        return None, ""
     rates = chosen.video.frame_rate, inputs.moving.video.frame_rate
     if rates[0] != rates[1]:
-        warn(
-            "sound",
+        return chosen, (
             f"The driving video has {float(rates[0]):.6g} frames per second, the source {float(rates[1]):.6g}. "
             "Frames are matched one to one, so the sound of the driving video will be out of sync. "
-            "Use `--audio source` or `--audio none` instead.",
+            "Use `--audio source` or `--audio none` instead."
         )
-    return chosen
+    return chosen, ""
 
 
 def _facts(media: InputMedia) -> dict[str, Any]:

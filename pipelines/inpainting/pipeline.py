@@ -20,7 +20,7 @@ from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
 from pipelines.video.encodings import check_available
 from pipelines.video.info import VideoInfo, video_facts
-from pipelines.video.join import join_segments
+from pipelines.video.join import foreseen_warnings, join_segments
 
 _PNG_PIXEL_BYTES = 2
 """Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
@@ -51,6 +51,10 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         if folder := frame_folder(run):
             folder.claim()
 
+    def notices(self, run: RunContext) -> tuple[str, ...]:
+        """Return what the result cannot keep of the source."""
+        return foreseen_warnings(run.video, self._result(run))
+
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
         video = self.video
@@ -61,7 +65,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Write the video, the table, the report and its picture. Holds one span's records."""
-        result = run.folder / f"result{self._fill.suffix}"
+        result = self._result(run)
         with atomic_write(result) as part:
             joined = join_segments(segments, run.video, run.frames, part)
         for sentence in joined.warnings:
@@ -98,6 +102,9 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
             mask=self._mask_video(run),
             **self.engine.products(run),
         )
+
+    def _result(self, run: RunContext) -> Path:
+        return run.folder / f"result{self._fill.suffix}"
 
     def _mask_video(self, run: RunContext) -> Path | None:
         """Join the tracked masks into one video with the source's times; None if nothing was tracked."""

@@ -104,6 +104,7 @@ class _Run:
         self._closing = closing
         self._warm = warm
         self._last_check = 0.0
+        self._warned: set[str] = set()
 
     def run_to_end(self) -> None:
         """Run the job and report how it ended."""
@@ -175,6 +176,8 @@ class _Run:
             self._warn(
                 "damaged", f"The file is damaged ({words}): {missing} frames cannot be read and are skipped."
             )
+        for notice in prepared.pipeline.notices(run):
+            self._warn("source", notice)
         watcher.keep_below(settings.ram_limit_gb)
         if prepared.budget.vram_limit_bytes:
             limit_device(prepared.budget.vram_limit_bytes, prepared.device)
@@ -289,7 +292,9 @@ class _Run:
         return self._job.folder / stage.folder / f"{span.name}{stage.suffix}"
 
     def _warn(self, code: str, message: str) -> None:
-        self._emit(events.Warned(job=self._job.id, code=code, message=message))
+        if message not in self._warned:  # What was foreseen is found again when the result is joined.
+            self._warned.add(message)
+            self._emit(events.Warned(job=self._job.id, code=code, message=message))
 
     def _draw_memory(self, table: Path, run: RunContext) -> None:
         limit = run.settings.ram_limit_gb

@@ -86,15 +86,9 @@ def convert_subtitles(source: VideoInfo, out: Path) -> tuple[list[Subtitle], lis
     """Write each text subtitle track of `source` to a file beside `out`; sentences name those that are left out."""
     kind = ffmpeg.muxer(out)
     wanted, kept, said = _TEXT_CODECS[kind], list[Subtitle](), list[str]()
-    with open_input(source.path) as container:
-        streams = container.streams.subtitles
-        found = [(item.index, item.codec_context.name if has_decoder(item) else "") for item in streams]
-    for number, (index, codec) in enumerate(found, 1):
-        if codec in _PICTURES or source.clock_shifts:
-            what = "consists of pictures" if codec in _PICTURES else "belongs to a clock that jumps"
-            said.append(
-                f"Subtitle track {number} was left out, because it {what}, which the result cannot hold."
-            )
+    for number, (index, codec) in enumerate(_subtitle_tracks(source), 1):
+        if reason := _why_left_out(number, codec, source):
+            said.append(reason)
             continue
         path = out.with_name(f"{out.name}.subtitle{index}.{'mkv' if kind in ('matroska', 'webm') else 'mp4'}")
         how = "copy" if codec in (wanted, *_AS_THEY_ARE.get(kind, ())) else wanted
@@ -111,6 +105,20 @@ def convert_subtitles(source: VideoInfo, out: Path) -> tuple[list[Subtitle], lis
         else:
             kept.append(Subtitle(path, index))
     return kept, said
+
+
+def _subtitle_tracks(source: VideoInfo) -> list[tuple[int, str]]:
+    """Return (stream index, codec) of each; a codec without a decoder has no name."""
+    with open_input(source.path) as container:
+        streams = container.streams.subtitles
+        return [(item.index, item.codec_context.name if has_decoder(item) else "") for item in streams]
+
+
+def _why_left_out(number: int, codec: str, source: VideoInfo) -> str | None:
+    if codec not in _PICTURES and not source.clock_shifts:
+        return None
+    what = "consists of pictures" if codec in _PICTURES else "belongs to a clock that jumps"
+    return f"Subtitle track {number} was left out, because it {what}, which the result cannot hold."
 
 
 def add_subtitles(
@@ -145,15 +153,25 @@ def _iter_texts(
         yield float(begin), cast("Packet[Stream]", packet)
 
 
-def losses(info: VideoInfo, first: InputContainer) -> list[str]:
-    """Sentences about what the pictures of the result cannot keep; `first` is its first segment."""
-    segment, said = first.streams.video[0], list[str]()
-    context = segment.codec_context
+def foreseen_losses(info: VideoInfo, heard: VideoInfo) -> list[str]:
+    """Return sentences about tracks of the sources that no result keeps: further pictures, and some subtitles."""
+    said = list[str]()
     if not info.images:
         with open_input(info.path) as container:
             tracks = len(video_streams(container))
         if tracks > 1:
             said.append(f"The source has {tracks} picture tracks; the result has the first one only.")
+    if not heard.images:
+        subtitles = enumerate(_subtitle_tracks(heard), 1)
+        reasons = (_why_left_out(number, codec, heard) for number, (_, codec) in subtitles)
+        said += [reason for reason in reasons if reason]
+    return said
+
+
+def losses(info: VideoInfo, first: InputContainer) -> list[str]:
+    """Return sentences about what the pictures of the result cannot keep; `first` is its first segment."""
+    segment, said = first.streams.video[0], list[str]()
+    context = segment.codec_context
     keeps_alpha = segment.metadata.get("alpha_mode") == "1" or "yuva" in (context.pix_fmt or "")
     if info.transparent and not keeps_alpha:
         said.append(

@@ -58,6 +58,19 @@ class JoinReport:
     warnings: tuple[str, ...] = ()
 
 
+def foreseen_warnings(
+    info: VideoInfo, out: Path, *, heard: VideoInfo | None = None, silent: bool = False
+) -> tuple[str, ...]:
+    """Return the warnings of `join_segments` that are known before the first frame; it may find more. Reads headers."""
+    sources = [info] if silent or heard is None else [info, heard]
+    notes = [note for source in sources for note in source.notes]
+    if not silent:
+        notes += extras.foreseen_losses(info, sources[-1])
+        if not sources[-1].images:
+            notes += sound.make_plan(sources[-1].path, ffmpeg.muxer(out)).warnings()
+    return tuple(dict.fromkeys(notes))
+
+
 def join_segments(
     segments: Sequence[Path],
     info: VideoInfo,
@@ -84,7 +97,7 @@ def join_segments(
     notes = dict.fromkeys((*info.notes, *(() if silent else heard.notes)))
     if not silent:
         with open_input(segments[0]) as first:
-            notes |= dict.fromkeys(extras.losses(info, first))
+            notes |= dict.fromkeys((*extras.foreseen_losses(info, heard), *extras.losses(info, first)))
     if heard.images or silent:
         return _join(segments, make_clock, out, _Sound(heard, None, {}), notes)
     plan, encoded = sound.make_plan(heard.path, ffmpeg.muxer(out)), dict[int, Path]()

@@ -108,6 +108,9 @@ class NumbersPipeline:
     def check(self, job: Any) -> None:
         self.checked(job)
 
+    def notices(self, job: Any) -> tuple[str, ...]:
+        return ()
+
     def fit(self, choice: Any, budget: Any, device: str) -> tuple[Any, Cost]:
         return choice, Cost(host=self.load)
 

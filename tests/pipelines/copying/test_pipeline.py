@@ -12,7 +12,7 @@ import pytest
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.runtime.run import run_job
-from pipelines.settings import CopySettings
+from pipelines.settings import CopySettings, ScoreSettings
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 
@@ -137,3 +137,33 @@ def test_a_frame_that_decodes_differently_is_refused(tmp_path: Path) -> None:
     (job.folder / "segments/00000240-00000480.mp4").unlink()
     failed = step(job)
     assert failed.type == "failed" and "Frame 250" in failed.message
+
+
+def test_what_the_result_cannot_keep_is_told_before_the_first_frame_and_once(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    ffmpeg(*PICTURE, *SOUND, "-t", "2", *FAST, "-c:a", "wmav2", clip)
+    job = Job.create(tmp_path / "jobs", "copy", (clip,), CopySettings(engine="builtin"), 1)
+    assert step(job).type == "done"
+    told = [event for event, _ in job.journal.read()]
+    kinds = [event.type for event in told]
+    assert kinds.count("warning") == 1
+    assert "re-encoded to AAC" in told[kinds.index("warning")].message
+    assert kinds.index("warning") < kinds.index("segment")
+
+
+def test_repaired_times_are_told_before_the_first_frame(tmp_path: Path) -> None:
+    plain, clip = tmp_path / "plain.mp4", tmp_path / "clip.mkv"
+    ffmpeg(*PICTURE, "-t", "2", *FAST, plain)
+    with av.open(str(plain)) as source, av.open(str(clip), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for number, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            packet.stream = stream
+            if number == 30:
+                packet.pts = packet.dts = earlier
+            earlier = packet.pts
+            target.mux(packet)
+    job = Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(engine="builtin"), 1)
+    assert step(job).type == "done"
+    told = [event for event, _ in job.journal.read()]
+    warnings = [event.message for event in told if event.type == "warning"]
+    assert len(warnings) == 1 and "frame 30" in warnings[0]

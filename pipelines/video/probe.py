@@ -6,24 +6,28 @@ are decoded completely, which also finds damage that only a decoder sees.
 
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from struct import unpack
-from typing import Literal, cast
+from typing import cast
 
 import av.error
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from memory.units import MIB
 from pipelines.errors import DamagedVideo, NotAVideo, NoVideoStream, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
 from pipelines.video import counting, ffmpeg, images
 from pipelines.video.decoding import damaged
 from pipelines.video.demuxing import has_decoder, open_input, reason, start_of, video_streams
+from pipelines.video.encryption import (
+    encrypted,
+    has_encrypted_headers,
+    has_encrypted_packets,
+    packet_is_encrypted,
+)
 from pipelines.video.info import PLAIN_CONTAINERS, Audio, ColourTags, FieldOrder, VideoInfo
 from pipelines.video.timeline import Timeline, constant, from_stamps
 
@@ -32,12 +36,6 @@ __all__ = ["VideoInfo", "probe"]
 _NOT_VIDEOS = ("_pipe", "image2", "hls", "concat", "dash", "sdp", "tty", "lavfi")
 """Demuxers of single pictures, text, and playlists that name other files."""
 
-_ENCRYPTED: Literal["encryption_info"] = "encryption_info"
-"""Side data of packets that are encrypted by Common Encryption (ISO/IEC 23001-7)."""
-_ENCRYPTED_TRACKS = (b"encv", b"drmi")
-"""Sample descriptions of encrypted video in MP4: Common Encryption, and Apple's FairPlay."""
-_HEADER_BYTES = 4 * MIB
-"""Enough of each end of a file for the headers of several hours."""
 _HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 _RANGES = {1: "tv", 2: "pc"}
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
@@ -98,8 +96,8 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
             clock_shifts=count.clock_shifts,
             notes=count.notes,
         )
-    if _is_encrypted(path):
-        raise _encrypted(path)
+    if has_encrypted_packets(path):
+        raise encrypted(path)
     if not salvage:
         raise damaged(info, damage)
     count = counting.by_salvaging(info)
@@ -223,8 +221,8 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
     broken: av.error.FFmpegError | None = None
     try:
         for packet in container.demux(stream):
-            if packet.has_sidedata(_ENCRYPTED):
-                raise _encrypted(path)
+            if packet_is_encrypted(packet):
+                raise encrypted(path)
             try:
                 frames = packet.decode()
             except av.error.InvalidDataError as error:
@@ -233,41 +231,17 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
             if frames:
                 return frames[0]
     except (av.error.DecoderNotFoundError, av.error.PatchWelcomeError, AttributeError) as error:
-        if _has_encrypted_tracks(path):
-            raise _encrypted(path) from error
+        if has_encrypted_headers(path):
+            raise encrypted(path) from error
         raise UnsupportedVideo(
             f"There is no decoder for the video in {path}.", "Convert it to H.264 in MP4 first."
         ) from error
     except av.error.FFmpegError as error:
         broken = error
-    if _has_encrypted_tracks(path):
-        raise _encrypted(path) from broken
+    if has_encrypted_headers(path):
+        raise encrypted(path) from broken
     cause = None if isinstance(broken, MemoryError) else broken
     raise DamagedVideo(f"No frame of {path} can be decoded.", "Get another copy of the file.") from cause
-
-
-def _is_encrypted(path: Path) -> bool:
-    """Whether a video packet of `path` is encrypted; the first seconds of rented films often are not."""
-    with open_input(path) as container, suppress(av.error.FFmpegError):
-        packets = container.demux(video_streams(container)[0])
-        return any(packet.has_sidedata(_ENCRYPTED) for packet in packets)
-    return False
-
-
-def _has_encrypted_tracks(path: Path) -> bool:
-    """Whether a sample description of an MP4 names an encrypted track; it lies near the beginning or the end."""
-    with path.open("rb") as file:
-        ends = file.read(_HEADER_BYTES)
-        file.seek(max(0, path.stat().st_size - _HEADER_BYTES))
-        ends += file.read(_HEADER_BYTES)
-    return any(kind in ends for kind in _ENCRYPTED_TRACKS)
-
-
-def _encrypted(path: Path) -> UnsupportedVideo:
-    return UnsupportedVideo(
-        f"{path} is encrypted (DRM): its frames cannot be decoded without the key.",
-        "Give a copy without copy protection.",
-    )
 
 
 def _orientation(path: Path, frame: VideoFrame) -> tuple[int, bool]:

@@ -154,6 +154,7 @@ def test_what_the_result_cannot_keep_is_told_before_the_first_frame_and_once(tmp
 def test_repaired_times_are_told_before_the_first_frame(tmp_path: Path) -> None:
     plain, clip = tmp_path / "plain.mp4", tmp_path / "clip.mkv"
     ffmpeg(*PICTURE, "-t", "2", *FAST, plain)
+    earlier: int | None = None
     with av.open(str(plain)) as source, av.open(str(clip), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for number, packet in enumerate(p for p in source.demux(video=0) if p.size):

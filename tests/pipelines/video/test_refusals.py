@@ -16,6 +16,7 @@ from memory.oom import is_out_of_memory
 from pipelines.errors import DamagedVideo, LongtakeError, NotAVideo, UnsupportedVideo
 from pipelines.masks.sequence import open_masks
 from pipelines.spans import Span
+from pipelines.video.encryption import has_encrypted_packets
 from pipelines.video.images import probe_picture
 from pipelines.video.join import join_segments
 from pipelines.video.probe import probe
@@ -56,6 +57,46 @@ def test_a_film_of_another_protection_is_called_encrypted(clip: Path) -> None:
     locked.write_bytes(clip.read_bytes().replace(b"avc1", b"drmi"))
     with pytest.raises(UnsupportedVideo, match="is encrypted"):
         probe(locked)
+
+
+def test_encryption_that_begins_later_is_found(clip: Path) -> None:
+    locked = clip.with_name("locked.mp4")
+    key = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "0f" * 16, "-encryption_kid", "a1" * 16)
+    ffmpeg("-i", clip, "-c", "copy", *key, locked)
+    assert has_encrypted_packets(locked)
+    assert not has_encrypted_packets(clip)
+
+
+def test_a_scrambled_broadcast_is_called_encrypted(clip: Path) -> None:
+    stream = clip.with_name("clip.ts")
+    ffmpeg("-i", clip, "-c", "copy", stream)
+    assert probe(stream).frames == 8
+    data, rng = bytearray(stream.read_bytes()), np.random.default_rng(0)
+    for at in range(0, len(data), 188):
+        if (data[at + 1] & 0x1F) << 8 | data[at + 2] == 0x100:
+            payload = at + 4 + (1 + data[at + 4] if data[at + 3] & 0x20 else 0)
+            data[at + 3] |= 0x80
+            data[payload : at + 188] = rng.bytes(at + 188 - payload)
+    stream.write_bytes(data)
+    with pytest.raises(UnsupportedVideo, match="is encrypted"):
+        probe(stream)
+
+
+def test_an_encrypted_webm_is_called_encrypted(clip: Path) -> None:
+    """As players' content encryption leaves it: the packets are noise, and the track says that it is encrypted."""
+    webm = clip.with_name("clip.webm")
+    ffmpeg("-i", clip, "-c:v", "libvpx", webm)
+    data = webm.read_bytes()
+    encodings = bytes.fromhex("6d808e 62408b 50338101 503584 47e18105")
+    tracks = data.rindex(bytes.fromhex("1654ae6b"))  # The first is in the index.
+    entry = data.index(b"\xae", tracks + 5)
+    body = entry + 9
+    assert data[entry + 1] == 1, "the size of the entry has eight bytes"
+    grown = int.from_bytes(data[entry + 2 : body]) + len(encodings)
+    head = data[: tracks + 4] + bytes([data[tracks + 4] + len(encodings)]) + data[tracks + 5 : entry + 2]
+    webm.write_bytes(head + grown.to_bytes(7) + encodings + data[body:])
+    with pytest.raises(UnsupportedVideo, match="is encrypted"):
+        probe(webm)
 
 
 def test_a_title_in_another_encoding_is_no_damage(clip: Path) -> None:

@@ -96,7 +96,7 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
             clock_shifts=count.clock_shifts,
             notes=count.notes,
         )
-    if has_encrypted_packets(path):
+    if has_encrypted_packets(path) or has_encrypted_headers(path):
         raise encrypted(path)
     if not salvage:
         raise damaged(info, damage)

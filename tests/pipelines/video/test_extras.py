@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from struct import pack
 
 import av
 import numpy as np
 import pytest
 from av.stream import Disposition
 
+from pipelines.errors import UnsupportedVideo
 from pipelines.spans import Span
 from pipelines.video.join import JoinReport, join_segments
 from pipelines.video.probe import probe
@@ -219,3 +221,31 @@ def test_a_container_crops(decoder: str, cropped: tuple[Path, Path], tmp_path: P
     copy(cropped[1], tmp_path / "out.mp4")
     joined = probe(tmp_path / "out.mp4")
     assert (joined.width, joined.height, joined.frames) == (160, 104, 15)
+
+
+@pytest.mark.parametrize("decoder", ["auto", "pyav", "ffmpeg"])
+def test_a_clean_aperture_crops(decoder: str, clips: Clips, ffmpeg, tmp_path: Path) -> None:
+    """MOV and MP4 call it `clap` (ISO/IEC 14496-12, 12.1.4): a size and the offset of its centre."""
+    whole, path = tmp_path / "whole.mp4", tmp_path / "clap.mp4"
+    ffmpeg("-i", clips("closed.mp4"), "-an", "-c", "copy", whole)
+    data = bytearray(whole.read_bytes())
+    box = pack(">I4sIIIIiIiI", 40, b"clap", 120, 1, 64, 1, 10, 1, -6, 1)
+    at = 0
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+        while data[at + 4 : at + 8] != name:
+            at += int.from_bytes(data[at : at + 4])
+        size = int.from_bytes(data[at : at + 4])
+        data[at : at + 4] = (size + len(box)).to_bytes(4)
+        end = at + size
+        at += 16 if name == b"stsd" else 8
+    data[end:end] = box
+    path.write_bytes(data)
+    info, full = probe(path), probe(whole)
+    assert (info.width, info.height, info.cropped) == (120, 64, True)
+    if decoder == "pyav":
+        with pytest.raises(UnsupportedVideo, match="--decoder auto"):
+            next(read_frames(info, decoder=decoder))
+        return
+    read = zip(read_frames(info, decoder=decoder), read_frames(full, decoder="ffmpeg"), strict=True)
+    for cut, frame in read:
+        assert np.array_equal(cut.rgb(), frame.rgb()[10:74, 30:150])

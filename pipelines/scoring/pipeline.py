@@ -62,7 +62,7 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
                 "settings": settings.identity(),
                 "analysis_width": analysis_width(run),
                 "summary": summary.describe(seconds),
-                "blur_record": blur_record(run.video.path.name, smoothness, summary.movement, engine.window),
+                "published": blur_record(run.video.path.name, smoothness, summary.movement, engine.window),
                 **engine.report(run, warn),
             },
         )

@@ -325,21 +325,21 @@ LIVE: dict[str, tuple[str, str]] = {
     "system.waiting": ("Waiting", "等待中"),
     "system.baseline": ("Does memory come back?", "内存是否归还？"),
     "system.baseline.unknown": (
-        "Not known yet: this is told when jobs have ended and nothing runs.",
-        "尚不清楚：任务结束且空闲后才能判断。",
+        "Not known yet: several jobs have to end, each with a moment at rest after it.",
+        "尚不清楚：需要若干任务结束，并在每个任务之后空闲片刻。",
     ),
     "system.baseline.returned": ("Yes, memory came back.", "是，内存已归还。"),
     "system.baseline.grown": (
-        "No: more is held than before. Free the worker; if the page itself has grown, restart the server.",
-        "否：占用比之前多。请释放工作进程；如果是页面进程增长，请重启服务器。",
+        "No: more is held after each of several jobs. Free the worker; if the page itself grew, restart the server.",
+        "否：连续多个任务之后占用不断增加。请释放工作进程；如果是页面进程增长，请重启服务器。",
     ),
     "system.baseline.page": (
         "The page holds {after}; before the first job it held {before}.",
         "页面进程占用 {after}，第一个任务之前为 {before}。",
     ),
     "system.baseline.worker": (
-        "The warm worker holds {after}; after its first job it held {before} (jobs since: {jobs}).",
-        "工作进程占用 {after}；它的第一个任务之后为 {before}（此后任务数：{jobs}）。",
+        "The warm worker holds {after}; after an earlier job it held {before} (jobs since: {jobs}).",
+        "工作进程占用 {after}；较早的一个任务之后为 {before}（此后任务数：{jobs}）。",
     ),
     "system.baseline.device": (
         "On the GPU it holds {after}, then {before}.",

@@ -248,8 +248,8 @@ LIVE: dict[str, tuple[str, str]] = {
     "report.bright": ("Too bright", "过亮"),
     "report.stretches": ("Blurred and frozen stretches", "模糊与卡顿的片段"),
     "report.more_stretches": (
-        "And {more} shorter: report.json lists all.",
-        "另有 {more} 处较短的片段，全部列在 report.json 中。",
+        "And {more} more: report.json lists all.",
+        "另有 {more} 处，report.json 中列出全部。",
     ),
     "strip.hardware": ("Hardware", "硬件"),
     "strip.no_gpu": ("No GPU", "无显卡"),

@@ -59,12 +59,14 @@ class Levels:
     readings: int = 0
     least_bytes: int = 0
     earlier: tuple[int, ...] = ()
+    first_jobs: int = -1
+    """How many jobs had ended at the first level."""
 
     def after(self, jobs: int, held_bytes: int) -> "Levels":
         """The levels after a reading at rest, at which `jobs` had ended."""
         if jobs == self.jobs:
             return replace(self, readings=self.readings + 1, least_bytes=min(self.least_bytes, held_bytes))
-        return Levels(jobs, 1, held_bytes, self.settled)
+        return Levels(jobs, 1, held_bytes, self.settled, self.first_jobs if self.settled else jobs)
 
     @property
     def settled(self) -> tuple[int, ...]:
@@ -106,7 +108,6 @@ class Baseline:
     page: Levels = field(default_factory=Levels)
     worker_pid: int | None = None
     engines: frozenset[str] = frozenset()
-    first_jobs: int = 0
     host: Levels = field(default_factory=Levels)
     device: Levels = field(default_factory=Levels)
 
@@ -128,7 +129,7 @@ class Baseline:
         known = self.engines if reading.worker_pid == self.worker_pid else frozenset()
         baseline = self
         if reading.engine not in known:
-            baseline = replace(self, first_jobs=jobs, host=Levels(), device=Levels())
+            baseline = replace(self, host=Levels(), device=Levels())
         return replace(
             baseline,
             worker_pid=reading.worker_pid,
@@ -155,7 +156,7 @@ class Baseline:
             worker_after_bytes=self.host.latest,
             worker_first_device_bytes=self.device.first,
             worker_after_device_bytes=self.device.latest,
-            worker_jobs=self.host.jobs - self.first_jobs if self.host.settled else 0,
+            worker_jobs=self.host.jobs - self.host.first_jobs if self.host.settled else 0,
         )
         return summary.model_copy(update={"sentence": sentence(summary)[0]})
 

@@ -168,7 +168,7 @@ def _mark(axes: Axes, found: Sequence[Stretch]) -> None:
     """Shade each stretch, and label the longest ones with kind, start and end, as many as do not touch."""
     left, right = axes.get_xlim()
     labelled: list[float] = []
-    for stretch in sorted(found, key=lambda each: -each.seconds):
+    for stretch in sorted(found, key=lambda each: -round(each.seconds, 4)):
         middle = (stretch.start_seconds + stretch.stop_seconds) / 2
         half = max(stretch.seconds, _LEAST_WIDTH * (right - left)) / 2
         if stretch.severity:
@@ -189,6 +189,7 @@ def _mark(axes: Axes, found: Sequence[Stretch]) -> None:
                 va="top",
                 fontsize=9.5,
                 color=_INK,
+                bbox={"facecolor": "white", "alpha": 0.6, "linewidth": 0, "pad": 1.5},
             )
             labelled.append(x)
 

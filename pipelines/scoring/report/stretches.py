@@ -70,7 +70,8 @@ def stretches(summary: Mapping[str, Any], most: int = MOST_TOLD) -> list[Stretch
     found = []
     for kind, (runs, _) in KINDS.items():
         each = [_stretch(kind, run) for run in summary[kind][runs]]
-        found += sorted(each, key=lambda stretch: (-stretch.seconds, stretch.start))[:most]
+        # The report rounds times to microseconds, so that equal stretches differ by one.
+        found += sorted(each, key=lambda stretch: (-round(stretch.seconds, 4), stretch.start))[:most]
     return sorted(found, key=lambda stretch: stretch.start)
 
 
@@ -116,5 +117,5 @@ def report_lines(report: Path) -> list[str]:
     lines = [f"{read['video']['name']}: {verdict(summary)[0]} Cuts: {summary['cuts']['count']:,}."]
     lines += [f"{stretch.times:>24}  {stretch.words[0]}" for stretch in stretches(summary)]
     if more := left_out(summary):
-        lines.append(f"{'':>24}  and {more:,} shorter: {report} lists all.")
+        lines.append(f"{'':>24}  and {more:,} more: {report} lists all.")
     return lines

@@ -103,7 +103,8 @@ class Runs:
     def lasting_longest(self, seconds: Seconds) -> Run | None:
         """Return the run of the longest duration, the first of equals; by frames among those that are not kept."""
         candidates = [*self.kept, self.longest] if self.longest else []
-        return max(candidates, key=lambda run: seconds(run.stop) - seconds(run.start), default=None)
+        # Rounded, because equal durations differ by the rounding of their ends.
+        return max(candidates, key=lambda run: round(seconds(run.stop) - seconds(run.start), 6), default=None)
 
     def close(self) -> None:
         """End the current run, if there is one."""

@@ -148,6 +148,9 @@ def test_the_report_sums_up_the_table(done):
 def test_worst_frames_are_pictures_of_different_intervals(done):
     numbers = [int(path.stem.split("-")[1]) for path in done[2].worst]
     assert 10 <= numbers[0] < 15 and 40 <= numbers[1] < 45
+    told = json.loads(done[2].report.read_text("utf-8"))["worst"]
+    assert [each["frame"] for each in told] == numbers
+    assert told[0]["seconds"] == pytest.approx(numbers[0] * 1001 / 30000, abs=1e-6)
     picture = matplotlib.image.imread(done[2].worst[0])
     assert picture.shape == (360, 640, 3)
 

@@ -131,11 +131,11 @@ def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> No
     html = score.describe(report)
     assert "Blurred: 5 frames (12.5 %) in 1 stretch. Frozen: none." in html
     assert "<time>0:00.400 – 0:00.600</time>" in html and "severe" in html and "严重" in html
-    assert "shorter" not in html
+    assert "more:" not in html
     report["summary"]["frozen"] = {"frames": 60, "ratio": 1.0, "run_count": 12, "runs": [extent] * 12}
     html = score.describe(report)
     assert html.count("<time>0:00.400 – 0:00.600</time>") == 11
-    assert html.count("frozen, 5 frames") == 10 and "And 2 shorter" in html
+    assert html.count("frozen, 5 frames") == 10 and "And 2 more" in html
     (tmp_path / "report.json").write_text(json.dumps(report))
     assert read_report(tmp_path / "report.json") == html
 
@@ -200,3 +200,4 @@ def test_films_and_pictures_are_addressed_in_the_cache() -> None:
     html = media.pictures(["/c/report.png", "/c/worst-00000007.jpg"])
     assert html.count("<img") == 2 and "Frame" in html and " 7<" in html
     assert "lt-worst" not in media.pictures(["/c/report.png"])
+    assert " 7 · 0:00.280<" in media.pictures(["/c/worst-00000007.jpg"], {7: 0.28})

@@ -382,6 +382,8 @@ def test_a_level_is_the_least_that_is_held_at_rest() -> None:
     for n in range(2, 9):
         hasty = hasty.after(BUSY).after(warm((900 + 200 * n) * MIB, n))
     assert hasty.returned is None
+    hasty = hasty.after(warm(2500 * MIB, 8))
+    assert (hasty.summary().worker_first_bytes, hasty.summary().worker_jobs) == (2500 * MIB, 0)
 
 
 def test_a_new_engine_begins_a_new_comparison() -> None:

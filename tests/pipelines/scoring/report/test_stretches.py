@@ -83,6 +83,14 @@ def test_the_longest_run_is_the_one_that_lasts_longest() -> None:
     assert described["blurred"]["longest"] is None
 
 
+@pytest.mark.parametrize("rate", [24, 30000 / 1001, 25, 60])
+def test_of_equals_the_first_are_told(rate: float) -> None:
+    runs = [(100 * i, 100 * i + 20) for i in range(16)]
+    described = summed(1600, frozen=runs, seconds=lambda frame: frame / rate)
+    assert [stretch.start for stretch in stretches(described)] == [start for start, _ in runs[:MOST_TOLD]]
+    assert described["frozen"]["longest"]["start"] == 0
+
+
 def test_the_longest_run_is_known_beyond_the_runs_that_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(summaries, "KEPT", 3)
     described = summed(200, [(0, 2), (10, 12), (20, 22), (30, 90), (100, 101)])
@@ -108,4 +116,4 @@ def test_a_terminal_gets_the_verdict_and_the_stretches(tmp_path: Path) -> None:
     assert first.endswith("Cuts: 0.")
     assert lines[0].strip().split("  ") == ["0:00.000 – 0:00.083", "frozen, 2 frames"]
     assert len(lines) == MOST_TOLD + 1
-    assert "3 shorter" in last and str(report) in last
+    assert "3 more" in last and str(report) in last

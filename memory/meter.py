@@ -1,11 +1,10 @@
-"""Measure the memory of a process tree: readings, peak, timeline, limits and leaks."""
+"""Measure the memory of a process tree: readings, peak, timeline and limits."""
 
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Self
 
@@ -14,7 +13,6 @@ import psutil
 from memory.devices import device_reader
 from memory.probe import probe_host
 from memory.timeline import PeakTimeline, Reading
-from memory.units import GIB, MIB
 
 _log = logging.getLogger(__name__)
 
@@ -27,7 +25,6 @@ OnReading = Callable[[Reading], None]
 __all__ = [
     "HARD",
     "SOFT",
-    "Leak",
     "Level",
     "Meter",
     "PeakTimeline",
@@ -36,15 +33,6 @@ __all__ = [
     "tree_bytes",
     "watch",
 ]
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Memory that a job did not release, in bytes above its start."""
-
-    host_bytes: int
-    device_bytes: int
-    sentence: str
 
 
 class Meter:
@@ -71,7 +59,6 @@ class Meter:
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
-        self._first: Reading | None = None
         self._latest: Reading | None = None
         self._peak: Reading | None = None
         self.timeline = PeakTimeline()
@@ -97,26 +84,6 @@ class Meter:
     def peak(self) -> Reading | None:
         """The most used and the least left over all samples; the time is that of the first."""
         return self._peak
-
-    def check_baseline(self, tolerance_bytes: int = 64 * MIB) -> Leak | None:
-        """Compare with the first reading; None where memory has grown by at most `tolerance_bytes`.
-
-        Takes one more reading, without calling listeners. What a first job loads permanently (libraries, a warm
-        network) is no leak: start the meter after it.
-        """
-        first, now = self._first, self._take()
-        if first is None or now is None:
-            return None
-        host, device = now.host_bytes - first.host_bytes, now.device_bytes - first.device_bytes
-        parts = [
-            f"{grown / GIB:.2f} GiB of {kind} memory"
-            for kind, grown in (("host", host), ("device", device))
-            if grown > tolerance_bytes
-        ]
-        if not parts:
-            return None
-        sentence = f"After the job, {' and '.join(parts)} more is in use than before: possibly a leak."
-        return Leak(max(0, host), max(0, device), sentence)
 
     def stop(self) -> None:
         """Stop sampling after the current reading."""
@@ -148,7 +115,6 @@ class Meter:
         with self._lock:
             reading = self._read()
             if reading is not None:
-                self._first = self._first or reading
                 self._latest = reading
                 self._peak = reading.worst(self._peak or reading)
                 self.timeline.add(reading)

@@ -111,6 +111,8 @@ class TaskSpec:
     """Index of the input that may be a folder of videos, one job each."""
     folder: FolderSpec | None = None
     """None: the task does not take a folder of videos."""
+    report_lines: Callable[[Path], Sequence[str]] = lambda report: ()
+    """Takes a finished job's report and returns what the command line prints about it."""
     curve: Text | None = None
     """Caption of the live curve; None: there is no curve."""
     before_and_after: bool = False

@@ -88,7 +88,10 @@ def run_folder(
     console.table(target)
     failed = sum(isinstance(result, LongtakeError) for _, result in results)
     if failed:
-        raise SomeFailed(f"{failed} of {len(results)} files failed.", "The table gives the reason for each.")
+        raise SomeFailed(
+            f"{failed} of {len(results)} files failed.",
+            f"{target / 'report.json'} gives the reason for each.",
+        )
 
 
 def _check_places(videos: Sequence[Path], inputs: Sequence[Path], target: Path, settings: Settings) -> None:

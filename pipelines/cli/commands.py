@@ -13,6 +13,7 @@ from pipelines.cli.weights import weights
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
+from pipelines.video.time_code import time_range
 
 _JOBS = JobsOptions()
 
@@ -83,5 +84,4 @@ def example(
         console.show(clip)
     console.say(f"{'clip':>8}  {clip.path}")
     for fault in clip.faults:
-        begin, end = fault.seconds
-        console.say(f"{begin:8.2f} – {end:.2f} s  {fault.english}")
+        console.say(f"{time_range(*fault.seconds):>24}  {fault.english}")

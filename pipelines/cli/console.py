@@ -3,7 +3,7 @@
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +26,7 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
+from pipelines.spec import task_spec
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.names import printable, to_json
 
@@ -51,6 +52,8 @@ class Console:
                     for event in islice(queue.listen(job), printed, None):
                         printed += 1
                         self._print_event(event, progress)
+                        if isinstance(event, events.Done) and event.outputs.report:
+                            self._print_report(job, event.outputs.report)
                         if isinstance(event, events.ENDINGS):
                             return _outcome(event)
                 except KeyboardInterrupt:
@@ -72,6 +75,11 @@ class Console:
                         self.say(f"{name:>8}  {path}")
             case _:
                 pass
+
+    def _print_report(self, job: Job, report: Path) -> None:
+        with suppress(OSError):  # a report that is gone since: the other files are named all the same
+            for line in task_spec(job.record().task).report_lines(report):
+                self.say(line)
 
     def say(self, text: str) -> None:
         """Print a sentence to stdout, unless stdout has JSON lines only."""

@@ -87,11 +87,6 @@ class MemoryWatch:
         """Write the readings so far as CSV."""
         self._meter.timeline.write_csv(path)
 
-    def leak(self) -> str | None:
-        """A sentence where the tree holds notably more than at the start of the run, else None."""
-        leak = self._meter.check_baseline()
-        return leak.sentence if leak else None
-
     def _on_reading(self, reading: Reading) -> None:
         peak = self._meter.peak or reading
         if self._event_log.is_due("memory"):

@@ -63,7 +63,6 @@ def run_job(
     echo: Callable[[Event], None] | None = None,
     tree_root: int | None = None,
     leave: Callable[[], None] | None = None,
-    warm: bool = False,
 ) -> None:
     """Run or resume `job` until its ending event. Failures of the job are reported as events, never raised.
 
@@ -75,7 +74,6 @@ def run_job(
         echo: receives each event in addition to the journal.
         tree_root: root of the process tree whose memory is measured and limited; None for this process.
         leave: ends this process immediately when the memory limit is about to be exceeded.
-        warm: this process has run a job before, so memory above the start of this run counts as a leak.
     """
     while not closing():
         with job.runner() as free:
@@ -84,7 +82,7 @@ def run_job(
                 if not isinstance(last, events.ENDINGS):
                     event_log = EventLog(job, echo)
                     watcher = MemoryWatch(job, event_log, tree_root or os.getpid(), leave)
-                    _Run(job, event_log, watcher, closing, warm).run_to_end()
+                    _Run(job, event_log, watcher, closing).run_to_end()
                 elif echo:
                     echo(last)
                 return
@@ -95,14 +93,13 @@ class _Run:
     """One run of one job: the only object that advances."""
 
     def __init__(
-        self, job: Job, event_log: EventLog, watcher: MemoryWatch, closing: Callable[[], bool], warm: bool
+        self, job: Job, event_log: EventLog, watcher: MemoryWatch, closing: Callable[[], bool]
     ) -> None:
         self._job = job
         self._emit = event_log.emit
         self._is_due = event_log.is_due
         self._watcher = watcher
         self._closing = closing
-        self._warm = warm
         self._last_check = 0.0
         self._warned: set[str] = set()
 
@@ -132,8 +129,6 @@ class _Run:
         outputs = prepared.pipeline.join(run, segments, self._warn)
         self._watcher.write(table)
         self._draw_memory(table, run)
-        if self._warm and (leak := self._watcher.leak()):
-            self._warn("memory_not_returned", leak)
         return events.Done(job=self._job.id, outputs=outputs.model_copy(update={"memory": table}))
 
     def _prepare(self) -> tuple[Preparation, RunContext]:

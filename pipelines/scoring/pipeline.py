@@ -52,7 +52,7 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
         scores, facts, picture = (run.folder / name for name in ("scores.csv", "report.json", "report.png"))
         blocks = engine.verdicts(segments)
         tables.write_scores(scores, summary.collect(blocks), run.frames.start, seconds)
-        smoothness = summary.smoothness
+        smoothness, worst_frames = summary.smoothness, summary.worst_frames()
         write_report(
             facts,
             {
@@ -62,7 +62,8 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
                 "settings": settings.identity(),
                 "analysis_width": analysis_width(run),
                 "summary": summary.describe(seconds),
-                "blur_record": blur_record(run.video.path.name, smoothness, summary.movement, engine.window),
+                "worst": [{"frame": frame, "seconds": round(seconds(frame), 6)} for frame in worst_frames],
+                "published": blur_record(run.video.path.name, smoothness, summary.movement, engine.window),
                 **engine.report(run, warn),
             },
         )
@@ -71,7 +72,7 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
         worst = tables.write_worst(
             run.folder / "worst",
             run.video,
-            summary.worst_frames(),
+            worst_frames,
             decoder=settings.decoder,
             salvage=settings.salvage,
         )

@@ -14,6 +14,12 @@ def _write_table(results: Sequence[tuple[str, Path | LongtakeError]], folder: Pa
     write_table(results, folder)
 
 
+def _report_lines(report: Path) -> Sequence[str]:
+    from pipelines.scoring.report.stretches import report_lines
+
+    return report_lines(report)
+
+
 register_task(
     TaskSpec(
         name="score",
@@ -22,9 +28,10 @@ register_task(
         "videos.",
         settings=ScoreSettings,
         inputs=(InputSpec("file", "The video.", ("Video", "视频")),),
-        result_version=1,
+        result_version=2,
         suffixes=(".csv", ".json", ".png"),
         folder=FolderSpec("scores", write=_write_table),
+        report_lines=_report_lines,
         curve=("Sharpness so far: higher is sharper", "目前的清晰度：越高越清晰"),
     )
 )

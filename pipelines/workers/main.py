@@ -33,7 +33,6 @@ def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], 
         folders.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    warm = False
     while (folder := folders.get()) is not None:
         run_job(
             Job(folder),
@@ -41,9 +40,7 @@ def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], 
             echo=echo,
             tree_root=tree_root,
             leave=lambda: os._exit(0),
-            warm=warm,
         )
-        warm = True
         # So that the next job starts with as much free memory as the first one.
         release()
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from memory import meter as module
-from memory.meter import Leak, Meter, Reading, tree_bytes, watch
+from memory.meter import Meter, Reading, tree_bytes, watch
 from memory.units import GIB, MIB
 
 HOLD = """
@@ -169,43 +169,6 @@ class TestMeter:
         assert asked == [set(tree_bytes(process.pid))]
         process.communicate()
         assert meter.sample() is None
-
-
-class TestBaseline:
-    def test_all_came_back(self):
-        meter = Meter(read=readings(100 * MIB, 900 * MIB, 150 * MIB))
-        meter.sample(), meter.sample()
-        assert meter.check_baseline() is None
-
-    def test_a_leak_is_told_with_its_size(self):
-        meter = Meter(read=readings(GIB, 3 * GIB, 2 * GIB))
-        meter.sample(), meter.sample()
-        sentence = "After the job, 1.00 GiB of host memory more is in use than before: possibly a leak."
-        assert meter.check_baseline() == Leak(GIB, 0, sentence)
-
-    def test_a_leak_on_the_device(self):
-        each = iter([Reading(0, GIB, GIB, 0), Reading(1, GIB - 5, GIB, GIB // 2)])
-        meter = Meter(read=lambda: next(each))
-        meter.sample()
-        leak = meter.check_baseline()
-        assert (leak.host_bytes, leak.device_bytes) == (0, GIB // 2)
-        assert "0.50 GiB of device memory" in leak.sentence
-
-    def test_the_tolerance_is_the_border(self):
-        meter = Meter(read=readings(0, 10, 11))
-        meter.sample()
-        assert meter.check_baseline(10) is None
-        assert meter.check_baseline(10) is not None
-
-    def test_does_not_call_listeners(self):
-        heard = []
-        meter = Meter(read=readings(1, 2), on_reading=heard.append)
-        meter.sample()
-        meter.check_baseline()
-        assert len(heard) == 1
-
-    def test_without_readings_nothing_is_claimed(self):
-        assert Meter(read=readings()).check_baseline() is None
 
 
 class TestWatch:

@@ -22,7 +22,7 @@ from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.render import job as render
 from ui.render import media
-from ui.reports.view import read_report
+from ui.reports.view import frame_times, read_report
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,10 @@ class RunView:
         return (
             read_report(outputs.report) if outputs.report else "",
             (media.video(hand_out(video, cache, key)) if video else "")
-            + media.pictures([hand_out(path, cache, key) for path in pictures]),
+            + media.pictures(
+                [hand_out(path, cache, key) for path in pictures],
+                frame_times(outputs.report) if outputs.report else {},
+            ),
             [hand_out(path, cache, key) for path in outputs.paths() if path not in pictures[1:]],
         )
 

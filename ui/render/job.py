@@ -13,6 +13,7 @@ from pipelines.errors import LongtakeError
 from pipelines.example.faults import FAULTS
 from pipelines.jobs.events import Planned
 from pipelines.spec import Text, all_engines, tasks
+from pipelines.video.time_code import time_range
 from ui.i18n.texts import attribute, both, label, spans
 from ui.i18n.words import ERRORS_ZH, LIVE
 from ui.jobs.uploads import EXAMPLE_NAME
@@ -228,9 +229,8 @@ def card(plan: Planned, video_path: str) -> str:
 
 def _faults() -> str:
     rows = "".join(
-        f"<li><time>{moment(start)} – {moment(stop)}</time>{spans(fault.english, fault.chinese)}</li>"
+        f"<li><time>{time_range(*fault.seconds)}</time>{spans(fault.english, fault.chinese)}</li>"
         for fault in FAULTS
-        for start, stop in [fault.seconds]
     )
     return f'<h3>{both("faults")}</h3><ul class="lt-faults">{rows}</ul>'
 
@@ -261,13 +261,3 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def moment(seconds: float) -> str:
-    """A time within a video for people, with tenths: `1.8 s`, `1:02.4`, `1:02:03.0`."""
-    tenths = round(10 * seconds)
-    if tenths < 600:
-        return f"{tenths / 10:.1f} s"
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest / 10:04.1f}" if hours else f"{minutes}:{rest / 10:04.1f}"

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.spec import tasks
+from pipelines.video.time_code import time_code
 from ui.i18n.texts import both, label
 from ui.jobs.view import JobView
 
@@ -101,8 +102,11 @@ def video(path: str) -> str:
     )
 
 
-def pictures(paths: Sequence[str]) -> str:
-    """Pictures of a result, each a link to its full size: the chart, and frames captioned with their numbers."""
+def pictures(paths: Sequence[str], times: Mapping[int, float] | None = None) -> str:
+    """Pictures of a result, each a link to its full size: the chart, and frames captioned with number and time.
+
+    `times` are the seconds of frames, as far as they are known.
+    """
     frames = [path for path in paths if "worst-" in Path(path).name]
     charts = [path for path in paths if path not in frames]
     shown = "".join(
@@ -110,15 +114,16 @@ def pictures(paths: Sequence[str]) -> str:
         f'alt="{label("chart")}"></a>'
         for path in charts
     )
-    return shown + (_worst(frames) if frames else "")
+    return shown + (_worst(frames, times or {}) if frames else "")
 
 
-def _worst(paths: Sequence[str]) -> str:
+def _worst(paths: Sequence[str], times: Mapping[int, float]) -> str:
     rows = "".join(
         f'<a href="{address(path)}" target="_blank"><figure><img src="{address(path)}" loading="lazy" '
-        f'alt="{label("frame")} {number}"><figcaption>{both("frame")} {number}</figcaption></figure></a>'
+        f'alt="{label("frame")} {caption}"><figcaption>{both("frame")} {caption}</figcaption></figure></a>'
         for path in paths
-        for number in [f"{int(Path(path).stem.split('-')[-1]):,}"]
+        for frame in [int(Path(path).stem.split("-")[-1])]
+        for caption in [f"{frame:,} · {time_code(times[frame])}" if frame in times else f"{frame:,}"]
     )
     return f'<section class="lt-card lt-worst"><h3>{both("worst")}</h3><div>{rows}</div></section>'
 

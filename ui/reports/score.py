@@ -2,16 +2,13 @@
 
 from typing import Any
 
-from ui.i18n.texts import both, spans
-from ui.render.job import moment
+from pipelines.scoring.report.stretches import Stretch, left_out, stretches, verdict
+from ui.i18n.texts import both, filled, spans
 from ui.reports.parts import listed, number, percent, section
-
-_INTERVALS = 5
-"""The most blurred stretches that are listed: those that lose most sharpness."""
 
 
 def describe(report: dict[str, Any]) -> str:
-    """A verdict in a sentence, the numbers, and the blurred stretches that lose most."""
+    """A verdict in a sentence, the numbers, and the longest blurred and frozen stretches."""
     summary = report["summary"]
     blurred, frozen = summary["blurred"], summary["frozen"]
     figures = [
@@ -24,38 +21,16 @@ def describe(report: dict[str, Any]) -> str:
         ("report.dark", percent(summary["exposure"]["under"])),
         ("report.bright", percent(summary["exposure"]["over"])),
     ]
-    verdict = f"<p>{_verdict(summary)}</p>"
-    return section(verdict, listed(figures), _stretches(blurred["intervals"]))
+    return section(f"<p>{spans(*verdict(summary))}</p>", listed(figures), _stretches(summary))
 
 
-def _verdict(summary: dict[str, Any]) -> str:
-    frames, blurred, frozen = summary["frames"], summary["blurred"], summary["frozen"]
-    if not blurred["frames"] and not frozen["frames"]:
-        return spans(
-            f"None of the {frames:,} frames is blurred or frozen.", f"共 {frames:,} 帧，没有模糊或卡顿的帧。"
-        )
-    return spans(
-        f"Of {frames:,} frames {_are(blurred['frames'])} blurred, in {_places(blurred['interval_count'])}, "
-        f"and {_are(frozen['frames'])} frozen.",
-        f"共 {frames:,} 帧，其中 {blurred['frames']:,} 帧模糊（{blurred['interval_count']:,} 处），"
-        f"{frozen['frames']:,} 帧卡顿。",
-    )
+def _stretches(summary: dict[str, Any]) -> str:
+    """The longest stretches of each kind, in the order of the video."""
+    rows = "".join(map(_row, stretches(summary)))
+    more = left_out(summary)
+    note = f"<p>{filled('report.more_stretches', more=f'{more:,}')}</p>" if more else ""
+    return f'<h3>{both("report.stretches")}</h3><ul class="lt-faults">{rows}</ul>{note}' if rows else ""
 
 
-def _are(count: int) -> str:
-    return "1 is" if count == 1 else f"{count:,} are"
-
-
-def _places(count: int) -> str:
-    return "1 place" if count == 1 else f"{count:,} places"
-
-
-def _stretches(intervals: list[dict[str, Any]]) -> str:
-    """The blurred stretches that lose most sharpness, in the order of the video."""
-    worst = sorted(intervals, key=lambda i: i["drop"] * (i["stop"] - i["start"]))[-_INTERVALS:]
-    rows = "".join(
-        f"<li>{moment(i['start_seconds'])} – {moment(i['stop_seconds'])} · {both('severity.' + i['severity'])} · "
-        f"−{percent(i['drop'])}</li>"
-        for i in sorted(worst, key=lambda i: int(i["start"]))
-    )
-    return f"<h3>{both('report.stretches')}</h3><ul>{rows}</ul>" if rows else ""
+def _row(stretch: Stretch) -> str:
+    return f"<li><time>{stretch.times}</time>{spans(*stretch.words)}</li>"

@@ -21,6 +21,12 @@ def read_report(path: Path) -> str:
     return plain(report)
 
 
+def frame_times(path: Path) -> dict[int, float]:
+    """The seconds of the frames that the report at `path` shows as pictures. Raises OSError where it is gone."""
+    report = json.loads(path.read_text(encoding="utf-8"))
+    return {each["frame"]: each["seconds"] for each in report.get("worst", ())}
+
+
 def plain(report: dict[str, Any]) -> str:
     """The figures of a report's summary, labelled with their keys, and its warnings."""
     figures = {name: value for name, value in report.get("summary", {}).items() if _is_figure(value)}

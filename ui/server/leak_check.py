@@ -1,17 +1,33 @@
 """A check that memory is freed after jobs: a pure fold over readings.
 
-A warm worker keeps what it loaded on purpose, so there are two comparisons: the page with itself before the first
-job, and a worker with itself after its own first job.
+A warm worker keeps what it loaded on purpose, and a larger video or another library is a step up that ends. So what
+is compared are levels: the least that a process holds at rest after a job. A leak is growth that goes on over several
+jobs. The page is compared with itself before the first job, a worker with itself after the first job of its newest
+engine.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Literal
 
 from memory.units import MIB
 from ui.i18n.words import LIVE
 from ui.server.system_info import BaselineNow, size
 
 TOLERANCE_BYTES = 128 * MIB
-"""A worker settles up to 60 MiB above its first job (allocator, charts: 14 equal jobs); kept frames are hundreds."""
+"""Growth that is no leak, however it came: 17 ordinary jobs of three tasks raised a worker by 51 MiB (measured)."""
+SETTLING_READINGS = 2
+"""Readings at rest before a level counts: a process may still be freeing memory when the first one is taken."""
+SEVERAL_LEVELS = 5
+"""Fewest levels from which growth can be told from steps: one more than steps are left out."""
+_RECENT_LEVELS = 8
+"""Latest levels that are searched for steady growth; a leak of 7 MiB a job shows within them."""
+_STEPS = 3
+"""Largest steps that are left out of the growth: say, another library, a larger video and a longer one."""
+_STEADY_BYTES = 24 * MIB
+"""Growth that may remain without these steps; allocators moved levels by 5 MiB between equal jobs (measured)."""
+
+Verdict = Literal["unknown", "returned", "undecided", "grown"]
 
 
 @dataclass(frozen=True)
@@ -20,18 +36,6 @@ class WorkerMemory:
 
     host_bytes: int
     device_bytes: int
-
-    def least(self, other: "WorkerMemory") -> "WorkerMemory":
-        """The lower value of each."""
-        return WorkerMemory(
-            min(self.host_bytes, other.host_bytes),
-            min(self.device_bytes, other.device_bytes),
-        )
-
-    def grew(self, first: "WorkerMemory") -> bool:
-        """Whether this is more than `first` by more than the tolerance."""
-        host, device = self.host_bytes - first.host_bytes, self.device_bytes - first.device_bytes
-        return max(host, device) > TOLERANCE_BYTES
 
 
 @dataclass(frozen=True)
@@ -44,76 +48,115 @@ class MemoryReading:
     worker: WorkerMemory | None = None
     worker_pid: int | None = None
     worker_jobs: int = 0
+    engine: str = ""
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of one process, in bytes: the first, and the latest in order. Holds at most nine."""
+
+    jobs: int = -1
+    readings: int = 0
+    least_bytes: int = 0
+    earlier: tuple[int, ...] = ()
+    first_jobs: int = -1
+    """How many jobs had ended at the first level."""
+
+    def after(self, jobs: int, held_bytes: int) -> "Levels":
+        """The levels after a reading at rest, at which `jobs` had ended."""
+        if jobs == self.jobs:
+            return replace(self, readings=self.readings + 1, least_bytes=min(self.least_bytes, held_bytes))
+        return Levels(jobs, 1, held_bytes, self.settled, self.first_jobs if self.settled else jobs)
+
+    @property
+    def settled(self) -> tuple[int, ...]:
+        """The levels that count."""
+        if self.readings < SETTLING_READINGS:
+            return self.earlier
+        levels = (*self.earlier, self.least_bytes)
+        return levels if len(levels) <= _RECENT_LEVELS + 1 else (levels[0], *levels[-_RECENT_LEVELS:])
+
+    @property
+    def first(self) -> int | None:
+        """The first level."""
+        return self.settled[0] if self.settled else None
+
+    @property
+    def latest(self) -> int | None:
+        """The latest level."""
+        return self.settled[-1] if self.settled else None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether memory came back; undecided where more is held, but not yet after several jobs."""
+        levels = self.settled
+        if len(levels) < 2:
+            return "unknown"
+        if levels[-1] - levels[0] <= TOLERANCE_BYTES:
+            return "returned"
+        if len(levels) < SEVERAL_LEVELS:
+            return "undecided"
+        steps = sorted(after - before for before, after in pairwise(levels[-_RECENT_LEVELS:]))
+        return "grown" if sum(steps[:-_STEPS]) > _STEADY_BYTES else "returned"
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """The comparison so far. Holds two numbers for the page and two readings of one worker."""
+    """The comparison so far, of the page and of one worker."""
 
     started: bool = False
-    page_before_bytes: int | None = None
-    page_after_bytes: int | None = None
+    page: Levels = field(default_factory=Levels)
     worker_pid: int | None = None
-    first_jobs: int = 0
-    jobs: int = 0
-    first: WorkerMemory | None = None
-    now: WorkerMemory | None = None
+    engines: frozenset[str] = frozenset()
+    host: Levels = field(default_factory=Levels)
+    device: Levels = field(default_factory=Levels)
 
     def after(self, reading: MemoryReading) -> "Baseline":
         """The baseline after one more reading; readings while a job waits or runs are not compared."""
         if not reading.idle:
             return replace(self, started=True)
-        baseline = replace(self, started=self.started or reading.jobs > 0)
-        if baseline.started:
-            baseline = replace(baseline, page_after_bytes=reading.page_bytes)
-        else:
-            baseline = replace(baseline, page_before_bytes=reading.page_bytes)
+        started = self.started or reading.jobs > 0
+        baseline = replace(self, started=started)
+        # Without a level from before the first job there is nothing to compare the page with.
+        if not started or self.page.readings:
+            baseline = replace(baseline, page=self.page.after(reading.jobs, reading.page_bytes))
         return baseline._with_worker(reading)
 
     def _with_worker(self, reading: MemoryReading) -> "Baseline":
-        if reading.worker is None or not reading.worker_jobs:
-            return replace(self, worker_pid=None, first=None, now=None)
-        if self.first is None or reading.worker_pid != self.worker_pid:
-            return replace(
-                self,
-                worker_pid=reading.worker_pid,
-                first_jobs=reading.worker_jobs,
-                jobs=reading.worker_jobs,
-                first=reading.worker,
-                now=reading.worker,
-            )
-        # A worker may still be freeing memory right after a job: the least value until the next job counts.
-        still_first = reading.worker_jobs == self.first_jobs
-        first = self.first.least(reading.worker) if still_first else self.first
-        return replace(self, first=first, now=reading.worker, jobs=reading.worker_jobs)
+        worker, jobs = reading.worker, reading.worker_jobs
+        if worker is None or not jobs:
+            return replace(self, worker_pid=None, engines=frozenset(), host=Levels(), device=Levels())
+        known = self.engines if reading.worker_pid == self.worker_pid else frozenset()
+        baseline = self
+        if reading.engine not in known:
+            baseline = replace(self, host=Levels(), device=Levels())
+        return replace(
+            baseline,
+            worker_pid=reading.worker_pid,
+            engines=known | {reading.engine},
+            host=baseline.host.after(jobs, worker.host_bytes),
+            device=baseline.device.after(jobs, worker.device_bytes),
+        )
 
     @property
     def returned(self) -> bool | None:
-        """Whether memory came back, within the tolerance; None while nothing can be compared."""
-        verdicts = [verdict for verdict in (self._page(), self._worker()) if verdict is not None]
-        return all(verdicts) if verdicts else None
-
-    def _page(self) -> bool | None:
-        if self.page_before_bytes is None or self.page_after_bytes is None:
-            return None
-        return self.page_after_bytes - self.page_before_bytes <= TOLERANCE_BYTES
-
-    def _worker(self) -> bool | None:
-        if self.first is None or self.now is None or self.jobs == self.first_jobs:
-            return None
-        return not self.now.grew(self.first)
+        """Whether memory came back; None while that cannot be told."""
+        verdicts = {self.page.verdict, self.host.verdict, self.device.verdict}
+        if "grown" in verdicts:
+            return False
+        return True if "returned" in verdicts and "undecided" not in verdicts else None
 
     def summary(self) -> BaselineNow:
         """The baseline as a model, with the verdict as an English sentence."""
         summary = BaselineNow(
             returned=self.returned,
-            page_before_bytes=self.page_before_bytes,
-            page_after_bytes=self.page_after_bytes,
-            worker_first_bytes=self.first.host_bytes if self.first else None,
-            worker_after_bytes=self.now.host_bytes if self.now else None,
-            worker_first_device_bytes=self.first.device_bytes if self.first else None,
-            worker_after_device_bytes=self.now.device_bytes if self.now else None,
-            worker_jobs=self.jobs - self.first_jobs if self.first else 0,
+            page_before_bytes=self.page.first,
+            page_after_bytes=self.page.latest if len(self.page.settled) > 1 else None,
+            worker_first_bytes=self.host.first,
+            worker_after_bytes=self.host.latest,
+            worker_first_device_bytes=self.device.first,
+            worker_after_device_bytes=self.device.latest,
+            worker_jobs=self.host.jobs - self.host.first_jobs if self.host.settled else 0,
         )
         return summary.model_copy(update={"sentence": sentence(summary)[0]})
 

@@ -111,7 +111,7 @@ class Monitor:
                 self._worker_seen, self._worker_since = worker, self._clock()
             # A job that began or ended meanwhile makes the reading neither idle nor busy: it is not compared.
             if idle == self._idle():
-                self._baseline = self._baseline.after(self._reading(snapshot, worker, idle))
+                self._compare(self._reading(snapshot, worker, idle))
             host = HostNow.of(snapshot.hardware.host)
             devices = snapshot.hardware.devices
             sample = Sample(
@@ -163,6 +163,12 @@ class Monitor:
             baseline=baseline.summary(),
         )
 
+    def _compare(self, reading: MemoryReading) -> None:
+        """Add a reading to the baseline; memory that does not come back is logged once, until it does."""
+        told, self._baseline = self._baseline.returned is False, self._baseline.after(reading)
+        if self._baseline.returned is False and not told:
+            log.warning("memory after jobs: %s", self._baseline.summary().sentence)
+
     def _worker(self, private: bool) -> WorkerNow:
         worker = self._queue.worker
         seen = _phase(worker) == _phase(self._worker_seen)
@@ -195,6 +201,7 @@ class Monitor:
             worker=WorkerMemory(snapshot.held("worker"), snapshot.device_bytes) if alive else None,
             worker_pid=worker.pid,
             worker_jobs=worker.jobs_run,
+            engine=worker.engine,
         )
 
     def _run(self) -> None:

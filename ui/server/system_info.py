@@ -133,7 +133,8 @@ class CountersNow(_FrozenModel):
 class BaselineNow(_FrozenModel):
     """Memory before the first job and when idle after jobs. None where not known.
 
-    The page is compared with itself before the first job, a warm worker with itself after its first job.
+    The page is compared with itself before the first job, a warm worker with itself after its first job, or after the
+    first one of an engine that it had not run before.
     """
 
     returned: bool | None = Field(default=None, description="Whether memory came back; null: not known yet.")

@@ -2,8 +2,7 @@
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,9 @@ from matplotlib.ticker import FuncFormatter, MultipleLocator
 from numpy.typing import NDArray
 
 from memory.units import GIB
+from pipelines.scoring.report.stretches import Kind, Stretch, stretches
 from pipelines.scoring.report.summary import Runs, Seconds, Summary
+from pipelines.video.time_code import time_code
 
 Reading = tuple[float, float, float]
 """Seconds, host GiB, device GiB."""
@@ -33,19 +34,20 @@ _LONGEST_TITLE = 80
 _HAN_FONTS = ("Noto Sans CJK", "Source Han Sans", "WenQuanYi", "PingFang", "Microsoft YaHei", "SimHei")
 _SHADE = {"mild": 0.16, "moderate": 0.26, "severe": 0.38}
 _FROZEN_SHADE, _HATCH = 0.42, "///"
-_MOST_LABELS = 20
-"""With more stretches than this, none is labelled."""
+_MOST_SHADED = 200
+"""Stretches of each kind that are drawn, the longest ones: more would be a pattern, and take seconds to draw."""
 _LEAST_WIDTH = 0.002
 """Smallest width of a drawn stretch, as a share of the chart: two frames of an hour stay visible."""
 _LABEL_SPACING = 0.075
-"""Smallest distance of two labels, as a share of the chart; a label that would be closer is left out."""
+"""Smallest distance of two labels, as a share of the chart; of closer ones, that of the longer stretch stays.
+
+A time code of an hour (`1:02:03.500`) is 0.07 wide.
+"""
 _TICK_STEPS = (
     *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
     *(60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400),
 )
 _MOST_TICKS = 13
-_LONG_SECONDS = 60
-"""Above this ticks read 1:05 instead of 65 s."""
 
 
 def draw_report(
@@ -103,16 +105,21 @@ def _shown(title: str) -> str:
 
 
 def _headline(summary: Summary) -> str:
-    share = 100 * summary.blurred.frames / summary.frames
     parts = [
         _count(summary.frames, "frame", "frames"),
         f"mean sharpness {summary.mean('sharpness') or 0:.2f}",
-        f"{share:.1f} % blurred in {_count(summary.blurred.count, 'stretch', 'stretches')}",
-        f"{summary.frozen.frames:,} frozen",
+        _share("blurred", summary.blurred, summary.frames),
+        _share("frozen", summary.frozen, summary.frames),
         _count(summary.cut_count, "cut", "cuts"),
-        f"smoothness {summary.smoothness.score:.2f}",
+        f"motion smoothness {summary.smoothness.score:.2f}",
     ]
     return "   ·   ".join(parts)
+
+
+def _share(kind: Kind, runs: Runs, frames: int) -> str:
+    if not runs.count:
+        return f"none {kind}"
+    return f"{100 * runs.frames / frames:.1f} % {kind} in {_count(runs.count, 'stretch', 'stretches')}"
 
 
 def _count(number: int, one: str, many: str) -> str:
@@ -122,7 +129,7 @@ def _count(number: int, one: str, many: str) -> str:
 def _draw_sharpness(axes: Axes, summary: Summary, seconds: Seconds, rater: str) -> None:
     curve = summary.curve
     times = _time_axis(axes, summary, seconds)
-    _mark(axes, sorted(_stretches(summary, seconds), key=lambda stretch: stretch.start))
+    _mark(axes, stretches(summary.describe(seconds), _MOST_SHADED))
     for cut in summary.cuts:
         axes.axvline(seconds(cut), color=_SOFT_INK, linewidth=1.1, linestyle=(0, (4, 3)))
     if curve.step > 1:
@@ -152,38 +159,18 @@ def _draw_scores(axes: Axes, times: Sequence[float], scores: NDArray[np.float64]
     right.tick_params(colors=_GREEN, labelsize=9.5)
 
 
-@dataclass(frozen=True)
-class _Stretch:
-    """A fault from `start` to `stop` seconds; `severity` is None for a frozen picture."""
-
-    start: float
-    stop: float
-    severity: str | None
-    label: str
-
-
-def _stretches(summary: Summary, seconds: Seconds) -> Iterator[_Stretch]:
-    for run in summary.blurred.kept:
-        label = f"{run.severity}\n−{100 * run.drop:.0f} %"
-        yield _Stretch(seconds(run.start), seconds(run.stop), run.severity, label)
-    for run in summary.frozen.kept:
-        label = f"frozen\n{_count(len(run), 'frame', 'frames')}"
-        yield _Stretch(seconds(run.start), seconds(run.stop), None, label)
-
-
-def _kind(name: str, runs: Runs) -> str:
+def _kind(kind: Kind, runs: Runs) -> str:
     """Return the legend of a kind of stretch, with the number shown if that is not all of them."""
-    kept = len(runs.kept)
-    return name if kept == runs.count else f"{name} (the first {kept:,} of {runs.count:,})"
+    return kind if runs.count <= _MOST_SHADED else f"{kind} (the longest {_MOST_SHADED:,} of {runs.count:,})"
 
 
-def _mark(axes: Axes, stretches: Sequence[_Stretch]) -> None:
-    """Shade each stretch, and label it unless the label would run into the previous one."""
+def _mark(axes: Axes, found: Sequence[Stretch]) -> None:
+    """Shade each stretch, and label the longest ones with kind, start and end, as many as do not touch."""
     left, right = axes.get_xlim()
-    last = -np.inf
-    for stretch in stretches:
-        middle = (stretch.start + stretch.stop) / 2
-        half = max(stretch.stop - stretch.start, _LEAST_WIDTH * (right - left)) / 2
+    labelled: list[float] = []
+    for stretch in sorted(found, key=lambda each: -round(each.seconds, 4)):
+        middle = (stretch.start_seconds + stretch.stop_seconds) / 2
+        half = max(stretch.seconds, _LEAST_WIDTH * (right - left)) / 2
         if stretch.severity:
             axes.axvspan(
                 middle - half, middle + half, color=_RED, alpha=_SHADE[stretch.severity], linewidth=0
@@ -192,18 +179,19 @@ def _mark(axes: Axes, stretches: Sequence[_Stretch]) -> None:
             _hatched(axes.axvspan(middle - half, middle + half))
         x = (middle - left) / (right - left)
         x = min(max(x, _LABEL_SPACING / 2), 1 - _LABEL_SPACING / 2)
-        if x - last >= _LABEL_SPACING and len(stretches) <= _MOST_LABELS:
+        if all(abs(x - other) >= _LABEL_SPACING for other in labelled):
             axes.text(
                 x,
                 0.97,
-                stretch.label,
+                f"{stretch.kind}\n{time_code(stretch.start_seconds)}\n{time_code(stretch.stop_seconds)}",
                 transform=axes.transAxes,
                 ha="center",
                 va="top",
                 fontsize=9.5,
                 color=_INK,
+                bbox={"facecolor": "white", "alpha": 0.6, "linewidth": 0, "pad": 1.5},
             )
-            last = x
+            labelled.append(x)
 
 
 def _hatched(patch: Patch) -> Patch:
@@ -221,7 +209,7 @@ def _draw_jumps(axes: Axes, summary: Summary, seconds: Seconds) -> None:
     axes.set_ylim(0, max(2 * limit, float(jump.max()) * 1.1))
     axes.set_xlabel("time in the video")
     handles = [Line2D([], [], color=_RED, linestyle=(0, (5, 3)), label=f"threshold {limit:g}")]
-    _dress(axes, "Jumps of the window score", "below the threshold counts as smooth", handles)
+    _dress(axes, "Jumps of the window score", "published rule: below the threshold counts as smooth", handles)
 
 
 def _draw_memory(axes: Axes, readings: Sequence[Reading]) -> None:
@@ -292,15 +280,9 @@ def span_time(axes: Axes, start: float, stop: float) -> None:
     step = next((s for s in _TICK_STEPS if s >= least), _TICK_STEPS[-1] * math.ceil(least / _TICK_STEPS[-1]))
     axes.set_xlim(start, stop)
     axes.xaxis.set_major_locator(MultipleLocator(step))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda time, _: clock(time, long=stop > _LONG_SECONDS)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda time, _: tick(time)))
 
 
-def clock(time: float, *, long: bool) -> str:
-    """Format a time for a tick: 0.2 s, 12 s; 1:05, 1:02:30 on a `long` axis."""
-    if not long:
-        return f"{time:g} s"
-    minutes, rest = divmod(round(time, 2), 60)
-    seconds = f"{rest:05.2f}".rstrip("0").rstrip(".")
-    return (
-        f"{minutes // 60:.0f}:{minutes % 60:02.0f}:{seconds}" if minutes >= 60 else f"{minutes:.0f}:{seconds}"
-    )
+def tick(time: float) -> str:
+    """Format a time for a tick: a time code without the zeros at its end, such as 0:00.2, 1:05, 1:02:30."""
+    return time_code(time).rstrip("0").rstrip(".")

@@ -1,6 +1,6 @@
 """Summary of a whole video, accumulated from its verdicts block by block.
 
-Its size is fixed: sums, a curve of at most `CURVE_POINTS`, and the first `KEPT` entries of each list with its length.
+Its size is bounded: sums, a curve of at most `CURVE_POINTS`, and the first `KEPT` entries of each list with its length.
 """
 
 import heapq
@@ -20,8 +20,11 @@ Seconds = Callable[[int], float]
 
 CURVE_POINTS = 2000
 """More than the chart has pixels in width."""
-KEPT = 200
-"""Entries of each list in the report."""
+KEPT = 10_000
+"""Entries of each list in the report, which bounds memory and size; counts and shares stay exact.
+
+10,000 blurred and as many frozen runs hold 5 MB, and 14 MB more while 4.5 MB of JSON are written (measured).
+"""
 WORST = 8
 """Worst frames that are saved as pictures."""
 
@@ -29,7 +32,7 @@ _MODERATE, _SEVERE = 0.2, 0.4
 """Loss of sharpness from which a blurred run counts as moderate or severe."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Run:
     """Consecutive frames `[start, stop)` with the same fault. `sharpness` and `remaining` are sums over them.
 
@@ -76,6 +79,7 @@ class Runs:
     count: int = 0
     frames: int = 0
     kept: list[Run] = field(default_factory=list)
+    longest: Run | None = None
     worst: list[tuple[float, int, Run]] = field(default_factory=list)
     _open: Run | None = None
 
@@ -96,6 +100,12 @@ class Runs:
             if remaining[lowest] < run.worst_remaining:
                 run.worst_frame, run.worst_remaining = first + lowest, float(remaining[lowest])
 
+    def lasting_longest(self, seconds: Seconds) -> Run | None:
+        """Return the run of the longest duration, the first of equals; by frames among those that are not kept."""
+        candidates = [*self.kept, self.longest] if self.longest else []
+        # Rounded, because equal durations differ by the rounding of their ends.
+        return max(candidates, key=lambda run: round(seconds(run.stop) - seconds(run.start), 6), default=None)
+
     def close(self) -> None:
         """End the current run, if there is one."""
         if self._open is None:
@@ -105,6 +115,8 @@ class Runs:
         self.frames += len(run)
         if len(self.kept) < KEPT:
             self.kept.append(run)
+        if self.longest is None or len(run) > len(self.longest):
+            self.longest = run
         heapq.heappush(self.worst, (run.weight, -run.start, run))
         if len(self.worst) > WORST:
             heapq.heappop(self.worst)
@@ -207,22 +219,30 @@ class Summary:
 
     def describe(self, seconds: Seconds) -> dict[str, Any]:
         """Return the summary as plain JSON values; `seconds(frame)` is the start of a frame."""
+        end = self.start + self.frames
         return {
             "frames": self.frames,
+            "duration_seconds": _round(seconds(end) - seconds(self.start)),
             "mean_sharpness": _round(self.mean("sharpness")),
             "blurred": {
                 "frames": self.blurred.frames,
                 "ratio": _round(self.blurred.frames / self.frames),
                 "interval_count": self.blurred.count,
+                "longest": _longest(self.blurred, seconds),
                 "intervals": [self._interval(run, seconds) for run in self.blurred.kept],
             },
             "frozen": {
                 "frames": self.frozen.frames,
                 "ratio": _round(self.frozen.frames / self.frames),
                 "run_count": self.frozen.count,
+                "longest": _longest(self.frozen, seconds),
                 "runs": [_extent(run, seconds) for run in self.frozen.kept],
             },
-            "cuts": {"count": self.cut_count, "frames": self.cuts},
+            "cuts": {
+                "count": self.cut_count,
+                "frames": self.cuts,
+                "seconds": [_round(seconds(cut)) for cut in self.cuts],
+            },
             "motion": {"mean": _round(self.mean("motion")), "jerkiness": _round(self.mean("jerk"))},
             "exposure": {"under": _round(self.mean("under")), "over": _round(self.mean("over"))},
             "smoothness": {
@@ -258,6 +278,11 @@ def _extent(run: Run, seconds: Seconds) -> dict[str, Any]:
         "start_seconds": _round(seconds(run.start)),
         "stop_seconds": _round(seconds(run.stop)),
     }
+
+
+def _longest(runs: Runs, seconds: Seconds) -> dict[str, Any] | None:
+    run = runs.lasting_longest(seconds)
+    return None if run is None else _extent(run, seconds)
 
 
 def _round(value: float | None) -> float | None:

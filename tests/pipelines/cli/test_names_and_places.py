@@ -100,9 +100,10 @@ def test_one_odd_name_does_not_end_a_folder(tmp_path: Path) -> None:
     (folder / "x.mp4").unlink()
     done = run(tmp_path, "score", folder, "-o", "out")
     assert done.returncode == 0, done.stderr.decode()
-    rows = json.loads((tmp_path / "out/blur_detection_results.json").read_text(encoding="utf-8"))
-    assert [row["video_name"] for row in rows] == ["good.mp4", "odd\\xe9.mp4"]
-    assert not any("error" in row for row in rows)
+    rows = json.loads((tmp_path / "out/report.json").read_text(encoding="utf-8"))
+    assert [row["file"] for row in rows] == ["good.mp4", "odd\\xe9.mp4"]
+    assert not any(row["error"] for row in rows)
+    assert "\nodd\\xe9.mp4," in (tmp_path / "out/table.csv").read_text(encoding="utf-8")
 
 
 # -- what is no file -------------------------------------------------------------------------------------------
@@ -156,8 +157,8 @@ def test_a_pipe_in_a_folder_of_videos_is_a_row(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "films/pipe.mp4")
     done = run(tmp_path, "score", "films", "-o", "out")
     assert done.returncode == 5, done.stderr.decode()
-    rows = json.loads((tmp_path / "out/blur_detection_results.json").read_text())
-    assert ["error" in row for row in rows] == [False, True]
+    rows = json.loads((tmp_path / "out/report.json").read_text())
+    assert [bool(row["error"]) for row in rows] == [False, True]
     assert "is a pipe" in rows[1]["error"]
 
 

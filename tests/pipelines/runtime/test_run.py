@@ -226,12 +226,6 @@ def test_a_machine_that_runs_low_is_told_once(bench: Bench, monkeypatch: pytest.
     assert [w.code for w in warned] == ["memory_pressure"]
 
 
-@pytest.mark.parametrize(("warm", "codes"), [(True, ["memory_not_returned"]), (False, [])])
-def test_a_leak_is_told_by_a_worker_that_ran_a_job_before(bench: Bench, monkeypatch, warm, codes) -> None:
-    monkeypatch.setattr(MemoryWatch, "leak", lambda self: "something leaks")
-    assert [w.code for w in only(run(bench, warm=warm), events.Warned)] == codes
-
-
 def test_an_input_that_changed_since_is_refused(bench: Bench) -> None:
     bench.clip.write_bytes(b"another film")
     failed = run(bench)[-1]

@@ -15,7 +15,8 @@ from memory.plan import Plan
 from pipelines.scoring.builtin.engine import BuiltinEngine
 from pipelines.scoring.metrics.verdicts import VERDICT
 from pipelines.scoring.pipeline import ScorePipeline, clock
-from pipelines.scoring.report.summary import CURVE_POINTS, KEPT, WORST, Summary
+from pipelines.scoring.report import summary as summaries
+from pipelines.scoring.report.summary import CURVE_POINTS, WORST, Summary
 from pipelines.scoring.report.tables import COLUMNS, write_scores
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span, split
@@ -140,13 +141,16 @@ def test_the_report_sums_up_the_table(done):
     assert [(run["start"], run["stop"]) for run in summary["frozen"]["runs"]] == [(25, 28), (55, 56)]
     assert summary["blurred"]["interval_count"] == len(done[2].worst) == 2
     assert summary["blurred"]["intervals"][0]["start"] == 10
-    assert report["blur_record"]["total_frames"] == FRAMES
-    assert report["blur_record"]["video_name"] == "planted.mp4"
+    assert report["published"]["total_frames"] == FRAMES
+    assert report["published"]["video_name"] == "planted.mp4"
 
 
 def test_worst_frames_are_pictures_of_different_intervals(done):
     numbers = [int(path.stem.split("-")[1]) for path in done[2].worst]
     assert 10 <= numbers[0] < 15 and 40 <= numbers[1] < 45
+    told = json.loads(done[2].report.read_text("utf-8"))["worst"]
+    assert [each["frame"] for each in told] == numbers
+    assert told[0]["seconds"] == pytest.approx(numbers[0] * 1001 / 30000, abs=1e-6)
     picture = matplotlib.image.imread(done[2].worst[0])
     assert picture.shape == (360, 640, 3)
 
@@ -187,7 +191,8 @@ def verdict_blocks(frames: int, block: int):
     return [whole[i : i + block] for i in range(0, frames, block)]
 
 
-def test_a_summary_is_bounded_and_does_not_depend_on_blocks():
+def test_a_summary_is_bounded_and_does_not_depend_on_blocks(monkeypatch):
+    monkeypatch.setattr(summaries, "KEPT", 200)
     described = []
     for block in (7, 1000, 30_000):
         summary = Summary(100, 30_000)
@@ -207,7 +212,7 @@ def test_a_summary_is_bounded_and_does_not_depend_on_blocks():
         "worst_frame": 100,
     }
     assert described[0]["blurred"]["interval_count"] == 3000
-    assert len(described[0]["blurred"]["intervals"]) == KEPT
+    assert len(described[0]["blurred"]["intervals"]) == 200
     assert len(described[0]["curve"]["mean"]) <= CURVE_POINTS
     assert described[0]["blurred"] == described[1]["blurred"] == described[2]["blurred"]
     assert described[0]["curve"]["jump"] == described[2]["curve"]["jump"]

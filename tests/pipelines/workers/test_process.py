@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,8 +14,12 @@ import pytest
 from pipelines.jobs import events
 from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
+from pipelines.settings import ScoreSettings
+from pipelines.workers.main import serve
 from pipelines.workers.process import WorkerProcess
 from pipelines.workers.runner import WorkerState
+
+from ..conftest import Bench
 
 
 def worker_that(code: str) -> WorkerProcess:
@@ -134,3 +140,35 @@ def test_threads_of_a_worker_share_heaps_and_wait_quietly_unless_somebody_says_o
             told = Path(f"/proc/{process.pid}/environ").read_bytes()
         assert f"{name}={given}".encode() in told.split(b"\0")
         worker.let_go()
+
+
+def test_jobs_after_which_a_worker_holds_more_say_nothing_of_it(bench: Bench, tmp_path: Path) -> None:
+    """What a worker keeps on purpose (libraries, a warm network) is no news for the person who asked for a job."""
+    clips = [tmp_path / f"{number}.mp4" for number in range(3)]
+    for clip in clips:
+        clip.write_bytes(clip.name.encode())
+    settings = ScoreSettings(engine="builtin")
+    jobs = [Job.create(tmp_path / "jobs", "score", (clip,), settings, 1) for clip in clips]
+    kept: list[bytearray] = []
+    heard: list[events.Event] = []
+    ended = threading.Event()
+
+    def keep(frame: int) -> None:
+        if frame == 5:
+            kept.append(bytearray(b"x") * (80 << 20))
+
+    def echo(event: events.Event) -> None:
+        heard.append(event)
+        if sum(isinstance(each, events.ENDINGS) for each in heard) == len(jobs):
+            ended.set()
+
+    def commands() -> Iterator[bytes]:
+        yield from (os.fsencode(job.folder) + b"\n" for job in jobs)
+        ended.wait()
+
+    bench.stage.before = keep
+    serve(commands(), tree_root=os.getpid(), echo=echo)
+    assert len(kept) == len(jobs)
+    assert [event.type for event in heard if isinstance(event, (events.Warned, *events.ENDINGS))] == [
+        "done"
+    ] * 3

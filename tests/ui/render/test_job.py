@@ -124,19 +124,18 @@ def test_clock(seconds: float, shown: str) -> None:
 
 def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> None:
     html = score.describe(report)
-    assert "None of the 40 frames is blurred or frozen." in html
-    interval = {
-        "start": 10,
-        "stop": 15,
-        "start_seconds": 0.4,
-        "stop_seconds": 0.6,
-        "severity": "severe",
-        "drop": 0.5,
-    }
+    assert "No blurred or frozen frames." in html and "<ul" not in html
+    extent = {"start": 10, "stop": 15, "start_seconds": 0.4, "stop_seconds": 0.6}
+    interval = {**extent, "severity": "severe", "drop": 0.5}
     report["summary"]["blurred"] = {"frames": 5, "ratio": 0.125, "interval_count": 1, "intervals": [interval]}
     html = score.describe(report)
-    assert "Of 40 frames 5 are blurred, in 1 place, and 0 are frozen." in html
-    assert "12.5 %" in html and "0.4 s – 0.6 s" in html and "severe" in html and "严重" in html
+    assert "Blurred: 5 frames (12.5 %) in 1 stretch. Frozen: none." in html
+    assert "<time>0:00.400 – 0:00.600</time>" in html and "severe" in html and "严重" in html
+    assert "more:" not in html
+    report["summary"]["frozen"] = {"frames": 60, "ratio": 1.0, "run_count": 12, "runs": [extent] * 12}
+    html = score.describe(report)
+    assert html.count("<time>0:00.400 – 0:00.600</time>") == 11
+    assert html.count("frozen, 5 frames") == 10 and "And 2 more" in html
     (tmp_path / "report.json").write_text(json.dumps(report))
     assert read_report(tmp_path / "report.json") == html
 
@@ -144,14 +143,6 @@ def test_a_report_is_told_in_words(report: dict[str, Any], tmp_path: Path) -> No
 def test_figures_that_were_not_computed_are_dashes(report: dict[str, Any]) -> None:
     report["summary"]["motion"]["jerkiness"] = None
     assert "<dd>–</dd>" in score.describe(report)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "shown"),
-    [(1.76, "1.8 s"), (10.56, "10.6 s"), (59.96, "1:00.0"), (62.4, "1:02.4"), (3723, "1:02:03.0")],
-)
-def test_a_moment_has_tenths(seconds: float, shown: str) -> None:
-    assert job.moment(seconds) == shown
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -209,3 +200,4 @@ def test_films_and_pictures_are_addressed_in_the_cache() -> None:
     html = media.pictures(["/c/report.png", "/c/worst-00000007.jpg"])
     assert html.count("<img") == 2 and "Frame" in html and " 7<" in html
     assert "lt-worst" not in media.pictures(["/c/report.png"])
+    assert " 7 · 0:00.280<" in media.pictures(["/c/worst-00000007.jpg"], {7: 0.28})

@@ -119,7 +119,7 @@ def test_scores_and_verdicts_are_the_published_ones(ask: Ask, golden: Any, run_n
     found = gather(scores(outputs), threshold_for(float(of["camera_movement"])))
     assert found.artifacts == of["artifact_frames"].tolist()
     assert (found.threshold, found.score) == (float(of["threshold"]), pytest.approx(float(of["mss"])))
-    record = json.loads(outputs.report.read_text())["blur_record"]
+    record = json.loads(outputs.report.read_text())["published"]
     movement = camera_movement(known["frames_rgb"])
     assert record["camera_movement"] == pytest.approx(movement, abs=1e-9)
     assert record["blur_frames"] == artifact_frames(scores(outputs), threshold_for(movement))

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from pipelines.scoring.metrics.verdicts import VERDICT
-from pipelines.scoring.report.chart import _figure, _shown, clock, draw_report, span_time
-from pipelines.scoring.report.summary import KEPT, Summary
+from pipelines.scoring.report.chart import _MOST_SHADED, _figure, _shown, draw_report, span_time, tick
+from pipelines.scoring.report.summary import Summary
 
 
 def summary(frames: int, blurred: Any = (), frozen: Any = (), cuts: Any = ()) -> Summary:
@@ -60,9 +60,13 @@ def test_a_long_name_keeps_its_beginning_and_its_end() -> None:
     assert _shown("begin" + "x" * 200 + "end.mp4").endswith("end.mp4")
 
 
-def test_few_stretches_say_what_they_are() -> None:
+def test_stretches_say_what_they_are_and_when() -> None:
     figure = drawn(summary(300, [(40, 60), (100, 110)], [(200, 216)]))
-    assert words(figure)[:3] == ["severe\n−50 %", "severe\n−50 %", "frozen\n16 frames"]
+    assert words(figure)[:3] == [
+        "blurred\n0:01.600\n0:02.400",
+        "frozen\n0:08.000\n0:08.640",
+        "blurred\n0:04.000\n0:04.400",
+    ]
     assert legend(figure) == ["sharpness", "blurred", "frozen", "cut"]
 
 
@@ -76,20 +80,23 @@ def test_scores_of_a_network_are_drawn_beside_the_sharpness() -> None:
 
 
 def test_words_never_run_into_each_other() -> None:
-    figure = drawn(summary(300, [(40, 44), (50, 54), (60, 64), (297, 300)], [(46, 48)]))
+    figure = drawn(summary(300, [(40, 45), (50, 54), (60, 64), (297, 300)], [(46, 48)]))
     figure.canvas.draw()
     boxes = sorted(
         (t.get_window_extent() for t in figure.axes[0].texts if "\n" in t.get_text()), key=lambda b: b.x0
     )
     assert len(boxes) == 2
+    assert "0:01.600" in words(figure)[0], "of the stretches that are close, the longest is labelled"
     assert boxes[0].x1 < boxes[1].x0
     assert boxes[1].x1 < 1320
 
 
-def test_many_stretches_are_shaded_without_words_and_what_is_left_out_is_said() -> None:
-    figure = drawn(summary(30_000, [(start, start + 8) for start in range(0, 30_000, 100)]))
-    assert not any("severe" in text for text in words(figure))
-    assert legend(figure)[1] == f"blurred (the first {KEPT} of 300)"
+def test_of_many_stretches_the_longest_are_shown_and_what_is_left_out_is_said() -> None:
+    runs = [(start, start + 8) for start in range(0, 30_000, 100)]
+    figure = drawn(summary(30_000, [*runs, (29_940, 29_960)], [(50, 60)]))
+    assert legend(figure)[1:3] == [f"blurred (the longest {_MOST_SHADED} of 301)", "frozen"]
+    assert len(figure.axes[0].patches) == _MOST_SHADED + 1
+    assert words(figure)[0] == "blurred\n19:57.600\n19:58.400"
 
 
 def test_two_frames_of_an_hour_are_seen() -> None:
@@ -114,20 +121,20 @@ def test_device_memory_is_shown_where_there_was_any() -> None:
 
 
 @pytest.mark.parametrize(
-    ("time", "long", "said"),
+    ("time", "said"),
     [
-        (0, False, "0 s"),
-        (0.2, False, "0.2 s"),
-        (60, False, "60 s"),
-        (0, True, "0:00"),
-        (70, True, "1:10"),
-        (119.999, True, "2:00"),
-        (3600, True, "1:00:00"),
-        (3725.5, True, "1:02:05.5"),
+        (0, "0:00"),
+        (0.2, "0:00.2"),
+        (10, "0:10"),
+        (0.1 + 0.2, "0:00.3"),
+        (70, "1:10"),
+        (119.9999, "2:00"),
+        (3600, "1:00:00"),
+        (3725.5, "1:02:05.5"),
     ],
 )
-def test_times_are_said_as_people_do(time: float, long: bool, said: str) -> None:
-    assert clock(time, long=long) == said
+def test_ticks_are_short_time_codes(time: float, said: str) -> None:
+    assert tick(time) == said
 
 
 @pytest.mark.parametrize(

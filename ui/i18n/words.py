@@ -221,6 +221,7 @@ LIVE: dict[str, tuple[str, str]] = {
     "report.frames_marked": ("Frames with a mask", "有蒙版的帧"),
     "report.masked": ("Of the picture masked", "被蒙版覆盖的画面比例"),
     "report.faces": ("Faces animated", "生成动画的人脸"),
+    "report.mouth_held": ("Frames with the mouth kept closed", "嘴部保持闭合的帧"),
     "report.at_rest": ("Frames without a driving face", "没有驱动人脸的帧"),
     "report.shift": ("Head moved at most, in eye distances", "头部最大移动（眼距）"),
     "report.turn": ("Head turned at most", "头部最大转动"),

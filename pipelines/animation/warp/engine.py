@@ -13,6 +13,7 @@ from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.animation.engine import Animated, PortraitEngine
+from pipelines.animation.faces.alignment import fit, measure_symmetry
 from pipelines.animation.faces.cascade import FaceBox, detect_fast
 from pipelines.animation.faces.crop import limit_size
 from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
@@ -33,6 +34,7 @@ from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
 from pipelines.animation.warp.flow_warp import FlowWarp
 from pipelines.animation.warp.motion_limits import MotionExtent
+from pipelines.animation.warp.restraint import HELD, restraint_warning
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
@@ -127,7 +129,7 @@ class WarpEngine(PortraitEngine):
         read = _LastFrameReader(partial(read_pixels, run, driving))
         with closing(warp.frames(read, run.frames, start, stop)) as frames:
             for index, frame in enumerate(frames, start):
-                figures = frame.extent.shift, frame.extent.degrees, frame.presence
+                figures = frame.extent.shift, frame.extent.degrees, frame.presence, frame.mouth
                 yield Animated(index, prepared.source, read.last, frame.pixels, figures)
 
     def _detect_fast(self, run: RunContext) -> DetectFast:
@@ -138,16 +140,19 @@ class WarpEngine(PortraitEngine):
         """Report the faces, the extent of the driving motion, and where the driving face was not visible."""
         prepared = self._prepared(run)
         track = _track(run, prepared)
-        extent, rested = MotionExtent(), 0
+        extent, rested, held = MotionExtent(), 0, 0
         for figures in read_figures(run):
-            shift, degrees, _ = figures.max(axis=0).tolist()
+            shift, degrees = figures[:, :2].max(axis=0).tolist()
             extent = extent.merged(MotionExtent(shift, degrees))
             rested += int(np.count_nonzero(figures[:, 2] == 0))
+            held += int(np.count_nonzero(figures[:, 3] < HELD))
+        symmetries = [measure_symmetry(fit(prepared.source, box), prepared.source) for box in prepared.boxes]
         warn("preview", _preview())
         for code, sentence in (
             ("size", self._size_warning()),
             ("motion", extent.warning()),
             ("face", absence_warning(track)),
+            ("mouth", restraint_warning(symmetries, held, len(run.frames))),
         ):
             if sentence:
                 warn(code, sentence)
@@ -157,6 +162,8 @@ class WarpEngine(PortraitEngine):
             "faces": len(prepared.boxes),
             "reference_frame": prepared.reference,
             "frames_at_rest": rested,
+            "frames_with_mouth_held": held,
+            "symmetry": [round(symmetry, 3) for symmetry in symmetries],
             "gone": [[span.start, span.stop] for span in track.gone],
             "most_shift_eye_distances": round(extent.shift, 3),
             "most_turn_degrees": round(extent.degrees, 1),

@@ -48,6 +48,8 @@ class WarpedFrame:
     extent: MotionExtent = field(default_factory=MotionExtent)
     presence: float = 1.0
     """1 where the driving face is there, 0 where it is gone and the portrait rests."""
+    mouth: float = 1.0
+    """Share of the open driving mouth that is shown, on the face where it fits worst; 1 where it is closed."""
 
 
 def first_needed(start: int, frames: Span) -> int:
@@ -140,6 +142,9 @@ class FlowWarp:
         if presence == 0:
             return WarpedFrame(self._source.copy(), presence=0.0)
         pixels, limited = self._source, limit_motion(motion, presence)
+        mouth = 1.0
         for mesh in self._meshes:
-            pixels = mesh.apply(pixels, limited)
-        return WarpedFrame(pixels, measure_extent(motion) if presence == 1 else MotionExtent(), presence)
+            pixels, share = mesh.apply(pixels, limited)
+            mouth = min(mouth, share)
+        extent = measure_extent(motion) if presence == 1 else MotionExtent()
+        return WarpedFrame(pixels, extent, presence, mouth)

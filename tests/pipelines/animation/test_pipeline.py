@@ -22,7 +22,7 @@ from pipelines.animation.faces.cascade import FaceBox, detect_by_votes
 from pipelines.animation.motion.motions import Motions
 from pipelines.animation.motion.templates import Template, write_template
 from pipelines.animation.warp import engine as warp_engine
-from pipelines.example.moving_face import DrawnFace
+from pipelines.example.moving_face import DrawnFace, MovingFace, Pose
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.settings import AnimateSettings
@@ -30,6 +30,7 @@ from pipelines.video.probe import probe
 from pipelines.video.writer import VideoWriter
 
 from . import running
+from .drawn_face import drawn
 from .running import SPAN_FRAMES, StandIn, ask, result, shorten, step
 
 ROOT = Path(__file__).parents[3]
@@ -215,6 +216,20 @@ def test_the_report_says_what_it_is_and_what_was_found(done: Any) -> None:
     assert "--engine liveportrait" in warnings(job) or "LivePortrait" in warnings(job)
     assert "flag_stitching" not in report["settings"], "that means nothing to this engine"
     assert Image.open(outputs.picture).size == (3 * 240, 3 * 240), "three moments of source, driving, result"
+
+
+def test_a_turned_face_whose_mouth_is_held_is_told(driver: DrawnFace, tmp_path: Path) -> None:
+    Image.fromarray(drawn(0.6)).save(tmp_path / "turned.png")
+    moving = MovingFace(driver)
+    with VideoWriter(tmp_path / "gapes.mp4", 256, 256, RATE, preset="ultrafast") as writer:
+        for share in (0, 0, 0.5, 1, 1, 1, 1, 0.5):
+            writer.write(moving.frame(Pose(open=share)))
+    job = ask(tmp_path / "jobs", tmp_path / "turned.png", tmp_path / "gapes.mp4", source_box="53,55,150,150")
+    report = json.loads(result(job).report.read_text())
+    assert report["summary"]["frames_with_mouth_held"] >= 4
+    assert report["summary"]["symmetry"][0] < 0.48
+    for told in (warnings(job), " ".join(report["warnings"])):
+        assert "Its mouth stays closed" in told
 
 
 def test_more_motion_than_it_follows_is_told(portrait_png: Path, driver: DrawnFace, tmp_path: Path) -> None:

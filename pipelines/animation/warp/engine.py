@@ -29,7 +29,7 @@ from pipelines.animation.faces.selection import (
     source_detector,
 )
 from pipelines.animation.faces.track import DETECT_EVERY, FaceTrack, follow_face
-from pipelines.animation.inputs import PortraitInputs, read_picture, read_pixels
+from pipelines.animation.inputs import PortraitInputs, read_opacity, read_picture, read_pixels
 from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
 from pipelines.animation.warp.flow_warp import FlowWarp
@@ -39,6 +39,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage, Warn
+from pipelines.video.encodings import encoding
 from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.vision.types import Pixels, Size
 from pipelines.weights.catalog import PUBLISHED
@@ -61,6 +62,8 @@ class _Prepared:
     reference: int
     first: Pixels
     box: FaceBox
+    opacity: Pixels | None
+    """Of the source, `(H, W)`; None where it is opaque, or the codec keeps no transparency."""
 
 
 class WarpEngine(PortraitEngine):
@@ -108,6 +111,11 @@ class WarpEngine(PortraitEngine):
         height, width = limit_size(video.height, video.width, longest)
         return width, height
 
+    @property
+    def keeps_transparency(self) -> bool:
+        """Whether the codec has an alpha channel, and the result is not one of three panels."""
+        return encoding(self.settings.codec, 0).alpha and not self.settings.side_by_side
+
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
         """Decide the work size by the source, and return the cost of decoder, source, warp and encoder."""
         video, (width, height) = self.video, self.size
@@ -125,12 +133,12 @@ class WarpEngine(PortraitEngine):
         """Warp the source for frames `[start, stop)`. Holds a few frames of source and driving."""
         prepared, driving = self._prepared(run), self.inputs.driving
         track = _track(run, prepared)
-        warp = FlowWarp(prepared.source, prepared.boxes, prepared.first, track)
+        warp = FlowWarp(prepared.source, prepared.boxes, prepared.first, track, prepared.opacity)
         read = _LastFrameReader(partial(read_pixels, run, driving))
         with closing(warp.frames(read, run.frames, start, stop)) as frames:
             for index, frame in enumerate(frames, start):
                 figures = frame.extent.shift, frame.extent.degrees, frame.presence, frame.mouth
-                yield Animated(index, prepared.source, read.last, frame.pixels, figures)
+                yield Animated(index, prepared.source, read.last, frame.pixels, figures, frame.opacity)
 
     def _detect_fast(self, run: RunContext) -> DetectFast:
         """Return a detector for faces about as large as the driving face in the reference frame."""
@@ -198,7 +206,14 @@ class WarpEngine(PortraitEngine):
         )
         with closing(read_pixels(run, inputs.driving, reference, reference + 1)) as frames:
             first = next(frames)
-        return _Prepared(picture, boxes, reference, first, box)
+        return _Prepared(picture, boxes, reference, first, box, self._opacity())
+
+    def _opacity(self) -> Pixels | None:
+        """Read the opacity of the source in the size of the result, where the codec keeps it."""
+        opacity = read_opacity(self.inputs.source) if self.keeps_transparency else None
+        if opacity is None or self.size == opacity.shape[::-1]:
+            return opacity
+        return cv2.resize(opacity, self.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
     def _inspected(self, run: RunContext) -> Generator[tuple[int, Pixels]]:
         """Yield the frames in which a face is searched; only the first if the user gave the box of its face."""

@@ -124,6 +124,17 @@ class MeshWarp:
         Also returns the share of the driving mouth that is shown: 1 where it fits or is closed, 0 where the portrait's
         mouth stays closed.
         """
+        offsets, view_positions = self._map(motion)
+        warped = self._remap(picture, offsets)
+        return warped, self._draw_mouth(warped[self._region], motion, view_positions)
+
+    def apply_to_opacity(self, opacity: Pixels, motion: Motion) -> Pixels:
+        """Warp the opacity `(H, W)` uint8 of a picture as `apply` warps its colours; returns a new array."""
+        warped = self._remap(cast(Pixels, cv2.merge([opacity] * 3)), self._map(motion)[0])
+        return np.ascontiguousarray(warped[..., 0])
+
+    def _map(self, motion: Motion) -> tuple[Floats, Floats]:
+        """Return the offsets of the nodes in pixels, and where they lie on the driving face's view."""
         head = compose(compose(view_to_face(), motion.head), inverse(view_to_face())) - np.eye(2, 3)
         (xx, xy, x0), (yx, yy, y0) = head.astype(np.float32)
         across, down = self._across, self._down
@@ -140,10 +151,7 @@ class MeshWarp:
         (xx, xy), (yx, yy) = self._scale
         offset_x = np.clip(xx * right + xy * below, self._min_x, self._max_x)
         offset_y = np.clip(yx * right + yy * below, self._min_y, self._max_y)
-        offsets = remove_folds(_pair(offset_x, offset_y), self._step)
-        warped = self._remap(picture, offsets)
-        share = self._draw_mouth(warped[self._region], motion, _pair(view_x, view_y))
-        return warped, share
+        return remove_folds(_pair(offset_x, offset_y), self._step), _pair(view_x, view_y)
 
     def _remap(self, picture: Pixels, offsets: Floats) -> Pixels:
         """Sample `picture` at each pixel plus `offsets`, which are given at the nodes."""

@@ -49,7 +49,7 @@ class WarpedFrame:
     presence: float = 1.0
     """1 where the driving face is there, 0 where it is gone and the portrait rests."""
     mouth: float = 1.0
-    """Share of the open driving mouth that is shown, on the face where it fits worst; 1 where it is closed."""
+    """Share of the driving face that is shown where it fits worst; 0 where an open mouth is kept closed."""
     opacity: Pixels | None = None
     """Opacity of the result, `(H, W)`, where that of the source was given."""
 

@@ -1,8 +1,9 @@
-"""Restraint: how much of the driving mouth a portrait can show without smearing.
+"""Restraint: how much of the driving face a portrait can show without smearing.
 
-Two things are measured. Once per portrait, how well the face matches its mirror image: on a face that is turned or
+Three things are measured. Once per portrait, how well the face matches its mirror image: on a face that is turned or
 drawn askew, the template's mouth is not where the mouth is. On each frame, how well the driving mouth meets the skin
-around it, its seam. Where either is poor, the mouth stays closed and the lower face moves less; the rest moves on.
+around it, its seam, and how much of the face would fold. Where the first or second is poor, the mouth stays closed, and
+on a turned face the lower face moves less; where the face would fold, it moves less.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import cast
 import numpy as np
 
 from pipelines.animation.faces.aligned_view import Floats
+from pipelines.animation.warp.fold_removal import MIN_AREA, smallest_areas
 
 SYMMETRY = (0.48, 0.54)
 """Symmetry of a portrait up to which its mouth stays closed, and from which it follows in full. Measured: photographs
@@ -21,8 +23,11 @@ SEAM_LEVELS = (44.0, 54.0)
 from the front, 50 to 70 where lips land on a cheek or below a nose."""
 _LIGHT_COUNTS = 0.75
 """What a difference that is the same all around a mouth counts for: four fifths of it are corrected, up to 60."""
+MOST_FOLDED = 0.12
+"""Share of a face's nodes that may fold before folds are smoothed away. Measured: at most 0.07 on faces from the front,
+around a mouth that opens wide, where smoothing moves nodes by 0.04 box sides at most; 0.01 on turned faces."""
 HELD = 0.5
-"""Share of the driving mouth below which a frame counts as one whose mouth was held."""
+"""Share of the driving face below which a frame counts as held."""
 
 _LOWER_FACE = (0.02, 0.14)
 """Where the lower face begins and from where it counts in full, below the centre of the face box, in its sides: nose
@@ -49,6 +54,14 @@ def share_by_seam(seam: Floats) -> float:
     return float(np.clip((bad - levels) / (bad - good), 0, 1))
 
 
+def share_by_folding(offsets: Floats, step: float) -> float:
+    """Return the share of the face's motion to show by its `offsets` `(h, w, 2)` in pixels at nodes `step` apart."""
+    if min(offsets.shape[:2]) < 2:
+        return 1.0
+    folded = float((smallest_areas(offsets, step) < MIN_AREA).mean())
+    return min(1.0, MOST_FOLDED / folded) if folded else 1.0
+
+
 def lower_face_weight(down: Floats, share: float) -> Floats:
     """Return the weight of the face's motion at heights `down` in face coordinates for a mouth shown in this share."""
     begin, full = _LOWER_FACE
@@ -68,7 +81,8 @@ def restraint_warning(symmetries: Sequence[float], held_frames: int, frames: int
         )
     if held_frames:
         return (
-            f"The driving mouth did not fit the portrait on {held_frames} of {frames} frames: it was kept closed "
-            "there. Choose a portrait and a driving video that are seen from the same side, or the network engine."
+            f"The driving face did not fit the portrait on {held_frames} of {frames} frames: the mouth was kept closed "
+            "or the face moved less there. Choose a portrait and a driving video that are seen from the same side, or "
+            "the network engine."
         )
     return None

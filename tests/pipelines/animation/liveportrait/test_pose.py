@@ -131,7 +131,7 @@ def test_several_faces_are_posed_one_at_a_time(
 @pytest.mark.parametrize("name", ["clip.mp4", "motion.npz"])
 def test_only_a_picture_is_posed(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(BadInput, match="no picture"):
+    with pytest.raises(BadInput, match="not a picture"):
         Poser(tmp_path / name, PoseSettings(), FakePortrait())
 
 

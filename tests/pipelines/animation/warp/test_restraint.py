@@ -10,7 +10,9 @@ import pytest
 from pipelines.animation.faces.aligned_view import CORE, SIDE_PX, FacePlacement
 from pipelines.animation.faces.alignment import fit, measure_symmetry
 from pipelines.animation.faces.cascade import FaceBox
+from pipelines.animation.warp.driving_flow import Motion
 from pipelines.animation.warp.flow_warp import FlowWarp, WarpedFrame
+from pipelines.animation.warp.mesh_warp import MeshWarp
 from pipelines.animation.warp.mouth import MouthOpening, insert_mouth
 from pipelines.animation.warp.restraint import HELD, SYMMETRY, restraint_warning, share_by_symmetry
 from pipelines.example.moving_face import DrawnFace, MovingFace, Pose
@@ -102,6 +104,21 @@ def test_a_face_from_the_front_opens_its_mouth(
     assert min(frame.mouth for frame in frames) > HELD
     opened = local_error(frames[5].pixels, portrait.picture, fit(portrait.picture, portrait.box))
     assert opened > LEVELS_OF_A_HELD_FACE
+
+
+def test_a_face_that_would_fold_moves_less(portrait: DrawnFace, driver: DrawnFace) -> None:
+    view = driver.placement.view(driver.picture)
+    mesh = MeshWarp(portrait.picture, fit(portrait.picture, portrait.box), view, 0.0)
+    none = np.zeros((SIDE_PX, SIDE_PX), np.float32)
+    noise = np.random.default_rng(3).normal(0, 1, (SIDE_PX, SIDE_PX, 2)).astype(np.float32)
+    field = cv2.GaussianBlur(noise, (0, 0), 3)
+    shares = []
+    for longest_px in (2, 12, 40):
+        wild = Motion(np.eye(2, 3), field * np.float32(longest_px / np.abs(field).max()), none, view)
+        shares.append(mesh.apply(portrait.picture, wild)[1])
+    assert shares[0] == 1
+    assert shares[1] > shares[2] > 0
+    assert shares[2] < HELD
 
 
 def test_lips_drawn_aside_are_no_open_mouth(driver: DrawnFace) -> None:

@@ -24,6 +24,8 @@ class Animated:
 
     The first is the value on the live curve.
     """
+    opacity: Pixels | None = None
+    """Opacity `(H, W)` of the result for a codec that keeps it; `pixels` lie over the background. None: opaque."""
 
 
 class PortraitEngine(Engine):
@@ -45,6 +47,11 @@ class PortraitEngine(Engine):
     @abstractmethod
     def size(self) -> Size:
         """Width and height of the frames of the result."""
+
+    @property
+    def keeps_transparency(self) -> bool:
+        """Whether frames come with the opacity of a transparent source."""
+        return False
 
     @abstractmethod
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:

@@ -6,19 +6,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from PIL import ImageColor
+
 from pipelines.animation.motion.templates import read_template
 from pipelines.errors import BadInput, NotAVideo
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.storage.special_files import reject_special
+from pipelines.video import picture
 from pipelines.video.images import iter_images, probe_picture
 from pipelines.video.info import VideoInfo
 from pipelines.video.picture import SUFFIXES, identify
 from pipelines.video.probe import probe
 from pipelines.video.reader import Frame, bounded_decoder, read_frames
 from pipelines.video.timeline import constant
-from pipelines.vision.types import Pixels
+from pipelines.vision.types import Colour, Pixels
 
 Kind = Literal["picture", "video", "template"]
 
@@ -31,6 +34,10 @@ class InputMedia:
 
     kind: Kind
     video: VideoInfo
+
+    def over(self, background: str) -> "InputMedia":
+        """Return the same with this colour, by its name or as #rrggbb, where it is transparent."""
+        return replace(self, video=replace(self.video, background=colour_of(background)))
 
     @property
     def moves(self) -> bool:
@@ -87,8 +94,10 @@ class PortraitInputs:
         return Span(asked.start, stop)
 
 
-def probe_portrait_inputs(inputs: tuple[Path, ...], *, salvage: bool) -> PortraitInputs:
-    """Probe source and driving.
+def probe_portrait_inputs(
+    inputs: tuple[Path, ...], *, salvage: bool, background: str = "white"
+) -> PortraitInputs:
+    """Probe source and driving, whose transparent parts are to show `background`.
 
     Raises the errors of `probe`, `probe_picture` and `read_template`; BadInput if one is missing or the source has no
     pixels to animate.
@@ -101,7 +110,7 @@ def probe_portrait_inputs(inputs: tuple[Path, ...], *, salvage: bool) -> Portrai
             f"{source.video.path.name} is a motion template, not a portrait.",
             "Give the portrait first, then the template that drives it.",
         )
-    return PortraitInputs(source, driving)
+    return PortraitInputs(source.over(background), driving.over(background))
 
 
 def settings_of(run: RunContext) -> AnimateSettings:
@@ -130,6 +139,17 @@ def read_pixels(run: RunContext, media: InputMedia, start: int, stop: int) -> Ge
 def read_picture(media: InputMedia) -> Pixels:
     """Read a picture `(H, W, 3)` uint8 RGB, upright. Raises DamagedVideo."""
     return next(iter_images(media.video, 0, 1))
+
+
+def read_opacity(media: InputMedia) -> Pixels | None:
+    """Read the opacity of a picture `(H, W)` uint8, upright; None for a video and where all is opaque."""
+    return picture.read_opacity(media.video.path) if media.kind == "picture" else None
+
+
+def colour_of(text: str) -> Colour:
+    """Return a colour by its name or as #rrggbb."""
+    red, green, blue = ImageColor.getrgb(text)[:3]
+    return red, green, blue
 
 
 def picture_at(path: Path) -> InputMedia:

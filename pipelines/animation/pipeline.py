@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 from pipelines.animation.engine import PortraitEngine
-from pipelines.animation.inputs import InputMedia, PortraitInputs, probe_portrait_inputs
-from pipelines.animation.side_by_side import stacked
+from pipelines.animation.inputs import InputMedia, PortraitInputs, probe_portrait_inputs, read_opacity
+from pipelines.animation.side_by_side import row_sizes, stacked
 from pipelines.animation.stage import PICTURE_SUFFIX, PortraitStage, as_png, moments_of, read_moment
 from pipelines.jobs.events import Outputs
 from pipelines.settings import VIDEO_SUFFIXES, AnimateSettings
@@ -16,9 +17,10 @@ from pipelines.stages import RunContext, Stage, TaskPipeline, Warn
 from pipelines.storage.atomic import atomic_write, write_bytes
 from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.report import write_report
-from pipelines.video.encodings import check_available
-from pipelines.video.info import video_facts
+from pipelines.video.encodings import check_available, encoding
+from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import JoinReport, foreseen_warnings, join_segments
+from pipelines.vision.types import Size
 
 _VIDEO_PIXEL_BYTES = 0.1
 """File bytes per pixel of segments and joined video together, at the presets' CRF."""
@@ -45,7 +47,8 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         settings: AnimateSettings,
     ) -> Self:
         """Probe source and driving and make the engine for them. Raises the errors of `probe_portrait_inputs`."""
-        return cls(inputs, engine(probe_portrait_inputs(inputs, salvage=settings.salvage), settings))
+        probed = probe_portrait_inputs(inputs, salvage=settings.salvage, background=settings.background)
+        return cls(inputs, engine(probed, settings))
 
     def frames(self, asked: Span) -> Span:
         """Return the frames that source and driving both have. Raises BadInput if that is none."""
@@ -92,6 +95,8 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
 
         inputs, result = self.engine.inputs, self._result(run)
         joined = self._join_result(run, segments, result, warn_and_record)
+        if transparency := self._transparency_warning():
+            warn_and_record("transparency", transparency)
         additions = self.engine.report(run, warn_and_record)
         report, picture = run.folder / "report.json", run.folder / "report.png"
         write_report(
@@ -103,7 +108,7 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
                 "source": _facts(inputs.source),
                 "driving": _facts(inputs.driving),
                 "settings": run.settings.identity(),
-                "size": list(self.engine.size),
+                "size": list(self._padded_size()),
                 "frames": len(run.frames),
                 "audio_packets": joined.audio_packets if joined else 0,
                 "warnings": warnings,
@@ -135,10 +140,39 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
                 part,
                 heard=sound.video if sound else None,
                 silent=sound is None,
+                shown=self._shown(),
             )
         for sentence in joined.warnings:
             warn("sound", sentence)
         return joined
+
+    def _shown(self) -> VideoInfo:
+        """Describe what the frames of the result show; its transparency is told apart from other losses."""
+        inputs, size = self.engine.inputs, self.engine.size
+        if self.engine.settings.side_by_side:
+            pixels = () if inputs.driving.kind == "template" else (inputs.driving.video,)
+            row = row_sizes([size, *((video.width, video.height) for video in pixels), size], size[1])
+            size = sum(width for width, _ in row), row[0][1]
+        return replace(inputs.source.video, width=size[0], height=size[1], transparent=False)
+
+    def _padded_size(self) -> Size:
+        """Return width and height of the result as it is encoded."""
+        shown, settings = self._shown(), self.engine.settings
+        if self.engine.inputs.makes_a_picture or not encoding(settings.codec, 0).even:
+            return shown.width, shown.height
+        return shown.width + shown.width % 2, shown.height + shown.height % 2
+
+    def _transparency_warning(self) -> str | None:
+        """Say what became of the portrait's transparent parts; None where it has none."""
+        if read_opacity(self.engine.inputs.source) is None:
+            return None
+        if self.engine.keeps_transparency:
+            return "The portrait's transparent parts are transparent in the result."
+        behind = self.engine.settings.background
+        return (
+            f"The portrait's transparent parts are {behind} in the result. Choose another colour with --background, or "
+            "keep them transparent with the built-in engine and --codec prores4444 or vp9."
+        )
 
 
 def _audio_source(inputs: PortraitInputs, audio: str) -> tuple[InputMedia | None, str]:

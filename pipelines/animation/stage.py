@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.animation.engine import Animated, PortraitEngine
-from pipelines.animation.inputs import PortraitInputs, settings_of
+from pipelines.animation.inputs import PortraitInputs, colour_of, settings_of
 from pipelines.animation.side_by_side import beside, panels
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
@@ -73,6 +73,7 @@ class _FrameSink:
         self._side_by_side, self._codec = settings.side_by_side, settings.codec
         self._crf = run.choice.number("crf") if settings.crf is None else settings.crf
         self._alpha = encoding(self._codec, self._crf).alpha and not inputs.makes_a_picture
+        self._background = colour_of(settings.background)
         self._figures: list[tuple[float, ...]] = []
         self._first: int | None = None
         self._writer: VideoWriter | _OnePicture | None = None
@@ -82,12 +83,22 @@ class _FrameSink:
         pixels = beside(panels(item), item.pixels.shape[0]) if self._side_by_side else item.pixels
         if self._writer is None:
             self._writer, self._first = self._open(pixels), item.index
-        self._writer.write(_opaque(pixels) if self._alpha else pixels)
+        self._writer.write(self._with_opacity(pixels, item.opacity) if self._alpha else pixels)
         self._figures.append(item.figures)
         if self._pictures:
             self._pictures.write(item.index, pixels)
         if item.index in self._moments:
             write_bytes(_moment_path(self._run, item.index), as_png(beside(panels(item), _MOMENT_PX)))
+
+    def _with_opacity(self, pixels: Pixels, opacity: Pixels | None) -> Pixels:
+        """Add an alpha channel, opaque without an opacity; the background is taken out of transparent colours."""
+        if opacity is None:
+            return _opaque(pixels)
+        behind = np.array(self._background, np.float32)
+        share = np.maximum(opacity, 1)[..., None] / np.float32(255)
+        colours = np.where(opacity[..., None] == 255, pixels, (pixels - behind) / share + behind + 0.5)
+        visible = np.where(opacity[..., None] == 0, behind, np.clip(colours, 0, 255))
+        return np.dstack([visible.astype(np.uint8), opacity])
 
     def close(self) -> None:
         """Complete the segment and save the figures, before the loop renames the segment and so finishes the span."""

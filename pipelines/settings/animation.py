@@ -57,6 +57,12 @@ _FACE_BOX = written_as(
 )
 
 
+_COLOUR = written_as(
+    r"white|black|gray|green|blue|#[0-9a-fA-F]{6}",
+    "Write white, black, gray, green, blue, or a colour such as #00b140",
+)
+
+
 class SourceFace(SourceCut, Machine):
     """Which face of the source to animate, and what detects it."""
 
@@ -70,6 +76,11 @@ class SourceFace(SourceCut, Machine):
         "Box of the face in the source, as x,y,width,height in pixels: hairline to chin, ear to ear.",
         changes_result=True,
         default=None,
+    )
+    background: Annotated[str, _COLOUR] = setting(
+        "Colour behind transparent parts of the pictures: white, black, gray, green, blue, or #rrggbb.",
+        changes_result=True,
+        default="white",
     )
     source_crop: Literal["auto", "none"] = setting(
         "Whether to detect the face in the source; none takes the whole picture as the crop.",

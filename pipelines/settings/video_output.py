@@ -16,7 +16,7 @@ class FilmSettings(Settings):
     """Settings of tasks that make a video."""
 
     codec: Codec = setting(
-        "Codec of the result; prores4444 and vp9 carry transparency around what a removal filled.",
+        "Codec of the result; prores4444 and vp9 keep transparency: around what a removal filled, and of a portrait.",
         changes_result=True,
         default="h264",
     )

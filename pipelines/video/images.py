@@ -162,11 +162,11 @@ def is_animation(info: VideoInfo) -> bool:
 def _iter_rgb(info: VideoInfo, start: int, stop: int) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
     if is_animation(info):
         for image in iter_animation(info, start, stop):
-            yield info.path, to_rgb(image)
+            yield info.path, to_rgb(image, info.background)
         return
     for path in info.images[start:stop]:
         try:
-            yield path, read_rgb(path)
+            yield path, read_rgb(path, info.background)
         except Image.DecompressionBombError as error:
             raise _huge(path) from error
         except UNREADABLE as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.video.timeline import Timeline
+from pipelines.vision.types import WHITE, Colour
 
 PLAIN_CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm"})
 """Containers that store a time for each frame and an index of key frames."""
@@ -48,7 +49,7 @@ class VideoInfo:
     restarts, and `notes` the sentences about times that were repaired. `sound_start` is when the first sound track
     begins, on the timeline's clock. `transparent`: the first frame is not opaque everywhere, or its alpha is unknown.
     `field_order` is that of interlaced, upright video. `cropped`: the container cuts the picture, down to `width` and
-    `height`.
+    `height`. `background` is seen where pictures, and animations that Pillow reads, are transparent.
     """
 
     path: Path
@@ -79,6 +80,7 @@ class VideoInfo:
     transparent: bool = False
     field_order: FieldOrder | None = None
     cropped: bool = False
+    background: Colour = WHITE
 
     @property
     def frames(self) -> int:

@@ -79,13 +79,15 @@ def join_segments(
     *,
     heard: VideoInfo | None = None,
     silent: bool = False,
+    shown: VideoInfo | None = None,
 ) -> JoinReport:
     """Join the segments of `frames` into `out` and check the result; its suffix selects the container, MP4 by default.
 
     A whole video keeps the offsets between picture and sound; the earlier of them begins at 0. A part of it starts at
     0, with its sound cut at packet boundaries. Each sound track that the container does not take is encoded to AAC
     (WebM: Opus), or left out where that is impossible, with a warning; `silent` leaves all out. The sound of `heard`,
-    this video or another, plays from its own beginning and ends with the frames. Holds a few packets. Writes directly
+    this video or another, plays from its own beginning and ends with the frames. `shown` is what the frames come from
+    where that is not this video: what it loses is told. Holds a few packets. Writes directly
     to `out`, so pass a temporary name; encoded sound lies beside it meanwhile.
 
     Raises:
@@ -95,9 +97,11 @@ def join_segments(
     make_clock = partial(_Clock.of, info, frames, heard)
     heard = heard or info
     notes = dict.fromkeys((*info.notes, *(() if silent else heard.notes)))
-    if not silent:
+    if shown or not silent:
         with open_input(segments[0]) as first:
-            notes |= dict.fromkeys((*extras.foreseen_losses(info, heard), *extras.losses(info, first)))
+            notes |= dict.fromkeys(extras.losses(shown or info, first))
+    if not silent:
+        notes |= dict.fromkeys(extras.foreseen_losses(info, heard))
     if heard.images or silent:
         return _join(segments, make_clock, out, _Sound(heard, None, {}), notes)
     plan, encoded = sound.make_plan(heard.path, ffmpeg.muxer(out)), dict[int, Path]()

@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, ImageOps
 from pipelines.errors import NotAVideo, UnsupportedVideo
 from pipelines.video import ffmpeg
 from pipelines.video.demuxing import open_input
+from pipelines.vision.types import WHITE, Colour
 
 SUFFIXES = frozenset(
     [
@@ -46,6 +47,8 @@ _HEIC_SECONDS = 60.0
 """Time limit for one HEIC picture; 48 megapixels take a few seconds."""
 _EXIF_ORIENTATION = 0x0112
 _TURNED_ORIENTATIONS = (5, 6, 7, 8)
+_BAND_ROWS = 64
+"""Rows that are laid over a background at once, so that a large picture needs no second copy in wider numbers."""
 _SAME_COLOUR = 2
 """Largest difference of 255 between a profile and sRGB that is rounding: such pictures keep their bytes."""
 
@@ -118,14 +121,59 @@ def size_of(path: Path) -> tuple[int, int]:
         return (image.height, image.width) if turned else (image.width, image.height)
 
 
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Return the picture at `path` as (H, W, 3) uint8, upright and in sRGB. Raises as `open_picture` does."""
+def read_rgb(path: Path, background: Colour = WHITE) -> NDArray[np.uint8]:
+    """Return the picture at `path` as (H, W, 3) uint8, upright and in sRGB, with `background` where it is transparent.
+
+    Raises as `open_picture` does.
+    """
     with open_picture(path) as image:
-        return to_rgb(ImageOps.exif_transpose(image))
+        return to_rgb(ImageOps.exif_transpose(image), background)
 
 
-def to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    """Return `image` as (H, W, 3) uint8 in sRGB; an embedded ICC profile is applied, transparency is dropped."""
+def read_opacity(path: Path) -> NDArray[np.uint8] | None:
+    """Return the opacity of the picture at `path` as (H, W) uint8, upright; None where it is opaque throughout.
+
+    Raises as `open_picture` does.
+    """
+    with open_picture(path) as image:
+        return _opacity(ImageOps.exif_transpose(image)) if _may_be_transparent(image) else None
+
+
+def to_rgb(image: Image.Image, background: Colour = WHITE) -> NDArray[np.uint8]:
+    """Return `image` as (H, W, 3) uint8 in sRGB; an embedded ICC profile is applied.
+
+    Transparent parts are laid over `background`, so that colours which the file keeps there are never seen.
+    """
+    opacity, rgb = _opacity(image), _colours(image)
+    if opacity is not None:
+        behind = np.array(background, np.uint32)
+        for top in range(0, len(rgb), _BAND_ROWS):
+            band = slice(top, top + _BAND_ROWS)
+            share = opacity[band, :, None].astype(np.uint32)
+            rgb[band] = (rgb[band] * share + behind * (255 - share) + 127) // 255
+    return rgb
+
+
+def _may_be_transparent(image: Image.Image) -> bool:
+    """Whether the header of `image` speaks of transparency."""
+    return image.has_transparency_data or "transparency" in image.info
+
+
+def _opacity(image: Image.Image) -> NDArray[np.uint8] | None:
+    """Return the opacity of `image`, (H, W) uint8: its alpha, its palette's, or one colour's; None if opaque."""
+    if not _may_be_transparent(image):
+        return None
+    if image.mode.startswith("I"):
+        opacity = np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8)
+    else:
+        opacity = np.asarray(image.convert("RGBA").getchannel("A"))
+    return None if opacity.min() == 255 else opacity
+
+
+def _colours(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the stored colours of `image` in sRGB, whatever its opacity."""
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
     if image.mode.startswith("I"):  # 16-bit grey, which `convert` would clip instead of scaling.
         gray = (np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8)
         return np.repeat(gray[:, :, None], 3, axis=2)

@@ -6,6 +6,11 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """RGB (H, W, 3) or grey (H, W), 0 to 255."""
 
+Colour = tuple[int, int, int]
+"""Red, green and blue, 0 to 255."""
+
+WHITE: Colour = (255, 255, 255)
+
 Mask = NDArray[np.bool_]
 """(H, W), true where marked."""
 

@@ -13,6 +13,10 @@ def describe(report: dict[str, Any]) -> str:
         ("report.faces", f"{summary['faces']:,}"),
         ("report.at_rest", f"{summary['frames_at_rest']:,} <small>/ {frames:,}</small>"),
     ]
+    if summary.get("frames_with_mouth_held"):
+        figures.append(
+            ("report.mouth_held", f"{summary['frames_with_mouth_held']:,} <small>/ {frames:,}</small>")
+        )
     if "most_shift_eye_distances" in summary:
         figures += [
             ("report.shift", f"{summary['most_shift_eye_distances']:.2f}"),

@@ -6,6 +6,7 @@ template holds what all faces share, and nothing of a particular one.
 
 import functools
 import itertools
+import math
 from dataclasses import replace
 from typing import cast
 
@@ -51,6 +52,14 @@ _MOUTH = (0.0, 0.262)
 """Where the lips meet in the template, in face coordinates."""
 _LIP_REACH, _LIP_SPREAD, _LIP_HALF_WIDTH = 0.12, 0.04, 0.07
 """Search for the lip line, in box sides: how far up and down, the spread of its prior, and half the averaged width."""
+
+_MIRRORED = (0.0, 0.06, 0.4, 0.48)
+"""Ellipse of the face that is compared with its mirror image, in face coordinates: centre and half axes."""
+_AXIS_SHIFT_PX, _MIRROR_BLUR_PX = 8, 1.5
+"""Search for the axis of the mirror, in half pixels of the view to either side, and the blur before the comparison: no
+face is symmetric to the pixel."""
+_FLAT = 1e-6
+"""Energy of a picture without any structure, which is rounding alone: its halves agree."""
 
 _BLOBS = (
     # centre x and y, spread in x and y, tone; a blob off the centre line is drawn on both sides
@@ -180,3 +189,24 @@ def _find_lip_offset(placement: FacePlacement, picture: Pixels) -> float:
     offsets = np.arange(-2 * reach, 2 * reach + 1) / per_side
     weighted = dark * np.exp(-0.5 * (offsets / _LIP_SPREAD) ** 2) * (np.abs(offsets) <= _LIP_REACH)
     return float(offsets[int(weighted.argmax())]) if weighted.any() else 0.0
+
+
+def measure_symmetry(placement: FacePlacement, picture: Pixels) -> float:
+    """Return the correlation of a face with its mirror image, -1 to 1: high for a face seen from the front.
+
+    Local brightness and contrast are removed first, so that light from one side does not count.
+    """
+    view = _equalise(to_gray(placement.view(picture, _VIEW_PX, _VIEW_REACH)))
+    view = cast(Floats, cv2.GaussianBlur(view, (0, 0), _MIRROR_BLUR_PX))
+    mirrored, per_side = view[:, ::-1], _VIEW_PX / (2 * _VIEW_REACH)
+    middle, height, across, down = _MIRRORED
+    position = (np.arange(_VIEW_PX) + 0.5) / per_side - _VIEW_REACH
+    best = -1.0
+    for shift in range(-_AXIS_SHIFT_PX, _AXIS_SHIFT_PX + 1):
+        axis = middle + shift / 2 / per_side
+        inside = np.hypot((position - axis) / across, (position[:, None] - height) / down) < 1
+        pair = np.stack((view[inside], np.roll(mirrored, shift, axis=1)[inside]))
+        pair -= pair.mean(axis=1, keepdims=True)
+        energy = math.sqrt(float((pair**2).sum(axis=1).prod()))
+        best = max(best, float(pair.prod(axis=0).sum()) / energy if energy > _FLAT else 1.0)
+    return best

@@ -83,7 +83,7 @@ def marked_faces(inputs: tuple[Path, ...], settings: AnimateSettings) -> MarkedF
     A picture without a face stays unmarked: what is missing is reported when the job starts. Holds a frame of each.
     Raises the errors of `probe_portrait_inputs`, and BadInput for a box outside its picture.
     """
-    media = probe_portrait_inputs(inputs, salvage=settings.salvage)
+    media = probe_portrait_inputs(inputs, salvage=settings.salvage, background=settings.background)
     source = (
         read_picture(media.source) if media.source.kind == "picture" else _first_frame(media.source, settings)
     )

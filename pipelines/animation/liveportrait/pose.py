@@ -50,7 +50,7 @@ class Poser:
         Raises BadInput for a file that is not a picture and where no face is found; WeightsMissing where published
         face models are chosen and not installed; the errors of `probe_picture`.
         """
-        media = picture_at(source)
+        media = picture_at(source).over(settings.background)
         full = read_picture(media)
         self._networks = networks
         self._picture = limit_source(full, settings)

@@ -104,6 +104,7 @@ class DrivingFlow:
         self._head = self._initial_head
         self._residual: Floats = np.zeros((height, width, 2), np.float32)
         self._opening = np.zeros((height, width), np.float32)
+        self._shown = np.zeros((height, width), np.float32)
         self._light = np.zeros((height, width), np.float32)
 
     def follow(self, frame: Pixels) -> Motion | None:
@@ -122,12 +123,13 @@ class DrivingFlow:
         difference = cast(
             Floats, cv2.subtract(to_gray(core), sample_at(self._gray, residual), dtype=cv2.CV_32F)
         )
-        self._opening = (
-            _OPENING_UPDATE * self._mouth.hull(core, residual) + (1 - _OPENING_UPDATE) * self._opening
-        )
+        hull = self._mouth.hull(core, residual)
+        self._opening = _OPENING_UPDATE * hull + (1 - _OPENING_UPDATE) * self._opening
+        openness = np.float32(self._mouth.openness(core, hull))
+        self._shown = _OPENING_UPDATE * openness * hull + (1 - _OPENING_UPDATE) * self._shown
         certainty = np.exp(-((difference / _MAX_DIFFERENCE) ** 2)) * self._inside * (1 - self._opening)
         self._confidence = min(self._similarity(difference), self._confidence + 1 / _RECOVERY_FRAMES)
-        face, opening = self._field.dense(residual, certainty), pad_core(self._opening)
+        face, opening = self._field.dense(residual, certainty), pad_core(self._shown)
         motion = Motion(self._head, face, opening, aligned, self._confidence)
         self._light += smooth_brightness(difference, certainty)
         if self._confidence == 0:

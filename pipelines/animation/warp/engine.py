@@ -13,6 +13,7 @@ from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.animation.engine import Animated, PortraitEngine
+from pipelines.animation.faces.alignment import fit, measure_symmetry
 from pipelines.animation.faces.cascade import FaceBox, detect_fast
 from pipelines.animation.faces.crop import limit_size
 from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
@@ -28,15 +29,17 @@ from pipelines.animation.faces.selection import (
     source_detector,
 )
 from pipelines.animation.faces.track import DETECT_EVERY, FaceTrack, follow_face
-from pipelines.animation.inputs import PortraitInputs, read_picture, read_pixels
+from pipelines.animation.inputs import PortraitInputs, read_opacity, read_picture, read_pixels
 from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
 from pipelines.animation.warp.flow_warp import FlowWarp
 from pipelines.animation.warp.motion_limits import MotionExtent
+from pipelines.animation.warp.restraint import HELD, restraint_warning
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage, Warn
+from pipelines.video.encodings import encoding
 from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.vision.types import Pixels, Size
 from pipelines.weights.catalog import PUBLISHED
@@ -59,6 +62,8 @@ class _Prepared:
     reference: int
     first: Pixels
     box: FaceBox
+    opacity: Pixels | None
+    """Of the source, `(H, W)`; None where it is opaque, or the codec keeps no transparency."""
 
 
 class WarpEngine(PortraitEngine):
@@ -106,6 +111,11 @@ class WarpEngine(PortraitEngine):
         height, width = limit_size(video.height, video.width, longest)
         return width, height
 
+    @property
+    def keeps_transparency(self) -> bool:
+        """Whether the codec has an alpha channel, and the result is not one of three panels."""
+        return encoding(self.settings.codec, 0).alpha and not self.settings.side_by_side
+
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
         """Decide the work size by the source, and return the cost of decoder, source, warp and encoder."""
         video, (width, height) = self.video, self.size
@@ -123,12 +133,12 @@ class WarpEngine(PortraitEngine):
         """Warp the source for frames `[start, stop)`. Holds a few frames of source and driving."""
         prepared, driving = self._prepared(run), self.inputs.driving
         track = _track(run, prepared)
-        warp = FlowWarp(prepared.source, prepared.boxes, prepared.first, track)
+        warp = FlowWarp(prepared.source, prepared.boxes, prepared.first, track, prepared.opacity)
         read = _LastFrameReader(partial(read_pixels, run, driving))
         with closing(warp.frames(read, run.frames, start, stop)) as frames:
             for index, frame in enumerate(frames, start):
-                figures = frame.extent.shift, frame.extent.degrees, frame.presence
-                yield Animated(index, prepared.source, read.last, frame.pixels, figures)
+                figures = frame.extent.shift, frame.extent.degrees, frame.presence, frame.mouth
+                yield Animated(index, prepared.source, read.last, frame.pixels, figures, frame.opacity)
 
     def _detect_fast(self, run: RunContext) -> DetectFast:
         """Return a detector for faces about as large as the driving face in the reference frame."""
@@ -138,16 +148,19 @@ class WarpEngine(PortraitEngine):
         """Report the faces, the extent of the driving motion, and where the driving face was not visible."""
         prepared = self._prepared(run)
         track = _track(run, prepared)
-        extent, rested = MotionExtent(), 0
+        extent, rested, held = MotionExtent(), 0, 0
         for figures in read_figures(run):
-            shift, degrees, _ = figures.max(axis=0).tolist()
+            shift, degrees = figures[:, :2].max(axis=0).tolist()
             extent = extent.merged(MotionExtent(shift, degrees))
             rested += int(np.count_nonzero(figures[:, 2] == 0))
+            held += int(np.count_nonzero(figures[:, 3] < HELD))
+        symmetries = [measure_symmetry(fit(prepared.source, box), prepared.source) for box in prepared.boxes]
         warn("preview", _preview())
         for code, sentence in (
             ("size", self._size_warning()),
             ("motion", extent.warning()),
             ("face", absence_warning(track)),
+            ("mouth", restraint_warning(symmetries, held, len(run.frames))),
         ):
             if sentence:
                 warn(code, sentence)
@@ -157,6 +170,8 @@ class WarpEngine(PortraitEngine):
             "faces": len(prepared.boxes),
             "reference_frame": prepared.reference,
             "frames_at_rest": rested,
+            "frames_with_mouth_held": held,
+            "symmetry": [round(symmetry, 3) for symmetry in symmetries],
             "gone": [[span.start, span.stop] for span in track.gone],
             "most_shift_eye_distances": round(extent.shift, 3),
             "most_turn_degrees": round(extent.degrees, 1),
@@ -191,7 +206,14 @@ class WarpEngine(PortraitEngine):
         )
         with closing(read_pixels(run, inputs.driving, reference, reference + 1)) as frames:
             first = next(frames)
-        return _Prepared(picture, boxes, reference, first, box)
+        return _Prepared(picture, boxes, reference, first, box, self._opacity())
+
+    def _opacity(self) -> Pixels | None:
+        """Read the opacity of the source in the size of the result, where the codec keeps it."""
+        opacity = read_opacity(self.inputs.source) if self.keeps_transparency else None
+        if opacity is None or self.size == opacity.shape[::-1]:
+            return opacity
+        return cv2.resize(opacity, self.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
     def _inspected(self, run: RunContext) -> Generator[tuple[int, Pixels]]:
         """Yield the frames in which a face is searched; only the first if the user gave the box of its face."""

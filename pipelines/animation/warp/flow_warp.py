@@ -48,6 +48,10 @@ class WarpedFrame:
     extent: MotionExtent = field(default_factory=MotionExtent)
     presence: float = 1.0
     """1 where the driving face is there, 0 where it is gone and the portrait rests."""
+    mouth: float = 1.0
+    """Share of the driving face that is shown where it fits worst; 0 where an open mouth is kept closed."""
+    opacity: Pixels | None = None
+    """Opacity of the result, `(H, W)`, where that of the source was given."""
 
 
 def first_needed(start: int, frames: Span) -> int:
@@ -65,14 +69,19 @@ class FlowWarp:
     name = "flowwarp"
 
     def __init__(
-        self, source: Pixels, boxes: Sequence[FaceBox], reference: Pixels, driving: FaceBox | FaceTrack
+        self,
+        source: Pixels,
+        boxes: Sequence[FaceBox],
+        reference: Pixels,
+        driving: FaceBox | FaceTrack,
+        opacity: Pixels | None = None,
     ) -> None:
         """Prepare the faces in `boxes` of `source` `(H, W, 3)` uint8 RGB to be driven.
 
         `reference` is the first driving frame, on which the driving face looks as the source does at rest; `driving`
-        is its box there, or its track.
+        is its box there, or its track. `opacity` `(H, W)` of the source is warped as the source is.
         """
-        self._source, self._reference = source, reference
+        self._source, self._reference, self._opacity = source, reference, opacity
         self._track = driving if isinstance(driving, FaceTrack) else None
         self._placement = fit(reference, driving.first if isinstance(driving, FaceTrack) else driving)
         view = self._placement.view(reference)
@@ -135,11 +144,15 @@ class FlowWarp:
 
     def _render(self, index: int, motion: Motion | None) -> WarpedFrame:
         if motion is None:
-            return WarpedFrame(self._source.copy())
+            return WarpedFrame(self._source.copy(), opacity=self._opacity)
         presence = motion.confidence * (self._track.presence(index) if self._track else 1.0)
         if presence == 0:
-            return WarpedFrame(self._source.copy(), presence=0.0)
+            return WarpedFrame(self._source.copy(), presence=0.0, opacity=self._opacity)
         pixels, limited = self._source, limit_motion(motion, presence)
+        mouth, opacity = 1.0, self._opacity
         for mesh in self._meshes:
-            pixels = mesh.apply(pixels, limited)
-        return WarpedFrame(pixels, measure_extent(motion) if presence == 1 else MotionExtent(), presence)
+            opacity = None if opacity is None else mesh.apply_to_opacity(opacity, limited)
+            pixels, share = mesh.apply(pixels, limited)
+            mouth = min(mouth, share)
+        extent = measure_extent(motion) if presence == 1 else MotionExtent()
+        return WarpedFrame(pixels, extent, presence, mouth, opacity)

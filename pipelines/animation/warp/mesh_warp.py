@@ -23,9 +23,12 @@ from pipelines.animation.faces.aligned_view import (
     to_gray,
     view_to_face,
 )
+from pipelines.animation.faces.alignment import measure_symmetry
 from pipelines.animation.warp.driving_flow import Motion
+from pipelines.animation.warp.flow_fields import FACE
 from pipelines.animation.warp.fold_removal import remove_folds
 from pipelines.animation.warp.mouth import insert_mouth
+from pipelines.animation.warp.restraint import lower_face_weight, share_by_folding, share_by_symmetry
 from pipelines.vision.types import Pixels
 
 _HEAD, _FACE = (0.0, -0.02, 0.5, 0.58), (0.0, 0.06, 0.5, 0.56)
@@ -43,8 +46,10 @@ _NODES_PER_SIDE = 64
 """Nodes to a side of the face box, about: as fine as the motion, which is smooth over some pixels of a view."""
 _HALF_SAMPLE_TAPS = (1, -5, 20, 20, -5, 1)
 """Weights of the six pixels around a position halfway between two: the luma filter of H.264."""
-_MIN_ALPHA = 0.01
-"""Opacity of the mouth below which nothing is drawn."""
+_MIN_ALPHA, _OPEN_ALPHA = 0.01, 0.5
+"""Opacity of the mouth below which nothing is drawn, and above which the driving mouth counts as open."""
+_INNER = 0.8
+"""Radius within which folds are counted, in radii of the face: hair and jaw fold over what is behind them."""
 _FEATHER_PX = 1.2
 """Blur of the mouth's rim, in pixels of the view."""
 _GRAY_LEVELS = 3.0
@@ -86,6 +91,10 @@ class MeshWarp:
         view = placement.view(picture)
         self._gray = bool(np.ptp(view.astype(np.int16), axis=2).mean() < _GRAY_LEVELS)
         self._colour_gain = _colour_gain(view, self._match_colour(driving))
+        self._mouth_share = share_by_symmetry(measure_symmetry(placement, picture))
+        self._inside = _bounds(_ellipse_radius(FACE, across, down) < _INNER)
+        self._mouth_weight = self._face_weight * np.float32(self._mouth_share)
+        self._face_weight = self._face_weight * lower_face_weight(down, self._mouth_share)
 
     def _moving_region(self, placement: FacePlacement, width: int, height: int) -> tuple[int, int, int, int]:
         """Return what may move of the picture: left, top, right and bottom, in pixels."""
@@ -113,8 +122,23 @@ class MeshWarp:
         across, down = ((a * x + b * y + c).astype(np.float32) for a, b, c in inverse(placement.to_picture()))
         return x, y, across, down
 
-    def apply(self, picture: Pixels, motion: Motion) -> Pixels:
-        """Warp `picture` as the face moves; returns a new array, unchanged outside the face's surroundings."""
+    def apply(self, picture: Pixels, motion: Motion) -> tuple[Pixels, float]:
+        """Warp `picture` as the face moves; returns a new array, unchanged outside the face's surroundings.
+
+        Also returns the share of the driving face that is shown: 1 where it fits, 0 where the portrait's mouth stays
+        closed, and less than 1 where the face moves less so as not to fold.
+        """
+        offsets, view_positions, share = self._map(motion)
+        warped = self._remap(picture, offsets)
+        return warped, min(share, self._draw_mouth(warped[self._region], motion, view_positions))
+
+    def apply_to_opacity(self, opacity: Pixels, motion: Motion) -> Pixels:
+        """Warp the opacity `(H, W)` uint8 of a picture as `apply` warps its colours; returns a new array."""
+        warped = self._remap(cast(Pixels, cv2.merge([opacity] * 3)), self._map(motion)[0])
+        return np.ascontiguousarray(warped[..., 0])
+
+    def _map(self, motion: Motion) -> tuple[Floats, Floats, float]:
+        """Return the offsets of the nodes in pixels, where they lie on the driving face's view, and its share."""
         head = compose(compose(view_to_face(), motion.head), inverse(view_to_face())) - np.eye(2, 3)
         (xx, xy, x0), (yx, yy, y0) = head.astype(np.float32)
         across, down = self._across, self._down
@@ -127,14 +151,20 @@ class MeshWarp:
             view_y -= cv2.exp(-0.5 * distance) * (self._lip_shift * PER_SIDE)
         face_x, face_y = cv2.split(_sample(motion.face, view_x, view_y))
         scale = self._face_weight / PER_SIDE
-        right, below = right + face_x * scale, below + face_y * scale
+        face_x, face_y = face_x * scale, face_y * scale
+        offsets = self._offsets(right + face_x, below + face_y)
+        share = share_by_folding(offsets[self._inside], self._step)
+        if share < 1:
+            offsets = self._offsets(right + face_x * np.float32(share), below + face_y * np.float32(share))
+        return remove_folds(offsets, self._step), _pair(view_x, view_y), share
+
+    def _offsets(self, right: Array, below: Array) -> Floats:
+        """Convert offsets of the nodes from face coordinates to pixels, within what the picture has."""
         (xx, xy), (yx, yy) = self._scale
-        offset_x = np.clip(xx * right + xy * below, self._min_x, self._max_x)
-        offset_y = np.clip(yx * right + yy * below, self._min_y, self._max_y)
-        offsets = remove_folds(_pair(offset_x, offset_y), self._step)
-        warped = self._remap(picture, offsets)
-        self._draw_mouth(warped[self._region], motion, _pair(view_x, view_y))
-        return warped
+        return _pair(
+            np.clip(xx * right + xy * below, self._min_x, self._max_x),
+            np.clip(yx * right + yy * below, self._min_y, self._max_y),
+        )
 
     def _remap(self, picture: Pixels, offsets: Floats) -> Pixels:
         """Sample `picture` at each pixel plus `offsets`, which are given at the nodes."""
@@ -148,16 +178,18 @@ class MeshWarp:
         part[:] = cv2.remap(fine, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
         return warped
 
-    def _draw_mouth(self, part: Pixels, motion: Motion, view_positions: Floats) -> None:
-        """Insert the inside of the driving mouth into `part`, in place, where it is open."""
-        if motion.opening.max() < _MIN_ALPHA:
-            return
+    def _draw_mouth(self, part: Pixels, motion: Motion, view_positions: Floats) -> float:
+        """Insert the inside of the driving mouth into `part`, in place, where it is open; returns the share shown."""
+        widest = float(motion.opening.max())
+        unseen = self._mouth_share if widest > _OPEN_ALPHA else 1.0
+        if widest < _MIN_ALPHA:
+            return unseen
         opening = cast(Floats, cv2.GaussianBlur(motion.opening, (0, 0), _FEATHER_PX))
         rows, columns = np.nonzero(
-            _sample(opening, *cv2.split(view_positions)) * self._face_weight > _MIN_ALPHA
+            _sample(opening, *cv2.split(view_positions)) * self._mouth_weight > _MIN_ALPHA
         )
         if len(rows) == 0:
-            return
+            return unseen
         nodes = tuple(
             slice(max(0, int(at.min()) - 4), min(side, int(at.max()) + 5))
             for at, side in zip((rows, columns), view_positions.shape[:2], strict=True)
@@ -168,10 +200,11 @@ class MeshWarp:
         positions = self._to_pixels(view_positions[nodes])[:height, :width]
         alpha = (
             _sample(opening, *cv2.split(positions))
-            * self._to_pixels(self._face_weight[nodes])[:height, :width]
+            * self._to_pixels(self._mouth_weight[nodes])[:height, :width]
         )
         mouth = cv2.remap(motion.aligned, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-        part[pixels] = insert_mouth(face, self._match_colour(mouth), alpha, self._colour_gain)
+        part[pixels], share = insert_mouth(face, self._match_colour(mouth), alpha, self._colour_gain)
+        return self._mouth_share * share if widest > _OPEN_ALPHA else 1.0
 
     def _match_colour(self, pixels: Pixels) -> Pixels:
         """Remove colours where the picture has none."""
@@ -218,6 +251,13 @@ def _motion_weights(across: Floats, down: Floats) -> tuple[Floats, Floats]:
     neck = 1 + _NECK_STIFFNESS * _smoothstep((down - _CHIN_DOWN) / _NECK_LENGTH)
     head = _fade(_ellipse_radius(_HEAD, across, down) * neck, _HEAD_FADE)
     return head, _fade(_ellipse_radius(_FACE, across, down), _FACE_FADE)
+
+
+def _bounds(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the smallest rows and columns that hold all of `inside`."""
+    spans = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+    rows, columns = (slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0) for at in spans)
+    return rows, columns
 
 
 def _ellipse_radius(shape: tuple[float, float, float, float], across: Floats, down: Floats) -> Floats:

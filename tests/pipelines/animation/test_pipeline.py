@@ -22,7 +22,7 @@ from pipelines.animation.faces.cascade import FaceBox, detect_by_votes
 from pipelines.animation.motion.motions import Motions
 from pipelines.animation.motion.templates import Template, write_template
 from pipelines.animation.warp import engine as warp_engine
-from pipelines.example.moving_face import DrawnFace
+from pipelines.example.moving_face import DrawnFace, MovingFace, Pose
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.settings import AnimateSettings
@@ -30,6 +30,7 @@ from pipelines.video.probe import probe
 from pipelines.video.writer import VideoWriter
 
 from . import running
+from .drawn_face import drawn
 from .running import SPAN_FRAMES, StandIn, ask, result, shorten, step
 
 ROOT = Path(__file__).parents[3]
@@ -215,6 +216,20 @@ def test_the_report_says_what_it_is_and_what_was_found(done: Any) -> None:
     assert "--engine liveportrait" in warnings(job) or "LivePortrait" in warnings(job)
     assert "flag_stitching" not in report["settings"], "that means nothing to this engine"
     assert Image.open(outputs.picture).size == (3 * 240, 3 * 240), "three moments of source, driving, result"
+
+
+def test_a_turned_face_whose_mouth_is_held_is_told(driver: DrawnFace, tmp_path: Path) -> None:
+    Image.fromarray(drawn(0.6)).save(tmp_path / "turned.png")
+    moving = MovingFace(driver)
+    with VideoWriter(tmp_path / "gapes.mp4", 256, 256, RATE, preset="ultrafast") as writer:
+        for share in (0, 0, 0.5, 1, 1, 1, 1, 0.5):
+            writer.write(moving.frame(Pose(open=share)))
+    job = ask(tmp_path / "jobs", tmp_path / "turned.png", tmp_path / "gapes.mp4", source_box="53,55,150,150")
+    report = json.loads(result(job).report.read_text())
+    assert report["summary"]["frames_with_mouth_held"] >= 4
+    assert report["summary"]["symmetry"][0] < 0.48
+    for told in (warnings(job), " ".join(report["warnings"])):
+        assert "Its mouth stays closed" in told
 
 
 def test_more_motion_than_it_follows_is_told(portrait_png: Path, driver: DrawnFace, tmp_path: Path) -> None:
@@ -438,6 +453,84 @@ def test_other_codecs_are_opaque(codec: str, suffix: str, stand_in: type[StandIn
     assert frame[..., 3].min() >= 254
     gray = [pixels[16:, :, :3].mean(axis=2) for pixels in (frame, np.asarray(Image.open(source)))]
     assert np.corrcoef(gray[0].ravel(), gray[1].ravel())[0, 1] > 0.9
+
+
+def cut_out(path: Path, portrait: Path) -> Path:
+    """The portrait in an oval; what is around it is transparent, and hides noise."""
+    image = Image.open(portrait).convert("RGB")
+    rows, columns = np.indices((256, 256))
+    radius = np.hypot((columns - 128) / 92, (rows - 118) / 112)
+    levels = (np.clip((1 - radius) * 30 + 0.5, 0, 1) * 255).astype(np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    colours = np.where(levels[..., None] > 0, np.asarray(image), noise)
+    Image.fromarray(np.dstack([colours, levels])).save(path)
+    return path
+
+
+def decoded(path: Path, tmp_path: Path) -> np.ndarray:
+    """The frames of a result with their alpha."""
+    decoder = ("-c:v", "libvpx-vp9") if path.suffix == ".webm" else ()
+    ffmpeg(*decoder, "-i", path, "-f", "rawvideo", "-pix_fmt", "rgba", tmp_path / "frames.rgba")
+    return np.fromfile(tmp_path / "frames.rgba", np.uint8).reshape(-1, 256, 256, 4)
+
+
+@pytest.mark.parametrize(
+    ("codec", "asked", "corner"),
+    [
+        ("h264", {}, (255, 255, 255)),
+        ("h264", {"background": "#205080"}, (32, 80, 128)),
+        ("prores4444", {}, None),
+        ("vp9", {}, None),
+    ],
+)
+def test_transparent_parts_stay_so_or_show_the_background(
+    codec: str, asked: dict[str, str], corner: Any, portrait_png: Path, speaker: Path, tmp_path: Path
+) -> None:
+    source = cut_out(tmp_path / "cut.png", portrait_png)
+    job = ask(tmp_path / "jobs", source, speaker, codec=codec, end=0.35, **asked)
+    outputs = result(job)
+    frames = decoded(outputs.result, tmp_path).astype(int)
+    told = next(text for text in json.loads(outputs.report.read_text())["warnings"] if "transparent" in text)
+    assert told in warnings(job)
+    outside = np.concatenate([frames[:, :16, :16], frames[:, 240:, 240:]])
+    assert (outside[..., :3].max(axis=(1, 2)) - outside[..., :3].min(axis=(1, 2))).max() < 12, "no noise"
+    if corner:
+        assert f"are {asked.get('background', 'white')} in the result" in told
+        assert np.abs(outside[..., :3] - corner).max() < 12 and frames[..., 3].min() == 255
+        return
+    assert "transparent in the result" in told
+    assert outside[..., 3].max() <= 2 and frames[:, 110:140, 110:140, 3].min() >= 253
+    levels = np.asarray(Image.open(source))[..., 3].astype(int)
+    moved = [float(np.abs(frame[..., 3] - levels).mean()) for frame in frames]
+    assert moved[0] < 0.5 and max(moved[5:]) > 1.2 * moved[0], "the opacity moves with the face"
+    rim = (frames[..., 3] > 100) & (frames[..., 3] < 200)
+    inner = cv2.erode((levels == 255).astype(np.uint8), np.ones((9, 9))) > 0
+    portrait = np.asarray(Image.open(portrait_png)).astype(int)
+    band = portrait[(levels == 255) & ~inner]
+    assert rim.sum() > 200
+    assert np.abs(frames[..., :3][rim].mean(axis=0) - band.mean(axis=0)).max() < 30, "no white rim"
+
+
+def test_an_opaque_portrait_says_nothing_of_transparency(done: Any) -> None:
+    assert "transparent" not in warnings(done[0])
+
+
+@pytest.mark.parametrize(
+    ("codec", "size", "told"), [("h264", (82, 64), "81x63 to 82x64"), ("prores4444", (81, 63), None)]
+)
+@pytest.mark.parametrize("sound", [True, False])
+def test_odd_sizes_are_kept_or_padded_and_told(
+    codec: str, size: tuple[int, int], told: str | None, sound: bool, stand_in: type[StandIn], tmp_path: Path
+) -> None:
+    source = picture(tmp_path / "face.png", 81, 63)
+    driving = film(tmp_path / "driving.mp4", seconds=0.2, sound=sound)
+    job = ask(tmp_path / "jobs", source, driving, codec=codec)
+    outputs = result(job)
+    found = probe(outputs.result)
+    assert (found.width, found.height) == size
+    report = json.loads(outputs.report.read_text())
+    assert report["size"] == list(size)
+    assert (told or "padded") in warnings(job) if told else "padded" not in warnings(job)
 
 
 def test_a_picture_and_a_curve_are_shown_while_it_runs(stand_in: type[StandIn], tmp_path: Path) -> None:

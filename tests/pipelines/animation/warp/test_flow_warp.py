@@ -71,7 +71,7 @@ def landed(warp: FlowWarp, motion: Motion | None, face: DrawnFace) -> Any:
         dots = np.zeros_like(face.picture)
         for x, y in face.landmarks[group::3]:
             cv2.circle(dots, (round(x * 16), round(y * 16)), 48, (255, 255, 255), -1, cv2.LINE_AA, 4)
-        bent = warp._meshes[0].apply(dots, flowwarp.limit_motion(still, 1.0))[..., 0].astype(np.float64)
+        bent = warp._meshes[0].apply(dots, flowwarp.limit_motion(still, 1.0))[0][..., 0].astype(np.float64)
         found.append([centre_of_light(bent, *place) for place in face.landmarks[group::3]])
     return np.array([found[i % 3][i // 3] for i in range(len(face.landmarks))])
 

@@ -173,7 +173,7 @@ class TestMouthOpening:
         share = np.zeros((60, 80), np.float32)
         cv2.ellipse(share, (40, 30), (24, 15), 0, 0, 360, 1.0, -1)
         share = cv2.GaussianBlur(share, (0, 0), 1.2)
-        found = insert_mouth(skin, other, share, np.ones(3, np.float32)).astype(int)
+        found = insert_mouth(skin, other, share, np.ones(3, np.float32))[0].astype(int)
         away = np.abs(found - (200, 150, 120)).max(axis=2)
         assert away[30, 20] < 12
         assert away[17, 40] < 12
@@ -187,17 +187,17 @@ class TestMeshWarp:
         return MeshWarp(driver.picture, driver.placement, driver.placement.view(driver.picture), 0.0)
 
     def test_no_motion_is_the_picture(self, mesh: MeshWarp, driver: DrawnFace) -> None:
-        assert np.array_equal(mesh.apply(driver.picture, motion()), driver.picture)
+        assert np.array_equal(mesh.apply(driver.picture, motion())[0], driver.picture)
 
     def test_another_picture_is_warped_in_the_same_way(self, mesh: MeshWarp, driver: DrawnFace) -> None:
         """The held picture is prepared in advance, others when they come."""
         for picture in (driver.picture.copy(), driver.picture[..., ::-1].copy()):
             held = MeshWarp(picture, driver.placement, driver.placement.view(driver.picture), 0.0)
-            here, there = (one.apply(picture, motion(moved_by(0.03, 0.01))) for one in (held, mesh))
+            here, there = (one.apply(picture, motion(moved_by(0.03, 0.01)))[0] for one in (held, mesh))
             assert np.array_equal(here, there)
 
     def test_a_head_moves_by_what_its_size_says(self, mesh: MeshWarp, driver: DrawnFace) -> None:
-        bent = mesh.apply(driver.picture, motion(moved_by(0.1, 0)))
+        bent, _ = mesh.apply(driver.picture, motion(moved_by(0.1, 0)))
         part, there = np.s_[90:130, 105:150], round(0.1 * driver.placement.size)
         found = cv2.matchTemplate(bent, np.ascontiguousarray(driver.picture[part]), cv2.TM_SQDIFF)
         x, y = cv2.minMaxLoc(found)[2]
@@ -208,8 +208,8 @@ class TestMeshWarp:
         """As sharp as bicubic sampling: half a pixel aside and half a pixel back again."""
         mesh = MeshWarp(driver.picture, driver.placement, driver.placement.view(driver.picture), 0.0)
         half = 0.5 / driver.placement.size
-        once = mesh.apply(driver.picture, motion(moved_by(half, 0)))
-        twice = mesh.apply(once, motion(moved_by(-half, 0)))
+        once, _ = mesh.apply(driver.picture, motion(moved_by(half, 0)))
+        twice, _ = mesh.apply(once, motion(moved_by(-half, 0)))
         face = np.s_[60:170, 85:170]
         by_cubics, columns = driver.picture, np.indices((256, 256), np.float32)[::-1]
         for aside in (-0.5, 0.5):
@@ -231,7 +231,7 @@ class TestMeshWarp:
             mesh = MeshWarp(
                 picture, replace(driver.placement, lip_offset=lip_offset), picture[:SIDE_PX, :SIDE_PX], 0.0
             )
-            off = np.abs(mesh.apply(picture, motion(face=face)).astype(int) - picture)[:, 118:138].sum(
+            off = np.abs(mesh.apply(picture, motion(face=face))[0].astype(int) - picture)[:, 118:138].sum(
                 axis=(1, 2)
             )
             changed.append(float((off * np.arange(len(off))).sum() / off.sum()))

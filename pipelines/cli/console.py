@@ -26,7 +26,7 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
-from pipelines.spec import task_spec
+from pipelines.spec import tasks
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.names import printable, to_json
 
@@ -77,8 +77,10 @@ class Console:
                 pass
 
     def _print_report(self, job: Job, report: Path) -> None:
+        if (task := tasks().get(job.record().task)) is None:  # of a plug-in that is not loaded
+            return
         with suppress(OSError):  # a report that is gone since: the other files are named all the same
-            for line in task_spec(job.record().task).report_lines(report):
+            for line in task.report_lines(report):
                 self.say(line)
 
     def say(self, text: str) -> None:

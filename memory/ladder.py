@@ -15,6 +15,10 @@ T = TypeVar("T")
 Change = Literal["exact", "close", "changes"]
 
 
+class LimitPassed(MemoryError):
+    """More was held than the user allows: the same effort would hold as much again, so a smaller one is tried first."""
+
+
 @dataclass(frozen=True)
 class Effort:
     """How much is computed at once, in frames per window and batch, and at which precision and scale.
@@ -116,17 +120,25 @@ class Ladder:
                 # Outside the except block the error is no longer being handled, but its frames still hold arrays.
                 _clear_frames(failure)
                 original = original or failure
+                reduce = any(isinstance(each, LimitPassed) for each in chain(failure))
                 del failure
                 self._free()
-                if not self._descend(tried):
+                if not self._descend(tried, reduce=reduce):
                     raise original
         finally:
             # The error's traceback refers to this frame: without this, both and the result would stay alive in a cycle.
             original = None
 
-    def _descend(self, tried: set[str]) -> bool:
-        """Take the first rung that reduces something; False where none is left."""
-        for rung in self._rungs:
+    def _descend(self, tried: set[str], *, reduce: bool) -> bool:
+        """Take the first rung that is left; False where none is.
+
+        With `reduce`, those that lower the effort without changing the result come before those that keep it.
+        """
+
+        def order(rung: Rung) -> int:
+            return 1 if rung.lower(self.current) == self.current else 2 if rung.change == "changes" else 0
+
+        for rung in sorted(self._rungs, key=order) if reduce else self._rungs:
             lower = rung.lower(self.current)
             if lower is None or (lower == self.current and rung.name in tried):
                 continue

@@ -5,19 +5,22 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
-import psutil
-
 from memory.devices import device_reader
 from memory.probe import probe_host
+from memory.process_tree import ProcessTree, tree_bytes
 from memory.timeline import PeakTimeline, Reading
 
 _log = logging.getLogger(__name__)
 
 SOFT, HARD = 0.90, 0.97
 """Fractions of a limit at which to free memory and at which to stop."""
+
+_AVAILABLE_SECONDS = 1.0
+"""How often the machine's available memory is read, which takes several files; only warnings depend on it."""
 
 Level = Literal["soft", "hard"]
 OnReading = Callable[[Reading], None]
@@ -26,12 +29,11 @@ __all__ = [
     "HARD",
     "SOFT",
     "Level",
+    "LimitWatch",
     "Meter",
     "PeakTimeline",
     "Reading",
-    "_tree_reader",
     "tree_bytes",
-    "watch",
 ]
 
 
@@ -49,11 +51,23 @@ class Meter:
         interval_seconds: float = 0.25,
         on_reading: OnReading | None = None,
         read: Callable[[], Reading | None] | None = None,
+        read_exactly: Callable[[], Reading | None] | None = None,
     ) -> None:
-        """`read` returns a reading, or None when the process has ended; tests replace it."""
-        self._read = read or _tree_reader(os.getpid() if pid is None else pid)
+        """`read` returns a reading, or None when the process has ended; tests replace it.
+
+        `read_exactly` returns one that is certain, at a higher cost; it confirms what comes close to a limit.
+        """
+        if read is None:
+            reader = _TreeReader(os.getpid() if pid is None else pid)
+            self.tree: ProcessTree | None = reader.tree
+            read, read_exactly = reader.read, partial(reader.read, exact=True)
+        else:
+            self.tree = None
+        self._read = read
+        self._read_exactly = read_exactly
         self._interval_seconds = interval_seconds
         self._listeners: list[OnReading] = [on_reading] if on_reading else []
+        self._watches: list[LimitWatch] = []
         self._failed: list[OnReading] = []
         self._read_failed = False
         self._stopped = threading.Event()
@@ -64,14 +78,15 @@ class Meter:
         self.timeline = PeakTimeline()
 
     def watch(self, limit_bytes: int, handler: Callable[[Level, Reading], None]) -> None:
-        """Call `handler` when host memory comes close to a limit: see `watch` in this module."""
-        self._listeners.append(watch(limit_bytes, handler))
+        """Call `handler` when host memory comes close to a limit: see `LimitWatch`."""
+        self._watches.append(LimitWatch(limit_bytes, handler))
 
     def sample(self) -> Reading | None:
         """Take an additional reading now; None where the process has ended."""
         reading = self._take()
         if reading is not None:
-            for listener in self._listeners:
+            listeners: list[OnReading] = [*self._listeners, *self._watches]
+            for listener in listeners:
                 self._notify(listener, reading)
         return reading
 
@@ -114,6 +129,10 @@ class Meter:
     def _take(self) -> Reading | None:
         with self._lock:
             reading = self._read()
+            is_news = reading is not None and any(each.is_news(reading) for each in self._watches)
+            if is_news and self._read_exactly:
+                # Estimates between readings of PSS may be too high, and a limit ends the job.
+                reading = self._read_exactly()
             if reading is not None:
                 self._latest = reading
                 self._peak = reading.worst(self._peak or reading)
@@ -145,69 +164,60 @@ class Meter:
             return True
 
 
-def watch(limit_bytes: int, handler: Callable[[Level, Reading], None]) -> OnReading:
-    """Make a listener that calls `handler` with "soft" at 90 % of a host limit and with "hard" at 97 %.
+class LimitWatch:
+    """Listener that reports when host memory comes close to a limit, or has passed it.
 
-    Each level is reported once, and again only after memory has been below it. Raises ValueError where the limit is not
-    positive.
+    It calls `handler` with "soft" at 90 % and with "hard" at 97 %. Each level is reported once, and again only after
+    memory has been below it.
     """
-    if limit_bytes <= 0:
-        raise ValueError(f"a memory limit must be positive, not {limit_bytes} bytes")
-    reached: set[Level] = set()
-    marks: tuple[tuple[Level, float], ...] = (("soft", SOFT), ("hard", HARD))
 
-    def on_reading(reading: Reading) -> None:
-        for level, fraction in marks:
-            if reading.host_bytes < fraction * limit_bytes:
-                reached.discard(level)
-            elif level not in reached:
-                reached.add(level)
-                handler(level, reading)
+    def __init__(self, limit_bytes: int, handler: Callable[[Level, Reading], None]) -> None:
+        """Raises ValueError where the limit is not positive."""
+        if limit_bytes <= 0:
+            raise ValueError(f"a memory limit must be positive, not {limit_bytes} bytes")
+        self._limit_bytes = limit_bytes
+        self._handler = handler
+        self._reached: set[Level] = set()
 
-    return on_reading
+    def is_news(self, reading: Reading) -> bool:
+        """Whether `reading` would be reported."""
+        return any(level not in self._reached for level in self._levels(reading))
+
+    def __call__(self, reading: Reading) -> None:
+        """Report the levels that `reading` has reached and the one before had not."""
+        levels = self._levels(reading)
+        news = [level for level in levels if level not in self._reached]
+        self._reached = set(levels)
+        for level in news:
+            self._handler(level, reading)
+
+    def _levels(self, reading: Reading) -> list[Level]:
+        marks: tuple[tuple[Level, float], ...] = (("soft", SOFT), ("hard", HARD))
+        return [level for level, fraction in marks if reading.host_bytes >= fraction * self._limit_bytes]
 
 
-def _tree_reader(pid: int) -> Callable[[], Reading | None]:
-    """Return a function that measures process `pid` and its descendants, or returns None when it has ended."""
-    started = time.monotonic()
-    held_on_devices = device_reader()
+class _TreeReader:
+    """Readings of a process tree and of what it holds on devices."""
 
-    def read() -> Reading | None:
-        held = tree_bytes(pid)
+    def __init__(self, pid: int) -> None:
+        self.tree = ProcessTree(pid)
+        self._started = time.monotonic()
+        self._held_on_devices = device_reader()
+        self._available_bytes = 0
+        self._available_due = -1e9
+
+    def read(self, *, exact: bool = False) -> Reading | None:
+        """Measure now; None where the process has ended. `exact` reads PSS (see `memory.process_tree`)."""
+        held = self.tree.read(exact=exact)
         if not held:
             return None
+        now = time.monotonic()
+        if now >= self._available_due:
+            self._available_bytes = probe_host().available_bytes
+            self._available_due = now + _AVAILABLE_SECONDS
         return Reading(
-            time.monotonic() - started,
-            sum(held.values()),
-            probe_host().available_bytes,
-            held_on_devices(held),
+            now - self._started,
+            sum(each.held_bytes for each in held.values()),
+            self._available_bytes,
+            self._held_on_devices(held),
         )
-
-    return read
-
-
-def tree_bytes(pid: int) -> dict[int, int]:
-    """Host bytes of process `pid` and of each descendant, by process id; empty where it has ended.
-
-    Proportional set size where the system reports it (shared pages count once), else resident set size. Processes that
-    end meanwhile are left out.
-    """
-    try:
-        root = psutil.Process(pid)
-        processes = [root, *root.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return {}
-    sizes = ((process.pid, _process_bytes(process)) for process in processes)
-    return {each: size for each, size in sizes if size}
-
-
-def _process_bytes(process: psutil.Process) -> int:
-    """Bytes of one process; 0 for one that has ended or is a zombie."""
-    try:
-        try:
-            full = process.memory_full_info()
-            return int(getattr(full, "pss", full.rss))
-        except psutil.AccessDenied:
-            return int(process.memory_info().rss)
-    except psutil.Error:
-        return 0

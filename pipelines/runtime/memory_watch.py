@@ -1,11 +1,14 @@
 """Memory of a run: measured, reported as events, held against the user's limit, recorded as CSV."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from memory.ladder import LimitPassed
 from memory.meter import Level, Meter, Reading
+from memory.peaks import PeakMarks
 from memory.probe import probe_host
 from memory.units import GIB
 from pipelines.errors import NotEnoughMemory
@@ -25,6 +28,9 @@ class MemoryWatch:
 
     At 90 % of the limit, `check` raises MemoryError once, so that the ladder steps down. At 97 % the job fails before
     the limit is exceeded: by calling `leave`, which ends the process, or else by NotEnoughMemory from `check`.
+
+    A peak shorter than the time between two readings shows in a process's high-water mark. The first one over the limit
+    makes `check` raise LimitPassed, so that the same is tried once with less; the second ends the job.
     """
 
     def __init__(
@@ -34,7 +40,9 @@ class MemoryWatch:
         self._event_log = event_log
         self._leave = leave
         self._meter = Meter(tree_root, interval_seconds=_INTERVAL_SECONDS, on_reading=self._on_reading)
+        self._peaks: PeakMarks | None = None
         self._limit_gb: float | None = None
+        self._passed_bytes = 0
         self._must_shrink = False
         self._over: NotEnoughMemory | None = None
         self._warned = False
@@ -43,6 +51,8 @@ class MemoryWatch:
 
     def __enter__(self) -> Self:
         self._meter.__enter__()
+        if self._meter.tree:
+            self._peaks = PeakMarks(self._meter.tree)
         return self
 
     def __exit__(
@@ -82,12 +92,66 @@ class MemoryWatch:
         if self._must_shrink:
             self._must_shrink = False
             raise MemoryError(f"out of memory: {self.host_bytes} bytes in use, close to the limit")
+        if peak := self._peak_over_limit():
+            self._retry_with_less(peak)
+
+    def check_passed(self) -> None:
+        """Raise NotEnoughMemory where the limit was passed by work that cannot be repeated with less.
+
+        Takes one more reading.
+        """
+        self._meter.sample()
+        if self._over:
+            raise self._over
+        if peak := self._peak_over_limit():
+            raise self._too_much(peak)
+
+    def warnings(self) -> Iterator[tuple[str, str]]:
+        """Yield code and sentence for each limit that was, or may have been, passed by a run that went on."""
+        limit = self._limit_gb
+        if limit is None:
+            return
+        if self._passed_bytes:
+            yield (
+                "limit_passed",
+                f"For a moment the job held {_gib(self._passed_bytes)}, over the limit of {limit:g} GiB. The same was "
+                f"computed again with less, and stayed below it. Raise --ram-limit-gb if it may hold that much.",
+            )
+        elif self._peaks and self._peaks.sum_bytes > limit * GIB:
+            yield (
+                "limit_reached",
+                f"The highest marks of the job's processes add up to {_gib(self._peaks.sum_bytes)}, over the limit of "
+                f"{limit:g} GiB. They need not have been reached at the same time.",
+            )
 
     def write(self, path: Path) -> None:
         """Write the readings so far as CSV."""
         self._meter.timeline.write_csv(path)
 
+    def _peak_over_limit(self) -> int:
+        """The high-water mark of a process that alone held more than the limit; 0 where there is none."""
+        if self._limit_gb is None or self._peaks is None:
+            return 0
+        peak = self._peaks.highest_bytes()
+        return peak if peak > self._limit_gb * GIB else 0
+
+    def _retry_with_less(self, peak_bytes: int) -> None:
+        if self._passed_bytes or not self._peaks:
+            raise self._too_much(peak_bytes)
+        self._passed_bytes = peak_bytes
+        self._peaks.restart()
+        raise LimitPassed(f"{peak_bytes} bytes were held for a moment, over the limit")
+
+    def _too_much(self, peak_bytes: int) -> NotEnoughMemory:
+        return NotEnoughMemory(
+            f"For a moment the job held {_gib(peak_bytes)}, over the limit of {self._limit_gb:g} GiB.",
+            "Finished spans are kept; resume with "
+            f"--ram-limit-gb {math.ceil(peak_bytes / 0.9 / GIB * 10) / 10:.1f} or more, or choose a lower --quality.",
+        )
+
     def _on_reading(self, reading: Reading) -> None:
+        if self._peaks:
+            self._peaks.note()
         peak = self._meter.peak or reading
         if self._event_log.is_due("memory"):
             self._event_log.emit(
@@ -120,3 +184,7 @@ class MemoryWatch:
         if self._leave:
             self._event_log.emit(Failed.of(self._job.id, error))
             self._leave()
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / GIB:.2f} GiB"

@@ -24,8 +24,8 @@ class OomRetry:
 
     When memory runs out, that generator is closed and another is opened one rung lower, at the frame that failed: any
     span can be computed on its own, so nothing finished is repeated. Steps that change the result are stored with the
-    run, so that a resumed run continues with them. `check` is called before every item, and by stages that compute for
-    long without yielding one; it may raise MemoryError. Holds what the generator holds.
+    run, so that a resumed run continues with them. `check` is called before every item and after the last, and by
+    stages that compute for long without yielding one; it may raise MemoryError. Holds what the generator holds.
     Raises the first out-of-memory error where no lower rung is left.
     """
 
@@ -81,6 +81,8 @@ class OomRetry:
         try:
             self._check()
             item = next(self._chain, _END)
+            if self._at + 1 == stop:
+                self._check()  # No later item shows what the last one needed.
         except BaseException:
             self._drop()
             raise

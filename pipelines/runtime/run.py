@@ -129,6 +129,9 @@ class _Run:
         outputs = prepared.pipeline.join(run, segments, self._warn)
         self._watcher.write(table)
         self._draw_memory(table, run)
+        self._watcher.check_passed()
+        for code, sentence in self._watcher.warnings():
+            self._warn(code, sentence)
         return events.Done(job=self._job.id, outputs=outputs.model_copy(update={"memory": table}))
 
     def _prepare(self) -> tuple[Preparation, RunContext]:
@@ -157,10 +160,14 @@ class _Run:
             inputs,
             prepared.device,
         )
-        prepared.pipeline.check(run)
+        fits = prepared.plan.risk != "cannot"
+        if fits:
+            # From here on inputs are read.
+            watcher.keep_below(settings.ram_limit_gb)
+            prepared.pipeline.check(run)
         kept = self._kept(prepared.pipeline.stages[-1], run)
         self._emit(prepared.planned(job.id, sum(map(len, kept))))
-        if prepared.plan.risk == "cannot":
+        if not fits:
             no_room = NotEnoughDisk if prepared.lacks_disk else NotEnoughMemory
             raise no_room(
                 prepared.plan.reason,
@@ -173,7 +180,7 @@ class _Run:
             )
         for notice in prepared.pipeline.notices(run):
             self._warn("source", notice)
-        watcher.keep_below(settings.ram_limit_gb)
+        watcher.check_passed()
         if prepared.budget.vram_limit_bytes:
             limit_device(prepared.budget.vram_limit_bytes, prepared.device)
         job.save(record.model_copy(update={"decision": prepared.decision}))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory.ladder import Effort, Ladder, Rung, standard_rungs
+from memory.ladder import Effort, Ladder, LimitPassed, Rung, standard_rungs
 
 ERRORS = [
     RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
@@ -96,6 +96,16 @@ def test_each_wording_leads_down(error):
     assert ladder.run(machine) == Effort(window=8, batch=2)
     assert [effort.batch for effort in machine.tried] == [4, 4, 2]
     assert ladder.current == Effort(window=8, batch=2)
+
+
+def test_what_passed_a_limit_is_tried_with_less_before_it_is_tried_again():
+    """The same effort would hold as much again; what changes the result still comes last."""
+    machine = Machine(lambda effort: False, [LimitPassed("passed")])
+    rungs = standard_rungs(min_window=4, precisions=("float16",))
+    steps = []
+    with pytest.raises(LimitPassed):
+        Ladder(Effort(window=8, batch=1), rungs, on_step=steps.append, free=lambda: None).run(machine)
+    assert [step.rung for step in steps] == ["halve window", "retry", "lower precision"]
 
 
 def test_without_a_network_halving_keeps_every_byte():

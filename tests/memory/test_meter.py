@@ -1,15 +1,13 @@
 import logging
-import os
 import subprocess
 import sys
 import threading
 from itertools import chain, repeat
 
-import psutil
 import pytest
 
 from memory import meter as module
-from memory.meter import Meter, Reading, tree_bytes, watch
+from memory.meter import LimitWatch, Meter, Reading, tree_bytes
 from memory.units import GIB, MIB
 
 HOLD = """
@@ -66,25 +64,6 @@ class TestTree:
         process = holder(MIB)
         process.communicate()
         assert tree_bytes(process.pid) == {}
-
-    def test_a_child_that_vanishes_meanwhile_is_left_out(self, monkeypatch):
-        class Vanished:
-            pid = 1 << 22
-
-            def memory_full_info(self):
-                raise psutil.NoSuchProcess(self.pid)
-
-        monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [Vanished()])
-        assert set(tree_bytes(os.getpid())) == {os.getpid()}
-
-    def test_where_shared_pages_cannot_be_told_the_resident_set_counts(self, monkeypatch):
-        def refused(self):
-            raise psutil.AccessDenied(self.pid)
-
-        monkeypatch.setattr(psutil.Process, "memory_full_info", refused)
-        monkeypatch.setattr(psutil.Process, "children", lambda self, recursive: [])
-        resident = psutil.Process().memory_info().rss
-        assert abs(tree_bytes(os.getpid())[os.getpid()] - resident) < 32 * MIB
 
 
 class TestMeter:
@@ -174,7 +153,7 @@ class TestMeter:
 class TestWatch:
     def levels(self, *hosts, limit=1000):
         heard = []
-        listener = watch(limit, lambda level, reading: heard.append((level, reading.host_bytes)))
+        listener = LimitWatch(limit, lambda level, reading: heard.append((level, reading.host_bytes)))
         for host in hosts:
             listener(Reading(0, host, 0, 0))
         return heard
@@ -198,11 +177,11 @@ class TestWatch:
 
     def test_a_limit_must_be_positive(self):
         with pytest.raises(ValueError, match="positive"):
-            watch(0, lambda level, reading: None)
+            LimitWatch(0, lambda level, reading: None)
 
     def test_a_real_process_is_stopped_before_it_passes_its_limit(self):
         """A process grows by small steps without end; the handler ends it, and no reading is above the limit."""
-        script = "print(flush=True); held = []\nwhile True: held.append(bytearray(b'x') * (1 << 20)); input()"
+        script = "held = []\nwhile True: held.append(bytearray(b'x') * (1 << 20)); print(flush=True); input()"
         process = subprocess.Popen(
             [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -216,9 +195,41 @@ class TestWatch:
                     try:
                         process.stdin.write("\n")
                         process.stdin.flush()
+                        process.stdout.readline()  # It has taken one step, no more.
                     except BrokenPipeError:
                         break
         finally:
             process.kill()
             process.wait()
         assert 0.97 * limit <= meter.peak.host_bytes <= limit
+
+
+class TestConfirmed:
+    """Estimates between readings of PSS may be too high: what comes close to a limit is read exactly first."""
+
+    def meter(self, estimates, exact):
+        asked, exact = [], iter(exact)
+
+        def read_exactly():
+            asked.append(True)
+            return Reading(0.0, next(exact), 0, 0)
+
+        heard = []
+        meter = Meter(read=readings(*estimates), read_exactly=read_exactly)
+        meter.watch(1000, lambda level, reading: heard.append((level, reading.host_bytes)))
+        for _ in estimates:
+            meter.sample()
+        return meter, heard, len(asked)
+
+    def test_an_estimate_above_the_limit_ends_nothing(self):
+        meter, heard, asked = self.meter([500, 1200, 600], [700])
+        assert (heard, asked) == ([], 1)
+        assert meter.peak.host_bytes == 700
+        assert [point.host_bytes for point in meter.timeline.points()] == [500, 700, 600]
+
+    def test_what_is_so_is_reported_once(self):
+        _, heard, asked = self.meter([950, 955, 960], [940])
+        assert (heard, asked) == ([("soft", 940)], 1)
+
+    def test_far_from_the_limit_nothing_is_read_twice(self):
+        assert self.meter([100, 899], [])[1:] == ([], 0)

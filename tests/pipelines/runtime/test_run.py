@@ -5,9 +5,12 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
+from memory import peaks
 from memory.plan import Load
+from memory.process_tree import reset_own_peak
 from memory.units import GIB, MIB
 from pipelines.errors import DamagedVideo
 from pipelines.jobs import events
@@ -352,3 +355,112 @@ def test_a_range_without_frames_is_refused_with_both_numbers(bench: Bench) -> No
     settings = bench.job.record().settings.model_copy(update={"start": 7.0})
     with pytest.raises(planning.BadInput, match=r"between 7 s and 1\.4 s"):
         planning.range_of(bench.pipeline.video, settings)
+
+
+class Marks:
+    """A high-water mark that a test raises, of a system that can set it back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0
+        monkeypatch.setattr(peaks, "own_peak_bytes", lambda: self.now)
+        monkeypatch.setattr(peaks, "reset_own_peak", lambda: self.reach(0))
+
+    def reach(self, gib: float) -> None:
+        self.now = int(gib * GIB)
+
+
+@pytest.fixture
+def marks(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Marks:
+    """Marks of a job whose limit no real reading comes near: 1,000 GiB."""
+    bench.pipeline.load = Load(fixed=1)
+    with_limit(bench, 1000)
+    return Marks(monkeypatch)
+
+
+def test_a_peak_over_the_limit_is_tried_again_once_with_less(bench: Bench, marks: Marks) -> None:
+    bench.stage.before = at(5, lambda: marks.reach(1001))
+    heard = run(bench)
+    degraded = only(heard, events.Degraded)
+    assert [(step.frame, step.rung) for step in degraded] == [(6, "halve window")], (
+        "the same would pass again"
+    )
+    (warned,) = only(heard, events.Warned)
+    assert warned.code == "limit_passed"
+    assert "1001.00 GiB" in warned.message and "limit of 1000 GiB" in warned.message
+    assert bench.result() == SQUARES
+
+
+def test_a_second_peak_over_the_limit_ends_the_job(bench: Bench, marks: Marks) -> None:
+    bench.stage.before = lambda frame: marks.reach(1001 if frame >= 12 else 1)
+    failed = run(bench)[-1]
+    assert (failed.code, failed.exit_code) == ("not_enough_memory", 3)
+    assert "1001.00 GiB" in failed.message and "--ram-limit-gb 1112.3 or more" in failed.hint
+    assert (bench.job.folder / "segments" / "00000000-00000010.txt").is_file()
+
+
+def test_a_peak_of_the_last_frame_is_seen(bench: Bench, marks: Marks) -> None:
+    bench.stage.before = at(34, lambda: marks.reach(1001))
+    heard = run(bench)
+    assert [step.frame for step in only(heard, events.Degraded)] == [34]
+    assert bench.result() == SQUARES
+
+
+@pytest.mark.parametrize("where", ["check", "join"])
+def test_a_peak_where_nothing_can_be_done_with_less_ends_the_job(
+    bench: Bench, marks: Marks, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    real = getattr(bench.pipeline, where)
+
+    def peaks_in(*given: object) -> object:
+        marks.reach(1001)
+        return real(*given)
+
+    monkeypatch.setattr(bench.pipeline, where, peaks_in)
+    failed = run(bench)[-1]
+    assert (failed.type, failed.exit_code) == ("failed", 3)
+    assert bool(bench.stage.computed) == (where == "join")
+
+
+def test_without_a_limit_no_peak_matters(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = Marks(monkeypatch)
+    bench.stage.before = lambda frame: marks.reach(frame)
+    heard = run(bench)
+    assert heard[-1].type == "done" and not only(heard, events.Degraded) + only(heard, events.Warned)
+
+
+def test_a_mark_from_before_the_job_is_not_its_own(
+    bench: Bench, marks: Marks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A warm worker on a system that cannot set marks back: an earlier job may have held more."""
+    monkeypatch.setattr(peaks, "reset_own_peak", lambda: False)
+    marks.reach(5000)
+    heard = run(bench)
+    assert heard[-1].type == "done" and not only(heard, events.Degraded)
+
+
+def test_marks_of_several_processes_only_warn(
+    bench: Bench, marks: Marks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peaks.PeakMarks, "note", lambda self: setattr(self, "sum_bytes", 1001 * GIB))
+    heard = run(bench)
+    assert heard[-1].type == "done" and not only(heard, events.Degraded)
+    assert [(w.code, "same time" in w.message) for w in only(heard, events.Warned)] == [
+        ("limit_reached", True)
+    ]
+
+
+@pytest.mark.skipif(not reset_own_peak(), reason="this system does not set marks back")
+def test_a_real_peak_between_two_readings_is_seen(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is there and gone between two readings of the meter, which here takes none."""
+    monkeypatch.setattr("pipelines.runtime.memory_watch._INTERVAL_SECONDS", 3600)
+    bench.pipeline.load = Load(fixed=1)
+    before = psutil.Process().memory_info().rss
+    with_limit(bench, (before + 200 * MIB) / 0.97 / GIB)
+
+    def peak() -> None:
+        assert len(bytearray(b"x") * (400 * MIB))
+
+    bench.stage.before = at(5, peak)
+    heard = run(bench)
+    assert heard[-1].type == "done"
+    assert [step.frame for step in only(heard, events.Degraded)] == [6]

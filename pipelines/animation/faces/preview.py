@@ -16,6 +16,7 @@ from pipelines.animation.faces.selection import (
     FaceDetector,
     UserBox,
     Which,
+    detect_in_turn,
     parse_box,
     parse_which,
     select_faces,
@@ -68,9 +69,9 @@ class _Side:
     selected: list[FaceBox]
 
     @classmethod
-    def on(cls, picture: Pixels, detector: FaceDetector, which: Which) -> "_Side":
-        """Detect the faces of a picture; none is selected where there are too few."""
-        faces = sorted(detector.detect(picture), key=lambda box: box.x)
+    def on(cls, picture: Pixels, detector: FaceDetector, which: Which, number: int = 1) -> "_Side":
+        """Detect the faces of the `number`-th picture; none is selected where there are too few."""
+        faces = sorted(detect_in_turn(detector, picture, number), key=lambda box: box.x)
         try:
             return cls(picture, faces, select_faces(faces, which) if faces else [])
         except BadInput:
@@ -111,8 +112,8 @@ def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
     )
     first: _Side | None = None
     with closing(_sample_frames(driving, settings)) as frames:
-        for frame in frames:
-            shown = _Side.on(frame, detector, parse_which(settings.driving_face))
+        for number, frame in enumerate(frames, 1):
+            shown = _Side.on(frame, detector, parse_which(settings.driving_face), number)
             if shown.faces:
                 return shown
             first = first or shown

@@ -132,7 +132,7 @@ class WarpEngine(PortraitEngine):
 
     def _detect_fast(self, run: RunContext) -> DetectFast:
         """Return a detector for faces about as large as the driving face in the reference frame."""
-        return partial(detect_fast, size=self._prepared(run).box.size)
+        return partial(detect_fast, like=[self._prepared(run).box])
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
         """Report the faces, the extent of the driving motion, and where the driving face was not visible."""

@@ -95,5 +95,5 @@ def test_every_face_can_be_chosen_by_where_it_is(saved: Saved, driving: Path, dr
 
 
 def test_a_portrait_alone_is_refused(saved: Saved, driver: DrawnFace) -> None:
-    with pytest.raises(BadInput, match="whom"):
+    with pytest.raises(BadInput, match="no driving video"):
         marked_faces((saved("portrait.png", driver.picture),), AnimateSettings())

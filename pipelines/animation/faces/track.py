@@ -68,6 +68,8 @@ class FaceTrack:
     """`(detections,)`: frames of the detections; None for a grid that starts at the first frame."""
     breaks: tuple[Span, ...] = ()
     """Spans of frames that show something else, such as a flash, between frames of the same shot."""
+    seams: tuple[int, ...] = ()
+    """First frames of the shots that it was followed through, but for the first: one that leaves there leaves there."""
     ends_in_cut: bool = False
     """Whether another shot follows: the portrait fades to rest before it."""
 
@@ -103,6 +105,7 @@ class FaceTrack:
         for start, stop in edges.reshape(-1, 2).tolist():
             if stop - start >= _GONE_DETECTIONS or at[stop - 1] < self.reference:
                 first = int(at[start - 1]) + 1 if start else self.frames.start
+                first = max([first, *(seam for seam in self.seams if first < seam <= at[start])])
                 spans.append(Span(first, int(at[stop]) if stop < len(at) else self.frames.stop))
         return spans
 
@@ -149,21 +152,26 @@ class FaceFollower:
         self._path.append((self.last.x, self.last.y, float(np.log(self.last.size))))
         self._seen.append(found is not None)
 
-    def track(self, frames: Span, breaks: tuple[Span, ...] = (), *, ends_in_cut: bool = False) -> FaceTrack:
+    def track(
+        self,
+        frames: Span,
+        *,
+        breaks: tuple[Span, ...] = (),
+        seams: tuple[int, ...] = (),
+        ends_in_cut: bool = False,
+    ) -> FaceTrack:
         """Return the track over `frames`, which hold all detections so far."""
         present, at = np.array(self._seen), np.array(self._at)
         if not self._known:
             # The detector misses this face, which a user marked: whether it is there is left to the flow.
             present[at >= self._reference] = True
         path = _smoothed(_interpolated(np.array(self._path), present))
-        return FaceTrack(
-            frames, self._first, self._reference, path, present, at, breaks, ends_in_cut=ends_in_cut
-        )
+        return FaceTrack(frames, self._first, self._reference, path, present, at, breaks, seams, ends_in_cut)
 
     def _watch_others(self, records: Records, found: FaceBox | None) -> None:
         """Follow the faces that are seen beside the followed one: none of them is that face when it is gone."""
         for record in records[records["votes"] > 0]:
-            box = _box(record)
+            box = box_of(record)
             if found and _is_near(box, found):
                 continue
             known = next((number for number, other in enumerate(self._others) if _is_near(box, other)), None)
@@ -185,7 +193,7 @@ def _match(records: Records, last: FaceBox, others: Sequence[FaceBox], anywhere:
     """
     candidates: list[tuple[float, FaceBox]] = []
     for record in records[records["votes"] > 0]:
-        box = _box(record)
+        box = box_of(record)
         near = _is_near(box, last) and box.votes >= _MIN_VOTES_NEAR
         if near or (anywhere and box.votes >= _MIN_VOTES_ELSEWHERE and not _is_one_of(box, others)):
             candidates.append((float(np.hypot(box.x - last.x, box.y - last.y)) / last.size, box))
@@ -203,7 +211,8 @@ def _is_one_of(box: FaceBox, others: Sequence[FaceBox]) -> bool:
     return any(other.votes >= _MIN_VOTES_ELSEWHERE and _is_near(box, other) for other in others)
 
 
-def _box(record: Any) -> FaceBox:
+def box_of(record: Any) -> FaceBox:
+    """Unpack one face of a record."""
     return FaceBox(float(record["x"]), float(record["y"]), float(record["size"]), int(record["votes"]))
 
 

@@ -6,7 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "driving_flow": ["DrivingFlow", "Motion"],
-        "engine": ["FlowWarp", "WarpedFrame"],
+        "flow_warp": ["FlowWarp", "WarpedFrame"],
         "mesh_warp": ["MeshWarp"],
         "motion_limits": ["MotionExtent"],
     },

@@ -1,9 +1,8 @@
 """The engine `flowwarp`: warps a picture along the optical flow of a driving video."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import cv2
@@ -13,25 +12,27 @@ from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.animation.engine import Animated, PortraitEngine
-from pipelines.animation.faces.cascade import FaceBox, detect_fast
+from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import limit_size
-from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
     UserBox,
-    absence_warning,
     find_faces,
     find_reference,
     parse_box,
     parse_which,
     source_detector,
 )
-from pipelines.animation.faces.track import DETECT_EVERY, FaceTrack, follow_face
+from pipelines.animation.faces.track import DETECT_EVERY
 from pipelines.animation.inputs import PortraitInputs, read_picture, read_pixels
 from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
-from pipelines.animation.warp.flow_warp import FlowWarp
+from pipelines.animation.takes.detection_stage import DrivingSearch, FaceDetections, read_detections
+from pipelines.animation.takes.rest import KEPT, cut_warning, find_rests
+from pipelines.animation.takes.shot_stage import Shots, ShotStage, read_rows, read_shots
+from pipelines.animation.takes.takes import Take, Takes, make_takes
+from pipelines.animation.warp.flow_warp import FlowWarp, first_needed
 from pipelines.animation.warp.motion_limits import MotionExtent
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
@@ -68,8 +69,12 @@ class WarpEngine(PortraitEngine):
 
     def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
         super().__init__(inputs, settings)
-        self._detections = FaceDetections(inputs.driving, self._detect_fast)
+        self._shot_stage = ShotStage(inputs.driving)
+        self._detections = FaceDetections(inputs.driving, self._search)
         self._cached: _Prepared | None = None
+        self._cached_shots: Shots | None = None
+        self._cached_takes: Takes | None = None
+        self._last_warp: tuple[Take, FlowWarp] | None = None
 
     def check_inputs(self, inputs: PortraitInputs) -> None:
         """Raise BadInput unless the source is a picture and the driving a video."""
@@ -91,8 +96,8 @@ class WarpEngine(PortraitEngine):
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:
-        """Detection of the driving face."""
-        return (self._detections,)
+        """Measurements of the driving for cuts, then detection of faces in every shot."""
+        return (self._shot_stage, self._detections)
 
     def check(self, run: RunContext) -> None:
         """Check that source and driving show a face. Raises BadInput."""
@@ -121,46 +126,100 @@ class WarpEngine(PortraitEngine):
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
         """Warp the source for frames `[start, stop)`. Holds a few frames of source and driving."""
-        prepared, driving = self._prepared(run), self.inputs.driving
-        track = _track(run, prepared)
-        warp = FlowWarp(prepared.source, prepared.boxes, prepared.first, track)
-        read = _LastFrameReader(partial(read_pixels, run, driving))
-        with closing(warp.frames(read, run.frames, start, stop)) as frames:
-            for index, frame in enumerate(frames, start):
-                figures = frame.extent.shift, frame.extent.degrees, frame.presence
-                yield Animated(index, prepared.source, read.last, frame.pixels, figures)
+        source, parts = self._prepared(run).source, list(self._takes(run).between(start, stop))
+        first = parts[0][0]
+        begin = first_needed(start, first.frames) if first.track else start
+        with closing(read_pixels(run, self.inputs.driving, begin, stop)) as pixels:
+            read = _InTurn(pixels)
+            for take, part in parts:
+                if take.track is None:
+                    for index, driving in enumerate(read(part.start, part.stop), part.start):
+                        yield Animated(index, source, driving, source.copy(), (0.0, 0.0, 0.0, 0.0))
+                    continue
+                with closing(
+                    self._warp(run, take).frames(read, take.frames, part.start, part.stop)
+                ) as frames:
+                    for index, frame in enumerate(frames, part.start):
+                        extent = frame.extent
+                        figures = extent.shift, extent.degrees, frame.presence, extent.growth
+                        yield Animated(index, source, read.last, frame.pixels, figures)
 
-    def _detect_fast(self, run: RunContext) -> DetectFast:
-        """Return a detector for faces about as large as the driving face in the reference frame."""
-        return partial(detect_fast, like=[self._prepared(run).box])
+    def _warp(self, run: RunContext, take: Take) -> FlowWarp:
+        """Return the warp for a take, by its reference frame; keeps that of the last take."""
+        if take.track is None:
+            raise ValueError("nothing is followed in this take")
+        if self._last_warp is None or self._last_warp[0] is not take:
+            prepared, reference = self._prepared(run), take.track.reference
+            self._last_warp = None
+            pixels = prepared.first if reference == prepared.reference else self._frame(run, reference)
+            self._last_warp = take, FlowWarp(prepared.source, prepared.boxes, pixels, take.track)
+        return self._last_warp[1]
+
+    def _frame(self, run: RunContext, index: int) -> Pixels:
+        with closing(read_pixels(run, self.inputs.driving, index, index + 1)) as frames:
+            return next(frames)
+
+    def _search(self, run: RunContext) -> DrivingSearch:
+        """Return how the driving face is searched; its shots are known by then."""
+        prepared = self._prepared(run)
+        return DrivingSearch(
+            self._shots(run).spans, prepared.reference, self._driving_detector, CascadeDetector()
+        )
+
+    def _shots(self, run: RunContext) -> Shots:
+        if self._cached_shots is None:
+            self._cached_shots = read_shots(run)
+        return self._cached_shots
+
+    def _takes(self, run: RunContext) -> Takes:
+        if self._cached_takes is None:
+            prepared, which = self._prepared(run), parse_which(self.settings.driving_face)
+            first = prepared.reference, prepared.box
+            self._cached_takes = make_takes(self._shots(run), read_detections(run), first, which)
+        return self._cached_takes
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
-        """Report the faces, the extent of the driving motion, and where the driving face was not visible."""
-        prepared = self._prepared(run)
-        track = _track(run, prepared)
-        extent, rested = MotionExtent(), 0
+        """Report the faces, the extent of the driving motion, its cuts, and where the portrait holds still."""
+        prepared, takes = self._prepared(run), self._takes(run)
+        extent = MotionExtent()
         for figures in read_figures(run):
-            shift, degrees, _ = figures.max(axis=0).tolist()
-            extent = extent.merged(MotionExtent(shift, degrees))
-            rested += int(np.count_nonzero(figures[:, 2] == 0))
+            shift, degrees, _, growth = figures.max(axis=0).tolist()
+            extent = extent.merged(MotionExtent(shift, degrees, growth))
+        presences = (figures[:, 2] for figures in read_figures(run))
+        rests = find_rests(takes, presences, read_rows(run), run.frames)
+        seconds = self._seconds
         warn("preview", _preview())
         for code, sentence in (
             ("size", self._size_warning()),
             ("motion", extent.warning()),
-            ("face", absence_warning(track)),
+            ("cut", cut_warning(takes.cuts, seconds)),
+            ("face", rests.warning(seconds)),
         ):
             if sentence:
                 warn(code, sentence)
+        tracks = [take.track for take in takes.takes if take.track]
         return {
             "preview": True,
             "faces_by": self._driving_detector.name,
             "faces": len(prepared.boxes),
-            "reference_frame": prepared.reference,
-            "frames_at_rest": rested,
-            "gone": [[span.start, span.stop] for span in track.gone],
+            "reference_frame": tracks[0].reference if tracks else None,
+            "frames_at_rest": rests.frames,
+            "rest_count": rests.count,
+            "rest": [rest.describe(seconds) for rest in rests.kept],
+            "cut_count": len(takes.cuts),
+            "cuts": [{"frame": cut, "seconds": round(seconds(cut), 3)} for cut in takes.cuts[:KEPT]],
+            "gone": [[span.start, span.stop] for span in takes.gone],
             "most_shift_eye_distances": round(extent.shift, 3),
             "most_turn_degrees": round(extent.degrees, 1),
+            "most_growth_percent": round(extent.growth_percent, 1),
         }
+
+    def _seconds(self, frame: int) -> float:
+        """Return when a driving frame begins, from the start of the video; the end for the one after the last."""
+        timeline = self.inputs.driving.video.timeline
+        if frame >= timeline.frames:
+            return float(timeline.seconds)
+        return float(timeline.time(frame) - timeline.start)
 
     def _size_warning(self) -> str | None:
         video, (width, height) = self.inputs.source.video, self.size
@@ -189,9 +248,7 @@ class WarpEngine(PortraitEngine):
         reference, box = find_reference(
             self._inspected(run), self._driving_detector, parse_which(settings.driving_face), "--driving-box"
         )
-        with closing(read_pixels(run, inputs.driving, reference, reference + 1)) as frames:
-            first = next(frames)
-        return _Prepared(picture, boxes, reference, first, box)
+        return _Prepared(picture, boxes, reference, self._frame(run, reference), box)
 
     def _inspected(self, run: RunContext) -> Generator[tuple[int, Pixels]]:
         """Yield the frames in which a face is searched; only the first if the user gave the box of its face."""
@@ -209,22 +266,17 @@ class WarpEngine(PortraitEngine):
         return UserBox(parse_box(box)) if box else CascadeDetector()
 
 
-class _LastFrameReader:
-    """Reader that remembers the last frame it returned."""
+class _InTurn:
+    """Hands out frames that are read in order, part by part, and remembers the last one."""
 
-    def __init__(self, read: Any) -> None:
-        self._read = read
+    def __init__(self, pixels: Iterator[Pixels]) -> None:
+        self._pixels = pixels
         self.last: Pixels | None = None
 
     def __call__(self, start: int, stop: int) -> Generator[Pixels]:
-        with closing(self._read(start, stop)) as frames:
-            for frame in frames:
-                self.last = frame
-                yield frame
-
-
-def _track(run: RunContext, prepared: _Prepared) -> FaceTrack:
-    return follow_face(read_detections(run), run.frames, prepared.box, prepared.reference)
+        for _ in range(start, stop):
+            self.last = next(self._pixels)
+            yield self.last
 
 
 def _preview() -> str:

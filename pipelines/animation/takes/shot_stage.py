@@ -83,23 +83,23 @@ def read_shots(run: RunContext) -> Shots:
     starts = [run.frames.start]
     firsts: list[Grid] = []
     lasts: list[Grid] = []
-    held, base = np.zeros(0, ROW), run.frames.start
     last: Grid | None = None
+    held, base, done = np.zeros(0, ROW), run.frames.start, run.frames.start
     for rows, final in _with_final(read_rows(run)):
         held = np.concatenate((held, rows))
+        firsts = firsts or [held["grid"][0].copy()]
+        last = held["grid"][-1].copy()
+        ready = base + len(held) - (0 if final else CONTEXT)
+        if ready <= done:
+            continue
         cuts = find_cuts(held["grid"], held["residual"])
-        if not firsts:
-            firsts.append(held["grid"][0].copy())
-        judged = len(held) if final else max(0, len(held) - CONTEXT)
-        begin = min(CONTEXT, base - run.frames.start)
-        for position in np.flatnonzero(cuts[begin:judged]) + begin:
+        for position in np.flatnonzero(cuts[done - base : ready - base]) + (done - base):
             if len(starts) < _MOST_SHOTS:
                 starts.append(base + int(position))
                 firsts.append(held["grid"][position].copy())
                 lasts.append(held["grid"][position - 1].copy())
-        last = held["grid"][-1].copy()
-        keep = max(0, judged - CONTEXT)
-        held, base = held[keep:].copy(), base + keep
+        keep = max(base, ready - CONTEXT)
+        held, base, done = held[keep - base :].copy(), keep, ready
     if last is None:
         raise ValueError("a job has at least one frame")
     lasts.append(last)

@@ -58,9 +58,9 @@ class Takes:
     def between(self, start: int, stop: int) -> Iterator[tuple[Take, Span]]:
         """Yield the takes that lie in frames `[start, stop)`, each with its frames among them."""
         for take in self.takes:
-            part = Span(max(start, take.frames.start), min(stop, take.frames.stop))
-            if part.stop > part.start:
-                yield take, part
+            first, last = max(start, take.frames.start), min(stop, take.frames.stop)
+            if first < last:
+                yield take, Span(first, last)
 
 
 def make_takes(shots: Shots, rows: Iterator[Row], first: tuple[int, FaceBox], which: Which) -> Takes:

@@ -1,7 +1,6 @@
 """Selection of the face to animate: found in a box that the user gave, by published models, or by the built-in cascade.
 
-Whatever may happen to a face is an error or a warning of its own and never ends a long run: none, several, one that
-leaves.
+A face that is missing is an error before the run; one that leaves never ends a long run.
 """
 
 import math
@@ -15,7 +14,6 @@ from pipelines.animation.faces.aligned_view import FacePlacement
 from pipelines.animation.faces.cascade import MIN_VOTES, FaceBox, detect_by_votes, detect_fast
 from pipelines.animation.faces.crop import Square
 from pipelines.animation.faces.small_faces import detect_small, smallest_face_px
-from pipelines.animation.faces.track import FaceTrack
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.vision.types import Pixels
@@ -23,8 +21,6 @@ from pipelines.vision.types import Pixels
 Which = Literal["largest", "all"] | int
 """Which of several faces: the largest, all, or one by its number from the left, counted from 1."""
 
-_MAX_LISTED = 4
-"""Absences that a warning lists; the others are only counted."""
 _MATCH_DISTANCE, _MATCH_RATIO = 0.3, 1.5
 """A detected face is the one in the user's box if its centre is this near, in box sides, and its size within this
 ratio of it."""
@@ -179,19 +175,6 @@ def _at_least(detector: FaceDetector, picture: Pixels) -> str:
     """Return the words for the smallest face that the detector finds: ` of at least 48 pixels`."""
     smallest = detector.smallest_px(picture.shape[1], picture.shape[0])
     return f" of at least {smallest} pixels" if smallest else ""
-
-
-def absence_warning(track: FaceTrack) -> str | None:
-    """Return a warning that lists the frames on which the driving face is gone; None where it never is."""
-    spans = track.gone
-    if not spans:
-        return None
-    listed = [f"{span.start} to {span.stop - 1}" for span in spans[:_MAX_LISTED]]
-    more = f" and {len(spans) - _MAX_LISTED} more times" if len(spans) > _MAX_LISTED else ""
-    return (
-        f"The driving face is not visible on frames {', '.join(listed)}{more}: the portrait rests there. "
-        "Cut these frames out, or choose a video that shows the face throughout."
-    )
 
 
 def estimate_landmark_square(placement: FacePlacement) -> Square:

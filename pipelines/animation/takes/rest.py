@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipelines.animation.takes.shot_stage import Grid, Rows
 from pipelines.animation.takes.takes import Take, Takes
 from pipelines.spans import Span
+from pipelines.video.timeline import Timeline
 
 Reason = Literal["no_face", "cut", "flash", "covered", "unlike"]
 
@@ -67,6 +68,14 @@ class Rests:
         if len(self.kept) < KEPT:
             self.kept.append(rest)
 
+    def summary(self, seconds: Seconds) -> dict[str, Any]:
+        """Return the entries of a report's summary, as plain JSON values."""
+        return {
+            "frames_at_rest": self.frames,
+            "rest_count": self.count,
+            "rest": [rest.describe(seconds) for rest in self.kept],
+        }
+
     def warning(self, seconds: Seconds) -> str | None:
         """Return a warning that lists the stretches; None where there are none."""
         if not self.count:
@@ -77,6 +86,17 @@ class Rests:
             f"The portrait holds still on {'; '.join(listed)}{more}. "
             "Cut these frames out, or choose a video that shows one face throughout."
         )
+
+
+def seconds_of(timeline: Timeline) -> Seconds:
+    """Return when frames begin, from the start of the video; for the one after the last, when the video ends."""
+
+    def seconds(frame: int) -> float:
+        if frame >= timeline.frames:
+            return float(timeline.seconds)
+        return float(timeline.time(frame) - timeline.start)
+
+    return seconds
 
 
 def cut_warning(cuts: Sequence[int], seconds: Seconds) -> str | None:
@@ -114,6 +134,20 @@ def find_rests(
                 rests.add(Rest(span, _reason(take, span, max(run), leads=span.start == frames.start)))
                 run = []
             shown = shown if grid is None else grid
+    return rests
+
+
+def rests_without_face(presences: Iterable[NDArray[np.float32]], frames: Span) -> Rests:
+    """Find the stretches at rest where only a face that is not seen lets the portrait rest. Holds a block."""
+    rests, run = Rests(), 0
+    for index, presence in enumerate(_flat(presences), frames.start):
+        if presence == 0:
+            run += 1
+        elif run:
+            rests.add(Rest(Span(index - run, index), "no_face"))
+            run = 0
+    if run:
+        rests.add(Rest(Span(frames.stop - run, frames.stop), "no_face"))
     return rests
 
 

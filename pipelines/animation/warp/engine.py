@@ -29,7 +29,7 @@ from pipelines.animation.inputs import PortraitInputs, read_picture, read_pixels
 from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
 from pipelines.animation.takes.detection_stage import DrivingSearch, FaceDetections, read_detections
-from pipelines.animation.takes.rest import KEPT, cut_warning, find_rests
+from pipelines.animation.takes.rest import KEPT, cut_warning, find_rests, seconds_of
 from pipelines.animation.takes.shot_stage import Shots, ShotStage, read_rows, read_shots
 from pipelines.animation.takes.takes import Take, Takes, make_takes
 from pipelines.animation.warp.flow_warp import FlowWarp, first_needed
@@ -187,7 +187,7 @@ class WarpEngine(PortraitEngine):
             extent = extent.merged(MotionExtent(shift, degrees, growth))
         presences = (figures[:, 2] for figures in read_figures(run))
         rests = find_rests(takes, presences, read_rows(run), run.frames)
-        seconds = self._seconds
+        seconds = seconds_of(self.inputs.driving.video.timeline)
         warn("preview", _preview())
         for code, sentence in (
             ("size", self._size_warning()),
@@ -203,9 +203,7 @@ class WarpEngine(PortraitEngine):
             "faces_by": self._driving_detector.name,
             "faces": len(prepared.boxes),
             "reference_frame": tracks[0].reference if tracks else None,
-            "frames_at_rest": rests.frames,
-            "rest_count": rests.count,
-            "rest": [rest.describe(seconds) for rest in rests.kept],
+            **rests.summary(seconds),
             "cut_count": len(takes.cuts),
             "cuts": [{"frame": cut, "seconds": round(seconds(cut), 3)} for cut in takes.cuts[:KEPT]],
             "gone": [[span.start, span.stop] for span in takes.gone],
@@ -213,13 +211,6 @@ class WarpEngine(PortraitEngine):
             "most_turn_degrees": round(extent.degrees, 1),
             "most_growth_percent": round(extent.growth_percent, 1),
         }
-
-    def _seconds(self, frame: int) -> float:
-        """Return when a driving frame begins, from the start of the video; the end for the one after the last."""
-        timeline = self.inputs.driving.video.timeline
-        if frame >= timeline.frames:
-            return float(timeline.seconds)
-        return float(timeline.time(frame) - timeline.start)
 
     def _size_warning(self) -> str | None:
         video, (width, height) = self.inputs.source.video, self.size

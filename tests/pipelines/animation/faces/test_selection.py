@@ -14,7 +14,6 @@ from pipelines.animation.faces.cascade import MIN_VOTES, FaceBox, detect_by_vote
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     UserBox,
-    absence_warning,
     estimate_landmark_square,
     find_faces,
     find_reference,
@@ -235,8 +234,6 @@ class TestTrack:
         assert 0 < track.presence(gone.stop + 3) < 1
         assert track.presence(gone.stop + 30) == track.presence(gone.start - 30) == 1
         assert track.box(gone.stop + 30).size == pytest.approx(70, rel=1e-3)
-        told = absence_warning(track)
-        assert told and f"frames {gone.start} to {gone.stop - 1}" in told
 
     def test_nobody_is_there_before_the_reference(self) -> None:
         track = self.track(self.detections(20, gone=range(2)), FaceBox(108, 50, 40), 10 + 2 * DETECT_EVERY)
@@ -244,11 +241,15 @@ class TestTrack:
         assert track.presence(10) == 0
         assert track.box(10 + 2 * DETECT_EVERY).x == pytest.approx(108, abs=8)
 
-    def test_many_absences_are_summarised(self) -> None:
-        gone = [number for number in range(100) if number % 10 >= 4]
-        told = absence_warning(self.track(self.detections(100, gone, other=False)))
-        assert told and "and 6 more times" in told
-        assert absence_warning(self.track(self.detections(10))) is None
+    def test_who_was_beside_it_is_not_the_one_who_comes_back(self) -> None:
+        """The other stays, and moves; then somebody comes who was not there."""
+        detections = self.detections(40, gone=range(8, 40))
+        for number in range(12, 40):
+            moved = replace(self.other, x=300 - 3 * (number - 12))
+            detections[number] = to_record([moved] if number < 30 else [moved, FaceBox(150, 60, 44, 12)])
+        track = self.track(detections)
+        assert track.gone == [Span(10 + 7 * DETECT_EVERY + 1, 10 + 30 * DETECT_EVERY)]
+        assert track.box(10 + 35 * DETECT_EVERY).x == pytest.approx(150, abs=2)
 
     def test_a_user_face_that_is_never_detected_stays_where_it_was_marked(self) -> None:
         drawn = FaceBox(30, 400, 60)

@@ -45,7 +45,8 @@ class StillQuestion(BaseModel):
 class FacesQuestion(BaseModel):
     """Which faces would an animation take? Answered by `preview`, a JPEG at `picture`: source and driving, marked.
 
-    A file beside it, with the suffix `.json`, lists the position of each face (`FacePlace`).
+    A file beside it, with the suffix `.json`, has the position of each face (`places`, of `FacePlace`) and the sides
+    without one (`missing`, of `MissingFace`).
     """
 
     model_config = ConfigDict(frozen=True)
@@ -100,8 +101,11 @@ def _faces(question: FacesQuestion) -> Event:
 
     settings = AnimateSettings.model_validate(question.asked)
     marked = marked_faces(question.inputs, settings)
-    places = json.dumps([asdict(place) for place in marked.places])
-    write_bytes(question.picture.with_suffix(".json"), places.encode())
+    found = {
+        "places": [asdict(place) for place in marked.places],
+        "missing": [asdict(side) for side in marked.missing],
+    }
+    write_bytes(question.picture.with_suffix(".json"), json.dumps(found).encode())
     picture = save_picture(marked.pixels, question.picture, most_width_px=question.most_width_px)
     return events.Preview(job="", frame=0, path=picture)
 

@@ -5,6 +5,7 @@ runs, are written in both languages side by side (`both`), and the style sheet s
 so two people can watch one job in two languages.
 """
 
+import re
 from html import escape
 
 import gradio as gr
@@ -12,6 +13,11 @@ import gradio as gr
 from pipelines.errors import LongtakeError
 from pipelines.spec import tasks
 from ui.i18n.words import ERRORS_ZH, FIELDS_ZH, LIVE, STATIC
+
+_OPTION = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?![\w-])")
+"""An option of the command line in a message."""
+_QUOTED_OPTION = re.compile(r"`(--[^`]+)`")
+"""An option with its value in backquotes, which the page does without."""
 
 
 def label_en(field: str, unit: str) -> str:
@@ -71,7 +77,37 @@ def attribute(english: str, chinese: str) -> str:
 def error_text(error: LongtakeError) -> str:
     """An error in one line and both languages, with its code; plain text."""
     chinese = ERRORS_ZH.get(error.code, ERRORS_ZH["internal"])
-    return f"{error} / {chinese} [{error.code}]"
+    return f"{_plain(str(error))} / {chinese} [{error.code}]"
+
+
+def page_words(message: str) -> str:
+    """A message as HTML in which options of the command line have the names of the page's fields; escapes.
+
+    `--source-box` becomes the label of that field, in both languages; options that the page lacks stay as they are.
+    """
+    parts = _OPTION.split(_QUOTED_OPTION.sub(r"\1", message))
+    return "".join(
+        spans(*field)
+        if number % 2 and (field := _field(part))
+        else escape(f"--{part}" if number % 2 else part)
+        for number, part in enumerate(parts)
+    )
+
+
+def _plain(message: str) -> str:
+    """The same as plain text, in English."""
+    return _OPTION.sub(
+        lambda option: (_field(option[1]) or (option[0],))[0], _QUOTED_OPTION.sub(r"\1", message)
+    )
+
+
+def _field(option: str) -> tuple[str, str] | None:
+    """The label of an option's field, in quotes and both languages; None where the page has no such field."""
+    name = option.replace("-", "_")
+    for field in (name, f"flag_{name}"):
+        if field in FIELDS_ZH:
+            return f"“{label_en(field, '')}”", f"“{FIELDS_ZH[field][0]}”"
+    return None
 
 
 def i18n(fields: dict[str, tuple[str, str]]) -> gr.I18n:

@@ -72,6 +72,28 @@ LIVE: dict[str, tuple[str, str]] = {
         "内置引擎给出预览；有权重时，网络会重新绘制每一帧。",
     ),
     "faces_meant": ("The faces that are taken", "将使用的人脸"),
+    "face_missing.source": (
+        "No face was found in the portrait, so a run may fail. Choose another picture, or say where the face is: "
+        "open “Which face” and fill in “Source box”.",
+        "在肖像中没有找到人脸，运行可能会失败。请换一张图片，或指出人脸的位置：打开“选择人脸”，填写“来源人脸框”。",
+    ),
+    "face_missing.driving": (
+        "No face was found at the start of the driving, so a run may fail. Choose another video, or say where the "
+        "face is on its first frame: open “Which face” and fill in “Driving box”.",
+        "在驱动的开头没有找到人脸，运行可能会失败。请换一个视频，或指出第一帧中人脸的位置：打开“选择人脸”，填写“驱动人脸框”。",
+    ),
+    "small_face_missing.source": (
+        "No face of at least {px} pixels was found in the portrait, so a run may fail. Choose another picture, or "
+        "say where the face is: open “Which face” and fill in “Source box”.",
+        "在肖像中没有找到至少 {px} 像素的人脸，运行可能会失败。请换一张图片，或指出人脸的位置："
+        "打开“选择人脸”，填写“来源人脸框”。",
+    ),
+    "small_face_missing.driving": (
+        "No face of at least {px} pixels was found at the start of the driving, so a run may fail. Choose another "
+        "video, or say where the face is on its first frame: open “Which face” and fill in “Driving box”.",
+        "在驱动的开头没有找到至少 {px} 像素的人脸，运行可能会失败。请换一个视频，或指出第一帧中人脸的位置："
+        "打开“选择人脸”，填写“驱动人脸框”。",
+    ),
     "faces_choose": (
         "The faces that are taken are marked. Click another to take it",
         "已标出将使用的人脸，点击另一张即可改用",
@@ -222,7 +244,19 @@ LIVE: dict[str, tuple[str, str]] = {
     "report.masked": ("Of the picture masked", "被蒙版覆盖的画面比例"),
     "report.faces": ("Faces animated", "生成动画的人脸"),
     "report.mouth_held": ("Frames with the mouth kept closed", "嘴部保持闭合的帧"),
-    "report.at_rest": ("Frames without a driving face", "没有驱动人脸的帧"),
+    "report.at_rest": ("Frames on which it holds still", "静止不动的帧"),
+    "report.rest_at": ("It holds still here", "在这些片段静止不动"),
+    "report.cut_at": ("The driving cuts here, and it begins anew", "驱动在这些地方切换镜头，动作重新开始"),
+    "report.more": ("more in report.json", "处，详见 report.json"),
+    "report.growth": ("Head grew or shrank at most", "头部大小最大变化"),
+    "rest.no_face": ("no face is seen", "看不到人脸"),
+    "rest.cut": ("the driving cuts to a shot without a face to follow", "驱动切换到没有可跟随人脸的镜头"),
+    "rest.flash": ("a flash or an insert", "闪光或插入画面"),
+    "rest.covered": ("the driving face is covered or out of sight", "驱动的人脸被遮挡或看不见"),
+    "rest.unlike": (
+        "the driving face does not look as on its first frame",
+        "驱动的人脸与其第一帧不像",
+    ),
     "report.shift": ("Head moved at most, in eye distances", "头部最大移动（眼距）"),
     "report.turn": ("Head turned at most", "头部最大转动"),
     "report.lost": ("Frames where it was lost", "跟踪丢失的帧"),

@@ -130,10 +130,11 @@ async def still(path: Path, frame: int, cache: Path) -> Path:
 
 async def faces_of(
     source: Path, driving: Path, settings: AnimateSettings, cache: Path
-) -> tuple[Path, list[dict[str, Any]]]:
+) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
     """Draw source and driving with the faces that an animation takes, as a JPEG in the page's `cache`.
 
-    Returns its path and the position of each face on it: the fields of `FacePlace`. Raises as `inspect_video` does.
+    Returns its path, the `places` of faces on it (fields of `FacePlace`) and the sides that are `missing` one (fields
+    of `MissingFace`). Raises as `inspect_video` does.
     """
     asked = settings.model_dump(mode="json")
     identity = "".join(

@@ -14,7 +14,7 @@ from pipelines.example.faults import FAULTS
 from pipelines.jobs.events import Planned
 from pipelines.spec import Text, all_engines, tasks
 from pipelines.video.time_code import time_range
-from ui.i18n.texts import attribute, both, label, spans
+from ui.i18n.texts import attribute, both, label, page_words, spans
 from ui.i18n.words import ERRORS_ZH, LIVE
 from ui.jobs.uploads import EXAMPLE_NAME
 from ui.jobs.view import JobView, Status
@@ -125,7 +125,7 @@ def strip(view: JobView, link: str = "") -> str:
     if s.state not in ("queued", "running"):
         share = ""
     details = " · ".join(part for part in _details(s) if part)
-    notes = "".join(f'<p class="lt-note">{escape(message)}</p>' for message in s.messages)
+    notes = "".join(f'<p class="lt-note">{page_words(message)}</p>' for message in s.messages)
     return (
         f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_ACTIONS.get(s.state, "go-on")}">'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
@@ -165,7 +165,9 @@ def _stage(name: str) -> str:
 def failure(code: str, message: str) -> str:
     """An error as HTML: a Chinese sentence, which an English page hides, then the English message and the code."""
     chinese = ERRORS_ZH.get(code, ERRORS_ZH["internal"])
-    return f'<span lang="zh">{escape(chinese)} </span>{escape(message.strip())} <code>{escape(code)}</code>'
+    return (
+        f'<span lang="zh">{escape(chinese)} </span>{page_words(message.strip())} <code>{escape(code)}</code>'
+    )
 
 
 def log_lines(view: JobView) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pipelines.spec import tasks
 from pipelines.video.time_code import time_code
-from ui.i18n.texts import both, label
+from ui.i18n.texts import both, filled, label
 from ui.jobs.view import JobView
 
 _CHOOSE = (
@@ -50,18 +50,32 @@ def _before_and_after(source: str, alt: str) -> str:
     )
 
 
-def faces(path: str, positions: Sequence[Mapping[str, Any]]) -> str:
+def faces(
+    path: str, positions: Sequence[Mapping[str, Any]], missing: Sequence[Mapping[str, Any]] = ()
+) -> str:
     """Source and driving side by side, with the faces that will be used; `path` is the picture in the page's cache.
 
-    `positions` are the faces on it (fields of `FacePlace`): where a side has several, a click chooses one.
+    `positions` are the faces on it (fields of `FacePlace`): where a side has several, a click chooses one. `missing`
+    are the sides without one (fields of `MissingFace`), each with a sentence that says what to do.
     """
     sides = Counter(position["side"] for position in positions)
     buttons = "".join(_face_button(position) for position in positions if sides[position["side"]] > 1)
     key = "faces_choose" if buttons else "faces_meant"
+    caption = f"<figcaption>{both(key)}</figcaption>" if positions else ""
+    notes = "".join(f'<p class="lt-note" role="alert">{_missing_face(side)}</p>' for side in missing)
     return (
         f'<figure class="lt-latest lt-faces"><div><img src="{address(path)}" alt="{label("faces_meant")}">{buttons}'
-        f"</div><figcaption>{both(key)}</figcaption></figure>"
+        f"</div>{caption}</figure>{notes}"
     )
+
+
+def _missing_face(side: Mapping[str, Any]) -> str:
+    """Say that a side has no face, how small one may be, and which field to fill in."""
+    where = str(side["side"])
+    smallest = side["smallest_px"]
+    if smallest is None:
+        return filled(f"face_missing.{where}")
+    return filled(f"small_face_missing.{where}", px=str(int(smallest)))
 
 
 def _face_button(position: Mapping[str, Any]) -> str:

@@ -112,11 +112,11 @@ class AnimateTab(TaskTab):
             try:
                 settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
                 cache = Path(self.file.GRADIO_CACHE)
-                picture, positions = await faces_of(Path(source), Path(driving), settings, cache)
+                picture, found = await faces_of(Path(source), Path(driving), settings, cache)
             except (LongtakeError, OSError, ValueError):
                 # The card shows the error.
                 return gr.update(visible=False)
-            return gr.update(value=media.faces(str(picture), positions), visible=True)
+            return gr.update(value=media.faces(str(picture), found["places"], found["missing"]), visible=True)
 
         gr.on(
             [component.change for component in (self.file, self._driving, *fields)],

@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "onnx_landmarks": ["OnnxDetector"],
         "preview": ["MarkedFaces", "marked_faces"],
         "selection": ["CascadeDetector", "FaceDetector", "UserBox", "find_faces", "find_reference"],
+        "small_faces": ["detect_small", "smallest_face_px"],
         "track": ["FaceTrack", "follow_face"],
     },
 )

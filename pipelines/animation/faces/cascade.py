@@ -6,8 +6,9 @@ scales and variants of the picture, anything else by few, so the count serves as
 
 import functools
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, cast
 
 import cv2
@@ -25,14 +26,21 @@ Windows = NDArray[np.float64]
 MIN_VOTES = 40
 """Votes that make a face: faces had more, and nothing else had as many, in the pictures that this was tried on."""
 
-_MIN_FACE_SHARE = 0.12
-"""Smallest face that is searched, as a share of the longer side of the picture."""
+MIN_FACE_SHARE = 0.12
+"""Smallest face of the usual search, as a share of the longer side of the picture."""
+
 _SCALE_STEP = 1.05
 """Ratio of one window size to the next."""
 _WINDOW_PX = 24
 """Side of the window that the cascade was trained on."""
 _GRAY_PX, _LARGE_GRAY_PX, _FAST_GRAY_PX = 256, 384, 160
 """Longer side, in pixels, of the picture that is searched: in most passes, in the larger pass, and in the fast one."""
+_FAST_STEP = 1.1
+"""Ratio of one window size to the next in the fast pass."""
+_FAST_FACE_PX, _MOST_FAST_GRAY_PX = 32, 640
+"""Side that a known face has at least on the copy of the fast pass, and the longer side of that copy at most."""
+_FAST_REACH = 5
+"""How far from where a small face was it is searched in the fast pass, in sides of its box."""
 _MERGE_DISTANCE, _MERGE_RATIO = 0.2, 1.35
 """Windows count as one face if their centres are this near, in sides, and their sizes within this ratio."""
 _ROTATIONS = (-30, -15, 15, 30)
@@ -69,25 +77,53 @@ def detect_by_votes(picture: Pixels) -> list[FaceBox]:
     """Detect face candidates in `picture` `(H, W, 3)` uint8 RGB, most votes first; faces have at least `MIN_VOTES`.
 
     Runs four passes; where these are sure of nothing, four more on the picture turned, for a head that leans. A face
-    must measure 12 % of the longer side. Takes half a second to a second and holds small copies only.
+    must measure 12 % of the longer side; `small_faces` searches smaller ones. Takes half a second to a second and
+    holds small copies only.
     """
     windows = np.concatenate(list(_upright_passes(picture)))
-    boxes = _cluster(windows)
+    boxes = cluster(windows)
     if not boxes or boxes[0].votes < MIN_VOTES:
-        boxes = _cluster(
+        boxes = cluster(
             np.concatenate([windows, *(_rotated_pass(picture, rotation) for rotation in _ROTATIONS)])
         )
     return boxes
 
 
-def detect_fast(picture: Pixels, size: float | None = None) -> list[FaceBox]:
+def detect_fast(picture: Pixels, like: Sequence[FaceBox] = ()) -> list[FaceBox]:
     """Detect candidates in one small, coarse pass, ten times as fast: faces have 8 votes or more, few other objects do.
 
-    `size` is the size of the face elsewhere in the video, if known: only similar sizes are searched, since most of
-    the time goes to the smallest windows.
+    `like` are the faces as they were elsewhere in the video, if known: only similar sizes are searched, since most of
+    the time goes to the smallest windows, and small faces are searched on a larger copy of what is around them.
     """
-    sizes = (size / _TRACKED_SIZE_RANGE, size * _TRACKED_SIZE_RANGE) if size else None
-    return _cluster(_run_cascade(_scaled_gray(picture, _FAST_GRAY_PX), picture, sizes, scale=1.1))
+    if not like:
+        return cluster(_run_cascade(_scaled_gray(picture, _FAST_GRAY_PX), picture, scale=_FAST_STEP))
+    smallest, largest = min(face.size for face in like), max(face.size for face in like)
+    sizes = smallest / _TRACKED_SIZE_RANGE, largest * _TRACKED_SIZE_RANGE
+    if smallest >= _FAST_FACE_PX / _FAST_GRAY_PX * max(picture.shape[:2]):
+        return cluster(_run_cascade(_scaled_gray(picture, _FAST_GRAY_PX), picture, sizes, scale=_FAST_STEP))
+    (left, right), (top, bottom) = (
+        _reach([centre(face) for face in like], _FAST_REACH * largest, side_px)
+        for centre, side_px in ((attrgetter("x"), picture.shape[1]), (attrgetter("y"), picture.shape[0]))
+    )
+    region = picture[top:bottom, left:right]
+    long_px = max(region.shape[:2])
+    gray = _scaled_gray(region, min(_MOST_FAST_GRAY_PX, round(long_px * _FAST_FACE_PX / smallest)))
+    per_px = long_px / max(gray.shape)
+    min_px, max_px = max(_WINDOW_PX, sizes[0] / per_px), min(*gray.shape, sizes[1] / per_px)
+    windows = run_windows(gray, min_px, max_px, _FAST_STEP) * per_px
+    windows[:, :2] += left, top
+    return cluster(windows)
+
+
+def _reach(centres: list[float], reach_px: float, side_px: int) -> tuple[int, int]:
+    """Return the part of a side of `side_px` pixels that lies within reach of the centres."""
+    first = max(0, min(side_px - 1, round(min(centres) - reach_px)))
+    return first, max(first + 1, min(side_px, round(max(centres) + reach_px)))
+
+
+def upright_votes(picture: Pixels) -> list[FaceBox]:
+    """Detect candidates as `detect_by_votes` does, without turning the picture for a head that leans."""
+    return cluster(np.concatenate(list(_upright_passes(picture))))
 
 
 def _upright_passes(picture: Pixels) -> Generator[Windows]:
@@ -109,7 +145,7 @@ def _size_range(windows: Windows) -> tuple[float, float] | None:
 
     Windows of other sizes would not be counted, so candidates get the votes that a full search would give them.
     """
-    boxes = [box for box in _cluster(windows) if box.votes >= _STRAY_VOTES]
+    boxes = [box for box in cluster(windows) if box.votes >= _STRAY_VOTES]
     if not boxes or boxes[0].votes < _SURE_VOTES:
         return None
     sizes = [box.size for box in boxes]
@@ -138,11 +174,17 @@ def _run_cascade(
     long_px = max(gray.shape)
     per_px = max(picture.shape[:2]) / long_px
     smallest, largest = (side / per_px for side in sizes or (0.0, math.inf))
-    min_px = float(max(_WINDOW_PX, round(_MIN_FACE_SHARE * long_px)))
+    min_px = float(max(_WINDOW_PX, round(MIN_FACE_SHARE * long_px)))
     if smallest > min_px:
         # Stay on the sizes that a search without a limit would try.
         min_px *= scale ** int(math.log(smallest / min_px) / math.log(scale))
     max_px = min(long_px, largest)
+    windows: Windows = run_windows(gray, min_px, max_px, scale) * per_px
+    return windows
+
+
+def run_windows(gray: Pixels, min_px: float, max_px: float, scale: float) -> Windows:
+    """Return every window of `min_px` to `max_px` pixels a side that the cascade accepts on `gray`, in its pixels."""
     if min(gray.shape) <= min_px or max_px <= min_px:
         return np.zeros((0, 3))
     hits = _cascade().detect_multi_scale(
@@ -155,11 +197,10 @@ def _run_cascade(
         intersection_score_threshold=1.01,
     )
     centres = [(w["c"] + w["width"] / 2, w["r"] + w["height"] / 2, w["width"]) for w in hits]
-    windows: Windows = np.array(centres, np.float64).reshape(-1, 3) * per_px
-    return windows
+    return np.array(centres, np.float64).reshape(-1, 3)
 
 
-def _cluster(windows: Windows) -> list[FaceBox]:
+def cluster(windows: Windows) -> list[FaceBox]:
     """Merge windows of the same face into their median, with their number as votes; largest cluster first."""
     boxes = []
     while len(windows):

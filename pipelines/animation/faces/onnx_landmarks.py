@@ -10,7 +10,7 @@ scaled to 1. All of this was tried on synthetic models only.
 """
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,9 +101,17 @@ class OnnxDetector:
         """Detect the faces of `picture` `(H, W, 3)` uint8 RGB, largest first."""
         return [found.box for found in self.detect_faces(picture)]
 
-    def detect_fast(self, picture: Pixels) -> list[FaceBox]:
+    def detect_small(self, picture: Pixels) -> list[FaceBox]:
+        """Return nothing: `detect` finds small faces, too."""
+        return []
+
+    def detect_fast(self, picture: Pixels, like: Sequence[FaceBox] = ()) -> list[FaceBox]:
         """Detect in the same way: this detector is fast."""
         return self.detect(picture)
+
+    def smallest_px(self, width: int, height: int) -> int | None:
+        """Return None: its publishers name no size."""
+        return None
 
     def detect_faces(self, picture: Pixels) -> list[OnnxFace]:
         """Detect faces with their score and points, largest first. Raises WeightsBroken."""

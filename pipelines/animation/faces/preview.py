@@ -16,6 +16,7 @@ from pipelines.animation.faces.selection import (
     FaceDetector,
     UserBox,
     Which,
+    detect_in_turn,
     parse_box,
     parse_which,
     select_faces,
@@ -51,12 +52,21 @@ class FacePlace:
     height: float
 
 
+@dataclass(frozen=True)
+class MissingFace:
+    """Side on which no face was found, and how many pixels the smallest that is searched measures, if known."""
+
+    side: Literal["source", "driving"]
+    smallest_px: int | None
+
+
 @dataclass(frozen=True, eq=False)
 class MarkedFaces:
-    """Source and driving side by side, `pixels` `(HEIGHT_PX, W, 3)` uint8 RGB, and the faces on them."""
+    """Source and driving side by side, `pixels` `(HEIGHT_PX, W, 3)` uint8 RGB, the faces on them, and what misses."""
 
     pixels: Pixels
     places: tuple[FacePlace, ...]
+    missing: tuple[MissingFace, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,22 +76,25 @@ class _Side:
     picture: Pixels
     faces: list[FaceBox]
     selected: list[FaceBox]
+    smallest_px: int | None = None
+    """Side of the smallest face that was searched, if known."""
 
     @classmethod
-    def on(cls, picture: Pixels, detector: FaceDetector, which: Which) -> "_Side":
-        """Detect the faces of a picture; none is selected where there are too few."""
-        faces = sorted(detector.detect(picture), key=lambda box: box.x)
+    def on(cls, picture: Pixels, detector: FaceDetector, which: Which, number: int = 1) -> "_Side":
+        """Detect the faces of the `number`-th picture; none is selected where there are too few."""
+        faces = sorted(detect_in_turn(detector, picture, number), key=lambda box: box.x)
+        smallest = detector.smallest_px(picture.shape[1], picture.shape[0])
         try:
-            return cls(picture, faces, select_faces(faces, which) if faces else [])
+            return cls(picture, faces, select_faces(faces, which) if faces else [], smallest)
         except BadInput:
-            return cls(picture, faces, [])
+            return cls(picture, faces, [], smallest)
 
 
 def marked_faces(inputs: tuple[Path, ...], settings: AnimateSettings) -> MarkedFaces:
     """Preview source and driving with their faces, the selected ones marked.
 
-    A picture without a face stays unmarked: what is missing is reported when the job starts. Holds a frame of each.
-    Raises the errors of `probe_portrait_inputs`, and BadInput for a box outside its picture.
+    A picture without a face stays unmarked, and its side is among the missing. Holds a frame of each. Raises the
+    errors of `probe_portrait_inputs`, and BadInput for a box outside its picture.
     """
     media = probe_portrait_inputs(inputs, salvage=settings.salvage, background=settings.background)
     source = (
@@ -94,13 +107,15 @@ def marked_faces(inputs: tuple[Path, ...], settings: AnimateSettings) -> MarkedF
     gap = np.full((HEIGHT_PX, _GAP_PX, 3), _WHITE, np.uint8)
     pixels = np.hstack([shown[0], *(part for panel in shown[1:] for part in (gap, panel))])
     starts = (0, shown[0].shape[1] + _GAP_PX)
+    named = [(cast(Literal["source", "driving"], side), shown) for side, shown in sides.items()]
     return MarkedFaces(
         pixels,
         tuple(
             position
-            for (side, shown), start in zip(sides.items(), starts, strict=False)
-            for position in _locate(cast(Literal["source", "driving"], side), shown, start, pixels.shape[1])
+            for (side, shown), start in zip(named, starts, strict=False)
+            for position in _locate(side, shown, start, pixels.shape[1])
         ),
+        tuple(MissingFace(side, shown.smallest_px) for side, shown in named if not shown.faces),
     )
 
 
@@ -111,8 +126,8 @@ def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
     )
     first: _Side | None = None
     with closing(_sample_frames(driving, settings)) as frames:
-        for frame in frames:
-            shown = _Side.on(frame, detector, parse_which(settings.driving_face))
+        for number, frame in enumerate(frames, 1):
+            shown = _Side.on(frame, detector, parse_which(settings.driving_face), number)
             if shown.faces:
                 return shown
             first = first or shown

@@ -1,7 +1,6 @@
 """Selection of the face to animate: found in a box that the user gave, by published models, or by the built-in cascade.
 
-Whatever may happen to a face is an error or a warning of its own and never ends a long run: none, several, one that
-leaves.
+A face that is missing is an error before the run; one that leaves never ends a long run.
 """
 
 import math
@@ -9,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
+
 from pipelines.animation.faces.aligned_view import FacePlacement
 from pipelines.animation.faces.cascade import MIN_VOTES, FaceBox, detect_by_votes, detect_fast
 from pipelines.animation.faces.crop import Square
-from pipelines.animation.faces.track import FaceTrack
+from pipelines.animation.faces.small_faces import detect_small, smallest_face_px
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.vision.types import Pixels
@@ -20,11 +21,11 @@ from pipelines.vision.types import Pixels
 Which = Literal["largest", "all"] | int
 """Which of several faces: the largest, all, or one by its number from the left, counted from 1."""
 
-_MAX_LISTED = 4
-"""Absences that a warning lists; the others are only counted."""
 _MATCH_DISTANCE, _MATCH_RATIO = 0.3, 1.5
 """A detected face is the one in the user's box if its centre is this near, in box sides, and its size within this
 ratio of it."""
+_AROUND_SIDES = 4
+"""Side of the part of the picture around the user's box in which a face is searched, in box sides."""
 _LANDMARKS_DOWN, _LANDMARKS_SIDE = 0.13, 0.8
 """Square around the landmarks (brows to chin), in sides of the face box: offset of its centre down, and its side."""
 _READY_SIDE, _READY_DOWN = 0.54, 0.054
@@ -44,8 +45,16 @@ class FaceDetector(Protocol):
         """Detect the faces of `picture` `(H, W, 3)` uint8 RGB carefully; returns only certain ones."""
         ...
 
-    def detect_fast(self, picture: Pixels) -> list[FaceBox]:
-        """Detect candidates quickly, on frames of a video that is known to show a face."""
+    def detect_small(self, picture: Pixels) -> list[FaceBox]:
+        """Detect faces that are too small for `detect`, for a picture in which that finds none. Slower."""
+        ...
+
+    def detect_fast(self, picture: Pixels, like: Sequence[FaceBox] = ()) -> list[FaceBox]:
+        """Detect candidates quickly, on frames of a video that is known to show a face; `like` as it was elsewhere."""
+        ...
+
+    def smallest_px(self, width: int, height: int) -> int | None:
+        """Return the side of the smallest face that is found in a picture of that size; None where it is unknown."""
         ...
 
 
@@ -58,9 +67,17 @@ class CascadeDetector:
         """Return the boxes with at least `MIN_VOTES` votes."""
         return [box for box in detect_by_votes(picture) if box.votes >= MIN_VOTES]
 
-    def detect_fast(self, picture: Pixels) -> list[FaceBox]:
+    def detect_small(self, picture: Pixels) -> list[FaceBox]:
+        """Return small faces, down to `smallest_px`."""
+        return detect_small(picture)
+
+    def detect_fast(self, picture: Pixels, like: Sequence[FaceBox] = ()) -> list[FaceBox]:
         """Return all boxes of one fast pass."""
-        return detect_fast(picture)
+        return detect_fast(picture, like)
+
+    def smallest_px(self, width: int, height: int) -> int | None:
+        """Return the side of the smallest face that both searches together find."""
+        return smallest_face_px(width, height)
 
 
 @dataclass(frozen=True)
@@ -78,11 +95,28 @@ class UserBox:
                 f"The face box lies outside the picture of {width} x {height} pixels.",
                 "Give left, top, width and height of the face in pixels of the picture.",
             )
-        return [next((box for box in detect_by_votes(picture) if self._matches(box)), self.box)]
+        found = next((box for box in detect_by_votes(picture) if self._matches(box)), None)
+        return [found or next(filter(self._matches, self._around(picture)), self.box)]
 
-    def detect_fast(self, picture: Pixels) -> list[FaceBox]:
+    def detect_small(self, picture: Pixels) -> list[FaceBox]:
+        """Return nothing: `detect` always finds the box."""
+        return []
+
+    def detect_fast(self, picture: Pixels, like: Sequence[FaceBox] = ()) -> list[FaceBox]:
         """Return all boxes of one fast pass."""
-        return detect_fast(picture)
+        return detect_fast(picture, like)
+
+    def smallest_px(self, width: int, height: int) -> int | None:
+        """Return None: it may be of any size."""
+        return None
+
+    def _around(self, picture: Pixels) -> list[FaceBox]:
+        """Detect faces in what surrounds the box: there a face that is small in the picture is large."""
+        half, (height, width) = self.box.size * _AROUND_SIDES / 2, picture.shape[:2]
+        left, top = max(0, round(self.box.x - half)), max(0, round(self.box.y - half))
+        right, bottom = min(width, round(self.box.x + half)), min(height, round(self.box.y + half))
+        boxes = detect_by_votes(np.ascontiguousarray(picture[top:bottom, left:right]))
+        return [FaceBox(left + box.x, top + box.y, box.size, box.votes) for box in boxes]
 
     def _matches(self, faces: FaceBox) -> bool:
         """Tell whether a detected box marks the same face."""
@@ -97,13 +131,26 @@ def find_faces(picture: Pixels, detector: FaceDetector, which: Which, flag: str)
     `flag` is the option by which the user can give a box instead. Raises BadInput where there is no face, or not so
     many.
     """
-    faces = detector.detect(picture)
+    faces = detect_carefully(detector, picture)
     if not faces:
         raise BadInput(
-            "No face was found in the picture.",
+            f"No face{_at_least(detector, picture)} was found in the picture.",
             f"Mark it with {flag} left,top,width,height: from hairline to chin, from ear to ear.",
         )
     return select_faces(faces, which)
+
+
+def detect_carefully(detector: FaceDetector, picture: Pixels) -> list[FaceBox]:
+    """Detect the faces of `picture`; small ones where there are no others."""
+    return detector.detect(picture) or detector.detect_small(picture)
+
+
+def detect_in_turn(detector: FaceDetector, frame: Pixels, number: int) -> list[FaceBox]:
+    """Detect the faces of the `number`-th inspected frame of a video, counted from 1.
+
+    Small ones are searched on the first, second, fourth, eighth ... alone, since that takes longest.
+    """
+    return detector.detect(frame) or (detector.detect_small(frame) if number & (number - 1) == 0 else [])
 
 
 def find_reference(
@@ -113,27 +160,21 @@ def find_reference(
 
     Raises BadInput where no frame shows one.
     """
-    searched = 0
-    for searched, (index, frame) in enumerate(frames, 1):  # noqa: B007  reported where no frame has a face
-        if faces := detector.detect(frame):
+    searched, size = 0, ""
+    for searched, (index, frame) in enumerate(frames, 1):
+        if faces := detect_in_turn(detector, frame, searched):
             return index, select_faces(faces, "largest" if which == "all" else which)[0]
+        size = _at_least(detector, frame)
     raise BadInput(
-        f"No face was found in {searched} frames of the driving video.",
+        f"No face{size} was found in {searched} frames of the driving video.",
         f"Mark the face on the first frame with {flag} left,top,width,height, or choose another video.",
     )
 
 
-def absence_warning(track: FaceTrack) -> str | None:
-    """Return a warning that lists the frames on which the driving face is gone; None where it never is."""
-    spans = track.gone
-    if not spans:
-        return None
-    listed = [f"{span.start} to {span.stop - 1}" for span in spans[:_MAX_LISTED]]
-    more = f" and {len(spans) - _MAX_LISTED} more times" if len(spans) > _MAX_LISTED else ""
-    return (
-        f"The driving face is not visible on frames {', '.join(listed)}{more}: the portrait rests there. "
-        "Cut these frames out, or choose a video that shows the face throughout."
-    )
+def _at_least(detector: FaceDetector, picture: Pixels) -> str:
+    """Return the words for the smallest face that the detector finds: ` of at least 48 pixels`."""
+    smallest = detector.smallest_px(picture.shape[1], picture.shape[0])
+    return f" of at least {smallest} pixels" if smallest else ""
 
 
 def estimate_landmark_square(placement: FacePlacement) -> Square:

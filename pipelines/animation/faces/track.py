@@ -6,7 +6,7 @@ smoothing its path need all frames; they read the records, which are small.
 
 import functools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ _MIN_VOTES_NEAR, _MIN_VOTES_ELSEWHERE = 3, 8
 """Votes that a face needs near its last position, and anywhere else after it was gone."""
 _GONE_DETECTIONS = 4
 """Detections in a row without the face after which it counts as gone; fewer count as missed."""
+_MOST_OTHERS = 16
+"""Other faces that are remembered, so that memory stays bounded in a crowd."""
 _SMOOTHING_DETECTIONS = 1.5
 """Standard deviation, in detections, of the Gaussian that smooths the path: boxes jitter by some pixels."""
 _FADE_FRAMES = 10
@@ -50,7 +52,7 @@ def to_record(boxes: Sequence[FaceBox]) -> Records:
 
 @dataclass(frozen=True, eq=False)
 class FaceTrack:
-    """Track of one face over `frames`, smoothed. Holds 25 bytes per detection.
+    """Track of one face over `frames`, smoothed. Holds 33 bytes per detection.
 
     `first` is its box on the frame `reference`, as it was selected there.
     """
@@ -62,28 +64,54 @@ class FaceTrack:
     """`(detections, 3)`: x, y and the logarithm of the size."""
     seen: NDArray[np.bool_]
     """`(detections,)`: whether it was detected."""
+    detected_at: NDArray[np.int64] | None = None
+    """`(detections,)`: frames of the detections; None for a grid that starts at the first frame."""
+    breaks: tuple[Span, ...] = ()
+    """Spans of frames that show something else, such as a flash, between frames of the same shot."""
+    seams: tuple[int, ...] = ()
+    """First frames of the shots that it was followed through, but for the first: one that leaves there leaves there."""
+    ends_in_cut: bool = False
+    """Whether another shot follows: the portrait fades to rest before it."""
+
+    @functools.cached_property
+    def at(self) -> NDArray[np.int64]:
+        """Frames of the detections, in order."""
+        if self.detected_at is not None:
+            return self.detected_at
+        return self.frames.start + DETECT_EVERY * np.arange(len(self.seen))
 
     def box(self, frame: int) -> FaceBox:
         """Return its box on `frame`; interpolated where it is missed or gone."""
-        at = (frame - self.frames.start) / DETECT_EVERY
-        x, y, size = (float(np.interp(at, np.arange(len(self.path)), column)) for column in self.path.T)
+        x, y, size = (float(np.interp(frame, self.at, column)) for column in self.path.T)
         return FaceBox(x, y, float(np.exp(size)))
 
     def presence(self, frame: int) -> float:
         """Return 1 where it is there, 0 where it is gone, and a fade over some frames before and after."""
-        distance = min((_distance_to(frame, span) for span in self.gone), default=_FADE_FRAMES)
+        distance = min((_distance_to(frame, span) for span in self._absences), default=_FADE_FRAMES)
+        if self.ends_in_cut:
+            distance = min(distance, self.frames.stop - frame)
         return min(1.0, distance / _FADE_FRAMES)
+
+    def is_seen_in(self, span: Span) -> bool:
+        """Tell whether it was detected on a frame of `span`."""
+        inside = (self.at >= span.start) & (self.at < span.stop)
+        return bool(self.seen[inside].any())
 
     @functools.cached_property
     def gone(self) -> list[Span]:
         """Spans of frames on which it is gone, in order; a few missed detections do not count."""
-        spans = []
+        spans, at = [], self.at
         edges = np.flatnonzero(np.diff(np.r_[False, ~self.seen, False].astype(np.int8)))
         for start, stop in edges.reshape(-1, 2).tolist():
-            if stop - start >= _GONE_DETECTIONS or stop * DETECT_EVERY <= self.reference - self.frames.start:
-                first = self.frames.start + max(0, (start - 1) * DETECT_EVERY + 1)
-                spans.append(Span(first, min(self.frames.stop, self.frames.start + stop * DETECT_EVERY)))
+            if stop - start >= _GONE_DETECTIONS or at[stop - 1] < self.reference:
+                first = int(at[start - 1]) + 1 if start else self.frames.start
+                first = max([first, *(seam for seam in self.seams if first < seam <= at[start])])
+                spans.append(Span(first, int(at[stop]) if stop < len(at) else self.frames.stop))
         return spans
+
+    @functools.cached_property
+    def _absences(self) -> list[Span]:
+        return [*self.gone, *self.breaks]
 
 
 def follow_face(detections: Iterable[Records], frames: Span, first: FaceBox, reference: int) -> FaceTrack:
@@ -91,26 +119,66 @@ def follow_face(detections: Iterable[Records], frames: Span, first: FaceBox, ref
 
     `reference` is a frame of a detection; no face was there before it.
     """
-    path: list[tuple[float, float, float]] = []
-    seen: list[bool] = []
-    last, missed, known = first, 0, first.votes > 0
+    follower = FaceFollower(first, reference)
     for number, records in enumerate(detections):
-        ahead = reference - frames.start - number * DETECT_EVERY
+        follower.add(frames.start + number * DETECT_EVERY, records)
+    return follower.track(frames)
+
+
+class FaceFollower:
+    """Follows one face from detection to detection. Holds its path, and where the other faces were last."""
+
+    def __init__(self, first: FaceBox, reference: int) -> None:
+        self.last = first
+        self._first, self._reference = first, reference
+        self._missed, self._known = 0, first.votes > 0
+        self._at: list[int] = []
+        self._path: list[tuple[float, float, float]] = []
+        self._seen: list[bool] = []
+        self._others: list[FaceBox] = []
+
+    def add(self, frame: int, records: Records) -> None:
+        """Take the faces that were detected on `frame`, which is later than those before."""
         found: FaceBox | None = None
-        if ahead == 0:
-            found = first
-        elif ahead < 0:
-            found = _match(records, last, known and missed >= _GONE_DETECTIONS)
-        missed = 0 if found else missed + 1
-        known = known or (found is not None and ahead < 0)
-        last = found or last
-        path.append((last.x, last.y, float(np.log(last.size))))
-        seen.append(found is not None)
-    present = np.array(seen)
-    if not known:
-        # The detector misses this face, which a user marked: whether it is there is left to the flow.
-        present[(reference - frames.start) // DETECT_EVERY :] = True
-    return FaceTrack(frames, first, reference, _smoothed(_interpolated(np.array(path), present)), present)
+        if frame == self._reference:
+            found = self._first
+        elif frame > self._reference:
+            found = _match(records, self.last, self._others, self._known and self._missed >= _GONE_DETECTIONS)
+        self._missed = 0 if found else self._missed + 1
+        self._known = self._known or (found is not None and frame > self._reference)
+        self.last = found or self.last
+        self._watch_others(records, found)
+        self._at.append(frame)
+        self._path.append((self.last.x, self.last.y, float(np.log(self.last.size))))
+        self._seen.append(found is not None)
+
+    def track(
+        self,
+        frames: Span,
+        *,
+        breaks: tuple[Span, ...] = (),
+        seams: tuple[int, ...] = (),
+        ends_in_cut: bool = False,
+    ) -> FaceTrack:
+        """Return the track over `frames`, which hold all detections so far."""
+        present, at = np.array(self._seen), np.array(self._at)
+        if not self._known:
+            # The detector misses this face, which a user marked: whether it is there is left to the flow.
+            present[at >= self._reference] = True
+        path = _smoothed(_interpolated(np.array(self._path), present))
+        return FaceTrack(frames, self._first, self._reference, path, present, at, breaks, seams, ends_in_cut)
+
+    def _watch_others(self, records: Records, found: FaceBox | None) -> None:
+        """Follow the faces that are seen beside the followed one: none of them is that face when it is gone."""
+        for record in records[records["votes"] > 0]:
+            box = box_of(record)
+            if found and _is_near(box, found):
+                continue
+            known = next((number for number, other in enumerate(self._others) if _is_near(box, other)), None)
+            if known is not None:
+                self._others[known] = replace(box, votes=self._others[known].votes + box.votes)
+            elif found and len(self._others) < _MOST_OTHERS:
+                self._others.append(box)
 
 
 def _distance_to(frame: int, span: Span) -> int:
@@ -118,20 +186,33 @@ def _distance_to(frame: int, span: Span) -> int:
     return max(0, span.start - frame, frame - span.stop + 1)
 
 
-def _match(records: Records, last: FaceBox, anywhere: bool) -> FaceBox | None:
-    """Return the face among the records that is `last`; one that was gone may come back `anywhere`."""
+def _match(records: Records, last: FaceBox, others: Sequence[FaceBox], anywhere: bool) -> FaceBox | None:
+    """Return the face among the records that is `last`; one that was gone may come back `anywhere`.
+
+    It does not come back as one of the `others`, which were there together with it.
+    """
     candidates: list[tuple[float, FaceBox]] = []
     for record in records[records["votes"] > 0]:
-        box = _box(record)
-        distance = float(np.hypot(box.x - last.x, box.y - last.y)) / last.size
-        similar_size = abs(np.log(box.size / last.size)) < np.log(_MAX_SIZE_RATIO)
-        near = distance < _MAX_DISTANCE and similar_size and box.votes >= _MIN_VOTES_NEAR
-        if near or (anywhere and box.votes >= _MIN_VOTES_ELSEWHERE):
-            candidates.append((distance, box))
+        box = box_of(record)
+        near = _is_near(box, last) and box.votes >= _MIN_VOTES_NEAR
+        if near or (anywhere and box.votes >= _MIN_VOTES_ELSEWHERE and not _is_one_of(box, others)):
+            candidates.append((float(np.hypot(box.x - last.x, box.y - last.y)) / last.size, box))
     return min(candidates, key=lambda found: found[0])[1] if candidates else None
 
 
-def _box(record: Any) -> FaceBox:
+def _is_near(box: FaceBox, other: FaceBox) -> bool:
+    """Tell whether a box is where another was at the detection before, and as large."""
+    distance = float(np.hypot(box.x - other.x, box.y - other.y)) / other.size
+    return distance < _MAX_DISTANCE and abs(float(np.log(box.size / other.size))) < np.log(_MAX_SIZE_RATIO)
+
+
+def _is_one_of(box: FaceBox, others: Sequence[FaceBox]) -> bool:
+    """Tell whether it is a face that was seen often enough beside the followed one."""
+    return any(other.votes >= _MIN_VOTES_ELSEWHERE and _is_near(box, other) for other in others)
+
+
+def box_of(record: Any) -> FaceBox:
+    """Unpack one face of a record."""
     return FaceBox(float(record["x"]), float(record["y"]), float(record["size"]), int(record["votes"]))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -55,14 +56,17 @@ class DetectionStage(RecordStage):
         scene = self._scene(run)
         with ExitStack() as stack:
             videos = [
-                (finder.detector, stack.enter_context(closing(media.read(start, stop))))
+                (
+                    partial(finder.detector.detect_fast, like=scene.found_in(media)),
+                    stack.enter_context(closing(media.read(start, stop))),
+                )
                 for media, finder in scene.searched
             ]
             for index in range(start, stop):
                 rows = [np.zeros(0, np.float32)]
-                for detector, frames in videos:
+                for detect, frames in videos:
                     frame = next(frames)
-                    boxes = detector.detect_fast(frame) if is_detection_frame(index, run.frames) else []
+                    boxes = detect(frame) if is_detection_frame(index, run.frames) else []
                     rows.append(_pack(boxes))
                 yield np.concatenate(rows)
 

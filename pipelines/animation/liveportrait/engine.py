@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from memory.budget import Budget
 from memory.ladder import Rung, standard_rungs
 from memory.plan import Cost, Load
@@ -16,7 +14,6 @@ from memory.probe import probe_hardware
 from memory.units import GIB, MIB
 from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.faces.crop import CROP_PX
-from pipelines.animation.faces.selection import absence_warning
 from pipelines.animation.faces.track import MOST_FACES
 from pipelines.animation.inputs import PortraitInputs
 from pipelines.animation.liveportrait import memory_cost
@@ -29,6 +26,7 @@ from pipelines.animation.liveportrait.rendering import Rendering, driving_record
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.motion.templates import write_template_file
 from pipelines.animation.stage import read_figures
+from pipelines.animation.takes.rest import rests_without_face, seconds_of
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
@@ -137,11 +135,13 @@ class LivePortraitEngine(PortraitEngine):
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
         """Report the faces, how they were found, and where they were not visible."""
-        scene, rested = self._scene(run), 0
-        for figures in read_figures(run):
-            rested += int(np.count_nonzero(figures[:, 0] == 0))
+        scene = self._scene(run)
+        rests = rests_without_face((figures[:, 0] for figures in read_figures(run)), run.frames)
+        seconds = seconds_of(self.video.timeline)
         for code, sentence in self._warnings(run, scene):
             warn(code, sentence)
+        if told := rests.warning(seconds):
+            warn("face", told)
         gone = [
             {
                 "of": "driving" if face.media is scene.driving else "source",
@@ -154,7 +154,7 @@ class LivePortraitEngine(PortraitEngine):
             "faces_licence": scene.source_finder.detector.licence,
             "faces": len(scene.source_views),
             "driving_cropped": scene.crops_driving,
-            "frames_at_rest": rested,
+            **rests.summary(seconds),
             "gone": gone,
         }
 
@@ -174,10 +174,7 @@ class LivePortraitEngine(PortraitEngine):
                 f"{_INSTALL}",
             )
         for number, face in enumerate(scene.tracked):
-            sentence = absence_warning(scene.track(number))
-            if sentence and face.media is scene.driving:
-                yield "face", sentence
-            elif sentence:
+            if face.media is not scene.driving and scene.track(number).gone:
                 yield (
                     "face",
                     "A face of the source is not visible in some frames, which are left unchanged; "

@@ -157,6 +157,10 @@ class Scene:
             videos.append((self.driving, self.driving_finder))
         return videos
 
+    def found_in(self, media: InputFrames) -> list[FaceBox]:
+        """Return the faces of a video as they were found on the first frame that shows them."""
+        return [face.box for face in self.tracked if face.media is media]
+
     def _views(self, media: InputFrames, finder: FaceFinder) -> tuple[FaceView, ...]:
         if media.picture is not None:
             boxes = finder.on_picture(media.picture)

@@ -1,9 +1,8 @@
 """The engine `flowwarp`: warps a picture along the optical flow of a driving video."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import cv2
@@ -14,25 +13,27 @@ from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.faces.alignment import fit, measure_symmetry
-from pipelines.animation.faces.cascade import FaceBox, detect_fast
+from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import limit_size
-from pipelines.animation.faces.detection_stage import DetectFast, FaceDetections, read_detections
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
     UserBox,
-    absence_warning,
     find_faces,
     find_reference,
     parse_box,
     parse_which,
     source_detector,
 )
-from pipelines.animation.faces.track import DETECT_EVERY, FaceTrack, follow_face
+from pipelines.animation.faces.track import DETECT_EVERY
 from pipelines.animation.inputs import PortraitInputs, read_opacity, read_picture, read_pixels
 from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
-from pipelines.animation.warp.flow_warp import FlowWarp
+from pipelines.animation.takes.detection_stage import DrivingSearch, FaceDetections, read_detections
+from pipelines.animation.takes.rest import KEPT, cut_warning, find_rests, seconds_of
+from pipelines.animation.takes.shot_stage import Shots, ShotStage, read_rows, read_shots
+from pipelines.animation.takes.takes import Take, Takes, make_takes
+from pipelines.animation.warp.flow_warp import FlowWarp, first_needed
 from pipelines.animation.warp.motion_limits import MotionExtent
 from pipelines.animation.warp.restraint import HELD, restraint_warning
 from pipelines.errors import BadInput
@@ -73,8 +74,12 @@ class WarpEngine(PortraitEngine):
 
     def __init__(self, inputs: PortraitInputs, settings: AnimateSettings) -> None:
         super().__init__(inputs, settings)
-        self._detections = FaceDetections(inputs.driving, self._detect_fast)
+        self._shot_stage = ShotStage(inputs.driving)
+        self._detections = FaceDetections(inputs.driving, self._search)
         self._cached: _Prepared | None = None
+        self._cached_shots: Shots | None = None
+        self._cached_takes: Takes | None = None
+        self._last_warp: tuple[Take, FlowWarp] | None = None
 
     def check_inputs(self, inputs: PortraitInputs) -> None:
         """Raise BadInput unless the source is a picture and the driving a video."""
@@ -96,8 +101,8 @@ class WarpEngine(PortraitEngine):
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:
-        """Detection of the driving face."""
-        return (self._detections,)
+        """Measurements of the driving for cuts, then detection of faces in every shot."""
+        return (self._shot_stage, self._detections)
 
     def check(self, run: RunContext) -> None:
         """Check that source and driving show a face. Raises BadInput."""
@@ -131,50 +136,100 @@ class WarpEngine(PortraitEngine):
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
         """Warp the source for frames `[start, stop)`. Holds a few frames of source and driving."""
-        prepared, driving = self._prepared(run), self.inputs.driving
-        track = _track(run, prepared)
-        warp = FlowWarp(prepared.source, prepared.boxes, prepared.first, track, prepared.opacity)
-        read = _LastFrameReader(partial(read_pixels, run, driving))
-        with closing(warp.frames(read, run.frames, start, stop)) as frames:
-            for index, frame in enumerate(frames, start):
-                figures = frame.extent.shift, frame.extent.degrees, frame.presence, frame.mouth
-                yield Animated(index, prepared.source, read.last, frame.pixels, figures, frame.opacity)
+        prepared, parts = self._prepared(run), list(self._takes(run).between(start, stop))
+        first = parts[0][0]
+        begin = first_needed(start, first.frames) if first.track else start
+        with closing(read_pixels(run, self.inputs.driving, begin, stop)) as pixels:
+            read = _InTurn(pixels)
+            for take, part in parts:
+                if take.track is None:
+                    for index, driving in enumerate(read(part.start, part.stop), part.start):
+                        yield _at_rest(index, prepared, driving)
+                    continue
+                with closing(
+                    self._warp(run, take).frames(read, take.frames, part.start, part.stop)
+                ) as frames:
+                    for index, frame in enumerate(frames, part.start):
+                        extent = frame.extent
+                        figures = extent.shift, extent.degrees, frame.presence, frame.mouth, extent.growth
+                        yield Animated(
+                            index, prepared.source, read.last, frame.pixels, figures, frame.opacity
+                        )
 
-    def _detect_fast(self, run: RunContext) -> DetectFast:
-        """Return a detector for faces about as large as the driving face in the reference frame."""
-        return partial(detect_fast, size=self._prepared(run).box.size)
+    def _warp(self, run: RunContext, take: Take) -> FlowWarp:
+        """Return the warp for a take, by its reference frame; keeps that of the last take."""
+        if take.track is None:
+            raise ValueError("nothing is followed in this take")
+        if self._last_warp is None or self._last_warp[0] is not take:
+            prepared, reference = self._prepared(run), take.track.reference
+            self._last_warp = None
+            pixels = prepared.first if reference == prepared.reference else self._frame(run, reference)
+            self._last_warp = (
+                take,
+                FlowWarp(prepared.source, prepared.boxes, pixels, take.track, prepared.opacity),
+            )
+        return self._last_warp[1]
+
+    def _frame(self, run: RunContext, index: int) -> Pixels:
+        with closing(read_pixels(run, self.inputs.driving, index, index + 1)) as frames:
+            return next(frames)
+
+    def _search(self, run: RunContext) -> DrivingSearch:
+        """Return how the driving face is searched; its shots are known by then."""
+        prepared = self._prepared(run)
+        return DrivingSearch(
+            self._shots(run).spans, prepared.reference, self._driving_detector, CascadeDetector()
+        )
+
+    def _shots(self, run: RunContext) -> Shots:
+        if self._cached_shots is None:
+            self._cached_shots = read_shots(run)
+        return self._cached_shots
+
+    def _takes(self, run: RunContext) -> Takes:
+        if self._cached_takes is None:
+            prepared, which = self._prepared(run), parse_which(self.settings.driving_face)
+            first = prepared.reference, prepared.box
+            self._cached_takes = make_takes(self._shots(run), read_detections(run), first, which)
+        return self._cached_takes
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
-        """Report the faces, the extent of the driving motion, and where the driving face was not visible."""
-        prepared = self._prepared(run)
-        track = _track(run, prepared)
-        extent, rested, held = MotionExtent(), 0, 0
+        """Report the faces, the extent of the driving motion, its cuts, and where the portrait holds still."""
+        prepared, takes = self._prepared(run), self._takes(run)
+        extent, held = MotionExtent(), 0
         for figures in read_figures(run):
-            shift, degrees = figures[:, :2].max(axis=0).tolist()
-            extent = extent.merged(MotionExtent(shift, degrees))
-            rested += int(np.count_nonzero(figures[:, 2] == 0))
+            shift, degrees, _, _, growth = figures.max(axis=0).tolist()
+            extent = extent.merged(MotionExtent(shift, degrees, growth))
             held += int(np.count_nonzero(figures[:, 3] < HELD))
+        presences = (figures[:, 2] for figures in read_figures(run))
+        rests = find_rests(takes, presences, read_rows(run), run.frames)
+        seconds = seconds_of(self.inputs.driving.video.timeline)
         symmetries = [measure_symmetry(fit(prepared.source, box), prepared.source) for box in prepared.boxes]
         warn("preview", _preview())
         for code, sentence in (
             ("size", self._size_warning()),
             ("motion", extent.warning()),
-            ("face", absence_warning(track)),
+            ("cut", cut_warning(takes.cuts, seconds)),
+            ("face", rests.warning(seconds)),
             ("mouth", restraint_warning(symmetries, held, len(run.frames))),
         ):
             if sentence:
                 warn(code, sentence)
+        tracks = [take.track for take in takes.takes if take.track]
         return {
             "preview": True,
             "faces_by": self._driving_detector.name,
             "faces": len(prepared.boxes),
-            "reference_frame": prepared.reference,
-            "frames_at_rest": rested,
+            "reference_frame": tracks[0].reference if tracks else None,
+            **rests.summary(seconds),
             "frames_with_mouth_held": held,
             "symmetry": [round(symmetry, 3) for symmetry in symmetries],
-            "gone": [[span.start, span.stop] for span in track.gone],
+            "cut_count": len(takes.cuts),
+            "cuts": [{"frame": cut, "seconds": round(seconds(cut), 3)} for cut in takes.cuts[:KEPT]],
+            "gone": [[span.start, span.stop] for span in takes.gone],
             "most_shift_eye_distances": round(extent.shift, 3),
             "most_turn_degrees": round(extent.degrees, 1),
+            "most_growth_percent": round(extent.growth_percent, 1),
         }
 
     def _size_warning(self) -> str | None:
@@ -204,9 +259,7 @@ class WarpEngine(PortraitEngine):
         reference, box = find_reference(
             self._inspected(run), self._driving_detector, parse_which(settings.driving_face), "--driving-box"
         )
-        with closing(read_pixels(run, inputs.driving, reference, reference + 1)) as frames:
-            first = next(frames)
-        return _Prepared(picture, boxes, reference, first, box, self._opacity())
+        return _Prepared(picture, boxes, reference, self._frame(run, reference), box, self._opacity())
 
     def _opacity(self) -> Pixels | None:
         """Read the opacity of the source in the size of the result, where the codec keeps it."""
@@ -231,22 +284,23 @@ class WarpEngine(PortraitEngine):
         return UserBox(parse_box(box)) if box else CascadeDetector()
 
 
-class _LastFrameReader:
-    """Reader that remembers the last frame it returned."""
+def _at_rest(index: int, prepared: _Prepared, driving: Pixels) -> Animated:
+    """Return a frame on which nobody is followed."""
+    figures = 0.0, 0.0, 0.0, 1.0, 0.0
+    return Animated(index, prepared.source, driving, prepared.source.copy(), figures, prepared.opacity)
 
-    def __init__(self, read: Any) -> None:
-        self._read = read
+
+class _InTurn:
+    """Hands out frames that are read in order, part by part, and remembers the last one."""
+
+    def __init__(self, pixels: Iterator[Pixels]) -> None:
+        self._pixels = pixels
         self.last: Pixels | None = None
 
     def __call__(self, start: int, stop: int) -> Generator[Pixels]:
-        with closing(self._read(start, stop)) as frames:
-            for frame in frames:
-                self.last = frame
-                yield frame
-
-
-def _track(run: RunContext, prepared: _Prepared) -> FaceTrack:
-    return follow_face(read_detections(run), run.frames, prepared.box, prepared.reference)
+        for _ in range(start, stop):
+            self.last = next(self._pixels)
+            yield self.last
 
 
 def _preview() -> str:

@@ -22,8 +22,8 @@ from pipelines.animation.faces.aligned_view import (
 from pipelines.animation.warp.driving_flow import Motion
 from pipelines.animation.warp.flow_fields import FACE
 
-WARN_DEGREES, WARN_SHIFT = 20.0, 0.3
-"""Turn in degrees and shift in eye distances from which a warped picture looks warped."""
+WARN_DEGREES, WARN_SHIFT, WARN_GROWTH = 20.0, 0.3, 0.2
+"""Turn in degrees, shift in eye distances and logarithm of the size (22 %) from which a warped picture looks warped."""
 
 _SHIFT_LIMITS, _ROLL_LIMITS, _GROWTH_LIMITS = (0.25, 0.45), (math.radians(15), math.radians(25)), (0.15, 0.3)
 """Motion up to the first value is followed in full, and never beyond the second: eye distances, radians, logarithm of
@@ -49,10 +49,21 @@ class MotionExtent:
     """In eye distances."""
     degrees: float = 0.0
     """Of roll or turn to the side, approximately."""
+    growth: float = 0.0
+    """Logarithm of its size; the same for one that shrinks as much."""
+
+    @property
+    def growth_percent(self) -> float:
+        """Growth in percent of its first size."""
+        return 100 * math.expm1(self.growth)
 
     def merged(self, other: "MotionExtent") -> "MotionExtent":
         """Return the larger of each."""
-        return MotionExtent(max(self.shift, other.shift), max(self.degrees, other.degrees))
+        return MotionExtent(
+            max(self.shift, other.shift),
+            max(self.degrees, other.degrees),
+            max(self.growth, other.growth),
+        )
 
     def warning(self) -> str | None:
         """Return a warning where the motion exceeds what a warped picture can follow; None where it does not."""
@@ -61,10 +72,12 @@ class MotionExtent:
             exceeded.append(f"moves by {self.shift:.1f} eye distances")
         if self.degrees > WARN_DEGREES:
             exceeded.append(f"turns by about {self.degrees:.0f} degrees")
+        if self.growth > WARN_GROWTH:
+            exceeded.append(f"grows or shrinks by {self.growth_percent:.0f} %")
         if not exceeded:
             return None
         return (
-            f"The driving head {' and '.join(exceeded)} from its first frame. The built-in engine follows less "
+            f"The driving head {_joined(exceeded)} from its first frame. The built-in engine follows less "
             "than that, and it shows. Choose a calmer driving video, or the network engine."
         )
 
@@ -73,10 +86,16 @@ def measure_extent(motion: Motion | None) -> MotionExtent:
     """Measure the motion of one frame. Turns to the side are estimated by how the nose moves over the face."""
     if motion is None:
         return MotionExtent()
-    shift, roll, _ = _decompose(motion.head)
+    shift, roll, growth = _decompose(motion.head)
     relative = [float((_nose_weights() * plane).sum()) for plane in cv2.split(motion.face[CORE])]
     sine = min(1.0, math.hypot(*relative) / (PER_SIDE * EYES_APART * _NOSE_DEPTH))
-    return MotionExtent(float(np.hypot(*shift)), max(abs(math.degrees(roll)), math.degrees(math.asin(sine))))
+    turned = max(abs(math.degrees(roll)), math.degrees(math.asin(sine)))
+    return MotionExtent(float(np.hypot(*shift)), turned, abs(growth))
+
+
+def _joined(parts: list[str]) -> str:
+    """Join parts of a sentence: `a`, `a and b`, `a, b and c`."""
+    return " and ".join([*([", ".join(parts[:-1])] if parts[1:] else []), parts[-1]])
 
 
 def limit_motion(motion: Motion, share: float) -> Motion:

@@ -5,7 +5,6 @@ Everything later (cuts, frozen frames, verdicts) is derived from records.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import cast
 
 import cv2
@@ -14,11 +13,15 @@ from numpy.typing import NDArray
 
 from pipelines.scoring.metrics.sharpness import Luma, noise_deviation, sharpness
 from pipelines.video.frame import shrink
-
-Flow = NDArray[np.float32]
-
-GRID = (6, 8)
-"""Rows and columns of the thumbnail in a record."""
+from pipelines.vision.shots import (
+    GRID,
+    MIN_SIDE,
+    SMALL_WIDTH,
+    Flow,
+    flow_back,
+    residual,
+    thumbnail,
+)
 
 RECORD = np.dtype(
     [
@@ -41,10 +44,6 @@ RECORD = np.dtype(
     ]
 )
 
-_SMALL_WIDTH = 128
-"""Width at which motion is estimated, to keep the optical flow cheap."""
-_MIN_SIDE = 32
-"""Shorter sides are padded, so that pictures of any shape have blocks and a flow."""
 _BLACK, _CLIPPED = 8, 250
 """Grey levels below and above which detail is lost."""
 _CELLS = 64
@@ -75,7 +74,7 @@ def features_of(luma: Luma) -> FrameFeatures:
     return FrameFeatures(
         luma=luma,
         half=half,
-        small=_shrunk(half, _SMALL_WIDTH),
+        small=_shrunk(half, SMALL_WIDTH),
         sharpness=sharpness(luma, noise),
         noise=noise,
         under=_share(half, _BLACK, cv2.THRESH_BINARY_INV),
@@ -84,15 +83,15 @@ def features_of(luma: Luma) -> FrameFeatures:
 
 
 def _shrunk(luma: Luma, width: int) -> Luma:
-    """Shrink `luma` to `width`, without a side below `_MIN_SIDE`; a smaller picture stays as it is."""
+    """Shrink `luma` to `width`, without a side below `MIN_SIDE`; a smaller picture stays as it is."""
     rows, columns = luma.shape
-    width = min(columns, max(_MIN_SIDE, width))
-    return cast(Luma, shrink(luma, width, min(rows, max(_MIN_SIDE, round(rows * width / columns)))))
+    width = min(columns, max(MIN_SIDE, width))
+    return cast(Luma, shrink(luma, width, min(rows, max(MIN_SIDE, round(rows * width / columns)))))
 
 
 def _padded(luma: Luma) -> Luma:
-    """Repeat the edge pixels of `luma` until no side is below `_MIN_SIDE`."""
-    missing = [max(0, _MIN_SIDE - side) for side in luma.shape]
+    """Repeat the edge pixels of `luma` until no side is below `MIN_SIDE`."""
+    missing = [max(0, MIN_SIDE - side) for side in luma.shape]
     return np.pad(luma, [(0, n) for n in missing], mode="edge") if any(missing) else luma
 
 
@@ -105,25 +104,17 @@ def compare(before: FrameFeatures | None, now: FrameFeatures) -> NDArray[np.void
     record = np.zeros(1, RECORD)
     for name in ("sharpness", "noise", "under", "over"):
         record[name] = getattr(now, name)
-    record["grid"] = cv2.resize(now.small, GRID[::-1], interpolation=cv2.INTER_AREA)
+    record["grid"] = thumbnail(now.small)
     if before is None:
         record["difference"] = record["local_change"] = record["residual"] = np.nan
         return record
     record["difference"] = cv2.norm(now.luma, before.luma, cv2.NORM_L1) / now.luma.size
     record["local_change"] = _local_change(now.half, before.half)
     if record["difference"] > 0:
-        flow = _flow(now.small, before.small)
-        record["residual"] = _residual(now.small, before.small, flow)
+        flow = flow_back(now.small, before.small)
+        record["residual"] = residual(now.small, before.small, flow)
         record["motion_x"], record["motion_y"] = _camera_motion(now.small, flow)
     return record
-
-
-def _flow(now: Luma, before: Luma) -> Flow:
-    """Compute the flow from `now` back to `before`, `(H, W, 2)` float32 in pixels."""
-    # A new object each time: it must not carry state from other frames, or between threads.
-    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    flow: Flow = dense.calc(now, before, None)  # type: ignore[call-overload]
-    return flow
 
 
 def _local_change(now: Luma, before: Luma) -> float:
@@ -132,20 +123,6 @@ def _local_change(now: Luma, before: Luma) -> float:
     size = min(width, _CELLS), max(1, round(height * _CELLS / width))
     change = cv2.subtract(now, before, dtype=cv2.CV_32F)
     return cv2.norm(cv2.resize(change, size, interpolation=cv2.INTER_AREA), cv2.NORM_INF)
-
-
-def _residual(now: Luma, before: Luma, flow: Flow) -> float:
-    coords = cv2.add(_pixel_coords(*now.shape), flow)
-    # One map of two channels and no second map, which the type stubs do not allow for.
-    warped = cv2.remap(before, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cv2.norm(now, warped, cv2.NORM_L1) / now.size
-
-
-@lru_cache(maxsize=4)
-def _pixel_coords(height: int, width: int) -> Flow:
-    rows, columns = np.mgrid[:height, :width]
-    coords: Flow = np.dstack((columns, rows)).astype(np.float32)
-    return coords
 
 
 def _camera_motion(now: Luma, flow: Flow) -> tuple[float, float]:

@@ -3,9 +3,7 @@
 A single pass that holds a fixed number of records. A verdict depends on `REACH` frames before and after (or the score
 window, if that is longer), never across a cut, and so not on how the records are split into arrays.
 
-- Cut: motion compensation cannot explain the frame, although it can explain its neighbours, and its layout differs
-  from all frames on the other side of the seam. So neither a flash (the layout returns) nor a fast pan (its neighbours
-  are as hard to explain) counts. Dissolves are not detected.
+- Cut: as `pipelines.vision.shots` finds them.
 - Frozen: nothing changes but noise while the frames around do change; or the frame equals the one before. Where most
   frames are still (a slideshow, a still life) that is no fault, and only equal frames count.
 - Blurred: clearly less sharp than the better frames of the same shot nearby; or so soft that no edge is left.
@@ -21,6 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pipelines.scoring.metrics.frame_features import RECORD
+from pipelines.vision.shots import CONTEXT, find_cuts
 
 REACH = 20
 """Frames before and after with which a frame is compared."""
@@ -53,8 +52,6 @@ Flags = NDArray[np.bool_]
 
 _BLOCK = 1024
 """Least number of verdicts in a block, except the last: judging fewer at a time repeats more of the context."""
-_SEAM = 4
-"""Frames on either side that are compared across a possible cut."""
 _BETTER, _BEST = 0.7, 0.9
 """Quantiles of the sharpness nearby: the baseline, and a higher one whose distance shows how sharpness fluctuates.
 
@@ -62,10 +59,6 @@ Ranking frames by their distance from the baseline, not by sharpness itself, rai
 """
 _FLUCTUATION_GAIN = 3.0
 """Multiple of that distance which is added to the least drop."""
-_LAYOUT_CHANGE = 0.3
-"""Least distance of the layouts on both sides of a cut: 0 for equal thumbnails, 1 for uncorrelated ones."""
-_RESIDUAL_GAIN, _RESIDUAL_OFFSET = 2.5, 3.0
-"""A cut's residual exceeds this multiple of its neighbours' median by this many grey levels."""
 _STILL_SHARE = 0.5
 """A frozen frame changes by less than this share of the median change nearby ..."""
 _STILL_FLOOR, _STILL_NOISE = 0.7, 0.5
@@ -81,7 +74,7 @@ def verdicts(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
         chunks: records of all frames, in order, in arrays of any length.
         window: frames that one window score covers.
     """
-    context = max(REACH + 2 * _SEAM, window)
+    context = max(REACH + CONTEXT, window)
     held, base, done = np.zeros(0, RECORD), 0, 0
     for chunk in chunks:
         held = np.concatenate((held, chunk))
@@ -99,7 +92,7 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
     found = np.zeros(len(records), VERDICT)
     for name in ("sharpness", "difference", "under", "over"):
         found[name] = records[name]
-    found["cut"] = _cuts(records)
+    found["cut"] = find_cuts(records["grid"], records["residual"])
     shot = np.cumsum(found["cut"])
     found["frozen"] = _frozen(records, shot) & ~found["cut"]
     sharp = found["sharpness"]
@@ -140,27 +133,6 @@ def _frozen(records: Records, shot: NDArray[np.int64]) -> Flags:
     still: Flags = (change < floor) & (change < _STILL_SHARE * typical)
     equal: Flags = records["difference"] == 0
     return still | equal
-
-
-def _cuts(records: Records) -> Flags:
-    """Flag the first frames of new shots; never the very first frame."""
-    layout = records["grid"].reshape(len(records), -1).astype(np.float64)
-    layout = layout - layout.mean(axis=1, keepdims=True)
-    # The constant keeps the noise of nearly blank frames from looking like a layout.
-    layout /= np.sqrt((layout**2).mean(axis=1, keepdims=True) + 16)
-    seam = np.full(len(records), np.inf)
-    for lag in range(1, 2 * _SEAM):
-        apart = np.full(len(records) + lag, np.inf)
-        apart[lag : len(records)] = ((layout[lag:] - layout[:-lag]) ** 2).mean(axis=1) / 2
-        # Frames j - lag and j are on opposite sides of the seams before frames j - lag + 1 to j.
-        for back in range(max(0, lag - _SEAM), min(lag, _SEAM)):
-            seam = np.minimum(seam, apart[back : back + len(records)])
-    residual = np.nan_to_num(records["residual"].astype(np.float64), nan=0.0)
-    around = sliding_window_view(np.pad(residual, _SEAM, mode="edge"), 2 * _SEAM + 1)
-    typical = np.median(np.delete(around, _SEAM, axis=1), axis=1)
-    unexplained = residual > _RESIDUAL_GAIN * typical + _RESIDUAL_OFFSET
-    found: Flags = unexplained & (seam > _LAYOUT_CHANGE)
-    return found
 
 
 def _motion(records: Records, cut: Flags) -> tuple[Floats, Floats]:

@@ -165,7 +165,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     whole, want, frames = done
     job = ask(tmp_path / "jobs", portrait_png, speaker, frames_out=tmp_path / "frames")
     assert job.id == whole.id, "where pictures go is no part of the question"
-    assert step(job, **stop_after(FRAMES + 12)).type == "paused"
+    assert step(job, **stop_after(2 * FRAMES + 12)).type == "paused"
     assert [path.name for path in (job.folder / "segments").iterdir()] == ["00000000-00000008.mp4"]
     got = result(job)
     for name in ("result", "report", "picture"):
@@ -187,7 +187,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     told = 0
     for line in process.stdout or ():
         told += line == "segment\n"
-        if told == 4:  # Three of looks, one of frames.
+        if told == 7:  # Six of the prepasses, one of frames.
             process.send_signal(signal.SIGKILL)
             break
     assert process.wait() == -signal.SIGKILL
@@ -254,7 +254,10 @@ def test_where_nobody_drives_the_portrait_rests_and_it_is_told(
     job = ask(tmp_path / "jobs", portrait_png, path, frames_out=tmp_path / "out")
     summary = json.loads(result(job).report.read_text())["summary"]
     assert summary["gone"] == [[9, 56]] and summary["frames_at_rest"] > 40
-    assert "not visible on frames 9 to 55: the portrait rests there" in warnings(job)
+    assert summary["rest"] == [{"frames": [9, 56], "seconds": [0.3, 1.869], "reason": "cut"}]
+    assert "holds still on frames 9 to 55 (0.30 to 1.87 s: the driving cuts to a shot without" in warnings(
+        job
+    )
     assert np.array_equal(pictures(tmp_path / "out")[-1], np.asarray(Image.open(portrait_png)))
 
 
@@ -274,7 +277,12 @@ def test_a_large_portrait_is_made_smaller_and_told(
 @pytest.mark.parametrize(
     ("source", "driving", "settings", "sentences"),
     [
-        ("noise.png", "speaker.mp4", {}, ("No face was found in the picture", "--source-box")),
+        (
+            "noise.png",
+            "speaker.mp4",
+            {},
+            ("No face of at least 10 pixels was found in the picture", "--source-box"),
+        ),
         ("face.png", "bars.mp4", {}, ("in 2 frames of the driving video", "--driving-box")),
         ("face.png", "t.npz", {}, ("cannot use a motion template", "--engine liveportrait")),
         ("speaker.mp4", "speaker.mp4", {}, ("animates pictures, not videos", "--engine liveportrait")),

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 PACKAGES = [
-    *(f"pipelines.animation.{name}" for name in ("faces", "motion", "warp", "liveportrait")),
+    *(f"pipelines.animation.{name}" for name in ("faces", "motion", "takes", "warp", "liveportrait")),
     "pipelines.example",
 ]
 

@@ -8,7 +8,7 @@ from pipelines import errors
 from pipelines.errors import LongtakeError, NotAVideo
 from pipelines.spec import tasks
 from ui.i18n import texts
-from ui.i18n.texts import error_text, i18n, input_key
+from ui.i18n.texts import error_text, i18n, input_key, page_words
 from ui.i18n.words import ERRORS_ZH, LIVE, STATIC
 
 
@@ -44,3 +44,14 @@ def test_an_error_tells_message_hint_and_code_in_both_languages() -> None:
     text = error_text(NotAVideo("a.mp4 is empty.", "Choose another."))
     for part in ("a.mp4 is empty.", "Choose another.", ERRORS_ZH["not_a_video"], "not_a_video"):
         assert part in text
+
+
+def test_the_page_names_its_fields_instead_of_options() -> None:
+    sentence = "Mark it with --source-box left,top, or use `--audio source` & --no-such-option."
+    html = page_words(sentence)
+    assert "“Source box”" in html and "“来源人脸框”" in html and "“Audio”" in html
+    assert "--source-box" not in html and "`" not in html
+    assert "--no-such-option" in html and "&amp;" in html
+    text = error_text(NotAVideo("Too long.", sentence))
+    assert "“Source box” left,top, or use “Audio” source & --no-such-option." in text
+    assert "“Relative motion”" in page_words("Turn --relative-motion off")

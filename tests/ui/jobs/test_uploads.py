@@ -191,13 +191,13 @@ def test_faces_are_looked_at_once_for_a_question(tmp_path: Path, monkeypatch: py
         asked.append(question.picture)
         question.picture.parent.mkdir(parents=True, exist_ok=True)
         question.picture.touch()
-        question.picture.with_suffix(".json").write_text('[{"number": 1}]')
+        question.picture.with_suffix(".json").write_text('{"places": [{"number": 1}], "missing": []}')
 
     monkeypatch.setattr(uploads, "_ask", ask)
 
     def look(**settings: Any) -> Path:
         found = asyncio.run(faces_of(*files, AnimateSettings(**settings), tmp_path / "cache"))
-        assert found[1] == [{"number": 1}]
+        assert found[1] == {"places": [{"number": 1}], "missing": []}
         return found[0]
 
     assert look() == look() == asked[0]

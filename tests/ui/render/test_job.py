@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from memory.units import GIB
+from pipelines.animation.takes.rest import REASONS
 from pipelines.errors import NotAVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Planned
 from pipelines.scheduler.janitor import Notice
-from ui.i18n.words import LIVE
+from ui.i18n.texts import label_en
+from ui.i18n.words import FIELDS_ZH, LIVE, STATIC
 from ui.jobs.service import Entry
 from ui.jobs.view import JobView, Status
 from ui.render import job, jobs, media
@@ -181,6 +183,48 @@ def test_a_removal_and_a_check_are_told_in_words(tmp_path: Path) -> None:
     for part in ("39 <small>/ 40", "7.0 %", "<dd>2</dd>"):
         assert part in read_report(path)
     assert "data-turn" not in read_report(path), "nothing was lost"
+
+
+def test_an_animation_tells_where_it_held_still_and_where_the_driving_cuts(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    summary: dict[str, Any] = {"faces": 1, "frames_at_rest": 50}
+    told = {"task": "animate", "frames": 100, "summary": summary, "warnings": [f"{EVIL} Raise --quality."]}
+    path.write_text(json.dumps(told))
+    html = read_report(path)
+    assert "50 <small>/ 100" in html and "<img" not in html
+    assert f"“{FIELDS_ZH['quality'][0]}”" in html and "--quality" not in html
+    assert LIVE["report.rest_at"][0] not in html
+    rest = {"frames": [50, 100], "seconds": [2.0, 4.0], "reason": "covered"}
+    summary |= {
+        "rest": [rest] * 30,
+        "rest_count": 2000,
+        "cuts": [{"frame": 25, "seconds": 61.5}],
+        "cut_count": 1,
+        "most_growth_percent": 33.4,
+    }
+    path.write_text(json.dumps(told))
+    html = read_report(path)
+    for part in (
+        *("0:02.000 – 0:04.000", "50 – 99", "1:01.500", "+ 1,976", "33 %"),
+        *(text for key in ("rest.covered", "report.rest_at", "report.cut_at") for text in LIVE[key]),
+    ):
+        assert part in html, part
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_each_reason_of_rest_has_words_on_the_page_and_the_same_in_the_warning(reason: str) -> None:
+    assert LIVE[f"rest.{reason}"][0] == REASONS[reason]
+
+
+def test_a_side_without_a_face_says_so_in_the_words_of_the_page() -> None:
+    missing = [{"side": "source", "smallest_px": 48}, {"side": "driving", "smallest_px": None}]
+    html = media.faces("faces.jpg", [], missing)
+    assert "No face of at least 48 pixels was found in the portrait" in html and "至少 48 像素" in html
+    for key, field in (("source", "source_box"), ("driving", "driving_box")):
+        assert f"“{label_en(field, '')}”" in html and f"“{FIELDS_ZH[field][0]}”" in html, key
+    assert STATIC["longtake_faces"][0] in html and STATIC["longtake_faces"][1] in html
+    assert "--" not in html and "figcaption" not in html
+    assert "alert" not in media.faces("faces.jpg", [])
 
 
 def test_a_report_of_a_task_without_a_module_of_its_own_is_a_list_of_its_figures(tmp_path: Path) -> None:

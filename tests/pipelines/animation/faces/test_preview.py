@@ -63,7 +63,10 @@ def test_both_faces_are_marked_and_the_driving_where_it_is_first_seen(
 
 def test_faces_that_are_not_found_are_not_marked(saved: Saved, driver: DrawnFace) -> None:
     blank = saved("blank.png", np.full((90, 120, 3), 90, np.uint8))
-    assert marks(marked_faces((blank, blank), AnimateSettings()).pixels) == []
+    nobody = marked_faces((blank, blank), AnimateSettings())
+    assert marks(nobody.pixels) == []
+    assert [side.side for side in nobody.missing] == ["source", "driving"]
+    assert all(side.smallest_px and side.smallest_px <= 48 for side in nobody.missing)
     found = marked_faces(
         (blank, saved("face.png", driver.picture)), AnimateSettings(source_box="30,20,50,60")
     )

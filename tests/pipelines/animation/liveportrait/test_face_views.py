@@ -170,7 +170,8 @@ def test_the_portrait_rests_where_the_driving_face_is_gone(
     summary = json.loads(outputs.report.read_text())["summary"]
     assert summary["frames_at_rest"] > 20
     [said] = warned(job)
-    assert said.startswith("The driving face is not visible on frames")
+    assert said.startswith("The portrait holds still on frames 9 to 47 (0.36 to 1.92 s: no face is seen).")
+    assert summary["rest"] == [{"frames": [9, 48], "seconds": [0.36, 1.92], "reason": "no_face"}]
 
 
 def test_a_missing_face_is_reported_before_the_first_frame(portrait: DrawnFace, ask: Ask, draw: Draw) -> None:

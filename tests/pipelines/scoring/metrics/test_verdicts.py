@@ -133,7 +133,7 @@ def test_verdicts_hold_a_bounded_number_of_records(monkeypatch):
     )
     total = sum(map(len, verdicts((random_records(240) for _ in range(60)), 3)))
     assert total == 60 * 240
-    assert max(held) <= verdict._BLOCK + 240 + 2 * (verdict.REACH + 2 * verdict._SEAM)
+    assert max(held) <= verdict._BLOCK + 240 + 2 * (verdict.REACH + verdict.CONTEXT)
 
 
 def test_window_scores_are_means_of_the_windows():

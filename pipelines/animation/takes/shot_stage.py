@@ -1,0 +1,141 @@
+"""Prepass that measures every driving frame for cuts: 52 bytes per frame, kept span by span."""
+
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.animation.inputs import InputMedia, read_frames_of
+from pipelines.spans import Span
+from pipelines.stages import OneFile, RunContext, Sink
+from pipelines.storage.span_arrays import RowSink, read_array, rows_of
+from pipelines.video.reader import Frame
+from pipelines.vision.shots import (
+    CONTEXT,
+    GRID,
+    MIN_SIDE,
+    SMALL_WIDTH,
+    find_cuts,
+    flow_back,
+    residual,
+    thumbnail,
+)
+from pipelines.vision.types import Pixels
+
+FOLDER, SUFFIX = "state/shots", ".npy"
+"""Folder in the job's folder, one file per span."""
+ROW = np.dtype([("residual", np.float32), ("grid", np.uint8, GRID)])
+Rows = NDArray[np.void]
+"""`(frames,)` of `ROW`: what `vision.shots` needs of each frame."""
+Grid = NDArray[np.uint8]
+
+_MOST_SHOTS = 100_000
+"""Cuts that are kept in memory; a video with more is followed over the later ones as one shot."""
+
+
+class ShotStage(OneFile):
+    """Measurements of the driving frames by which its cuts are found."""
+
+    name = "shots"
+    folder = FOLDER
+    suffix = SUFFIX
+
+    def __init__(self, driving: InputMedia) -> None:
+        self._driving = driving
+
+    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Rows]:
+        """Yield a row of `ROW` for each of the frames `[start, stop)`. Reads one frame before them."""
+        before: Pixels | None = None
+        with closing(read_frames_of(run, self._driving, max(run.frames.start, start - 1), stop)) as frames:
+            for frame in frames:
+                now = _small(frame)
+                if frame.index >= start:
+                    yield _measure(now, before)
+                before = now
+
+    def sink(self, run: RunContext, path: Path) -> Sink:
+        """Open a `.npy` of `ROW`, `(frames,)`."""
+        return RowSink[Rows, Rows](path, rows_of(ROW), row=lambda row: row)
+
+    def preview(self, item: Rows) -> Pixels | None:
+        """Show nothing."""
+        return None
+
+    def value(self, item: Rows) -> float | None:
+        """Draw no curve."""
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class Shots:
+    """Shots of a driving video, in order, and the thumbnails of the first and last frame of each."""
+
+    spans: tuple[Span, ...]
+    edges: tuple[tuple[Grid, Grid], ...]
+
+
+def read_shots(run: RunContext) -> Shots:
+    """Find the cuts in the rows of all frames. Holds those of one span, and a hundred bytes per shot."""
+    starts = [run.frames.start]
+    firsts: list[Grid] = []
+    lasts: list[Grid] = []
+    last: Grid | None = None
+    held, base, done = np.zeros(0, ROW), run.frames.start, run.frames.start
+    for rows, final in _with_final(read_rows(run)):
+        held = np.concatenate((held, rows))
+        firsts = firsts or [held["grid"][0].copy()]
+        last = held["grid"][-1].copy()
+        ready = base + len(held) - (0 if final else CONTEXT)
+        if ready <= done:
+            continue
+        cuts = find_cuts(held["grid"], held["residual"])
+        for position in np.flatnonzero(cuts[done - base : ready - base]) + (done - base):
+            if len(starts) < _MOST_SHOTS:
+                starts.append(base + int(position))
+                firsts.append(held["grid"][position].copy())
+                lasts.append(held["grid"][position - 1].copy())
+        keep = max(base, ready - CONTEXT)
+        held, base, done = held[keep - base :].copy(), keep, ready
+    if last is None:
+        raise ValueError("a job has at least one frame")
+    lasts.append(last)
+    stops = [*starts[1:], run.frames.stop]
+    return Shots(
+        tuple(Span(start, stop) for start, stop in zip(starts, stops, strict=True)),
+        tuple(zip(firsts, lasts, strict=True)),
+    )
+
+
+def read_rows(run: RunContext) -> Iterator[Rows]:
+    """Yield the rows of each span, in order. Holds one span's."""
+    for span in run.spans:
+        yield read_array(run.folder / FOLDER / f"{span.name}{SUFFIX}")
+
+
+def _with_final(blocks: Iterator[Rows]) -> Iterator[tuple[Rows, bool]]:
+    """Pair each block with whether it is the last."""
+    block = next(blocks, None)
+    while block is not None:
+        following = next(blocks, None)
+        yield block, following is None
+        block = following
+
+
+def _small(frame: Frame) -> Pixels:
+    """Return the luma of a frame, small, no side shorter than `MIN_SIDE`."""
+    luma = frame.luma(SMALL_WIDTH)
+    height, width = (max(MIN_SIDE, side) for side in luma.shape)
+    if (height, width) == luma.shape:
+        return luma
+    return cv2.resize(luma, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def _measure(now: Pixels, before: Pixels | None) -> Rows:
+    row = np.zeros((), ROW)
+    row["grid"] = thumbnail(now)
+    row["residual"] = np.nan if before is None else residual(now, before, flow_back(now, before))
+    return row

@@ -1,0 +1,91 @@
+"""Cuts between shots, found in small measurements of each frame.
+
+Motion compensation cannot explain the first frame of a shot, although it can explain its neighbours, and its layout
+differs from all frames on the other side of the seam. So neither a flash (the layout returns) nor a fast pan (its
+neighbours are as hard to explain) counts. Dissolves are not detected.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Gray = NDArray[np.uint8]
+Flow = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+
+GRID = (6, 8)
+"""Rows and columns of the thumbnail that stands for a frame's layout."""
+SMALL_WIDTH, MIN_SIDE = 128, 32
+"""Width at which motion is estimated, to keep the optical flow cheap; no side is shorter than the second."""
+SEAM = 4
+"""Frames on either side that are compared across a possible cut."""
+CONTEXT = 2 * SEAM
+"""Frames before and after on which the verdict on a frame depends."""
+LAYOUT_CHANGE = 0.3
+"""Least distance of the layouts on both sides of a cut: 0 for equal thumbnails, 1 for uncorrelated ones."""
+
+_RESIDUAL_GAIN, _RESIDUAL_OFFSET = 2.5, 3.0
+"""A cut's residual exceeds this multiple of its neighbours' median by this many grey levels."""
+
+
+def thumbnail(small: Gray) -> Gray:
+    """Return the thumbnail `GRID` uint8 of a small frame."""
+    grid: Gray = cv2.resize(small, GRID[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return grid
+
+
+def flow_back(now: Gray, before: Gray) -> Flow:
+    """Compute the flow from a small frame back to the one before it, `(H, W, 2)` float32 in pixels."""
+    # A new object each time: it must not carry state from other frames, or between threads.
+    dense = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    flow: Flow = dense.calc(now, before, None)  # type: ignore[call-overload]
+    return flow
+
+
+def residual(now: Gray, before: Gray, flow: Flow) -> float:
+    """Return the mean difference in grey levels that is left of two small frames after motion compensation."""
+    coords = cv2.add(_pixel_coords(*now.shape), flow)
+    # One map of two channels and no second map, which the type stubs do not allow for.
+    warped = cv2.remap(before, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+    return cv2.norm(now, warped, cv2.NORM_L1) / now.size
+
+
+def find_cuts(grids: NDArray[Any], residuals: NDArray[Any]) -> Flags:
+    """Flag the first frames of new shots among consecutive frames; never the very first.
+
+    `grids` `(N, *GRID)` are thumbnails, `residuals` `(N,)` NaN at the first frame of the video. Verdicts need
+    `CONTEXT` frames on either side, unless the video begins or ends there.
+    """
+    layout = normalised(grids)
+    seam = np.full(len(layout), np.inf)
+    for lag in range(1, 2 * SEAM):
+        apart = np.full(len(layout) + lag, np.inf)
+        apart[lag : len(layout)] = ((layout[lag:] - layout[:-lag]) ** 2).mean(axis=1) / 2
+        # Frames j - lag and j are on opposite sides of the seams before frames j - lag + 1 to j.
+        for back in range(max(0, lag - SEAM), min(lag, SEAM)):
+            seam = np.minimum(seam, apart[back : back + len(layout)])
+    left = np.nan_to_num(residuals.astype(np.float64), nan=0.0)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(left, SEAM, mode="edge"), 2 * SEAM + 1)
+    typical = np.median(np.delete(around, SEAM, axis=1), axis=1)
+    unexplained = left > _RESIDUAL_GAIN * typical + _RESIDUAL_OFFSET
+    found: Flags = unexplained & (seam > LAYOUT_CHANGE)
+    return found
+
+
+def normalised(grids: NDArray[Any]) -> NDArray[np.float64]:
+    """Return thumbnails as rows of mean 0 and deviation 1; half the mean square of a difference is their distance."""
+    layout: NDArray[np.float64] = grids.reshape(len(grids), -1).astype(np.float64)
+    layout = layout - layout.mean(axis=1, keepdims=True)
+    # The constant keeps the noise of nearly blank frames from looking like a layout.
+    layout /= np.sqrt((layout**2).mean(axis=1, keepdims=True) + 16)
+    return layout
+
+
+@lru_cache(maxsize=4)
+def _pixel_coords(height: int, width: int) -> Flow:
+    rows, columns = np.mgrid[:height, :width]
+    coords: Flow = np.dstack((columns, rows)).astype(np.float32)
+    return coords

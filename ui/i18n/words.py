@@ -99,6 +99,7 @@ LIVE: dict[str, tuple[str, str]] = {
         "已标出将使用的人脸，点击另一张即可改用",
     ),
     "face_number": ("Take face", "使用人脸"),
+    "stage.shots": ("looking for cuts", "寻找镜头切换"),
     "stage.faces": ("looking for faces", "寻找人脸"),
     "stage.looks": ("looking for faces", "寻找人脸"),
     "stage.landmarks": ("finding landmarks", "寻找关键点"),

@@ -1,4 +1,4 @@
-"""Prepass that measures every driving frame for cuts: 52 bytes per frame, kept span by span."""
+"""Prepass that measures every driving frame for cuts: 56 bytes per frame, kept span by span."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
@@ -20,15 +20,17 @@ from pipelines.vision.shots import (
     MIN_SIDE,
     SMALL_WIDTH,
     find_cuts,
+    find_zoom_cuts,
     flow_back,
     residual,
     thumbnail,
+    zoom_step,
 )
 from pipelines.vision.types import Pixels
 
 FOLDER, SUFFIX = "state/shots", ".npy"
 """Folder in the job's folder, one file per span."""
-ROW = np.dtype([("residual", np.float32), ("grid", np.uint8, GRID)])
+ROW = np.dtype([("residual", np.float32), ("zoom", np.float32), ("grid", np.uint8, GRID)])
 Rows = NDArray[np.void]
 """`(frames,)` of `ROW`: what `vision.shots` needs of each frame."""
 Grid = NDArray[np.uint8]
@@ -92,7 +94,7 @@ def read_shots(run: RunContext) -> Shots:
         ready = base + len(held) - (0 if final else CONTEXT)
         if ready <= done:
             continue
-        cuts = find_cuts(held["grid"], held["residual"])
+        cuts = find_cuts(held["grid"], held["residual"]) | find_zoom_cuts(held["zoom"])
         for position in np.flatnonzero(cuts[done - base : ready - base]) + (done - base):
             if len(starts) < _MOST_SHOTS:
                 starts.append(base + int(position))
@@ -137,5 +139,8 @@ def _small(frame: Frame) -> Pixels:
 def _measure(now: Pixels, before: Pixels | None) -> Rows:
     row = np.zeros((), ROW)
     row["grid"] = thumbnail(now)
-    row["residual"] = np.nan if before is None else residual(now, before, flow_back(now, before))
+    row["residual"] = np.nan
+    if before is not None:
+        flow = flow_back(now, before)
+        row["residual"], row["zoom"] = residual(now, before, flow), zoom_step(flow)
     return row

@@ -1,10 +1,13 @@
 """Takes: at a cut the driving is followed anew, after a flash as before; and why the portrait holds still."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+from skimage import data
 
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.track import DETECT_EVERY, to_record
@@ -13,7 +16,7 @@ from pipelines.animation.takes.rest import REASONS, Rest, Rests, cut_warning, fi
 from pipelines.animation.takes.shot_stage import Shots
 from pipelines.animation.takes.takes import Takes, make_takes
 from pipelines.spans import Span
-from pipelines.vision.shots import CONTEXT, GRID, find_cuts
+from pipelines.vision.shots import CONTEXT, GRID, find_cuts, find_zoom_cuts, flow_back, zoom_step
 
 MAN, WOMAN, LEFT, RIGHT = (
     FaceBox(100, 80, 60, 90),
@@ -228,3 +231,20 @@ class Run:
 
     def __init__(self, frames: Span) -> None:
         self.frames = frames
+
+
+@pytest.mark.parametrize("scale", [1.1, 1.2, 1.3, 0.85])
+def test_a_step_of_the_zoom_is_a_cut_and_a_moving_camera_is_none(scale: float) -> None:
+    small = cv2.cvtColor(
+        cv2.resize(data.astronaut(), (128, 128), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY
+    )
+
+    def shown(zoom: float) -> Any:
+        matrix = np.array(cv2.getRotationMatrix2D((64, 50), 0, zoom))
+        return cv2.warpAffine(small, matrix, (128, 128), borderMode=cv2.BORDER_REPLICATE)
+
+    steady = [1 + 0.008 * index for index in range(30)]
+    for zooms, cuts in (([1.0] * 12 + [scale] * 12, [12]), (steady, [])):
+        frames = [shown(zoom) for zoom in zooms]
+        steps = [0.0, *(zoom_step(flow_back(now, before)) for before, now in itertools.pairwise(frames))]
+        assert np.flatnonzero(find_zoom_cuts(np.array(steps))).tolist() == cuts

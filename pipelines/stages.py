@@ -19,7 +19,7 @@ from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
-from pipelines.vision.types import Pixels
+from pipelines.vision.types import Pixels, Size
 from presets.choose import Choice
 
 Warn = Callable[[str, str], None]
@@ -190,6 +190,10 @@ class Pipeline(Protocol):
         """Estimate how many bytes a run writes."""
         ...
 
+    def other_sizes(self) -> tuple[Size, ...]:
+        """Return width and height of the inputs besides the video, such as a portrait or masks. Reads headers."""
+        ...
+
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` warns the user."""
         ...
@@ -216,6 +220,10 @@ class TaskPipeline(Generic[EngineT]):
     def check(self, run: RunContext) -> None:
         """Run the engine's checks."""
         self.engine.check(run)
+
+    def other_sizes(self) -> tuple[Size, ...]:
+        """Return nothing: there is only the video."""
+        return ()
 
 
 class VideoPipeline(TaskPipeline[EngineT]):

@@ -12,13 +12,14 @@ from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.storage.special_files import reject_special
-from pipelines.video.images import iter_images, probe_picture
+from pipelines.video.images import probe_picture, read_still
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import SUFFIXES, identify
+from pipelines.video.picture import SUFFIXES, UNREADABLE, identify
+from pipelines.video.picture_pixels import decoding_bytes
 from pipelines.video.probe import probe
 from pipelines.video.reader import Frame, bounded_decoder, read_frames
 from pipelines.video.timeline import constant
-from pipelines.vision.types import Pixels
+from pipelines.vision.types import Pixels, Size
 
 Kind = Literal["picture", "video", "template"]
 
@@ -127,9 +128,22 @@ def read_pixels(run: RunContext, media: InputMedia, start: int, stop: int) -> Ge
             yield frame.rgb()
 
 
-def read_picture(media: InputMedia) -> Pixels:
-    """Read a picture `(H, W, 3)` uint8 RGB, upright. Raises DamagedVideo."""
-    return next(iter_images(media.video, 0, 1))
+def read_picture(media: InputMedia, at_least: Size | None = None) -> Pixels:
+    """Read a picture `(H, W, 3)` uint8 RGB, upright, reduced but not below `at_least`. Holds `picture_bytes`.
+
+    Raises DamagedVideo.
+    """
+    return read_still(media.video, at_least)
+
+
+def picture_bytes(media: InputMedia, at_least: Size | None = None) -> int:
+    """Estimate what `read_picture` holds at its peak; 0 for a video or template."""
+    if media.kind != "picture":
+        return 0
+    try:
+        return decoding_bytes(media.video.path, (media.video.width, media.video.height), at_least)
+    except UNREADABLE:
+        return 0  # Reading it says what is wrong.
 
 
 def picture_at(path: Path) -> InputMedia:

@@ -19,7 +19,7 @@ from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
-from pipelines.vision.types import Pixels
+from pipelines.vision.types import Pixels, Size
 from presets.choose import Choice
 
 Warn = Callable[[str, str], None]
@@ -194,6 +194,10 @@ class Pipeline(Protocol):
         """Estimate how many bytes a run writes."""
         ...
 
+    def other_sizes(self) -> tuple[Size, ...]:
+        """Return width and height of the inputs besides the video, such as a portrait or masks. Reads headers."""
+        ...
+
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Make the job's files from its segments, in order; may be repeated. `warn(code, message)` warns the user."""
         ...
@@ -224,6 +228,10 @@ class TaskPipeline(Generic[EngineT]):
     def notices(self, run: RunContext) -> tuple[str, ...]:
         """Return what was found and repaired in the times of the video."""
         return run.video.notes
+
+    def other_sizes(self) -> tuple[Size, ...]:
+        """Return nothing: there is only the video."""
+        return ()
 
 
 class VideoPipeline(TaskPipeline[EngineT]):

@@ -14,14 +14,15 @@ from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.storage.special_files import reject_special
-from pipelines.video import picture
-from pipelines.video.images import iter_images, probe_picture
+from pipelines.video import picture_pixels
+from pipelines.video.images import probe_picture, read_still
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import SUFFIXES, identify
+from pipelines.video.picture import SUFFIXES, UNREADABLE, identify
+from pipelines.video.picture_pixels import decoding_bytes
 from pipelines.video.probe import probe
 from pipelines.video.reader import Frame, bounded_decoder, read_frames
 from pipelines.video.timeline import constant
-from pipelines.vision.types import Colour, Pixels
+from pipelines.vision.types import Colour, Pixels, Size
 
 Kind = Literal["picture", "video", "template"]
 
@@ -136,14 +137,27 @@ def read_pixels(run: RunContext, media: InputMedia, start: int, stop: int) -> Ge
             yield frame.rgb()
 
 
-def read_picture(media: InputMedia) -> Pixels:
-    """Read a picture `(H, W, 3)` uint8 RGB, upright. Raises DamagedVideo."""
-    return next(iter_images(media.video, 0, 1))
+def read_picture(media: InputMedia, at_least: Size | None = None) -> Pixels:
+    """Read a picture `(H, W, 3)` uint8 RGB, upright, reduced but not below `at_least`. Holds `picture_bytes`.
+
+    Raises DamagedVideo.
+    """
+    return read_still(media.video, at_least)
 
 
-def read_opacity(media: InputMedia) -> Pixels | None:
-    """Read the opacity of a picture `(H, W)` uint8, upright; None for a video and where all is opaque."""
-    return picture.read_opacity(media.video.path) if media.kind == "picture" else None
+def picture_bytes(media: InputMedia, at_least: Size | None = None) -> int:
+    """Estimate what `read_picture` holds at its peak; 0 for a video or template."""
+    if media.kind != "picture":
+        return 0
+    try:
+        return decoding_bytes(media.video.path, (media.video.width, media.video.height), at_least)
+    except UNREADABLE:
+        return 0  # Reading it says what is wrong.
+
+
+def read_opacity(media: InputMedia, at_least: Size | None = None) -> Pixels | None:
+    """Read the opacity of a picture `(H, W)` uint8 as `read_picture` does; None for a video and where all is opaque."""
+    return picture_pixels.read_opacity(media.video.path, at_least) if media.kind == "picture" else None
 
 
 def colour_of(text: str) -> Colour:

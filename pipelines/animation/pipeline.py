@@ -80,10 +80,17 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         return (reason, *foreseen) if reason else foreseen
 
     def disk_bytes(self, frames: Span) -> int:
-        """Estimate segments, joined video and pictures from the size of the source."""
+        """Estimate segments, joined video and pictures from the size of the result."""
         pictures = _PNG_PIXEL_BYTES if self.engine.settings.frames_out else 0
         panels = 3 if self.engine.settings.side_by_side else 1
-        return int((_VIDEO_PIXEL_BYTES + pictures) * panels * self.engine.inputs.source.pixels * len(frames))
+        width, height = self.engine.size
+        return int((_VIDEO_PIXEL_BYTES + pictures) * panels * width * height * len(frames))
+
+    def other_sizes(self) -> tuple[Size, ...]:
+        """Return the sizes of source and driving; a template has none."""
+        inputs = self.engine.inputs
+        media = [each for each in (inputs.source, inputs.driving) if each.kind != "template"]
+        return tuple((each.video.width, each.video.height) for each in media)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Write the video or the one picture, the report and its picture. Holds one span's figures."""

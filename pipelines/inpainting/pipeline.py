@@ -9,6 +9,7 @@ from pipelines.inpainting.engine import InpaintEngine
 from pipelines.inpainting.stage import FillStage
 from pipelines.inpainting.unseen import draw_invention
 from pipelines.jobs.events import Outputs
+from pipelines.masks.bundle import mask_size
 from pipelines.masks.mask_video import SUFFIX
 from pipelines.settings import VIDEO_SUFFIXES
 from pipelines.spans import Span
@@ -21,6 +22,7 @@ from pipelines.tracking.prepass import lost_stretches, tracking_stages
 from pipelines.video.encodings import check_available
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
+from pipelines.vision.types import Size
 
 _PNG_PIXEL_BYTES = 2
 """Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
@@ -62,6 +64,11 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         size = sum(path.stat().st_size for path in files)
         pictures = _PNG_PIXEL_BYTES * video.width * video.height if self.engine.settings.frames_out else 0
         return int(3 * size * len(frames) / video.frames) + pictures * len(frames)
+
+    def other_sizes(self) -> tuple[Size, ...]:
+        """Return the size of the largest mask, if there is one."""
+        sizes = (mask_size(path.expanduser(), self.video.frames) for path in self.inputs[1:])
+        return tuple(size for size in sizes if size)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Write the video, the table, the report and its picture. Holds one span's records."""

@@ -54,6 +54,8 @@ class Facts(BaseModel):
     rotation: int
     sound: str | None
     damage: str | None
+    other_sizes: tuple[tuple[int, int], ...] = ()
+    """Width and height of the frames and pictures of the inputs besides the video; only in an estimate."""
 
 
 class Planned(_Event):

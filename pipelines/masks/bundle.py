@@ -4,14 +4,21 @@ from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import IO, Protocol
 
-from pipelines.errors import BadInput
+from PIL import Image
+
+from pipelines.errors import BadInput, LongtakeError
 from pipelines.masks.zip_archive import Archive
 from pipelines.storage.special_files import reject_special
+from pipelines.video.demuxing import open_input
 from pipelines.video.images import list_images
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import identify
+from pipelines.video.picture import FORMATS, UNREADABLE, identify, size_of
+from pipelines.vision.types import Size
 
 ACCEPTED = "Give an image, a folder or a zip of images, a GIF or a mask video."
+_ANY_SIZE = 2**40
+_HUGE = 2**20, 2**20
+"""Size of an image that is too large for its header to be read: larger than any limit."""
 _LEAST_MAX_PIXELS = 4096 * 4096
 """Masks up to this size are read beside any video: 16 MiB at one byte a pixel."""
 _TIMES_THE_VIDEO = 4
@@ -51,6 +58,36 @@ def open_bundle(path: Path, frames: int, max_pixels: int) -> Bundle | None:
         return Archive(path, frames, max_pixels)
     picture = identify(path)
     return _Files(path, [path]) if picture and picture.still else None
+
+
+def mask_size(path: Path, frames: int) -> Size | None:
+    """Return the size of the largest mask image at `path`, or of the mask video; None where it cannot be read.
+
+    Reads headers only, also of images in a zip. Reading the masks says what is wrong with those that cannot be read.
+    """
+    try:
+        bundle = open_bundle(path, frames, _ANY_SIZE)
+        if bundle is None:
+            with open_input(path) as container:
+                video = container.streams.video[0]
+                return (video.width, video.height) if video.width else None
+        files = bundle.heads() if isinstance(bundle, Archive) else bundle.files(range(len(bundle.names)))
+        sizes = [size for _, file in files if (size := _size_of(file))]
+    except (LongtakeError, LookupError):
+        return None
+    return max(sizes, key=lambda size: size[0] * size[1], default=None)
+
+
+def _size_of(file: Path | IO[bytes]) -> Size | None:
+    try:
+        if isinstance(file, Path):
+            return size_of(file)
+        with Image.open(file, formats=FORMATS) as image:
+            return image.size
+    except Image.DecompressionBombError:
+        return _HUGE
+    except UNREADABLE:
+        return None
 
 
 def max_pixels(video: VideoInfo) -> int:

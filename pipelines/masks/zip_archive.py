@@ -23,6 +23,8 @@ _ENCODED_BYTES, _BYTES_A_PIXEL = 2**16, 8
 """Limit of a member: a fixed part for headers, and 16-bit RGBA without compression."""
 _PIECE_BYTES = 2**15
 """Bytes read at once; less than the central directory may have, as members are read through the same bounded file."""
+_HEAD_BYTES = 2**16
+"""Start of an image that is read for its size."""
 _ENCRYPTED = 1
 """Bit of a member's flags."""
 _ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"})
@@ -68,6 +70,12 @@ class Archive:
                 member = self._members[index]
                 yield f"{self.path} ({member.filename})", self._content(file, member)
 
+    def heads(self) -> Generator[tuple[str, io.BytesIO]]:
+        """Yield name and the first bytes of each image, where its size stands. Raises DamagedVideo."""
+        with self._open() as file:
+            for member in self._members:
+                yield member.filename, self._content(file, member, _HEAD_BYTES)
+
     @contextmanager
     def _open(self) -> Generator[zipfile.ZipFile]:
         try:
@@ -103,13 +111,17 @@ class Archive:
             )
         return True
 
-    def _content(self, file: zipfile.ZipFile, member: zipfile.ZipInfo) -> io.BytesIO:
-        """Unpack `member`; never more than its declared size, which was checked."""
+    def _content(
+        self, file: zipfile.ZipFile, member: zipfile.ZipInfo, most_bytes: int | None = None
+    ) -> io.BytesIO:
+        """Unpack `member`, or about `most_bytes` of it; never more than its declared size, which was checked."""
         content = io.BytesIO()
         try:
             with file.open(member) as packed:
                 while piece := packed.read(_PIECE_BYTES):
                     content.write(piece)
+                    if most_bytes is not None and content.tell() >= most_bytes:
+                        break
         except _UNZIPPABLE as error:
             raise DamagedVideo(
                 f"{member.filename} in {self.path} is damaged ({error}).", "Pack the masks again."

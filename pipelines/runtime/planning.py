@@ -182,7 +182,10 @@ def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: 
     """
     model = settings_model(task)
     settings = model.model_validate(settings.model_dump(include=set(model.model_fields)))
-    return prepare(task, inputs, resolve(task, settings).settings, jobs_dir).planned(job="", frames_kept=0)
+    prepared = prepare(task, inputs, resolve(task, settings).settings, jobs_dir)
+    planned = prepared.planned(job="", frames_kept=0)
+    facts = planned.facts.model_copy(update={"other_sizes": prepared.pipeline.other_sizes()})
+    return planned.model_copy(update={"facts": facts})
 
 
 def range_of(video: VideoInfo, settings: Settings) -> Span:

@@ -18,6 +18,7 @@ from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.jobs.events import Outputs
+from pipelines.masks.bundle import mask_size
 from pipelines.masks.mask_video import mask_to_rgb
 from pipelines.masks.reading import FrameMask, mask_settings_of, read_holes, read_pixels
 from pipelines.settings import TrackSettings
@@ -148,6 +149,11 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
         files = video.images or (video.path,)
         size = sum(path.stat().st_size for path in files) / video.frames
         return int(2 * len(frames) * (size + _MASK_FILE_BYTES * video.width * video.height))
+
+    def other_sizes(self) -> tuple[Size, ...]:
+        """Return the size of the largest mask, if there is one."""
+        sizes = (mask_size(path.expanduser(), self.video.frames) for path in self.inputs[1:])
+        return tuple(size for size in sizes if size)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Write overlay, mask video, table and report. Holds one span's records."""

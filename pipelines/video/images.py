@@ -20,11 +20,12 @@ from pipelines.video.picture import (
     UNREADABLE,
     PictureFile,
     identify,
-    read_rgb,
     size_of,
     to_rgb,
 )
+from pipelines.video.picture_pixels import read_rgb
 from pipelines.video.timeline import constant, from_stamps
+from pipelines.vision.types import Pixels, Size
 
 FRAME_RATE = Fraction(25)
 """Frame rate of a folder of images."""
@@ -139,6 +140,19 @@ def iter_images(info: VideoInfo, start: int, stop: int) -> Iterator[NDArray[np.u
         yield rgb
 
 
+def read_still(info: VideoInfo, at_least: Size | None = None) -> Pixels:
+    """Read the one picture that `probe_picture` described, (H, W, 3) uint8 RGB, reduced but not below `at_least`.
+
+    Raises DamagedVideo, UnsupportedVideo.
+    """
+    try:
+        return read_rgb(info.images[0], at_least, info.background)
+    except Image.DecompressionBombError as error:
+        raise _huge(info.images[0]) from error
+    except UNREADABLE as error:
+        raise _unreadable(info.images[0]) from error
+
+
 def iter_animation(info: VideoInfo, start: int, stop: int) -> Iterator[Image.Image]:
     """Yield frames `[start, stop)` of an animation that Pillow reads. Holds one. Raises DamagedVideo."""
     try:
@@ -166,7 +180,7 @@ def _iter_rgb(info: VideoInfo, start: int, stop: int) -> Iterator[tuple[Path, ND
         return
     for path in info.images[start:stop]:
         try:
-            yield path, read_rgb(path, info.background)
+            yield path, read_rgb(path, background=info.background)
         except Image.DecompressionBombError as error:
             raise _huge(path) from error
         except UNREADABLE as error:

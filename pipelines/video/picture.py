@@ -1,4 +1,4 @@
-"""Read one picture file, whatever its name says: its kind, its size, and its pixels, upright and in sRGB.
+"""Open one picture file, whatever its name says: its kind, its size, and its colours in sRGB.
 
 Pillow reads all kinds but HEIC, which the bundled ffmpeg decodes: it assembles the tiles of a phone's picture.
 """
@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
 from pipelines.errors import NotAVideo, UnsupportedVideo
 from pipelines.video import ffmpeg
 from pipelines.video.demuxing import open_input
-from pipelines.vision.types import WHITE, Colour
+from pipelines.vision.types import WHITE, Colour, Size
 
 SUFFIXES = frozenset(
     [
@@ -45,10 +45,13 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis")
 _HEIF_BRANDS = (*_HEIC_BRANDS, b"mif1")
 _HEIC_SECONDS = 60.0
 """Time limit for one HEIC picture; 48 megapixels take a few seconds."""
-_EXIF_ORIENTATION = 0x0112
-_TURNED_ORIENTATIONS = (5, 6, 7, 8)
 _BAND_ROWS = 64
 """Rows that are laid over a background at once, so that a large picture needs no second copy in wider numbers."""
+_PNG_OUTPUT = ("-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "-compression_level", "1", "-")
+_PNG_HEAD_BYTES = 24
+"""Signature and the start of the header, up to width and height."""
+EXIF_ORIENTATION = 0x0112
+TURNED_ORIENTATIONS = (5, 6, 7, 8)
 _SAME_COLOUR = 2
 """Largest difference of 255 between a profile and sRGB that is rounding: such pictures keep their bytes."""
 
@@ -98,13 +101,13 @@ def is_heic(path: Path) -> bool:
 
 
 @contextmanager
-def open_picture(path: Path) -> Iterator[Image.Image]:
-    """Open the picture at `path`, without decoding it unless it is HEIC.
+def open_picture(path: Path, at_least: Size | None = None) -> Iterator[Image.Image]:
+    """Open the picture at `path`, without decoding it unless it is HEIC, which may be reduced to `at_least`.
 
     Raises what is in `UNREADABLE`, DecompressionBombError, and UnsupportedVideo for HEIC that ffmpeg cannot decode.
     """
     if is_heic(path):
-        with Image.open(io.BytesIO(_heic_as_png(path)), formats=("PNG",)) as image:
+        with Image.open(io.BytesIO(_heic_as_png(path, at_least)), formats=("PNG",)) as image:
             if profile := _heic_profile(path):
                 image.info["icc_profile"] = profile
             yield image
@@ -115,28 +118,13 @@ def open_picture(path: Path) -> Iterator[Image.Image]:
 
 def size_of(path: Path) -> tuple[int, int]:
     """Return width and height of the picture at `path`, upright. Raises as `open_picture` does."""
+    if is_heic(path):
+        width, height = struct.unpack(">II", _heic_as_png(path, most_bytes=_PNG_HEAD_BYTES)[16:24])
+        return width, height
     with open_picture(path) as image:
         # Pillow gives the size of a TIFF upright already.
-        turned = image.format != "TIFF" and image.getexif().get(_EXIF_ORIENTATION) in _TURNED_ORIENTATIONS
+        turned = image.format != "TIFF" and image.getexif().get(EXIF_ORIENTATION) in TURNED_ORIENTATIONS
         return (image.height, image.width) if turned else (image.width, image.height)
-
-
-def read_rgb(path: Path, background: Colour = WHITE) -> NDArray[np.uint8]:
-    """Return the picture at `path` as (H, W, 3) uint8, upright and in sRGB, with `background` where it is transparent.
-
-    Raises as `open_picture` does.
-    """
-    with open_picture(path) as image:
-        return to_rgb(ImageOps.exif_transpose(image), background)
-
-
-def read_opacity(path: Path) -> NDArray[np.uint8] | None:
-    """Return the opacity of the picture at `path` as (H, W) uint8, upright; None where it is opaque throughout.
-
-    Raises as `open_picture` does.
-    """
-    with open_picture(path) as image:
-        return _opacity(ImageOps.exif_transpose(image)) if _may_be_transparent(image) else None
 
 
 def to_rgb(image: Image.Image, background: Colour = WHITE) -> NDArray[np.uint8]:
@@ -144,7 +132,7 @@ def to_rgb(image: Image.Image, background: Colour = WHITE) -> NDArray[np.uint8]:
 
     Transparent parts are laid over `background`, so that colours which the file keeps there are never seen.
     """
-    opacity, rgb = _opacity(image), _colours(image)
+    opacity, rgb = opacity_of(image), _colours(image)
     if opacity is not None:
         behind = np.array(background, np.uint32)
         for top in range(0, len(rgb), _BAND_ROWS):
@@ -154,14 +142,14 @@ def to_rgb(image: Image.Image, background: Colour = WHITE) -> NDArray[np.uint8]:
     return rgb
 
 
-def _may_be_transparent(image: Image.Image) -> bool:
+def may_be_transparent(image: Image.Image) -> bool:
     """Whether the header of `image` speaks of transparency."""
     return image.has_transparency_data or "transparency" in image.info
 
 
-def _opacity(image: Image.Image) -> NDArray[np.uint8] | None:
+def opacity_of(image: Image.Image) -> NDArray[np.uint8] | None:
     """Return the opacity of `image`, (H, W) uint8: its alpha, its palette's, or one colour's; None if opaque."""
-    if not _may_be_transparent(image):
+    if not may_be_transparent(image):
         return None
     if image.mode.startswith("I"):
         opacity = np.where(np.asarray(image) == image.info["transparency"], 0, 255).astype(np.uint8)
@@ -211,12 +199,18 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return transform if abs(change).max() > _SAME_COLOUR else None
 
 
-def _heic_as_png(path: Path) -> bytes:
-    """Decode the HEIC picture at `path` to a PNG, upright. Raises UnsupportedVideo."""
-    png = ["-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "-compression_level", "1", "-"]
+def _heic_as_png(path: Path, at_least: Size | None = None, most_bytes: int = -1) -> bytes:
+    """Decode the HEIC picture at `path` to a PNG, upright; `most_bytes` of it. Raises UnsupportedVideo.
+
+    It is reduced to no less than `at_least`.
+    """
+    scale = "scale='min(iw,{})':'min(ih,{})':force_original_aspect_ratio=increase:flags=area"
+    png = [*(("-vf", scale.format(*at_least)) if at_least else ()), *_PNG_OUTPUT]
     child = ffmpeg.Child([*ffmpeg.source(path), *png], feeds=False)
     try:
-        picture = child.pipe.read()
+        picture = child.pipe.read(most_bytes)
+        if len(picture) == most_bytes:
+            return picture
         status, errors = child.finish(_HEIC_SECONDS)
     finally:
         child.kill()

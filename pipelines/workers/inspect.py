@@ -18,6 +18,7 @@ from pipelines.settings import AnimateSettings
 from pipelines.spec import read_settings
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.names import StoredPath, to_json
+from pipelines.video.limits import check_pixels
 
 
 class PlanQuestion(BaseModel):
@@ -40,6 +41,8 @@ class StillQuestion(BaseModel):
     frame: int = Field(ge=0)
     picture: StoredPath
     most_width_px: int = 1280
+    most_pixels: int | None = None
+    """Largest size of the frame, where the server sets a limit."""
 
 
 class FacesQuestion(BaseModel):
@@ -55,6 +58,8 @@ class FacesQuestion(BaseModel):
     asked: dict[str, Any]
     picture: StoredPath
     most_width_px: int = 960
+    most_pixels: int | None = None
+    """Largest size of source and driving, where the server sets a limit."""
 
 
 Asked = PlanQuestion | StillQuestion | FacesQuestion
@@ -88,6 +93,7 @@ def _still(question: StillQuestion) -> Event:
     from pipelines.video.reader import read_frames
 
     video, frame = probe(question.path, salvage=True), question.frame
+    check_pixels(video.width, video.height, question.most_pixels)
     if frame >= video.frames:
         raise BadInput(f"There is no frame {frame}: the video has {video.frames}.", "Frames count from 0.")
     with closing(read_frames(video, frame, frame + 1, salvage=True)) as frames:
@@ -100,7 +106,7 @@ def _faces(question: FacesQuestion) -> Event:
     from pipelines.storage.jpeg import save_picture
 
     settings = AnimateSettings.model_validate(question.asked)
-    marked = marked_faces(question.inputs, settings)
+    marked = marked_faces(question.inputs, settings, question.most_pixels)
     found = {
         "places": [asdict(place) for place in marked.places],
         "missing": [asdict(side) for side in marked.missing],

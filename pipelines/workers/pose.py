@@ -17,12 +17,13 @@ from memory.devices import Device, limit_device
 from memory.oom import is_out_of_memory
 from memory.probe import probe_hardware
 from memory.units import GIB, KIB
-from pipelines.errors import LongtakeError, NotEnoughMemory, OverLimit
+from pipelines.errors import LongtakeError, NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.settings import PoseSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
 from pipelines.storage.names import StoredPath, to_json
+from pipelines.video.limits import check_pixels
 from pipelines.weights.locate import find
 
 if TYPE_CHECKING:
@@ -114,11 +115,7 @@ def _check_size(source: Path, most_pixels: int) -> None:
     from pipelines.animation.inputs import picture_at
 
     video = picture_at(source).video
-    if video.width * video.height > most_pixels:
-        raise OverLimit(
-            f"{video.width} × {video.height} is more than {most_pixels / 1e6:g} megapixels.",
-            "Scale the picture down first.",
-        )
+    check_pixels(video.width, video.height, most_pixels)
 
 
 def answer(cache: PoserCache, question: PoseQuestion) -> Event:

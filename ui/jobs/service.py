@@ -25,6 +25,7 @@ from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Machine, PoseSettings, Settings
 from pipelines.storage.names import printable
+from pipelines.video.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.pose_client import PosingProcess
@@ -119,8 +120,7 @@ class JobService:
         identity = f"{InputFile.of(source).fingerprint}{settings.model_dump_json()}"
         picture = cache / "poses" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.jpg"
         if not picture.exists():
-            most = self.policy.max_megapixels
-            pixels = None if most is None else int(most * 1e6)
+            pixels = self.policy.most_pixels
             asked = settings.model_dump(mode="json")
             question = PoseQuestion(source=source, asked=asked, picture=picture, most_pixels=pixels)
             await self._posing.ask(question)
@@ -150,16 +150,9 @@ class JobService:
 
     def _check(self, plan: Planned) -> None:
         facts, policy = plan.facts, self.policy
-        megapixels, minutes, disk = (
-            facts.width * facts.height / 1e6,
-            facts.seconds / 60,
-            plan.disk_bytes / GIB,
-        )
-        if policy.max_megapixels and megapixels > policy.max_megapixels:
-            size = f"{facts.width} × {facts.height} ({megapixels:.1f} megapixels)"
-            raise OverLimit(
-                f"{size} is more than {policy.max_megapixels:g} megapixels.", "Scale it down first."
-            )
+        minutes, disk = facts.seconds / 60, plan.disk_bytes / GIB
+        for width, height in ((facts.width, facts.height), *facts.other_sizes):
+            check_pixels(width, height, policy.most_pixels)
         if policy.max_minutes and minutes > policy.max_minutes:
             raise OverLimit(
                 f"The video has {minutes:.1f} minutes, more than {policy.max_minutes:g}.", "Cut it first."

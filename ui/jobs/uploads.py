@@ -120,21 +120,24 @@ async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, j
     return plan
 
 
-async def still(path: Path, frame: int, cache: Path) -> Path:
-    """Write a frame of a video as a JPEG into the page's `cache`, by a subprocess. Raises as `inspect_video` does."""
+async def still(path: Path, frame: int, cache: Path, most_pixels: int | None = None) -> Path:
+    """Write a frame of a video as a JPEG into the page's `cache`, by a subprocess.
+
+    Raises OverLimit for a frame of more than `most_pixels`, and what `inspect_video` raises.
+    """
     picture = cache / "stills" / InputFile.of(path).fingerprint[:16] / f"{frame:08d}.jpg"
     if not picture.exists():
-        await _ask(StillQuestion(path=path, frame=frame, picture=picture))
+        await _ask(StillQuestion(path=path, frame=frame, picture=picture, most_pixels=most_pixels))
     return picture
 
 
 async def faces_of(
-    source: Path, driving: Path, settings: AnimateSettings, cache: Path
+    source: Path, driving: Path, settings: AnimateSettings, cache: Path, most_pixels: int | None = None
 ) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
     """Draw source and driving with the faces that an animation takes, as a JPEG in the page's `cache`.
 
     Returns its path, the `places` of faces on it (fields of `FacePlace`) and the sides that are `missing` one (fields
-    of `MissingFace`). Raises as `inspect_video` does.
+    of `MissingFace`). Raises OverLimit for an input of more than `most_pixels`, and what `inspect_video` raises.
     """
     asked = settings.model_dump(mode="json")
     identity = "".join(
@@ -142,7 +145,10 @@ async def faces_of(
     )
     picture = cache / "faces" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.jpg"
     if not picture.exists():
-        await _ask(FacesQuestion(inputs=(source, driving), asked=asked, picture=picture))
+        question = FacesQuestion(
+            inputs=(source, driving), asked=asked, picture=picture, most_pixels=most_pixels
+        )
+        await _ask(question)
     return picture, json.loads(picture.with_suffix(".json").read_bytes())
 
 

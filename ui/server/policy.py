@@ -26,7 +26,9 @@ class Policy(BaseModel):
         default=None, gt=0, description="Disk for jobs and uploads; the oldest finished ones make room."
     )
     max_file_gb: float = Field(default=64, gt=0, description="Largest accepted file.")
-    max_megapixels: float | None = Field(default=None, gt=0, description="Largest accepted frame.")
+    max_megapixels: float | None = Field(
+        default=None, gt=0, description="Largest accepted frame, portrait or mask."
+    )
     max_minutes: float | None = Field(default=None, gt=0, description="Longest accepted video.")
     max_waiting: int = Field(default=200, ge=1, description="Jobs that may wait, of all visitors together.")
     max_jobs_per_visitor: int | None = Field(
@@ -61,6 +63,11 @@ class Policy(BaseModel):
             max_waiting=12,
             max_jobs_per_visitor=2,
         )
+
+    @property
+    def most_pixels(self) -> int | None:
+        """Pixels of the largest accepted frame or picture."""
+        return None if self.max_megapixels is None else int(self.max_megapixels * 1e6)
 
     def changed(self, **overrides: object) -> Self:
         """These rules with the `overrides` that are not None. Raises BadInput where a value cannot be used."""

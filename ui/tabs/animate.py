@@ -112,7 +112,10 @@ class AnimateTab(TaskTab):
             try:
                 settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
                 cache = Path(self.file.GRADIO_CACHE)
-                picture, found = await faces_of(Path(source), Path(driving), settings, cache)
+                files, policy = (Path(source), Path(driving)), self.service.policy
+                picture, found = await faces_of(
+                    *files, self.service.limited(settings), cache, policy.most_pixels
+                )
             except (LongtakeError, OSError, ValueError):
                 # The card shows the error.
                 return gr.update(visible=False)

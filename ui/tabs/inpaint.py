@@ -183,7 +183,9 @@ class InpaintTab(TaskTab):
 
     async def _page(self, video: str, sheet: PadFrame) -> str:
         path = Path(video)
-        picture = await still(path, sheet.index, Path(self.file.GRADIO_CACHE))
+        picture = await still(
+            path, sheet.index, Path(self.file.GRADIO_CACHE), self.service.policy.most_pixels
+        )
         return pad.sheet(str(picture), sheet.index, sheet.size, path.name)
 
 

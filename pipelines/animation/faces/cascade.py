@@ -72,6 +72,10 @@ class FaceBox:
         """Return the square of the same centre and area as a drawn rectangle `left, top, width, height`."""
         return cls(left + width / 2, top + height / 2, math.sqrt(width * height))
 
+    def scaled(self, scale: float) -> "FaceBox":
+        """Return the box in a copy of the picture that is `scale` times as large."""
+        return FaceBox(self.x * scale, self.y * scale, self.size * scale, self.votes)
+
 
 def detect_by_votes(picture: Pixels) -> list[FaceBox]:
     """Detect face candidates in `picture` `(H, W, 3)` uint8 RGB, most votes first; faces have at least `MIN_VOTES`.

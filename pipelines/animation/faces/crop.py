@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.errors import BadInput
 from pipelines.settings import PortraitOptions, SourceCut
-from pipelines.vision.types import Pixels
+from pipelines.vision.types import Pixels, Size
 
 Matrix = NDArray[np.float32]
 
@@ -172,9 +172,13 @@ def driving_input(picture: Pixels) -> Pixels:
     return _pixels(cv2.resize(picture, (CROP_PX // 2, CROP_PX // 2), interpolation=cv2.INTER_LINEAR))
 
 
-def limit_source(picture: Pixels, options: SourceCut) -> Pixels:
-    """Resize a source frame to at most the allowed size, and trim its sides to multiples."""
-    height, width = limit_size(picture.shape[0], picture.shape[1], options.source_max_dim)
+def limit_source(picture: Pixels, options: SourceCut, size: Size | None = None) -> Pixels:
+    """Resize a source frame to at most the allowed size, and trim its sides to multiples.
+
+    `size` is that of the file, where `picture` was reduced when it was read.
+    """
+    full_width, full_height = size or picture.shape[1::-1]
+    height, width = limit_size(full_height, full_width, options.source_max_dim)
     if (height, width) != picture.shape[:2]:
         picture = _pixels(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR))
     division = options.source_division

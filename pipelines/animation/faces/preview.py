@@ -10,7 +10,10 @@ from typing import Literal, cast
 import cv2
 import numpy as np
 
+from memory.budget import Budget
+from memory.probe import probe_hardware
 from pipelines.animation.faces.cascade import FaceBox
+from pipelines.animation.faces.crop import limit_size
 from pipelines.animation.faces.selection import (
     CascadeDetector,
     FaceDetector,
@@ -23,9 +26,11 @@ from pipelines.animation.faces.selection import (
     source_detector,
 )
 from pipelines.animation.faces.track import DETECT_EVERY
-from pipelines.animation.inputs import InputMedia, probe_portrait_inputs, read_picture
+from pipelines.animation.inputs import InputMedia, picture_bytes, probe_portrait_inputs, read_picture
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
+from pipelines.spec import task_spec
+from pipelines.video.limits import check_pixels
 from pipelines.video.reader import read_frames
 from pipelines.vision.types import Pixels
 
@@ -90,17 +95,19 @@ class _Side:
             return cls(picture, faces, [], smallest)
 
 
-def marked_faces(inputs: tuple[Path, ...], settings: AnimateSettings) -> MarkedFaces:
+def marked_faces(
+    inputs: tuple[Path, ...], settings: AnimateSettings, most_pixels: int | None = None
+) -> MarkedFaces:
     """Preview source and driving with their faces, the selected ones marked.
 
     A picture without a face stays unmarked, and its side is among the missing. Holds a frame of each. Raises the
-    errors of `probe_portrait_inputs`, and BadInput for a box outside its picture.
+    errors of `probe_portrait_inputs`, BadInput for a box outside its picture, and OverLimit for an input of more than
+    `most_pixels`.
     """
     media = probe_portrait_inputs(inputs, salvage=settings.salvage, background=settings.background)
-    source = (
-        read_picture(media.source) if media.source.kind == "picture" else _first_frame(media.source, settings)
-    )
-    sides = {"source": _Side.on(source, source_detector(settings, source), parse_which(settings.face))}
+    for video in (media.source.video, media.driving.video):
+        check_pixels(video.width, video.height, most_pixels)
+    sides = {"source": _inspect_source(media.source, settings)}
     if media.driving.kind != "template":
         sides["driving"] = _inspect_driving(media.driving, settings)
     shown = [_draw_boxes(shown) for shown in sides.values()]
@@ -117,6 +124,24 @@ def marked_faces(inputs: tuple[Path, ...], settings: AnimateSettings) -> MarkedF
         ),
         tuple(MissingFace(side, shown.smallest_px) for side, shown in named if not shown.faces),
     )
+
+
+def _inspect_source(source: InputMedia, settings: AnimateSettings) -> _Side:
+    """Inspect the source as a job would: reduced where it is larger than the result, then with all its pixels."""
+    width, height = source.video.width, source.video.height
+
+    def inspect(picture: Pixels) -> _Side:
+        return _Side.on(picture, source_detector(settings, picture, width), parse_which(settings.face))
+
+    if source.kind != "picture":
+        return inspect(_first_frame(source, settings))
+    longest = int(task_spec("animate").tables().quality[settings.quality].values()["max_side_px"])
+    down, across = limit_size(height, width, longest)
+    shown = inspect(read_picture(source, (across, down)))
+    host_bytes = Budget.of(probe_hardware(), ram_limit_gb=settings.ram_limit_gb).host_bytes
+    if shown.faces or shown.picture.shape[1] == width or picture_bytes(source) > host_bytes:
+        return shown
+    return inspect(read_picture(source))
 
 
 def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:

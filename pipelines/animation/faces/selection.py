@@ -85,14 +85,17 @@ class UserBox:
     """Box that the user gave. It need not be exact where the cascade detects the face, too."""
 
     box: FaceBox
+    file_width: int | None = None
+    """Width of the picture as the user sees it, where a reduced one is searched."""
     name, licence = "box that was given", ""
 
     def detect(self, picture: Pixels) -> list[FaceBox]:
         """Return the face that is detected in the box, or the box itself. Raises BadInput for a box outside."""
         height, width = picture.shape[:2]
         if not (0 < self.box.x < width and 0 < self.box.y < height and self.box.size >= 2):
+            shown = self.file_width or width
             raise BadInput(
-                f"The face box lies outside the picture of {width} x {height} pixels.",
+                f"The face box lies outside the picture of {shown} x {round(height * shown / width)} pixels.",
                 "Give left, top, width and height of the face in pixels of the picture.",
             )
         found = next((box for box in detect_by_votes(picture) if self._matches(box)), None)
@@ -201,10 +204,13 @@ def select_faces(faces: Sequence[FaceBox], which: Which) -> list[FaceBox]:
     )
 
 
-def source_detector(settings: AnimateSettings, picture: Pixels) -> FaceDetector:
-    """Choose the detector for the source `picture` `(H, W, 3)` uint8 RGB: a box, all of the picture, or the cascade."""
+def source_detector(settings: AnimateSettings, picture: Pixels, width: int) -> FaceDetector:
+    """Choose the detector for the source `picture` `(H, W, 3)` uint8 RGB: a box, all of the picture, or the cascade.
+
+    `width` is that of the source's file, in whose pixels a box is given; `picture` may be reduced.
+    """
     if settings.source_box:
-        return UserBox(parse_box(settings.source_box))
+        return UserBox(parse_box(settings.source_box).scaled(picture.shape[1] / width), width)
     if settings.source_crop == "none":
         height, width = picture.shape[:2]
         side = min(height, width)

@@ -15,7 +15,7 @@ from memory.units import GIB, MIB
 from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.faces.crop import CROP_PX
 from pipelines.animation.faces.track import MOST_FACES
-from pipelines.animation.inputs import PortraitInputs
+from pipelines.animation.inputs import PortraitInputs, picture_bytes
 from pipelines.animation.liveportrait import memory_cost
 from pipelines.animation.liveportrait.detection_stages import DetectionStage, LandmarkStage
 from pipelines.animation.liveportrait.face_finder import faces_by
@@ -228,8 +228,13 @@ class LivePortraitEngine(PortraitEngine):
         decoder = bounded_decoder(video, settings.decoder)
         width, height = self.size
         queued = 3 if self.inputs.source.kind == "video" else 0  # bytes per pixel of a source frame
+        # Both are read before the first frame is made.
+        shown = self.inputs.source.video
+        limit = source_size(shown.width, shown.height, settings)
+        decoding = max(picture_bytes(self.inputs.source, limit), picture_bytes(self.inputs.driving))
+        pictures = 3 * self.inputs.driving.pixels if self.inputs.driving.kind == "picture" else 0
         host = Load(
-            fixed=cost.host.fixed + width * height * _ENCODER_PIXEL_BYTES,
+            fixed=cost.host.fixed + pictures + max(width * height * _ENCODER_PIXEL_BYTES, decoding),
             per_pixel=_READERS * held_bytes(video, decoder) / (video.width * video.height),
             per_window_frame=_HELD_BYTES * (MOST_FACES if self.settings.face == "all" else 1),
             per_window_pixel=queued,

@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from pipelines.animation.faces.crop import limit_size, limit_source
-from pipelines.animation.inputs import InputMedia, PortraitInputs, read_pixels, settings_of
+from pipelines.animation.inputs import InputMedia, PortraitInputs, read_picture, read_pixels, settings_of
 from pipelines.animation.motion.templates import Template, read_template
 from pipelines.settings import SourceCut
 from pipelines.stages import RunContext
@@ -62,15 +62,23 @@ def open_inputs(run: RunContext, media: PortraitInputs) -> LivePortraitInputs:
             for frame in frames:
                 yield limit_source(frame, settings)
 
-    source = _make_frames(
-        width, height, untrimmed[1] / video.width, read_limited, moves=media.source.kind == "video"
-    )
+    scale = untrimmed[1] / video.width
+    if media.source.kind == "picture":
+        decoded = read_picture(media.source, (untrimmed[1], untrimmed[0]))
+        picture = limit_source(decoded, settings, (video.width, video.height))
+        source = _repeated(picture, scale)
+    else:
+        source = InputFrames(None, width, height, scale, read_limited)
     if media.driving.kind == "template":
         return LivePortraitInputs(source, None, read_template(media.driving.video.path))
     video = media.driving.video
-    driving = _make_frames(
-        video.width, video.height, 1.0, _reader(run, media.driving), moves=media.driving.moves
-    )
+    if media.driving.kind == "picture":
+        driving = _repeated(read_picture(media.driving), 1.0)
+    elif media.driving.moves:
+        driving = InputFrames(None, video.width, video.height, 1.0, _reader(run, media.driving))
+    else:
+        with closing(read_pixels(run, media.driving, 0, 1)) as frames:
+            driving = _repeated(next(frames), 1.0)
     return LivePortraitInputs(source, driving, None)
 
 
@@ -81,17 +89,14 @@ def source_size(width: int, height: int, options: SourceCut) -> tuple[int, int]:
     return max(1, width // division) * division, max(1, height // division) * division
 
 
-def _make_frames(width: int, height: int, scale: float, read: Read, *, moves: bool) -> InputFrames:
-    if moves:
-        return InputFrames(None, width, height, scale, read)
-    with closing(read(0, 1)) as frames:
-        picture = next(frames)
+def _repeated(picture: Pixels, scale: float) -> InputFrames:
+    """Make frames of a picture, which is the same at every index."""
 
     def repeat(start: int, stop: int) -> Generator[Pixels]:
         for _ in range(start, stop):
             yield picture
 
-    return InputFrames(picture, width, height, scale, repeat)
+    return InputFrames(picture, picture.shape[1], picture.shape[0], scale, repeat)
 
 
 def _reader(run: RunContext, item: InputMedia) -> Read:

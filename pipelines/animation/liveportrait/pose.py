@@ -51,14 +51,13 @@ class Poser:
         face models are chosen and not installed; the errors of `probe_picture`.
         """
         media = picture_at(source).over(settings.background)
-        full = read_picture(media)
+        width, height = media.video.width, media.video.height
+        limit = limit_size(height, width, settings.source_max_dim)
         self._networks = networks
-        self._picture = limit_source(full, settings)
+        self._picture = limit_source(read_picture(media, (limit[1], limit[0])), settings, (width, height))
         view = matrix = None
         if settings.flag_do_crop:
-            height, width = full.shape[:2]
-            scale = limit_size(height, width, settings.source_max_dim)[1] / width
-            finder = source_finder(settings, scale)
+            finder = source_finder(settings, limit[1] / width)
             boxes = finder.on_picture(self._picture)
             if len(boxes) > 1:
                 raise BadInput("Only one face can be posed at a time.", "Choose it by number with --face.")

@@ -26,7 +26,13 @@ from pipelines.animation.faces.selection import (
     source_detector,
 )
 from pipelines.animation.faces.track import DETECT_EVERY
-from pipelines.animation.inputs import PortraitInputs, read_opacity, read_picture, read_pixels
+from pipelines.animation.inputs import (
+    PortraitInputs,
+    picture_bytes,
+    read_opacity,
+    read_picture,
+    read_pixels,
+)
 from pipelines.animation.side_by_side import row_sizes
 from pipelines.animation.stage import read_figures
 from pipelines.animation.takes.detection_stage import DrivingSearch, FaceDetections, read_detections
@@ -130,7 +136,9 @@ class WarpEngine(PortraitEngine):
             width, height = sum(size[0] for size in row), row[0][1]
         decoder = bounded_decoder(video, self.settings.decoder)
         per_pixel = held_bytes(video, decoder) / (video.width * video.height)
-        fixed = _PROCESS_BYTES + width * height * _RESULT_PIXEL_BYTES
+        # The source has been decoded before the first frame is made.
+        decoding = picture_bytes(self.inputs.source, self.size)
+        fixed = _PROCESS_BYTES + max(width * height * _RESULT_PIXEL_BYTES, decoding)
         cost = Cost(host=Load(fixed=fixed, per_pixel=per_pixel, per_window_pixel=3))
         return replace(choice, values=values), cost
 
@@ -247,26 +255,44 @@ class WarpEngine(PortraitEngine):
         return self._cached
 
     def _prepare(self, run: RunContext) -> _Prepared:
-        settings, inputs = self.settings, self.inputs
-        picture, size = read_picture(inputs.source), self.size
-        boxes = find_faces(
-            picture, source_detector(settings, picture), parse_which(settings.face), "--source-box"
-        )
-        if size != picture.shape[1::-1]:
-            scale = size[0] / picture.shape[1]
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-            boxes = [FaceBox(b.x * scale, b.y * scale, b.size * scale, b.votes) for b in boxes]
-        reference, box = find_reference(
-            self._inspected(run), self._driving_detector, parse_which(settings.driving_face), "--driving-box"
-        )
+        picture, boxes = self._source(run)
+        which = parse_which(self.settings.driving_face)
+        reference, box = find_reference(self._inspected(run), self._driving_detector, which, "--driving-box")
         return _Prepared(picture, boxes, reference, self._frame(run, reference), box, self._opacity())
 
     def _opacity(self) -> Pixels | None:
         """Read the opacity of the source in the size of the result, where the codec keeps it."""
-        opacity = read_opacity(self.inputs.source) if self.keeps_transparency else None
+        opacity = read_opacity(self.inputs.source, self.size) if self.keeps_transparency else None
         if opacity is None or self.size == opacity.shape[::-1]:
             return opacity
         return cv2.resize(opacity, self.size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+    def _source(self, run: RunContext) -> tuple[Pixels, list[FaceBox]]:
+        """Read the source at the size of the result, and find its faces.
+
+        The file is decoded no larger than needed. If no face is found, all its pixels are searched, which may show a
+        smaller one, provided that the plan's memory suffices. Raises BadInput.
+        """
+        source, size = self.inputs.source, self.size
+        picture = read_picture(source, size)
+        try:
+            boxes = self._faces_on(picture)
+        except BadInput:
+            whole_bytes = _PROCESS_BYTES + picture_bytes(source)
+            if picture.shape[1] == source.video.width or whole_bytes > run.plan.budget_host_bytes:
+                raise
+            del picture
+            picture = read_picture(source)
+            boxes = self._faces_on(picture)
+        if size != picture.shape[1::-1]:
+            boxes = [box.scaled(size[0] / picture.shape[1]) for box in boxes]
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        return picture, boxes
+
+    def _faces_on(self, picture: Pixels) -> list[FaceBox]:
+        settings = self.settings
+        detector = source_detector(settings, picture, self.inputs.source.video.width)
+        return find_faces(picture, detector, parse_which(settings.face), "--source-box")
 
     def _inspected(self, run: RunContext) -> Generator[tuple[int, Pixels]]:
         """Yield the frames in which a face is searched; only the first if the user gave the box of its face."""

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pipelines.video.images import iter_images, probe_images, probe_picture
-from pipelines.video.picture import read_opacity, read_rgb
+from pipelines.video.picture_pixels import read_opacity, read_rgb
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 
@@ -78,7 +78,7 @@ def test_hidden_colours_are_not_read(kind: str, tmp_path: Path) -> None:
     write, most = KINDS[kind]
     path = tmp_path / "portrait"
     write(path)
-    found = read_rgb(path, BLUE).astype(int)
+    found = read_rgb(path, background=BLUE).astype(int)
     inner = np.s_[2:20, 2:-2]
     assert np.abs(found[inner] - BLUE).max() <= most
     assert np.abs(found[28:-4, 4:28] - SEEN).max() <= most
@@ -93,7 +93,7 @@ def test_hidden_colours_are_not_read(kind: str, tmp_path: Path) -> None:
 def test_gray_with_alpha(tmp_path: Path) -> None:
     gray = np.where(opacity() > 0, 90, 230).astype(np.uint8)
     Image.fromarray(np.dstack([gray, opacity()]), "LA").save(tmp_path / "la.png")
-    found = read_rgb(tmp_path / "la.png", BLUE)
+    found = read_rgb(tmp_path / "la.png", background=BLUE)
     assert (found[:24] == BLUE).all()
     assert (found[24:, :32] == 90).all()
     assert np.abs(found[24:, 32:].astype(int) - (np.array(BLUE) + 90) / 2).max() <= 1
@@ -108,7 +108,7 @@ def test_one_transparent_colour(mode: str, hidden: Any, seen: Any, tmp_path: Pat
     pixels[:24] = hidden
     kind = {"I;16": np.uint16, "1": bool}.get(mode, np.uint8)
     Image.fromarray(pixels.squeeze().astype(kind)).save(path, transparency=hidden)
-    found = read_rgb(path, BLUE)
+    found = read_rgb(path, background=BLUE)
     assert (found[:24] == BLUE).all()
     level = {"L": 90, "I;16": 90, "1": 0}.get(mode, SEEN)
     assert (found[24:] == level).all()
@@ -121,7 +121,7 @@ def test_what_is_opaque_throughout_is_read_as_it_is(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 4), np.uint8)
     pixels[..., 3] = 255
     Image.fromarray(pixels).save(tmp_path / "opaque.png")
-    assert np.array_equal(read_rgb(tmp_path / "opaque.png", BLUE), pixels[..., :3])
+    assert np.array_equal(read_rgb(tmp_path / "opaque.png", background=BLUE), pixels[..., :3])
     assert read_opacity(tmp_path / "opaque.png") is None
 
 
@@ -130,7 +130,7 @@ def test_transparency_lies_as_the_picture_is_turned(tmp_path: Path) -> None:
     turned[0x0112] = 6
     straight(opacity()).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=turned)
     assert np.array_equal(read_opacity(tmp_path / "turned.png"), opacity())
-    assert (read_rgb(tmp_path / "turned.png", BLUE)[:24] == BLUE).all()
+    assert (read_rgb(tmp_path / "turned.png", background=BLUE)[:24] == BLUE).all()
 
 
 def test_folders_and_animations_hide_them_too(tmp_path: Path) -> None:

@@ -128,6 +128,58 @@ def test_faces_are_shown_of_source_and_driving(clip: Path) -> None:
         assert shown.size == (240 + 8 + 720, 480) or shown.width == 960
 
 
+@pytest.mark.parametrize(("most", "code"), [(100 * 200 - 1, "over_limit"), (100 * 200, None)])
+def test_a_portrait_is_held_to_the_limit_on_pixels(clip: Path, most: int, code: str | None) -> None:
+    """The driving has fewer pixels than the portrait."""
+    portrait = clip.parent / "portrait.png"
+    Image.new("RGB", (100, 200), (90, 90, 90)).save(portrait)
+    question = FacesQuestion(
+        inputs=(portrait, clip),
+        asked={"source_box": "20,40,60,80"},
+        picture=clip.parent / "one.jpg",
+        most_pixels=most,
+    )
+    assert getattr(answer(question), "code", None) == code
+    assert getattr(still(clip, 0, most_pixels=96 * 64 - 1), "code", None) == "over_limit"
+
+
+def test_a_plan_tells_the_size_of_the_portrait_and_what_decoding_it_holds(clip: Path) -> None:
+    """A portrait of 36 megapixels: a JPEG is decoded reduced, a PNG whole."""
+    jpeg, png, small = (clip.parent / name for name in ("big.jpg", "big.png", "small.png"))
+    big = Image.new("RGB", (6000, 6000), (90, 90, 90))
+    big.save(jpeg)
+    big.save(png, compress_level=1)
+    big.resize((1280, 1280)).save(small)
+    plans = [
+        answer(
+            PlanQuestion(
+                task="animate", inputs=(path, clip), asked={"engine": "flowwarp"}, jobs_dir=clip.parent
+            )
+        )
+        for path in (small, jpeg, png)
+    ]
+    assert [plan.facts.other_sizes[0] for plan in plans] == [(1280, 1280), (6000, 6000), (6000, 6000)]
+    held = [plan.predicted_host_bytes for plan in plans]
+    assert held[0] == held[1], "the same size is decoded"
+    draft = answer(
+        PlanQuestion(
+            task="animate",
+            inputs=(png, clip),
+            asked={"engine": "flowwarp", "quality": "draft"},
+            jobs_dir=clip.parent,
+        )
+    )
+    assert draft.predicted_host_bytes > 175 * MIB + 4 * 6000 * 6000, "decoding is more than the frames hold"
+
+
+def test_a_plan_tells_the_size_of_the_mask(clip: Path) -> None:
+    mask = clip.parent / "mask.png"
+    Image.new("L", (960, 640)).save(mask)
+    for task in ("inpaint", "track"):
+        told = answer(PlanQuestion(task=task, inputs=(clip, mask), asked={}, jobs_dir=clip.parent))
+        assert told.facts.other_sizes == ((960, 640),)
+
+
 def test_what_cannot_be_animated_is_said(clip: Path) -> None:
     question = FacesQuestion(inputs=(clip,), asked={}, picture=clip.parent / "one.jpg")
     told = answer(question)

@@ -22,7 +22,7 @@ register_task(
         "videos.",
         settings=ScoreSettings,
         inputs=(InputSpec("file", "The video.", ("Video", "视频")),),
-        result_version=1,
+        result_version=2,
         suffixes=(".csv", ".json", ".png"),
         folder=FolderSpec("scores", write=_write_table),
         curve=("Sharpness so far: higher is sharper", "目前的清晰度：越高越清晰"),

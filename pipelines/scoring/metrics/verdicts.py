@@ -1,12 +1,16 @@
-"""Verdicts of each frame, derived from records: blurred, frozen, cut, window score.
+"""Verdicts of each frame, derived from records: blank, blurred, frozen, cut, window score.
 
-A single pass that holds a fixed number of records. A verdict depends on `REACH` frames before and after (or the score
-window, if that is longer), never across a cut, and so not on how the records are split into arrays.
+A single pass that holds a fixed number of records. First each frame is compared with the `REACH` frames before and
+after it (or the score window, if that is longer), never across a cut. Then each shot is judged with what it remembers
+of its good frames, so that a fault may last, in pieces of at most `PIECE` frames whose bounds depend only on the cuts.
+Verdicts therefore do not depend on how the records are split into arrays.
 
 - Cut: as `pipelines.vision.shots` finds them.
-- Frozen: nothing changes but noise while the frames around do change; or the frame equals the one before. Where most
-  frames are still (a slideshow, a still life) that is no fault, and only equal frames count.
-- Blurred: clearly less sharp than the better frames of the same shot nearby; or so soft that no edge is left.
+- Blank: there is no picture (black, white, flat), or it fades from or to that. No other fault is looked for there.
+- Frozen: the picture stands still although the shot moved before. Repeats at a regular rhythm are its cadence, not
+  frozen frames; a still from its shot's first frame on is a still.
+- Blurred: clearly less sharp than the better frames of the same shot nearby, or than the last good ones; or so soft
+  that no edge is left.
 
 The thresholds were chosen on clips with synthetic blur, copied frames and cuts; test_verdicts.py checks the accuracy.
 """
@@ -18,6 +22,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from pipelines.scoring.metrics.baselines import FLASH_FRAMES, Change, Steps, Stills, opening
+from pipelines.scoring.metrics.cadence import Cadence
 from pipelines.scoring.metrics.frame_features import RECORD
 from pipelines.vision.shots import CONTEXT, find_cuts
 
@@ -42,6 +48,12 @@ VERDICT = np.dtype(
         ("difference", np.float64),  # mean change, grey levels; NaN at the first frame
         ("under", np.float64),
         ("over", np.float64),
+        ("blank", np.bool_),
+        ("cadence", np.bool_),  # a repeat that belongs to a regular rhythm of repeats
+        ("contrast", np.float64),  # the four below: see `RECORD`
+        ("shift", np.float64),
+        ("local_change", np.float64),
+        ("noise", np.float64),
     ]
 )
 
@@ -59,12 +71,15 @@ Ranking frames by their distance from the baseline, not by sharpness itself, rai
 """
 _FLUCTUATION_GAIN = 3.0
 """Multiple of that distance which is added to the least drop."""
-_STILL_SHARE = 0.5
-"""A frozen frame changes by less than this share of the median change nearby ..."""
-_STILL_FLOOR, _STILL_NOISE = 0.7, 0.5
-"""... and by less than this many grey levels plus this share of the noise ..."""
-_STILL_IN_MOTION = 0.065
-"""... or, where the camera moves fast, less than this share of the median change nearby."""
+_BLANK_CONTRAST = 1.5
+"""Contrast below which a frame is blank. Noise of deviation 5 leaves 1; a line of small print on black has 5."""
+_FADE_FRAMES, _FADE_SHARE, _FADE_START = 4, 0.3, 0.5
+"""A fade goes on while contrast grows, over this many frames, by this share of the growth so far or more; its first
+frame has less than the last share of the contrast that it reaches."""
+
+PIECE, _AHEAD = 8192, 256
+"""Most frames of a shot that are judged at a time, and frames after them that are looked at: 4.5 minutes at 30 frames
+a second, for a shot that is blurred at first."""
 
 
 def verdicts(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
@@ -74,10 +89,98 @@ def verdicts(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
         chunks: records of all frames, in order, in arrays of any length.
         window: frames that one window score covers.
     """
+    yield from Cadence().tell_apart(_remembered(_compared(chunks, window)))
+
+
+def _remembered(blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
+    """Judge each shot with what it remembers of its good frames. Holds a piece of a shot, and a block."""
+    stills, steps = Stills(), Steps()
+    for rows, stop, is_start in _pieces(blocks):
+        if is_start:
+            stills, steps = Stills(), Steps()
+        rows["blank"] |= _fades(rows["contrast"], rows["blank"])
+        rows["blurred"] &= ~rows["blank"]
+        rows["frozen"][:stop] = stills.find(_change_of(rows), stop)
+        steps = _add_steps(rows, stop, steps, is_start)
+        yield rows[:stop]
+
+
+def _pieces(blocks: Iterable[Verdicts]) -> Iterator[tuple[Verdicts, int, bool]]:
+    """Cut blocks into shots, and long shots into pieces: the rows, how many of them to judge, whether a shot starts.
+
+    The rows after those to judge only show what follows; they come again.
+    """
+    held, is_start = np.zeros(0, VERDICT), True
+    for block in blocks:
+        held = np.concatenate((held, block))
+        while True:
+            cuts = np.flatnonzero(held["cut"][1 : PIECE + _AHEAD + 1])
+            if len(cuts):
+                stop = int(cuts[0]) + 1
+            elif len(held) > PIECE + _AHEAD:
+                stop = PIECE
+            else:
+                break
+            yield held[: stop if len(cuts) else PIECE + _AHEAD].copy(), stop, is_start
+            held, is_start = held[stop:], bool(len(cuts))
+    if len(held):
+        yield held, len(held), is_start
+
+
+def _fades(contrast: Floats, blank: Flags) -> Flags:
+    """Flag the frames of fades: contrast keeps growing away from a blank frame, starting low."""
+    found = np.zeros(len(blank), bool)
+    for step in (1, -1):
+        values, empty, flags = contrast[::step], blank[::step], found[::step]
+        for start in (np.flatnonzero(empty[:-1] & ~empty[1:]) + 1).tolist():
+            stop = start
+            while stop < len(values) and not empty[stop]:
+                later = values[stop + 1 : stop + 1 + _FADE_FRAMES]
+                growth = (values[stop] - values[start - 1]) / (stop - start + 1)
+                if not len(later) or later.max() < values[stop] + _FADE_SHARE * growth * len(later):
+                    break
+                stop += 1
+            if stop > start and values[start] < _FADE_START * values[min(stop, len(values) - 1)]:
+                flags[start:stop] = True
+    return found
+
+
+def _change_of(rows: Verdicts) -> Change:
+    change = np.nan_to_num(rows["local_change"], nan=255)
+    # Records of earlier versions have no shift: on ordinary clips it is about a fifth of the largest local change.
+    shift = np.where(np.isnan(rows["shift"]), change / 5, rows["shift"])
+    equal = rows["difference"] == 0
+    return Change(*(a.tolist() for a in (shift, change, rows["noise"], equal, rows["blank"])))
+
+
+def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps:
+    """Flag the long blurred stretches of a piece in place; return the memory for the next piece.
+
+    A blank stretch longer than a flash starts anew.
+    """
+    shown = np.flatnonzero(~rows["blank"])
+    breaks = np.flatnonzero(np.diff(shown) > FLASH_FRAMES + 1) + 1
+    for i, frames in enumerate(np.split(shown, breaks)):
+        judged = int(np.searchsorted(frames, stop))
+        if i or (len(frames) and frames[0] > FLASH_FRAMES):
+            steps, is_start = Steps(), True
+        sharp, poor = rows["sharpness"][frames].tolist(), rows["blurred"][frames].tolist()
+        found, base = steps.find(sharp, poor, judged)
+        if is_start:
+            first, level = opening(sharp, poor)
+            found[:first], base[:first] = True, level
+        flagged = frames[:judged][found]
+        rows["blurred"][flagged] = True
+        rows["baseline"][flagged] = base[found]
+    return steps
+
+
+def _compared(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
+    """Yield what comparison with the frames around says. Holds a block and its context."""
     context = max(REACH + CONTEXT, window)
     held, base, done = np.zeros(0, RECORD), 0, 0
     for chunk in chunks:
-        held = np.concatenate((held, chunk))
+        held = np.concatenate((held, _completed(chunk)))
         ready = base + len(held) - context
         if ready - done >= _BLOCK:
             yield _judge(held, window, base, None)[done - base : ready - base]
@@ -87,14 +190,24 @@ def verdicts(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
         yield _judge(held, window, base, base + len(held))[done - base :]
 
 
+def _completed(records: Records) -> Records:
+    """Add the columns that records of earlier versions lack: NaN, which flags nothing."""
+    if records.dtype == RECORD:
+        return records
+    found = np.full(len(records), np.nan, RECORD)
+    for name in records.dtype.names or ():
+        found[name] = records[name]
+    return found
+
+
 def _judge(records: Records, window: int, base: int, total: int | None) -> Verdicts:
     """Judge `records`, the first of which is frame `base`; verdicts without their full context are not valid."""
     found = np.zeros(len(records), VERDICT)
-    for name in ("sharpness", "difference", "under", "over"):
+    for name in ("sharpness", "difference", "under", "over", "contrast", "shift", "local_change", "noise"):
         found[name] = records[name]
     found["cut"] = find_cuts(records["grid"], records["residual"])
-    shot = np.cumsum(found["cut"])
-    found["frozen"] = _frozen(records, shot) & ~found["cut"]
+    found["blank"] = found["contrast"] < _BLANK_CONTRAST
+    shot = np.where(found["blank"], -1, np.cumsum(found["cut"]))
     sharp = found["sharpness"]
     better, best = _around(sharp, shot, _BETTER, _BEST)
     drop = LEAST_DROP * better + _FLUCTUATION_GAIN * (best - better)
@@ -107,7 +220,7 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
 
 def _around(values: Floats, shot: NDArray[np.int64], *quantiles: float) -> list[Floats]:
     """Compute linear quantiles of `values` over `REACH` frames on either side, within the shot."""
-    near = np.where(_windows(shot, -1) == shot[:, None], _windows(values, np.inf), np.inf)
+    near = np.where(_windows(shot, -2) == shot[:, None], _windows(values, np.inf), np.inf)
     near.sort(axis=1)
     last = np.isfinite(near).sum(axis=1).clip(1) - 1
     row = np.arange(len(values))
@@ -122,17 +235,6 @@ def _around(values: Floats, shot: NDArray[np.int64], *quantiles: float) -> list[
 def _windows(values: NDArray[Any], outside: float) -> NDArray[Any]:
     near: NDArray[Any] = sliding_window_view(np.pad(values, REACH, constant_values=outside), 2 * REACH + 1)
     return near
-
-
-def _frozen(records: Records, shot: NDArray[np.int64]) -> Flags:
-    change = records["local_change"].astype(np.float64)
-    change[np.isnan(change)] = 255  # the first frame counts as changed
-    (typical,) = _around(change, shot, 0.5)
-    # A heavily compressed copy of a frame changes by more than noise, but far less than frames of a fast camera do.
-    floor = np.maximum(_STILL_FLOOR + _STILL_NOISE * records["noise"], _STILL_IN_MOTION * typical)
-    still: Flags = (change < floor) & (change < _STILL_SHARE * typical)
-    equal: Flags = records["difference"] == 0
-    return still | equal
 
 
 def _motion(records: Records, cut: Flags) -> tuple[Floats, Floats]:

@@ -74,7 +74,7 @@ class Run:
 
 @dataclass
 class Runs:
-    """Runs of flagged frames, joined across block boundaries."""
+    """Runs of flagged frames, joined across block boundaries, never across a cut."""
 
     count: int = 0
     frames: int = 0
@@ -84,12 +84,21 @@ class Runs:
     _open: Run | None = None
 
     def add(
-        self, flags: Flags, first: int, sharpness: NDArray[np.float64], remaining: NDArray[np.float64]
+        self,
+        flags: Flags,
+        cuts: Flags,
+        first: int,
+        sharpness: NDArray[np.float64],
+        remaining: NDArray[np.float64],
     ) -> None:
         """Add the flags of frames from `first` on, with their sharpness, absolute and relative to the baseline."""
-        edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
-        for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-            if self._open is None or self._open.stop != first + start:
+        begins = flags & (cuts | ~np.roll(flags, 1))
+        begins[:1] = flags[:1]
+        ends = flags & np.append(begins[1:] | ~flags[1:], True)
+        for start, stop in zip(
+            np.flatnonzero(begins).tolist(), (np.flatnonzero(ends) + 1).tolist(), strict=True
+        ):
+            if self._open is None or self._open.stop != first + start or cuts[start]:
                 self.close()
                 self._open = Run(first + start, first + start)
             run = self._open
@@ -166,7 +175,7 @@ class Summary:
     def __init__(self, start: int, frames: int, movement: float | None = None) -> None:
         self.start = start
         self.curve = ScoreCurve(frames)
-        self.blurred, self.frozen = Runs(), Runs()
+        self.blurred, self.frozen, self.cadence, self.blank = Runs(), Runs(), Runs(), Runs()
         self.cuts: list[int] = []
         self.cut_count = 0
         self.frames = 0
@@ -182,7 +191,7 @@ class Summary:
         for block in blocks:
             self._add(block)
             yield block
-        for runs in (self.blurred, self.frozen):
+        for runs in (self.blurred, self.frozen, self.cadence, self.blank):
             runs.close()
 
     def _add(self, block: Verdicts) -> None:
@@ -192,28 +201,36 @@ class Summary:
         first = self.start + self.frames
         sharp = block["sharpness"]
         remaining = sharp / np.maximum(block["baseline"], 1e-9)
-        self.blurred.add(block["blurred"], first, sharp, remaining)
-        self.frozen.add(block["frozen"], first, sharp, remaining)
+        for name in ("blurred", "frozen", "cadence", "blank"):
+            getattr(self, name).add(block[name], block["cut"], first, sharp, remaining)
         self.curve.add(self.frames, sharp, block["window_score"])
         for score in block["window_score"].tolist():
             self.smoothness.add(score)
         cuts = np.flatnonzero(block["cut"])
         self.cut_count += len(cuts)
         self.cuts += (first + cuts[: KEPT - len(self.cuts)]).tolist()
-        self.least_sharp = min(self.least_sharp, (float(sharp.min()), first + int(sharp.argmin())))
+        shown = ~block["blank"]
+        if shown.any():
+            shown_sharp = np.where(shown, sharp, np.inf)
+            self.least_sharp = min(
+                self.least_sharp, (float(shown_sharp.min()), first + int(shown_sharp.argmin()))
+            )
         for name in ("sharpness", "motion", "jerk", "under", "over"):
-            known = block[name][np.isfinite(block[name])]
+            known = block[name][np.isfinite(block[name]) & shown]
             self._sums[name] = self._sums.get(name, 0.0) + float(known.sum())
             self._counts[name] = self._counts.get(name, 0) + len(known)
         self.frames += len(block)
 
     def mean(self, name: str) -> float | None:
-        """Return the mean of a column over the frames where it is known; None if it is known nowhere."""
+        """Return the mean of a column over the frames that are not blank and where it is known; None without any."""
         return self._sums[name] / self._counts[name] if self._counts.get(name) else None
 
     def worst_frames(self) -> list[int]:
-        """Return the worst frames of the `WORST` worst blurred runs, in order; without any, the least sharp frame."""
-        if not self.frames:
+        """Return the worst frames of the `WORST` worst blurred runs, in order; without any, the least sharp frame.
+
+        Empty if all frames are blank.
+        """
+        if self.frames == self.blank.frames:
             return []
         return sorted(run.worst_frame for *_, run in self.blurred.worst) or [self.least_sharp[1]]
 
@@ -237,6 +254,18 @@ class Summary:
                 "run_count": self.frozen.count,
                 "longest": _longest(self.frozen, seconds),
                 "runs": [_extent(run, seconds) for run in self.frozen.kept],
+            },
+            "cadence": {
+                "repeated_frames": self.cadence.frames,
+                "ratio": _round(self.cadence.frames / self.frames),
+                "repeat_count": self.cadence.count,
+                "repeats": [_extent(run, seconds) for run in self.cadence.kept],
+            },
+            "blank": {
+                "frames": self.blank.frames,
+                "ratio": _round(self.blank.frames / self.frames),
+                "run_count": self.blank.count,
+                "runs": [_extent(run, seconds) for run in self.blank.kept],
             },
             "cuts": {
                 "count": self.cut_count,

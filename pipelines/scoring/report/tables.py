@@ -12,7 +12,17 @@ from pipelines.storage.jpeg import save_picture
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import Decoder, read_frames
 
-COLUMNS = ("frame", "time_seconds", "sharpness", "blurred", "frozen", "cut", "motion", "window_score")
+COLUMNS = (
+    "frame",
+    "time_seconds",
+    "sharpness",
+    "blurred",
+    "frozen",
+    "cut",
+    "motion",
+    "window_score",
+    "blank",
+)
 
 _PICTURE_PX = 1280
 """Largest width of a picture of a worst frame."""
@@ -33,9 +43,10 @@ def write_scores(path: Path, blocks: Iterable[Verdicts], start: int, seconds: Se
 
 def _rows(block: Verdicts, frame: int, seconds: Seconds) -> Iterator[str]:
     columns = zip(*(block[name].tolist() for name in COLUMNS[2:]), strict=True)
-    for i, (sharpness, blurred, frozen, cut, motion, score) in enumerate(columns, frame):
+    for i, (sharpness, blurred, frozen, cut, motion, score, blank) in enumerate(columns, frame):
         motion_text = "" if math.isnan(motion) else f"{motion:.3f}"
-        yield f"{i},{seconds(i):.6f},{sharpness:.6f},{blurred:d},{frozen:d},{cut:d},{motion_text},{score:.6f}\n"
+        flags = f"{blurred:d},{frozen:d},{cut:d}"
+        yield f"{i},{seconds(i):.6f},{sharpness:.6f},{flags},{motion_text},{score:.6f},{blank:d}\n"
 
 
 def write_worst(

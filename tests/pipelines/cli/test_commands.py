@@ -91,7 +91,7 @@ def test_score_from_file_to_files(clips: Path, tmp_path: Path) -> None:
     with Path(done["outputs"]["scores"]).open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 300
-    assert ",".join(rows[0]) == "frame,time_seconds,sharpness,blurred,frozen,cut,motion,window_score"
+    assert ",".join(rows[0]) == "frame,time_seconds,sharpness,blurred,frozen,cut,motion,window_score,blank"
 
 
 def test_people_get_sentences_and_paths(clips: Path, tmp_path: Path) -> None:

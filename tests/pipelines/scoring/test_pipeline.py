@@ -229,3 +229,30 @@ def test_a_preview_is_small_and_the_curve_shows_sharpness(video, tmp_path):
     item = next(stage.compute(assignment(video, tmp_path), 0, 2))
     assert stage.preview(item).shape == (360, 640, 3)
     assert stage.value(item) == float(item.record["sharpness"][0])
+
+
+def test_a_fault_across_a_cut_is_two_runs_and_blank_frames_count_for_no_mean():
+    def described(block):
+        rows = np.concatenate(verdict_blocks(40, 40))
+        rows["blurred"] = rows["frozen"] = False
+        rows["sharpness"] = 0.5
+        rows["blurred"][5:25], rows["cut"][15] = True, True
+        rows["blank"][30:], rows["sharpness"][30:] = True, 0
+        summary = Summary(0, 40)
+        list(summary.collect(rows[i : i + block] for i in range(0, 40, block)))
+        return summary.describe(float)
+
+    assert described(40) == described(7) == described(5)
+    found = described(15)
+    assert [(run["start"], run["stop"]) for run in found["blurred"]["intervals"]] == [(5, 15), (15, 25)]
+    assert found["mean_sharpness"] == 0.5
+    assert [(run["start"], run["stop"]) for run in found["blank"]["runs"]] == [(30, 40)]
+
+
+def test_a_wholly_blank_video_has_no_worst_frame():
+    rows = np.zeros(9, VERDICT)
+    rows["blank"] = True
+    summary = Summary(0, 9)
+    list(summary.collect([rows]))
+    assert summary.worst_frames() == []
+    assert summary.describe(float)["mean_sharpness"] is None

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipelines.scoring.metrics import cadence
 from pipelines.scoring.metrics import verdicts as verdict
 from pipelines.scoring.metrics.frame_features import RECORD
 from pipelines.scoring.metrics.smoothness import windows
@@ -99,10 +100,42 @@ def test_a_wholly_soft_clip_is_blurred(draw):
     assert judge(draw["records_of"](draw["noisy"](lumas)))["blurred"].all()
 
 
-def test_a_still_life_is_not_frozen_but_a_slideshow_of_equal_frames_is(draw):
+def test_a_still_from_the_first_frame_of_its_shot_on_is_not_frozen(draw):
     still = [draw["scene"](4)[:360, :640]] * 30
     assert not judge(draw["records_of"](draw["noisy"](still)))["frozen"].any()
-    assert judge(draw["records_of"](still))["frozen"].tolist() == [False] + [True] * 29
+    assert not judge(draw["records_of"](still))["frozen"].any()
+    after_a_cut = judge(draw["records_of"](draw["pan"](draw["scene"](11), 24) + still))
+    assert np.flatnonzero(after_a_cut["cut"]).tolist() == [24]
+    assert not after_a_cut["frozen"].any()
+
+
+def test_blank_frames_and_fades_are_no_fault(draw):
+    shown = draw["pan"](draw["scene"](3), 60)
+    shown = [cv2.convertScaleAbs(f, alpha=min(1, i / 20, (59 - i) / 20)) for i, f in enumerate(shown)]
+    grey = [np.full((360, 640), level, np.uint8) for level in [0] * 10 + [255] * 10 + [120] * 10]
+    found = judge(draw["records_of"](shown + draw["noisy"](grey)))
+    assert not (found["blurred"] | found["frozen"])[found["blank"]].any()
+    assert found["blank"][:15].all() and found["blank"][45:].all()
+    assert not found["blank"][21:38].any()
+    assert not found["blurred"].any() and not found["frozen"].any()
+
+
+def test_a_blur_across_a_cut_ends_at_neither_side_of_it(draw):
+    lumas = draw["pan"](draw["scene"](11), 60) + draw["pan"](draw["scene"](12), 60)
+    lumas = [cv2.GaussianBlur(f, (0, 0), 2) if 25 <= i < 95 else f for i, f in enumerate(lumas)]
+    found = judge(draw["records_of"](draw["noisy"](lumas)))
+    assert np.flatnonzero(found["cut"]).tolist() == [60]
+    assert np.flatnonzero(found["blurred"]).tolist() == list(range(25, 95))
+
+
+@pytest.mark.parametrize("sigma", [1.5, 3.5])
+def test_a_long_blur_and_a_long_freeze_are_one_run_each(draw, sigma):
+    lumas = draw["pan"](draw["scene"](8), 230, step=2)
+    lumas = [cv2.GaussianBlur(f, (0, 0), sigma) if 30 <= i < 100 else f for i, f in enumerate(lumas)]
+    lumas[130:200] = [lumas[129]] * 70
+    found = judge(draw["records_of"](draw["noisy"](lumas, 2.5)))
+    assert np.flatnonzero(found["blurred"]).tolist() == list(range(30, 100))
+    assert np.flatnonzero(found["frozen"]).tolist() == list(range(130, 200))
 
 
 def random_records(n, seed=0):
@@ -110,14 +143,19 @@ def random_records(n, seed=0):
     records = np.zeros(n, RECORD)
     for name in RECORD.names:
         records[name] = rng.random(records[name].shape) * (100 if name in ("grid", "residual") else 1)
+    records["contrast"] += np.where(rng.random(n) < 0.1, 0, 50)
+    records["shift"] = np.where(rng.random(n) < 0.3, 0.01, 5)
     return records
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 40, 99])
 def test_verdicts_do_not_depend_on_how_records_come_in(monkeypatch, window):
+    monkeypatch.setattr(verdict, "PIECE", 90)
+    monkeypatch.setattr(verdict, "_AHEAD", 30)
     records = random_records(700)
     whole = judge(records, window)
     monkeypatch.setattr(verdict, "_BLOCK", 7)
+    monkeypatch.setattr(cadence, "_BLOCK", 7)
     for size in (1, 13, 240):
         chunks = [records[i : i + size] for i in range(0, len(records), size)]
         pieces = list(verdicts(chunks, window))
@@ -134,6 +172,31 @@ def test_verdicts_hold_a_bounded_number_of_records(monkeypatch):
     total = sum(map(len, verdicts((random_records(240) for _ in range(60)), 3)))
     assert total == 60 * 240
     assert max(held) <= verdict._BLOCK + 240 + 2 * (verdict.REACH + verdict.CONTEXT)
+
+
+def test_shots_are_judged_in_bounded_pieces_whose_bounds_depend_on_the_cuts_alone():
+    rows = np.zeros(30_000, verdict.VERDICT)
+    rows["cut"][[500, 600, 9_200, 9_201]] = True
+
+    def pieces(size):
+        found = list(verdict._pieces(rows[i : i + size] for i in range(0, len(rows), size)))
+        assert max(len(piece) for piece, *_ in found) <= verdict.PIECE + verdict._AHEAD
+        return [(len(piece), stop, is_start) for piece, stop, is_start in found]
+
+    assert sum(stop for _, stop, _ in pieces(1024)) == len(rows)
+    assert [stop for _, stop, is_start in pieces(1024) if is_start][:3] == [500, 100, verdict.PIECE]
+    assert pieces(1024) == pieces(30_000) == pieces(77)
+
+
+def test_records_of_an_earlier_version_are_judged_without_the_columns_they_lack(clips):
+    clip, records = clips[0]
+    names = [name for name in RECORD.names if name not in ("shift", "contrast")]
+    earlier = np.zeros(len(records), [(name, RECORD[name].base, RECORD[name].shape) for name in names])
+    for name in names:
+        earlier[name] = records[name]
+    found = judge(earlier)
+    assert np.array_equal(found["frozen"], clip.frozen)
+    assert not found["blank"].any()
 
 
 def test_window_scores_are_means_of_the_windows():

@@ -16,6 +16,7 @@ from pipelines.video.frame import shrink
 from pipelines.vision.shots import (
     GRID,
     MIN_SIDE,
+    SMALL_WIDTH,
     Flow,
     flow_back,
     residual,

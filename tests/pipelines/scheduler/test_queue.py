@@ -12,6 +12,7 @@ from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import ScoreSettings
+from pipelines.spec import task_spec
 from pipelines.workers.runner import WorkerState
 
 
@@ -215,7 +216,8 @@ def test_a_start_while_the_last_run_is_leaving_is_not_lost(open_queue, clips) ->
 def test_a_job_that_another_process_runs_is_attached_to(open_queue, clips) -> None:
     runner = Script()
     queue = open_queue(runner)
-    job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(engine="builtin"), 1)
+    version = task_spec("score").result_version
+    job = Job.create(queue.jobs_dir, "score", (clips[0],), ScoreSettings(engine="builtin"), version)
     with job.runner():
         job.journal.append(events.Started(job=job.id, worker_pid=1))
         assert queue.submit("score", clips[0], ScoreSettings()) == job

@@ -82,8 +82,9 @@ def _stretch(kind: Kind, run: Mapping[str, Any]) -> Stretch:
 
 def verdict(summary: Mapping[str, Any]) -> Text:
     """Say in English and Chinese how many frames are blurred and frozen, and in how many stretches."""
+    rest, rest_zh = _no_faults(summary)
     if not any(summary[kind]["frames"] for kind in KINDS):
-        return "No blurred or frozen frames.", "没有模糊或卡顿的帧。"
+        return " ".join(["No blurred or frozen frames.", *rest]), "".join(["没有模糊或卡顿的帧。", *rest_zh])
     english, chinese = [], []
     for kind, (_, count) in KINDS.items():
         frames, number, share = (
@@ -98,7 +99,22 @@ def verdict(summary: Mapping[str, Any]) -> Text:
         chinese.append(
             f"{_KINDS_ZH[kind]}：{f'{frames:,} 帧（{share}），{number:,} 处' if frames else '无'}。"
         )
-    return " ".join(english), "".join(chinese)
+    return " ".join([*english, *rest]), "".join([*chinese, *rest_zh])
+
+
+def _no_faults(summary: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Say which frames are blank or repeat at a regular rhythm: no faults, but no ordinary frames either."""
+    # Reports of earlier versions have neither.
+    blank = summary.get("blank", {}).get("frames", 0)
+    repeated = summary.get("cadence", {}).get("repeated_frames", 0)
+    english, chinese = [], []
+    if blank:
+        english.append(f"Blank: {_count(blank, 'frame')}.")
+        chinese.append(f"空白：{blank:,} 帧。")
+    if repeated:
+        english.append(f"Repeated at a regular rhythm (cadence): {_count(repeated, 'frame')}.")
+        chinese.append(f"按固定节奏重复：{repeated:,} 帧。")
+    return english, chinese
 
 
 def left_out(summary: Mapping[str, Any], most: int = MOST_TOLD) -> int:

@@ -59,6 +59,18 @@ def test_the_verdict_counts_both_kinds(blurred: Any, frozen: Any, english: str, 
     assert verdict(summed(100, blurred, frozen)) == (english, chinese)
 
 
+def test_blank_and_repeated_frames_are_no_faults_but_counted() -> None:
+    described = summed(100, [], [])
+    described["blank"]["frames"], described["cadence"]["repeated_frames"] = 1, 20
+    assert verdict(described) == (
+        "No blurred or frozen frames. Blank: 1 frame. Repeated at a regular rhythm (cadence): 20 frames.",
+        "没有模糊或卡顿的帧。空白：1 帧。按固定节奏重复：20 帧。",
+    )
+    for kind in ("blank", "cadence"):  # as in a report of an earlier version
+        del described[kind]
+    assert verdict(described) == ("No blurred or frozen frames.", "没有模糊或卡顿的帧。")
+
+
 def test_the_longest_are_told_and_the_others_counted() -> None:
     lengths = [3, 1, 5, 2, 7, 4, 6, 9, 8, 12, 11, 10]
     runs = [(30 * i, 30 * i + length) for i, length in enumerate(lengths)]

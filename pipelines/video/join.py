@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from math import lcm
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -31,14 +30,9 @@ from pipelines.spans import Span
 from pipelines.video import extras, ffmpeg, sound
 from pipelines.video.demuxing import open_input, start_of, video_stream
 from pipelines.video.info import VideoInfo
-from pipelines.video.sound import Cut, SoundPlan, SoundRefused, Track
+from pipelines.video.join_clock import JoinClock, movie_timescale
+from pipelines.video.sound import SoundPlan, SoundRefused, Track
 
-_FINEST_TIMESCALE = 10_000_000
-"""Ticks per second at most: with 64-bit times still 29,000 years."""
-_LARGEST_TIMESCALE = 2**31 - 1
-"""The largest movie timescale that ffmpeg accepts."""
-_FLICKS = 705_600_000
-"""Ticks per second that usual frame rates, sample rates and 90 kHz clocks divide exactly (Oculus, "flicks")."""
 _TOLERANCE_SECONDS = 0.000_501
 """Matroska and WebM round times to milliseconds, so a frame may be off by half of one."""
 _WITH_TIMESCALE = ("mp4", "mov")
@@ -94,7 +88,7 @@ def join_segments(
         NotEnoughDisk: the disk is full.
         EncoderDied: segments and frames do not match, or the written file fails the check.
     """
-    make_clock = partial(_Clock.of, info, frames, heard)
+    make_clock = partial(JoinClock.of, info, frames, heard)
     heard = heard or info
     notes = dict.fromkeys((*info.notes, *(() if silent else heard.notes)))
     if shown or not silent:
@@ -152,54 +146,9 @@ class _Sound:
         )
 
 
-@dataclass(frozen=True)
-class _Clock:
-    """Times of the frames in the joined file, in ticks of `1 / scale` seconds."""
-
-    info: VideoInfo
-    frames: Span
-    heard: VideoInfo | None
-    shift: Fraction
-    scale: int
-
-    @classmethod
-    def of(
-        cls, info: VideoInfo, frames: Span, heard: VideoInfo | None, sound_start: Fraction | None
-    ) -> "_Clock":
-        timeline = info.timeline
-        start = timeline.time(frames.start)
-        shift = start
-        if len(frames) == info.frames and start > 0 and sound_start is not None:
-            shift = max(Fraction(0), min(start, sound_start))
-        finest = timeline.time_base.denominator if timeline.vfr else timeline.rate.numerator
-        scale = lcm(finest, (start - shift).denominator)
-        return cls(info, frames, heard, shift, min(scale, _FINEST_TIMESCALE))
-
-    def seconds(self, index: int) -> Fraction:
-        return self.info.timeline.time(index) - self.shift
-
-    def stamp(self, index: int) -> int:
-        return round(self.seconds(index) * self.scale)
-
-    def duration(self, index: int) -> int:
-        if index + 1 < self.info.frames:
-            return self.stamp(index + 1) - self.stamp(index)
-        return round(self.info.timeline.last_seconds * self.scale)
-
-    def cut(self) -> Cut:
-        """The sound that belongs to the frames; all of it for the whole video with its own sound."""
-        begin, last = self.shift + (self.heard or self.info).timeline.origin, self.frames.stop - 1
-        if self.heard is None and len(self.frames) == self.info.frames:
-            return Cut(None, None, begin)
-        stop = self.seconds(last) + Fraction(self.duration(last), self.scale)
-        # Packets before the beginning are the encoder's priming samples, which players skip.
-        from_its_beginning = self.heard is not None and self.shift == 0
-        return Cut(None if from_its_beginning else begin, begin + stop, begin)
-
-
 def _join(
     segments: Sequence[Path],
-    make_clock: Callable[[Fraction | None], _Clock],
+    make_clock: Callable[[Fraction | None], JoinClock],
     out: Path,
     heard: _Sound,
     notes: Iterable[str],
@@ -212,7 +161,7 @@ def _join(
         options = {
             "movflags": "+faststart",
             "video_track_timescale": str(clock.scale),
-            "movie_timescale": str(_movie_timescale(clock.scale, rates)),
+            "movie_timescale": str(movie_timescale(clock.scale, rates)),
         }
         kind = ffmpeg.muxer(out)
         target = stack.enter_context(
@@ -273,15 +222,6 @@ def _join(
     return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*notes, *planned, *remarks))
 
 
-def _movie_timescale(video_scale: int, sample_rates: Sequence[int]) -> int:
-    """Ticks per second of the movie's clock, which stores each track's delay and length.
-
-    A clock that the tracks do not divide rounds both: sound moves, and a last packet beyond the rounded length is lost.
-    """
-    exact = lcm(video_scale, *sample_rates)
-    return exact if exact <= _LARGEST_TIMESCALE else _FLICKS
-
-
 def _add_pictures(target: OutputContainer, segment: VideoStream) -> VideoStream:
     """Add a track like the segments', with the fields that the template leaves out."""
     pictures = target.add_stream_from_template(segment, opaque=True)
@@ -292,7 +232,7 @@ def _add_pictures(target: OutputContainer, segment: VideoStream) -> VideoStream:
 
 
 def _iter_pictures(
-    segments: Sequence[Path], clock: _Clock, target: VideoStream
+    segments: Sequence[Path], clock: JoinClock, target: VideoStream
 ) -> Iterator[tuple[float, "Packet[Stream]"]]:
     """Yield (seconds, packet) of each frame. Raises EncoderDied where the segments hold other frames than these."""
     index, extradata = clock.frames.start, target.codec_context.extradata
@@ -342,7 +282,7 @@ def _mapped_errors(out: Path) -> Iterator[None]:
         raise EncoderDied(f"{out} cannot be written ({error.strerror}).", "Resume the job.") from error
 
 
-def _check(out: Path, clock: _Clock, tracks: Sequence[Track]) -> None:
+def _check(out: Path, clock: JoinClock, tracks: Sequence[Track]) -> None:
     """Read the joined file again and check that each frame is at its time and all sound packets are there.
 
     Raises EncoderDied for frames, SoundRefused for sound.

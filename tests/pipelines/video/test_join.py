@@ -12,10 +12,10 @@ import pytest
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.spans import Span, split
-from pipelines.video import join as join_module
 from pipelines.video import sound
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import JoinReport, join_segments
+from pipelines.video.join_clock import JoinClock
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 from pipelines.video.writer import VideoWriter
@@ -453,9 +453,9 @@ def test_segments_of_another_encoder_are_refused(clips: Clips, tmp_path: Path) -
 
 
 def test_a_frame_off_its_time_is_found(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stamp = join_module._Clock.stamp
+    stamp = JoinClock.stamp
     monkeypatch.setattr(
-        join_module._Clock,
+        JoinClock,
         "stamp",
         lambda clock, index: stamp(clock, index) + (clock.scale // 1000 + 1) * (index > 50),
     )

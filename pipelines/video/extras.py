@@ -101,7 +101,7 @@ def convert_subtitles(source: VideoInfo, out: Path) -> tuple[list[Subtitle], lis
         )
         if done.returncode:
             path.unlink(missing_ok=True)
-            said.append(f"Subtitle track {number} was left out, because it cannot be converted to text.")
+            said.append(f"Subtitle track {number} is left out, because it cannot be converted to text.")
         else:
             kept.append(Subtitle(path, index))
     return kept, said
@@ -118,7 +118,7 @@ def _why_left_out(number: int, codec: str, source: VideoInfo) -> str | None:
     if codec not in _PICTURES and not source.clock_shifts:
         return None
     what = "consists of pictures" if codec in _PICTURES else "belongs to a clock that jumps"
-    return f"Subtitle track {number} was left out, because it {what}, which the result cannot hold."
+    return f"Subtitle track {number} is left out, because it {what}, which the result cannot hold."
 
 
 def add_subtitles(

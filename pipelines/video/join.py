@@ -81,8 +81,8 @@ def join_segments(
     0, with its sound cut at packet boundaries. Each sound track that the container does not take is encoded to AAC
     (WebM: Opus), or left out where that is impossible, with a warning; `silent` leaves all out. The sound of `heard`,
     this video or another, plays from its own beginning and ends with the frames. `shown` is what the frames come from
-    where that is not this video: what it loses is told. Holds a few packets. Writes directly
-    to `out`, so pass a temporary name; encoded sound lies beside it meanwhile.
+    where that is not this video: the warnings say what it loses. Holds a few packets. Writes directly to `out`, so pass
+    a temporary name; encoded sound lies beside it meanwhile.
 
     Raises:
         NotEnoughDisk: the disk is full.

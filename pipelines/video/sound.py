@@ -86,11 +86,11 @@ class SoundPlan:
             if choice.way == "encode":
                 codec = CODEC_NAMES[self.codec]
                 said.append(
-                    f"{name} was re-encoded to {codec}, because it cannot be copied ({choice.reason})."
+                    f"{name} is re-encoded to {codec}, because it cannot be copied ({choice.reason})."
                 )
             elif choice.way == "drop":
                 said.append(
-                    f"{name} was left out, because it can be neither copied nor re-encoded ({choice.reason})."
+                    f"{name} is left out, because it can be neither copied nor re-encoded ({choice.reason})."
                 )
         return said
 

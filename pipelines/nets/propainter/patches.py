@@ -17,11 +17,6 @@ TOKEN, INNER = 512, 40
 """Channels of a token, and of the feature map inside a feed-forward layer, as published."""
 
 
-def token_grid(height: int, width: int) -> tuple[int, int]:
-    """Return rows and columns of the tokens of features of this size."""
-    return (height - 1) // STRIDE + 1, (width - 1) // STRIDE + 1
-
-
 def _split(features: Tensor, layer: nn.Module) -> Tensor:
     """Apply a linear layer to the patches of (n, c, h, w): (n, out, rows, columns)."""
     weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")

@@ -352,7 +352,7 @@ def test_a_track_that_no_decoder_knows_costs_that_track(clips: Clips, ffmpeg, tm
     data[at:] = data[at:].replace(b"mp4a", b"apac", 1).replace(b"esds", b"dapa", 1)
     source.write_bytes(data)
     _, report = copy(source, out)
-    assert len(report.warnings) == 1 and "Sound track 2 was left out" in report.warnings[0]
+    assert len(report.warnings) == 1 and "Sound track 2 is left out" in report.warnings[0]
     assert sound_of(out) == sound_of(source)
 
 
@@ -369,7 +369,7 @@ def test_one_refused_track_is_encoded_alone(clips: Clips, ffmpeg, tmp_path: Path
     maps = ("-map", "0", "-map", "1", "-map", "2", "-c:v", "copy")
     ffmpeg("-i", clips("closed.mp4"), *tones, *maps, "-c:a:0", "wmav2", "-c:a:1", "ac3", source)
     _, report = copy(source, out)
-    assert len(report.warnings) == 1 and "Sound track 1 was re-encoded" in report.warnings[0]
+    assert len(report.warnings) == 1 and "Sound track 1 is re-encoded" in report.warnings[0]
     with av.open(str(out)) as joined:
         assert [stream.codec.canonical_name for stream in joined.streams.audio] == ["aac", "ac3"]
 

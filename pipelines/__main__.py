@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from pipelines.cli.commands import make_app
 from pipelines.cli.console import Console
-from pipelines.errors import BadInput, Cancelled, LongtakeError
+from pipelines.errors import BadInput, Cancelled, LongtakeError, name_os_error
 from pipelines.weights.locate import anchor
 
 
@@ -43,9 +43,20 @@ def main(arguments: list[str]) -> int:
         return Cancelled.exit_code
     except BrokenPipeError:
         # Whoever read our output is gone; nothing more can be said there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _drop_stdout()
         return 1
+    except OSError as error:
+        if (known := name_os_error(error)) is None:
+            raise
+        console.error(known)
+        _drop_stdout()  # it may be stdout that is full
+        return known.exit_code
     return 0
+
+
+def _drop_stdout() -> None:
+    """Send what is still to be written to stdout nowhere, so that the interpreter does not fail at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

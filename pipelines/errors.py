@@ -4,6 +4,8 @@ The command line exits with `exit_code`; the page and the API show `code`, `mess
 (decoder, encoder, torch) are mapped to these where they are caught, with `raise ... from`.
 """
 
+import errno
+import os
 from collections.abc import Iterator
 
 
@@ -105,10 +107,30 @@ class NotEnoughMemory(LongtakeError):
 
 
 class NotEnoughDisk(LongtakeError):
-    """The disk has no room for the job's files."""
+    """The disk, or what one may use of it, has no room for the job's files."""
 
     code = "not_enough_disk"
     exit_code = 3
+
+
+class TooManyFiles(LongtakeError):
+    """The process, or the system, has as many files open as it may."""
+
+    code = "too_many_files"
+    exit_code = 3
+
+
+class DiskFailed(LongtakeError):
+    """The disk does not read or write what it should."""
+
+    code = "disk_failed"
+    exit_code = 3
+
+
+class FolderUnusable(BadInput):
+    """A file or folder of the job cannot be used: it is gone, write-protected or another user's."""
+
+    code = "folder_unusable"
 
 
 class WeightsMissing(LongtakeError):
@@ -132,10 +154,22 @@ class LicenceNotAccepted(LongtakeError):
     exit_code = 4
 
 
-class EncoderDied(LongtakeError):
+class ChildDied(LongtakeError):
+    """A program that reads or writes the video for a job has died; the span that it served can be tried again."""
+
+    code = "child_died"
+
+
+class EncoderDied(ChildDied):
     """The encoder exited before the last frame was written."""
 
     code = "encoder_died"
+
+
+class ReaderDied(ChildDied):
+    """The decoder was killed before the last frame was read."""
+
+    code = "reader_died"
 
 
 class ReaderStalled(LongtakeError):
@@ -162,3 +196,47 @@ class Cancelled(LongtakeError):
 
     code = "cancelled"
     exit_code = 130
+
+
+_FULL = {
+    errno.ENOSPC: "The disk is full",
+    errno.EDQUOT: "The quota of this disk is used up",
+    errno.EFBIG: "The file is larger than this disk, or this process's limit, takes",
+}
+_TOO_MANY = {errno.EMFILE: "This process", errno.ENFILE: "The system"}
+_UNUSABLE = {
+    errno.ENOENT: "is gone",
+    errno.ENOTDIR: "is below something that is no folder",
+    errno.EACCES: "may not be used",
+    errno.EPERM: "may not be used",
+    errno.EROFS: "is on a disk that is read-only",
+    errno.ENAMETOOLONG: "has too long a name",
+}
+_KEPT = "Finished spans are kept"
+
+
+def name_os_error(error: OSError) -> LongtakeError | None:
+    """Return what the system refused, by its name, with what to do; None for errors of another kind."""
+    number, what = error.errno, _said(error)
+    if number in _FULL:
+        return NotEnoughDisk(f"{_FULL[number]} ({what}).", f"{_KEPT}. Free some space, then resume.")
+    if number in _TOO_MANY:
+        return TooManyFiles(
+            f"{_TOO_MANY[number]} has as many files open as it may ({what}).",
+            f"{_KEPT}. Raise the limit (`ulimit -n`) or close other programs, then resume.",
+        )
+    if number == errno.EIO:
+        return DiskFailed(
+            f"The disk could not be read or written ({what}).", f"{_KEPT}. Check the disk, then resume."
+        )
+    if number in _UNUSABLE:
+        return FolderUnusable(
+            f"{error.filename or 'A file'} {_UNUSABLE[number]} ({what}).",
+            f"{_KEPT}. Make it usable, then resume.",
+        )
+    return None
+
+
+def _said(error: OSError) -> str:
+    words = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+    return f"{words}: {error.filename}" if error.filename else words

@@ -4,7 +4,7 @@ The result has the sound, times, colours and pixel aspect ratio of its first inp
 """
 
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from pipelines.settings import VIDEO_SUFFIXES, Codec, FilmSettings
 from pipelines.spans import Span
 from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
-from pipelines.storage.frame_export import frame_folder
+from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
 from pipelines.video.encodings import check_available, encoding
 from pipelines.video.info import video_facts
@@ -94,10 +94,9 @@ class FrameStage:
         """Open an encoder for one span."""
         return _Encoder(run, codec_of(self._engine), path)
 
-    def has_all(self, run: RunContext, span: Span) -> bool:
-        """Check that the exported pictures exist, if they were requested."""
-        folder = frame_folder(run)
-        return folder is None or folder.has(span)
+    def beside(self, run: RunContext, span: Span) -> Sequence[Path]:
+        """Return the exported pictures, if they were requested."""
+        return exported_frames(run, span)
 
     def preview(self, item: MadeFrame) -> Pixels:
         """Return the frame."""

@@ -85,8 +85,11 @@ class Stage(Protocol):
         """Open a writer for one span's file at `path` (a temporary name; the loop renames it)."""
         ...
 
-    def has_all(self, run: RunContext, span: Span) -> bool:
-        """Check that the files a finished span keeps beside its own exist; otherwise the span is recomputed."""
+    def beside(self, run: RunContext, span: Span) -> Sequence[Path]:
+        """Return the files that a finished span keeps beside its own; without them it is computed again.
+
+        They are complete when the sink is closed, before the span's own file is.
+        """
         ...
 
     def preview(self, item: Any) -> Pixels | None:
@@ -250,6 +253,6 @@ class VideoPipeline(TaskPipeline[EngineT]):
 class OneFile:
     """Stage that saves only one file per span."""
 
-    def has_all(self, run: RunContext, span: Span) -> bool:
-        """Always true: there is nothing beside the span's file."""
-        return True
+    def beside(self, run: RunContext, span: Span) -> Sequence[Path]:
+        """Return nothing: there is only the span's file."""
+        return ()

@@ -16,6 +16,7 @@ from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, TaskPipeline, Warn
 from pipelines.storage.atomic import atomic_write, write_bytes
 from pipelines.storage.frame_export import frame_folder
+from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
 from pipelines.video.encodings import check_available, encoding
 from pipelines.video.info import VideoInfo, video_facts
@@ -122,8 +123,14 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
                 "summary": {"frames": len(run.frames), **additions},
             },
         )
-        write_bytes(picture, as_png(stacked([read_moment(run, index) for index in moments_of(run)])))
-        return Outputs(result=result, report=report, picture=picture, **self.engine.products(run))
+        with optional("picture of the report", warn):
+            write_bytes(picture, as_png(stacked([read_moment(run, index) for index in moments_of(run)])))
+        return Outputs(
+            result=result,
+            report=report,
+            picture=picture if picture.exists() else None,
+            **self.engine.products(run),
+        )
 
     def _result(self, run: RunContext) -> Path:
         return run.folder / f"result{self._stage.suffix}"

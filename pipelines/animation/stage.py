@@ -13,7 +13,7 @@ from pipelines.animation.side_by_side import beside, panels
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
 from pipelines.storage.atomic import write_bytes
-from pipelines.storage.frame_export import frame_folder
+from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.span_arrays import read_array, save_arrays
 from pipelines.video.encodings import encoding
 from pipelines.video.images import iter_images, probe_picture
@@ -46,12 +46,10 @@ class PortraitStage:
         """Open a writer for a segment, the span's figures and, if requested, its pictures."""
         return _FrameSink(run, self._inputs, path)
 
-    def has_all(self, run: RunContext, span: Span) -> bool:
-        """Check that figures, the report's pictures and, if requested, exported pictures exist."""
-        folder = frame_folder(run)
+    def beside(self, run: RunContext, span: Span) -> tuple[Path, ...]:
+        """Return figures, the report's pictures and, if requested, the exported pictures."""
         moments = (_moment_path(run, index) for index in moments_of(run) if span.start <= index < span.stop)
-        exists = _figures_path(run, span).is_file() and all(path.is_file() for path in moments)
-        return exists and (folder is None or folder.has(span))
+        return _figures_path(run, span), *moments, *exported_frames(run, span)
 
     def preview(self, item: Animated) -> Pixels:
         """Return source, driving and result side by side."""

@@ -23,7 +23,7 @@ from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import FilmSettings, Settings
 from pipelines.spec import FolderSpec, TaskSpec
-from pipelines.storage.atomic import write_bytes
+from pipelines.storage.atomic import sweep, write_bytes
 from pipelines.storage.names import encodable, printable
 
 Result = tuple[str, Path | LongtakeError]
@@ -80,6 +80,7 @@ def run_folder(
                 known = error if isinstance(error, LongtakeError) else _unknown(video, error)
                 console.error(known, video.name)
                 results.append((video.name, known))
+    sweep(target)
     with writing(target):
         if folder.write:
             folder.write(results, target)

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from memory.units import GIB
-from pipelines.errors import BadInput, Cancelled, LongtakeError
+from pipelines.errors import BadInput, Cancelled, FolderUnusable, LongtakeError
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs
 from pipelines.jobs.job import Job
@@ -56,6 +56,9 @@ class Console:
                             self._print_report(job, event.outputs.report)
                         if isinstance(event, events.ENDINGS):
                             return _outcome(event)
+                    raise FolderUnusable(
+                        f"The folder of the job, {job.folder}, is gone.", "Run the same command again."
+                    )
                 except KeyboardInterrupt:
                     queue.stop(job, "cancel")
 
@@ -128,10 +131,12 @@ class Console:
             yield update
 
     def error(self, error: LongtakeError, name: str = "") -> None:
-        """Print an error and its hint to stderr; with `json` also as an event."""
-        if self._json and not error.reported:
-            self._line(events.Failed.of("", error))
-        self._err.print(_plain(f"{name}: {error}" if name else str(error)))
+        """Print an error and its hint to stderr; with `json` also as an event. What cannot be printed is left out."""
+        with suppress(OSError):
+            if self._json and not error.reported:
+                self._line(events.Failed.of("", error))
+        with suppress(OSError):
+            self._err.print(_plain(f"{name}: {error}" if name else str(error)))
 
     def put(self, outputs: Outputs, target: Path) -> None:
         """Put the output whose kind `target`'s suffix names at `target`. Raises BadInput where the job made none."""

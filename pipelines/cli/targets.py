@@ -3,18 +3,17 @@
 What is found out only at the end costs no finished work: the error says where the result lies.
 """
 
-import errno
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
 from memory.units import KIB, MIB
-from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk
+from pipelines.errors import BadInput, NotEnoughDisk, name_os_error
 from pipelines.settings import VIDEO_SUFFIXES, FilmSettings, Settings
+from pipelines.storage.atomic import check_writable, sweep
 from pipelines.storage.special_files import special_kind
 
 _MOST_NAME_BYTES = 255
@@ -23,7 +22,6 @@ _LEAST_FREE_BYTES = 256 * KIB
 """Room for a table, a report or a chart."""
 _PICTURE = ".png"
 """The one suffix of results that folders of pictures are read for."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _ELSEWHERE = "Choose another -o, or leave it out: the result also stays in --jobs-dir."
 _Inode = tuple[int, int]
 
@@ -57,8 +55,7 @@ def check_folder(folder: Path, *, name: str = "", need_bytes: int = 0) -> None:
         _check_names(there, missing)
         if not there.is_dir():
             raise BadInput(f"{there} is not a folder.", _ELSEWHERE)
-        with tempfile.TemporaryDirectory(prefix="part-", dir=there):
-            pass
+        check_writable(there)
         usage = shutil.disk_usage(there)
     except OSError as error:
         raise BadInput(f"{folder} cannot be written to: {error.strerror or error}.", _ELSEWHERE) from error
@@ -113,13 +110,14 @@ def expected_bytes(video: Path, target: Path, settings: Settings) -> int:
 def writing(place: Path, kept: Path | None = None) -> Iterator[None]:
     """Turn OSErrors at `place` into NotEnoughDisk or BadInput; `kept` is where the result lies anyway."""
     try:
+        sweep(place.parent, place.name)
         yield
     except BrokenPipeError:
         # Whoever reads our stdout is gone; that is no matter of files.
         raise
     except OSError as error:
         lies = f"The job is done and its result is {kept}." if kept else ""
-        kind: type[LongtakeError] = NotEnoughDisk if error.errno in _FULL else BadInput
+        kind = type(name_os_error(error) or BadInput(""))
         raise kind(
             f"{place} cannot be written: {error.strerror or error}. {lies}".strip(),
             "Copy it from there, or run the same command again with another -o." if kept else _ELSEWHERE,

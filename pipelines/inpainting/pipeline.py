@@ -17,6 +17,7 @@ from pipelines.stages import RunContext, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.names import printable
+from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
 from pipelines.video.encodings import check_available
@@ -98,14 +99,14 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
                 "summary": {**invention.describe(start, seconds), **self.engine.report(run, warn)},
             },
         )
-        with atomic_write(picture) as part:
+        with optional("picture of what was invented", warn), atomic_write(picture) as part:
             before = self.engine.picture(run, start)
             draw_invention(part, printable(video.path.name), before, invention, start, seconds)
         return Outputs(
             result=result,
             report=report,
             scores=table,
-            picture=picture,
+            picture=picture if picture.exists() else None,
             mask=self._mask_video(run),
             **self.engine.products(run),
         )

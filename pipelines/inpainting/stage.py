@@ -9,7 +9,7 @@ from pipelines.inpainting.engine import Filled, InpaintEngine
 from pipelines.masks.reading import settings_of
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
-from pipelines.storage.frame_export import frame_folder
+from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.video.encodings import encoding
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels, Size
@@ -30,11 +30,9 @@ class FillStage:
         """Open a writer for a segment, the span's records and, if requested, its pictures."""
         return _FillSink(run, path, self._size(run))
 
-    def has_all(self, run: RunContext, span: Span) -> bool:
-        """Check that records and, if requested, pictures exist."""
-        folder = frame_folder(run)
-        records = unseen.record_path(run.folder, span.name)
-        return records.is_file() and (folder is None or folder.has(span))
+    def beside(self, run: RunContext, span: Span) -> tuple[Path, ...]:
+        """Return records and, if requested, the exported pictures."""
+        return unseen.record_path(run.folder, span.name), *exported_frames(run, span)
 
     def preview(self, item: Filled) -> Pixels:
         """Return before and after side by side."""

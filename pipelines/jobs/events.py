@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from pipelines.errors import LongtakeError
+from pipelines.storage.kept_files import KeptFile
 from pipelines.storage.names import StoredPath, printable
 
 
@@ -121,7 +122,10 @@ class Preview(_Event):
 
 
 class Segment(_Event):
-    """A finished span, saved at `path`; `curve` has a few points (frame, mean value) if the task has a live curve."""
+    """A finished span, saved at `path`; `curve` has a few points (frame, mean value) if the task has a live curve.
+
+    `files` are the file at `path` and those kept beside it, by which a resume verifies them.
+    """
 
     type: Literal["segment"] = "segment"
     job: str
@@ -129,6 +133,7 @@ class Segment(_Event):
     stop: int
     path: StoredPath
     curve: tuple[tuple[int, float], ...] = ()
+    files: tuple[KeptFile, ...] = ()
 
 
 class Degraded(_Event):
@@ -188,11 +193,12 @@ class Outputs(BaseModel):
 
 
 class Done(_Event):
-    """The job is finished, with these files."""
+    """The job is finished, with these outputs; `files` are their sizes and hashes."""
 
     type: Literal["done"] = "done"
     job: str
     outputs: Outputs
+    files: tuple[KeptFile, ...] = ()
 
 
 class Failed(_Event):

@@ -27,7 +27,9 @@ from pipelines.settings import Settings
 from pipelines.spans import Span
 from pipelines.spec import read_settings
 from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
+from pipelines.storage.kept_files import damaged, describe
 from pipelines.storage.names import to_json
+from pipelines.storage.sealed import Damaged, read_sealed, write_sealed
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
@@ -140,8 +142,13 @@ class Job:
         with self.runner() as free:
             if free:
                 if self.exists():
-                    old = self.record()
-                    record = record.model_copy(update={"created": old.created, "decision": old.decision})
+                    try:
+                        old = self.record()
+                    except BadInput:
+                        # Its plan is lost, and with it what its finished spans belong to.
+                        self._discard_work()
+                    else:
+                        record = record.model_copy(update={"created": old.created, "decision": old.decision})
                 self.save(record)
             return self.exists()
 
@@ -171,15 +178,15 @@ class Job:
     def record(self) -> JobRecord:
         """Read `job.json`. Raises BadInput where it is missing or not a job's record."""
         try:
-            return JobRecord.model_validate_json((self.folder / "job.json").read_bytes())
-        except (OSError, ValidationError) as error:
+            return JobRecord.model_validate(read_sealed(self.folder / "job.json"))
+        except (OSError, Damaged, ValidationError) as error:
             raise BadInput(
-                f"{self.folder} holds no readable job.", "Delete it and start the job again."
+                f"{self.folder} holds no readable job.", "Start the job again with the same command."
             ) from error
 
     def save(self, record: JobRecord) -> None:
         """Replace `job.json`. Only for the job's runner."""
-        write_bytes(self.folder / "job.json", to_json(record, indent=1))
+        write_sealed(self.folder / "job.json", json.loads(to_json(record)))
 
     def check_inputs(self) -> None:
         """Raise InputChanged where an input has other contents than when the job was created."""
@@ -239,7 +246,7 @@ class Job:
     # -- finished work ---------------------------------------------------------------------------------------
 
     def finished(self, folder: str, suffix: str, grid: list[Span]) -> set[Span]:
-        """The spans of `grid` that are complete below `folder`.
+        """The spans of `grid` whose files are below `folder`; whether they are whole is not looked at.
 
         Removes everything else there, except part files that a living process is writing.
         """
@@ -264,20 +271,40 @@ class Job:
         )
 
     def has_result(self) -> bool:
-        """Whether the job is done and its files still exist. False with `frames_out`: only a run can check those."""
+        """Whether the job is done and its files are as they were made. Reads them.
+
+        False with `frames_out`: only a run can check those.
+        """
         last = self.journal.last_state()
-        if self.record().asked.get("frames_out"):
+        if self.record().asked.get("frames_out") or not isinstance(last, events.Done):
             return False
-        return isinstance(last, events.Done) and all(path.exists() for path in last.outputs.paths())
+        return damaged(self.folder, last.outputs.paths(), last.files) is None
+
+    def damaged_result(self) -> str | None:
+        """The name of a file of the result that is no longer as it was made; None without one. Reads the files."""
+        last = self.journal.last_state()
+        if not isinstance(last, events.Done):
+            return None
+        there = [path for path in last.outputs.paths() if path.exists()]
+        known = {each.name for each in last.files}
+        found = damaged(self.folder, there, last.files)
+        return found if found in known else None
+
+    def done_with(self, outputs: events.Outputs) -> events.Done:
+        """Return the event that the job is finished, with sizes and hashes of its files. Reads them."""
+        return events.Done(job=self.id, outputs=outputs, files=describe(self.folder, outputs.paths()))
 
     def forget_work(self) -> None:
         """Remove everything that was computed; only the request stays. Only for the job's runner."""
+        self._discard_work()
+        self.save(self.record().model_copy(update={"decision": None}))
+
+    def _discard_work(self) -> None:
         for path in self.folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name not in _KEPT:
                 path.unlink()
-        self.save(self.record().model_copy(update={"decision": None}))
 
 
 def _is_held(queued: events.Queued, held_here: bool | None) -> bool:

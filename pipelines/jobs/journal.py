@@ -1,25 +1,32 @@
-"""A job's events on disk, one JSON object per line: written by its runner, read by any number of listeners."""
+"""A job's events on disk, one JSON object per line: written by its runner, read by any number of listeners.
+
+Each line ends with a checksum of itself; a line that does not have the one it says is passed over.
+"""
 
 import os
 import re
 import time
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
-from memory.units import KIB
+from memory.units import KIB, MIB
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
+from pipelines.storage.atomic import flush
+from pipelines.storage.kept_files import KeptFile
 from pipelines.storage.names import to_json
 
 _POLL_SECONDS = 0.1
 """How often a listener checks the file: files are what every platform and every process can watch."""
 _BLOCK_BYTES = 64 * KIB
 """What is read at a time from the end of the file, where the last state usually lies."""
+_MOST_LINE_BYTES = MIB
+"""No event is longer; of a longer line, which is no event, only so much is held."""
 
 _STATES = (events.Queued, events.Started, *events.ENDINGS)
 """Events that change a job's state."""
@@ -28,6 +35,13 @@ _MAY_BE_STATE = re.compile(
     rb'"type":\s*"(?:' + b"|".join(s.model_fields["type"].default.encode() for s in _STATES) + rb')"'
 )
 """Matches lines that may hold such an event: parsing the thousands of other lines would take most of the time."""
+_MAY_BE_SEGMENT = re.compile(rb'"type":\s*"segment"')
+
+
+_CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}\s*$')
+"""What `append` puts at the end of a line; lines of earlier versions have none."""
+_DURABLE = (events.Segment, *events.ENDINGS)
+"""Events that are flushed to disk: what they report is finished, and is not computed again after a power cut."""
 
 
 class Journal:
@@ -38,12 +52,18 @@ class Journal:
 
     def append(self, event: Event) -> None:
         """Append an event, on a fresh line where a killed writer left an incomplete one."""
+        new = not self._path.exists()
         with self._path.open("ab+") as file:
             torn = False
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 torn = file.read(1) != b"\n"
-            file.write(b"\n" * torn + to_json(event) + b"\n")
+            file.write(b"\n" * torn + _with_checksum(to_json(event)) + b"\n")
+            if isinstance(event, _DURABLE):
+                file.flush()
+                os.fsync(file.fileno())
+        if new:
+            flush(self._path.parent)
 
     def read(self, offset: int = 0) -> Iterator[tuple[Event, int]]:
         """Yield the events from byte `offset` on, each with the offset after it. Other lines are skipped."""
@@ -55,11 +75,21 @@ class Journal:
                 if not line.endswith(b"\n"):
                     return
                 offset += len(line)
-                try:
-                    event = events.parse(line)
-                except ValidationError:
-                    continue
-                yield event, offset
+                if event := _parsed(line):
+                    yield event, offset
+
+    def finished_files(self) -> dict[str, tuple[KeptFile, ...]]:
+        """Return what was told of the files of each finished span, by the name of the span's own; the latest counts.
+
+        Holds some hundred bytes per span.
+        """
+        found: dict[str, tuple[KeptFile, ...]] = {}
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                for line in file:
+                    if _MAY_BE_SEGMENT.search(line) and isinstance(event := _parsed(line), events.Segment):
+                        found.update({event.files[0].name: event.files} if event.files else {})
+        return found
 
     def last_start(self) -> int:
         """The byte offset at which the latest start of the job begins."""
@@ -78,11 +108,8 @@ class Journal:
         with self._path.open("rb") as file:
             # What follows the last line end is empty, or a line that is still being written.
             for line in islice(_lines_backwards(file), 1, None):
-                if _MAY_BE_STATE.search(line):
-                    with suppress(ValidationError):
-                        event = events.parse(line)
-                        if isinstance(event, _STATES):
-                            return event
+                if _MAY_BE_STATE.search(line) and isinstance(event := _parsed(line), _STATES):
+                    return event
         return None
 
     def has_ended(self) -> bool:
@@ -104,14 +131,39 @@ class Journal:
             time.sleep(_POLL_SECONDS)
 
 
+def _with_checksum(line: bytes) -> bytes:
+    """Return the JSON object in `line` with its checksum as the last field."""
+    return line[:-1] + b',"crc32":"%08x"}' % zlib.crc32(line)
+
+
+def _parsed(line: bytes) -> Event | None:
+    """Return the event in a line; None where there is none, or where it is damaged."""
+    if (found := _CHECKSUM.search(line)) and zlib.crc32(line[: found.start()] + b"}") != int(found[1], 16):
+        return None
+    try:
+        return events.parse(line)
+    except ValidationError:
+        return None
+
+
 def _lines_backwards(file: BinaryIO) -> Iterator[bytes]:
-    """Yield the pieces of `file` between line ends, last first. Holds one block and one line."""
+    """Yield the pieces of `file` between line ends, last first; of one that is no event's, only the end.
+
+    Holds a block and a line.
+    """
     position = file.seek(0, os.SEEK_END)
-    head = b""
+    head: list[bytes] = []  # the pieces of the line that began in an earlier block, last first
+    held = 0
     while position:
         size = min(_BLOCK_BYTES, position)
         position -= size
         file.seek(position)
-        head, *lines = (file.read(size) + head).split(b"\n")
-        yield from reversed(lines)
-    yield head
+        first, *lines = file.read(size).split(b"\n")
+        if lines:
+            yield b"".join([lines.pop(), *reversed(head)])
+            yield from reversed(lines)
+            head, held = [], 0
+        if held < _MOST_LINE_BYTES:
+            head.append(first)
+            held += len(first)
+    yield b"".join(reversed(head))

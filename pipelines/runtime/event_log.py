@@ -21,11 +21,13 @@ class EventLog:
         self._last: dict[str, float] = {}
 
     def emit(self, event: Event) -> None:
-        """Record `event` now."""
+        """Record `event` now. Raises OSError where the journal cannot be written; `echo` hears the event anyway."""
         with self._lock:
-            self._job.journal.append(event)
-            if self._echo:
-                self._echo(event)
+            try:
+                self._job.journal.append(event)
+            finally:
+                if self._echo:
+                    self._echo(event)
 
     def is_due(self, kind: str) -> bool:
         """Whether an event of a rate-limited kind may be emitted now; a yes counts as emitting it."""

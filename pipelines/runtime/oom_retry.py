@@ -1,6 +1,5 @@
 """Items of a stage, retried with less when memory runs out."""
 
-import json
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from memory.ladder import Effort, Ladder, Rung, Step
 from pipelines.errors import DamagedVideo
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage
-from pipelines.storage.atomic import write_bytes
+from pipelines.storage.sealed import Damaged, read_sealed, write_sealed
 
 _QUIET_FRAMES = 240
 """Frames without an out-of-memory error before the ladder steps up again: the shortest span."""
@@ -110,7 +109,10 @@ class _Lowered:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._effort = Effort.from_json(json.loads(path.read_bytes())) if path.is_file() else Effort(window=1)
+        try:
+            self._effort = Effort.from_json(read_sealed(path))
+        except (FileNotFoundError, Damaged):  # What was lost is found out again, where memory runs out again.
+            self._effort = Effort(window=1)
 
     def of(self, effort: Effort) -> Effort:
         """`effort` with at most the stored precision and scale."""
@@ -120,4 +122,4 @@ class _Lowered:
     def add(self, effort: Effort) -> None:
         """Store the precision and scale of `effort` where they are lower."""
         self._effort = self.of(effort)
-        write_bytes(self._path, json.dumps(self._effort.to_json()).encode())
+        write_sealed(self._path, self._effort.to_json())

@@ -4,10 +4,10 @@ A run holds what the generators of its current stage hold, never the whole video
 ending event, and spans that are finished on disk stay finished.
 """
 
-import errno
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing as closed_after
 from itertools import islice
@@ -20,11 +20,20 @@ from memory.ladder import Step
 from memory.oom import is_out_of_memory
 from memory.units import GIB
 from pipelines.engines.availability import check_weights
-from pipelines.errors import LongtakeError, NotEnoughDisk, NotEnoughMemory
+from pipelines.errors import (
+    ChildDied,
+    DiskFailed,
+    FolderUnusable,
+    LongtakeError,
+    NotEnoughDisk,
+    NotEnoughMemory,
+    name_os_error,
+)
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.runtime.event_log import EventLog
+from pipelines.runtime.finished import FinishedSpans
 from pipelines.runtime.memory_plot import draw_memory
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.oom_retry import OomRetry
@@ -32,9 +41,11 @@ from pipelines.runtime.planning import Preparation, prepare
 from pipelines.runtime.progress import Throughput
 from pipelines.spans import Span, runs
 from pipelines.stages import RunContext, Stage
-from pipelines.storage.atomic import atomic_write
+from pipelines.storage.atomic import atomic_write, put_once
 from pipelines.storage.jpeg import save_picture
 from pipelines.storage.names import printable
+from pipelines.storage.optional import optional
+from pipelines.vision.types import Pixels
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +55,8 @@ _PREVIEW_PX = 640
 """Largest width of the live preview, which the page shows beside the progress."""
 _CURVE_POINTS = 24
 """Points of the live curve per span: a span of 240 frames gives one mean per 10 frames."""
+_TRIES_PER_SPAN = 3
+"""How often a span is computed whose encoder or decoder is killed, and how often damaged files are computed again."""
 _NOTABLE = 1.1
 """A corrected prediction is reported again only where it is more than 10 % above the first one."""
 
@@ -76,6 +89,10 @@ def run_job(
         leave: ends this process immediately when the memory limit is about to be exceeded.
     """
     while not closing():
+        if not job.exists():
+            if echo:
+                echo(events.Failed.of(job.id, _gone(job)))
+            return
         with job.runner() as free:
             if free:
                 last = job.journal.last_state()
@@ -102,11 +119,12 @@ class _Run:
         self._closing = closing
         self._last_check = 0.0
         self._warned: set[str] = set()
+        self._finished = FinishedSpans(job, self._warn)
 
     def run_to_end(self) -> None:
         """Run the job and report how it ended."""
-        self._emit(events.Started(job=self._job.id, worker_pid=os.getpid()))
         try:
+            self._emit(events.Started(job=self._job.id, worker_pid=os.getpid()))
             with self._watcher:
                 ending = self._compute()
         except _Stopped as stopped:
@@ -116,27 +134,34 @@ class _Run:
             if type(known) is LongtakeError:
                 log.exception("job %s", self._job.id)
             ending = events.Failed.of(self._job.id, known)
-        self._emit(ending)
+        try:
+            self._emit(ending)
+        except OSError as error:
+            log.warning("job %s: its end (%s) could not be recorded: %s", self._job.id, ending.type, error)
 
     def _compute(self) -> Event:
         prepared, run = self._prepare()
         for stage in prepared.pipeline.stages:
             self._run_stage(stage, run, prepared)
+        self._mend(run, prepared)
         table = self._job.folder / "memory.csv"
         self._watcher.write(table)
         last = prepared.pipeline.stages[-1]
-        segments = [self._path(last, span) for span in run.spans]
+        segments = [self._finished.path(last, span) for span in run.spans]
         outputs = prepared.pipeline.join(run, segments, self._warn)
         self._watcher.write(table)
         self._draw_memory(table, run)
         self._watcher.check_passed()
         for code, sentence in self._watcher.warnings():
             self._warn(code, sentence)
-        return events.Done(job=self._job.id, outputs=outputs.model_copy(update={"memory": table}))
+        outputs = outputs.model_copy(update={"memory": table})
+        self._finished.sweep()
+        return self._job.done_with(outputs)
 
     def _prepare(self) -> tuple[Preparation, RunContext]:
         """Probe the inputs and plan. A job keeps its first plan at every resume: equal plans give equal bytes."""
         job, watcher = self._job, self._watcher
+        self._finished.sweep()
         record = job.record()
         job.check_inputs()
         settings = record.settings
@@ -165,7 +190,7 @@ class _Run:
             # From here on inputs are read.
             watcher.keep_below(settings.ram_limit_gb)
             prepared.pipeline.check(run)
-        kept = self._kept(prepared.pipeline.stages[-1], run)
+        kept = self._finished.of(prepared.pipeline.stages[-1], run)
         self._emit(prepared.planned(job.id, sum(map(len, kept))))
         if not fits:
             no_room = NotEnoughDisk if prepared.lacks_disk else NotEnoughMemory
@@ -190,27 +215,53 @@ class _Run:
 
     def _run_stage(self, stage: Stage, run: RunContext, prepared: Preparation) -> None:
         """Compute the missing spans of `stage`; adjacent ones as one chain, so that their halo is read once."""
-        grid = run.spans
-        kept = self._kept(stage, run)
-        done = kept_frames = sum(map(len, kept))
+        finished = self._finished.of(stage, run)
+        done = sum(map(len, finished))
+        is_first = True
         throughput = Throughput(total=len(run.frames), done=done)
         last = stage is prepared.pipeline.stages[-1]
         rungs = prepared.pipeline.engine.rungs(prepass=not last)
         retry = OomRetry(stage, run, rungs, check=self._check_interrupt, on_step=self._degraded)
-        for group in runs(span for span in grid if span not in kept):
-            with closed_after(retry.items(Span(group[0].start, group[-1].stop))) as items:
-                for span in group:
-                    reported = self._reported(stage, islice(items, len(span)), span.start, done, throughput)
-                    self._write(stage, run, span, reported)
-                    done += len(span)
-                    if done == kept_frames + len(span):
-                        self._correct_prediction(prepared, done)
+        deaths: Counter[Span] = Counter()
+        while missing := [span for span in run.spans if span not in finished]:
+            try:
+                for group in runs(missing):
+                    with closed_after(retry.items(Span(group[0].start, group[-1].stop))) as items:
+                        for span in group:
+                            part = islice(items, len(span))
+                            self._write(
+                                stage, run, span, self._reported(stage, part, span.start, done, throughput)
+                            )
+                            done += len(span)
+                            if is_first:
+                                is_first = False
+                                self._correct_prediction(prepared, done)
+            except ChildDied as died:
+                span = next(span for span in missing if span not in finished)
+                deaths[span] += 1
+                if deaths[span] == _TRIES_PER_SPAN:
+                    raise
+                self._warn(died.code, f"{died.message} The job goes on at frame {span.start}.")
+
+    def _mend(self, run: RunContext, prepared: Preparation) -> None:
+        """Verify the finished spans before they are joined; compute those again that were damaged since."""
+        stages = prepared.pipeline.stages
+        for _ in range(_TRIES_PER_SPAN):
+            self._finished.verify_again()
+            lacking = [stage for stage in stages if len(self._finished.of(stage, run)) < len(run.spans)]
+            if not lacking:
+                return
+            for stage in lacking:
+                self._run_stage(stage, run, prepared)
+        raise DiskFailed(
+            f"Files in {self._job.folder} change after they were written.", "Check the disk, then resume."
+        )
 
     def _write(self, stage: Stage, run: RunContext, span: Span, items: Iterator[Any]) -> None:
-        """Write the file of a span, atomically, and report it."""
-        path = self._path(stage, span)
+        """Write the files of a span, its own last, and report them."""
+        path = self._finished.path(stage, span)
         values: list[float] = []  # bounded by the span
-        with atomic_write(path) as part:
+        with put_once(path) as part:
             sink = stage.sink(run, part)
             try:
                 for item in items:
@@ -222,7 +273,12 @@ class _Run:
                 sink.abandon()
                 raise
         curve = _thinned(span.start, values)
-        self._emit(events.Segment(job=self._job.id, start=span.start, stop=span.stop, path=path, curve=curve))
+        files = self._finished.add(stage, run, span)
+        self._emit(
+            events.Segment(
+                job=self._job.id, start=span.start, stop=span.stop, path=path, curve=curve, files=files
+            )
+        )
 
     def _reported(
         self, stage: Stage, items: Iterator[Any], start: int, done: int, throughput: Throughput
@@ -245,9 +301,14 @@ class _Run:
                         value=stage.value(item),
                     )
                 )
-            if self._is_due("preview") and (picture := stage.preview(item)) is not None:
-                path = save_picture(picture, self._job.folder / "preview.jpg", most_width_px=_PREVIEW_PX)
-                self._emit(events.Preview(job=self._job.id, frame=frame, path=path))
+            if self._is_due("preview"):
+                with optional("preview", self._warn):
+                    self._show(frame, stage.preview(item))
+
+    def _show(self, frame: int, picture: Pixels | None) -> None:
+        if picture is not None:
+            path = save_picture(picture, self._job.folder / "preview.jpg", most_width_px=_PREVIEW_PX)
+            self._emit(events.Preview(job=self._job.id, frame=frame, path=path))
 
     def _check_interrupt(self) -> None:
         """Called before every frame: raises where memory runs out or the run was asked to stop."""
@@ -256,6 +317,8 @@ class _Run:
         if now - self._last_check < _LOOK_SECONDS:
             return
         self._last_check = now
+        if not self._job.exists():
+            raise _gone(self._job)
         if self._closing():
             raise _Stopped(
                 events.Paused(job=self._job.id, message="The process that started the job has ended.")
@@ -285,14 +348,6 @@ class _Run:
 
     # -- around the frames -----------------------------------------------------------------------------------
 
-    def _kept(self, stage: Stage, run: RunContext) -> set[Span]:
-        """The finished spans of `stage`, with everything that belongs to them."""
-        finished = self._job.finished(stage.folder, stage.suffix, run.spans)
-        return {span for span in finished if stage.has_all(run, span)}
-
-    def _path(self, stage: Stage, span: Span) -> Path:
-        return self._job.folder / stage.folder / f"{span.name}{stage.suffix}"
-
     def _warn(self, code: str, message: str) -> None:
         if message not in self._warned:  # What was foreseen is found again when the result is joined.
             self._warned.add(message)
@@ -300,13 +355,15 @@ class _Run:
 
     def _draw_memory(self, table: Path, run: RunContext) -> None:
         limit = run.settings.ram_limit_gb
-        draw_memory(
-            table,
-            self._job.folder / "memory.png",
-            predicted_bytes=run.plan.predicted_host_bytes,
-            limit_bytes=int(limit * GIB) if limit else None,
-            title=printable(f"Memory of {run.video.path.name}"),
-        )
+        chart = self._job.folder / "memory.png"
+        with optional("chart of the memory", self._warn), atomic_write(chart) as part:
+            draw_memory(
+                table,
+                part,
+                predicted_bytes=run.plan.predicted_host_bytes,
+                limit_bytes=int(limit * GIB) if limit else None,
+                title=printable(f"Memory of {run.video.path.name}"),
+            )
 
 
 def _thinned(start: int, values: Sequence[float]) -> tuple[tuple[int, float], ...]:
@@ -314,6 +371,10 @@ def _thinned(start: int, values: Sequence[float]) -> tuple[tuple[int, float], ..
     step = max(1, -(-len(values) // _CURVE_POINTS))
     parts = [(i, values[i : i + step]) for i in range(0, len(values), step)]
     return tuple((start + i + len(part) // 2, round(fmean(part), 4)) for i, part in parts)
+
+
+def _gone(job: Job) -> FolderUnusable:
+    return FolderUnusable(f"The folder of the job, {job.folder}, is gone.", "Start the job again.")
 
 
 def _to_known_error(error: Exception) -> LongtakeError:
@@ -325,8 +386,6 @@ def _to_known_error(error: Exception) -> LongtakeError:
             f"Out of memory at the smallest settings that this job can use ({error}).",
             "Finished spans are kept. Close other programs or choose a lower --quality, then resume.",
         )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NotEnoughDisk(
-            f"The disk is full ({error}).", "Finished spans are kept. Free some space, then resume."
-        )
+    if isinstance(error, OSError) and (named := name_os_error(error)):
+        return named
     return LongtakeError(f"{type(error).__name__}: {error}.", "This is a bug in Longtake; please report it.")

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipelines.engines.availability import Resolved, resolve
-from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull
+from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull, name_os_error
 from pipelines.jobs import events, trash
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job, State
@@ -102,12 +102,15 @@ class JobQueue:
 
     def start(self, job: Job, *, force: bool = False) -> Job:
         """Queue `job` unless it is finished, waiting or running already. Raises QueueFull."""
+        # The files of a result are read, which may take long, before the lock is taken.
+        has_result = not force and job.has_result()
+        damaged = None if force else job.damaged_result()
         with self._changed:
             # A job that has reported its end and still holds the runner may be queued again.
             ended = job.journal.has_ended()
             if job in self.waiting or (not ended and (job == self.running or job.is_running())):
                 return job
-            if not force and job.has_result():
+            if has_result:
                 return job
             self._check_room()
             if force:
@@ -115,6 +118,9 @@ class JobQueue:
             job.forget_request()
             ticket = Ticket.of(job)
             ticket.record(len(self._waiting))
+            if damaged:
+                words = f"{damaged} has been damaged since the job was done. It is made again."
+                job.journal.append(events.Warned(job=job.id, code="damaged_files", message=words))
             self._waiting.append(ticket)
             self._changed.notify_all()
         return job
@@ -126,11 +132,11 @@ class JobQueue:
         """
 
         def taken_over_or_given_up() -> bool:
-            is_abandoned = not self._closed and not self.holds(job) and not job.is_running()
-            if is_abandoned and not job.journal.has_ended():
+            if not self._closed and not self.holds(job) and not job.is_running():
                 if not job.exists():
                     return True
-                self.start(job)
+                if not job.journal.has_ended():
+                    self.start(job)
             return given_up()
 
         yield from job.journal.follow(job.journal.last_start(), given_up=taken_over_or_given_up)
@@ -251,7 +257,8 @@ class JobQueue:
                 run_through(job, self.runner, self._stats.record, closed=lambda: self._closed)
             except (LongtakeError, OSError) as error:
                 log.exception("the job %s could not be run", job.id)
-                known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
+                known = error if isinstance(error, LongtakeError) else name_os_error(error)
+                known = known or LongtakeError(f"{type(error).__name__}: {error}.")
                 self._record(events.Failed.of(job.id, known), job)
             finally:
                 with self._changed:

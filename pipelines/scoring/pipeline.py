@@ -11,7 +11,9 @@ from pipelines.scoring.report import tables
 from pipelines.scoring.report.summary import Seconds, Summary
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Stage, VideoPipeline, Warn
+from pipelines.storage.atomic import atomic_write
 from pipelines.storage.names import printable
+from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
 from pipelines.video.info import VideoInfo, video_facts
 
@@ -68,15 +70,24 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
             },
         )
         name, memory = run.video.path.name, run.folder / "memory.csv"
-        chart.draw_report(picture, printable(name), summary, seconds, memory, engine.title)
-        worst = tables.write_worst(
-            run.folder / "worst",
-            run.video,
-            worst_frames,
-            decoder=settings.decoder,
-            salvage=settings.salvage,
+        with optional("chart", warn), atomic_write(picture) as part:
+            chart.draw_report(part, printable(name), summary, seconds, memory, engine.title)
+        worst: tuple[Path, ...] = ()
+        with optional("pictures of the worst frames", warn):
+            worst = tables.write_worst(
+                run.folder / "worst",
+                run.video,
+                worst_frames,
+                decoder=settings.decoder,
+                salvage=settings.salvage,
+            )
+        return Outputs(
+            report=facts,
+            scores=scores,
+            picture=picture if picture.exists() else None,
+            worst=worst,
+            **engine.products(run),
         )
-        return Outputs(report=facts, scores=scores, picture=picture, worst=worst, **engine.products(run))
 
 
 def clock(video: VideoInfo) -> Seconds:

@@ -1,15 +1,16 @@
-"""Files that are complete or absent: written under another name, flushed to disk, then renamed."""
+"""Files that are complete or absent: written under another name, flushed to disk, then renamed or linked."""
 
 import os
 import re
-import threading
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
-_PART = re.compile(r"part-(\d+)-\d+-.+")
+_PART = re.compile(r"part-(\d+)-[0-9a-f]+-(.+)", re.DOTALL)
+_PROBE = "probe"
 _MOST_NAME_BYTES = 255
 """The longest name of a file that Linux, macOS and Windows have in common."""
 _CLOCK_SECONDS = 2.0
@@ -20,19 +21,75 @@ _CLOCK_SECONDS = 2.0
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a part file's name beside `path`, with its suffix, to write to; rename it to `path` after the body.
 
-    Where the body raises, the part file is removed. A kill may leave it behind; a power cut leaves at most the file
-    as it was before.
+    Where the body raises, the part file is removed. A kill may leave it behind (`sweep` removes it); a power cut
+    leaves the file as it was before, or whole.
     """
+    with _part_of(path) as part:
+        yield part
+        flush(part)
+        part.replace(path)
+        flush(path.parent)
+
+
+@contextmanager
+def put_once(path: Path) -> Iterator[Path]:
+    """Yield a part file's name as `atomic_write` does; publish it as `path` unless another is published there by then.
+
+    Several processes may compute the same file, which has the same bytes: the first one stands.
+    """
+    with _part_of(path) as part:
+        yield part
+        flush(part)
+        try:
+            path.hardlink_to(part)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without hard links
+            part.replace(path)
+        flush(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Flush a file, or the names in a folder, to disk. Windows does that for folders by itself."""
+    if os.name == "nt":
+        if path.is_file():
+            with path.open("r+b") as file:
+                os.fsync(file.fileno())
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(prefixed(f"part-{os.getpid()}-{threading.get_ident()}-", path.name))
+    part = path.with_name(prefixed(f"part-{os.getpid()}-{secrets.token_hex(4)}-", path.name))
     try:
         yield part
-        # Windows flushes only what is open for writing; elsewhere the part may be a link to a read-only file.
-        with part.open("r+b" if os.name == "nt" else "rb") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError where no file can be made in `folder`; leaves nothing there."""
+    sweep(folder, _PROBE)
+    with _part_of(folder / _PROBE) as part:
+        part.touch()
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Remove the part files that dead processes left in `folder`: all, or those of the file `name` alone.
+
+    Those of living processes stay.
+    """
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for path in folder.iterdir():
+            found = _PART.fullmatch(path.name)
+            if found and name in (None, found[2]) and not is_being_written(path):
+                path.unlink(missing_ok=True)
 
 
 def prefixed(prefix: str, name: str) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import BadInput
 from pipelines.spans import Span
-from pipelines.storage.atomic import write_bytes
+from pipelines.storage.atomic import sweep, write_bytes
 
 _OWNER = ".longtake"
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -32,6 +32,12 @@ def frame_folder(run: _Run) -> "FrameFolder | None":
     return FrameFolder(folder, run.folder.name, run.frames) if folder else None
 
 
+def exported_frames(run: _Run, span: Span) -> tuple[Path, ...]:
+    """Return the pictures of a span's frames; none where they are not wanted."""
+    folder = frame_folder(run)
+    return folder.paths(span) if folder else ()
+
+
 class FrameFolder:
     """The folder with the exported `frames` of the job `owner`; files are complete or absent."""
 
@@ -49,6 +55,7 @@ class FrameFolder:
         marker = self._folder / _OWNER
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            sweep(self._folder)
             if self._is_owned():
                 return
             pictures = list(self._folder.glob("*.png"))
@@ -72,9 +79,9 @@ class FrameFolder:
         encoded = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), _FAST)[1]
         write_bytes(self._path(index), encoded.tobytes())
 
-    def has(self, span: Span) -> bool:
-        """Whether all frames of `span` have been exported by this job."""
-        return self._is_owned() and all(self._path(i).is_file() for i in range(span.start, span.stop))
+    def paths(self, span: Span) -> tuple[Path, ...]:
+        """Return where the frames of `span` are, or will be."""
+        return tuple(self._path(index) for index in range(span.start, span.stop))
 
     def _is_owned(self) -> bool:
         try:

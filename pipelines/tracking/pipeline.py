@@ -116,9 +116,9 @@ class OverlayStage:
         """Open encoders for the segment and the mask video."""
         return _OverlaySink(run, path)
 
-    def has_all(self, run: RunContext, span: Span) -> bool:
-        """Check that mask video and records exist."""
-        return _mask_path(run, span).is_file() and _records_path(run, span).is_file()
+    def beside(self, run: RunContext, span: Span) -> tuple[Path, ...]:
+        """Return mask video and records."""
+        return _mask_path(run, span), _records_path(run, span)
 
     def preview(self, item: Checked) -> Pixels:
         """Return the frame with its mask."""
@@ -231,9 +231,8 @@ class _OverlaySink:
         self._masks.close()
         first = self._first or 0
         span = Span(first, first + len(self._records))
-        target = _mask_path(self._run, span)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        self._mask_part.replace(target)
+        with atomic_write(_mask_path(self._run, span)) as part:
+            self._mask_part.replace(part)
         save_arrays(_records_path(self._run, span), np.array(self._records, RECORD))
 
     def abandon(self) -> None:

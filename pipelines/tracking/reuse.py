@@ -9,15 +9,17 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from pipelines.jobs.events import Segment
 from pipelines.jobs.inputs import InputFile
+from pipelines.jobs.journal import Journal
 from pipelines.settings import MaskSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.storage.atomic import atomic_write, write_bytes
+from pipelines.storage.kept_files import KeptFile, damaged
 from pipelines.weights.locate import find
 
 _VERSION = 1
@@ -29,7 +31,7 @@ class ReusableStage(Protocol):
     """A stage whose finished spans another job may reuse."""
 
     def kept(self, span: Span) -> Sequence[str]:
-        """Files of a finished span, relative to the job folder; the one that proves it finished comes last."""
+        """Files of a finished span, relative to the job folder; its own comes last."""
         ...
 
 
@@ -40,13 +42,30 @@ def reuse_results(run: RunContext, settings: MaskSettings, stages: Sequence[Reus
         other = marker.parents[1]
         if other == run.folder:
             continue
-        for paths in (stage.kept(span) for stage in stages for span in run.spans):
-            # The other job may be deleted at any moment; links made by then stay valid.
-            with suppress(FileNotFoundError):
-                if (other / paths[-1]).exists() and not (run.folder / paths[-1]).exists():
-                    for path in paths:
-                        _link(other / path, run.folder / path)
+        finished = Journal(other / "events.jsonl").finished_files()
+        for stage in stages:
+            for span in run.spans:
+                *beside, own = stage.kept(span)
+                if own in finished and not (run.folder / own).exists():
+                    _reuse(run, span, other, (own, *beside), finished[own])
     write_bytes(run.folder / name, b"")
+
+
+def _reuse(run: RunContext, span: Span, other: Path, names: Sequence[str], files: Sequence[KeptFile]) -> None:
+    """Link the files of a span, its own first, and tell so, unless they are not what the other job told of them."""
+    ours = [run.folder / name for name in names]
+    try:
+        # The own file comes last: it makes the span a finished one.
+        for name, path in reversed(list(zip(names, ours, strict=True))):
+            _link(other / name, path)
+    except FileNotFoundError:  # the other job may be deleted at any moment; links made by then stay valid
+        return
+    if damaged(run.folder, ours, files):
+        for path in ours:
+            path.unlink(missing_ok=True)
+        return
+    told = Segment(job=run.folder.name, start=span.start, stop=span.stop, path=ours[0], files=tuple(files))
+    Journal(run.folder / "events.jsonl").append(told)
 
 
 def _request_key(run: RunContext, settings: MaskSettings) -> str:

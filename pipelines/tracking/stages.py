@@ -106,9 +106,9 @@ class MaskVideoStage:
         """The span's list and mask video, relative to the job folder."""
         return _lost_name(span), f"{self.folder}/{span.name}{self.suffix}"
 
-    def has_all(self, run: RunContext, span: Span) -> bool:
-        """Whether the list exists."""
-        return _lost_path(run, span).is_file()
+    def beside(self, run: RunContext, span: Span) -> tuple[Path, ...]:
+        """Return the list."""
+        return (_lost_path(run, span),)
 
     def preview(self, item: Tracked) -> Pixels:
         """The mask, white on black."""

@@ -9,7 +9,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from pipelines.errors import ReaderStalled
+from pipelines.errors import ReaderDied, ReaderStalled
 from pipelines.video import ffmpeg
 from pipelines.video.decoding import damaged
 from pipelines.video.frame import Picture, RgbPicture, luma_weights
@@ -59,6 +59,7 @@ def iter_by_ffmpeg(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]
     """Yield the upright frames from `start` on; earlier ones are decoded and dropped. Holds one frame, besides ffmpeg.
 
     Raises:
+        ReaderDied: ffmpeg was killed by somebody else.
         ReaderStalled: no frame within `STALL_SECONDS`; ffmpeg is killed.
         DamagedVideo: ffmpeg reports an error, unless `info` is salvaged.
     """
@@ -68,6 +69,10 @@ def iter_by_ffmpeg(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]
     try:
         yield from _frames(child, guard, info, start)
         status, errors = child.finish(_END_SECONDS)
+        if status < 0:
+            raise ReaderDied(
+                f"The decoder of {info.path.name} was killed by signal {-status}.", "Resume the job."
+            )
         if (status or errors) and not info.salvaged:
             raise damaged(info, errors[0] if errors else f"ffmpeg ended with {status}")
     finally:

@@ -55,7 +55,7 @@ class Numbers:
     computed: list[int] = field(default_factory=list)
     chains: list[tuple[int, int]] = field(default_factory=list)
     open_chains: int = 0
-    is_there: Callable[[Span], bool] = lambda span: True
+    files_beside: Callable[[Any, Span], tuple[Path, ...]] = lambda job, span: ()
 
     def compute(self, job: Any, start: int, stop: int) -> Generator[int]:
         self.chains.append((start, job.plan.window_frames))
@@ -71,8 +71,8 @@ class Numbers:
     def sink(self, job: Any, path: Path) -> TextSink:
         return TextSink(path)
 
-    def has_all(self, job: Any, span: Span) -> bool:
-        return self.is_there(span)
+    def beside(self, job: Any, span: Span) -> tuple[Path, ...]:
+        return self.files_beside(job, span)
 
     def preview(self, item: int) -> Any:
         return np.full((4, 6, 3), item % 255, np.uint8)

@@ -164,7 +164,7 @@ def _good_run(job: Job) -> Iterator[Event]:
     for path in (picture, worst):
         Image.new("RGB", (8, 8)).save(path)
     outputs = Outputs(report=report, scores=scores, picture=picture, worst=(worst,))
-    yield events.Done(job=job.id, outputs=outputs)
+    yield job.done_with(outputs)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pipelines.animation.liveportrait.targets import Targets, compute_targets
 from pipelines.animation.motion.keypoints import POINTS, Floats
 from pipelines.animation.motion.smoothing import read_smoothed, smooth_file
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.sealed import is_as_sealed, seal
 
 _EXPRESSION, _TURN = POINTS * 3, 9
 """Numbers per frame: of the expression, and of the rotation matrix."""
@@ -36,10 +37,11 @@ class SmoothedTargets:
         `check_interrupt` may raise.
         """
         path = scene.run.folder / "state" / f"aims-{face}.bin"
-        if not path.is_file():
+        if not is_as_sealed(path):
             with atomic_write(path) as part:
                 variance = scene.options.driving_smooth_observation_variance
                 smooth_file(_blocks(scene, source, driving, check_interrupt), variance, part)
+            seal(path)
         return cls(path, scene.frames.start)
 
     def between(self, start: int, stop: int) -> Targets:

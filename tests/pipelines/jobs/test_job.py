@@ -256,10 +256,41 @@ def test_the_part_files_of_living_processes_are_kept(tmp_path: Path, clip: Path)
 def test_a_result_whose_files_are_gone_is_none(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     report = job.folder / "report.json"
+    report.write_text("{}")
+    job.journal.append(job.done_with(events.Outputs(report=report)))
+    assert job.has_result()
+    report.unlink()
+    assert not job.has_result()
+
+
+def test_a_result_that_has_been_damaged_is_none(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    report = job.folder / "report.json"
+    report.write_text("{}")
+    job.journal.append(job.done_with(events.Outputs(report=report)))
+    report.write_text("[]")
+    assert not job.has_result()
+
+
+def test_a_result_that_cannot_be_verified_is_none(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    report = job.folder / "report.json"
+    report.write_text("{}")
     job.journal.append(events.Done(job=job.id, outputs=events.Outputs(report=report)))
     assert not job.has_result()
-    report.touch()
-    assert job.has_result()
+
+
+def test_a_damaged_record_is_no_record_and_the_same_request_begins_anew(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+    record = job.folder / "job.json"
+    damaged = record.read_text().replace('"task": "score"', '"task": "scorf"')
+    assert damaged != record.read_text()
+    record.write_text(damaged)
+    (job.folder / "segments").mkdir()
+    with pytest.raises(BadInput, match="no readable job"):
+        job.record()
+    assert make(tmp_path, clip) == job
+    assert job.record().task == "score" and not (job.folder / "segments").exists()
 
 
 def test_forget_work_leaves_the_question_alone(tmp_path: Path, clip: Path) -> None:

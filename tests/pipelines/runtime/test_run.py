@@ -107,7 +107,8 @@ def test_a_hole_in_the_middle_is_filled_alone(bench: Bench) -> None:
 def test_a_span_whose_companions_are_missing_is_computed_again(bench: Bench) -> None:
     run(bench)
     bench.stage.computed.clear()
-    bench.stage.is_there = lambda span: span.start != 20
+    bench.stage.files_beside = lambda job, span: (bench.job.folder / "gone",) * (span.start == 20)
+    (bench.job.folder / "gone").touch()
     assert only(run(bench), events.Planned)[0].frames_kept == 25
     assert bench.stage.computed == list(range(20, 30))
     assert bench.result() == SQUARES

@@ -51,7 +51,7 @@ class Script:
 def finish(job: Job) -> None:
     report = job.folder / "report.json"
     report.touch()
-    job.journal.append(events.Done(job=job.id, outputs=events.Outputs(report=report)))
+    job.journal.append(job.done_with(events.Outputs(report=report)))
 
 
 def die(job: Job) -> str:

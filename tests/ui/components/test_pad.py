@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
-from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
@@ -210,7 +209,7 @@ def test_where_it_was_lost_leads_to_the_frame_and_a_mask_takes_the_place_of_mark
         summary = {"frames": 40, "frames_marked": 40, "frames_lost": 3, "mean_area_share": 0.1}
         told = {"task": "track", "summary": summary, "lost": [[17, 20]], "video": {"name": clip.name}}
         (job.folder / "report.json").write_text(json.dumps(told))
-        yield events.Done(job=job.id, outputs=Outputs(report=job.folder / "report.json"))
+        yield job.done_with(Outputs(report=job.folder / "report.json"))
 
     queue = make_queue(loses)
     page = visit(queue, viewport={"width": 1280, "height": 1600})

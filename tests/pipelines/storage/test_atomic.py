@@ -1,0 +1,86 @@
+"""Files are complete or absent, the first of several stands, and what the dead left behind is swept."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.storage import atomic
+from pipelines.storage.atomic import atomic_write, put_once, sweep
+
+
+@pytest.mark.parametrize("write", [atomic_write, put_once])
+def test_a_file_appears_whole_and_nothing_else_stays(write, tmp_path: Path) -> None:
+    with write(tmp_path / "new/a.csv") as part:
+        assert part.parent == tmp_path / "new" and part.suffix == ".csv"
+        part.write_bytes(b"1")
+        assert not (tmp_path / "new/a.csv").exists()
+    assert [(p.name, p.read_bytes()) for p in (tmp_path / "new").iterdir()] == [("a.csv", b"1")]
+
+
+@pytest.mark.parametrize("write", [atomic_write, put_once])
+def test_a_body_that_fails_leaves_what_was_there(write, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(RuntimeError), write(tmp_path / "a") as part:
+        part.write_bytes(b"new")
+        raise RuntimeError
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"old")]
+
+
+def test_who_publishes_once_more_replaces_nothing(tmp_path: Path) -> None:
+    with put_once(tmp_path / "a") as one:
+        one.write_bytes(b"first")
+        with put_once(tmp_path / "a") as two:
+            assert two != one
+            two.write_bytes(b"first")
+        inode = (tmp_path / "a").stat().st_ino
+    assert (tmp_path / "a").stat().st_ino == inode
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_without_hard_links_a_file_is_renamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with put_once(tmp_path / "a") as part:
+        part.write_bytes(b"1")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"1")]
+
+
+@pytest.mark.parametrize("write", [atomic_write, put_once])
+def test_contents_are_on_the_disk_before_the_name_and_the_name_before_the_end(
+    write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, bool]] = []
+    real = atomic.flush
+
+    def flush(path: Path) -> None:
+        told.append(("folder" if path.is_dir() else "file", (tmp_path / "a").exists()))
+        real(path)
+
+    monkeypatch.setattr(atomic, "flush", flush)
+    with write(tmp_path / "a") as part:
+        part.write_bytes(b"1")
+    assert told == [("file", False), ("folder", True)]
+
+
+def test_only_what_the_dead_left_is_swept(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    ours, theirs = f"part-{os.getpid()}-0a-a.csv", f"part-{dead.pid}-0b-a.csv"
+    for name in (ours, theirs, f"part-{dead.pid}-0c-b.csv", "a.csv", "part-of-a-story.txt"):
+        (tmp_path / name).touch()
+    sweep(tmp_path, "a.csv")
+    assert {p.name for p in tmp_path.iterdir()} == {
+        ours,
+        f"part-{dead.pid}-0c-b.csv",
+        "a.csv",
+        "part-of-a-story.txt",
+    }
+    sweep(tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {ours, "a.csv", "part-of-a-story.txt"}
+    sweep(tmp_path / "gone")

@@ -10,12 +10,14 @@ from pipelines.cli.options import JobsOptions
 from pipelines.cli.pose import pose
 from pipelines.cli.task_commands import estimate_command, run_command
 from pipelines.cli.weights import weights
+from pipelines.errors import Cancelled, LongtakeError, SomeFailed
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
 from pipelines.video.time_code import time_range
 
 _JOBS = JobsOptions()
+_RESUMABLE = ("interrupted", "queued", "paused", "failed")
 
 
 def make_app() -> App:
@@ -37,18 +39,41 @@ def make_app() -> App:
 
 
 def resume(id: str | None = None, /, *, options: JobsOptions = _JOBS) -> None:
-    """Resume a job where it stopped; without an ID, every interrupted or paused job."""
+    """Resume a job where it stopped; without an ID, every interrupted, paused or failed job."""
     console = Console(json=options.json)
-    jobs = [Job.find(options.jobs_dir, id)] if id else _unfinished(options.jobs_dir)
+    if id:
+        with JobQueue(options.jobs_dir) as queue:
+            console.follow(queue, queue.start(Job.find(options.jobs_dir, id)))
+        return
+    _resume_all(options.jobs_dir, console)
+
+
+def _resume_all(jobs_dir: Path, console: Console) -> None:
+    """Resume what can be resumed; a job that fails, or cannot be read, costs the others nothing.
+
+    Raises SomeFailed at the end where there was one.
+    """
+    unreadable = Job.unreadable(jobs_dir)
+    for error in unreadable:
+        console.error(error)
+    jobs = [job for job in Job.all(jobs_dir) if job.state() in _RESUMABLE]
     if not jobs:
-        console.say(f"Nothing to resume in {options.jobs_dir}.")
-    with JobQueue(options.jobs_dir) as queue:
+        console.say(f"Nothing to resume in {jobs_dir}.")
+    failed = 0
+    with JobQueue(jobs_dir) as queue:
         for job in jobs:
-            console.follow(queue, queue.start(job))
-
-
-def _unfinished(jobs_dir: Path) -> list[Job]:
-    return [job for job in Job.all(jobs_dir) if job.state() in ("interrupted", "queued", "paused")]
+            try:
+                console.follow(queue, queue.start(job))
+            except Cancelled:
+                raise
+            except LongtakeError as known:
+                console.error(known, job.id)
+                failed += 1
+    if failed or unreadable:
+        raise SomeFailed(
+            f"{failed} of {len(jobs)} jobs failed, and {len(unreadable)} cannot be read.",
+            "The reason for each is above.",
+        )
 
 
 def doctor(*, options: JobsOptions = _JOBS) -> None:

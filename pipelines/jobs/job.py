@@ -16,7 +16,8 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from pipelines.errors import BadInput, InputChanged, NoSuchJob
 from pipelines.jobs import events
@@ -56,15 +57,26 @@ class JobRecord(BaseModel):
     task: str
     result_version: int
     created: float
-    inputs: tuple[InputFile, ...]
+    inputs: tuple[InputFile, ...] = Field(min_length=1)
     weights: tuple[InputFile, ...] = ()
     asked: dict[str, Any]
     decision: Decision | None = None
 
     @property
     def settings(self) -> Settings:
-        """The settings asked for, as their model."""
-        return read_settings(self.task, self.asked)
+        """The settings asked for, as their model. Raises BadInput where they are those of another version."""
+        try:
+            return read_settings(self.task, self.asked)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise BadInput(
+                f"The job {self.id} has settings that this version does not know ({_where(first)}{first['msg']}).",
+                "Delete it, or start it again with today's settings.",
+            ) from error
+
+
+def _where(error: ErrorDetails) -> str:
+    return "".join(f"{part}: " for part in error["loc"])
 
 
 def job_id(
@@ -168,6 +180,17 @@ class Job:
                 job = cls(path.parent)
                 found.append((job.record().created, job.id, job))
         return [job for *_, job in sorted(found, key=lambda entry: entry[:2])]
+
+    @classmethod
+    def unreadable(cls, jobs_dir: Path) -> list[BadInput]:
+        """What is wrong with each folder in `jobs_dir` whose record cannot be read."""
+        wrong = []
+        for path in sorted(jobs_dir.absolute().glob("*/job.json")):
+            try:
+                cls(path.parent).record()
+            except BadInput as error:
+                wrong.append(error)
+        return wrong
 
     # -- the record ------------------------------------------------------------------------------------------
 

@@ -111,7 +111,12 @@ class _Lowered:
         self._path = path
         try:
             self._effort = Effort.from_json(read_sealed(path))
-        except (FileNotFoundError, Damaged):  # What was lost is found out again, where memory runs out again.
+        except (
+            FileNotFoundError,
+            Damaged,
+            KeyError,
+            TypeError,
+        ):  # What was lost is found out again, where memory runs out again.
             self._effort = Effort(window=1)
 
     def of(self, effort: Effort) -> Effort:

@@ -161,7 +161,7 @@ def prepare(
     choice, cost = engine.fit(choice, budget, device.kind if device else "cpu")
     windows, batches = engine.windows(choice), engine.batches(choice)
     if kept:
-        plan = Plan.from_json(kept.plan)
+        plan = _kept_plan(kept)
         windows, batches = (plan.window_frames,), (plan.batch_frames,)
     plan = make_plan(
         cost,
@@ -173,6 +173,15 @@ def prepare(
         disk_bytes=pipeline.disk_bytes(frames),
     )
     return Preparation(pipeline, video, frames, choice, cost, plan, budget, torch_name(device))
+
+
+def _kept_plan(kept: Decision) -> Plan:
+    try:
+        return Plan.from_json(kept.plan)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            "The job was planned by another version, whose plan cannot be read.", "Run it again with --force."
+        ) from error
 
 
 def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: Path) -> Planned:

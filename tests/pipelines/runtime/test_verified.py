@@ -1,6 +1,7 @@
 """Finished is verified, not believed: whatever is damaged is computed again, and told."""
 
 import errno
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from pipelines.errors import (
     name_os_error,
 )
 from pipelines.jobs import events
+from pipelines.jobs.job import Decision
+from pipelines.jobs.journal import Journal
 from pipelines.runtime import run as run_module
+from pipelines.runtime.run import run_job
 from pipelines.spans import Span
 
 from ..conftest import Bench, Numbers
@@ -166,3 +170,36 @@ def test_leftovers_of_the_dead_are_swept(bench: Bench) -> None:
         path.touch()
     run(bench)
     assert not any(path.exists() for path in left)
+
+
+def test_a_job_whose_folder_is_removed_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "_LOOK_SECONDS", 0)
+    bench.stage.before = at(15, lambda: shutil.rmtree(bench.job.folder))
+    heard: list = []
+    run_job(bench.job, echo=heard.append)
+    assert heard[-1].type == "failed" and (heard[-1].code, heard[-1].exit_code) == ("folder_unusable", 2)
+    heard.clear()
+    shutil.rmtree(bench.job.folder, ignore_errors=True)
+    run_job(bench.job, echo=heard.append)
+    assert [event.type for event in heard] == ["failed"] and not bench.job.folder.exists()
+
+
+def test_the_end_is_heard_where_the_journal_cannot_be_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Journal, event: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Journal, "append", full)
+    heard: list = []
+    run_job(bench.job, echo=heard.append)
+    assert [(event.type, event.code) for event in heard if isinstance(event, events.ENDINGS)] == [
+        ("failed", "not_enough_disk")
+    ]
+
+
+def test_a_plan_of_another_version_is_refused_by_name(bench: Bench) -> None:
+    record = bench.job.record()
+    bench.job.save(record.model_copy(update={"decision": Decision(preset={}, plan={"of": "old"})}))
+    heard = run(bench)
+    assert heard[-1].exit_code == 2 and "another version" in heard[-1].message

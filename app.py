@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 from memory.units import GIB
 from pipelines.errors import BadInput, Cancelled, LongtakeError
@@ -49,6 +49,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     max_jobs_per_visitor: Annotated[int | None, _rule("max_jobs_per_visitor")] = None,
     max_megapixels: Annotated[float | None, _rule("max_megapixels")] = None,
     max_minutes: Annotated[float | None, _rule("max_minutes")] = None,
+    stuck_after: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
 ) -> None:
     """Serve the page until Ctrl-C or SIGTERM; jobs that are running or waiting then can be resumed.
 
@@ -65,6 +66,8 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         auth_file: File of users who may log in, with `user:hash` lines as printed by `python app.py password USER` or
             `htpasswd -B`. It is reread when it changes. Default: none.
         jobs_dir: Folder in which jobs and uploads are kept.
+        stuck_after: Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps where
+            those are longer.
     """
     on_space = "SPACE_ID" in os.environ
     name = server_name or ("0.0.0.0" if on_space else "127.0.0.1")
@@ -86,7 +89,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     anchor()
     _set_environment(jobs_dir)
     address = {"server_name": name, "server_port": server_port, "root_path": root_path}
-    _serve(jobs_dir, policy, users, address, share=share and not on_space)
+    _serve(jobs_dir, policy, users, address, share=share and not on_space, stuck_seconds=stuck_after)
 
 
 @app.command
@@ -109,7 +112,13 @@ def _set_environment(jobs_dir: Path) -> None:
 
 
 def _serve(
-    jobs_dir: Path, policy: Policy, users: Passwords | None, address: dict[str, Any], *, share: bool
+    jobs_dir: Path,
+    policy: Policy,
+    users: Passwords | None,
+    address: dict[str, Any],
+    *,
+    share: bool,
+    stuck_seconds: float | None,
 ) -> None:
     # Imported here: Gradio reads the environment on import, and `password` does not need it.
     from pipelines.scheduler.janitor import Janitor
@@ -123,7 +132,12 @@ def _serve(
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    queue = JobQueue(jobs_dir, idle_seconds=_IDLE_SECONDS, max_waiting=policy.max_waiting)
+    queue = JobQueue(
+        jobs_dir,
+        idle_seconds=_IDLE_SECONDS,
+        max_waiting=policy.max_waiting,
+        stuck_seconds=stuck_seconds,
+    )
     janitor = Janitor(queue, int(policy.jobs_max_gb * GIB) if policy.jobs_max_gb else None)
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
     service = JobService(queue, policy)

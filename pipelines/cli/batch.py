@@ -54,7 +54,7 @@ def run_folder(
         check_folder(target)
     suffix = video_suffix(resolved.settings)
     results: list[Result] = []
-    with JobQueue(options.jobs_dir) as queue:
+    with JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after) as queue:
         for video in videos:
             try:
                 if suffix:

@@ -42,17 +42,18 @@ def resume(id: str | None = None, /, *, options: JobsOptions = _JOBS) -> None:
     """Resume a job where it stopped; without an ID, every interrupted, paused or failed job."""
     console = Console(json=options.json)
     if id:
-        with JobQueue(options.jobs_dir) as queue:
+        with JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after) as queue:
             console.follow(queue, queue.start(Job.find(options.jobs_dir, id)))
         return
-    _resume_all(options.jobs_dir, console)
+    _resume_all(options, console)
 
 
-def _resume_all(jobs_dir: Path, console: Console) -> None:
+def _resume_all(options: JobsOptions, console: Console) -> None:
     """Resume what can be resumed; a job that fails, or cannot be read, costs the others nothing.
 
     Raises SomeFailed at the end where there was one.
     """
+    jobs_dir = options.jobs_dir
     unreadable = Job.unreadable(jobs_dir)
     for error in unreadable:
         console.error(error)
@@ -60,7 +61,7 @@ def _resume_all(jobs_dir: Path, console: Console) -> None:
     if not jobs:
         console.say(f"Nothing to resume in {jobs_dir}.")
     failed = 0
-    with JobQueue(jobs_dir) as queue:
+    with JobQueue(jobs_dir, stuck_seconds=options.stuck_after) as queue:
         for job in jobs:
             try:
                 console.follow(queue, queue.start(job))

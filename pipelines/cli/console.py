@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
@@ -14,11 +15,14 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from memory.units import GIB
 from pipelines.errors import BadInput, Cancelled, FolderUnusable, LongtakeError
@@ -29,6 +33,7 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.names import printable, to_json
+from pipelines.workers.watchdog import LIFE, QUIET_SECONDS
 
 
 class Console:
@@ -187,16 +192,35 @@ class _NoBar:
         """Show nothing."""
 
 
+class _Silence(ProgressColumn):
+    """Says of a stage that is not done how long it has made no progress."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since = time.monotonic()
+
+    def end(self) -> None:
+        """Note a sign of life."""
+        self._since = time.monotonic()
+
+    def render(self, task: Task) -> Text:
+        """Return the words; none before `QUIET_SECONDS`."""
+        seconds = time.monotonic() - self._since
+        return Text("" if task.finished or seconds < QUIET_SECONDS else f"no progress for {seconds:.0f} s")
+
+
 class _Bar:
     """A progress bar on stderr."""
 
     def __init__(self, console: Rich) -> None:
+        self._silence = _Silence()
         self._progress = Progress(
             TextColumn("{task.description:>9}"),
             BarColumn(),
             TaskProgressColumn(),
             TextColumn("{task.fields[detail]}"),
             TimeRemainingColumn(),
+            self._silence,
             console=console,
         )
         self._tasks: dict[str, TaskID] = {}
@@ -213,6 +237,8 @@ class _Bar:
 
     def update(self, event: Event) -> None:
         """Show the progress or memory that `event` reports."""
+        if isinstance(event, LIFE):
+            self._silence.end()
         if isinstance(event, events.Memory):
             self._memory = f"{event.host_bytes / GIB:.2f} GiB"
         elif isinstance(event, events.Progress):

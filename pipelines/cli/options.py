@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
+
+StuckAfter = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 
 FLAT = Parameter(name="*")
 """Makes each field of a settings model a flag of its own."""
@@ -21,6 +23,8 @@ class Options:
     "Where to copy the result. A flag of each command, because its help names what the task can put there."
     force: Annotated[bool, Parameter(negative="")] = False
     "Recompute what is already finished."
+    stuck_after: StuckAfter = None
+    "Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps if that is longer."
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
@@ -32,5 +36,7 @@ class JobsOptions:
 
     jobs_dir: Path = Path("jobs")
     "Folder in which jobs are kept."
+    stuck_after: StuckAfter = None
+    "Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps if that is longer."
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."

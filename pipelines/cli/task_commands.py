@@ -79,7 +79,7 @@ def run_one(
             f"Use one of {', '.join(known)}.",
         )
     first, *others = inputs
-    with JobQueue(options.jobs_dir) as queue:
+    with JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after) as queue:
         job = queue.submit(task.name, first, resolved, *others, force=options.force)
         outputs = console.follow(queue, job)
     if output:

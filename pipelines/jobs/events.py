@@ -100,6 +100,13 @@ class Progress(_Event):
     value: float | None = None
 
 
+class Heartbeat(_Event):
+    """The computing thread is alive, though it has made no frame for some seconds."""
+
+    type: Literal["heartbeat"] = "heartbeat"
+    job: str
+
+
 class Memory(_Event):
     """Memory held by the job's processes and on its device: now, and the peak so far."""
 
@@ -248,6 +255,7 @@ Event = Annotated[
     | Started
     | Planned
     | Progress
+    | Heartbeat
     | Memory
     | Preview
     | Segment

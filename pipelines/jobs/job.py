@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipelines.errors import BadInput, InputChanged, NoSuchJob
+from pipelines.errors import BadInput, InputChanged, NoSuchJob, name_os_error
 from pipelines.jobs import events
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.journal import Journal
@@ -27,7 +27,7 @@ from pipelines.jobs.lock import GATE, is_locked, lock
 from pipelines.settings import Settings
 from pipelines.spans import Span
 from pipelines.spec import read_settings
-from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
+from pipelines.storage.atomic import is_alive, is_being_written, sweep, write_bytes
 from pipelines.storage.kept_files import damaged, describe
 from pipelines.storage.names import to_json
 from pipelines.storage.sealed import Damaged, read_sealed, write_sealed
@@ -127,7 +127,8 @@ class Job:
     ) -> "Job":
         """Create the job for this request, or find the existing one and update its paths and run settings.
 
-        Raises NotAVideo where an input cannot be read, BadInput where `jobs_dir` cannot be written to.
+        Raises NotAVideo where an input cannot be read, and what `name_os_error` calls a `jobs_dir` that cannot be
+        written to.
         """
         inputs = tuple(InputFile.of(p) for p in paths)
         job = cls(jobs_dir.absolute() / job_id(task, inputs, settings, result_version, weights))
@@ -313,6 +314,11 @@ class Job:
         found = damaged(self.folder, there, last.files)
         return found if found in known else None
 
+    def sweep(self) -> None:
+        """Remove what killed processes left half written in the job's folder. What living ones write stays."""
+        for folder in (self.folder, self.folder / "segments", *self.folder.glob("state/*")):
+            sweep(folder)
+
     def done_with(self, outputs: events.Outputs) -> events.Done:
         """Return the event that the job is finished, with sizes and hashes of its files. Reads them."""
         return events.Done(job=self.id, outputs=outputs, files=describe(self.folder, outputs.paths()))
@@ -344,6 +350,7 @@ def _writable(jobs_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise BadInput(
+        kind = type(name_os_error(error) or BadInput(""))
+        raise kind(
             f"Jobs cannot be written to {jobs_dir}: {error.strerror or error}.", "Choose another --jobs-dir."
         ) from error

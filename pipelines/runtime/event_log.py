@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 
-_LEAST_SECONDS = {"progress": 0.25, "memory": 0.5, "preview": 1.0}
+_LEAST_SECONDS = {"progress": 0.25, "memory": 0.5, "preview": 1.0, "heartbeat": 4.0}
 """Least seconds between two events of the kinds that would otherwise come with every frame or reading."""
 
 
@@ -18,7 +18,7 @@ class EventLog:
         self._job = job
         self._echo = echo
         self._lock = threading.Lock()
-        self._last: dict[str, float] = {}
+        self._last = {"heartbeat": time.monotonic()}
 
     def emit(self, event: Event) -> None:
         """Record `event` now. Raises OSError where the journal cannot be written; `echo` hears the event anyway."""

@@ -5,7 +5,6 @@ from pathlib import Path
 from pipelines.jobs.job import Job
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, Warn
-from pipelines.storage.atomic import sweep
 from pipelines.storage.kept_files import KeptFile, damaged, describe
 
 
@@ -36,12 +35,6 @@ class FinishedSpans:
         files = describe(self._job.folder, [self.path(stage, span), *stage.beside(run, span)])
         self.of(stage, run).add(span)
         return files
-
-    def sweep(self) -> None:
-        """Remove what killed processes left half written in the job's folder."""
-        folder = self._job.folder
-        for each in (folder, folder / "segments", *folder.glob("state/*")):
-            sweep(each)
 
     def _verify(self, stage: Stage, run: RunContext) -> set[Span]:
         folder, known = self._job.folder, self._job.journal.finished_files()

@@ -45,6 +45,7 @@ from pipelines.storage.atomic import atomic_write, put_once
 from pipelines.storage.jpeg import save_picture
 from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
+from pipelines.storage.pulse import heard_by
 from pipelines.vision.types import Pixels
 
 log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ class _Run:
         """Run the job and report how it ended."""
         try:
             self._emit(events.Started(job=self._job.id, worker_pid=os.getpid()))
-            with self._watcher:
+            with self._watcher, heard_by(self._beat):
                 ending = self._compute()
         except _Stopped as stopped:
             ending = stopped.ending
@@ -155,13 +156,13 @@ class _Run:
         for code, sentence in self._watcher.warnings():
             self._warn(code, sentence)
         outputs = outputs.model_copy(update={"memory": table})
-        self._finished.sweep()
+        self._job.sweep()
         return self._job.done_with(outputs)
 
     def _prepare(self) -> tuple[Preparation, RunContext]:
         """Probe the inputs and plan. A job keeps its first plan at every resume: equal plans give equal bytes."""
         job, watcher = self._job, self._watcher
-        self._finished.sweep()
+        self._job.sweep()
         record = job.record()
         job.check_inputs()
         settings = record.settings
@@ -313,6 +314,7 @@ class _Run:
     def _check_interrupt(self) -> None:
         """Called before every frame: raises where memory runs out or the run was asked to stop."""
         self._watcher.check()
+        self._beat()
         now = time.monotonic()
         if now - self._last_check < _LOOK_SECONDS:
             return
@@ -328,6 +330,11 @@ class _Run:
             raise _Stopped(events.CancelledEvent(job=self._job.id))
         if request == "pause":
             raise _Stopped(events.Paused(job=self._job.id, message="On request."))
+
+    def _beat(self) -> None:
+        """Tell now and then that this thread is alive, also where no frame is made for long."""
+        if self._is_due("heartbeat"):
+            self._emit(events.Heartbeat(job=self._job.id))
 
     def _correct_prediction(self, prepared: Preparation, done: int) -> None:
         """Compare the prediction with the peak of the first span; report the plan again if that was notably more."""

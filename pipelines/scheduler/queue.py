@@ -35,7 +35,7 @@ class JobQueue:
     """Runs the jobs of one device, first come first served, from its own thread.
 
     Holds one small object per waiting job, at most `max_waiting` of them. Jobs run in `runner`, which is stopped after
-    `idle_seconds` without a job.
+    `idle_seconds` without a job; a worker that makes no progress for `stuck_seconds` is replaced (None: see Watchdog).
     """
 
     def __init__(
@@ -45,9 +45,10 @@ class JobQueue:
         runner: Runner | None = None,
         idle_seconds: float | None = None,
         max_waiting: int | None = None,
+        stuck_seconds: float | None = None,
     ) -> None:
         self.jobs_dir = jobs_dir
-        self.runner = runner or WorkerProcess()
+        self.runner = runner or WorkerProcess(stuck_seconds)
         self._idle_seconds = idle_seconds
         self._max_waiting = max_waiting
         self._stats = QueueStats()

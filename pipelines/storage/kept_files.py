@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from memory.units import MIB
 from pipelines.storage.names import printable
+from pipelines.storage.pulse import beat
 
 _BLOCK_BYTES = MIB
 """What is hashed at a time."""
@@ -64,4 +65,5 @@ def _described(name: str, files: Sequence[Path]) -> KeptFile:
             while block := file.read(_BLOCK_BYTES):
                 digest.update(block)
                 size += len(block)
+                beat()
     return KeptFile(name=name, size_bytes=size, sha256=digest.hexdigest())

@@ -27,6 +27,7 @@ from av.video.stream import VideoStream
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.spans import Span
+from pipelines.storage.pulse import beat
 from pipelines.video import extras, ffmpeg, sound
 from pipelines.video.demuxing import open_input, start_of, video_stream
 from pipelines.video.info import VideoInfo
@@ -202,6 +203,7 @@ def _join(
             target.metadata.update(kept)
         for _, packet in heapq.merge(*packets, key=itemgetter(0)):
             _mux(target, packet, tracks)
+            beat()
     _check(out, clock, tracks)
     with out.open("rb") as written:
         os.fsync(written.fileno())

@@ -12,9 +12,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+import psutil
 from pydantic import ValidationError
 
 from pipelines.jobs import events
@@ -22,6 +23,7 @@ from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.runner import WorkerState
+from pipelines.workers.watchdog import QUIET_SECONDS, TICK_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,9 @@ STOP_SECONDS = 20.0
 class WorkerProcess:
     """Runs jobs in one worker process, started at the first job and kept warm for the next ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, stuck_seconds: float | None = None) -> None:
+        """`stuck_seconds`: silence after which the worker is killed; None: as `Watchdog` finds usual."""
+        self._stuck_seconds = stuck_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._state = WorkerState()
         self._last_lines: deque[str] = deque(maxlen=20)
@@ -52,15 +56,18 @@ class WorkerProcess:
         with contextlib.suppress(BrokenPipeError, ValueError):
             process.stdin.write(os.fsencode(job.folder) + b"\n")
             process.stdin.flush()
-        for line in process.stdout:
-            if (event := _parse(line)) and event.job == job.id:
-                if isinstance(event, events.Planned):
-                    self._state = replace(self._state, engine=event.engine)
-                on_event(event)
-                if isinstance(event, events.ENDINGS):
-                    self._state = replace(self._state, state="warm")
-                    return None
-        return self._describe_death(process)
+        with _watched(process, job, Watchdog(self._stuck_seconds)) as watch:
+            for line in process.stdout:
+                if (event := _parse(line)) and event.job == job.id:
+                    watch.dog.hear(event)
+                    if isinstance(event, events.Planned):
+                        self._state = replace(self._state, engine=event.engine)
+                    on_event(event)
+                    if isinstance(event, events.ENDINGS):
+                        self._state = replace(self._state, state="warm")
+                        return None
+        death = self._describe_death(process)
+        return watch.reason or death
 
     def let_go(self) -> None:
         """Stop the worker: closing its stdin makes it leave at the next frame. Kill it where it does not."""
@@ -106,6 +113,49 @@ class WorkerProcess:
             reason = f"was killed by signal {-code}"
             return reason + (" (the system may have run out of memory)" if code == -9 else "")
         return f"ended with exit status {code}" + (f": {self._last_lines[-1]}" if self._last_lines else "")
+
+
+class _Watch:
+    """Kills a worker that is silent for too long, or silent and asked to stop; `reason` then says why."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", job: Job, dog: Watchdog) -> None:
+        self.dog = dog
+        self.reason = ""
+        self._process, self._job = process, job
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="watchdog", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(TICK_SECONDS):
+            self.dog.tick()
+            seconds = self.dog.silent_seconds
+            if self.dog.is_stuck or (seconds >= QUIET_SECONDS and self._job.requested()):
+                self.reason = f"made no progress for {seconds:.0f} s and was replaced"
+                _kill_tree(self._process.pid)
+                return
+
+
+@contextlib.contextmanager
+def _watched(process: "subprocess.Popen[bytes]", job: Job, dog: Watchdog) -> Iterator[_Watch]:
+    watch = _Watch(process, job, dog)
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
+def _kill_tree(pid: int) -> None:
+    """Kill a process and its children, which may be stopped or hang."""
+    with contextlib.suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for each in (*process.children(recursive=True), process):
+            with contextlib.suppress(psutil.Error):
+                each.kill()
 
 
 def worker_environment() -> dict[str, str]:

@@ -33,6 +33,11 @@ def run_through(
         if isinstance(last, events.ENDINGS):
             on_event(last)
             return
+        if what := job.requested():
+            # It was killed because it did not hear the request.
+            job.sweep()
+            emit(events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id))
+            return
         done = job.count_finished()
         tries, finished = (tries + 1, finished) if done == finished else (1, done)
         if tries >= _TRIES_PER_SPAN:

@@ -208,6 +208,7 @@ LIVE: dict[str, tuple[str, str]] = {
         "已完成的部分会保留；“继续”将从那里接着运行。",
     ),
     "left": ("left", "剩余"),
+    "quiet": ("no progress for {seconds} s", "{seconds} 秒没有进展"),
     "stage.score": ("scoring", "评分"),
     "stage.fill": ("filling", "填补"),
     "stage.look back": ("following backwards", "向后跟踪"),

@@ -2,10 +2,12 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator
 
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
+from pipelines.workers.watchdog import LIFE, QUIET_SECONDS
 from ui.jobs.view import JobView
 
 _POLL_SECONDS = 0.25
@@ -23,9 +25,12 @@ async def views(queue: JobQueue, job: Job) -> AsyncGenerator[JobView, None]:
     try:
         while True:
             ended = listener.ended  # read before the view, so that the final view is not missed
-            if (latest := listener.view) is not None and (
-                view := _with_position(queue, job, latest)
-            ) != shown:
+            latest = listener.view
+            if (
+                latest is not None
+                and (view := _with_silence(_with_position(queue, job, latest), listener.silent_seconds))
+                != shown
+            ):
                 shown = view
                 yield view
             if ended:
@@ -47,6 +52,12 @@ def _with_position(queue: JobQueue, job: Job, view: JobView) -> JobView:
     )
 
 
+def _with_silence(view: JobView, seconds: float) -> JobView:
+    if view.status.state != "running" or seconds < QUIET_SECONDS:
+        return view
+    return view.with_status(silent_seconds=int(seconds))
+
+
 class _Listener:
     """Folds a job's events into `view` in a thread of its own, until the job ends or it is closed."""
 
@@ -55,9 +66,15 @@ class _Listener:
         self._job = job
         self._events = queue.listen(job, given_up=lambda: self._closed)
         self._closed = False
+        self._last_life = time.monotonic()
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._listen, name=f"listener {job.id}", daemon=True)
         self._thread.start()
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago the last sign of life of the computing thread was heard."""
+        return time.monotonic() - self._last_life
 
     @property
     def ended(self) -> bool:
@@ -74,6 +91,8 @@ class _Listener:
         try:
             view = JobView(folder=f"{self._job.record().inputs[0].path.parent}/")
             for event in self._events:
+                if isinstance(event, LIFE):
+                    self._last_life = time.monotonic()
                 self.view = view = view.after(event)
                 if self._closed:
                     return

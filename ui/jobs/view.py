@@ -39,6 +39,9 @@ class Status(BaseModel):
     total: int = Field(default=0, description="Frames of the stage.")
     fps: float = Field(default=0.0, description="Frames per second, lately.")
     eta_seconds: float | None = Field(default=None, description="Time left of the stage; null where unknown.")
+    silent_seconds: int = Field(
+        default=0, description="How long a running job has made no progress, from 10 s on; else 0."
+    )
     host_bytes: int = Field(default=0, description="Host memory now, all processes together.")
     host_peak_bytes: int = 0
     host_predicted_bytes: int = 0

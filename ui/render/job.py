@@ -14,7 +14,7 @@ from pipelines.example.faults import FAULTS
 from pipelines.jobs.events import Planned
 from pipelines.spec import Text, all_engines, tasks
 from pipelines.video.time_code import time_range
-from ui.i18n.texts import attribute, both, label, page_words, spans
+from ui.i18n.texts import attribute, both, filled, label, page_words, spans
 from ui.i18n.words import ERRORS_ZH, LIVE
 from ui.jobs.uploads import EXAMPLE_NAME
 from ui.jobs.view import JobView, Status
@@ -148,9 +148,11 @@ def _details(s: Status) -> list[str]:
         return [failure(s.code, f"{s.message} {s.hint}")]
     if s.state in ("paused", "cancelled", "interrupted"):
         return [escape(s.message), both("resumable")]
+    quiet = filled("quiet", seconds=str(s.silent_seconds)) if s.silent_seconds else ""
     if s.state == "running" and not s.stage:
-        return [both("starting")]
+        return [both("starting"), quiet]
     return [
+        quiet,
         _stage(s.stage) if s.state == "running" else "",
         f"{s.done:,} / {s.total:,} {both('frames')}" if s.total else "",
         f"{s.fps:,.1f} fps" if s.fps and s.state == "running" else "",

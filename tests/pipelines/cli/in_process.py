@@ -18,7 +18,7 @@ from ..mask_clips import encode
 def run_commands_here(patch: pytest.MonkeyPatch) -> None:
     """Let the queues of all commands run their jobs in this process."""
 
-    def queue(jobs_dir: Path) -> JobQueue:
+    def queue(jobs_dir: Path, **more: object) -> JobQueue:
         return JobQueue(jobs_dir, runner=InProcess())
 
     for module in ("task_commands", "batch", "commands"):

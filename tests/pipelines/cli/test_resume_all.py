@@ -34,7 +34,9 @@ def jobs_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def copying(folder: Path, name: str) -> Job:
     version = task_spec("copy").result_version
-    return Job.create(folder / "jobs", "copy", (folder / f"films/{name}.mp4",), CopySettings(engine="builtin"), version)
+    return Job.create(
+        folder / "jobs", "copy", (folder / f"films/{name}.mp4",), CopySettings(engine="builtin"), version
+    )
 
 
 def test_failed_jobs_go_on_and_one_that_cannot_be_read_is_told(

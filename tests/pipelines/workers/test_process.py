@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipelines.jobs import events
@@ -18,12 +19,13 @@ from pipelines.settings import ScoreSettings
 from pipelines.workers.main import serve
 from pipelines.workers.process import WorkerProcess
 from pipelines.workers.runner import WorkerState
+from pipelines.workers.supervisor import run_through
 
 from ..conftest import Bench
 
 
-def worker_that(code: str) -> WorkerProcess:
-    worker = WorkerProcess()
+def worker_that(code: str, **more: float) -> WorkerProcess:
+    worker = WorkerProcess(**more)
     worker._process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -172,3 +174,45 @@ def test_jobs_after_which_a_worker_holds_more_say_nothing_of_it(bench: Bench, tm
     assert [event.type for event in heard if isinstance(event, (events.Warned, *events.ENDINGS))] == [
         "done"
     ] * 3
+
+
+_SILENT = "import sys, threading; sys.stdin.readline(); threading.Event().wait()"
+
+
+def test_a_worker_that_makes_no_progress_is_replaced(tmp_path: Path) -> None:
+    worker = worker_that(_SILENT, stuck_seconds=0.2)
+    process = worker._process
+    death = worker.run(Job(tmp_path / "0123456789abcdef"), lambda event: None)
+    assert death is not None and "made no progress" in death
+    assert process is not None and process.poll() == -9 and worker.worker == WorkerState()
+
+
+def test_a_stopped_worker_is_replaced_with_its_children(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    code = (
+        "import os, pathlib, signal, subprocess, sys; "
+        "child = subprocess.Popen([sys.executable, '-c', 'import threading; threading.Event().wait()']); "
+        f"pathlib.Path({str(pid)!r}).write_text(str(child.pid)); "
+        "sys.stdin.readline(); os.kill(os.getpid(), signal.SIGSTOP)"
+    )
+    worker = worker_that(code, stuck_seconds=0.2)
+    while not (pid.exists() and pid.read_text()):
+        threading.Event().wait(0.01)
+    child = psutil.Process(int(pid.read_text()))
+    death = worker.run(Job(tmp_path / "0123456789abcdef"), lambda event: None)
+    assert death is not None and "made no progress" in death
+    assert not psutil.wait_procs([child], timeout=60)[1]
+
+
+def test_a_silent_worker_that_is_asked_to_stop_is_not_waited_for(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.workers.process.QUIET_SECONDS", 0.2)
+    bench.job.request("cancel")
+    left = bench.job.folder / "segments/part-4194305-0a-x"
+    left.parent.mkdir()
+    left.touch()
+    heard: list[events.Event] = []
+    run_through(bench.job, worker_that(_SILENT), heard.append, closed=lambda: False)
+    assert [event.type for event in heard] == ["cancelled"]
+    assert isinstance(bench.job.journal.last_state(), events.CancelledEvent) and not left.exists()

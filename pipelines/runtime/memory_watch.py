@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,9 +13,10 @@ from memory.peaks import PeakMarks
 from memory.probe import probe_host
 from memory.units import GIB
 from pipelines.errors import NotEnoughMemory
-from pipelines.jobs.events import Failed, Memory, Warned
+from pipelines.jobs.events import Event, Failed, Memory, Warned
 from pipelines.jobs.job import Job
 from pipelines.runtime.event_log import EventLog
+from pipelines.storage.atomic import atomic_write
 
 _INTERVAL_SECONDS = 0.1
 """How often the tree is measured: often enough to act between the two levels of a limit."""
@@ -126,7 +128,8 @@ class MemoryWatch:
 
     def write(self, path: Path) -> None:
         """Write the readings so far as CSV."""
-        self._meter.timeline.write_csv(path)
+        with atomic_write(path) as part:
+            self._meter.timeline.write_csv(part)
 
     def _peak_over_limit(self) -> int:
         """The high-water mark of a process that alone held more than the limit; 0 where there is none."""
@@ -149,12 +152,17 @@ class MemoryWatch:
             f"--ram-limit-gb {math.ceil(peak_bytes / 0.9 / GIB * 10) / 10:.1f} or more, or choose a lower --quality.",
         )
 
+    def _tell(self, event: Event) -> None:
+        """Tell a reading where that can be done: a full disk must not end the thread that watches the memory."""
+        with suppress(OSError):
+            self._event_log.emit(event)
+
     def _on_reading(self, reading: Reading) -> None:
         if self._peaks:
             self._peaks.note()
         peak = self._meter.peak or reading
         if self._event_log.is_due("memory"):
-            self._event_log.emit(
+            self._tell(
                 Memory(
                     job=self._job.id,
                     host_bytes=reading.host_bytes,
@@ -170,7 +178,7 @@ class MemoryWatch:
                 f"Only {reading.host_available_bytes / GIB:.1f} GiB of memory are available on this machine; "
                 "the job continues, but the system may kill it."
             )
-            self._event_log.emit(Warned(job=self._job.id, code="memory_pressure", message=message))
+            self._tell(Warned(job=self._job.id, code="memory_pressure", message=message))
 
     def _on_level(self, level: Level, reading: Reading) -> None:
         if level == "soft":

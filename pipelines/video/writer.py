@@ -74,6 +74,8 @@ class VideoWriter:
                     *fields,
                 ),
                 *("-video_track_timescale", str(min(frame_rate.numerator, _LARGEST_TIMESCALE))),
+                # Matroska would write a random identifier into each file.
+                *(("-fflags", "+bitexact") if ffmpeg.muxer(path) == "matroska" else ()),
                 *("-f", ffmpeg.muxer(path), "-y", ffmpeg.address(path)),
             ],
             feeds=True,

@@ -104,6 +104,17 @@ def test_views_are_written_as_they_look(tmp_path: Path, picture, number_of) -> N
     assert [number_of(frame.rgb()) for frame in read_frames(probe(path))] == [5, 6]
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov"])
+def test_the_same_frames_give_the_same_bytes(name: str, tmp_path: Path, picture) -> None:
+    files = [tmp_path / folder / name for folder in ("one", "two")]
+    for path in files:
+        path.parent.mkdir()
+        with VideoWriter(path, 64, 48, Fraction(25)) as writer:
+            for number in range(3):
+                writer.write(picture(number))
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_a_killed_encoder_is_named(tmp_path: Path, picture) -> None:
     out = VideoWriter(tmp_path / "out.mp4", 160, 96, RATE)
     out.write(picture(0))

@@ -109,9 +109,7 @@ def test_the_same_frames_give_the_same_bytes(name: str, tmp_path: Path, picture)
     files = [tmp_path / folder / name for folder in ("one", "two")]
     for path in files:
         path.parent.mkdir()
-        with VideoWriter(path, 64, 48, Fraction(25)) as writer:
-            for number in range(3):
-                writer.write(picture(number))
+        write(path, picture, 3)
     assert files[0].read_bytes() == files[1].read_bytes()
 
 

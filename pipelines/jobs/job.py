@@ -27,7 +27,7 @@ from pipelines.jobs.lock import GATE, is_locked, lock
 from pipelines.settings import Settings
 from pipelines.spans import Span
 from pipelines.spec import read_settings
-from pipelines.storage.atomic import is_alive, is_being_written, sweep, write_bytes
+from pipelines.storage.atomic import is_alive, is_being_written, make_folder, sweep, write_bytes
 from pipelines.storage.kept_files import damaged, describe
 from pipelines.storage.names import to_json
 from pipelines.storage.sealed import Damaged, read_sealed, write_sealed
@@ -276,7 +276,7 @@ class Job:
         """
         kept: set[Span] = set()
         wanted = set(grid)
-        (self.folder / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder / folder)
         for path in (self.folder / folder).iterdir():
             span = Span.from_name(path.name.removesuffix(suffix)) if path.name.endswith(suffix) else None
             if span in wanted:
@@ -316,8 +316,8 @@ class Job:
 
     def sweep(self) -> None:
         """Remove what killed processes left half written in the job's folder. What living ones write stays."""
-        for folder in (self.folder, self.folder / "segments", *self.folder.glob("state/*")):
-            sweep(folder)
+        for folder, *_ in os.walk(self.folder):
+            sweep(Path(folder))
 
     def done_with(self, outputs: events.Outputs) -> events.Done:
         """Return the event that the job is finished, with sizes and hashes of its files. Reads them."""

@@ -13,6 +13,8 @@ from typing import BinaryIO
 
 from filelock import lock_descriptor, unlock_descriptor
 
+from pipelines.storage.atomic import make_folder
+
 GATE = "lock-gate"
 _GATE_POLL_SECONDS = 0.001
 """The gate is held for some microseconds at a time."""
@@ -22,7 +24,7 @@ def lock(folder: Path) -> BinaryIO | None:
     """Lock `folder`, which is created where it is missing, until the file is closed; None where another holds it."""
     path = folder / "lock"
     while True:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with suppress(FileNotFoundError):
             # The lock before the gate, here and below: two who open the same lock then pass the same gate.
             file = path.open("ab")

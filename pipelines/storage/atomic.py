@@ -63,9 +63,19 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it where they are missing; their names are on the disk when this returns."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    flush(folder.parent)
+
+
 @contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     part = path.with_name(prefixed(f"part-{os.getpid()}-{secrets.token_hex(4)}-", path.name))
     try:
         yield part

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pipelines.errors import BadInput
 from pipelines.spans import Span
-from pipelines.storage.atomic import sweep, write_bytes
+from pipelines.storage.atomic import make_folder, sweep, write_bytes
 
 _OWNER = ".longtake"
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]
@@ -54,7 +54,7 @@ class FrameFolder:
         """
         marker = self._folder / _OWNER
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             sweep(self._folder)
             if self._is_owned():
                 return

@@ -1,5 +1,6 @@
 """NumPy arrays per span: small records that a stage keeps of its frames."""
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -52,12 +53,16 @@ class RowSink(Generic[Item, Row]):
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:
-    """Write arrays to the part file of a span."""
-    with path.open("wb") as file:
-        if isinstance(arrays, Mapping):
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        else:
-            np.save(file, arrays, allow_pickle=False)
+    """Write arrays to the part file of a span. Holds them twice.
+
+    NumPy writes to a file by C's stdio, whose errors do not say that the disk is full; so it writes to memory.
+    """
+    buffer = io.BytesIO()
+    if isinstance(arrays, Mapping):
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    else:
+        np.save(buffer, arrays, allow_pickle=False)
+    path.write_bytes(buffer.getbuffer())
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:

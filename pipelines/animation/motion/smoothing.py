@@ -46,7 +46,7 @@ def smooth_file(blocks: Iterable[Floats], variance: float, path: Path) -> None:
         previous, gains = None, _gains(variance)
         for block in blocks:
             rows, previous = _forward(block, previous, gains)
-            rows.tofile(file)
+            file.write(rows.tobytes())
             sizes.append(len(rows))
             width = rows.shape[1]
         later = None
@@ -55,7 +55,7 @@ def smooth_file(blocks: Iterable[Floats], variance: float, path: Path) -> None:
             rows = np.fromfile(file, np.float64, size * width).reshape(size, width)
             later = _backward(rows, later)
             file.seek(at * width * _DOUBLE_BYTES)
-            rows.tofile(file)
+            file.write(rows.tobytes())
 
 
 def read_smoothed(path: Path, width: int, start: int, stop: int) -> Floats:

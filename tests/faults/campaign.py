@@ -17,6 +17,8 @@ from tests.faults.tasks import draw
 STATUSES = {errno.ENOSPC: {0, 3}, errno.EIO: {0, 3}, errno.EMFILE: {0, 3}, errno.EACCES: {0, 2}}
 """How a run may end at which a call fails so: well, where what failed can be done without or is tried again."""
 SOME_FAILED = 5
+PICTURES = (".jpg", ".png")
+"""What a job can do without: its report's pictures."""
 SAMPLE = 0.618034
 """The golden ratio spreads any number of samples evenly."""
 
@@ -38,7 +40,7 @@ class Trial:
         killed = self._prepared.run(command(self._task, area), mode=mode, at=number)
         if everything and killed.what and killed.status != -9:
             return f"{self._said(number, killed.what)}: ended with {killed.status}"
-        return self._resumed(number, killed.what)
+        return self._resumed(self._said(number, killed.what))
 
     def fail(self, number: int, error: int) -> str | None:
         """Let call `number` fail with `error`; return what is wrong then."""
@@ -55,21 +57,25 @@ class Trial:
         for name, digest in results(area).items():
             if "part-" not in name and name in self.expected and digest != self.expected[name]:
                 return f"{said}: {name} is cut off"
-        return self._resumed(number, said)
+        return self._resumed(said, done=failed.status == 0)
 
-    def _resumed(self, number: int, said: str) -> str | None:
+    def _resumed(self, said: str, *, done: bool = False) -> str | None:
+        """Run the same command again; `done`: it may have ended well, without a picture that it can do without."""
         area = self._prepared.area
         again = self._prepared.run(command(self._task, area))
         if again.status != 0:
-            return f"{self._said(number, said)}: resumed to {again.status}: {again.stderr[-300:]}"
+            return f"{said}: resumed to {again.status}: {again.stderr[-300:]}"
         found = results(area)
+        if done:
+            pictures = {name: self.expected[name] for name in self.expected if Path(name).suffix in PICTURES}
+            found = {**pictures, **found}
         if found != self.expected:
             names = sorted(
                 name for name in {*found, *self.expected} if found.get(name) != self.expected.get(name)
             )
-            return f"{self._said(number, said)}: other bytes: {', '.join(names[:4])}"
+            return f"{said}: other bytes: {', '.join(names[:4])}"
         if left := leftovers(area):
-            return f"{self._said(number, said)}: left over: {', '.join(left[:4])}"
+            return f"{said}: left over: {', '.join(left[:4])}"
         return None
 
     def _said(self, number: int, what: str) -> str:

@@ -7,10 +7,11 @@ bound.
 
 import io
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
@@ -29,7 +30,11 @@ _ENCRYPTED = 1
 """Bit of a member's flags."""
 _ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst"})
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_UNZIPPABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_UNZIPPABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(NotImplementedError, RuntimeError, IndexError, KeyError, ValueError, OverflowError),
+)
+"""What `zipfile` raises for damaged archives; encrypted and newer ones are among them."""
 
 
 class Archive:
@@ -78,14 +83,16 @@ class Archive:
 
     @contextmanager
     def _open(self) -> Generator[zipfile.ZipFile]:
-        try:
-            with _BoundedFile(self.path, self._listing_bytes) as raw, zipfile.ZipFile(raw) as file:
-                yield file
-        except zipfile.BadZipFile as error:
-            raise BadInput(
-                f"{self.path} is not a readable zip ({error}).",
-                "Pack the masks again, or give their folder.",
-            ) from error
+        with ExitStack() as stack:
+            try:
+                raw = stack.enter_context(_BoundedFile(self.path, self._listing_bytes))
+                file = stack.enter_context(zipfile.ZipFile(raw))
+            except _UNZIPPABLE as error:
+                raise BadInput(
+                    f"{self.path} is not a readable zip ({error}).",
+                    "Pack the masks again, or give their folder.",
+                ) from error
+            yield file
 
     def _is_mask(self, member: zipfile.ZipInfo) -> bool:
         """Whether `member` is a mask. Raises BadInput, OverLimit for what no zip of masks contains."""

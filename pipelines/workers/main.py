@@ -4,6 +4,7 @@ When stdin closes, the worker stops at the next frame and exits, so that none ou
 """
 
 import contextlib
+import json
 import os
 import queue
 import sys
@@ -19,7 +20,7 @@ from pipelines.storage.names import to_json
 
 
 def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], None]) -> None:
-    """Run the job in each folder that `commands` names, one per line, until it ends.
+    """Run the job in each folder that `commands` names, one JSON string per line, until it ends.
 
     `tree_root` is the root of the process tree that is measured and limited; `echo` receives every event.
     """
@@ -28,7 +29,7 @@ def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], 
 
     def read() -> None:
         for line in commands:
-            folders.put(Path(os.fsdecode(line.rstrip(b"\n"))))
+            folders.put(Path(json.loads(line)))
         closing.set()
         folders.put(None)
 

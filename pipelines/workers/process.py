@@ -5,6 +5,7 @@ the page. This module stays light, because the page imports it.
 """
 
 import contextlib
+import json
 import logging
 import os
 import subprocess
@@ -54,7 +55,7 @@ class WorkerProcess:
         self._state = replace(self._state, state="busy", jobs_run=self._state.jobs_run + 1)
         # Fails where the worker is being stopped at this moment, which the loop below notices.
         with contextlib.suppress(BrokenPipeError, ValueError):
-            process.stdin.write(os.fsencode(job.folder) + b"\n")
+            process.stdin.write(json.dumps(os.fsdecode(job.folder)).encode() + b"\n")
             process.stdin.flush()
         with _watched(process, job, Watchdog(self._stuck_seconds)) as watch:
             for line in process.stdout:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.errors import BadInput, DamagedVideo, OverLimit
+from pipelines.errors import BadInput, DamagedVideo, LongtakeError, OverLimit
 from pipelines.masks.sequence import Masks, dilate, open_masks, reject_unusable
 from pipelines.spans import Span
 
@@ -440,6 +440,22 @@ def test_a_broken_zip_is_named(data: bytes, tmp_path: Path, video) -> None:
     (tmp_path / "m.zip").write_bytes(data)
     with pytest.raises(BadInput, match="is not a readable zip"):
         open_masks(tmp_path / "m.zip", video(1))
+
+
+def test_a_zip_with_any_damaged_byte_is_read_or_named(tmp_path: Path, video) -> None:
+    picture = io.BytesIO()
+    Image.fromarray(np.full((4, 4), 255, np.uint8)).save(picture, "PNG")
+    path = zipped(tmp_path / "m.zip", {"ü.png": picture.getvalue()}, compression=zipfile.ZIP_DEFLATED)
+    data = path.read_bytes()
+    named = 0
+    for at in range(len(data)):
+        for flip in (1, 128, 255):
+            path.write_bytes(data[:at] + bytes([data[at] ^ flip]) + data[at + 1 :])
+            try:
+                read(open_masks(path, video(1)), 0, 1)
+            except LongtakeError:
+                named += 1
+    assert named > len(data)
 
 
 def test_a_zip_without_pictures(tmp_path: Path, video) -> None:

@@ -1,5 +1,6 @@
 """What becomes of a worker process that does not behave."""
 
+import json
 import os
 import signal
 import subprocess
@@ -150,7 +151,8 @@ def test_jobs_after_which_a_worker_holds_more_say_nothing_of_it(bench: Bench, tm
     for clip in clips:
         clip.write_bytes(clip.name.encode())
     settings = ScoreSettings(engine="builtin")
-    jobs = [Job.create(tmp_path / "jobs", "score", (clip,), settings, 1) for clip in clips]
+    # A folder's name may have a line break in it.
+    jobs = [Job.create(tmp_path / "jo\nbs", "score", (clip,), settings, 1) for clip in clips]
     kept: list[bytearray] = []
     heard: list[events.Event] = []
     ended = threading.Event()
@@ -165,7 +167,7 @@ def test_jobs_after_which_a_worker_holds_more_say_nothing_of_it(bench: Bench, tm
             ended.set()
 
     def commands() -> Iterator[bytes]:
-        yield from (os.fsencode(job.folder) + b"\n" for job in jobs)
+        yield from (json.dumps(os.fsdecode(job.folder)).encode() + b"\n" for job in jobs)
         ended.wait()
 
     bench.stage.before = keep

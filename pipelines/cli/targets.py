@@ -58,7 +58,8 @@ def check_folder(folder: Path, *, name: str = "", need_bytes: int = 0) -> None:
         check_writable(there)
         usage = shutil.disk_usage(there)
     except OSError as error:
-        raise BadInput(f"{folder} cannot be written to: {error.strerror or error}.", _ELSEWHERE) from error
+        kind = type(name_os_error(error) or BadInput(""))
+        raise kind(f"{folder} cannot be written to: {error.strerror or error}.", _ELSEWHERE) from error
     need_bytes = max(need_bytes, _LEAST_FREE_BYTES)
     # Some network file systems say 0 of 0.
     if usage.total and usage.free < need_bytes:

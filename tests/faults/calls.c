@@ -21,7 +21,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { COUNT, KILL, KILL_ALL, FAIL, RECORD };
+enum { COUNT, KILL, KILL_ALL, FAIL, RECORD, INTERRUPT };
 
 struct state {
     _Atomic uint64_t count; /* calls so far */
@@ -92,6 +92,7 @@ static int meet(const char *name, const char *path) {
     atomic_store(&state->fired, 1);
     if (state->mode == KILL) kill(getpid(), SIGKILL);
     if (state->mode == KILL_ALL) kill(0, SIGKILL);
+    if (state->mode == INTERRUPT) kill(getpgrp(), SIGINT); /* what Ctrl-C does */
     return state->mode == FAIL ? (int)state->error : 0;
 }
 

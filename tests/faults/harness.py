@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PATIENCE_SECONDS = 120
-COUNT, KILL, KILL_ALL, FAIL, RECORD = range(5)
+COUNT, KILL, KILL_ALL, FAIL, RECORD, INTERRUPT = range(6)
 _STATE = struct.Struct("<QQIIII256s")
 
 CHANGING = {

@@ -14,7 +14,7 @@ from tests.faults.power import cuts
 from tests.faults.tasks import draw
 
 NAMES = ("score", "inpaint", "track", "animate", "folder")
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from pipelines.cli.options import JobsOptions
 from pipelines.cli.pose import pose
 from pipelines.cli.task_commands import estimate_command, run_command
 from pipelines.cli.weights import weights
+from pipelines.errors import BadInput
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
@@ -36,15 +37,36 @@ def make_app() -> App:
     return app
 
 
-def resume(id: str | None = None, /, *, options: JobsOptions = _JOBS) -> None:
+_FORCE = Parameter(negative="", help="Compute everything anew, also what another version left unfinished.")
+
+
+def resume(
+    id: str | None = None,
+    /,
+    *,
+    force: Annotated[bool, _FORCE] = False,
+    options: JobsOptions = _JOBS,
+) -> None:
     """Resume a job where it stopped; without an ID, every interrupted or paused job."""
     console = Console(json=options.json)
     jobs = [Job.find(options.jobs_dir, id)] if id else _unfinished(options.jobs_dir)
     if not jobs:
         console.say(f"Nothing to resume in {options.jobs_dir}.")
+    refused = 0
     with JobQueue(options.jobs_dir) as queue:
         for job in jobs:
-            console.follow(queue, queue.start(job))
+            try:
+                queue.start(job, force=force)
+            except BadInput as error:
+                if id:
+                    raise
+                # The others are still to be resumed.
+                refused += 1
+                console.error(error)
+            else:
+                console.follow(queue, job)
+    if refused:
+        raise BadInput(f"{refused} of {len(jobs)} jobs were not resumed.", "The lines above say why.")
 
 
 def _unfinished(jobs_dir: Path) -> list[Job]:

@@ -5,8 +5,6 @@ determines the result (input contents, settings that change it, version), never 
 finds the same folder and resumes there.
 """
 
-import hashlib
-import json
 import os
 import re
 import shutil
@@ -20,14 +18,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipelines.errors import BadInput, InputChanged, NoSuchJob
 from pipelines.jobs import events
+from pipelines.jobs.identity import job_id, reject_other_version
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.journal import Journal
 from pipelines.jobs.lock import GATE, is_locked, lock
 from pipelines.settings import Settings
 from pipelines.spans import Span
-from pipelines.spec import read_settings
+from pipelines.spec import read_settings, task_spec
 from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
-from pipelines.storage.names import to_json
+from pipelines.storage.contents import Tick
+from pipelines.storage.names import printable, to_json
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
@@ -64,23 +64,11 @@ class JobRecord(BaseModel):
         """The settings asked for, as their model."""
         return read_settings(self.task, self.asked)
 
-
-def job_id(
-    task: str,
-    inputs: tuple[InputFile, ...],
-    settings: Settings,
-    result_version: int,
-    weights: tuple[InputFile, ...] = (),
-) -> str:
-    """Hash what determines the result (input contents, settings that change it, weights, version) to 16 hex digits."""
-    identity = {
-        "task": task,
-        "inputs": [(i.size_bytes, i.fingerprint) for i in inputs],
-        "settings": settings.identity(),
-        "version": result_version,
-        "weights": [(w.path.name, w.size_bytes, w.fingerprint) for w in weights],
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The hashes of the inputs' whole contents; empty where an earlier version looked at their ends only."""
+        is_whole = all(known.fingerprint_kind == "sha256" for known in self.inputs)
+        return tuple(known.fingerprint for known in self.inputs) if is_whole else ()
 
 
 class Job:
@@ -113,7 +101,7 @@ class Job:
     ) -> "Job":
         """Create the job for this request, or find the existing one and update its paths and run settings.
 
-        Raises NotAVideo where an input cannot be read, BadInput where `jobs_dir` cannot be written to.
+        Raises the errors of `InputFile.of`, BadInput where `jobs_dir` cannot be written to.
         """
         inputs = tuple(InputFile.of(p) for p in paths)
         job = cls(jobs_dir.absolute() / job_id(task, inputs, settings, result_version, weights))
@@ -181,10 +169,16 @@ class Job:
         """Replace `job.json`. Only for the job's runner."""
         write_bytes(self.folder / "job.json", to_json(record, indent=1))
 
-    def check_inputs(self) -> None:
-        """Raise InputChanged where an input has other contents than when the job was created."""
+    def check_version(self) -> None:
+        """Raise BadInput where the job is of another result version than today's."""
+        record = self.record()
+        name = printable(record.inputs[0].path.name) if record.inputs else ""
+        reject_other_version(record.task, record.result_version, self.id, name)
+
+    def check_inputs(self, tick: Tick = lambda count: None) -> None:
+        """Raise InputChanged where an input has other contents than when the job was created; see `InputFile.of`."""
         for known in self.record().inputs:
-            if InputFile.of(known.path).fingerprint != known.fingerprint:
+            if not known.is_same(known.path, tick):
                 raise InputChanged(
                     f"{known.path} has changed since this job was started.", "Start it again as a new job."
                 )
@@ -271,13 +265,23 @@ class Job:
         return isinstance(last, events.Done) and all(path.exists() for path in last.outputs.paths())
 
     def forget_work(self) -> None:
-        """Remove everything that was computed; only the request stays. Only for the job's runner."""
+        """Remove everything that was computed; only the request stays, for today's version. Only for the job's runner.
+
+        Raises as `check_inputs`, and then removes nothing.
+        """
+        self.check_inputs()
+        record = self.record()
+        changes = {
+            "decision": None,
+            "result_version": task_spec(record.task).result_version,
+            "inputs": tuple(InputFile.of(known.path) for known in record.inputs),
+        }
         for path in self.folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name not in _KEPT:
                 path.unlink()
-        self.save(self.record().model_copy(update={"decision": None}))
+        self.save(record.model_copy(update=changes))
 
 
 def _is_held(queued: events.Queued, held_here: bool | None) -> bool:

@@ -138,9 +138,11 @@ class _Run:
         """Probe the inputs and plan. A job keeps its first plan at every resume: equal plans give equal bytes."""
         job, watcher = self._job, self._watcher
         record = job.record()
-        job.check_inputs()
+        job.check_version()
+        # Hashing what is large may take a while: it can be stopped too.
+        job.check_inputs(lambda count: self._check_interrupt())
         settings = record.settings
-        check_weights(record.task, settings, record.weights)
+        check_weights(record.task, settings, record.weights, lambda count: self._check_interrupt())
         inputs = tuple(given.path for given in record.inputs)
         prepared = prepare(
             record.task,
@@ -159,6 +161,7 @@ class _Run:
             prepared.plan,
             inputs,
             prepared.device,
+            fingerprints=record.fingerprints,
         )
         fits = prepared.plan.risk != "cannot"
         if fits:

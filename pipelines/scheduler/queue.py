@@ -101,7 +101,11 @@ class JobQueue:
                 raise
 
     def start(self, job: Job, *, force: bool = False) -> Job:
-        """Queue `job` unless it is finished, waiting or running already. Raises QueueFull."""
+        """Queue `job` unless it is finished, waiting or running already; with `force` all its work is done anew.
+
+        Raises QueueFull; BadInput where another version of the program left it unfinished, unless `force`; with
+        `force` InputChanged and NotAVideo.
+        """
         with self._changed:
             # A job that has reported its end and still holds the runner may be queued again.
             ended = job.journal.has_ended()
@@ -109,6 +113,8 @@ class JobQueue:
                 return job
             if not force and job.has_result():
                 return job
+            if not force:
+                job.check_version()
             self._check_room()
             if force:
                 job.forget_work()

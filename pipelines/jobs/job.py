@@ -170,10 +170,11 @@ class Job:
         write_bytes(self.folder / "job.json", to_json(record, indent=1))
 
     def check_version(self) -> None:
-        """Raise BadInput where the job is of another result version than today's."""
+        """Raise BadInput where another result version than today's has begun to compute the job."""
         record = self.record()
-        name = printable(record.inputs[0].path.name) if record.inputs else ""
-        reject_other_version(record.task, record.result_version, self.id, name)
+        if record.decision or self.count_finished():
+            name = printable(record.inputs[0].path.name) if record.inputs else ""
+            reject_other_version(record.task, record.result_version, self.id, name)
 
     def check_inputs(self, tick: Tick = lambda count: None) -> None:
         """Raise InputChanged where an input has other contents than when the job was created; see `InputFile.of`."""

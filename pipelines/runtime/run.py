@@ -31,6 +31,7 @@ from pipelines.runtime.oom_retry import OomRetry
 from pipelines.runtime.planning import Preparation, prepare
 from pipelines.runtime.progress import Throughput
 from pipelines.spans import Span, runs
+from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.jpeg import save_picture
@@ -186,7 +187,9 @@ class _Run:
         watcher.check_passed()
         if prepared.budget.vram_limit_bytes:
             limit_device(prepared.budget.vram_limit_bytes, prepared.device)
-        job.save(record.model_copy(update={"decision": prepared.decision}))
+        # A job that an earlier version only queued is today's from here on.
+        version = task_spec(record.task).result_version
+        job.save(record.model_copy(update={"decision": prepared.decision, "result_version": version}))
         return prepared, run
 
     # -- the frames ------------------------------------------------------------------------------------------

@@ -184,6 +184,17 @@ class Job:
                     f"{known.path} has changed since this job was started.", "Start it again as a new job."
                 )
 
+    def renew(self) -> None:
+        """Make the request one of today's version, and know its inputs by all their bytes. Only for the job's runner.
+
+        Raises as `check_inputs`. What was computed is to be forgotten then.
+        """
+        self.check_inputs()
+        record = self.record()
+        inputs = tuple(InputFile.of(known.path) for known in record.inputs)
+        version = task_spec(record.task).result_version
+        self.save(record.model_copy(update={"inputs": inputs, "result_version": version}))
+
     # -- one runner ------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -266,23 +277,13 @@ class Job:
         return isinstance(last, events.Done) and all(path.exists() for path in last.outputs.paths())
 
     def forget_work(self) -> None:
-        """Remove everything that was computed; only the request stays, for today's version. Only for the job's runner.
-
-        Raises as `check_inputs`, and then removes nothing.
-        """
-        self.check_inputs()
-        record = self.record()
-        changes = {
-            "decision": None,
-            "result_version": task_spec(record.task).result_version,
-            "inputs": tuple(InputFile.of(known.path) for known in record.inputs),
-        }
+        """Remove everything that was computed; only the request stays. Only for the job's runner."""
         for path in self.folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name not in _KEPT:
                 path.unlink()
-        self.save(record.model_copy(update=changes))
+        self.save(self.record().model_copy(update={"decision": None}))
 
 
 def _is_held(queued: events.Queued, held_here: bool | None) -> bool:

@@ -117,6 +117,7 @@ class JobQueue:
                 job.check_version()
             self._check_room()
             if force:
+                job.renew()
                 job.forget_work()
             job.forget_request()
             ticket = Ticket.of(job)

@@ -73,7 +73,7 @@ class DamagedVideo(BadInput):
 
 
 class InputChanged(BadInput):
-    """An input has changed since the job was created."""
+    """An input has changed since the job was created, or changes while it is read."""
 
     code = "input_changed"
 

@@ -157,7 +157,7 @@ class JobQueue:
         job.request("cancel" if what == "cancel" else "pause")
 
     def delete(self, job: Job) -> int:
-        """Delete `job` and the uploads that only it reads; return the bytes of disk that this freed.
+        """Delete `job`, the uploads that only it reads and what was drawn of those; return the bytes that this freed.
 
         Raises BadInput where it waits or runs, here or in another process, NoSuchJob where it does not exist.
         """
@@ -173,8 +173,9 @@ class JobQueue:
                 uploads = trash.uploads_of(job)
                 folder = trash.move_job(job)
             copies = trash.move_copies(jobs_dir, folder)
-            unread = trash.move_unread(jobs_dir, uploads).values()
-        return trash.erase([folder, *copies, *unread])
+            unread = trash.move_unread(jobs_dir, uploads)
+            drawn = trash.move_looks(jobs_dir, unread)
+        return trash.erase([folder, *copies, *unread.values(), *drawn])
 
     def free_worker(self) -> None:
         """Stop an idle runner and wait until it has stopped. Raises BadInput where a job runs or waits."""

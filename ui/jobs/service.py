@@ -30,7 +30,7 @@ from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.hashing import fingerprint
 from ui.jobs.pose_client import PosingProcess
 from ui.jobs.stream import views
-from ui.jobs.uploads import inspect_video, keep
+from ui.jobs.uploads import inspect_video, keep, place_of_look
 from ui.jobs.view import JobView
 from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
@@ -123,8 +123,8 @@ class JobService:
         check_model(MODEL, settings, local=local)
         accept_licence(MODEL, local=local)
         settings = self.limited(settings)
-        identity = f"{await fingerprint(source)}{settings.model_dump_json()}"
-        picture = cache / "poses" / f"{hashlib.sha256(identity.encode()).hexdigest()}.jpg"
+        asked_hash = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+        picture = place_of_look(cache, "poses", [await fingerprint(source)], f"{asked_hash}.jpg")
         if not picture.exists():
             pixels = self.policy.most_pixels
             asked = settings.model_dump(mode="json")

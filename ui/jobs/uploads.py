@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,12 +132,23 @@ async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, j
     return plan
 
 
+def place_of_look(cache: Path, kind: str, known: Sequence[str], name: str) -> Path:
+    """Where a picture of the uploads with the hashes `known` is drawn; what is there counts as new for the cleaner.
+
+    The folder is named by the hashes, so that it goes with the uploads.
+    """
+    folder = cache / kind / "-".join(known)
+    with suppress(FileNotFoundError):
+        os.utime(folder)
+    return folder / name
+
+
 async def still(path: Path, frame: int, cache: Path, most_pixels: int | None = None) -> Path:
     """Write a frame of a video as a JPEG into the page's `cache`, by a subprocess.
 
     Raises OverLimit for a frame of more than `most_pixels`, and what `inspect_video` raises.
     """
-    picture = cache / "stills" / await fingerprint(path) / f"{frame:08d}.jpg"
+    picture = place_of_look(cache, "stills", [await fingerprint(path)], f"{frame:08d}.jpg")
     if not picture.exists():
         await _ask(StillQuestion(path=path, frame=frame, picture=picture, most_pixels=most_pixels))
     return picture
@@ -152,8 +164,8 @@ async def faces_of(
     """
     asked = settings.model_dump(mode="json")
     known = [await fingerprint(path) for path in (source, driving)]
-    identity = "".join([*known, repr(sorted(asked.items()))])
-    picture = cache / "faces" / f"{hashlib.sha256(identity.encode()).hexdigest()}.jpg"
+    identity = repr(sorted(asked.items()))
+    picture = place_of_look(cache, "faces", known, f"{hashlib.sha256(identity.encode()).hexdigest()}.jpg")
     if not picture.exists():
         question = FacesQuestion(
             inputs=(source, driving), asked=asked, picture=picture, most_pixels=most_pixels

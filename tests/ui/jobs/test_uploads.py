@@ -25,6 +25,7 @@ from ui.jobs.uploads import (
     hand_out,
     inspect_video,
     keep,
+    place_of_look,
     still,
 )
 
@@ -216,6 +217,15 @@ def test_a_frame_is_shown_as_a_picture_once_made(clip: Path, tmp_path: Path) -> 
     assert Image.open(picture).size == (160, 120)
     made = picture.stat().st_mtime_ns
     assert asyncio.run(still(clip, 7, tmp_path / "cache")) == picture and picture.stat().st_mtime_ns == made
+
+
+def test_a_look_lies_by_the_hashes_of_what_it_shows_and_is_new_when_it_is_asked_for(tmp_path: Path) -> None:
+    place = place_of_look(tmp_path, "faces", ["a" * 64, "b" * 64], "one.jpg")
+    assert place == tmp_path / "faces" / f"{'a' * 64}-{'b' * 64}" / "one.jpg"
+    place.parent.mkdir(parents=True)
+    os.utime(place.parent, (1, 1))
+    assert place_of_look(tmp_path, "faces", ["a" * 64, "b" * 64], "one.jpg") == place
+    assert place.parent.stat().st_mtime > 1
 
 
 def test_a_frame_that_is_not_there_is_refused_with_both_numbers(clip: Path, tmp_path: Path) -> None:

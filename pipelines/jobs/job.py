@@ -129,7 +129,9 @@ class Job:
             if free:
                 if self.exists():
                     old = self.record()
-                    record = record.model_copy(update={"created": old.created, "decision": old.decision})
+                    # The version is that of what has been computed.
+                    kept = old.model_dump(include={"created", "result_version"})
+                    record = record.model_copy(update={**kept, "decision": old.decision})
                 self.save(record)
             return self.exists()
 

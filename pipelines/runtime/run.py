@@ -25,6 +25,7 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.runtime.event_log import EventLog
+from pipelines.runtime.input_watch import InputWatch
 from pipelines.runtime.memory_plot import draw_memory
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.oom_retry import OomRetry
@@ -103,6 +104,7 @@ class _Run:
         self._closing = closing
         self._last_check = 0.0
         self._warned: set[str] = set()
+        self._inputs = InputWatch(job, self._check_interrupt)
 
     def run_to_end(self) -> None:
         """Run the job and report how it ended."""
@@ -113,7 +115,7 @@ class _Run:
         except _Stopped as stopped:
             ending = stopped.ending
         except Exception as error:
-            known = _to_known_error(error)
+            known = _to_known_error(self._inputs.reason(error))
             if type(known) is LongtakeError:
                 log.exception("job %s", self._job.id)
             ending = events.Failed.of(self._job.id, known)
@@ -128,6 +130,7 @@ class _Run:
         last = prepared.pipeline.stages[-1]
         segments = [self._path(last, span) for span in run.spans]
         outputs = prepared.pipeline.join(run, segments, self._warn)
+        self._inputs.check()
         self._watcher.write(table)
         self._draw_memory(table, run)
         self._watcher.check_passed()
@@ -140,8 +143,7 @@ class _Run:
         job, watcher = self._job, self._watcher
         record = job.record()
         job.check_version()
-        # Hashing what is large may take a while: it can be stopped too.
-        job.check_inputs(lambda count: self._check_interrupt())
+        self._inputs.begin()
         settings = record.settings
         check_weights(record.task, settings, record.weights, lambda count: self._check_interrupt())
         inputs = tuple(given.path for given in record.inputs)
@@ -224,6 +226,7 @@ class _Run:
                     if (value := stage.value(item)) is not None:
                         values.append(value)
                 sink.close()
+                self._inputs.check()
             except BaseException:
                 sink.abandon()
                 raise

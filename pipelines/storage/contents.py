@@ -103,6 +103,14 @@ def read_contents(path: Path, tick: Tick = lambda count: None) -> Contents:
     return Contents(before.size_bytes, sha256, before.written)
 
 
+def written_state(path: Path) -> str:
+    """Return what changes whenever something is written at `path`; empty where it is gone."""
+    try:
+        return _State.of(path).written
+    except OSError:
+        return ""
+
+
 def remember(path: Path, contents: Contents) -> None:
     """Keep `contents` as those of `path` where nothing was written since: a new link changes the state of a file."""
     if contents.size_bytes < _WORTH_KEEPING_BYTES:

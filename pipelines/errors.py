@@ -151,7 +151,7 @@ class WorkerDied(LongtakeError):
 
 
 class SomeFailed(LongtakeError):
-    """Some files of a folder failed; the others are done."""
+    """Some files of a folder, or some resumed jobs, failed; the others are done."""
 
     code = "some_failed"
     exit_code = 5

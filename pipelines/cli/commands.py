@@ -10,7 +10,7 @@ from pipelines.cli.options import JobsOptions
 from pipelines.cli.pose import pose
 from pipelines.cli.task_commands import estimate_command, run_command
 from pipelines.cli.weights import weights
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
@@ -52,21 +52,20 @@ def resume(
     jobs = [Job.find(options.jobs_dir, id)] if id else _unfinished(options.jobs_dir)
     if not jobs:
         console.say(f"Nothing to resume in {options.jobs_dir}.")
-    refused = 0
+    failed: list[LongtakeError] = []
     with JobQueue(options.jobs_dir) as queue:
         for job in jobs:
             try:
-                queue.start(job, force=force)
-            except BadInput as error:
-                if id:
+                console.follow(queue, queue.start(job, force=force))
+            except LongtakeError as error:
+                if id or isinstance(error, Cancelled):
                     raise
                 # The others are still to be resumed.
-                refused += 1
+                failed.append(error)
                 console.error(error)
-            else:
-                console.follow(queue, job)
-    if refused:
-        raise BadInput(f"{refused} of {len(jobs)} jobs were not resumed.", "The lines above say why.")
+    if failed:
+        kind = BadInput if all(isinstance(error, BadInput) for error in failed) else SomeFailed
+        raise kind(f"{len(failed)} of {len(jobs)} jobs were not finished.", "The lines above say why.")
 
 
 def _unfinished(jobs_dir: Path) -> list[Job]:

@@ -110,8 +110,20 @@ def test_refused_jobs_do_not_keep_others_from_being_resumed(
     job = as_of_today(jobs_dir, SCORE)
     assert main(["resume", "--jobs-dir", str(jobs_dir)]) == 2
     said = capsys.readouterr().err
-    assert INPAINT in said and "1 of 2 jobs were not resumed" in said
+    assert INPAINT in said and "1 of 2 jobs were not finished" in said
     assert job.state() == "done"
+
+
+def test_a_job_whose_clip_is_gone_does_not_keep_others_from_being_resumed(
+    jobs_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone, other = as_of_today(jobs_dir, INPAINT), as_of_today(jobs_dir, SCORE)
+    record = gone.record()
+    missing = record.inputs[0].model_copy(update={"path": tmp_path / "gone.mp4"})
+    gone.save(record.model_copy(update={"inputs": (missing,), "created": 0.0}))
+    assert main(["resume", "--jobs-dir", str(jobs_dir)]) == 2
+    assert "gone.mp4" in capsys.readouterr().err
+    assert (gone.state(), other.state()) == ("failed", "done")
 
 
 def test_force_computes_an_earlier_job_anew_and_knows_its_clip_by_all_bytes(jobs_dir: Path) -> None:

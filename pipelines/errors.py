@@ -75,7 +75,7 @@ class DamagedVideo(BadInput):
 
 
 class InputChanged(BadInput):
-    """An input has changed since the job was created."""
+    """An input has changed since the job was created, or changes while it is read."""
 
     code = "input_changed"
 
@@ -185,7 +185,7 @@ class WorkerDied(LongtakeError):
 
 
 class SomeFailed(LongtakeError):
-    """Some files of a folder failed; the others are done."""
+    """Some files of a folder, or some resumed jobs, failed; the others are done."""
 
     code = "some_failed"
     exit_code = 5

@@ -47,6 +47,8 @@ class RunContext:
     """The reduced plan after the job ran out of memory; None: it never did."""
     on_step: Callable[[Step], None] = field(default=lambda step: None, compare=False)
     """Called by a stage that recovers from a lack of memory by itself, with the step it took."""
+    fingerprints: tuple[str, ...] = ()
+    """Hashes of the whole contents of `inputs`; empty where a job of an earlier version has none."""
     check_interrupt: Callable[[], None] = field(default=lambda: None, compare=False)
     """Called regularly by a stage that computes for long without an item; raises if the job is to stop."""
 

@@ -21,7 +21,12 @@ PAGES = [*READMES, *sorted(DOCS.glob("*.md"))]
 MOST_README_LINES = 349
 MOST_PICTURE_BYTES = 400_000
 
-FOREIGN_FLAGS = {"--index-url": "pip", "--json": "curl, and ours"}
+FOREIGN_FLAGS = {
+    "--index-url": "pip",
+    "--json": "curl, and ours",
+    "--most": "the campaigns of tests/faults",
+    "--only": "the campaigns of tests/faults",
+}
 """Flags that the pages name and that belong to other programs."""
 
 each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

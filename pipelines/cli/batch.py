@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.cli.console import Console
+from pipelines.cli.hashing import hash_all
 from pipelines.cli.options import Options
 from pipelines.cli.targets import (
     check_folder,
@@ -64,6 +65,7 @@ def run_folder(
                 others = folder.others(video, other_inputs)
                 first, *rest = (*others[: task.many], video, *others[task.many :])  # type: ignore[misc]
                 own = replace(resolved, settings=settings_for(video, resolved.settings))
+                hash_all((first, *rest), own, console)
                 job = queue.submit(task.name, first, own, *rest, force=options.force)
                 outputs = console.follow(queue, job)
                 if outputs.report is None:

@@ -10,7 +10,7 @@ from pipelines.cli.options import JobsOptions
 from pipelines.cli.pose import pose
 from pipelines.cli.task_commands import estimate_command, run_command
 from pipelines.cli.weights import weights
-from pipelines.errors import Cancelled, LongtakeError, SomeFailed
+from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
@@ -38,20 +38,29 @@ def make_app() -> App:
     return app
 
 
-def resume(id: str | None = None, /, *, options: JobsOptions = _JOBS) -> None:
+_FORCE = Parameter(negative="", help="Compute everything anew, also what another version left unfinished.")
+
+
+def resume(
+    id: str | None = None,
+    /,
+    *,
+    force: Annotated[bool, _FORCE] = False,
+    options: JobsOptions = _JOBS,
+) -> None:
     """Resume a job where it stopped; without an ID, every interrupted, paused or failed job."""
     console = Console(json=options.json)
     if id:
         with JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after) as queue:
-            console.follow(queue, queue.start(Job.find(options.jobs_dir, id)))
+            console.follow(queue, queue.start(Job.find(options.jobs_dir, id), force=force))
         return
-    _resume_all(options, console)
+    _resume_all(options, console, force=force)
 
 
-def _resume_all(options: JobsOptions, console: Console) -> None:
+def _resume_all(options: JobsOptions, console: Console, *, force: bool) -> None:
     """Resume what can be resumed; a job that fails, or cannot be read, costs the others nothing.
 
-    Raises SomeFailed at the end where there was one.
+    Raises at the end where there was one: BadInput where all were, else SomeFailed.
     """
     jobs_dir = options.jobs_dir
     unreadable = Job.unreadable(jobs_dir)
@@ -60,20 +69,21 @@ def _resume_all(options: JobsOptions, console: Console) -> None:
     jobs = [job for job in Job.all(jobs_dir) if job.state() in _RESUMABLE]
     if not jobs:
         console.say(f"Nothing to resume in {jobs_dir}.")
-    failed = 0
+    failed: list[LongtakeError] = []
     with JobQueue(jobs_dir, stuck_seconds=options.stuck_after) as queue:
         for job in jobs:
             try:
-                console.follow(queue, queue.start(job))
+                console.follow(queue, queue.start(job, force=force))
             except Cancelled:
                 raise
             except LongtakeError as known:
                 console.error(known, job.id)
-                failed += 1
-    if failed or unreadable:
-        raise SomeFailed(
-            f"{failed} of {len(jobs)} jobs failed, and {len(unreadable)} cannot be read.",
-            "The reason for each is above.",
+                failed.append(known)
+    if wrong := [*failed, *unreadable]:
+        kind = BadInput if all(isinstance(error, BadInput) for error in wrong) else SomeFailed
+        raise kind(
+            f"{len(failed)} of {len(jobs)} jobs were not finished, {len(unreadable)} cannot be read.",
+            "The lines above say why.",
         )
 
 

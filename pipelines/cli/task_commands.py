@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from pipelines.cli.batch import run_folder
 from pipelines.cli.console import Console
+from pipelines.cli.hashing import hash_all
 from pipelines.cli.licence import prepare_engine
 from pipelines.cli.options import FLAT, JobsOptions, Options
 from pipelines.cli.targets import check_frames_out, check_target, expected_bytes, writing
@@ -78,6 +79,7 @@ def run_one(
             f"{output.name}: {task.name} makes no {output.suffix or 'file without a suffix'}.",
             f"Use one of {', '.join(known)}.",
         )
+    hash_all(inputs, resolved, console)
     first, *others = inputs
     with JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after) as queue:
         job = queue.submit(task.name, first, resolved, *others, force=options.force)

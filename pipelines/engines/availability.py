@@ -3,7 +3,8 @@
 Nothing here loads torch: the page asks too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from pipelines.jobs.inputs import InputFile
 from pipelines.settings import Settings
 from pipelines.settings.devices import device_for
 from pipelines.spec import EngineSpec, engine_spec, engines_of, task_spec
+from pipelines.storage.contents import Tick
 from pipelines.weights import licences
 from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.locate import find
@@ -53,14 +55,24 @@ class Resolved(Generic[SettingsT]):
     engine: EngineSpec
     files: Mapping[str, Mapping[str, Path]]
 
+    @property
+    def weight_paths(self) -> tuple[Path, ...]:
+        """The weight files that a run reads."""
+        return tuple(path for files in self.files.values() for _, path in sorted(files.items()))
+
     @cached_property
     def weights(self) -> tuple[InputFile, ...]:
         """The weight files that a run reads, with their fingerprints. Raises WeightsBroken if one cannot be read."""
-        found = [path for files in self.files.values() for _, path in sorted(files.items())]
-        try:
-            return tuple(InputFile.of(path) for path in found)
-        except NotAVideo as error:
-            raise WeightsBroken(error.message, error.hint) from error
+        with _broken_weights():
+            return tuple(InputFile.of(path) for path in self.weight_paths)
+
+
+@contextmanager
+def _broken_weights() -> Iterator[None]:
+    try:
+        yield
+    except NotAVideo as error:
+        raise WeightsBroken(error.message, error.hint) from error
 
 
 def offers(task: str, settings: Settings, hardware: Hardware | None = None) -> list[Availability]:
@@ -120,10 +132,16 @@ def models_of(task: str, settings: Settings) -> tuple[str, ...]:
     return (*own, *task_spec(task).models(settings), *engine.models(settings))
 
 
-def check_weights(task: str, settings: Settings, known: tuple[InputFile, ...]) -> None:
+def check_weights(
+    task: str, settings: Settings, known: tuple[InputFile, ...], tick: Tick = lambda count: None
+) -> None:
     """Raise InputChanged if the weights are not those a job was started with; they may have moved to another folder."""
-    contents = [(file.path.name, file.fingerprint) for file in known]
-    if [(file.path.name, file.fingerprint) for file in resolve(task, settings).weights] != contents:
+    paths = resolve(task, settings).weight_paths
+    with _broken_weights():
+        same = [path.name for path in paths] == [file.path.name for file in known] and all(
+            file.is_same(path, tick) for file, path in zip(known, paths, strict=True)
+        )
+    if not same:
         titles = " and ".join(PUBLISHED[name].title for name in models_of(task, settings))
         raise InputChanged(
             f"The weights of {titles} have changed since this job was started.",

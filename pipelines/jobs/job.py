@@ -5,7 +5,6 @@ determines the result (input contents, settings that change it, version), never 
 finds the same folder and resumes there.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -21,15 +20,17 @@ from pydantic_core import ErrorDetails
 
 from pipelines.errors import BadInput, InputChanged, NoSuchJob, name_os_error
 from pipelines.jobs import events
+from pipelines.jobs.identity import job_id, reject_other_version
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.journal import Journal
 from pipelines.jobs.lock import GATE, is_locked, lock
 from pipelines.settings import Settings
 from pipelines.spans import Span
-from pipelines.spec import read_settings
+from pipelines.spec import read_settings, task_spec
 from pipelines.storage.atomic import is_alive, is_being_written, make_folder, sweep, write_bytes
+from pipelines.storage.contents import Tick
 from pipelines.storage.kept_files import damaged, describe
-from pipelines.storage.names import to_json
+from pipelines.storage.names import printable, to_json
 from pipelines.storage.sealed import Damaged, read_sealed, write_sealed
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
@@ -74,27 +75,15 @@ class JobRecord(BaseModel):
                 "Delete it, or start it again with today's settings.",
             ) from error
 
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The hashes of the inputs' whole contents; empty where an earlier version looked at their ends only."""
+        is_whole = all(known.fingerprint_kind == "sha256" for known in self.inputs)
+        return tuple(known.fingerprint for known in self.inputs) if is_whole else ()
+
 
 def _where(error: ErrorDetails) -> str:
     return "".join(f"{part}: " for part in error["loc"])
-
-
-def job_id(
-    task: str,
-    inputs: tuple[InputFile, ...],
-    settings: Settings,
-    result_version: int,
-    weights: tuple[InputFile, ...] = (),
-) -> str:
-    """Hash what determines the result (input contents, settings that change it, weights, version) to 16 hex digits."""
-    identity = {
-        "task": task,
-        "inputs": [(i.size_bytes, i.fingerprint) for i in inputs],
-        "settings": settings.identity(),
-        "version": result_version,
-        "weights": [(w.path.name, w.size_bytes, w.fingerprint) for w in weights],
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
 class Job:
@@ -127,8 +116,7 @@ class Job:
     ) -> "Job":
         """Create the job for this request, or find the existing one and update its paths and run settings.
 
-        Raises NotAVideo where an input cannot be read, and what `name_os_error` calls a `jobs_dir` that cannot be
-        written to.
+        Raises the errors of `InputFile.of`, and what `name_os_error` calls a `jobs_dir` that cannot be written to.
         """
         inputs = tuple(InputFile.of(p) for p in paths)
         job = cls(jobs_dir.absolute() / job_id(task, inputs, settings, result_version, weights))
@@ -161,7 +149,9 @@ class Job:
                         # Its plan is lost, and with it what its finished spans belong to.
                         self._discard_work()
                     else:
-                        record = record.model_copy(update={"created": old.created, "decision": old.decision})
+                        # The version is that of what has been computed.
+                        kept = old.model_dump(include={"created", "result_version"})
+                        record = record.model_copy(update={**kept, "decision": old.decision})
                 self.save(record)
             return self.exists()
 
@@ -212,13 +202,31 @@ class Job:
         """Replace `job.json`. Only for the job's runner."""
         write_sealed(self.folder / "job.json", json.loads(to_json(record)))
 
-    def check_inputs(self) -> None:
-        """Raise InputChanged where an input has other contents than when the job was created."""
+    def check_version(self) -> None:
+        """Raise BadInput where another result version than today's has begun to compute the job."""
+        record = self.record()
+        if record.decision or self.count_finished():
+            name = printable(record.inputs[0].path.name) if record.inputs else ""
+            reject_other_version(record.task, record.result_version, self.id, name)
+
+    def check_inputs(self, tick: Tick = lambda count: None) -> None:
+        """Raise InputChanged where an input has other contents than when the job was created; see `InputFile.of`."""
         for known in self.record().inputs:
-            if InputFile.of(known.path).fingerprint != known.fingerprint:
+            if not known.is_same(known.path, tick):
                 raise InputChanged(
                     f"{known.path} has changed since this job was started.", "Start it again as a new job."
                 )
+
+    def renew(self) -> None:
+        """Make the request one of today's version, and know its inputs by all their bytes. Only for the job's runner.
+
+        Raises as `check_inputs`. What was computed is to be forgotten then.
+        """
+        self.check_inputs()
+        record = self.record()
+        inputs = tuple(InputFile.of(known.path) for known in record.inputs)
+        version = task_spec(record.task).result_version
+        self.save(record.model_copy(update={"inputs": inputs, "result_version": version}))
 
     # -- one runner ------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ from pipelines.storage.atomic import prefixed
 log = logging.getLogger(__name__)
 
 _TRASH, _UPLOADS, _CACHE = ".trash", "uploads", "cache"
+_LOOKS = ("stills", "faces", "poses")
+"""Folders of the cache with what the page has drawn of uploads, in folders named by the hashes of those."""
 _BLOCK_BYTES = 512
 """The unit of `st_blocks`, whatever the file system's own block size (POSIX)."""
 
@@ -66,6 +68,18 @@ def move_copies(jobs_dir: Path, folder: Path) -> list[Path]:
     if not inodes:
         return []
     return [_move(path, jobs_dir) for path, found in _stats(served(jobs_dir)) if _inode(found) in inodes]
+
+
+def looks(jobs_dir: Path) -> list[Path]:
+    """What the page has drawn of uploads, in a folder for each upload or pair of uploads."""
+    return [path for kind in _LOOKS for path in _children(jobs_dir / _CACHE / kind)]
+
+
+def move_looks(jobs_dir: Path, uploads: Iterable[Path]) -> list[Path]:
+    """Move what the page has drawn of `uploads`, which go, to the trash; return the new paths."""
+    gone = {upload.parent.name for upload in uploads}
+    drawn = [path for path in looks(jobs_dir) if not gone.isdisjoint(path.name.split("-"))]
+    return [_move(path, jobs_dir) for path, _ in _stats(drawn)]
 
 
 def erase(paths: Iterable[Path]) -> int:

@@ -98,7 +98,7 @@ def max_pixels(video: VideoInfo) -> int:
 def stamp_of(*files: Path) -> int:
     """Return a number that changes when one of `files` is written again."""
     stats = (file.stat() for file in files)
-    return hash(tuple((stat.st_mtime_ns, stat.st_size) for stat in stats))
+    return hash(tuple((s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in stats))
 
 
 class _Files:

@@ -65,8 +65,8 @@ class Archive:
     @property
     def stamp(self) -> int:
         """A number that changes when the archive is written again."""
-        stat = self.path.stat()
-        return hash((stat.st_mtime_ns, stat.st_size))
+        found = self.path.stat()
+        return hash((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
 
     def files(self, members: Iterable[int]) -> Generator[tuple[str, io.BytesIO]]:
         """Yield name and content of each of `members`. Holds one. Raises DamagedVideo, OverLimit."""

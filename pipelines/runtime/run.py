@@ -34,12 +34,14 @@ from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.finished import FinishedSpans
+from pipelines.runtime.input_watch import InputWatch
 from pipelines.runtime.memory_plot import draw_memory
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.oom_retry import OomRetry
 from pipelines.runtime.planning import Preparation, prepare
 from pipelines.runtime.progress import Throughput
 from pipelines.spans import Span, runs
+from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage
 from pipelines.storage.atomic import atomic_write, put_once
 from pipelines.storage.jpeg import save_picture
@@ -121,6 +123,7 @@ class _Run:
         self._last_check = 0.0
         self._warned: set[str] = set()
         self._finished = FinishedSpans(job, self._warn)
+        self._inputs = InputWatch(job, self._check_interrupt)
 
     def run_to_end(self) -> None:
         """Run the job and report how it ended."""
@@ -131,7 +134,7 @@ class _Run:
         except _Stopped as stopped:
             ending = stopped.ending
         except Exception as error:
-            known = _to_known_error(error)
+            known = _to_known_error(self._inputs.reason(error))
             if type(known) is LongtakeError:
                 log.exception("job %s", self._job.id)
             ending = events.Failed.of(self._job.id, known)
@@ -150,6 +153,7 @@ class _Run:
         last = prepared.pipeline.stages[-1]
         segments = [self._finished.path(last, span) for span in run.spans]
         outputs = prepared.pipeline.join(run, segments, self._warn)
+        self._inputs.check()
         self._watcher.write(table)
         self._draw_memory(table, run)
         self._watcher.check_passed()
@@ -164,9 +168,10 @@ class _Run:
         job, watcher = self._job, self._watcher
         self._job.sweep()
         record = job.record()
-        job.check_inputs()
+        job.check_version()
+        self._inputs.begin()
         settings = record.settings
-        check_weights(record.task, settings, record.weights)
+        check_weights(record.task, settings, record.weights, lambda count: self._check_interrupt())
         inputs = tuple(given.path for given in record.inputs)
         prepared = prepare(
             record.task,
@@ -185,6 +190,7 @@ class _Run:
             prepared.plan,
             inputs,
             prepared.device,
+            fingerprints=record.fingerprints,
         )
         fits = prepared.plan.risk != "cannot"
         if fits:
@@ -209,7 +215,9 @@ class _Run:
         watcher.check_passed()
         if prepared.budget.vram_limit_bytes:
             limit_device(prepared.budget.vram_limit_bytes, prepared.device)
-        job.save(record.model_copy(update={"decision": prepared.decision}))
+        # A job that an earlier version only queued is today's from here on.
+        version = task_spec(record.task).result_version
+        job.save(record.model_copy(update={"decision": prepared.decision, "result_version": version}))
         return prepared, run
 
     # -- the frames ------------------------------------------------------------------------------------------
@@ -270,6 +278,7 @@ class _Run:
                     if (value := stage.value(item)) is not None:
                         values.append(value)
                 sink.close()
+                self._inputs.check()
             except BaseException:
                 sink.abandon()
                 raise

@@ -34,11 +34,11 @@ class Notice:
 class Janitor:
     """Keeps everything below the jobs folder (jobs, uploads, cache) within `max_bytes`; None is no limit.
 
-    Leftovers of a killed deletion, and uploads that no job has read for an hour, are always removed. Where that is not
-    enough, it removes, until it is: files that the page served more than an hour ago (the originals stay); jobs that
-    ended (done, failed, cancelled), earliest ending first; jobs that could be resumed (paused, interrupted), earliest
-    first. A job that waits or runs, in this process or another, is never removed. Other folders count towards the
-    limit but are left alone.
+    Leftovers of a killed deletion, uploads that no job has read for an hour, and pictures of uploads that nobody has
+    looked at for an hour are always removed. Where that is not enough, it removes, until it is: files that the page
+    served more than an hour ago (the originals stay); jobs that ended (done, failed, cancelled), earliest ending first;
+    jobs that could be resumed (paused, interrupted), earliest first. A job that waits or runs, in this process or
+    another, is never removed. Other folders count towards the limit but are left alone.
 
     Once started, it checks every `period_seconds` and after each job, in its own thread.
     """
@@ -85,6 +85,7 @@ class Janitor:
         with self._tidying:
             old = self._clock() - _YOUNG_SECONDS
             trash.erase(trash.leftovers(self._jobs_dir))
+            self._drop_looks(old)
             removed = [*self._drop_uploads(old), *self._make_room(old)]
             trash.remove_empty_folders(self._jobs_dir, old)
             self._notices.extend(removed)
@@ -93,7 +94,12 @@ class Janitor:
     def _drop_uploads(self, old: float) -> Iterator[Notice]:
         kept = trash.unchanged_since(trash.uploads(self._jobs_dir), old)
         for upload, trashed in trash.move_unread(self._jobs_dir, kept).items():
-            yield self._notice("", upload.name, trash.erase([trashed]))
+            drawn = trash.move_looks(self._jobs_dir, [upload])
+            yield self._notice("", upload.name, trash.erase([trashed, *drawn]))
+
+    def _drop_looks(self, old: float) -> None:
+        """Erase what was drawn of uploads and not looked at for an hour: who did has gone, or it is drawn again."""
+        trash.erase(trash.unchanged_since(trash.looks(self._jobs_dir), old))
 
     def _make_room(self, old: float) -> Iterator[Notice]:
         if self._max_bytes is None:

@@ -102,7 +102,11 @@ class JobQueue:
                 raise
 
     def start(self, job: Job, *, force: bool = False) -> Job:
-        """Queue `job` unless it is finished, waiting or running already. Raises QueueFull."""
+        """Queue `job` unless it is finished, waiting or running already; with `force` all its work is done anew.
+
+        Raises QueueFull; BadInput where another version of the program left it unfinished, unless `force`; with
+        `force` InputChanged and NotAVideo.
+        """
         # The files of a result are read, which may take long, before the lock is taken.
         has_result = not force and job.has_result()
         damaged = None if force else job.damaged_result()
@@ -113,8 +117,11 @@ class JobQueue:
                 return job
             if has_result:
                 return job
+            if not force:
+                job.check_version()
             self._check_room()
             if force:
+                job.renew()
                 job.forget_work()
             job.forget_request()
             ticket = Ticket.of(job)
@@ -157,7 +164,7 @@ class JobQueue:
         job.request("cancel" if what == "cancel" else "pause")
 
     def delete(self, job: Job) -> int:
-        """Delete `job` and the uploads that only it reads; return the bytes of disk that this freed.
+        """Delete `job`, the uploads that only it reads and what was drawn of those; return the bytes that this freed.
 
         Raises BadInput where it waits or runs, here or in another process, NoSuchJob where it does not exist.
         """
@@ -173,8 +180,9 @@ class JobQueue:
                 uploads = trash.uploads_of(job)
                 folder = trash.move_job(job)
             copies = trash.move_copies(jobs_dir, folder)
-            unread = trash.move_unread(jobs_dir, uploads).values()
-        return trash.erase([folder, *copies, *unread])
+            unread = trash.move_unread(jobs_dir, uploads)
+            drawn = trash.move_looks(jobs_dir, unread)
+        return trash.erase([folder, *copies, *unread.values(), *drawn])
 
     def free_worker(self) -> None:
         """Stop an idle runner and wait until it has stopped. Raises BadInput where a job runs or waits."""

@@ -36,7 +36,12 @@ class ReusableStage(Protocol):
 
 
 def reuse_results(run: RunContext, settings: MaskSettings, stages: Sequence[ReusableStage]) -> None:
-    """Link spans that other jobs in the same folder have finished for this job's request and that are missing here."""
+    """Link spans that other jobs in the same folder have finished for this job's request and that are missing here.
+
+    Does nothing for a job that knows its inputs by their ends: another's may be of another film.
+    """
+    if not run.fingerprints:
+        return
     name = f"state/question-{_request_key(run, settings)}"
     for marker in sorted(run.folder.parent.glob(f"*/{name}")):
         other = marker.parents[1]
@@ -70,16 +75,17 @@ def _reuse(run: RunContext, span: Span, other: Path, names: Sequence[str], files
 
 def _request_key(run: RunContext, settings: MaskSettings) -> str:
     """Hash of what determines the masks: the inputs' contents, the prompts and settings, and the spans."""
-    read = [*run.inputs[: 2 if settings.track else 1]]
+    read = [*run.fingerprints[: 2 if settings.track else 1]]
     if settings.tracker != "builtin":
-        read += [path for _, path in sorted(find(settings.tracker, settings.weights).items())]
+        weights = sorted(find(settings.tracker, settings.weights).items())
+        read += [InputFile.of(path).fingerprint for _, path in weights]
     request = {
         "version": _VERSION,
-        "inputs": [InputFile.of(path).fingerprint for path in read],
+        "inputs": read,
         "settings": settings.model_dump(mode="json", include=_REQUEST_SETTINGS),
         "spans": [span.name for span in run.spans],
     }
-    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _link(source: Path, target: Path) -> None:

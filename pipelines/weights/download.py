@@ -6,7 +6,6 @@ Until it is complete the file is called `NAME.part`; `NAME.part.tag` says which 
 """
 
 import errno
-import hashlib
 import logging
 import os
 import shutil
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, Self
 from filelock import lock_descriptor
 
 from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk, WeightsBroken, WeightsMissing
+from pipelines.storage.contents import read_contents, remember
 
 Report = Callable[[str, int, int | None], None]
 """Receives the progress of a file: its name, the bytes that have arrived, and the bytes in all where known."""
@@ -69,8 +69,11 @@ def download(remote: RemoteFile, target: Path, report: Report) -> str:
                 if not file.tell():
                     _discard(part)
             os.fsync(file.fileno())
-            warning = _check_hash(remote, part)
+            contents = read_contents(part) if remote.sha256 else None
+            warning = _check_hash(remote, part, contents.sha256) if contents else ""
             part.replace(target)
+            if contents:  # a job that reads these weights need not hash them again
+                remember(target, contents)
         _tag(part).unlink(missing_ok=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -208,13 +211,9 @@ def _check_size(remote: RemoteFile, total: int | None, have: int, part: Path) ->
         )
 
 
-def _check_hash(remote: RemoteFile, part: Path) -> str:
+def _check_hash(remote: RemoteFile, part: Path, found: str) -> str:
     """Compare the content with the published hash. Raises WeightsBroken; if the hash is not sure, returns a warning."""
-    if remote.sha256 is None:
-        return ""
-    with part.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found == remote.sha256:
+    if remote.sha256 is None or found == remote.sha256:
         return ""
     if not remote.sure:
         return (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from pipelines.errors import WeightsBroken, WeightsMissing
+from pipelines.storage.paths import cache_folder
 from pipelines.weights.catalog import PUBLISHED, File, Published
 
 _INDICES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -46,8 +47,7 @@ def search_folders(model: str) -> list[Path]:
 
 def own_folder() -> Path:
     """The folder of fetched weights, one subfolder per model: `weights` in `LONGTAKE_CACHE` or `~/.cache/longtake`."""
-    named, caches = os.environ.get("LONGTAKE_CACHE"), os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return (Path(named) if named else Path(caches) / "longtake").expanduser().absolute() / "weights"
+    return cache_folder() / "weights"
 
 
 def anchor() -> None:

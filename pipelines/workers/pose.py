@@ -20,6 +20,7 @@ from memory.units import GIB, KIB
 from pipelines.errors import LongtakeError, NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
+from pipelines.jobs.inputs import InputFile
 from pipelines.settings import PoseSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
 from pipelines.storage.names import StoredPath, to_json
@@ -62,8 +63,8 @@ class PoserCache:
 
         Raises BadInput, WeightsMissing, WeightsBroken; NotEnoughMemory, before loading what would not fit.
         """
-        changed = source.stat().st_mtime_ns if source.exists() else 0
-        known = source, changed, settings.model_dump_json(exclude=set(_POSE_SETTINGS))
+        contents = InputFile.of(source).fingerprint if source.exists() else ""
+        known = source, contents, settings.model_dump_json(exclude=set(_POSE_SETTINGS))
         if self._poser is None or self._known != known:
             # Release the old one first: two might not fit.
             self._poser = None

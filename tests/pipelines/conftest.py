@@ -22,6 +22,7 @@ from pipelines.jobs.job import Job
 from pipelines.runtime import planning
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
+from pipelines.spec import task_spec
 from pipelines.video.info import VideoInfo
 from pipelines.video.timeline import constant
 from presets.choose import Choice
@@ -149,7 +150,12 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     monkeypatch.setattr(planning, "choose", lambda *a, **k: Choice("none", {"span_frames": 10}, "As drawn."))
     monkeypatch.setattr(planning, "open_pipeline", lambda task, inputs, settings: pipeline)
     settings = ScoreSettings(engine="builtin")
-    return Bench(Job.create(tmp_path / "jobs", "score", (clip,), settings, 1), stage, pipeline, clip)
+    return Bench(
+        Job.create(tmp_path / "jobs", "score", (clip,), settings, task_spec("score").result_version),
+        stage,
+        pipeline,
+        clip,
+    )
 
 
 @dataclass

@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import threading
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
@@ -18,9 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from memory.units import GIB
 from pipelines.engines.availability import Resolved
-from pipelines.errors import BadInput, NoSuchJob, OverLimit, QueueFull
+from pipelines.errors import BadInput, NoSuchJob, NotAVideo, OverLimit, QueueFull
 from pipelines.jobs.events import Planned
-from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Machine, PoseSettings, Settings
@@ -28,9 +27,10 @@ from pipelines.storage.names import printable
 from pipelines.video.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
+from ui.jobs.hashing import fingerprint
 from ui.jobs.pose_client import PosingProcess
 from ui.jobs.stream import views
-from ui.jobs.uploads import inspect_video, keep
+from ui.jobs.uploads import inspect_video, keep, place_of_look
 from ui.jobs.view import JobView
 from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
@@ -106,6 +106,12 @@ class JobService:
         if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
             await self.inspect(task, file, settings, others)
         limited = replace(resolved, settings=self.limited(resolved.settings))
+        # Before `_submit`, which keeps others waiting.
+        for path in paths:
+            await fingerprint(path)
+        for path in limited.weight_paths:
+            with suppress(NotAVideo):  # said in other words there
+                await fingerprint(path)
         return await asyncio.to_thread(self._submit, visitor, task, paths, limited)
 
     async def pose(self, file: str | None, settings: PoseSettings, cache: Path) -> Path:
@@ -117,8 +123,8 @@ class JobService:
         check_model(MODEL, settings, local=local)
         accept_licence(MODEL, local=local)
         settings = self.limited(settings)
-        identity = f"{InputFile.of(source).fingerprint}{settings.model_dump_json()}"
-        picture = cache / "poses" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.jpg"
+        asked_hash = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+        picture = place_of_look(cache, "poses", [await fingerprint(source)], f"{asked_hash}.jpg")
         if not picture.exists():
             pixels = self.policy.most_pixels
             asked = settings.model_dump(mode="json")

@@ -96,7 +96,7 @@ def save_marks(marks: Iterable[tuple[int, Mark]], folder: Path, *, follow: bool)
         data, name = _zip((f"{frame:08d}.png", _png(mark)) for frame, mark in marks), "marks.zip"
     else:
         data, name = _png(_union(mark for _, mark in marks)), "mark.png"
-    path = folder / hashlib.sha256(data).hexdigest()[:16] / name
+    path = folder / hashlib.sha256(data).hexdigest() / name
     write_bytes(path, data)
     return path
 

@@ -4,9 +4,12 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
 import shutil
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +19,14 @@ from pydantic import ValidationError
 from pipelines.errors import BadInput, LongtakeError, NotAVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Planned
-from pipelines.jobs.inputs import InputFile
 from pipelines.settings import AnimateSettings, Settings
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.contents import read_contents, remember
 from pipelines.storage.names import to_json
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.inspect import Asked, FacesQuestion, PlanQuestion, StillQuestion
 from ui.i18n.texts import error_text
+from ui.jobs.hashing import fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +38,18 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     """Keep an upload below `jobs_dir/uploads`, under its own name, as long as the jobs; returns the new path.
 
     The page's cache is cleaned by age, even while a job reads it. A hard link costs nothing and survives that; where
-    none can be made (another disk) the file is copied. Equal contents are kept once.
+    none can be made (another disk) the file is copied. Equal contents, of whichever visitor, are kept once: the folder
+    is named by the hash of all bytes, and what lies there is used only where it has that hash.
     """
-    return _link_or_copy(
-        path, jobs_dir.absolute() / "uploads" / InputFile.of(path).fingerprint[:16] / path.name
-    )
+    contents = read_contents(path)
+    target = jobs_dir.absolute() / "uploads" / contents.sha256 / path.name
+    if target.exists() and read_contents(target).sha256 != contents.sha256:
+        target.unlink()  # damaged by the disk or by hand
+    kept = _link_or_copy(path, target)
+    # Links and the cleaner's time are no new contents: none of both has to be hashed again.
+    remember(path, contents)
+    remember(kept, contents)
+    return kept
 
 
 def hand_out(path: Path, cache: Path, key: str) -> str:
@@ -52,7 +63,8 @@ def hand_out(path: Path, cache: Path, key: str) -> str:
 
 def _link_or_copy(path: Path, target: Path) -> Path:
     if target.exists():
-        target.touch()  # the cleaner goes by age: count it as new
+        # The cleaner goes by ctime: count it as new, with the time at which it was written.
+        os.utime(target, ns=(time.time_ns(), target.stat().st_mtime_ns))
         return target
     with atomic_write(target) as part:
         try:
@@ -120,12 +132,23 @@ async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, j
     return plan
 
 
+def place_of_look(cache: Path, kind: str, known: Sequence[str], name: str) -> Path:
+    """Where a picture of the uploads with the hashes `known` is drawn; what is there counts as new for the cleaner.
+
+    The folder is named by the hashes, so that it goes with the uploads.
+    """
+    folder = cache / kind / "-".join(known)
+    with suppress(FileNotFoundError):
+        os.utime(folder)
+    return folder / name
+
+
 async def still(path: Path, frame: int, cache: Path, most_pixels: int | None = None) -> Path:
     """Write a frame of a video as a JPEG into the page's `cache`, by a subprocess.
 
     Raises OverLimit for a frame of more than `most_pixels`, and what `inspect_video` raises.
     """
-    picture = cache / "stills" / InputFile.of(path).fingerprint[:16] / f"{frame:08d}.jpg"
+    picture = place_of_look(cache, "stills", [await fingerprint(path)], f"{frame:08d}.jpg")
     if not picture.exists():
         await _ask(StillQuestion(path=path, frame=frame, picture=picture, most_pixels=most_pixels))
     return picture
@@ -140,10 +163,9 @@ async def faces_of(
     of `MissingFace`). Raises OverLimit for an input of more than `most_pixels`, and what `inspect_video` raises.
     """
     asked = settings.model_dump(mode="json")
-    identity = "".join(
-        [*(InputFile.of(path).fingerprint for path in (source, driving)), repr(sorted(asked.items()))]
-    )
-    picture = cache / "faces" / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}.jpg"
+    known = [await fingerprint(path) for path in (source, driving)]
+    identity = repr(sorted(asked.items()))
+    picture = place_of_look(cache, "faces", known, f"{hashlib.sha256(identity.encode()).hexdigest()}.jpg")
     if not picture.exists():
         question = FacesQuestion(
             inputs=(source, driving), asked=asked, picture=picture, most_pixels=most_pixels

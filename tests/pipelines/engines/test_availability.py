@@ -256,7 +256,7 @@ def test_weights_that_cannot_be_read_are_broken(weights: Path, monkeypatch: pyte
     def refused(path: Path, *_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("pipelines.jobs.inputs._hash_ends", refused)
+    monkeypatch.setattr("pipelines.jobs.inputs.read_contents", refused)
     resolved = resolve("inpaint", InpaintSettings(engine="propainter"))
     with pytest.raises(WeightsBroken, match="Permission denied"):
         _ = resolved.weights

@@ -1,4 +1,7 @@
+import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -17,7 +20,7 @@ from pipelines.spans import Span, split
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "clip.bin"
-    path.write_bytes(bytes(range(256)) * 20_000)  # 5 MB: longer than the two ends that are hashed
+    path.write_bytes(bytes(range(256)) * 20_000)  # 5 MB: longer than two ends of a MiB
     return path
 
 
@@ -41,22 +44,52 @@ def test_another_content_setting_or_version_is_another_job(tmp_path: Path, clip:
         make(tmp_path, clip, version=2).id,
     }
     data = bytearray(clip.read_bytes())
-    for place in (0, -1):
+    for place in (0, len(data) // 2, -1):
         changed = tmp_path / f"changed{place}"
         data[place] ^= 1
         changed.write_bytes(data)
         ids.add(make(tmp_path, changed).id)
-    assert len(ids) == 5
+    assert len(ids) == 6
 
 
-def test_a_folder_of_images_is_known_by_names_sizes_and_its_ends(tmp_path: Path) -> None:
+def test_an_id_is_too_long_for_two_requests_with_the_same(tmp_path: Path, clip: Path) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", make(tmp_path, clip).id)
+
+
+def test_a_folder_of_images_is_known_by_names_sizes_and_all_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for name in "abc":
-        (folder / name).write_bytes(name.encode() * 10)
-    known = InputFile.of(folder).fingerprint
+        (folder / name).write_bytes(name.encode() * 20_000)
+    found = {InputFile.of(folder).fingerprint}
     (folder / "b").rename(folder / "bb")
-    assert InputFile.of(folder).fingerprint != known
+    found.add(InputFile.of(folder).fingerprint)
+    with (folder / "bb").open("r+b") as file:
+        file.seek(10_000)
+        file.write(b"?")
+    found.add(InputFile.of(folder).fingerprint)
+    assert len(found) == 3
+
+
+def test_an_input_says_what_its_fingerprint_is_of(tmp_path: Path, clip: Path) -> None:
+    stored = json.loads((make(tmp_path, clip).folder / "job.json").read_text())["inputs"][0]
+    assert stored["fingerprint_kind"] == "sha256"
+    assert stored["content"] == hashlib.sha256(clip.read_bytes()).hexdigest()
+    del stored["fingerprint_kind"]
+    assert InputFile.model_validate(stored).fingerprint_kind == "ends-v1", "as earlier versions wrote it"
+
+
+@pytest.mark.parametrize("kind", ["ends-v1", "sha256"])
+def test_what_was_known_by_its_ends_is_recognised_by_them(tmp_path: Path, clip: Path, kind: str) -> None:
+    known = InputFile.of(clip, kind)
+    data = bytearray(clip.read_bytes())
+    assert known.is_same(clip)
+    data[len(data) // 2] ^= 1
+    clip.write_bytes(data)
+    assert known.is_same(clip) == (kind == "ends-v1")
+    data[-1] ^= 1
+    clip.write_bytes(data)
+    assert not known.is_same(clip)
 
 
 def test_a_missing_input_is_refused_in_plain_words(tmp_path: Path) -> None:
@@ -67,9 +100,22 @@ def test_a_missing_input_is_refused_in_plain_words(tmp_path: Path) -> None:
 def test_a_changed_input_is_noticed(tmp_path: Path, clip: Path) -> None:
     job = make(tmp_path, clip)
     job.check_inputs()
-    clip.write_bytes(b"other")
+    data, times = bytearray(clip.read_bytes()), clip.stat()
+    data[len(data) // 2] ^= 1
+    clip.write_bytes(data)
+    os.utime(clip, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(InputChanged, match=r"clip\.bin has changed"):
         job.check_inputs()
+
+
+def test_looking_whether_an_input_changed_can_be_stopped(tmp_path: Path, clip: Path) -> None:
+    job = make(tmp_path, clip)
+
+    def stop(count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        job.check_inputs(stop)
 
 
 @pytest.mark.parametrize(

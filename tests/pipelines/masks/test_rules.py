@@ -1,5 +1,7 @@
 """What marks a pixel: transparency of images and videos, label maps, and masks with soft edges."""
 
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -180,6 +182,26 @@ def test_a_file_that_is_written_again_is_read_by_its_new_rule(tmp_path: Path) ->
     Image.fromarray(labels(1, 2)).save(path)
     assert read(path)[0].sum() == (labels(1, 2) > 0).sum()
     Image.fromarray(soft(0)).save(path)
+    assert np.array_equal(read(path)[0], soft(0) > 127)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_mask_in_place_of_one_of_the_same_size_and_time_is_read_by_its_own_rule(
+    packed: bool, tmp_path: Path
+) -> None:
+    def made(name: str, image: np.ndarray) -> Path:
+        Image.fromarray(image).save(tmp_path / f"{name}.bmp")
+        path = tmp_path / f"{name}.{'zip' if packed else 'bmp'}"
+        if packed:
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.write(tmp_path / f"{name}.bmp", "mask.bmp")
+        os.utime(path, (10**9, 10**9))
+        return path
+
+    path, other = made("mask", labels(1, 2)), made("other", soft(0))
+    assert read(path)[0].sum() == (labels(1, 2) > 0).sum()
+    assert path.stat().st_size == other.stat().st_size
+    other.replace(path)
     assert np.array_equal(read(path)[0], soft(0) > 127)
 
 

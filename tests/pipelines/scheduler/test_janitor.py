@@ -63,7 +63,7 @@ def make(queue: JobQueue, tmp_path: Path) -> Make:
     """Makes a job that computed `SIZE` bytes and then told `told`."""
 
     def made(name: str, *told: Event, upload: bool = False) -> Job:
-        clip = (queue.jobs_dir / "uploads" / f"hash-{name}" if upload else tmp_path) / f"{name}.mp4"
+        clip = (queue.jobs_dir / "uploads" / f"hash{name}" if upload else tmp_path) / f"{name}.mp4"
         clip.parent.mkdir(parents=True, exist_ok=True)
         clip.write_bytes(name.encode() + (os.urandom(SIZE) if upload else b""))
         job = Job.create(queue.jobs_dir, "score", (clip,), ScoreSettings(), 1)
@@ -185,6 +185,41 @@ def test_the_upload_of_a_job_goes_with_it_and_is_counted(queue: JobQueue, make: 
     make("b", done(2), upload=True)
     (notice,) = Janitor(queue, room_for(queue, 1)).tidy()
     assert notice.name == "a.mp4" and notice.freed_bytes >= 2 * SIZE
+
+
+def looked_at(queue: JobQueue, *uploads: str) -> list[Path]:
+    """What the page has drawn of uploads."""
+    known = [f"hash{name}" for name in uploads]
+    drawn = [
+        queue.jobs_dir / "cache" / kind / folder / name
+        for kind, folder, name in (
+            ("stills", known[0], "00000007.jpg"),
+            ("poses", known[0], "pose.jpg"),
+            ("faces", f"{known[0]}-{known[-1]}", "faces.jpg"),
+            ("faces", f"{known[-1]}-{known[0]}", "faces.json"),
+        )
+    ]
+    for path in drawn:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(KIB))
+    return drawn
+
+
+def test_what_was_drawn_of_an_upload_goes_with_its_last_job(queue: JobQueue, make: Make) -> None:
+    job, other = make("one", done(1), upload=True), make("two", done(2), upload=True)
+    gone, stays = looked_at(queue, "one", "two"), looked_at(queue, "two", "three")
+    queue.delete(job)
+    assert not any(path.exists() for path in gone)
+    assert all(path.exists() for path in stays)
+    assert other.exists()
+
+
+def test_what_was_drawn_goes_when_nobody_has_looked_for_an_hour(queue: JobQueue) -> None:
+    drawn = looked_at(queue, "one", "two")
+    Janitor(queue, None).tidy()
+    assert all(path.exists() for path in drawn)
+    Janitor(queue, None, clock=lambda: time.time() + 3700).tidy()
+    assert not any(path.exists() for path in drawn)
 
 
 def test_what_was_served_an_hour_ago_goes_before_any_job(queue: JobQueue, make: Make) -> None:

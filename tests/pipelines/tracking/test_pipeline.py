@@ -97,7 +97,14 @@ def assigned(job: Job) -> RunContext:
     paths = tuple(given.path for given in record.inputs)
     made = planning.prepare(record.task, tuple(paths), record.settings, job.folder)
     return RunContext(
-        job.folder, made.video, made.frames, record.settings, made.choice, made.plan, inputs=paths
+        job.folder,
+        made.video,
+        made.frames,
+        record.settings,
+        made.choice,
+        made.plan,
+        inputs=paths,
+        fingerprints=record.fingerprints,
     )
 
 

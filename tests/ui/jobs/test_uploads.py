@@ -1,6 +1,7 @@
 """Uploads outlive the page's cache; a hostile file hurts only the process that looks at it."""
 
 import asyncio
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import BadInput, LongtakeError, NotAVideo
+from pipelines.jobs.inputs import InputFile
 from pipelines.settings import AnimateSettings, ScoreSettings
+from pipelines.storage import contents
 from pipelines.video.probe import probe
 from pipelines.workers.inspect import FacesQuestion, PlanQuestion
 from ui.jobs import uploads
+from ui.jobs.hashing import fingerprint
 from ui.jobs.uploads import (
     example_clip,
     example_portrait,
@@ -21,6 +25,7 @@ from ui.jobs.uploads import (
     hand_out,
     inspect_video,
     keep,
+    place_of_look,
     still,
 )
 
@@ -58,6 +63,43 @@ def test_the_same_contents_are_kept_once_and_others_apart(tmp_path: Path) -> Non
         paths.append(keep(upload, tmp_path / "jobs"))
     assert paths[0] == paths[1] != paths[2]
     assert [path.read_bytes() for path in paths] == [b"one", b"one", b"two"]
+
+
+def test_contents_that_differ_in_the_middle_are_kept_apart(tmp_path: Path) -> None:
+    kept = []
+    for number in range(2):
+        data = bytearray(5 * 2**20)
+        data[len(data) // 2] = number
+        (tmp_path / str(number)).mkdir()
+        upload = tmp_path / str(number) / "clip.mp4"
+        upload.write_bytes(data)
+        kept.append(keep(upload, tmp_path / "jobs"))
+        assert kept[-1].read_bytes() == data
+        assert kept[-1].parent.name == hashlib.sha256(data).hexdigest()
+    assert kept[0] != kept[1]
+
+
+def test_what_lies_in_place_of_an_upload_is_not_believed(tmp_path: Path) -> None:
+    upload = tmp_path / "clip.mp4"
+    upload.write_bytes(b"one")
+    kept = keep(upload, tmp_path / "jobs")
+    kept.unlink()
+    kept.write_bytes(b"two")
+    assert keep(upload, tmp_path / "jobs") == kept and kept.read_bytes() == b"one"
+
+
+def test_a_large_upload_is_read_once_from_its_arrival_to_its_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, read = tmp_path / "clip.mp4", []
+    upload.write_bytes(os.urandom(9 * 2**20))
+    real = contents._hash
+    monkeypatch.setattr(contents, "_hash", lambda *given: read.append(1) or real(*given))
+    known = asyncio.run(fingerprint(upload))
+    kept = keep(upload, tmp_path / "jobs")
+    assert InputFile.of(kept).fingerprint == InputFile.of(upload).fingerprint == known
+    assert keep(upload, tmp_path / "jobs") == kept
+    assert InputFile.of(kept).fingerprint == known and len(read) == 1
 
 
 def look(path: Path, jobs_dir: Path, settings: ScoreSettings | None = None) -> object:
@@ -135,7 +177,8 @@ def test_an_upload_that_is_asked_for_again_is_young_again(tmp_path: Path) -> Non
     upload.write_bytes(b"one")
     kept = keep(upload, tmp_path / "jobs")
     os.utime(kept, (1, 1))
-    assert keep(upload, tmp_path / "jobs") == kept and kept.stat().st_mtime > 1
+    assert keep(upload, tmp_path / "jobs") == kept and kept.stat().st_atime > 1
+    assert kept.stat().st_mtime == 1, "nothing was written"
 
 
 def test_a_result_is_handed_out_once_and_anew_when_it_has_changed(tmp_path: Path) -> None:
@@ -174,6 +217,15 @@ def test_a_frame_is_shown_as_a_picture_once_made(clip: Path, tmp_path: Path) -> 
     assert Image.open(picture).size == (160, 120)
     made = picture.stat().st_mtime_ns
     assert asyncio.run(still(clip, 7, tmp_path / "cache")) == picture and picture.stat().st_mtime_ns == made
+
+
+def test_a_look_lies_by_the_hashes_of_what_it_shows_and_is_new_when_it_is_asked_for(tmp_path: Path) -> None:
+    place = place_of_look(tmp_path, "faces", ["a" * 64, "b" * 64], "one.jpg")
+    assert place == tmp_path / "faces" / f"{'a' * 64}-{'b' * 64}" / "one.jpg"
+    place.parent.mkdir(parents=True)
+    os.utime(place.parent, (1, 1))
+    assert place_of_look(tmp_path, "faces", ["a" * 64, "b" * 64], "one.jpg") == place
+    assert place.parent.stat().st_mtime > 1
 
 
 def test_a_frame_that_is_not_there_is_refused_with_both_numbers(clip: Path, tmp_path: Path) -> None:

@@ -8,15 +8,13 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing as closed_after
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from memory.devices import limit_device
-from memory.ladder import Step
 from memory.oom import is_out_of_memory
 from memory.units import GIB
 from pipelines.engines.availability import check_weights
@@ -40,24 +38,19 @@ from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.oom_retry import OomRetry
 from pipelines.runtime.planning import Preparation, prepare
 from pipelines.runtime.progress import Throughput
+from pipelines.runtime.reporter import Reporter
 from pipelines.spans import Span, runs
 from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage
 from pipelines.storage.atomic import atomic_write, put_once
-from pipelines.storage.jpeg import save_picture
 from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.pulse import heard_by
-from pipelines.vision.types import Pixels
 
 log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
 """How often a run looks for a request to stop, which costs a file access; short enough to feel immediate."""
-_PREVIEW_PX = 640
-"""Largest width of the live preview, which the page shows beside the progress."""
-_CURVE_POINTS = 24
-"""Points of the live curve per span: a span of 240 frames gives one mean per 10 frames."""
 _TRIES_PER_SPAN = 3
 """How often a span is computed whose encoder or decoder is killed, and how often damaged files are computed again."""
 _NOTABLE = 1.1
@@ -116,20 +109,19 @@ class _Run:
         self, job: Job, event_log: EventLog, watcher: MemoryWatch, closing: Callable[[], bool]
     ) -> None:
         self._job = job
+        self._report = Reporter(job, event_log)
         self._emit = event_log.emit
-        self._is_due = event_log.is_due
         self._watcher = watcher
         self._closing = closing
         self._last_check = 0.0
-        self._warned: set[str] = set()
-        self._finished = FinishedSpans(job, self._warn)
+        self._finished = FinishedSpans(job, self._report.warn)
         self._inputs = InputWatch(job, self._check_interrupt)
 
     def run_to_end(self) -> None:
         """Run the job and report how it ended."""
         try:
             self._emit(events.Started(job=self._job.id, worker_pid=os.getpid()))
-            with self._watcher, heard_by(self._beat):
+            with self._watcher, heard_by(self._report.beat):
                 ending = self._compute()
         except _Stopped as stopped:
             ending = stopped.ending
@@ -152,13 +144,13 @@ class _Run:
         self._watcher.write(table)
         last = prepared.pipeline.stages[-1]
         segments = [self._finished.path(last, span) for span in run.spans]
-        outputs = prepared.pipeline.join(run, segments, self._warn)
+        outputs = prepared.pipeline.join(run, segments, self._report.warn)
         self._inputs.check()
         self._watcher.write(table)
         self._draw_memory(table, run)
         self._watcher.check_passed()
         for code, sentence in self._watcher.warnings():
-            self._warn(code, sentence)
+            self._report.warn(code, sentence)
         outputs = outputs.model_copy(update={"memory": table})
         self._job.sweep()
         return self._job.done_with(outputs)
@@ -207,11 +199,11 @@ class _Run:
             )
         if prepared.video.damage:
             words, missing = prepared.video.damage.splitlines()[0], prepared.video.missing_frames
-            self._warn(
+            self._report.warn(
                 "damaged", f"The file is damaged ({words}): {missing} frames cannot be read and are skipped."
             )
         for notice in prepared.pipeline.notices(run):
-            self._warn("source", notice)
+            self._report.warn("source", notice)
         watcher.check_passed()
         if prepared.budget.vram_limit_bytes:
             limit_device(prepared.budget.vram_limit_bytes, prepared.device)
@@ -230,7 +222,7 @@ class _Run:
         throughput = Throughput(total=len(run.frames), done=done)
         last = stage is prepared.pipeline.stages[-1]
         rungs = prepared.pipeline.engine.rungs(prepass=not last)
-        retry = OomRetry(stage, run, rungs, check=self._check_interrupt, on_step=self._degraded)
+        retry = OomRetry(stage, run, rungs, check=self._check_interrupt, on_step=self._report.degraded)
         deaths: Counter[Span] = Counter()
         while missing := [span for span in run.spans if span not in finished]:
             try:
@@ -239,7 +231,10 @@ class _Run:
                         for span in group:
                             part = islice(items, len(span))
                             self._write(
-                                stage, run, span, self._reported(stage, part, span.start, done, throughput)
+                                stage,
+                                run,
+                                span,
+                                self._report.followed(stage, part, span.start, done, throughput),
                             )
                             done += len(span)
                             if is_first:
@@ -250,7 +245,7 @@ class _Run:
                 deaths[span] += 1
                 if deaths[span] == _TRIES_PER_SPAN:
                     raise
-                self._warn(died.code, f"{died.message} The job goes on at frame {span.start}.")
+                self._report.warn(died.code, f"{died.message} The job goes on at frame {span.start}.")
 
     def _mend(self, run: RunContext, prepared: Preparation) -> None:
         """Verify the finished spans before they are joined; compute those again that were damaged since."""
@@ -282,48 +277,12 @@ class _Run:
             except BaseException:
                 sink.abandon()
                 raise
-        curve = _thinned(span.start, values)
-        files = self._finished.add(stage, run, span)
-        self._emit(
-            events.Segment(
-                job=self._job.id, start=span.start, stop=span.stop, path=path, curve=curve, files=files
-            )
-        )
-
-    def _reported(
-        self, stage: Stage, items: Iterator[Any], start: int, done: int, throughput: Throughput
-    ) -> Iterator[Any]:
-        """Pass items through, reporting progress and a preview at most as often as the event log allows."""
-        for count, item in enumerate(items):
-            yield item
-            frame, finished = start + count, done + count + 1
-            if self._is_due("progress"):
-                rate, left = throughput.at(finished)
-                self._emit(
-                    events.Progress(
-                        job=self._job.id,
-                        stage=stage.name,
-                        done=finished,
-                        total=throughput.total,
-                        frames_per_second=rate,
-                        eta_seconds=left,
-                        frame=frame,
-                        value=stage.value(item),
-                    )
-                )
-            if self._is_due("preview"):
-                with optional("preview", self._warn):
-                    self._show(frame, stage.preview(item))
-
-    def _show(self, frame: int, picture: Pixels | None) -> None:
-        if picture is not None:
-            path = save_picture(picture, self._job.folder / "preview.jpg", most_width_px=_PREVIEW_PX)
-            self._emit(events.Preview(job=self._job.id, frame=frame, path=path))
+        self._report.finished(stage, span, values, self._finished.add(stage, run, span))
 
     def _check_interrupt(self) -> None:
         """Called before every frame: raises where memory runs out or the run was asked to stop."""
         self._watcher.check()
-        self._beat()
+        self._report.beat()
         now = time.monotonic()
         if now - self._last_check < _LOOK_SECONDS:
             return
@@ -340,11 +299,6 @@ class _Run:
         if request == "pause":
             raise _Stopped(events.Paused(job=self._job.id, message="On request."))
 
-    def _beat(self) -> None:
-        """Tell now and then that this thread is alive, also where no frame is made for long."""
-        if self._is_due("heartbeat"):
-            self._emit(events.Heartbeat(job=self._job.id))
-
     def _correct_prediction(self, prepared: Preparation, done: int) -> None:
         """Compare the prediction with the peak of the first span; report the plan again if that was notably more."""
         watcher = self._watcher
@@ -355,24 +309,10 @@ class _Run:
         if after > _NOTABLE * before:
             self._emit(corrected.planned(self._job.id, done))
 
-    def _degraded(self, frame: int, step: Step) -> None:
-        self._emit(
-            events.Degraded(
-                job=self._job.id, frame=frame, rung=step.rung, change=step.change, message=step.message
-            )
-        )
-
-    # -- around the frames -----------------------------------------------------------------------------------
-
-    def _warn(self, code: str, message: str) -> None:
-        if message not in self._warned:  # What was foreseen is found again when the result is joined.
-            self._warned.add(message)
-            self._emit(events.Warned(job=self._job.id, code=code, message=message))
-
     def _draw_memory(self, table: Path, run: RunContext) -> None:
         limit = run.settings.ram_limit_gb
         chart = self._job.folder / "memory.png"
-        with optional("chart of the memory", self._warn), atomic_write(chart) as part:
+        with optional("chart of the memory", self._report.warn), atomic_write(chart) as part:
             draw_memory(
                 table,
                 part,
@@ -380,13 +320,6 @@ class _Run:
                 limit_bytes=int(limit * GIB) if limit else None,
                 title=printable(f"Memory of {run.video.path.name}"),
             )
-
-
-def _thinned(start: int, values: Sequence[float]) -> tuple[tuple[int, float], ...]:
-    """Average `values`, of the frames from `start` on, in at most `_CURVE_POINTS` groups: (middle frame, mean)."""
-    step = max(1, -(-len(values) // _CURVE_POINTS))
-    parts = [(i, values[i : i + step]) for i in range(0, len(values), step)]
-    return tuple((start + i + len(part) // 2, round(fmean(part), 4)) for i, part in parts)
 
 
 def _gone(job: Job) -> FolderUnusable:

@@ -178,7 +178,7 @@ def _apply(contents: bytearray, write: Write) -> None:
 
 def cuts(prepared: Prepared, task: Task, most: int, seed: int) -> Iterator[tuple[int, str | None]]:
     """Record one run of `task`; yield some of its moments and what was wrong after a cut there."""
-    prepared.log.unlink(missing_ok=True)
+    prepared.log.write_bytes(b"")  # emptied and not removed: the prepared process has it open
     area = cleared(prepared.area)
     shutil.rmtree(area)
     whole = prepared.run(command(task, area), mode=RECORD)

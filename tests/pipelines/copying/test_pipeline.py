@@ -13,6 +13,7 @@ from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.runtime.run import run_job
 from pipelines.settings import CopySettings, ScoreSettings
+from pipelines.storage.kept_files import describe
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 
@@ -134,6 +135,9 @@ def test_a_frame_that_decodes_differently_is_refused(tmp_path: Path) -> None:
     sums = np.load(path)
     sums[10] ^= 1
     np.save(path, sums)
+    job.journal.append(
+        events.Segment(job=job.id, start=240, stop=480, path=path, files=describe(job.folder, [path]))
+    )
     (job.folder / "segments/00000240-00000480.mp4").unlink()
     failed = step(job)
     assert failed.type == "failed" and "Frame 250" in failed.message

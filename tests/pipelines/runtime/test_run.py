@@ -15,7 +15,7 @@ from memory.units import GIB, MIB
 from pipelines.errors import DamagedVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
-from pipelines.runtime import planning
+from pipelines.runtime import planning, reporter
 from pipelines.runtime import run as run_module
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.run import run_job
@@ -72,10 +72,10 @@ def test_a_finished_span_tells_its_curve(bench: Bench) -> None:
 
 
 def test_a_long_span_tells_a_few_means(bench: Bench) -> None:
-    points = run_module._thinned(1000, [float(i) for i in range(240)])
+    points = reporter.thinned(1000, [float(i) for i in range(240)])
     assert len(points) == 24
     assert points[0] == (1005, 4.5) and points[-1] == (1235, 234.5)
-    assert run_module._thinned(0, []) == ()
+    assert reporter.thinned(0, []) == ()
 
 
 def test_neighbouring_spans_are_one_chain(bench: Bench) -> None:

@@ -127,14 +127,14 @@ def test_an_encoder_that_dies_at_the_same_span_again_and_again_ends_the_job(benc
     assert heard[-1].code == "encoder_died" and len(only(heard, events.Segment)) == 1
 
 
-@pytest.mark.parametrize("picture", ["save_picture", "draw_memory"])
+@pytest.mark.parametrize("picture", ["reporter.save_picture", "run.draw_memory"])
 def test_a_picture_that_cannot_be_made_costs_only_itself(
     bench: Bench, picture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*args: object, **more: object) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(run_module, picture, fail)
+    monkeypatch.setattr(f"pipelines.runtime.{picture}", fail)
     heard = run(bench)
     assert heard[-1].type == "done" and bench.result() == SQUARES
     assert codes(heard) == ["no_picture"]

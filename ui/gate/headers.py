@@ -5,6 +5,9 @@ from collections.abc import Mapping
 
 from starlette.types import Scope
 
+_MOST_NAME = 80
+"""Characters that are kept of an address that is none, such as a proxy's word for a socket."""
+
 
 def values(scope: Scope, name: bytes) -> list[str]:
     """All values of a header, in order."""
@@ -39,7 +42,7 @@ def sender(scope: Mapping[str, object], forwarded: str = "") -> str:
     try:
         address = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
-        return host
+        return host[:_MOST_NAME]
     if isinstance(address, ipaddress.IPv6Address) and not address.ipv4_mapped:
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)

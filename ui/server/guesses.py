@@ -127,11 +127,7 @@ class Line:
             for each in (guess, *alike):
                 self._failures.note(each.pair, is_right=is_right)
                 if self._failures.count(each.pair) == FREE_FAILURES:
-                    log.warning(
-                        "%d wrong passwords from %s for one name: it has to pause.",
-                        FREE_FAILURES,
-                        each.address,
-                    )
+                    log.warning("%d wrong passwords from %s for one name.", FREE_FAILURES, each.address)
         for each in (guess, *alike):
             _tell(each, is_right)
 

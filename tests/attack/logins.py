@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.cookies import SimpleCookie
 from pathlib import Path
 
-from tests.attack.blackbox import Raw, main, served
+from tests.attack.blackbox import Raw, main, served, until
 from tests.attack.origins import FLAGS
 
 _CLOSED = [
@@ -56,7 +56,7 @@ def attack_a_flood_of_guesses(out: Path) -> None:
     for name in ("ann", "nobody{}"):
         with ThreadPoolExecutor(60) as pool:
             wrong = [pool.submit(Raw(server).login, name.format(i), f"guess {i}") for i in range(60)]
-            time.sleep(min(alone, 0.3))  # most of them are there; none has to be
+            until(lambda guesses=wrong: any(each.done() for each in guesses))
             begun = time.monotonic()
             assert Raw(server).login("bob", "secret-2") == 200
             took = time.monotonic() - begun

@@ -114,7 +114,7 @@ class Names:
         proxied = bool(root) and not names
         if (server := parsed_host(str(address["server_name"]))) is not None:
             names.add(server.name)
-        return cls(names, proxied=proxied)
+        return cls(filter(_is_name, names), proxied=proxied)
 
     def add(self, url: str) -> None:
         """Answer to the name in `url` from now on. Raises BadInput where there is none."""
@@ -122,7 +122,7 @@ class Names:
 
     def knows(self, name: str) -> bool:
         """Whether the server answers to `name`, which is in the spelling of `parsed_host`."""
-        return name == "localhost" or name in self._names or _is_address(name)
+        return name in self._names or not _is_name(name)
 
     def is_given(self, name: str) -> bool:
         """Whether somebody said that the server has this name."""
@@ -136,9 +136,10 @@ def _of_space(environ: Mapping[str, str]) -> set[str]:
     return {host.name for text in (*told, made) if (host := parsed_host(text.strip())) is not None}
 
 
-def _is_address(name: str) -> bool:
+def _is_name(name: str) -> bool:
+    """Whether `name` is one that somebody could have point here: no address, and not this machine's own."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:
-        return False
-    return True
+        return name != "localhost"
+    return False

@@ -95,9 +95,8 @@ def test_behind_a_proxy_its_own_page_is_at_the_name_that_the_proxy_reports(
     there = {"x_forwarded_host": "longtake.example", "origin": "https://longtake.example"}
     assert post(client, **there) == post(gated(root_path="/lt"), **there) == 200
     assert post(client, x_forwarded_host="longtake.example", origin=OWN) == 403
-    assert post(gated(), x_forwarded_host="localhost:9", origin="http://localhost:9") == 403, (
-        "there is no proxy"
-    )
+    for here in ("localhost:9", "127.0.0.1:9", "[::1]"):
+        assert post(gated(), x_forwarded_host=here, origin=f"http://{here}") == 403, "there is no proxy"
 
 
 @pytest.mark.parametrize("path", ["/", "/config", "/assets/index.js", "/theme.css", "/favicon.ico"])

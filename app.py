@@ -21,6 +21,8 @@ from ui.server.policy import Policy, gib, is_loopback, sentence
 if TYPE_CHECKING:
     import gradio as gr
 
+    from ui.gate import Names
+
 _IDLE_SECONDS = 300.0
 """Idle time after which a worker exits: a next job within five minutes starts without loading its engine."""
 
@@ -41,6 +43,10 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     auth: Annotated[list[str] | None, Parameter(negative="")] = None,
     auth_file: Path | None = None,
     jobs_dir: Path = Path("jobs"),
+    allowed_host: Annotated[list[str] | None, Parameter(env_var="LONGTAKE_ALLOWED_HOST", negative="")] = None,
+    allowed_origin: Annotated[
+        list[str] | None, Parameter(env_var="LONGTAKE_ALLOWED_ORIGIN", negative="")
+    ] = None,
     max_file_size: Annotated[str | None, _rule("max_file_gb")] = None,
     on_disconnect: Annotated[Literal["continue", "pause"] | None, _rule("on_disconnect")] = None,
     jobs_max_gb: Annotated[float | None, _rule("jobs_max_gb")] = None,
@@ -68,6 +74,11 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         jobs_dir: Folder in which jobs and uploads are kept.
         stuck_after: Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps where
             those are longer.
+        allowed_host: Another name under which the server is reached, such as longtake.example; may be repeated.
+            Requests for other names are refused; localhost and addresses need no flag. Default: --server-name, and
+            the name in a --root-path that is a URL; on a Space, the Space's.
+        allowed_origin: Site whose pages may use the server, such as https://site.example; may be repeated. Default:
+            the server's own pages only.
     """
     on_space = "SPACE_ID" in os.environ
     name = server_name or ("0.0.0.0" if on_space else "127.0.0.1")
@@ -76,6 +87,8 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     policy = (Policy.space() if on_space else Policy() if local else Policy.public()).changed(
         max_file_gb=gib(max_file_size) if max_file_size else None,
         behind_proxy=True if root_path else None,
+        allowed_hosts=tuple(allowed_host) if allowed_host else None,
+        allowed_origins=tuple(allowed_origin) if allowed_origin else None,
         on_disconnect=on_disconnect,
         jobs_max_gb=jobs_max_gb,
         ram_limit_gb=ram_limit_gb,
@@ -124,11 +137,13 @@ def _serve(
     from pipelines.scheduler.janitor import Janitor
     from pipelines.scheduler.queue import JobQueue
     from ui import launch
+    from ui.gate import Names
     from ui.jobs.service import JobService
     from ui.page import build
     from ui.server import metrics
     from ui.server.monitor import Monitor
 
+    names = Names.of(address, policy.allowed_hosts, os.environ)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -142,7 +157,7 @@ def _serve(
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
     service = JobService(queue, policy)
     monitor.start()
-    page = build(service, monitor, lambda: janitor.notices)
+    page = build(service, monitor, lambda: janitor.notices, has_logins=users is not None)
     counts = metrics.JobCounts(jobs_dir)
     try:
         url = launch.launch(
@@ -150,24 +165,26 @@ def _serve(
             policy,
             users,
             address,
+            names,
             is_stopping=stopping.is_set,
             metrics=lambda: metrics.render(monitor, counts()),
         )
         janitor.start()
         _say(f"Longtake is at {url}")
         if share:
-            threading.Thread(target=_share, args=(page, users), daemon=True).start()
+            threading.Thread(target=_share, args=(page, users, names), daemon=True).start()
         stopping.wait()
     finally:
         stopping.set()
         launch.stop(queue, page, service.presence.close, monitor.close, janitor.close)
 
 
-def _share(page: "gr.Blocks", users: Passwords | None) -> None:
+def _share(page: "gr.Blocks", users: Passwords | None, names: "Names") -> None:
     from ui import launch
 
     try:
         link = launch.open_tunnel(page)
+        names.add(link)
     except launch.NoTunnel as error:
         _say(str(error))
     else:

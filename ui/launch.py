@@ -23,6 +23,18 @@ from memory.units import GIB
 from pipelines.errors import LongtakeError
 from pipelines.scheduler.queue import JobQueue
 from ui import theme
+from ui.gate import (
+    BoundedBodies,
+    Names,
+    OnlyBehindGate,
+    OnlyFiles,
+    OnlyKnownHosts,
+    OnlyLoggedIn,
+    OnlyOwnOrigins,
+    in_front,
+    origin_of_flag,
+)
+from ui.gate.mount import Layer
 from ui.page import I18N
 from ui.server import system_info
 from ui.server.metrics import CONTENT_TYPE
@@ -50,22 +62,31 @@ def launch(
     policy: Policy,
     users: Passwords | None,
     address: Mapping[str, Any],
+    names: Names,
     *,
     is_stopping: Callable[[], bool],
     metrics: Callable[[], str],
 ) -> str:
-    """Serve `page` at `address` (Gradio's names) from now on; returns its URL. Raises OSError: the port is taken."""
+    """Serve `page` at `address` (Gradio's names) from now on; returns its URL.
+
+    Raises OSError: the port is taken; BadInput: one of the policy's origins is none.
+    """
+    framed = "SPACE_ID" in os.environ
+    added = additions(is_stopping=is_stopping, metrics=metrics, passwords=users, framed=framed)
+    added["middleware"].append(Middleware(OnlyBehindGate))
+    added["lifespan"] = in_front(*gate(policy, names, has_logins=users is not None, framed=framed))
     _, url, _ = page.launch(
         **address,
         # Gradio awaits a coroutine function too, though its annotation does not say so.
         auth=users.accepts if users else None,  # type: ignore[arg-type]
-        app_kwargs=additions(is_stopping=is_stopping, metrics=metrics, passwords=users),
+        app_kwargs=added,
         max_file_size=int(policy.max_file_gb * GIB),
         share=False,
         prevent_thread_lock=True,
         quiet=True,
         ssr_mode=False,
         show_error=False,
+        _frontend=False,  # a busy machine is taken for one without an address otherwise
         enable_monitoring=False,
         run_history=False,
         footer_links=["api", "settings"],
@@ -81,7 +102,11 @@ def launch(
 
 
 def additions(
-    *, is_stopping: Callable[[], bool], metrics: Callable[[], str], passwords: Passwords | None
+    *,
+    is_stopping: Callable[[], bool],
+    metrics: Callable[[], str],
+    passwords: Passwords | None,
+    framed: bool = False,
 ) -> dict[str, Any]:
     """The `app_kwargs` of Gradio's `launch`: two routes, and middleware for all routes.
 
@@ -91,8 +116,24 @@ def additions(
     """
     return {
         "routes": _routes(is_stopping, metrics, passwords),
-        "middleware": [Middleware(GiveCookie), Middleware(RefuseWhileStopping, is_stopping=is_stopping)],
+        "middleware": [
+            Middleware(GiveCookie, framed=framed),
+            Middleware(RefuseWhileStopping, is_stopping=is_stopping),
+        ],
     }
+
+
+def gate(policy: Policy, names: Names, *, has_logins: bool, framed: bool = False) -> list[Layer]:
+    """What a request passes before Gradio sees it, in order. Raises BadInput."""
+    origins = [origin_of_flag(origin) for origin in policy.allowed_origins]
+    layers: list[Layer] = [
+        partial(OnlyKnownHosts, names=names),
+        partial(OnlyOwnOrigins, names=names, allowed=origins, framed=framed),
+        BoundedBodies,
+    ]
+    if has_logins:
+        layers.append(partial(OnlyLoggedIn, behind_proxy=policy.behind_proxy))
+    return [*layers, OnlyFiles]
 
 
 class RefuseWhileStopping:

@@ -18,7 +18,7 @@ from pipelines.spec import TaskSpec, settings_model, task_spec, tasks
 from ui.api import Api
 from ui.components import forms
 from ui.components.run_view import PRIVATE, parse_link
-from ui.i18n.texts import error_text, i18n
+from ui.i18n.texts import both, error_text, i18n
 from ui.jobs.service import JobService
 from ui.render import system as render_system
 from ui.render.jobs import Removed
@@ -36,7 +36,11 @@ _STRIP_SECONDS = 10.0
 
 
 def build(
-    service: JobService, monitor: Monitor, removed: Callable[[], Sequence[Removed]] = tuple
+    service: JobService,
+    monitor: Monitor,
+    removed: Callable[[], Sequence[Removed]] = tuple,
+    *,
+    has_logins: bool = False,
 ) -> gr.Blocks:
     """Build the page. `monitor` reports the machine; `removed` lists jobs deleted lately to free disk space."""
     page = gr.Blocks(
@@ -46,6 +50,8 @@ def build(
         with gr.Row(elem_classes="lt-head"):
             gr.Markdown("# Longtake", container=False)
             gr.Markdown(I18N("longtake_tagline"), container=False)
+            if has_logins:
+                gr.HTML(f'<a href="logout">{both("log_out")}</a>', container=False)
         strip = gr.HTML(render_system.hardware_strip(monitor.system(), service.policy), elem_id="hardware")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             task_tabs: dict[gr.Tab, TaskTab] = {}

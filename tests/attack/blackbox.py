@@ -186,6 +186,13 @@ def clip(path: Path, *, seconds: float = 1.0, size: str = "160x120", source: str
     return path
 
 
+def start_program(*command: str) -> str:
+    """What a program prints; it must end well."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_SECONDS, cwd=APP)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def attacks(names: dict[str, Any]) -> dict[str, Attack]:
     """The attacks of a module, by name."""
     return {name: each for name, each in names.items() if name.startswith("attack_") and callable(each)}

@@ -23,7 +23,9 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+import app
 from ui import launch
+from ui.gate import Names
 from ui.launch import NoTunnel, open_tunnel
 from ui.server.passwords import Passwords
 
@@ -160,6 +162,13 @@ def test_a_link_is_to_the_address_that_is_served(monkeypatch: pytest.MonkeyPatch
     page.server_name, page.server_port = "127.0.0.1", 7861
     assert open_tunnel(page) == "https://abc.gradio.live"
     assert asked == [("127.0.0.1", 7861, page.share_token, None, None)]
+
+
+def test_a_link_is_a_name_of_the_server_once_it_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names.of({"server_name": "127.0.0.1"}, [], {})
+    monkeypatch.setattr(launch, "open_tunnel", lambda _: "https://abc.gradio.live")
+    app._share(gr.Blocks(), None, names)
+    assert names.knows("abc.gradio.live") and not names.knows("gradio.live")
 
 
 # -- a stop that loses nothing -------------------------------------------------------------------------------

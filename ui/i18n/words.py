@@ -54,6 +54,7 @@ STATIC: dict[str, tuple[str, str]] = {
 """Texts that stand on the page from the start: key -> (English, Chinese). Gradio has a `file` of its own."""
 
 LIVE: dict[str, tuple[str, str]] = {
+    "log_out": ("Log out", "退出登录"),
     "pose.no_portrait": ("Choose a portrait first: a picture.", "请先选择肖像图片。"),
     "pose.shown": ("The portrait, posed. Click to keep it", "摆好姿势的肖像，点击可保存"),
     "empty": ("Choose what the task reads, then run it.", "选择任务所需的文件，然后开始。"),

@@ -12,12 +12,12 @@ import re
 import secrets
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import bcrypt
 
 from pipelines.errors import BadInput
+from ui.server.guesses import ASKING, Line
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ class Passwords:
     """Users given as USER:PASS and those of a file, which is read again whenever it has changed.
 
     A login takes equally long whether or not there is such a user, if all hashes have the same cost. Logins are
-    checked one after another in a thread of their own: a flood of guesses costs one core, and only logins wait for
-    it. Whoever is removed from the file stays logged in until the server is restarted.
+    checked one after another in a thread of their own: a flood of guesses costs one core, and in the line (`Line`)
+    wrong passwords wait for each other. Whoever is removed from the file stays logged in until the server is restarted.
 
     Raises BadInput where a user cannot be used or the file cannot be read; the line is named, never its content.
     """
@@ -63,15 +63,14 @@ class Passwords:
         self._stamp = _stamp(file) if file else None
         self._users = self._flag_users | (_read(file) if file else {})
         self._key = secrets.token_bytes(16)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="passwords")
+        self._line = Line(self._matches, lambda user: user in self._users)
 
     async def accepts(self, user: str, password: str) -> bool:
-        """Whether `user` may log in with `password`; does not block the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._matches, user, password)
+        """Whether `user` may log in with `password`; does not block the event loop. Raises TooManyGuesses."""
+        return await asyncio.wrap_future(self._line.join(ASKING.get(), user, password))
 
-    def _matches(self, user: str, password: str) -> bool:
+    def _matches(self, user: str, secret: bytes) -> bool:
         users = self._newest()
-        secret = password.encode(errors="replace")
         fits = len(secret) <= _MOST_BYTES
         stored = users.get(user)
         matches = bcrypt.checkpw(secret if fits else b"", (stored or self._stand_in(user, users)).encode())

@@ -25,6 +25,8 @@ class Policy(BaseModel):
     jobs_max_gb: float | None = Field(
         default=None, gt=0, description="Disk for jobs and uploads; the oldest finished ones make room."
     )
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="Names that the server answers to, too.")
+    allowed_origins: tuple[str, ...] = Field(default=(), description="Other sites whose pages may ask.")
     max_file_gb: float = Field(default=64, gt=0, description="Largest accepted file.")
     max_megapixels: float | None = Field(
         default=None, gt=0, description="Largest accepted frame, portrait or mask."

@@ -105,10 +105,15 @@ def drop_owner(job: Job, visitor: Visitor) -> frozenset[str]:
 
 
 class GiveCookie:
-    """ASGI middleware that sets our cookie for visitors who load a page without it. Keeps no state."""
+    """ASGI middleware that sets our cookie for visitors who load a page without it. Keeps no state.
 
-    def __init__(self, app: Any) -> None:
+    `framed`: the page is shown inside one of another site, as a Space is; browsers keep only cookies of a kind there
+    that would also be sent from other sites, so nobody else gets it.
+    """
+
+    def __init__(self, app: Any, framed: bool = False) -> None:
         self._app = app
+        self._framed = framed
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass the request on, and add the cookie to the response of a page where it is missing."""
@@ -119,16 +124,15 @@ class GiveCookie:
 
         async def send_with_cookie(message: Any) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"set-cookie", _new_cookie(scope).encode())]
+                message["headers"] = [*message["headers"], (b"set-cookie", self._new_cookie(scope))]
             await send(message)
 
         await self._app(scope, receive, send_with_cookie)
 
-
-def _new_cookie(scope: Any) -> str:
-    age = _COOKIE_DAYS * 24 * 3600
-    cookie = f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; Max-Age={age}; HttpOnly"
-    # Inside another site's frame (a Space) browsers keep only cookies of this kind, and those need https.
-    forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"")
-    secure = scope.get("scheme") == "https" or forwarded.startswith(b"https")
-    return cookie + ("; SameSite=None; Secure; Partitioned" if secure else "; SameSite=Lax")
+    def _new_cookie(self, scope: Any) -> bytes:
+        age = _COOKIE_DAYS * 24 * 3600
+        forwarded = dict(scope["headers"]).get(b"x-forwarded-proto", b"")
+        secure = scope.get("scheme") == "https" or forwarded.startswith(b"https")
+        kind = "; SameSite=None; Secure; Partitioned" if secure and self._framed else "; SameSite=Lax"
+        end = "; Secure" if secure and not self._framed else ""
+        return f"{COOKIE}={secrets.token_urlsafe(24)}; Path=/; Max-Age={age}; HttpOnly{kind}{end}".encode()

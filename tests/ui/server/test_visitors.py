@@ -82,7 +82,7 @@ def test_the_same_question_of_two_visitors_is_seen_by_both(job: Job) -> None:
     assert drop_owner(job, ann) == {"bob"} == owners(job)
 
 
-def answer_to(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+def answer_to(scope: dict[str, Any], **how: bool) -> list[tuple[bytes, bytes]]:
     """The headers that a page gets back through the middleware."""
     sent: list[dict[str, Any]] = []
 
@@ -93,7 +93,7 @@ def answer_to(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(GiveCookie(page)(scope, None, send))
+    asyncio.run(GiveCookie(page, **how)(scope, None, send))
     assert [m["type"] for m in sent] == ["http.response.start", "http.response.body"]
     return [header for header in sent[0]["headers"] if header[0] == b"set-cookie"]
 
@@ -109,8 +109,13 @@ def test_a_page_gives_a_cookie_that_no_script_can_read() -> None:
 
 
 def test_inside_another_sites_frame_it_is_of_the_kind_that_is_kept_there() -> None:
-    ((_, text),) = answer_to(PAGE | {"headers": [(b"x-forwarded-proto", b"https")]})
-    assert b"SameSite=None" in text and b"Secure" in text and b"Partitioned" in text
+    behind_tls = PAGE | {"headers": [(b"x-forwarded-proto", b"https")]}
+    ((_, text),) = answer_to(behind_tls, framed=True)
+    assert text.endswith(b"; HttpOnly; SameSite=None; Secure; Partitioned")
+    ((_, elsewhere),) = answer_to(behind_tls)
+    assert elsewhere.endswith(b"; HttpOnly; SameSite=Lax; Secure")
+    ((_, without),) = answer_to(PAGE, framed=True)
+    assert without.endswith(b"; HttpOnly; SameSite=Lax"), "browsers drop the other kind without https"
 
 
 @pytest.mark.parametrize(

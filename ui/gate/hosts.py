@@ -1,0 +1,56 @@
+"""Answer only to the server's own names.
+
+A page of another site can have its name point to this machine (DNS rebinding); its requests are then of its own origin,
+and only the name in them tells that they are not meant for us.
+"""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ui.gate import headers
+from ui.gate.names import Names, parsed_host
+from ui.gate.refusal import quoted, refuse
+
+
+class OnlyKnownHosts:
+    """ASGI middleware that answers 421 where the Host of a request, or what a proxy reports, is not of `names`.
+
+    `/healthz` is open under any name. Of WebSockets there are none.
+    """
+
+    def __init__(self, app: ASGIApp, names: Names) -> None:
+        self._app = app
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        if scope["type"] == "http" and scope["path"] != "/healthz" and (why := self._stranger(scope)):
+            await refuse(scope, receive, send, 421, why)
+            return
+        await self._app(scope, receive, send)
+
+    def _stranger(self, scope: Scope) -> str:
+        """Why a request is not meant for this server; empty where it is."""
+        if not scope["path"].startswith("/"):
+            return "Ask for a path that begins with a slash."
+        hosts = headers.values(scope, b"host")
+        if len(hosts) != 1:
+            return f"The request has {len(hosts)} Host headers. Send one."
+        reported = headers.first(scope, b"x-forwarded-host")
+        if why := self._unknown(hosts[0]):
+            return why
+        return self._unknown(reported, reported_by_proxy=True) if reported else ""
+
+    def _unknown(self, text: str, *, reported_by_proxy: bool = False) -> str:
+        host = parsed_host(text)
+        if host is None:
+            return f"{quoted(text)!r} is no name of a server. Check the address."
+        if self._names.knows(host.name) or (reported_by_proxy and self._names.proxied):
+            return ""
+        name = quoted(host.name)
+        return (
+            f"This server does not answer to the name {name}. "
+            f"If that is its name, whoever runs it starts it with --allowed-host {name}."
+        )

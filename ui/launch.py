@@ -23,6 +23,8 @@ from memory.units import GIB
 from pipelines.errors import LongtakeError
 from pipelines.scheduler.queue import JobQueue
 from ui import theme
+from ui.limits.incoming import CountUploads
+from ui.limits.room import Room
 from ui.page import I18N
 from ui.server import system_info
 from ui.server.metrics import CONTENT_TYPE
@@ -53,13 +55,16 @@ def launch(
     *,
     is_stopping: Callable[[], bool],
     metrics: Callable[[], str],
+    room: Room,
 ) -> str:
     """Serve `page` at `address` (Gradio's names) from now on; returns its URL. Raises OSError: the port is taken."""
+    added = additions(is_stopping=is_stopping, metrics=metrics, passwords=users)
+    added["middleware"].append(Middleware(CountUploads, room=room, behind_proxy=policy.behind_proxy))
     _, url, _ = page.launch(
         **address,
         # Gradio awaits a coroutine function too, though its annotation does not say so.
         auth=users.accepts if users else None,  # type: ignore[arg-type]
-        app_kwargs=additions(is_stopping=is_stopping, metrics=metrics, passwords=users),
+        app_kwargs=added,
         max_file_size=int(policy.max_file_gb * GIB),
         share=False,
         prevent_thread_lock=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from memory.units import GIB
 from pipelines.jobs.events import Event, Preview
-from pipelines.workers.inspect import Asked
+from pipelines.workers.inspect import Asked, PlanQuestion
 from ui.jobs import uploads
 from ui.limits.room import Room
 from ui.limits.turns import Turns
@@ -35,6 +35,7 @@ class Looks:
                 visitor,
                 question.files,
                 lambda: uploads.ask_process(question, self._most_bytes),
+                draws=not isinstance(question, PlanQuestion),
             )
 
         return ask
@@ -50,11 +51,18 @@ class Looks:
         return event.path
 
     async def _take(
-        self, turns: Turns, visitor: Visitor, files: tuple[Path, ...], work: Callable[[], Awaitable[Event]]
+        self,
+        turns: Turns,
+        visitor: Visitor,
+        files: tuple[Path, ...],
+        work: Callable[[], Awaitable[Event]],
+        *,
+        draws: bool = True,
     ) -> Event:
         mine, ledger = visitor.counted_as, self._room.ledger
         async with turns.turn(mine):
-            await asyncio.to_thread(self._room.check, mine)
+            if draws:
+                await asyncio.to_thread(self._room.check, mine)
             await asyncio.to_thread(ledger.use, files)
             answer = await work()
             if isinstance(answer, Preview) and answer.path.is_file():

@@ -126,9 +126,8 @@ def broken_off(jobs_dir: Path) -> list[Path]:
 
 
 def ownerless_bytes(jobs_dir: Path) -> int:
-    """Disk that no job holds: what the page serves that is no result, and uploads that no job reads."""
-    cache = [*served_files(jobs_dir), *broken_off(jobs_dir)]
-    return disk_bytes([*cache, *unread(jobs_dir, uploads(jobs_dir))], freed=True)
+    """Disk that no job holds: the page's cache without results, and uploads that no job reads."""
+    return disk_bytes([jobs_dir / _CACHE, *unread(jobs_dir, uploads(jobs_dir))], freed=True)
 
 
 def unchanged_since(paths: Iterable[Path], seconds: float) -> list[Path]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _IDLE_SECONDS = 300.0
 """Idle time after which a worker exits: a next job within five minutes starts without loading its engine."""
+_UPLOADS_SHARE = 0.2
+"""The part of --jobs-max-gb that jobs of more than an hour ago leave to uploads: by default two of the largest."""
 
 app = App(name="python app.py", help="Run Longtake in the browser.")
 
@@ -50,12 +52,15 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     max_file_size: Annotated[str | None, _rule("max_file_gb")] = None,
     on_disconnect: Annotated[Literal["continue", "pause"] | None, _rule("on_disconnect")] = None,
     jobs_max_gb: Annotated[float | None, _rule("jobs_max_gb")] = None,
+    visitor_max_gb: Annotated[float | None, _rule("visitor_max_gb")] = None,
     ram_limit_gb: Annotated[float | None, _rule("ram_limit_gb")] = None,
     max_waiting: Annotated[int | None, _rule("max_waiting")] = None,
     max_jobs_per_visitor: Annotated[int | None, _rule("max_jobs_per_visitor")] = None,
     max_megapixels: Annotated[float | None, _rule("max_megapixels")] = None,
     max_minutes: Annotated[float | None, _rule("max_minutes")] = None,
     stuck_after: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
+    inspect_at_once: Annotated[int | None, _rule("inspect_at_once")] = None,
+    inspect_max_gb: Annotated[float | None, _rule("inspect_max_gb")] = None,
 ) -> None:
     """Serve the page until Ctrl-C or SIGTERM; jobs that are running or waiting then can be resumed.
 
@@ -91,11 +96,14 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         allowed_origins=tuple(allowed_origin) if allowed_origin else None,
         on_disconnect=on_disconnect,
         jobs_max_gb=jobs_max_gb,
+        visitor_max_gb=visitor_max_gb,
         ram_limit_gb=ram_limit_gb,
         max_waiting=max_waiting,
         max_jobs_per_visitor=max_jobs_per_visitor,
         max_megapixels=max_megapixels,
         max_minutes=max_minutes,
+        inspect_at_once=inspect_at_once,
+        inspect_max_gb=inspect_max_gb,
     )
     jobs_dir = jobs_dir.absolute()
     jobs_dir.mkdir(parents=True, exist_ok=True)
@@ -153,9 +161,11 @@ def _serve(
         max_waiting=policy.max_waiting,
         stuck_seconds=stuck_seconds,
     )
-    janitor = Janitor(queue, int(policy.jobs_max_gb * GIB) if policy.jobs_max_gb else None)
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
     service = JobService(queue, policy)
+    most_bytes = int(policy.jobs_max_gb * GIB) if policy.jobs_max_gb else None
+    reserve_bytes = int((most_bytes or 0) * _UPLOADS_SHARE)
+    janitor = Janitor(queue, most_bytes, reserve_bytes=reserve_bytes, spare=service.room.spare)
     monitor.start()
     page = build(service, monitor, lambda: janitor.notices, has_logins=users is not None)
     counts = metrics.JobCounts(jobs_dir)
@@ -168,6 +178,7 @@ def _serve(
             names,
             is_stopping=stopping.is_set,
             metrics=lambda: metrics.render(monitor, counts()),
+            room=service.room,
         )
         janitor.start()
         _say(f"Longtake is at {url}")

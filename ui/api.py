@@ -124,10 +124,11 @@ class Api:
 
     def _poser(self, names: Sequence[str]) -> Any:
         async def pose(source: str | None, *values: Any) -> str:
-            *fields, _ = values
+            *fields, request = values
+            visitor, cache = self._service.visitor(request), Path(self._files.GRADIO_CACHE)
             with visitor_errors():
                 settings = forms.read(PoseSettings, dict(zip(names, fields, strict=True)))
-                return str(await self._service.pose(source, settings, Path(self._files.GRADIO_CACHE)))
+                return str(await self._service.pose(visitor, source, settings, cache))
 
         return pose
 
@@ -197,10 +198,11 @@ class Api:
 
     def _estimator(self) -> Any:
         async def estimate(*values: Any) -> Answer:
-            *fields, _ = values
+            *fields, request = values
             with visitor_errors():
                 task, file, others, settings = self._parse_request(fields)
-                plan = await self._service.inspect(task, file, settings, others)
+                visitor = self._service.visitor(request)
+                plan = await self._service.inspect(visitor, task, file, settings, others)
             return plan.model_dump(mode="json", exclude={"job", "type", "time", "frames_kept"})
 
         return estimate
@@ -231,9 +233,10 @@ class Api:
         own_settings = forms.read(model, {each: settings[each] for each in own})
         return name, file, _other_inputs(task, [files[each] for each in accepted], own_settings), own_settings
 
-    async def _inspect(self, file: str | None) -> Answer:
+    async def _inspect(self, file: str | None, request: gr.Request) -> Answer:
         with visitor_errors():
-            plan = await self._service.inspect("score", file, ScoreSettings())
+            visitor = self._service.visitor(request)
+            plan = await self._service.inspect(visitor, "score", file, ScoreSettings())
         return plan.facts.model_dump(mode="json")
 
     # -- jobs ------------------------------------------------------------------------------------------------

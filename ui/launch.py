@@ -35,6 +35,8 @@ from ui.gate import (
     origin_of_flag,
 )
 from ui.gate.mount import Layer
+from ui.limits.incoming import CountUploads
+from ui.limits.room import Room
 from ui.page import I18N
 from ui.server import system_info
 from ui.server.metrics import CONTENT_TYPE
@@ -66,6 +68,7 @@ def launch(
     *,
     is_stopping: Callable[[], bool],
     metrics: Callable[[], str],
+    room: Room,
 ) -> str:
     """Serve `page` at `address` (Gradio's names) from now on; returns its URL.
 
@@ -73,7 +76,10 @@ def launch(
     """
     framed = "SPACE_ID" in os.environ
     added = additions(is_stopping=is_stopping, metrics=metrics, passwords=users, framed=framed)
-    added["middleware"].append(Middleware(OnlyBehindGate))
+    added["middleware"] += [
+        Middleware(OnlyBehindGate),
+        Middleware(CountUploads, room=room, behind_proxy=policy.behind_proxy),
+    ]
     added["lifespan"] = in_front(*gate(policy, names, has_logins=users is not None, framed=framed))
     _, url, _ = page.launch(
         **address,

@@ -54,12 +54,17 @@ def move_job(job: Job) -> Path:
 
 def move_unread(jobs_dir: Path, uploads: Iterable[Path]) -> dict[Path, Path]:
     """Move those of `uploads` that no job reads to the trash; return their new paths. Reads every job's record."""
-    if not (unread := {_key(upload): upload for upload in uploads}):
-        return {}
+    return {upload: _move(upload, jobs_dir) for upload, _ in _stats(unread(jobs_dir, uploads))}
+
+
+def unread(jobs_dir: Path, uploads: Iterable[Path]) -> list[Path]:
+    """Those of `uploads` that no job reads. Reads every job's record."""
+    if not (left := {_key(upload): upload for upload in uploads}):
+        return []
     for record in jobs_dir.glob("*/job.json"):
         for key in _input_keys(Job(record.parent)):
-            unread.pop(key, None)
-    return {upload: _move(upload, jobs_dir) for upload, _ in _stats(unread.values())}
+            left.pop(key, None)
+    return list(left.values())
 
 
 def move_copies(jobs_dir: Path, folder: Path) -> list[Path]:
@@ -118,6 +123,25 @@ def uploads(jobs_dir: Path) -> list[Path]:
 def served(jobs_dir: Path) -> list[Path]:
     """The files that the page serves: uploads as received, and hard links to results."""
     return [path for folder in _children(jobs_dir / _CACHE) for path in _children(folder)]
+
+
+def served_files(jobs_dir: Path) -> list[Path]:
+    """The same with the files of folders in place of those: the stills of a video share one."""
+    return [
+        file
+        for path in served(jobs_dir)
+        for file in (_children(path) if path.is_dir() and not path.is_symlink() else [path])
+    ]
+
+
+def broken_off(jobs_dir: Path) -> list[Path]:
+    """What comes in the page's cache, or came there until the server was killed."""
+    return [path for path in _children(jobs_dir / _CACHE) if path.name.startswith("tmp") and path.is_file()]
+
+
+def ownerless_bytes(jobs_dir: Path) -> int:
+    """Disk that no job holds: the page's cache without results, and uploads that no job reads."""
+    return disk_bytes([jobs_dir / _CACHE, *unread(jobs_dir, uploads(jobs_dir))], freed=True)
 
 
 def unchanged_since(paths: Iterable[Path], seconds: float) -> list[Path]:

@@ -34,11 +34,16 @@ class Notice:
 class Janitor:
     """Keeps everything below the jobs folder (jobs, uploads, cache) within `max_bytes`; None is no limit.
 
-    Leftovers of a killed deletion, uploads that no job has read for an hour, and pictures of uploads that nobody has
-    looked at for an hour are always removed. Where that is not enough, it removes, until it is: files that the page
-    served more than an hour ago (the originals stay); jobs that ended (done, failed, cancelled), earliest ending first;
-    jobs that could be resumed (paused, interrupted), earliest first. A job that waits or runs, in this process or
-    another, is never removed. Other folders count towards the limit but are left alone.
+    Leftovers of a killed deletion or upload, uploads that no job has read for an hour, and pictures of uploads that
+    nobody has looked at for an hour are always removed. Where that is not enough, it removes, until it is: files that
+    the page served more than an hour ago (the originals stay); what `spare` erases of the number of bytes that it is
+    given; and, where jobs alone hold more than the limit, jobs that ended (done, failed, cancelled), earliest ending
+    first, then jobs that could be resumed (paused, interrupted), earliest first. So what belongs to no job never makes
+    a job go. A job that waits or runs, in this process or another, is never removed. Other folders count towards the
+    limit but are left alone.
+
+    Jobs that ended more than an hour ago also go where jobs leave less than `reserve_bytes` of the limit to what
+    comes.
 
     Once started, it checks every `period_seconds` and after each job, in its own thread.
     """
@@ -49,9 +54,13 @@ class Janitor:
         max_bytes: int | None,
         period_seconds: float = 60.0,
         *,
+        reserve_bytes: int = 0,
+        spare: Callable[[int], int] = lambda _: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
+        self._reserve_bytes = reserve_bytes
+        self._spare = spare
         self._jobs_dir = queue.jobs_dir.absolute()
         self._max_bytes = max_bytes
         self._period_seconds = period_seconds
@@ -86,6 +95,7 @@ class Janitor:
             old = self._clock() - _YOUNG_SECONDS
             trash.erase(trash.leftovers(self._jobs_dir))
             self._drop_looks(old)
+            trash.erase(trash.unchanged_since(trash.broken_off(self._jobs_dir), old))
             removed = [*self._drop_uploads(old), *self._make_room(old)]
             trash.remove_empty_folders(self._jobs_dir, old)
             self._notices.extend(removed)
@@ -104,26 +114,43 @@ class Janitor:
     def _make_room(self, old: float) -> Iterator[Notice]:
         if self._max_bytes is None:
             return
-        excess = trash.disk_bytes([self._jobs_dir]) - self._max_bytes
+        excess = self._excess()
         if excess > 0:
-            excess -= trash.erase(trash.unchanged_since(trash.served(self._jobs_dir), old))
-        for job in self._removable() if excess > 0 else ():
-            if notice := self._drop(job):
-                excess -= notice.freed_bytes
+            trash.erase(trash.unchanged_since(trash.served(self._jobs_dir), old))
+            excess = self._excess()
+        if excess > 0:
+            self._spare(excess)
+            excess = self._excess()
+        of_jobs = self._excess_of_jobs(excess)
+        for job, ended in self._removable() if of_jobs + self._reserve_bytes > 0 else ():
+            is_due = of_jobs > 0 or (of_jobs + self._reserve_bytes > 0 and ended < old)
+            if is_due and (notice := self._drop(job)):
+                excess = self._excess()
+                of_jobs = self._excess_of_jobs(excess)
                 yield notice
-            if excess <= 0:
-                break
+        if excess > 0:
+            # An upload may have been left without its job just now.
+            self._spare(excess)
+            excess = self._excess()
         self._warn(excess)
 
-    def _removable(self) -> list[Job]:
-        """Jobs that neither wait nor run, in the order in which they are removed."""
+    def _excess(self) -> int:
+        return trash.disk_bytes([self._jobs_dir]) - (self._max_bytes or 0)
+
+    def _excess_of_jobs(self, excess: int) -> int:
+        """What jobs alone hold more than the limit; reads every record only where that could matter."""
+        may_matter = excess + self._reserve_bytes > 0
+        return excess - trash.ownerless_bytes(self._jobs_dir) if may_matter else excess
+
+    def _removable(self) -> list[tuple[Job, float]]:
+        """Jobs that neither wait nor run, and when they ended, in the order in which they are removed."""
         found: list[tuple[bool, float, str, Job]] = []
         for job in Job.all(self._jobs_dir):
             state, last = self._queue.state(job), job.journal.last_state()
             if state not in ("queued", "running"):
                 may_go_on = state in ("paused", "interrupted")
                 found.append((may_go_on, last.time if last else 0.0, job.id, job))
-        return [job for *_, job in sorted(found, key=lambda entry: entry[:3])]
+        return [(job, ended) for _, ended, _, job in sorted(found, key=lambda entry: entry[:3])]
 
     def _drop(self, job: Job) -> Notice | None:
         try:

@@ -7,6 +7,7 @@ import json
 import sys
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -31,6 +32,11 @@ class PlanQuestion(BaseModel):
     asked: dict[str, Any]
     jobs_dir: StoredPath
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are looked at, the one that errors name first."""
+        return self.inputs
+
 
 class StillQuestion(BaseModel):
     """What does `frame` look like? Answered by `preview`, a JPEG at `picture` at most `most_width_px` wide."""
@@ -43,6 +49,11 @@ class StillQuestion(BaseModel):
     most_width_px: int = 1280
     most_pixels: int | None = None
     """Largest size of the frame, where the server sets a limit."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file that is looked at."""
+        return (self.path,)
 
 
 class FacesQuestion(BaseModel):
@@ -61,8 +72,33 @@ class FacesQuestion(BaseModel):
     most_pixels: int | None = None
     """Largest size of source and driving, where the server sets a limit."""
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are looked at, the one that errors name first."""
+        return self.inputs
 
-Asked = PlanQuestion | StillQuestion | FacesQuestion
+
+class MarksQuestion(BaseModel):
+    """What do brush strokes paint on `video`? Answered by `preview`: a mask file below `folder`.
+
+    The path is `folder` itself where no paint is left.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["marks"] = "marks"
+    video: StoredPath
+    strokes: str
+    size: tuple[int, int]
+    follow: bool
+    folder: StoredPath
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file that is painted on."""
+        return (self.video,)
+
+
+Asked = PlanQuestion | StillQuestion | FacesQuestion | MarksQuestion
 _QUESTION: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="type")])
 
 
@@ -76,6 +112,8 @@ def answer(question: Asked) -> Event:
                 return _still(question)
             case FacesQuestion():
                 return _faces(question)
+            case MarksQuestion():
+                return _marks(question)
     except LongtakeError as error:
         return events.Failed.of("", error)
 
@@ -114,6 +152,14 @@ def _faces(question: FacesQuestion) -> Event:
     write_bytes(question.picture.with_suffix(".json"), json.dumps(found).encode())
     picture = save_picture(marked.pixels, question.picture, most_width_px=question.most_width_px)
     return events.Preview(job="", frame=0, path=picture)
+
+
+def _marks(question: MarksQuestion) -> Event:
+    from pipelines.masks.strokes import painted, read_strokes, save_marks
+
+    marks = painted(read_strokes(question.strokes), question.size)
+    path = save_marks(marks, question.folder, follow=question.follow)
+    return events.Preview(job="", frame=0, path=path or question.folder)
 
 
 if __name__ == "__main__":

@@ -141,6 +141,7 @@ def test_every_rule_has_a_flag_that_wins(launched: Any) -> None:
         "--server-name=0.0.0.0",
         *("--max-file-size=500mb", "--on-disconnect=pause", "--jobs-max-gb=7.5", "--ram-limit-gb=2"),
         *("--max-waiting=5", "--max-jobs-per-visitor=1", "--max-megapixels=0.5", "--max-minutes=2"),
+        *("--visitor-max-gb=1.5", "--inspect-at-once=3", "--inspect-max-gb=0.5"),
     )
     assert policy == Policy(
         local=False,
@@ -152,7 +153,12 @@ def test_every_rule_has_a_flag_that_wins(launched: Any) -> None:
         max_jobs_per_visitor=1,
         max_megapixels=0.5,
         max_minutes=2,
+        visitor_max_gb=1.5,
+        inspect_at_once=3,
+        inspect_max_gb=0.5,
     )
+    policy, _ = launched("--server-name=0.0.0.0", "--jobs-max-gb=3")
+    assert policy.visitor_max_gb == 1.5, "half of little disk"
 
 
 def test_every_flags_help_says_its_default(capsys: pytest.CaptureFixture[str]) -> None:

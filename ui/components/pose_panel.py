@@ -88,14 +88,15 @@ class PosePanel:
         self._point.input(_move_of, [self._key, self._point], self._moves, **PRIVATE)
 
     def _drawer(self, names: list[str]) -> Any:
-        async def draw(source: str | None, *values: Any) -> AsyncIterator[str]:
+        async def draw(request: gr.Request, source: str | None, *values: Any) -> AsyncIterator[str]:
             if not source:
                 yield f'<p class="lt-quiet">{both("pose.no_portrait")}</p>'
                 return
             yield job.inspecting()
             try:
                 settings = forms.read(PoseSettings, dict(zip(names, values, strict=True)))
-                picture = await self._service.pose(source, settings, Path(self._shown.GRADIO_CACHE))
+                visitor, cache = self._service.visitor(request), Path(self._shown.GRADIO_CACHE)
+                picture = await self._service.pose(visitor, source, settings, cache)
             except (LongtakeError, OSError) as error:
                 known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
                 yield job.refusal(known)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from memory.units import GIB
 from pipelines.engines.availability import Resolved
 from pipelines.errors import BadInput, NoSuchJob, NotAVideo, OverLimit, QueueFull
+from pipelines.jobs import trash
 from pipelines.jobs.events import Planned
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
@@ -28,10 +29,12 @@ from pipelines.video.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.hashing import fingerprint
+from ui.jobs.looks import Looks
 from ui.jobs.pose_client import PosingProcess
 from ui.jobs.stream import views
 from ui.jobs.uploads import inspect_video, keep, place_of_look
 from ui.jobs.view import JobView
+from ui.limits.room import Room
 from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
 from ui.server.visitors import Keys, Visitor, add_owner, drop_owner, owners
@@ -62,6 +65,8 @@ class JobService:
         self.queue = queue
         self.policy = policy
         self.presence = Presence(self._pause_jobs_of, grace_seconds=grace_seconds)
+        self.room = Room(queue.jobs_dir, policy)
+        self.looks = Looks(policy, self.room)
         self._keys = Keys(queue.jobs_dir)
         self._posing = PosingProcess()
         self._submitted_by: dict[str, str] = {}
@@ -74,15 +79,21 @@ class JobService:
     # -- tasks ------------------------------------------------------------------------------------------------
 
     async def inspect(
-        self, task: str, file: str | None, settings: Settings, others: Sequence[str] = ()
+        self,
+        visitor: Visitor,
+        task: str,
+        file: str | None,
+        settings: Settings,
+        others: Sequence[str] = (),
     ) -> Planned:
-        """Plan a run of `task` on uploads without running it.
+        """Plan a run of `task` on uploads for `visitor` without running it.
 
-        Raises OverLimit, WeightsMissing, and what `inspect_video` raises.
+        Raises OverLimit, WeightsMissing, QueueFull, and what `inspect_video` raises.
         """
         paths = [self._checked(each) for each in (file, *others)]
         resolve_for(task, settings, local=self.policy.local)
-        plan = await inspect_video(task, paths, self.limited(settings), self.queue.jobs_dir)
+        ask = self.looks.by(visitor)
+        plan = await inspect_video(task, paths, self.limited(settings), self.queue.jobs_dir, ask)
         self._check(plan)
         return plan
 
@@ -104,7 +115,7 @@ class JobService:
             accept_licence(resolved.engine.weights.model, local=self.policy.local)
         policy, paths = self.policy, [self._checked(each) for each in (file, *others)]
         if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
-            await self.inspect(task, file, settings, others)
+            await self.inspect(visitor, task, file, settings, others)
         limited = replace(resolved, settings=self.limited(resolved.settings))
         # Before `_submit`, which keeps others waiting.
         for path in paths:
@@ -114,7 +125,7 @@ class JobService:
                 await fingerprint(path)
         return await asyncio.to_thread(self._submit, visitor, task, paths, limited)
 
-    async def pose(self, file: str | None, settings: PoseSettings, cache: Path) -> Path:
+    async def pose(self, visitor: Visitor, file: str | None, settings: PoseSettings, cache: Path) -> Path:
         """Draw a portrait posed by hand, as a JPEG in the page's `cache`. Needs LivePortrait's weights.
 
         Raises OverLimit, WeightsMissing, LicenceNotAccepted, QueueFull, and what `PosingProcess.ask` raises.
@@ -129,7 +140,7 @@ class JobService:
             pixels = self.policy.most_pixels
             asked = settings.model_dump(mode="json")
             question = PoseQuestion(source=source, asked=asked, picture=picture, most_pixels=pixels)
-            await self._posing.ask(question)
+            await self.looks.pose(visitor, source, lambda: self._posing.ask(question))
         return picture
 
     def limited(self, settings: _S) -> _S:
@@ -140,8 +151,14 @@ class JobService:
     def _submit(self, visitor: Visitor, task: str, paths: list[Path], resolved: Resolved[Any]) -> Job:
         with self._lock:
             self._check_share(visitor)
-            video, *others = (keep(path, self.queue.jobs_dir) for path in paths)
-            job = self.queue.submit(task, video, resolved, *others)
+            self.room.ledger.use(paths)
+            kept = [keep(path, self.queue.jobs_dir) for path in paths]
+            try:
+                job = self.queue.submit(task, kept[0], resolved, *kept[1:])
+            except Exception:
+                # Without a job they would be nobody's.
+                trash.erase(trash.move_unread(self.queue.jobs_dir, kept).values())
+                raise
             self._submitted_by[job.id] = visitor.counted_as
             add_owner(job, visitor)
             return job
@@ -150,6 +167,8 @@ class JobService:
         if not file:
             raise BadInput("There is no video.", "Choose one first.")
         path, most = Path(file), self.policy.max_file_gb
+        if not path.exists():
+            raise BadInput(f"{path.name} is not here any more.", "Upload it again.")
         if path.stat().st_size > most * GIB:
             raise OverLimit(f"{path.name} is larger than {most:g} GiB.", "Cut it or encode it smaller.")
         return path

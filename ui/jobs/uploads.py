@@ -6,9 +6,11 @@ import json
 import logging
 import os
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from asyncio import FIRST_COMPLETED
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
-from pipelines.errors import BadInput, LongtakeError, NotAVideo
+from memory.process_tree import ProcessTree
+from memory.units import GIB
+from pipelines.errors import BadInput, LongtakeError, NotAVideo, OverLimit
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Planned
 from pipelines.settings import AnimateSettings, Settings
@@ -24,7 +28,7 @@ from pipelines.storage.atomic import atomic_write
 from pipelines.storage.contents import read_contents, remember
 from pipelines.storage.names import to_json
 from pipelines.storage.paths import PROJECT_ROOT
-from pipelines.workers.inspect import Asked, FacesQuestion, PlanQuestion, StillQuestion
+from pipelines.workers.inspect import Asked, FacesQuestion, MarksQuestion, PlanQuestion, StillQuestion
 from ui.i18n.texts import error_text
 from ui.jobs.hashing import fingerprint
 
@@ -32,6 +36,8 @@ log = logging.getLogger(__name__)
 
 INSPECT_SECONDS = 120.0
 """The time limit of one inspection; a file that takes longer is refused."""
+_MEMORY_SECONDS = 0.1
+"""How often its memory is read: a process that fills memory as fast as it can gets half a GiB further meanwhile."""
 
 
 def keep(path: Path, jobs_dir: Path) -> Path:
@@ -119,7 +125,13 @@ async def _draw(*flags: str) -> None:
         raise LongtakeError("The example could not be drawn.", stderr.decode(errors="replace").strip())
 
 
-async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, jobs_dir: Path) -> Planned:
+Ask = Callable[[Asked], Awaitable[Event]]
+"""Has a question answered by a subprocess; raises what `ask_process` raises."""
+
+
+async def inspect_video(
+    task: str, inputs: Sequence[Path], settings: Settings, jobs_dir: Path, ask: Ask | None = None
+) -> Planned:
     """Plan a run of `task` on `inputs`, in a subprocess with a time limit.
 
     Raises the error that the subprocess reports, NotAVideo where it crashes or exceeds the time limit, LongtakeError
@@ -127,7 +139,7 @@ async def inspect_video(task: str, inputs: Sequence[Path], settings: Settings, j
     """
     asked = settings.model_dump(mode="json")
     question = PlanQuestion(task=task, inputs=tuple(inputs), asked=asked, jobs_dir=jobs_dir.absolute())
-    plan = await _ask(question)
+    plan = await (ask or ask_process)(question)
     assert isinstance(plan, Planned)
     return plan
 
@@ -143,19 +155,27 @@ def place_of_look(cache: Path, kind: str, known: Sequence[str], name: str) -> Pa
     return folder / name
 
 
-async def still(path: Path, frame: int, cache: Path, most_pixels: int | None = None) -> Path:
+async def still(
+    path: Path, frame: int, cache: Path, most_pixels: int | None = None, ask: Ask | None = None
+) -> Path:
     """Write a frame of a video as a JPEG into the page's `cache`, by a subprocess.
 
     Raises OverLimit for a frame of more than `most_pixels`, and what `inspect_video` raises.
     """
     picture = place_of_look(cache, "stills", [await fingerprint(path)], f"{frame:08d}.jpg")
     if not picture.exists():
-        await _ask(StillQuestion(path=path, frame=frame, picture=picture, most_pixels=most_pixels))
+        question = StillQuestion(path=path, frame=frame, picture=picture, most_pixels=most_pixels)
+        await (ask or ask_process)(question)
     return picture
 
 
 async def faces_of(
-    source: Path, driving: Path, settings: AnimateSettings, cache: Path, most_pixels: int | None = None
+    source: Path,
+    driving: Path,
+    settings: AnimateSettings,
+    cache: Path,
+    most_pixels: int | None = None,
+    ask: Ask | None = None,
 ) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
     """Draw source and driving with the faces that an animation takes, as a JPEG in the page's `cache`.
 
@@ -170,11 +190,29 @@ async def faces_of(
         question = FacesQuestion(
             inputs=(source, driving), asked=asked, picture=picture, most_pixels=most_pixels
         )
-        await _ask(question)
+        await (ask or ask_process)(question)
     return picture, json.loads(picture.with_suffix(".json").read_bytes())
 
 
-async def _ask(question: Asked) -> Event:
+async def marks(
+    video: Path, strokes: str, size: tuple[int, int], folder: Path, ask: Ask | None = None, *, follow: bool
+) -> Path | None:
+    """Draw brush strokes on `video` as a mask file below `folder`, by a subprocess; None where no paint is left.
+
+    Raises BadInput for what is no stroke, OverLimit for too many, and what `inspect_video` raises.
+    """
+    question = MarksQuestion(video=video, strokes=strokes, size=size, follow=follow, folder=folder)
+    answer = await (ask or ask_process)(question)
+    assert isinstance(answer, events.Preview)
+    return answer.path if answer.path != folder else None
+
+
+async def ask_process(question: Asked, most_bytes: int | None = None) -> Event:
+    """Have `question` answered by a subprocess with a time limit that may hold `most_bytes` of memory.
+
+    Raises the error that the subprocess reports, OverLimit where it takes more memory, NotAVideo where it crashes or
+    exceeds the time limit, LongtakeError where it fails for a reason of its own.
+    """
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pipelines.workers.inspect"),
         stdin=asyncio.subprocess.PIPE,
@@ -183,24 +221,51 @@ async def _ask(question: Asked) -> Event:
         cwd=PROJECT_ROOT,
         start_new_session=True,
     )
-    path = question.path if isinstance(question, StillQuestion) else question.inputs[0]
+    path = question.files[0]
+    exchange = asyncio.ensure_future(process.communicate(to_json(question)))
+    too_much = asyncio.ensure_future(_until_over(process.pid, most_bytes))
     try:
-        exchange = process.communicate(to_json(question))
-        out, stderr = await asyncio.wait_for(exchange, INSPECT_SECONDS)
-    except TimeoutError as error:
-        raise NotAVideo(
-            f"{path.name} could not be understood within {INSPECT_SECONDS:.0f} s.",
-            "Convert it and try again.",
-        ) from error
+        await asyncio.wait((exchange, too_much), timeout=INSPECT_SECONDS, return_when=FIRST_COMPLETED)
+        if exchange.done():
+            out, stderr = exchange.result()
+        elif too_much.done():
+            raise OverLimit(
+                f"{path.name} takes more than {too_much.result() / GIB:.1f} GiB of memory to look at.",
+                "Encode it smaller, or make it of fewer pixels.",
+            )
+        else:
+            raise NotAVideo(
+                f"{path.name} could not be understood within {INSPECT_SECONDS:.0f} s.",
+                "Convert it and try again.",
+            )
     finally:
         # Reached on cancellation too: the visitor may have left.
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    log.info(
-        "inspecting %s ended with %s: %s", path, process.returncode, stderr.decode(errors="replace").strip()
-    )
+        too_much.cancel()
+        await _end(process)
+        exchange.cancel()
+    told = stderr.decode(errors="replace").strip()
+    log.info("inspecting %s ended with %s: %s", path, process.returncode, told)
     return _answer(out, path, process.returncode)
+
+
+async def _until_over(pid: int, most_bytes: int | None) -> int:
+    """Wait until a process and its children hold more than `most_bytes`; returns that."""
+    tree = ProcessTree(pid)
+    while most_bytes is None or sum(held.held_bytes for held in tree.read().values()) <= most_bytes:
+        await asyncio.sleep(_MEMORY_SECONDS)
+    return most_bytes
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill a process and its children, unless it has ended."""
+    if process.returncode is not None:
+        return
+    with suppress(ProcessLookupError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a group of its own
+        else:
+            process.kill()
+    await process.wait()
 
 
 def _answer(out: bytes, path: Path, code: int | None) -> Event:

@@ -27,6 +27,9 @@ class Policy(BaseModel):
     )
     allowed_hosts: tuple[str, ...] = Field(default=(), description="Names that the server answers to, too.")
     allowed_origins: tuple[str, ...] = Field(default=(), description="Other sites whose pages may ask.")
+    visitor_max_gb: float | None = Field(
+        default=None, gt=0, description="Disk for one visitor's uploads and pictures that belong to no job."
+    )
     max_file_gb: float = Field(default=64, gt=0, description="Largest accepted file.")
     max_megapixels: float | None = Field(
         default=None, gt=0, description="Largest accepted frame, portrait or mask."
@@ -36,6 +39,12 @@ class Policy(BaseModel):
     max_jobs_per_visitor: int | None = Field(
         default=None, ge=1, description="Jobs of one visitor that may wait or run at a time."
     )
+    inspect_at_once: int = Field(
+        default=4,
+        ge=1,
+        description="Files that are inspected at a time, at most half of them of one visitor.",
+    )
+    inspect_max_gb: float = Field(default=8, gt=0, description="No inspection may hold more host memory.")
 
     @classmethod
     def public(cls) -> Self:
@@ -43,11 +52,13 @@ class Policy(BaseModel):
         return cls(
             local=False,
             jobs_max_gb=50,
+            visitor_max_gb=10,
             max_file_gb=4,
             max_megapixels=9,
             max_minutes=180,
             max_waiting=24,
             max_jobs_per_visitor=3,
+            inspect_max_gb=2,
         )
 
     @classmethod
@@ -59,11 +70,13 @@ class Policy(BaseModel):
             on_disconnect="pause",
             ram_limit_gb=12,
             jobs_max_gb=20,
+            visitor_max_gb=4,
             max_file_gb=1,
             max_megapixels=2.1,
             max_minutes=20,
             max_waiting=12,
             max_jobs_per_visitor=2,
+            inspect_max_gb=2,
         )
 
     @property
@@ -71,9 +84,21 @@ class Policy(BaseModel):
         """Pixels of the largest accepted frame or picture."""
         return None if self.max_megapixels is None else int(self.max_megapixels * 1e6)
 
+    @property
+    def inspect_at_once_of_one(self) -> int:
+        """Inspections of one visitor at a time."""
+        return (self.inspect_at_once + 1) // 2
+
     def changed(self, **overrides: object) -> Self:
         """These rules with the `overrides` that are not None. Raises BadInput where a value cannot be used."""
         changes = {name: value for name, value in overrides.items() if value is not None}
+        if (
+            self.visitor_max_gb
+            and "visitor_max_gb" not in changes
+            and isinstance(disk := changes.get("jobs_max_gb"), float)
+        ):
+            # Of little disk, one visitor gets half at most.
+            changes["visitor_max_gb"] = min(self.visitor_max_gb, disk / 2)
         try:
             return self.model_validate({**self.model_dump(), **changes})
         except ValidationError as error:
@@ -108,6 +133,8 @@ def sentence(name: str) -> str:
 _UNITS = {
     "ram_limit_gb": " GiB",
     "jobs_max_gb": " GiB",
+    "visitor_max_gb": " GiB",
+    "inspect_max_gb": " GiB",
     "max_file_gb": "gb",
     "max_megapixels": " megapixels",
     "max_minutes": " minutes",

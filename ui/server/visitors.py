@@ -6,6 +6,7 @@ without cookies) by the session of their client. A job's link contains its key, 
 
 import hashlib
 import hmac
+import ipaddress
 import secrets
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
@@ -39,12 +40,24 @@ class Visitor:
         if behind_proxy:
             # The last entry is the proxy's; earlier ones are the visitor's claim.
             host = str(headers.get("x-forwarded-for", host)).split(",")[-1].strip()
+        host = _network(host)
         cookie = _cookie(str(headers.get("cookie", "")))
         identity = (
             f"user {user}" if user else f"cookie {cookie}" if cookie else f"session {request.session_hash}"
         )
         # Limits count by address: a cookie is easily deleted.
         return cls(_hash(identity), _hash(f"user {user}" if user else f"host {host}"))
+
+
+def _network(host: str) -> str:
+    """The address of whoever counts as one: of IPv6, a subscriber has all 2**64 of a network."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if isinstance(address, ipaddress.IPv4Address):
+        return host
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 def _headers(request: gr.Request) -> dict[str, Any]:

@@ -106,15 +106,16 @@ class AnimateTab(TaskTab):
         names = [*_FACE_FIELDS, "salvage"]
         fields = [self.fields[name] for name in names]
 
-        async def preview(source: str | None, driving: str | None, *values: Any) -> Any:
+        async def preview(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
             if not source or not driving:
                 return gr.update(visible=False)
             try:
                 settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
                 cache = Path(self.file.GRADIO_CACHE)
                 files, policy = (Path(source), Path(driving)), self.service.policy
+                ask = self.service.looks.by(self.service.visitor(request))
                 picture, found = await faces_of(
-                    *files, self.service.limited(settings), cache, policy.most_pixels
+                    *files, self.service.limited(settings), cache, policy.most_pixels, ask
                 )
             except (LongtakeError, OSError, ValueError):
                 # The card shows the error.

@@ -1,6 +1,5 @@
 """The tab of a task: choose a video, see its facts and the memory that a run would take, run it, watch it."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -19,6 +18,7 @@ from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_clip, uploads_only
 from ui.render import job as render
+from ui.server.visitors import Visitor
 
 _INSPECTIONS_AT_ONCE = 2
 
@@ -112,8 +112,10 @@ class TaskTab:
         """The buttons, the main one last."""
         return [Action("run", self.task)]
 
-    def read_form(self, video: str | None, more: Sequence[Any], settings: Settings) -> FormRequest:
-        """The form's values as a request; `more` are the values of the components in `more`."""
+    async def read_form(
+        self, visitor: Visitor, video: str | None, more: Sequence[Any], settings: Settings
+    ) -> FormRequest:
+        """The form's values as a request of `visitor`; `more` are the values of the components in `more`."""
         return FormRequest(video, tuple(file for file in more if file), settings)
 
     def played(self, video: Any, others: Sequence[Any]) -> str:
@@ -216,7 +218,9 @@ class TaskTab:
         except LongtakeError as error:
             raise visitor_error(error) from error
 
-    async def _inspect(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+    async def _inspect(
+        self, request: gr.Request, video: str | None, *values: Any
+    ) -> AsyncIterator[tuple[Any, ...]]:
         """Inspect the engines and, where there is one, the video; yields updates of card, buttons and engine choice."""
         others, values = values[: len(self.required_files)], values[len(self.required_files) :]
         disabled = [gr.update(interactive=False)] * len(self._buttons)
@@ -232,7 +236,8 @@ class TaskTab:
             yield gr.skip(), *disabled, *choice
             if not complete:
                 return
-            plan = await self.service.inspect(self.task, video, settings, others)
+            visitor = self.service.visitor(request)
+            plan = await self.service.inspect(visitor, self.task, video, settings, others)
         except LongtakeError as error:
             if not complete:
                 return
@@ -243,22 +248,24 @@ class TaskTab:
         buttons = [ready] * len(self._buttons)
         yield render.card(plan, self.played(video, others)), *buttons, *self.engines.updates(engines, plan)
 
-    async def _accept(self, video: str | None, *values: Any) -> AsyncIterator[tuple[Any, ...]]:
+    async def _accept(
+        self, request: gr.Request, video: str | None, *values: Any
+    ) -> AsyncIterator[tuple[Any, ...]]:
         """Record that the licence of the chosen engine is accepted, and inspect again."""
         try:
             self.engines.accept_licence(self._read(values[len(self.required_files) :]).engine)
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
-        async for update in self._inspect(video, *values):
+        async for update in self._inspect(request, video, *values):
             yield update
 
     def _starter(self, action: Action) -> Any:
         async def start(request: gr.Request, video: str | None, *values: Any) -> tuple[Any, Any]:
             count = len(self.more)
             try:
-                settings = self._read(values[count:])
-                form = await asyncio.to_thread(self.read_form, video, values[:count], settings)
-                settings, visitor = action.change(form.settings), self.service.visitor(request)
+                settings, visitor = self._read(values[count:]), self.service.visitor(request)
+                form = await self.read_form(visitor, video, values[:count], settings)
+                settings = action.change(form.settings)
                 job = await self.service.submit(visitor, action.task, form.video, settings, form.others)
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error

@@ -18,8 +18,8 @@ from ui.components.forms import make_component
 from ui.components.run_view import PRIVATE, visitor_error
 from ui.i18n.texts import error_text, input_key
 from ui.jobs.service import JobService
-from ui.jobs.strokes import painted, read_strokes, save_marks
-from ui.jobs.uploads import still, uploads_only
+from ui.jobs.uploads import marks, still, uploads_only
+from ui.server.visitors import Visitor
 from ui.tabs.base import Action, FormRequest, TaskTab
 
 
@@ -129,7 +129,9 @@ class InpaintTab(TaskTab):
             self._follow_link, [self._turn, self.file, self._sheet], [self._frame, *page], **quiet
         )
 
-    def read_form(self, video: str | None, more: Sequence[Any], settings: Settings) -> FormRequest:
+    async def read_form(
+        self, visitor: Visitor, video: str | None, more: Sequence[Any], settings: Settings
+    ) -> FormRequest:
         """The request with the given mask file, else with a mask made from the marks."""
         mask, follow, strokes, sheet = more
         if not isinstance(settings, MaskSettings):
@@ -137,39 +139,44 @@ class InpaintTab(TaskTab):
         if mask:
             prompts = {} if settings.track else {"box": (), "point": ()}
             return FormRequest(video, (mask,), settings.model_copy(update=prompts))
-        marks = painted(read_strokes(strokes), sheet.size) if sheet else ()
-        path = save_marks(marks, Path(self.file.GRADIO_CACHE) / "marks", follow=follow)
+        path = None
+        if sheet and video and strokes.strip():
+            folder, ask = Path(self.file.GRADIO_CACHE) / "marks", self.service.looks.by(visitor)
+            path = await marks(Path(video), strokes, sheet.size, folder, ask, follow=follow)
         settings = settings.model_copy(update={"track": bool(path and follow)})
         if path or settings.follows:
             return FormRequest(video, (str(path),) if path else (), settings)
         raise BadInput("Nothing says what to remove.", "Mark it on a frame, or give a mask.")
 
-    async def _load_video(self, video: str | None, mask: str | None) -> tuple[Any, ...]:
+    async def _load_video(self, request: gr.Request, video: str | None, mask: str | None) -> tuple[Any, ...]:
         """Show the first frame of a new video on the pad, without marks."""
         nothing = gr.update(visible=False), gr.skip(), "", None, "", "", ""
         if video is None:
             return nothing
         try:
-            facts = (await self.service.inspect(self.task, video, InpaintSettings())).facts
+            visitor = self.service.visitor(request)
+            facts = (await self.service.inspect(visitor, self.task, video, InpaintSettings())).facts
             sheet = PadFrame((facts.width, facts.height), facts.frames)
-            page = await self._page(video, sheet)
+            page = await self._page(visitor, video, sheet)
         except (LongtakeError, OSError):
             return nothing  # the card shows the error
         frames = gr.update(value=0, maximum=max(1, facts.frames - 1))
         return gr.update(visible=not mask), frames, page, sheet, "", "", ""
 
-    async def _show_frame(self, video: str | None, frame: float, sheet: PadFrame | None) -> tuple[Any, Any]:
+    async def _show_frame(
+        self, request: gr.Request, video: str | None, frame: float, sheet: PadFrame | None
+    ) -> tuple[Any, Any]:
         """Show another frame on the pad."""
         if video is None or sheet is None or frame == sheet.index:
             return gr.skip(), gr.skip()
         turned = replace(sheet, index=min(int(frame), sheet.frames - 1))
         try:
-            return await self._page(video, turned), turned
+            return await self._page(self.service.visitor(request), video, turned), turned
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
 
     async def _follow_link(
-        self, link: str, video: str | None, sheet: PadFrame | None
+        self, request: gr.Request, link: str, video: str | None, sheet: PadFrame | None
     ) -> tuple[Any, Any, Any]:
         """Show the frame of a link in a report, where its video is the one on the pad."""
         frame, _, name = link.rpartition("#")[0].partition("@")
@@ -179,13 +186,12 @@ class InpaintTab(TaskTab):
             return gr.skip(), gr.skip(), gr.skip()
         if not frame.isdecimal():
             return gr.skip(), gr.skip(), gr.skip()
-        return gr.update(value=int(frame)), *await self._show_frame(video, int(frame), sheet)
+        return gr.update(value=int(frame)), *await self._show_frame(request, video, int(frame), sheet)
 
-    async def _page(self, video: str, sheet: PadFrame) -> str:
-        path = Path(video)
-        picture = await still(
-            path, sheet.index, Path(self.file.GRADIO_CACHE), self.service.policy.most_pixels
-        )
+    async def _page(self, visitor: Visitor, video: str, sheet: PadFrame) -> str:
+        path, ask = Path(video), self.service.looks.by(visitor)
+        cache, most = Path(self.file.GRADIO_CACHE), self.service.policy.most_pixels
+        picture = await still(path, sheet.index, cache, most, ask)
         return pad.sheet(str(picture), sheet.index, sheet.size, path.name)
 
 

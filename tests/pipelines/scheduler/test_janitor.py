@@ -311,3 +311,71 @@ def test_it_looks_again_on_time_and_survives_what_goes_wrong(watch) -> None:
 
 def test_a_janitor_that_never_started_can_be_closed(queue: JobQueue) -> None:
     Janitor(queue, None).close()
+
+
+# -- what belongs to no job ----------------------------------------------------------------------------------
+
+
+def leftover(queue: JobQueue, name: str, size: int = SIZE) -> Path:
+    """Something in the page's cache that no job holds."""
+    file = queue.jobs_dir / "cache" / name / "clip.mp4"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(os.urandom(size))
+    return file
+
+
+def test_what_belongs_to_no_job_makes_no_job_go(queue: JobQueue, make: Make) -> None:
+    job = make("a", done(1), upload=True)
+    limit = disk_bytes([queue.jobs_dir]) + SIZE
+    files = [leftover(queue, str(number)) for number in range(4)]
+    orphan = queue.jobs_dir / "uploads" / "hash" / "orphan.mp4"
+    orphan.parent.mkdir()
+    orphan.write_bytes(os.urandom(SIZE))
+    assert Janitor(queue, limit).tidy() == []
+    assert job.exists() and orphan.exists() and all(file.exists() for file in files)
+
+
+def test_what_belongs_to_no_job_is_spared_as_far_as_it_is_too_much(queue: JobQueue, make: Make) -> None:
+    job = make("a", done(1))
+    limit = disk_bytes([queue.jobs_dir]) + SIZE // 4
+    file, asked = leftover(queue, "x"), []
+
+    def spare(needed_bytes: int) -> int:
+        asked.append(needed_bytes)
+        file.unlink()
+        return SIZE
+
+    assert Janitor(queue, limit, spare=spare).tidy() == []
+    assert len(asked) == 1 and SIZE // 2 < asked[0] < SIZE and job.exists()
+    assert Janitor(queue, limit, spare=spare).tidy() == [] and len(asked) == 1, "it fits now"
+
+
+def test_an_upload_that_is_still_served_counts_no_more_with_its_job(queue: JobQueue, make: Make) -> None:
+    first, second = make("a", done(1), upload=True), make("b", done(2), upload=True)
+    copy = queue.jobs_dir / "cache" / "hash" / "a.mp4"
+    copy.parent.mkdir(parents=True)
+    copy.hardlink_to(first.record().inputs[0].path)
+    limit = disk_bytes([queue.jobs_dir]) - SIZE - SIZE // 2
+    assert [n.job for n in Janitor(queue, limit).tidy()] == [first.id]
+    assert second.exists() and copy.exists()
+
+
+def test_old_jobs_leave_a_reserve_and_young_ones_need_not(queue: JobQueue, make: Make) -> None:
+    now = time.time()
+    old, older = make("old", done(now - 4000)), make("older", done(now - 5000))
+    young = make("young", done(now - 60))
+    limit = disk_bytes([queue.jobs_dir]) + SIZE // 2
+    assert [n.job for n in Janitor(queue, limit, reserve_bytes=SIZE).tidy()] == [older.id]
+    assert [n.job for n in Janitor(queue, limit, reserve_bytes=9 * SIZE).tidy()] == [old.id]
+    assert young.exists()
+
+
+def test_what_a_killed_upload_left_is_erased_after_an_hour(queue: JobQueue) -> None:
+    part, folder = queue.jobs_dir / "cache" / "tmp12345", queue.jobs_dir / "cache" / "tmpfolder"
+    folder.mkdir(parents=True)
+    part.write_bytes(b"x")
+    (folder / "file").touch()
+    Janitor(queue, None).tidy()
+    assert part.exists(), "it may still come"
+    Janitor(queue, None, clock=later).tidy()
+    assert not part.exists() and folder.exists()

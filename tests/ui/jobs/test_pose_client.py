@@ -20,6 +20,7 @@ from ui.components.pose_panel import _move_of, _with_move
 from ui.jobs.pose_client import MOST_WAITING, PosingProcess
 from ui.jobs.service import JobService
 from ui.server.policy import Policy
+from ui.server.visitors import Visitor
 
 ANSWERS = """
 import json, sys, os
@@ -38,6 +39,9 @@ for number, line in enumerate(sys.stdin):
 
 def process() -> PosingProcess:
     return PosingProcess((sys.executable, "-c", ANSWERS))
+
+
+ANN = Visitor("ann", "ann")
 
 
 def question(name: str = "one", **asked: object) -> PoseQuestion:
@@ -124,7 +128,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def posed(queue: JobQueue, policy: Policy, picture: Path, tmp_path: Path) -> Path:
     service = JobService(queue, policy)
     service._posing = process()
-    return asyncio.run(service.pose(str(picture), PoseSettings(yaw=3), tmp_path / "cache"))
+    return asyncio.run(service.pose(ANN, str(picture), PoseSettings(yaw=3), tmp_path / "cache"))
 
 
 def test_an_owner_who_asks_accepts_the_licence(
@@ -164,11 +168,11 @@ def test_a_pose_is_drawn_once(
     monkeypatch.setattr(PosingProcess, "ask", draw)
     service = JobService(queue, Policy())
     for yaw in (3, 4, 3):
-        asyncio.run(service.pose(str(picture), PoseSettings(yaw=yaw), tmp_path / "cache"))
+        asyncio.run(service.pose(ANN, str(picture), PoseSettings(yaw=yaw), tmp_path / "cache"))
     assert [each.asked["yaw"] for each in asked] == [3, 4]
     assert {each.most_pixels for each in asked} == {None}
     licences.accept("liveportrait")
-    asyncio.run(JobService(queue, Policy.space()).pose(str(picture), PoseSettings(), tmp_path / "cache"))
+    asyncio.run(JobService(queue, Policy.space()).pose(ANN, str(picture), PoseSettings(), tmp_path / "cache"))
     assert asked[-1].most_pixels == 2_100_000
 
 

@@ -4,27 +4,33 @@ import asyncio
 import hashlib
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
-from pipelines.errors import BadInput, LongtakeError, NotAVideo
+from memory.units import MIB
+from pipelines.errors import BadInput, LongtakeError, NotAVideo, OverLimit
 from pipelines.jobs.inputs import InputFile
 from pipelines.settings import AnimateSettings, ScoreSettings
 from pipelines.storage import contents
 from pipelines.video.probe import probe
-from pipelines.workers.inspect import FacesQuestion, PlanQuestion
+from pipelines.workers.inspect import FacesQuestion, PlanQuestion, StillQuestion
 from ui.jobs import uploads
 from ui.jobs.hashing import fingerprint
 from ui.jobs.uploads import (
+    ask_process,
     example_clip,
     example_portrait,
     faces_of,
     hand_out,
     inspect_video,
     keep,
+    marks,
     place_of_look,
     still,
 )
@@ -172,6 +178,40 @@ def test_a_file_that_is_never_understood_is_given_up_and_its_process_ended(
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
+def test_what_takes_too_much_memory_is_refused_with_the_limit_and_all_its_processes_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill = f"import os, sys; open('{tmp_path}/pid', 'w').write(str(os.getpid())); x = b'x' * 2**28; sys.stdin.read(); "
+    (tmp_path / "fill.py").write_text(fill + "import time; time.sleep(600)")
+    instead(f"{sys.executable} {tmp_path}/fill.py <&0; exit 1", tmp_path, monkeypatch)
+    question = StillQuestion(path=tmp_path / "clip.mp4", frame=0, picture=tmp_path / "still.jpg")
+    with pytest.raises(OverLimit, match=r"clip\.mp4 takes more than 0\.2 GiB"):
+        asyncio.run(ask_process(question, 200 * MIB))
+    until_gone(int((tmp_path / "pid").read_text()))
+
+
+def until_gone(pid: int) -> None:
+    for _ in range(600):
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
+            return
+        threading.Event().wait(0.1)
+    pytest.fail("it lives on")
+
+
+def test_strokes_become_a_mask_file_and_wiped_ones_none(tmp_path: Path) -> None:
+    def drawn(strokes: str) -> Path | None:
+        return asyncio.run(marks(tmp_path / "clip.mp4", strokes, (64, 48), tmp_path / "marks", follow=False))
+
+    path = drawn("8:20,24,40,24@3")
+    assert path and np.asarray(Image.open(path))[24, 30] == 255
+    assert drawn("8:20,24@3 !40:20,24@3") is None
+    with pytest.raises(BadInput, match="no stroke"):
+        drawn("8:20@3")
+
+
 def test_an_upload_that_is_asked_for_again_is_young_again(tmp_path: Path) -> None:
     upload = tmp_path / "clip.mp4"
     upload.write_bytes(b"one")
@@ -233,7 +273,7 @@ def test_a_frame_that_is_not_there_is_refused_with_both_numbers(clip: Path, tmp_
         asyncio.run(still(clip, 40, tmp_path / "cache"))
 
 
-def test_faces_are_looked_at_once_for_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faces_are_looked_at_once_for_a_question(tmp_path: Path) -> None:
     files = [tmp_path / name for name in ("portrait.png", "driving.mp4")]
     for path in files:
         path.write_bytes(path.name.encode())
@@ -245,10 +285,8 @@ def test_faces_are_looked_at_once_for_a_question(tmp_path: Path, monkeypatch: py
         question.picture.touch()
         question.picture.with_suffix(".json").write_text('{"places": [{"number": 1}], "missing": []}')
 
-    monkeypatch.setattr(uploads, "_ask", ask)
-
     def look(**settings: Any) -> Path:
-        found = asyncio.run(faces_of(*files, AnimateSettings(**settings), tmp_path / "cache"))
+        found = asyncio.run(faces_of(*files, AnimateSettings(**settings), tmp_path / "cache", ask=ask))
         assert found[1] == {"places": [{"number": 1}], "missing": []}
         return found[0]
 

@@ -4,6 +4,7 @@ import asyncio
 import stat
 from http.cookies import SimpleCookie
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -124,3 +125,19 @@ def test_inside_another_sites_frame_it_is_of_the_kind_that_is_kept_there() -> No
 )
 def test_nothing_else_gives_one(change: dict[str, Any]) -> None:
     assert answer_to(PAGE | change) == []
+
+
+def test_a_network_of_ipv6_counts_as_one() -> None:
+    def counted(host: str) -> str:
+        request = SimpleNamespace(
+            headers={"x-forwarded-for": f"1.1.1.1, {host}"},
+            request=True,
+            username=None,
+            client=None,
+            session_hash="s",
+        )
+        return Visitor.of(request, behind_proxy=True).counted_as  # type: ignore[arg-type]
+
+    assert counted("2001:db8::1") == counted("2001:db8::ffff:2") != counted("2001:db8:0:1::1")
+    assert counted("::ffff:192.0.2.1") == counted("192.0.2.1") != counted("192.0.2.2")
+    assert counted("fe80::1%eth0") == counted("fe80::2") and counted("no address") != counted("")

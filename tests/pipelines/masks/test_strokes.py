@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import BadInput, OverLimit
-from ui.jobs import strokes
-from ui.jobs.strokes import Mark, Stroke, painted, read_strokes, save_marks
+from pipelines.masks import strokes
+from pipelines.masks.strokes import Mark, Stroke, painted, read_strokes, save_marks
 
 SIZE = (64, 48)
 
@@ -92,3 +92,29 @@ def test_the_same_marks_are_the_same_file(tmp_path: Path, follow: bool) -> None:
 def test_nothing_painted_is_no_file(tmp_path: Path) -> None:
     assert save_marks(painted([], SIZE), tmp_path, follow=True) is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stroke_costs_its_rectangle_however_many_points_and_however_wide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zigzag = ",".join(f"{n % 60},{n % 40}" for n in range(30_000))
+    assert drawn(f"9999:{zigzag}@0")[0].all()
+    monkeypatch.setattr(strokes, "MOST_PIXELS", 10**6)
+    assert drawn("9999:" + ",".join(["1,1"] * 90_000) + "@0")[0].all()
+    many = " ".join(f"{'!' * (n % 2)}{n % 7 + 1}:5,5@0" for n in range(200))
+    with pytest.raises(OverLimit, match=r"takes 2 megapixels to draw; 1 is the most.*with one width"):
+        drawn(many)
+    with pytest.raises(OverLimit):
+        drawn("4:" + ",".join(["0,0,3000,0"] * 300) + "@0", (4000, 20))
+
+
+@pytest.mark.parametrize("reach", [2, 7, 15])
+def test_a_dot_is_a_disc(reach: int) -> None:
+    y, x = np.mgrid[:48, :64]
+    assert np.array_equal(drawn(f"{2 * reach}:30,20@0")[0], np.hypot(x - 30, y - 20) <= reach)
+
+
+def test_strokes_of_several_widths_are_those_of_each() -> None:
+    words = ["8:20,24,40,24@3", "2:3,3,60,40@3", "30:30,24@3"]
+    together = drawn(" ".join(words))[3]
+    assert np.array_equal(together, np.logical_or.reduce([drawn(word)[3] for word in words]))

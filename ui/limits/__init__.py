@@ -1,0 +1,1 @@
+"""What visitors may use before they have a job: turns of the processes that look at files, and disk for uploads."""

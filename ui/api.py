@@ -18,6 +18,7 @@ from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs.job import Job
 from pipelines.settings import PoseSettings, ScoreSettings, Settings, trial
 from pipelines.spec import TaskSpec, settings_model, tasks
+from pipelines.storage.names import quoted
 from ui.components import forms
 from ui.components.run_view import visitor_error
 from ui.jobs.service import JobService
@@ -216,7 +217,7 @@ class Api:
             dict(zip(self._all, values[count:], strict=True)),
         )
         if name not in self._tasks:
-            raise BadInput(f"There is no task {name!r}.", f"There are: {', '.join(self._tasks)}.")
+            raise BadInput(f"There is no task {quoted(name)}.", f"There are: {', '.join(self._tasks)}.")
         task, model = self._tasks[name], settings_model(name)
         files = dict(zip(self._other_files, (second, *more), strict=True))
         accepted = [each.name for each in task.inputs[1:]]

@@ -27,7 +27,7 @@ from pipelines.settings import Settings
 from pipelines.spans import Span
 from pipelines.spec import read_settings
 from pipelines.storage.atomic import is_alive, is_being_written, write_bytes
-from pipelines.storage.names import to_json
+from pipelines.storage.names import quoted, to_json
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
@@ -150,7 +150,7 @@ class Job:
         """Find the job with this id, which is a name and never a path. Raises NoSuchJob."""
         if re.fullmatch("[0-9A-Za-z]{1,64}", id) and (job := cls(jobs_dir.absolute() / id)).exists():
             return job
-        raise NoSuchJob(f"There is no job {id!r} in {jobs_dir}.", "Check the id and --jobs-dir.")
+        raise NoSuchJob(f"There is no job {quoted(id)} in {jobs_dir}.", "Check the id and --jobs-dir.")
 
     @classmethod
     def all(cls, jobs_dir: Path) -> list["Job"]:

@@ -25,6 +25,7 @@ from pipelines.scheduler.queue import JobQueue
 from ui import theme
 from ui.page import I18N
 from ui.server import system_info
+from ui.server.answers import EXCEPTION_HANDLERS, Answered
 from ui.server.metrics import CONTENT_TYPE
 from ui.server.passwords import Passwords
 from ui.server.policy import Policy
@@ -91,7 +92,12 @@ def additions(
     """
     return {
         "routes": _routes(is_stopping, metrics, passwords),
-        "middleware": [Middleware(GiveCookie), Middleware(RefuseWhileStopping, is_stopping=is_stopping)],
+        "exception_handlers": EXCEPTION_HANDLERS,
+        "middleware": [
+            Middleware(Answered),
+            Middleware(GiveCookie),
+            Middleware(RefuseWhileStopping, is_stopping=is_stopping),
+        ],
     }
 
 

@@ -148,7 +148,8 @@ class Job:
     @classmethod
     def find(cls, jobs_dir: Path, id: str) -> "Job":
         """Find the job with this id, which is a name and never a path. Raises NoSuchJob."""
-        if re.fullmatch("[0-9A-Za-z]{1,64}", id) and (job := cls(jobs_dir.absolute() / id)).exists():
+        is_name = isinstance(id, str) and re.fullmatch("[0-9A-Za-z]{1,64}", id)
+        if is_name and (job := cls(jobs_dir.absolute() / id)).exists():
             return job
         raise NoSuchJob(f"There is no job {quoted(id)} in {jobs_dir}.", "Check the id and --jobs-dir.")
 

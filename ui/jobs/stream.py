@@ -72,7 +72,7 @@ class _Listener:
 
     def _listen(self) -> None:
         try:
-            view = JobView(folder=f"{self._job.record().inputs[0].path.parent}/")
+            view = JobView.of(self._job)
             for event in self._events:
                 self.view = view = view.after(event)
                 if self._closed:

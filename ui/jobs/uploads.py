@@ -19,13 +19,15 @@ from pipelines.jobs.events import Event, Planned
 from pipelines.jobs.inputs import InputFile
 from pipelines.settings import AnimateSettings, Settings
 from pipelines.storage.atomic import atomic_write
-from pipelines.storage.names import to_json
+from pipelines.storage.names import quoted, shortened, to_json
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.inspect import Asked, FacesQuestion, PlanQuestion, StillQuestion
-from ui.i18n.texts import error_text
+from ui.server.answers import visitor_error
 
 log = logging.getLogger(__name__)
 
+_LOGGED_CHARACTERS = 1000
+"""The most that is logged of what an inspection wrote to stderr: the last frames of a traceback."""
 INSPECT_SECONDS = 120.0
 """The time limit of one inspection; a file that takes longer is refused."""
 
@@ -41,13 +43,13 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     )
 
 
-def hand_out(path: Path, cache: Path, key: str) -> str:
+def hand_out(path: Path, cache: Path, name: str) -> str:
     """Link the result at `path` into the page's cache, from where files are served; returns the new path.
 
-    No part of the jobs' folder is ever served. The new folder is named after the job's `key`, which cannot be guessed.
-    Raises OSError where the result is gone.
+    No part of the jobs' folder is ever served. The new folder begins with `name`, which cannot be guessed and opens
+    nothing else (`Keys.files`). Raises OSError where the result is gone.
     """
-    return str(_link_or_copy(path, cache / f"{key}-{path.stat().st_mtime_ns:x}" / path.name))
+    return str(_link_or_copy(path, cache / f"{name}-{path.stat().st_mtime_ns:x}" / path.name))
 
 
 def _link_or_copy(path: Path, target: Path) -> Path:
@@ -68,8 +70,8 @@ def uploads_only(file: gr.File) -> gr.File:
 
     async def refuse_addresses(path: str | Path | None) -> str | None:
         if "://" in str(path):
-            raise gr.Error(
-                error_text(BadInput(f"{path} is an address.", "Download it, then upload the file."))
+            raise visitor_error(
+                BadInput(f"{quoted(str(path))} is an address.", "Download it, then upload the file.")
             )
         return await into_cache(path)
 
@@ -161,13 +163,14 @@ async def _ask(question: Asked) -> Event:
         cwd=PROJECT_ROOT,
         start_new_session=True,
     )
-    path = question.path if isinstance(question, StillQuestion) else question.inputs[0]
+    paths = (question.path,) if isinstance(question, StillQuestion) else question.inputs
+    name = shortened(paths[0].name)
     try:
         exchange = process.communicate(to_json(question))
         out, stderr = await asyncio.wait_for(exchange, INSPECT_SECONDS)
     except TimeoutError as error:
         raise NotAVideo(
-            f"{path.name} could not be understood within {INSPECT_SECONDS:.0f} s.",
+            f"{name} could not be understood within {INSPECT_SECONDS:.0f} s.",
             "Convert it and try again.",
         ) from error
     finally:
@@ -176,24 +179,28 @@ async def _ask(question: Asked) -> Event:
             process.kill()
             await process.wait()
     log.info(
-        "inspecting %s ended with %s: %s", path, process.returncode, stderr.decode(errors="replace").strip()
+        "inspecting %s ended with %s: %s",
+        name,
+        process.returncode,
+        shortened(stderr.decode(errors="replace").strip(), _LOGGED_CHARACTERS),
     )
-    return _answer(out, path, process.returncode)
+    return _answer(out, paths, process.returncode)
 
 
-def _answer(out: bytes, path: Path, code: int | None) -> Event:
+def _answer(out: bytes, paths: Sequence[Path], code: int | None) -> Event:
+    name = shortened(paths[0].name)
     for line in reversed(out.splitlines()):
         match _parsed(line):
             case events.Planned() | events.Preview() as answer:
                 return answer
             case events.Failed() as failed:
-                raise failed.to_error(path)
+                raise failed.to_error(*paths)
             case _:
                 continue
     if code == LongtakeError.exit_code:
-        raise LongtakeError(f"{path.name} could not be looked at.", "The server's log says why.")
+        raise LongtakeError(f"{name} could not be looked at.", "The server's log says why.")
     raise NotAVideo(
-        f"{path.name} could not be looked at: the process that tried ended with exit status {code}.",
+        f"{name} could not be looked at: the process that tried ended with exit status {code}.",
         "The file may be damaged. Convert it and try again.",
     )
 

@@ -15,11 +15,12 @@ from pipelines.spec import TaskSpec, settings_model
 from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
-from ui.components.run_view import PRIVATE, visitor_error
+from ui.components.run_view import PRIVATE
 from ui.i18n.texts import error_text, input_key
 from ui.jobs.service import JobService
 from ui.jobs.strokes import painted, read_strokes, save_marks
 from ui.jobs.uploads import still, uploads_only
+from ui.server.answers import visitor_error
 from ui.tabs.base import Action, FormRequest, TaskTab
 
 

@@ -66,6 +66,8 @@ def launch(
         prevent_thread_lock=True,
         quiet=True,
         ssr_mode=False,
+        # Else Gradio asks its own address first, and gives up where others ask for much at the same moment.
+        _frontend=False,
         show_error=False,
         enable_monitoring=False,
         run_history=False,

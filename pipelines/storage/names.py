@@ -36,6 +36,9 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u206
 """Characters that end a line or change its direction: in a log they could pass for another line."""
 
 
+_LONG_WORD = re.compile(rf"\S{{{QUOTED_CHARACTERS + 1},}}")
+
+
 def shortened(text: str, most: int = QUOTED_CHARACTERS) -> str:
     """Return `text` from outside on one line, the middle left out where it has more than `most` characters."""
     shown = printable(_without_middle(text, most))
@@ -50,6 +53,11 @@ def quoted(value: object) -> str:
         return shortened(repr(value))
     except (ValueError, RecursionError):  # an integer of thousands of digits; lists in lists
         return f"a value of type {type(value).__name__}"
+
+
+def brief(message: str) -> str:
+    """Return `message` with each word of more than 80 characters shortened, where it quoted something whole."""
+    return _LONG_WORD.sub(lambda word: shortened(word[0]), message)
 
 
 def _without_middle(text: str, most: int) -> str:

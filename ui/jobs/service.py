@@ -89,7 +89,8 @@ class JobService:
         resolve_for(task, settings, local=self.policy.local)
         plan = await inspect_video(task, paths, self.limited(settings), self.queue.jobs_dir)
         self._check(plan)
-        return plan
+        facts = plan.facts.model_copy(update={"name": shortened(plan.facts.name)})
+        return plan.model_copy(update={"facts": facts})
 
     async def submit(
         self,

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs, Planned
 from pipelines.jobs.job import Job
-from pipelines.storage.names import shortened, without_folders
+from pipelines.storage.names import brief, shortened, without_folders
 
 CURVE_POINTS = 200
 _WARNINGS = 5
@@ -170,7 +170,7 @@ class JobView:
     def told(self, message: str) -> str:
         """`message` with the inputs' short names in place of their paths."""
         message = without_folders(message, self.inputs)
-        return message.replace(f"{self.jobs_dir}/", "") if self.jobs_dir else message
+        return brief(message.replace(f"{self.jobs_dir}/", "") if self.jobs_dir else message)
 
     @classmethod
     def of(cls, job: Job) -> "JobView":

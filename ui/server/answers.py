@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from gradio.exceptions import InvalidPathError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -29,10 +30,18 @@ log = logging.getLogger(__name__)
 
 _LOGGED_CHARACTERS = 1000
 """The longest line of the log about a request; the longest of our own messages has a third of this."""
+_GRADIO_CHARACTERS = 160
+"""The most that is told of a refusal in Gradio's words: the value comes first, at most 80 of it, then the choices."""
 _PLACES = 3
-"""So many places of ours in the code are named where a fault of ours is logged, the innermost last."""
-_NOT_UNDERSTOOD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What Gradio's code raises at names, numbers and bodies that it does not expect; anything else is a fault."""
+"""So many places of ours in the code are named where a fault is logged, the innermost last."""
+_PASSING = ("__call__", "preprocess_data", "process_api")
+"""Functions of this package through which every request goes: they say nothing about a fault."""
+_FAULTS = (OSError, MemoryError, RuntimeError, AssertionError)
+"""What is the server's fault where a request fails before there is an event. Anything else is raised by Gradio's code
+at names, numbers and bodies that it does not expect."""
+_OF_THE_BODY = ("content-type", "content-length")
+_MOST_PLAIN_BYTES = 1000
+"""So much of a refusal in plain text is told; those of Gradio's upload are a short line."""
 _CODES = {401: "not_logged_in", 403: "forbidden", 404: "not_found", 413: "over_limit", 503: "stopping"}
 """The codes of answers by HTTP status; of other statuses below 500 it is `bad_input`, above `internal`."""
 _SENTENCES = {
@@ -92,7 +101,9 @@ def _refused(error: Exception) -> BadInput:
     if isinstance(error, InvalidPathError):
         return BadInput("This file was not uploaded to this server.", "Upload it first.")
     if isinstance(error, gr.Error):
-        return BadInput(f"A value of the request cannot be used: {shortened(error.message)}")
+        return BadInput(
+            f"A value of the request cannot be used: {shortened(error.message, _GRADIO_CHARACTERS)}"
+        )
     cause = error.__cause__ or error
     return BadInput(
         f"A value of the request is of another kind than expected ({type(cause).__name__}).",
@@ -112,30 +123,47 @@ class Answered:
             await self._app(scope, receive, send)
             return
         begun: Message | None = None
+        plain: bytes | None = None
 
         async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message
-            await send(message)
+            nonlocal begun, plain
+            if begun is None:
+                begun, plain = message, b"" if _is_plain_refusal(message) else None
+                if plain is None:
+                    await send(message)
+            elif plain is None:
+                await send(message)
+            else:
+                plain = (plain + message.get("body", b""))[:_MOST_PLAIN_BYTES]
+                if not message.get("more_body"):
+                    said = shortened(plain.decode(errors="replace"), _GRADIO_CHARACTERS)
+                    kept = {n: v for n, v in Headers(raw=begun["headers"]).items() if n not in _OF_THE_BODY}
+                    plain, answer = None, _refusal(begun["status"], said, headers=kept)
+                    await answer(scope, receive, send)
 
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
             _log("a visitor left in the middle of %s", scope["path"])
         except Exception as error:  # noqa: BLE001  the server's log would get a traceback of each
-            _log("a request to %s failed: %s", scope["path"], _fault(error))
-            if begun is None:
+            if begun is None or plain is not None:
+                _log("a request to %s failed: %s", scope["path"], _fault(error))
                 await _answer(error)(scope, receive, send)
-            elif not any(name.lower() == b"content-length" for name, _ in begun["headers"]):
+                return
+            _log("an answer to %s ended early: %s", scope["path"], _fault(error))
+            if not any(name.lower() == b"content-length" for name, _ in begun["headers"]):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+def _is_plain_refusal(begun: Message) -> bool:
+    kind = next((value for name, value in begun["headers"] if name.lower() == b"content-type"), b"")
+    return int(begun["status"]) >= 400 and kind.startswith(b"text/plain")
+
+
 def _answer(error: Exception) -> Response:
-    if isinstance(error, _NOT_UNDERSTOOD):
-        return _refusal(
-            400, "The request cannot be understood. *Use via API* describes what the server takes."
-        )
-    return _refusal(500, "This is a fault of the server. Its log says more.")
+    if isinstance(error, _FAULTS) and not isinstance(error, RecursionError):
+        return _refusal(500, "This is a fault of the server. Its log says more.")
+    return _refusal(400, "The request cannot be understood. *Use via API* describes what the server takes.")
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
@@ -175,7 +203,9 @@ def _fault(error: BaseException) -> str:
     ours = [
         f"{Path(place.filename).relative_to(PROJECT_ROOT)}:{place.lineno}"
         for place in traceback.extract_tb(error.__traceback__)
-        if Path(place.filename).is_relative_to(PROJECT_ROOT) and "site-packages" not in place.filename
+        if Path(place.filename).is_relative_to(PROJECT_ROOT)
+        and "site-packages" not in place.filename
+        and place.name not in _PASSING
     ]
     where = f" at {' > '.join(ours[-_PLACES:])}" if ours else ""
     return f"{type(error).__name__}: {shortened(str(error))}{where}"

@@ -12,7 +12,8 @@ _USERS = ("--auth", "olga:first-word", "--auth", "pavel:second-word")
 _ACTIONS = ("pause", "cancel", "resume", "delete")
 
 
-def _visitors(out: Path) -> tuple[Server, Raw, Raw]:
+def visitors(out: Path) -> tuple[Server, Raw, Raw]:
+    """A server with a login, and its two users."""
     server = served(out, *_USERS)
     olga, pavel = Raw(server), Raw(server)
     assert olga.login("olga", "first-word") == pavel.login("pavel", "second-word") == 200
@@ -41,7 +42,7 @@ def _words(answer: tuple[str, Any]) -> str:
 
 def attack_with_the_address_of_a_result(out: Path) -> None:
     """No part of the address of any result opens the job or acts on it."""
-    _, olga, pavel = _visitors(out)
+    _, olga, pavel = visitors(out)
     status = _job(olga, out, end="0.4")
     kind, data = _look(olga, status["job"])
     addresses = json.dumps(data[1])
@@ -57,7 +58,7 @@ def attack_with_the_address_of_a_result(out: Path) -> None:
 
 def attack_with_the_link_for_looking(out: Path) -> None:
     """The key for looking shows status and files; acting with it is forbidden (403), and tells no key for acting."""
-    _, olga, pavel = _visitors(out)
+    _, olga, pavel = visitors(out)
     status = _job(olga, out, end="0.5")
     kind, data = _look(pavel, status["job"], status["view"])
     assert kind == "complete" and data[0]["state"] == "done" and data[1]
@@ -74,7 +75,7 @@ def attack_with_the_link_for_looking(out: Path) -> None:
 
 def attack_with_the_link_for_looking_on_the_page(out: Path) -> None:
     """The page's own handlers, asked directly with a link for looking, refuse to act and tell no key for acting."""
-    _, olga, pavel = _visitors(out)
+    _, olga, pavel = visitors(out)
     status = _job(olga, out, end="0.6")
     link = f"?job={status['job']}&key={status['view']}"
     handlers = pavel.http.get("/config").json()
@@ -92,7 +93,7 @@ def attack_with_the_link_for_looking_on_the_page(out: Path) -> None:
 
 def attack_by_asking_what_there_is(out: Path) -> None:
     """A stranger's job and one that does not exist are answered in the same words, without paths of the server."""
-    server, olga, pavel = _visitors(out)
+    server, olga, pavel = visitors(out)
     status = _job(olga, out, end="0.7")
     job, key = status["job"], status["key"]
     other = "".join("0123456789abcdef"[(int(digit, 16) + 1) % 16] for digit in job)

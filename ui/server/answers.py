@@ -30,8 +30,10 @@ log = logging.getLogger(__name__)
 
 _LOGGED_CHARACTERS = 1000
 """The longest line of the log about a request; the longest of our own messages has a third of this."""
-_GRADIO_CHARACTERS = 160
-"""The most that is told of a refusal in Gradio's words: the value comes first, at most 80 of it, then the choices."""
+_REASON_CHARACTERS = 160
+"""The most that is told of a reason in the words of Gradio and Starlette; the longest list of choices has 130."""
+_CHOICES = " is not in the list of choices: "
+"""What stands in Gradio's words between a value of a request and what it could have been."""
 _PLACES = 3
 """So many places of ours in the code are named where a fault is logged, the innermost last."""
 _PASSING = ("__call__", "preprocess_data", "process_api")
@@ -101,9 +103,9 @@ def _refused(error: Exception) -> BadInput:
     if isinstance(error, InvalidPathError):
         return BadInput("This file was not uploaded to this server.", "Upload it first.")
     if isinstance(error, gr.Error):
-        return BadInput(
-            f"A value of the request cannot be used: {shortened(error.message, _GRADIO_CHARACTERS)}"
-        )
+        value, middle, choices = error.message.rpartition(_CHOICES)
+        reason = f"{shortened(value)}{middle}{shortened(choices, _REASON_CHARACTERS)}"
+        return BadInput(f"A value of the request cannot be used: {reason}.")
     cause = error.__cause__ or error
     return BadInput(
         f"A value of the request is of another kind than expected ({type(cause).__name__}).",
@@ -136,7 +138,7 @@ class Answered:
             else:
                 plain = (plain + message.get("body", b""))[:_MOST_PLAIN_BYTES]
                 if not message.get("more_body"):
-                    said = shortened(plain.decode(errors="replace"), _GRADIO_CHARACTERS)
+                    said = shortened(plain.decode(errors="replace"), _REASON_CHARACTERS)
                     kept = {n: v for n, v in Headers(raw=begun["headers"]).items() if n not in _OF_THE_BODY}
                     plain, answer = None, _refusal(begun["status"], said, headers=kept)
                     await answer(scope, receive, send)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pipelines.cli.commands import make_app
 from pipelines.cli.console import Console
 from pipelines.errors import BadInput, Cancelled, LongtakeError, name_os_error
+from pipelines.storage.names import quoted
 from pipelines.weights.locate import anchor
 
 
@@ -23,7 +24,7 @@ def _one_line(error: cyclopts.CycloptsError) -> str:
         return str(error).splitlines()[0]
     first = cause.errors()[0]
     where = "".join(f"--{str(part).replace('_', '-')} " for part in first["loc"] if isinstance(part, str))
-    got = f" (not {first['input']!r})" if first["loc"] else ""
+    got = f" (not {quoted(first['input'])})" if first["loc"] else ""
     return f"{where}{first['msg'].removeprefix('Value error, ')}{got}."
 
 

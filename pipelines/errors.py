@@ -92,6 +92,12 @@ class NoSuchJob(BadInput):
     code = "no_such_job"
 
 
+class Forbidden(BadInput):
+    """The visitor may look at the job, and no more."""
+
+    code = "forbidden"
+
+
 class QueueFull(LongtakeError):
     """The queue is full, for all visitors together or for this one."""
 

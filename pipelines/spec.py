@@ -19,6 +19,7 @@ from pydantic import BaseModel, create_model
 
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.settings.base import Settings, engine_setting
+from pipelines.storage.names import quoted
 from pipelines.weights.catalog import PUBLISHED, Published
 from presets.tiers import TaskPresets, own_tiers
 
@@ -204,7 +205,7 @@ def task_spec(name: str) -> TaskSpec:
     """Return the task called `name`. Raises BadInput, listing the choices, if there is none."""
     found = tasks()
     if name not in found:
-        raise BadInput(f"There is no task {name!r}.", f"The tasks are {', '.join(found)}.")
+        raise BadInput(f"There is no task {quoted(name)}.", f"The tasks are {', '.join(found)}.")
     return found[name]
 
 
@@ -218,7 +219,7 @@ def engine_spec(task: str, name: str) -> EngineSpec:
     """Return the engine `name` of `task`. Raises BadInput, listing the choices, if there is none."""
     engines = engines_of(task)
     if name not in engines:
-        raise BadInput(f"{task} has no engine {name!r}.", f"Its engines are {', '.join(engines)}.")
+        raise BadInput(f"{task} has no engine {quoted(name)}.", f"Its engines are {', '.join(engines)}.")
     return engines[name]
 
 

@@ -2,8 +2,8 @@
 
 A task's endpoint (`/score`), and `/job` with `follow`, stream full statuses; the last one comes with the files. All
 others answer once. Parameters are those of the settings models. Errors are messages in both languages that end with a
-code in brackets. `JobService` decides who may see which job: a status carries a `key` that opens its job to programs
-without cookies.
+code in brackets. `JobService` decides who may see which job: a status carries keys that open its job to
+programs without cookies.
 """
 
 import asyncio
@@ -18,11 +18,13 @@ from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs.job import Job
 from pipelines.settings import PoseSettings, ScoreSettings, Settings, trial
 from pipelines.spec import TaskSpec, settings_model, tasks
+from pipelines.storage.names import quoted
 from ui.components import forms
-from ui.components.run_view import visitor_error
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out, uploads_only
 from ui.jobs.view import JobView, Status
+from ui.server.answers import visitor_error
+from ui.server.visitors import Right
 
 Answer = dict[str, Any]
 
@@ -55,7 +57,7 @@ class Api:
         )
         self._job = gr.Textbox(label="A job's id, as its status tells it.", visible=False)
         self._key = gr.Textbox(
-            "", label="The job's key: needed where the job is not the caller's.", visible=False
+            "", label="One of the job's keys: needed where the job is not the caller's.", visible=False
         )
         self._follow = gr.Checkbox(False, label="Stream statuses until the job ends.", visible=False)
         self._status = gr.JSON(label="Status", visible=False)
@@ -218,7 +220,7 @@ class Api:
             dict(zip(self._all, values[count:], strict=True)),
         )
         if name not in self._tasks:
-            raise BadInput(f"There is no task {name!r}.", f"There are: {', '.join(self._tasks)}.")
+            raise BadInput(f"There is no task {quoted(name)}.", f"There are: {', '.join(self._tasks)}.")
         task, model = self._tasks[name], settings_model(name)
         files = dict(zip(self._other_files, (second, *more), strict=True))
         accepted = [each.name for each in task.inputs[1:]]
@@ -245,14 +247,15 @@ class Api:
         self, job: str, key: str, follow: bool, request: gr.Request
     ) -> AsyncIterator[tuple[Any, Any]]:
         with visitor_errors():
-            found = self._service.find(self._service.visitor(request), job, key)
+            visitor = self._service.visitor(request)
+            found = self._service.find(visitor, job, key)
+            right = self._service.right(visitor, found, key)
             if follow:
-                async for answer in self._answers(found, request):
+                async for answer in self._answers(found, request, right):
                     yield answer
             else:
-                yield await asyncio.to_thread(
-                    self._answer, await asyncio.to_thread(self._service.snapshot, found)
-                )
+                view = await asyncio.to_thread(self._service.snapshot, found, right)
+                yield await asyncio.to_thread(self._answer, view)
 
     async def _list(self, request: gr.Request) -> list[Answer]:
         entries = await asyncio.to_thread(self._service.jobs, self._service.visitor(request))
@@ -262,7 +265,7 @@ class Api:
         def act(job: str, key: str, request: gr.Request) -> Answer:
             with visitor_errors():
                 visitor = self._service.visitor(request)
-                found = self._service.find(visitor, job, key)
+                found = self._service.find_to_act(visitor, job, key)
                 if action == "delete":
                     status = self._service.snapshot(found).status
                     self._service.delete(visitor, found)
@@ -278,12 +281,14 @@ class Api:
     async def _machine(self) -> Answer:
         return await asyncio.to_thread(self._system)
 
-    async def _answers(self, job: Job, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
+    async def _answers(
+        self, job: Job, request: gr.Request, right: Right = "edit"
+    ) -> AsyncIterator[tuple[Any, Any]]:
         """Stream full statuses until the job ends, the last one with its files. Raises the error of a failed job."""
         session, last = str(request.session_hash), JobView()
         self._service.presence.arrive(session, self._service.visitor(request).name)
         try:
-            async with aclosing(self._service.watch(job)) as stream:
+            async with aclosing(self._service.watch(job, right)) as stream:
                 async for last in stream:
                     yield await asyncio.to_thread(self._answer, last)
         finally:
@@ -295,7 +300,7 @@ class Api:
         if view.outputs is None:
             return _json(view.status), None
         cache = Path(self._files.GRADIO_CACHE)
-        return _json(view.status), [hand_out(path, cache, view.status.key) for path in view.outputs.paths()]
+        return _json(view.status), [hand_out(path, cache, view.files) for path in view.outputs.paths()]
 
 
 @contextmanager

@@ -39,6 +39,7 @@ from ui.limits.incoming import CountUploads
 from ui.limits.room import Room
 from ui.page import I18N
 from ui.server import system_info
+from ui.server.answers import EXCEPTION_HANDLERS, Answered
 from ui.server.metrics import CONTENT_TYPE
 from ui.server.passwords import Passwords
 from ui.server.policy import Policy
@@ -91,8 +92,9 @@ def launch(
         prevent_thread_lock=True,
         quiet=True,
         ssr_mode=False,
+        # Else Gradio asks its own address first, and gives up where others ask for much at the same moment.
+        _frontend=False,
         show_error=False,
-        _frontend=False,  # a busy machine is taken for one without an address otherwise
         enable_monitoring=False,
         run_history=False,
         footer_links=["api", "settings"],
@@ -122,7 +124,9 @@ def additions(
     """
     return {
         "routes": _routes(is_stopping, metrics, passwords),
+        "exception_handlers": EXCEPTION_HANDLERS,
         "middleware": [
+            Middleware(Answered),
             Middleware(GiveCookie, framed=framed),
             Middleware(RefuseWhileStopping, is_stopping=is_stopping),
         ],

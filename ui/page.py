@@ -22,6 +22,7 @@ from ui.i18n.texts import both, error_text, i18n
 from ui.jobs.service import JobService
 from ui.render import system as render_system
 from ui.render.jobs import Removed
+from ui.server.answers import AnsweringBlocks
 from ui.server.monitor import Monitor
 from ui.tabs.base import TaskTab
 from ui.tabs.jobs import JobsTab
@@ -43,7 +44,7 @@ def build(
     has_logins: bool = False,
 ) -> gr.Blocks:
     """Build the page. `monitor` reports the machine; `removed` lists jobs deleted lately to free disk space."""
-    page = gr.Blocks(
+    page = AnsweringBlocks(
         title="Longtake", analytics_enabled=False, delete_cache=(600, _CACHE_AGE_SECONDS), fill_width=True
     )
     with page:
@@ -124,9 +125,13 @@ class _Visits:
         tab, link = "", ""
         if id:
             try:
-                job = self._service.find(self._service.visitor(request), id, key)
+                visitor = self._service.visitor(request)
+                job = self._service.find(visitor, id, key)
                 task = task_spec(job.record().task)
-                tab, link = (task.part_of or task.name) if task.served else "", self._service.query(job)
+                tab, link = (
+                    (task.part_of or task.name) if task.served else "",
+                    self._service.query(visitor, job, key),
+                )
             except LongtakeError as error:
                 gr.Warning(error_text(error))
         return (

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from pipelines.cli.console import Console
 from pipelines.cli.licence import state_licence
 from pipelines.errors import BadInput, WeightsMissing
+from pipelines.storage.names import quoted
 from pipelines.weights.catalog import PUBLISHED
 from pipelines.weights.locate import find, own_folder
 
@@ -34,7 +35,9 @@ def weights(
 
     console = Console(json=json)
     if model and model not in PUBLISHED:
-        raise BadInput(f"There are no weights called {model!r}.", f"Choose one of {', '.join(PUBLISHED)}.")
+        raise BadInput(
+            f"There are no weights called {quoted(model)}.", f"Choose one of {', '.join(PUBLISHED)}."
+        )
     folder = weights.expanduser().absolute() if weights else None
     if fetch or accept_licence:
         if model is None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from pipelines.errors import LongtakeError
 from pipelines.storage.kept_files import KeptFile
-from pipelines.storage.names import StoredPath, printable
+from pipelines.storage.names import StoredPath, without_folders
 
 
 class _Event(BaseModel):
@@ -225,14 +225,10 @@ class Failed(_Event):
             job=job, code=error.code, message=error.message, hint=error.hint, exit_code=error.exit_code
         )
 
-    def to_error(self, path: StoredPath | None = None) -> LongtakeError:
-        """Make the error that the event reports, with `path` (a visitor's file on the server) cut down to its name."""
-        message = _named(self.message, path) if path else self.message
+    def to_error(self, *paths: Path) -> LongtakeError:
+        """Make the error that the event reports, with `paths` (a visitor's files on the server) as their names."""
+        message = without_folders(self.message, paths)
         return LongtakeError.from_code(self.code, message, self.hint, self.exit_code)
-
-
-def _named(message: str, path: Path) -> str:
-    return message.replace(str(path), path.name).replace(printable(str(path)), printable(path.name))
 
 
 class Paused(_Event):

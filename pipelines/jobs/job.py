@@ -30,7 +30,7 @@ from pipelines.spec import read_settings, task_spec
 from pipelines.storage.atomic import is_alive, is_being_written, make_folder, sweep, write_bytes
 from pipelines.storage.contents import Tick
 from pipelines.storage.kept_files import damaged, describe
-from pipelines.storage.names import printable, to_json
+from pipelines.storage.names import printable, quoted, to_json
 from pipelines.storage.sealed import Damaged, read_sealed, write_sealed
 
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
@@ -158,9 +158,10 @@ class Job:
     @classmethod
     def find(cls, jobs_dir: Path, id: str) -> "Job":
         """Find the job with this id, which is a name and never a path. Raises NoSuchJob."""
-        if re.fullmatch("[0-9A-Za-z]{1,64}", id) and (job := cls(jobs_dir.absolute() / id)).exists():
+        is_name = isinstance(id, str) and re.fullmatch("[0-9A-Za-z]{1,64}", id)
+        if is_name and (job := cls(jobs_dir.absolute() / id)).exists():
             return job
-        raise NoSuchJob(f"There is no job {id!r} in {jobs_dir}.", "Check the id and --jobs-dir.")
+        raise NoSuchJob(f"There is no job {quoted(id)} in {jobs_dir}.", "Check the id and --jobs-dir.")
 
     @classmethod
     def all(cls, jobs_dir: Path) -> list["Job"]:

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
+from pipelines.storage.names import quoted, shortened
 from pipelines.storage.video_folders import natural_key
 from pipelines.video.picture import SUFFIXES
 
@@ -73,13 +74,13 @@ class Archive:
         with self._open() as file:
             for index in members:
                 member = self._members[index]
-                yield f"{self.path} ({member.filename})", self._content(file, member)
+                yield f"{self.path} ({shortened(member.filename)})", self._content(file, member)
 
     def heads(self) -> Generator[tuple[str, io.BytesIO]]:
         """Yield name and the first bytes of each image, where its size stands. Raises DamagedVideo."""
         with self._open() as file:
             for member in self._members:
-                yield member.filename, self._content(file, member, _HEAD_BYTES)
+                yield shortened(member.filename), self._content(file, member, _HEAD_BYTES)
 
     @contextmanager
     def _open(self) -> Generator[zipfile.ZipFile]:
@@ -89,7 +90,7 @@ class Archive:
                 file = stack.enter_context(zipfile.ZipFile(raw))
             except _UNZIPPABLE as error:
                 raise BadInput(
-                    f"{self.path} is not a readable zip ({error}).",
+                    f"{self.path} is not a readable zip ({shortened(str(error))}).",
                     "Pack the masks again, or give their folder.",
                 ) from error
             yield file
@@ -113,7 +114,8 @@ class Archive:
             raise self._refusal(name, "it is compressed by a method other than deflate")
         if member.file_size > self._member_bytes:
             raise OverLimit(
-                f"{name} in {self.path} unpacks to {member.file_size} bytes; up to {self._member_bytes} are read.",
+                f"{shortened(name)} in {self.path} unpacks to {member.file_size} bytes; "
+                f"up to {self._member_bytes} are read.",
                 "Give masks of the size of the video.",
             )
         return True
@@ -131,14 +133,15 @@ class Archive:
                         break
         except _UNZIPPABLE as error:
             raise DamagedVideo(
-                f"{member.filename} in {self.path} is damaged ({error}).", "Pack the masks again."
+                f"{shortened(member.filename)} in {self.path} is damaged ({shortened(str(error))}).",
+                "Pack the masks again.",
             ) from error
         content.seek(0)
         return content
 
     def _refusal(self, name: str, why: str) -> BadInput:
         return BadInput(
-            f"{self.path} is refused because of its member {name!r}: {why}.",
+            f"{self.path} is refused because of its member {quoted(name)}: {why}.",
             "Pack only the masks, as plain files.",
         )
 

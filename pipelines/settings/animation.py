@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from pipelines.settings.base import (
+    MOST_PROMPTS,
     NUMBER,
     Machine,
+    asked_flag,
     batch_setting,
     setting,
     written_as,
@@ -25,7 +27,7 @@ def _portrait_setting(sentence: str, **limits: Any) -> Any:
 class SourceCut(BaseModel):
     """How the face is cropped from the source and pasted back, for LivePortrait's networks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     flag_stitching: bool = _portrait_setting("Keep the shoulders in place.", default=True)
     flag_do_crop: bool = _portrait_setting("Detect the face in the source and crop it.", default=True)
@@ -70,7 +72,7 @@ class SourceFace(SourceCut, Machine):
         "Which face of the source: largest, all, or its number from the left.",
         changes_result=True,
         default="largest",
-        pattern=r"^(largest|all|[1-9]\d?)$",
+        pattern=r"^(largest|all|[1-9][0-9]?)$",
     )
     source_box: Annotated[str, _FACE_BOX] | None = setting(
         "Box of the face in the source, as x,y,width,height in pixels: hairline to chin, ear to ear.",
@@ -103,7 +105,7 @@ class SourceFace(SourceCut, Machine):
             return asked
         if asked.get("source_crop") == "none":
             return {**asked, "flag_do_crop": False}
-        return {**asked, "source_crop": "none"} if asked.get("flag_do_crop") is False else asked
+        return {**asked, "source_crop": "none"} if asked_flag(asked, "flag_do_crop") is False else asked
 
 
 class PortraitOptions(SourceCut):
@@ -174,7 +176,7 @@ class AnimateSettings(PortraitOptions, SourceFace, FilmSettings):
         "Which face of the driving video: largest, or its number from the left.",
         changes_result=True,
         default="largest",
-        pattern=r"^(largest|[1-9]\d?)$",
+        pattern=r"^(largest|[1-9][0-9]?)$",
     )
     driving_box: Annotated[str, _FACE_BOX] | None = setting(
         "Box of the face in the first driving frame, as x,y,width,height in pixels.",
@@ -184,7 +186,7 @@ class AnimateSettings(PortraitOptions, SourceFace, FilmSettings):
     batch_size: int | None = batch_setting("liveportrait")
 
 
-_KEY = rf"(1?\d|20):-?{NUMBER}(,-?{NUMBER}){{2}}"
+_KEY = rf"(1?[0-9]|20):-?{NUMBER}(,-?{NUMBER}){{2}}"
 Key = Annotated[str, written_as(_KEY, "Write point:x,y,z with a point of 0 to 20, for example 14:0,0.02,0")]
 
 
@@ -216,4 +218,5 @@ class PoseSettings(SourceFace):
         "Expression keypoint to move, as point:x,y,z; several are moved together.",
         changes_result=True,
         default=(),
+        max_length=MOST_PROMPTS,
     )

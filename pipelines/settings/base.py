@@ -1,14 +1,46 @@
 """The settings that all tasks share, and how a setting is declared."""
 
+import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from pipelines.storage.names import StoredPath
 
-Place = Annotated[StoredPath, AfterValidator(lambda path: path.expanduser().absolute())]
+
+def _absolute(path: Path) -> Path:
+    try:
+        there = path.expanduser().absolute()
+        is_name = b"\0" not in os.fsencode(there)
+    except (RuntimeError, UnicodeError):  # a home of nobody; characters that no file name has
+        is_name = False
+    if not is_name:
+        raise ValueError("this is no path")
+    return there
+
+
+Place = Annotated[StoredPath, AfterValidator(_absolute)]
 """An absolute path: a job may run in another working directory."""
+
+MOST_GB = 1e6
+"""The highest limit of memory and disk, in GiB: more than any machine has, and its bytes are an exact integer."""
+MOST_SECONDS = 1e9
+"""The latest time in a video: 31 years, more than any has."""
+MOST_PX = 65_536
+"""The longest side of a picture, in pixels: more than the encoders take."""
+MOST_PROMPTS = 1_000
+"""The most boxes or points of a request; a hundred are many for an object that is corrected by hand."""
 
 SettingsT = TypeVar("SettingsT", bound="Settings")
 
@@ -26,6 +58,8 @@ def engine_setting() -> Any:
         "available, otherwise the built-in engine.",
         changes_result=True,
         default="auto",
+        max_length=64,
+        pattern="^[!-~]+$",
     )
 
 
@@ -41,8 +75,10 @@ def batch_setting(engine: str) -> Any:
     )
 
 
-NUMBER = r"\d+(\.\d+)?"
-"""A number inside a setting that is text."""
+NUMBER = r"[0-9]{1,9}(\.[0-9]{1,20})?"
+"""A number inside a setting that is text. `\\d` would take the digits of every script, without end."""
+INDEX = "[0-9]{1,9}"
+"""The number of a frame inside a setting that is text."""
 
 
 def written_as(pattern: str, sentence: str) -> AfterValidator:
@@ -59,7 +95,7 @@ def written_as(pattern: str, sentence: str) -> AfterValidator:
 class Machine(BaseModel):
     """Where to compute, and within which limits; none of this changes a result."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     preset: Literal["auto", "none", "4gb", "6gb", "8gb", "12gb", "16gb", "24gb"] = setting(
         "Behave as on a GPU with this much memory; auto detects it.", changes_result=False, default="auto"
@@ -68,7 +104,7 @@ class Machine(BaseModel):
         "Where networks run: auto, cpu, cuda, cuda:1, mps.",
         changes_result=False,
         default="auto",
-        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$",
     )
     ram_limit_gb: float | None = setting(
         "Limit on host memory, all processes together.",
@@ -76,9 +112,10 @@ class Machine(BaseModel):
         unit="GiB",
         default=None,
         gt=0,
+        le=MOST_GB,
     )
     vram_limit_gb: float | None = setting(
-        "Limit on GPU memory.", changes_result=False, unit="GiB", default=None, gt=0
+        "Limit on GPU memory.", changes_result=False, unit="GiB", default=None, gt=0, le=MOST_GB
     )
     weights: Place | None = setting(
         "Folder with the published weights; no other place is searched then.",
@@ -94,9 +131,11 @@ class Settings(Machine):
         "Higher quality takes longer.", changes_result=True, default="balanced"
     )
     start: float | None = setting(
-        "Start time in the video.", changes_result=True, unit="s", default=None, ge=0
+        "Start time in the video.", changes_result=True, unit="s", default=None, ge=0, le=MOST_SECONDS
     )
-    end: float | None = setting("End time in the video.", changes_result=True, unit="s", default=None, gt=0)
+    end: float | None = setting(
+        "End time in the video.", changes_result=True, unit="s", default=None, gt=0, le=MOST_SECONDS
+    )
     engine: str = engine_setting()
     decoder: Literal["auto", "decord", "pyav", "ffmpeg"] = setting(
         "The decoding library; auto uses the fastest one that is exact for the file.",
@@ -120,6 +159,17 @@ class Settings(Machine):
             for name, value in self.model_dump(mode="json").items()
             if _told(type(self), name, "changes_result") and engine_of(type(self), name) in ("", self.engine)
         }
+
+
+_FLAG = TypeAdapter(bool)
+
+
+def asked_flag(asked: dict[str, Any], name: str) -> bool | None:
+    """Return the flag `name` as its field will read it (0, "off" and False are one); None where it is no flag."""
+    try:
+        return _FLAG.validate_python(asked.get(name))
+    except ValidationError:
+        return None
 
 
 def engine_of(model: type[BaseModel], name: str) -> str:

@@ -4,15 +4,26 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import model_validator
 
-from pipelines.settings.base import NUMBER, Settings, setting, written_as
+from pipelines.settings.base import (
+    INDEX,
+    MOST_PROMPTS,
+    MOST_PX,
+    NUMBER,
+    Settings,
+    asked_flag,
+    setting,
+    written_as,
+)
 from pipelines.settings.video_output import FilmSettings
 
 Box = Annotated[
     str,
-    written_as(rf"{NUMBER}(,{NUMBER}){{3}}@\d+", "Write x,y,width,height@frame, for example 120,80,60,140@0"),
+    written_as(
+        rf"{NUMBER}(,{NUMBER}){{3}}@{INDEX}", "Write x,y,width,height@frame, for example 120,80,60,140@0"
+    ),
 ]
 Point = Annotated[
-    str, written_as(rf"!?{NUMBER},{NUMBER}@\d+", "Write x,y@frame or !x,y@frame, for example 120,80@0")
+    str, written_as(rf"!?{NUMBER},{NUMBER}@{INDEX}", "Write x,y@frame or !x,y@frame, for example 120,80@0")
 ]
 
 
@@ -39,11 +50,13 @@ class MaskSettings(Settings):
         "Bounding box of the object to track, as x,y,width,height@frame in pixels; more boxes improve tracking.",
         changes_result=True,
         default=(),
+        max_length=MOST_PROMPTS,
     )
     point: tuple[Point, ...] = setting(
         "Point on the object to track, as x,y@frame; start a point that is not on it with an exclamation mark.",
         changes_result=True,
         default=(),
+        max_length=MOST_PROMPTS,
     )
 
     tracker: Literal["builtin", "sam2"] = setting(
@@ -122,7 +135,7 @@ class ProPainterSettings(MaskSettings):
     def _only_one_engine_can(cls, asked: Any) -> Any:
         """Select the engine that an option of its own needs."""
         alone = isinstance(asked, dict) and (
-            asked.get("mode") == "video_outpainting" or asked.get("reference_output")
+            asked.get("mode") == "video_outpainting" or asked_flag(asked, "reference_output")
         )
         if alone and asked.get("engine", "auto") == "auto":
             return {**asked, "engine": "propainter"}
@@ -150,6 +163,7 @@ class InpaintSettings(FilmSettings, ProPainterSettings):
         unit="px",
         default=None,
         ge=64,
+        le=MOST_PX,
     )
     height: int | None = setting(
         "Compute at this height; the width follows unless it is set too.",
@@ -157,6 +171,7 @@ class InpaintSettings(FilmSettings, ProPainterSettings):
         unit="px",
         default=None,
         ge=64,
+        le=MOST_PX,
     )
 
     @model_validator(mode="after")

@@ -1,4 +1,8 @@
-"""File names that are not UTF-8: how paths are kept in JSON, and how names are shown.
+"""Text from outside: names that are not UTF-8 kept in JSON, and names and values that are quoted in messages.
+
+Messages quote values by `quoted` and hostile names by `shortened`, 80 characters at most. A path that somebody gave on
+the command line stays whole there, so that it can be copied from the message; the page and the API show its name,
+shortened (`without_folders`).
 
 Python decodes the bytes of such a name to lone surrogates (`surrogateescape`), which neither JSON nor UTF-8 can hold.
 """
@@ -6,6 +10,7 @@ Python decodes the bytes of such a name to lone surrogates (`surrogateescape`), 
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -22,6 +27,54 @@ _URI = "file://"
 def printable(text: str) -> str:
     r"""Return `text` with `\xNN` for each byte that is not UTF-8, as shells write it; other text is unchanged."""
     return _SURROGATE.sub(lambda found: _escaped(ord(found[0])), text)
+
+
+QUOTED_CHARACTERS = 80
+"""The most that is quoted of a text from outside: a line of a terminal, and long enough to recognise a name by."""
+
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that end a line or change its direction: in a log they could pass for another line."""
+
+
+_LONG_WORD = re.compile(rf"\S{{{QUOTED_CHARACTERS + 1},}}")
+
+
+def shortened(text: str, most: int = QUOTED_CHARACTERS) -> str:
+    """Return `text` from outside on one line, the middle left out where it has more than `most` characters."""
+    shown = printable(_without_middle(text, most))
+    return _without_middle(_CONTROLS.sub(lambda found: ascii(found[0])[1:-1], shown), most)
+
+
+def quoted(value: object) -> str:
+    """Return `value` from outside in quotes, as messages quote it: `shortened`."""
+    if isinstance(value, str):
+        return f"'{shortened(value)}'"
+    try:
+        return shortened(repr(value))
+    except (ValueError, RecursionError):  # an integer of thousands of digits; lists in lists
+        return f"a value of type {type(value).__name__}"
+
+
+def brief(message: str) -> str:
+    """Return `message` with each word of more than 80 characters shortened, where it quoted something whole."""
+    return _LONG_WORD.sub(lambda word: shortened(word[0]), message)
+
+
+def _without_middle(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    end = (most - 1) // 2
+    return f"{text[: most - 1 - end]}…{text[-end:]}"
+
+
+def without_folders(message: str, paths: Iterable[Path]) -> str:
+    """Return `message` with the shortened name in place of each of `paths`: where a visitor's files lie is not told."""
+    for path in sorted(paths, key=lambda path: -len(str(path))):
+        for written in {str(path), printable(str(path))}:
+            message = message.replace(written, path.name)
+        # Also where a message had the name alone.
+        message = message.replace(path.name, shortened(path.name))
+    return message
 
 
 def write_path(path: Path) -> str:

@@ -33,8 +33,13 @@ VIDEO_SUFFIXES = frozenset(
 
 def natural_key(name: str) -> tuple[list[tuple[int, str]], str]:
     """A sort key that puts `frame2` before `frame10`; names that differ only in case have a fixed order."""
-    parts = re.split(r"(\d+)", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part.casefold()) for part in parts], name
+    return [_part_key(part) for part in re.split("([0-9]+)", name)], name
+
+
+def _part_key(part: str) -> tuple[int, str]:
+    # Not int(part): that refuses the thousands of digits which a name in an archive may have.
+    digits = part.lstrip("0")
+    return (len(digits), digits) if part.isascii() and part.isdecimal() else (-1, part.casefold())
 
 
 def videos_in(folder: Path) -> list[Path]:

@@ -11,7 +11,9 @@ from pipelines.tracking.passes import Targets
 from pipelines.tracking.prompts import ObjectPrompt, Point, check_prompts
 from pipelines.tracking.target import find_targets
 
-_LAST_NUMBER = re.compile(r"(\d+)\D*$")
+_LAST_NUMBER = re.compile("([0-9]+)[^0-9]*$")
+_MOST_DIGITS = 9
+"""More digits than the number of any frame has."""
 
 
 def read_prompts(run: RunContext) -> list[ObjectPrompt]:
@@ -50,4 +52,5 @@ def _point(text: str) -> ObjectPrompt:
 def _frame(name: str, otherwise: int) -> int:
     """Return the frame number at the end of a file name (12 for `mask_00012.png`), or `otherwise`."""
     found = _LAST_NUMBER.search(PurePosixPath(name).stem)
-    return int(found[1]) if found else otherwise
+    # A longer number is outside the video whatever follows; int() refuses one of thousands of digits.
+    return int(found[1].lstrip("0")[: _MOST_DIGITS + 1] or 0) if found else otherwise

@@ -9,10 +9,11 @@ import numpy as np
 
 from pipelines.errors import BadInput
 from pipelines.spans import Span
+from pipelines.storage.names import quoted
 from pipelines.vision.types import Mask
 
-_NUMBER = r"\s*(-?\d+(?:\.\d+)?)\s*"
-_BOX = re.compile(",".join([_NUMBER] * 4) + r"@\s*(\d+)\s*")
+_NUMBER = r"\s*(-?[0-9]{1,9}(?:\.[0-9]{1,20})?)\s*"
+_BOX = re.compile(",".join([_NUMBER] * 4) + r"@\s*([0-9]{1,9})\s*")
 _LEAST_SIDE_PX = 4
 """Smaller boxes are slips of the mouse."""
 
@@ -48,7 +49,7 @@ class ObjectPrompt:
         match = _BOX.fullmatch(text)
         if not match:
             raise BadInput(
-                f"{text!r} is not a box.", "Write x,y,width,height@frame, for example 120,80,60,140@0."
+                f"{quoted(text)} is not a box.", "Write x,y,width,height@frame, for example 120,80,60,140@0."
             )
         x, y, width, height = (float(match[k]) for k in range(1, 5))
         return cls(int(match[5]), box=(x, y, width, height))

@@ -34,6 +34,7 @@ from pipelines.workers.runner import WorkerState
 from ui import theme
 from ui.jobs.service import JobService
 from ui.page import I18N, build
+from ui.server.answers import EXCEPTION_HANDLERS, Answered
 from ui.server.monitor import Monitor
 from ui.server.policy import Policy
 from ui.server.visitors import GiveCookie
@@ -215,7 +216,10 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             ssr_mode=False,
             show_error=False,
             _frontend=False,  # a busy machine is taken for one without an address otherwise
-            app_kwargs={"middleware": [Middleware(GiveCookie)]},
+            app_kwargs={
+                "exception_handlers": EXCEPTION_HANDLERS,
+                "middleware": [Middleware(Answered), Middleware(GiveCookie)],
+            },
             **options,
         )
         return url

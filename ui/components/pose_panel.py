@@ -133,4 +133,6 @@ def _with_move(key: str, point: int, *move: float) -> str:
 
 def _move_of(key: str, point: int) -> tuple[float, ...]:
     """The move of `point` in the text field, zeros where there is none."""
-    return (*_moves(key).get(point, ()), 0.0, 0.0, 0.0)[:3]
+    # Any value of a request may come as `point`.
+    known = _moves(key).get(point, ()) if isinstance(point, int) else ()
+    return (*known, 0.0, 0.0, 0.0)[:3]

@@ -4,7 +4,6 @@ A run view only listens. Its buttons ask the service; closing the page stops not
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -16,15 +15,13 @@ from gradio.components import Component
 
 from pipelines.errors import LongtakeError
 from pipelines.jobs.events import Outputs
-from ui.i18n.texts import error_text
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.render import job as render
 from ui.render import media
 from ui.reports.view import frame_times, read_report
-
-log = logging.getLogger(__name__)
+from ui.server.answers import visitor_error
 
 _ACTIONS = ("cancel", "pause", "resume", "delete")
 _VIDEO_SUFFIXES = (".mp4", ".webm", ".mov")
@@ -133,12 +130,14 @@ class RunView:
         session, mine = str(request.session_hash), object()
         self._followed[session] = mine
         try:
-            job = self._find(link, request)
-            async with aclosing(self._service.watch(job)) as views:
+            visitor, (id, key) = self._service.visitor(request), parse_link(link)
+            job = self._service.find(visitor, id, key)
+            right = self._service.right(visitor, job, key)
+            async with aclosing(self._service.watch(job, right)) as views:
                 async for view in views:
                     if self._followed.get(session) is not mine:
                         return
-                    yield await asyncio.to_thread(self._values, view, last, state, link)
+                    yield await asyncio.to_thread(self._values, view, last, state)
                     last, state = view, view.status.state
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
@@ -146,13 +145,13 @@ class RunView:
             if self._followed.get(session) is mine:
                 del self._followed[session]
 
-    def _values(self, view: JobView, last: JobView, last_state: str, link: str) -> tuple[Any, ...]:
+    def _values(self, view: JobView, last: JobView, last_state: str) -> tuple[Any, ...]:
         state = view.status.state
         changed = state != last_state
         new_preview = view.preview is not None and view.preview is not last.preview
         return (
             gr.update(visible=True) if not last_state else gr.skip(),
-            render.strip(view, link),
+            render.strip(view),
             render.gauge(view),
             render.curve(view),
             media.latest(view) if new_preview else gr.update(value="") if not last_state else gr.skip(),
@@ -172,22 +171,22 @@ class RunView:
             or not segment.path.exists()
         ):
             return ""
-        path = hand_out(segment.path, self._cache, view.status.key)
+        path = hand_out(segment.path, self._cache, view.files)
         return media.segment(path, segment.start, segment.stop)
 
     def _outcome(self, view: JobView) -> tuple[Any, ...]:
-        outputs, key = view.outputs or Outputs(), view.status.key
+        outputs, name = view.outputs or Outputs(), view.files
         cache = self._cache
         video = outputs.result if outputs.result and outputs.result.suffix in _VIDEO_SUFFIXES else None
         pictures = outputs.pictures
         return (
             read_report(outputs.report) if outputs.report else "",
-            (media.video(hand_out(video, cache, key)) if video else "")
+            (media.video(hand_out(video, cache, name)) if video else "")
             + media.pictures(
-                [hand_out(path, cache, key) for path in pictures],
+                [hand_out(path, cache, name) for path in pictures],
                 frame_times(outputs.report) if outputs.report else {},
             ),
-            [hand_out(path, cache, key) for path in outputs.paths() if path not in pictures[1:]],
+            [hand_out(path, cache, name) for path in outputs.paths() if path not in pictures[1:]],
         )
 
     @property
@@ -197,7 +196,7 @@ class RunView:
     def _job_action(self, action: str) -> Any:
         def act(link: str, request: gr.Request) -> None:
             try:
-                job = self._find(link, request)
+                job = self._find_to_act(link, request)
                 if action == "resume":
                     self._service.resume(self._service.visitor(request), job)
                 else:
@@ -213,25 +212,18 @@ class RunView:
                 return gr.skip(), gr.skip()
             try:
                 self._followed.pop(str(request.session_hash), None)
-                self._service.delete(self._service.visitor(request), self._find(link, request))
+                self._service.delete(self._service.visitor(request), self._find_to_act(link, request))
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
             return "", gr.update(visible=False)
 
         return remove
 
-    def _find(self, link: str, request: gr.Request) -> Any:
-        return self._service.find(self._service.visitor(request), *parse_link(link))
+    def _find_to_act(self, link: str, request: gr.Request) -> Any:
+        return self._service.find_to_act(self._service.visitor(request), *parse_link(link))
 
 
 def parse_link(link: str) -> tuple[str, str]:
     """Job id and key from the query of a link, each empty where missing."""
     query = parse_qs(link.removeprefix("?"))
     return query.get("job", [""])[0], query.get("key", [""])[0]
-
-
-def visitor_error(error: Exception) -> gr.Error:
-    """`error` as the message that visitors see, in both languages, with its code; also writes it to the log."""
-    known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
-    log.warning("error shown to a visitor: %s", known)
-    return gr.Error(error_text(known), print_exception=False)

@@ -12,6 +12,7 @@ import gradio as gr
 
 from pipelines.errors import LongtakeError
 from pipelines.spec import tasks
+from pipelines.storage.names import brief, printable
 from ui.i18n.words import ERRORS_ZH, FIELDS_ZH, LIVE, STATIC
 
 _OPTION = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?![\w-])")
@@ -77,7 +78,7 @@ def attribute(english: str, chinese: str) -> str:
 def error_text(error: LongtakeError) -> str:
     """An error in one line and both languages, with its code; plain text."""
     chinese = ERRORS_ZH.get(error.code, ERRORS_ZH["internal"])
-    return f"{_plain(str(error))} / {chinese} [{error.code}]"
+    return f"{_plain(brief(printable(str(error))))} / {chinese} [{error.code}]"
 
 
 def page_words(message: str) -> str:
@@ -85,7 +86,7 @@ def page_words(message: str) -> str:
 
     `--source-box` becomes the label of that field, in both languages; options that the page lacks stay as they are.
     """
-    parts = _OPTION.split(_QUOTED_OPTION.sub(r"\1", message))
+    parts = _OPTION.split(_QUOTED_OPTION.sub(r"\1", brief(printable(message))))
     return "".join(
         spans(*field)
         if number % 2 and (field := _field(part))

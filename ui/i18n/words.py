@@ -194,7 +194,8 @@ LIVE: dict[str, tuple[str, str]] = {
     "ahead": ("jobs ahead", "个任务在前"),
     "next": ("next in line", "下一个"),
     "starts_in": ("starts in about", "预计等待"),
-    "link": ("Link to this job", "任务链接"),
+    "link": ("Link to look at this job", "查看此任务的链接"),
+    "link.edit": ("Link that may also stop and delete it", "也可停止和删除的链接"),
     "faults": ("Known faults in this clip, to hold the result against", "此片段中已知的缺陷，可与结果对照"),
     "jobs.none": (
         "No jobs yet. Score a video and it appears here, and stays when the page is closed.",
@@ -496,6 +497,7 @@ ERRORS_ZH: dict[str, str] = {
     "damaged_video": "视频被截断或已损坏；“抢救”可使用其中可读的部分。",
     "over_limit": "超出了本服务器允许的范围。",
     "no_such_job": "没有这个任务，或您无权查看。",
+    "forbidden": "此链接只能查看任务，不能操作。",
     "queue_full": "排队的任务已满，请稍后再试。",
     "input_changed": "输入文件已经改变，请作为新任务重新开始。",
     "not_enough_memory": "内存不足，或超过了设定的上限。",

@@ -18,13 +18,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from memory.units import GIB
 from pipelines.engines.availability import Resolved
-from pipelines.errors import BadInput, NoSuchJob, NotAVideo, OverLimit, QueueFull
+from pipelines.errors import BadInput, Forbidden, NoSuchJob, NotAVideo, OverLimit, QueueFull
 from pipelines.jobs import trash
 from pipelines.jobs.events import Planned
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Machine, PoseSettings, Settings
-from pipelines.storage.names import printable
+from pipelines.storage.names import shortened
 from pipelines.video.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
@@ -37,10 +37,13 @@ from ui.jobs.view import JobView
 from ui.limits.room import Room
 from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
-from ui.server.visitors import Keys, Visitor, add_owner, drop_owner, owners
+from ui.server.visitors import Keys, Right, Visitor, add_owner, drop_owner, owners
 
 SHOWN_JOBS = 100
 """The most jobs in a list; the newest are shown."""
+
+_NO_ID = "0" * 16
+"""Stands for a job that there is none of, so that looking for it takes the work of looking for another's."""
 
 _S = TypeVar("_S", bound=Machine)
 
@@ -50,7 +53,9 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     job: str
-    key: str
+    key: str = Field(description="The same as `edit`.")
+    view: str = Field(description="The key that lets its holder look at the job.")
+    edit: str = Field(description="The key that lets its holder also stop, resume and delete it.")
     name: str
     task: str
     state: str
@@ -95,7 +100,8 @@ class JobService:
         ask = self.looks.by(visitor)
         plan = await inspect_video(task, paths, self.limited(settings), self.queue.jobs_dir, ask)
         self._check(plan)
-        return plan
+        facts = plan.facts.model_copy(update={"name": shortened(plan.facts.name)})
+        return plan.model_copy(update={"facts": facts})
 
     async def submit(
         self,
@@ -170,7 +176,9 @@ class JobService:
         if not path.exists():
             raise BadInput(f"{path.name} is not here any more.", "Upload it again.")
         if path.stat().st_size > most * GIB:
-            raise OverLimit(f"{path.name} is larger than {most:g} GiB.", "Cut it or encode it smaller.")
+            raise OverLimit(
+                f"{shortened(path.name)} is larger than {most:g} GiB.", "Cut it or encode it smaller."
+            )
         return path
 
     def _check(self, plan: Planned) -> None:
@@ -201,14 +209,36 @@ class JobService:
     # -- one job ---------------------------------------------------------------------------------------------
 
     def find(self, visitor: Visitor, id: str, key: str = "") -> Job:
-        """The job with this id, if `visitor` may see it: their own, any with its key, and all in local mode.
+        """The job with this id, if `visitor` may see it: their own, any with one of its keys, and all in local mode.
 
-        Raises NoSuchJob, with the same message where there is none and where it is not theirs.
+        `id` and `key` may be any values of a request. Raises NoSuchJob, with the same message and after the same work
+        where there is none and where it is not theirs.
         """
-        job = Job.find(self.queue.jobs_dir, id)
-        if self.policy.local or visitor.name in owners(job) or self._keys.fits(job, key):
-            return job
+        try:
+            found: Job | None = Job.find(self.queue.jobs_dir, id)
+        except NoSuchJob:
+            found = None
+        if self.right(visitor, found or Job(self.queue.jobs_dir / _NO_ID), key) and found:
+            return found
         raise NoSuchJob("There is no such job, or it is not yours.", "Open it by its whole link.")
+
+    def find_to_act(self, visitor: Visitor, id: str, key: str = "") -> Job:
+        """The job with this id, if `visitor` may stop, resume and delete it.
+
+        Raises NoSuchJob as `find` does, and Forbidden for somebody who may look at it and no more.
+        """
+        job = self.find(visitor, id, key)
+        if self.right(visitor, job, key) != "edit":
+            raise Forbidden(
+                "This link or key lets you look at the job; to stop, resume or delete it is forbidden (403).",
+                "Ask whoever started the job for the link that may.",
+            )
+        return job
+
+    def right(self, visitor: Visitor, job: Job, key: str = "") -> Right:
+        """What `visitor` may do with `job` when they have `key`."""
+        by_key, owned_by = self._keys.right(job, key), owners(job)
+        return "edit" if self.policy.local or visitor.name in owned_by else by_key
 
     def resume(self, visitor: Visitor, job: Job) -> None:
         """Go on with a job that was interrupted, paused, cancelled or failed. Raises QueueFull."""
@@ -231,32 +261,36 @@ class JobService:
         else:
             raise BadInput("Several visitors asked for this job.", "Only they can delete it.")
 
-    def snapshot(self, job: Job) -> JobView:
-        """The job as it is now. Reads all events since its last start."""
-        view = JobView(folder=f"{job.record().inputs[0].path.parent}/")
+    def snapshot(self, job: Job, right: Right = "edit") -> JobView:
+        """The job as it is now, for somebody with this `right`. Reads all events since its last start."""
+        view = JobView.of(job)
         events = (event for event, _ in job.journal.read(job.journal.last_start()))
         view = reduce(JobView.after, events, view)
         state = self.queue.state(job)
         if state == "interrupted":
             view = view.with_status(state=state, eta_seconds=None)
-        return self._named(view, job)
+        return self._named(view, job, right)
 
-    async def watch(self, job: Job) -> AsyncGenerator[JobView]:
+    async def watch(self, job: Job, right: Right = "edit") -> AsyncGenerator[JobView]:
         """Yield the job's newest view until it ends; only one view where it neither waits nor runs."""
-        view = await asyncio.to_thread(self.snapshot, job)
+        view = await asyncio.to_thread(self.snapshot, job, right)
         if view.status.state not in ("queued", "running"):
             yield view
             return
         async with aclosing(views(self.queue, job)) as stream:
             async for view in stream:
-                yield self._named(view, job)
+                yield self._named(view, job, right)
 
-    def query(self, job: Job) -> str:
-        """The job's link, as the query of the page's address."""
-        return f"?job={job.id}&key={self._keys.of(job)}"
+    def query(self, visitor: Visitor, job: Job, key: str = "") -> str:
+        """The job's link for `visitor`'s address bar, which came with `key`: for looking, where they need no other."""
+        known = self.policy.local or (visitor.lasts and visitor.name in owners(job))
+        acts = not known and self.right(visitor, job, key) == "edit"
+        return f"?job={job.id}&key={self._keys.edit(job) if acts else self._keys.view(job)}"
 
-    def _named(self, view: JobView, job: Job) -> JobView:
-        return view.with_status(job=job.id, key=self._keys.of(job))
+    def _named(self, view: JobView, job: Job, right: Right) -> JobView:
+        looks, acts = self._keys.view(job), self._keys.edit(job) if right == "edit" else ""
+        named = view.with_status(job=job.id, key=acts or looks, view=looks, edit=acts)
+        return replace(named, files=self._keys.files(job))
 
     # -- all jobs --------------------------------------------------------------------------------------------
 
@@ -274,8 +308,10 @@ class JobService:
         record = job.record()
         return Entry(
             job=job.id,
-            key=self._keys.of(job),
-            name=printable(record.inputs[0].path.name),
+            key=self._keys.edit(job),
+            view=self._keys.view(job),
+            edit=self._keys.edit(job),
+            name=shortened(record.inputs[0].path.name),
             task=record.task,
             state=self.queue.state(job),
             position=self.queue.ahead(job),

@@ -89,7 +89,7 @@ class _Listener:
 
     def _listen(self) -> None:
         try:
-            view = JobView(folder=f"{self._job.record().inputs[0].path.parent}/")
+            view = JobView.of(self._job)
             for event in self._events:
                 if isinstance(event, LIFE):
                     self._last_life = time.monotonic()

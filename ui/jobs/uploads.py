@@ -26,14 +26,16 @@ from pipelines.jobs.events import Event, Planned
 from pipelines.settings import AnimateSettings, Settings
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.contents import read_contents, remember
-from pipelines.storage.names import to_json
+from pipelines.storage.names import quoted, shortened, to_json
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.inspect import Asked, FacesQuestion, MarksQuestion, PlanQuestion, StillQuestion
-from ui.i18n.texts import error_text
 from ui.jobs.hashing import fingerprint
+from ui.server.answers import visitor_error
 
 log = logging.getLogger(__name__)
 
+_LOGGED_CHARACTERS = 1000
+"""The most that is logged of what an inspection wrote to stderr: the last frames of a traceback."""
 INSPECT_SECONDS = 120.0
 """The time limit of one inspection; a file that takes longer is refused."""
 _MEMORY_SECONDS = 0.1
@@ -58,13 +60,13 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     return kept
 
 
-def hand_out(path: Path, cache: Path, key: str) -> str:
+def hand_out(path: Path, cache: Path, name: str) -> str:
     """Link the result at `path` into the page's cache, from where files are served; returns the new path.
 
-    No part of the jobs' folder is ever served. The new folder is named after the job's `key`, which cannot be guessed.
-    Raises OSError where the result is gone.
+    No part of the jobs' folder is ever served. The new folder begins with `name`, which cannot be guessed and opens
+    nothing else (`Keys.files`). Raises OSError where the result is gone.
     """
-    return str(_link_or_copy(path, cache / f"{key}-{path.stat().st_mtime_ns:x}" / path.name))
+    return str(_link_or_copy(path, cache / f"{name}-{path.stat().st_mtime_ns:x}" / path.name))
 
 
 def _link_or_copy(path: Path, target: Path) -> Path:
@@ -86,8 +88,8 @@ def uploads_only(file: gr.File) -> gr.File:
 
     async def refuse_addresses(path: str | Path | None) -> str | None:
         if "://" in str(path):
-            raise gr.Error(
-                error_text(BadInput(f"{path} is an address.", "Download it, then upload the file."))
+            raise visitor_error(
+                BadInput(f"{quoted(str(path))} is an address.", "Download it, then upload the file.")
             )
         return await into_cache(path)
 
@@ -221,7 +223,7 @@ async def ask_process(question: Asked, most_bytes: int | None = None) -> Event:
         cwd=PROJECT_ROOT,
         start_new_session=True,
     )
-    path = question.files[0]
+    name = shortened(question.files[0].name)
     exchange = asyncio.ensure_future(process.communicate(to_json(question)))
     too_much = asyncio.ensure_future(_until_over(process.pid, most_bytes))
     try:
@@ -230,12 +232,12 @@ async def ask_process(question: Asked, most_bytes: int | None = None) -> Event:
             out, stderr = exchange.result()
         elif too_much.done():
             raise OverLimit(
-                f"{path.name} takes more than {too_much.result() / GIB:.1f} GiB of memory to look at.",
+                f"{name} takes more than {too_much.result() / GIB:.1f} GiB of memory to look at.",
                 "Encode it smaller, or make it of fewer pixels.",
             )
         else:
             raise NotAVideo(
-                f"{path.name} could not be understood within {INSPECT_SECONDS:.0f} s.",
+                f"{name} could not be understood within {INSPECT_SECONDS:.0f} s.",
                 "Convert it and try again.",
             )
     finally:
@@ -243,9 +245,9 @@ async def ask_process(question: Asked, most_bytes: int | None = None) -> Event:
         too_much.cancel()
         await _end(process)
         exchange.cancel()
-    told = stderr.decode(errors="replace").strip()
-    log.info("inspecting %s ended with %s: %s", path, process.returncode, told)
-    return _answer(out, path, process.returncode)
+    told = shortened(stderr.decode(errors="replace").strip(), _LOGGED_CHARACTERS)
+    log.info("inspecting %s ended with %s: %s", name, process.returncode, told)
+    return _answer(out, question.files, process.returncode)
 
 
 async def _until_over(pid: int, most_bytes: int | None) -> int:
@@ -268,19 +270,20 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def _answer(out: bytes, path: Path, code: int | None) -> Event:
+def _answer(out: bytes, paths: Sequence[Path], code: int | None) -> Event:
+    name = shortened(paths[0].name)
     for line in reversed(out.splitlines()):
         match _parsed(line):
             case events.Planned() | events.Preview() as answer:
                 return answer
             case events.Failed() as failed:
-                raise failed.to_error(path)
+                raise failed.to_error(*paths)
             case _:
                 continue
     if code == LongtakeError.exit_code:
-        raise LongtakeError(f"{path.name} could not be looked at.", "The server's log says why.")
+        raise LongtakeError(f"{name} could not be looked at.", "The server's log says why.")
     raise NotAVideo(
-        f"{path.name} could not be looked at: the process that tried ended with exit status {code}.",
+        f"{name} could not be looked at: the process that tried ended with exit status {code}.",
         "The file may be damaged. Convert it and try again.",
     )
 

@@ -7,12 +7,15 @@ however long the video is.
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs, Planned
+from pipelines.jobs.job import Job
+from pipelines.storage.names import brief, shortened, without_folders
 
 CURVE_POINTS = 200
 _WARNINGS = 5
@@ -24,8 +27,15 @@ class Status(BaseModel):
 
     model_config = ConfigDict(frozen=True)
     job: str = Field(default="", description="The job's id: the same question has the same id.")
-    key: str = Field(default="", description="Shows the job to whoever has it, besides those who started it.")
-    name: str = Field(default="", description="Name of the input.")
+    key: str = Field(
+        default="", description="The strongest key that the caller may have: `edit`, else `view`."
+    )
+    view: str = Field(default="", description="The key that lets its holder look at the job.")
+    edit: str = Field(
+        default="",
+        description="The key that lets its holder also stop, resume and delete it; empty for others.",
+    )
+    name: str = Field(default="", description="Name of the input, shortened where it has over 80 characters.")
     task: str = ""
     state: Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"] = "queued"
     position: int = Field(default=0, description="Jobs ahead while it is queued.")
@@ -110,15 +120,17 @@ class JobView:
     outputs: Outputs | None = None
     log: tuple[tuple[float, str], ...] = ()
     """Seconds since the epoch and a line of text, the newest last, at most `_LOG_LINES`."""
-    folder: str = ""
-    """The input's folder on the server: removed from messages, since visitors know their file by its name."""
+    inputs: tuple[Path, ...] = ()
+    """Where the inputs lie on the server: messages have their names instead, by which visitors know their files."""
+    jobs_dir: Path | None = None
+    """The folder of all jobs, which messages leave out."""
+    files: str = ""
+    """The name of the folder from which the results are served."""
 
     def after(self, event: Event) -> "JobView":
         """The view after one more event."""
         if (line := _line(event)) is not None:
-            return replace(
-                self, log=(*self.log, (event.time, self.without_folder(line)))[-_LOG_LINES:]
-            )._after(event)
+            return replace(self, log=(*self.log, (event.time, self.told(line)))[-_LOG_LINES:])._after(event)
         return self._after(event)
 
     def _after(self, event: Event) -> "JobView":
@@ -158,9 +170,16 @@ class JobView:
         """The view with these fields of its status changed, such as those that only the server knows."""
         return replace(self, status=self.status.model_copy(update=changes))
 
-    def without_folder(self, message: str) -> str:
-        """`message` with the input's name in place of its path."""
-        return message.replace(self.folder, "") if self.folder else message
+    def told(self, message: str) -> str:
+        """`message` with the inputs' short names in place of their paths."""
+        message = without_folders(message, self.inputs)
+        return brief(message.replace(f"{self.jobs_dir}/", "") if self.jobs_dir else message)
+
+    @classmethod
+    def of(cls, job: Job) -> "JobView":
+        """The view of `job` before its first event."""
+        inputs = tuple(each.path for each in job.record().inputs)
+        return cls(inputs=inputs, jobs_dir=job.folder.parent)
 
 
 def _plan(event: Planned) -> dict[str, object]:
@@ -181,7 +200,7 @@ def _plan(event: Planned) -> dict[str, object]:
 def _changes(event: Event, view: JobView) -> dict[str, object]:
     match event:
         case events.Queued():
-            identity = {"job": event.job, "name": event.name, "task": event.task}
+            identity = {"job": event.job, "name": shortened(event.name), "task": event.task}
             return {**identity, "state": "queued", "position": event.position}
         case events.Started():
             begun: dict[str, object] = {"position": 0, "starts_in_seconds": None, "started": event.time}
@@ -194,9 +213,9 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
                 "device_peak_bytes": event.device_peak_bytes,
             }
         case events.Degraded() | events.Warned():
-            return {"messages": (*view.status.messages, view.without_folder(event.message))[-_WARNINGS:]}
+            return {"messages": (*view.status.messages, view.told(event.message))[-_WARNINGS:]}
         case events.Failed():
-            error = {"code": event.code, "message": view.without_folder(event.message), "hint": event.hint}
+            error = {"code": event.code, "message": view.told(event.message), "hint": view.told(event.hint)}
             return {**error, "state": "failed", "eta_seconds": None}
         case events.Paused():
             return {"state": "paused", "message": event.message, "eta_seconds": None}

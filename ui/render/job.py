@@ -118,8 +118,8 @@ def curve(view: JobView) -> dict[str, object]:
     return {"points": [list(point) for point in points], "last": last, "kind": kind}
 
 
-def strip(view: JobView, link: str = "") -> str:
-    """State, progress and time left of the job; `link` leads back to it."""
+def strip(view: JobView) -> str:
+    """State, progress and time left of the job, and the links to it that the visitor may have."""
     s = view.status
     share = f'<progress max="{s.total}" value="{s.done}"></progress>' if s.total else "<progress></progress>"
     if s.state not in ("queued", "running"):
@@ -127,15 +127,26 @@ def strip(view: JobView, link: str = "") -> str:
     details = " · ".join(part for part in _details(s) if part)
     notes = "".join(f'<p class="lt-note">{page_words(message)}</p>' for message in s.messages)
     return (
-        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_ACTIONS.get(s.state, "go-on")}">'
+        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}">'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
-        f'<span class="lt-name">{escape(s.name)}</span></span>{_link_back(link)}</p>'
+        f'<span class="lt-name">{escape(s.name)}</span></span>{_links(s)}</p>'
         f'{share}<p class="lt-figures">{details}</p>{notes}</section>'
     )
 
 
-def _link_back(link: str) -> str:
-    return f'<a class="lt-link" href="{escape(link, quote=True)}">{both("link")}</a>' if link else ""
+def _can(s: Status) -> str:
+    looks_only = s.view and not s.edit
+    return "look" if looks_only else _ACTIONS.get(s.state, "go-on")
+
+
+def _links(s: Status) -> str:
+    job = escape(s.job, quote=True)
+    links = [
+        f'<a class="lt-link" href="?job={job}&amp;key={escape(key, quote=True)}">{both(words)}</a>'
+        for key, words in ((s.view, "link"), (s.edit, "link.edit"))
+        if key
+    ]
+    return f'<span class="lt-links">{"".join(links)}</span>' if links else ""
 
 
 def _details(s: Status) -> list[str]:

@@ -45,7 +45,7 @@ def _row(entry: Entry) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
     return (
         f'<li data-job="{escape(entry.job, quote=True)}" data-state="{entry.state}">'
-        f'<a href="?job={escape(entry.job, quote=True)}&amp;key={escape(entry.key, quote=True)}">'
+        f'<a href="?job={escape(entry.job, quote=True)}&amp;key={escape(entry.view, quote=True)}">'
         f'<span class="lt-badge lt-badge-{entry.state}">{both(f"state.{entry.state}")}</span>'
         f'<span class="lt-name">{escape(entry.name)}</span>'
         f"<small>{task} · {when}{position}</small>"

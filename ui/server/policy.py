@@ -7,12 +7,13 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipelines.errors import BadInput
+from pipelines.storage.names import quoted
 
 
 class Policy(BaseModel):
     """The rules of one server. None is no limit. Sizes are GiB (files, disk, memory) and megapixels (a frame)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     local: bool = Field(default=True, description="One person at this machine: sees every job.")
     behind_proxy: bool = Field(
@@ -104,7 +105,9 @@ class Policy(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             flag = _flag(str(first["loc"][0]))
-            raise BadInput(f"{flag}: {first['msg']}, not {first['input']!r}.", "See `--help`.") from error
+            raise BadInput(
+                f"{flag}: {first['msg']}, not {quoted(first['input'])}.", "See `--help`."
+            ) from error
 
 
 def is_loopback(server_name: str) -> bool:
@@ -117,9 +120,9 @@ def is_loopback(server_name: str) -> bool:
 
 def gib(size: str) -> float:
     """Parse a size such as `500mb` or `4gb` into GiB; a gb is 1024 mb. Raises BadInput."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt])b\s*", size, re.IGNORECASE)
+    found = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([kmgt])b\s*", size, re.IGNORECASE)
     if not found:
-        raise BadInput(f"{size!r} is no size.", "Write it as 500mb or 4gb.")
+        raise BadInput(f"{quoted(size)} is no size.", "Write it as 500mb or 4gb.")
     return float(found[1]) * 1024.0 ** ("kmgt".index(found[2].lower()) - 2)
 
 

@@ -1,7 +1,8 @@
 """Visitors, and the jobs that they may see.
 
 A visitor is identified by their login where there is one, else by a cookie that the first page sets, else (API clients
-without cookies) by the session of their client. A job's link contains its key, which lets anyone see the job.
+without cookies) by the session of their client. A job has two keys for others: one lets its holder look at the job, the
+other also stop, resume and delete it. Neither stands in the address of a result.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import secrets
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -30,6 +31,8 @@ class Visitor:
 
     name: str
     counted_as: str
+    lasts: bool = True
+    """Whether they are known again when they load the page anew; not those without login and cookie."""
 
     @classmethod
     def of(cls, request: gr.Request, *, behind_proxy: bool = False) -> "Visitor":
@@ -46,7 +49,9 @@ class Visitor:
             f"user {user}" if user else f"cookie {cookie}" if cookie else f"session {request.session_hash}"
         )
         # Limits count by address: a cookie is easily deleted.
-        return cls(_hash(identity), _hash(f"user {user}" if user else f"host {host}"))
+        return cls(
+            _hash(identity), _hash(f"user {user}" if user else f"host {host}"), lasts=bool(user or cookie)
+        )
 
 
 def _network(host: str) -> str:
@@ -73,11 +78,18 @@ def _cookie(header: str) -> str:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]
+
+
+Right = Literal["", "view", "edit"]
+"""What somebody may do with a job: nothing, look at it, or also stop, resume and delete it."""
 
 
 class Keys:
-    """The keys of jobs, made from the job's id and a secret in the jobs' folder, which survives restarts."""
+    """The keys of jobs, made from the job's id and a secret in the jobs' folder, which survives restarts.
+
+    Each is made for one use, and none can be computed from another.
+    """
 
     def __init__(self, jobs_dir: Path) -> None:
         path = jobs_dir / "secret"
@@ -86,13 +98,30 @@ class Keys:
             path.chmod(0o600)
         self._secret = path.read_bytes()
 
-    def of(self, job: Job) -> str:
-        """The key of `job`, hex digits."""
-        return hmac.new(self._secret, job.id.encode(), hashlib.sha256).hexdigest()[:_KEY_DIGITS]
+    def edit(self, job: Job) -> str:
+        """The key that lets its holder act on `job`, hex digits."""
+        return self._made("", job)
 
-    def fits(self, job: Job, key: str) -> bool:
-        """Whether `key` is that of `job`, compared in constant time."""
-        return hmac.compare_digest(self.of(job).encode(), key.encode())
+    def view(self, job: Job) -> str:
+        """The key that lets its holder look at `job`."""
+        return self._made("view ", job)
+
+    def files(self, job: Job) -> str:
+        """The name of the folder from which the results of `job` are served; opens nothing else."""
+        return self._made("files ", job)
+
+    def right(self, job: Job, key: object) -> Right:
+        """What the holder of `key`, which may be any value of a request, may do; compared in constant time."""
+        given = key.encode(errors="replace") if isinstance(key, str) else b""
+        fits: dict[Right, bool] = {
+            "edit": hmac.compare_digest(self.edit(job).encode(), given),
+            "view": hmac.compare_digest(self.view(job).encode(), given),
+        }
+        return next((right for right, fit in fits.items() if fit), "")
+
+    def _made(self, use: str, job: Job) -> str:
+        # An id has no spaces, so that no id makes the text of another use.
+        return hmac.new(self._secret, f"{use}{job.id}".encode(), hashlib.sha256).hexdigest()[:_KEY_DIGITS]
 
 
 def owners(job: Job) -> frozenset[str]:

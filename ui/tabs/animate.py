@@ -140,7 +140,7 @@ class AnimateTab(TaskTab):
 def _clicked_face(clicked: str) -> list[Any]:
     """Updates of the face fields after a click, such as `face 2`; anything else changes nothing."""
     field, _, number = clicked.partition(" ")
-    fits = number.isdecimal()
+    fits = number.isascii() and number.isdecimal()
     return [number if fits and field == name else gr.skip() for name in _BY_CLICK]
 
 

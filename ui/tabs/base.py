@@ -13,11 +13,12 @@ from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
-from ui.components.run_view import PRIVATE, RunView, visitor_error
+from ui.components.run_view import PRIVATE, RunView
 from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_clip, uploads_only
 from ui.render import job as render
+from ui.server.answers import visitor_error
 from ui.server.visitors import Visitor
 
 _INSPECTIONS_AT_ONCE = 2
@@ -269,7 +270,7 @@ class TaskTab:
                 job = await self.service.submit(visitor, action.task, form.video, settings, form.others)
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
-            return self.service.query(job), gr.update(visible=False)
+            return self.service.query(visitor, job), gr.update(visible=False)
 
         return start
 

@@ -1,5 +1,6 @@
 """The tab *Remove object*: mark the object on one or more frames, or give a mask; check, try, run."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -12,13 +13,15 @@ from gradio.components import Component
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.settings import InpaintSettings, MaskSettings, Settings, trial
 from pipelines.spec import TaskSpec, settings_model
+from pipelines.storage.names import shortened
 from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
-from ui.components.run_view import PRIVATE, visitor_error
+from ui.components.run_view import PRIVATE
 from ui.i18n.texts import error_text, input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import marks, still, uploads_only
+from ui.server.answers import visitor_error
 from ui.server.visitors import Visitor
 from ui.tabs.base import Action, FormRequest, TaskTab
 
@@ -181,10 +184,12 @@ class InpaintTab(TaskTab):
         """Show the frame of a link in a report, where its video is the one on the pad."""
         frame, _, name = link.rpartition("#")[0].partition("@")
         if video is None or sheet is None or Path(video).name != name:
-            words = BadInput(f"{name or 'The video'} is not on the pad.", "Choose it as the video first.")
+            words = BadInput(
+                f"{shortened(name) or 'The video'} is not on the pad.", "Choose it as the video first."
+            )
             gr.Warning(error_text(words))
             return gr.skip(), gr.skip(), gr.skip()
-        if not frame.isdecimal():
+        if not re.fullmatch("[0-9]{1,9}", frame):
             return gr.skip(), gr.skip(), gr.skip()
         return gr.update(value=int(frame)), *await self._show_frame(request, video, int(frame), sheet)
 

@@ -10,9 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from pipelines.doctor import Finding
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.storage.paths import PROJECT_ROOT
-from ui.components.run_view import PRIVATE, visitor_error
+from ui.components.run_view import PRIVATE
 from ui.jobs.service import JobService
 from ui.render import system
+from ui.server.answers import visitor_error
 from ui.server.monitor import PERIOD_SECONDS, Monitor
 from ui.tabs.jobs import tick_while_open
 

@@ -20,6 +20,7 @@ from pipelines.animation.motion.keypoints import POINTS, Floats
 from pipelines.animation.motion.motions import SHAPES, Motions
 from pipelines.errors import BadInput
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.names import shortened
 
 LARGEST_BYTES = 2**29
 """Largest template that is read: more than three hours of frames."""
@@ -113,9 +114,8 @@ _READ_ERRORS = (
 
 
 def _reason(error: BaseException) -> str:
-    return (
-        str(error)[:160] if isinstance(error, (pickle.UnpicklingError, ValueError)) else type(error).__name__
-    )
+    is_ours = isinstance(error, (pickle.UnpicklingError, ValueError))
+    return shortened(str(error)) if is_ours else type(error).__name__
 
 
 class _Array:

@@ -9,8 +9,19 @@ from pipelines.jobs import events
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.job import Job
 from pipelines.settings import ScoreSettings
-from pipelines.storage.names import StoredPath, printable, read_path, to_json, write_path
+from pipelines.storage.names import (
+    QUOTED_CHARACTERS,
+    StoredPath,
+    printable,
+    quoted,
+    read_path,
+    shortened,
+    to_json,
+    without_folders,
+    write_path,
+)
 from pipelines.storage.report import write_report
+from pipelines.storage.video_folders import natural_key
 
 ODD = Path(os.fsdecode(b"/films/caf\xe9 100%.mp4"))
 EVEN = Path("/films/café 100%25 \\xe9.mp4")
@@ -78,3 +89,57 @@ def test_a_report_is_utf8(tmp_path: Path) -> None:
     write_report(tmp_path / "report.json", {"video": {"name": ODD.name}, "paths": [ODD]})
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert report == {"video": {"name": "caf\\xe9 100%.mp4"}, "paths": [write_path(ODD)]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a" * 5_000_000, "ab " * 40, "\udcff" * 50, "\x00\n" * 50, "\u202e" * 99, "字" * 81, "x" * 80),
+        *("", "clip.mp4", "one\ntwo"),
+    ],
+    ids=lambda text: ascii(text)[:12],
+)
+def test_text_from_outside_is_one_short_line(text: str) -> None:
+    for shown in (shortened(text), quoted(text)[1:-1]):
+        assert len(shown) <= QUOTED_CHARACTERS and len(shown.splitlines()) <= 1
+        assert (
+            shown.encode() == shown.encode("utf-8", "replace")
+            and "\u202e" not in shown
+            and "\x00" not in shown
+        )
+        if len(text) < 10 and text.isprintable():
+            assert shown == text
+
+
+def test_beginning_and_end_of_a_long_name_stay() -> None:
+    shown = shortened("holiday" + "-" * 200 + "part2.mp4")
+    assert shown.startswith("holiday-") and shown.endswith("-part2.mp4") and "…" in shown
+    assert len(shown) == QUOTED_CHARACTERS
+
+
+def test_any_value_can_be_quoted() -> None:
+    for value in (5, None, 10**5000, [[]] * 100, {"a": "b" * 1000}, float("nan"), b"\xff" * 999):
+        assert 0 < len(quoted(value)) <= QUOTED_CHARACTERS
+
+
+def test_lists_in_lists_can_be_quoted() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert len(quoted(deep)) <= QUOTED_CHARACTERS
+    while deep:  # freed one by one, whatever the Python
+        deep = deep.pop()  # type: ignore[assignment]
+
+
+def test_a_visitors_file_is_told_by_its_short_name() -> None:
+    short, long = Path("/jobs/uploads/1/clip.mp4"), Path("/jobs/uploads/2") / ("m" * 200 + ".zip")
+    told = without_folders(f"{long} does not fit {short}: {long.name} has 3 masks.", [short, long])
+    assert "/jobs" not in told and "does not fit clip.mp4: mmm" in told
+    assert max(map(len, told.split())) <= QUOTED_CHARACTERS + 1
+    inner = Path("/jobs/uploads/1")
+    assert without_folders(f"{short} in {inner}", [inner, short]) == "clip.mp4 in 1"
+
+
+def test_a_number_in_a_name_may_have_any_length_and_script() -> None:
+    names = ["a10.png", "a2.png", "a" + "9" * 6000 + ".png", "a٣.png", "a002.png", "²"]
+    assert sorted(names, key=natural_key)[:3] == ["a002.png", "a2.png", "a10.png"]

@@ -97,11 +97,19 @@ def test_a_finished_job_has_done_all_its_frames_also_where_the_last_were_too_qui
 
 
 def test_messages_name_the_file_and_not_the_servers_folders() -> None:
-    view = JobView(folder="/srv/jobs/uploads/ab/")
+    view = JobView(
+        inputs=(Path("/srv/jobs/uploads/ab/clip.mp4"), Path("/srv/jobs/uploads/cd/m.zip")),
+        jobs_dir=Path("/srv/jobs"),
+    )
     warned = events.Warned(job=JOB, code="vfr", message="/srv/jobs/uploads/ab/clip.mp4 has gaps.")
     assert fold(warned, view=view).status.messages == ("clip.mp4 has gaps.",)
     failed = events.Failed(job=JOB, code="x", message="/srv/jobs/uploads/ab/clip.mp4 is cut off.")
     assert fold(failed, view=view).status.message == "clip.mp4 is cut off."
+    other = "/srv/jobs/uploads/cd/m.zip does not fit; /srv/jobs/0a/state/x is gone."
+    failed = events.Failed(job=JOB, code="x", message=other, hint="Mend /srv/jobs/uploads/cd/m.zip.")
+    status = fold(failed, view=view).status
+    assert status.message == "m.zip does not fit; 0a/state/x is gone." and status.hint == "Mend m.zip."
+    assert not [line for _, line in fold(failed, view=view).log if "/srv" in line]
 
 
 def test_only_the_newest_warnings_are_held() -> None:

@@ -43,7 +43,7 @@ def test_the_templates_are_given_numbers_only(plan: Planned) -> None:
 
 @pytest.mark.parametrize("state", ["queued", "running", "done", "failed", "paused", "cancelled"])
 def test_every_state_is_told_in_both_languages(state: Any) -> None:
-    html = job.strip(JobView(Status(state=state)))
+    html = job.strip(JobView(Status(state=state, view="v", edit="e")))
     assert all(text in html for text in LIVE[f"state.{state}"])
 
 
@@ -155,8 +155,25 @@ def test_what_was_removed_is_told_to_others_without_names(named: bool) -> None:
     assert "GiB" in html and (named or "2 · 2.00 GiB" in html)
 
 
+def test_who_may_only_look_gets_the_link_for_that_and_no_buttons() -> None:
+    looks = job.strip(JobView(Status(job="a1", key="v", view="v", state="running")))
+    assert 'href="?job=a1&amp;key=v"' in looks and looks.count("<a ") == 1 and 'data-can="look"' in looks
+    acts = job.strip(JobView(Status(job="a1", key="e", view="v", edit="e", state="running")))
+    assert acts.index("key=v") < acts.index("key=e") and 'data-can="stop"' in acts
+
+
 def test_a_row_leads_to_its_job_and_says_what_can_be_done() -> None:
-    entry = Entry(job="a1", key="k", name=EVIL, task="score", state="paused", position=None, created=0.0)
+    entry = Entry(
+        job="a1",
+        key="e",
+        view="k",
+        edit="e",
+        name=EVIL,
+        task="score",
+        state="paused",
+        position=None,
+        created=0.0,
+    )
     html = jobs.jobs([entry], [], named=True)
     assert 'href="?job=a1&amp;key=k"' in html and "<img" not in html and LIVE["jobs.resume"][0] in html
     assert LIVE["jobs.none"][0] in jobs.jobs([], [], named=True)

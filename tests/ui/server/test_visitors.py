@@ -66,12 +66,25 @@ def test_names_say_nothing_of_the_cookie() -> None:
 
 def test_a_key_fits_its_job_and_server_alone(job: Job, tmp_path: Path) -> None:
     keys = Keys(tmp_path / "jobs")
-    assert keys.fits(job, keys.of(job))
-    assert not keys.fits(job, "") and not keys.fits(job, "é") and not keys.fits(job, keys.of(job)[:-1] + "x")
-    assert not keys.fits(Job(job.folder.with_name("0" * 16)), keys.of(job))
-    assert Keys(tmp_path / "jobs").of(job) == keys.of(job), "links survive the server"
-    assert Keys(tmp_path / "other").of(job) != keys.of(job)
+    other = Job(job.folder.with_name("0" * 16))
+    for right, key in (("edit", keys.edit(job)), ("view", keys.view(job))):
+        assert keys.right(job, key) == right
+        assert keys.right(job, key[:-1] + "x") == keys.right(job, key[:-1]) == keys.right(other, key) == ""
+        assert keys.right(job, key.upper()) == ""
+    assert Keys(tmp_path / "jobs").edit(job) == keys.edit(job), "links survive the server"
+    assert Keys(tmp_path / "other").edit(job) != keys.edit(job)
     assert stat.S_IMODE((tmp_path / "jobs" / "secret").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("key", ["", "é", "\ud800", "\x00", None, 5, [], {"a": 1}, b"k", 1e400, "a" * 10**6])
+def test_any_value_is_a_key_that_opens_nothing(job: Job, tmp_path: Path, key: Any) -> None:
+    assert Keys(tmp_path / "jobs").right(job, key) == ""
+
+
+def test_what_an_address_of_a_result_tells_opens_nothing(job: Job, tmp_path: Path) -> None:
+    keys = Keys(tmp_path / "jobs")
+    made = {keys.edit(job), keys.view(job), keys.files(job)}
+    assert len(made) == 3 and keys.right(job, keys.files(job)) == ""
 
 
 def test_the_same_question_of_two_visitors_is_seen_by_both(job: Job) -> None:

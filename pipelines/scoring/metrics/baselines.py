@@ -207,7 +207,9 @@ def opening(sharp: Sequence[float], poor: Sequence[bool]) -> tuple[int, float]:
     Looks at the frames from the last to the first.
     """
     found, remembered = Steps().find(sharp[::-1], poor[::-1], len(sharp))
-    if not len(found) or not found[-1]:
+    low, level = found[::-1], remembered[::-1]
+    begun = np.flatnonzero(low[:_SETTLING_FRAMES])
+    if not len(begun):
         return 0, 0.0
-    good = np.flatnonzero(~found)
-    return int(len(found) - 1 - (good[-1] if len(good) else -1)), float(remembered[-1])
+    good = np.flatnonzero(~low[begun[0] :])
+    return int(begun[0] + good[0] if len(good) else len(low)), float(level[begun[0]])

@@ -23,23 +23,25 @@ _LEAST_GOOD = 3
 FLASH_FRAMES = 3
 """A longer blank stretch ends the memory: what follows it is usually another shot."""
 
-_STILL_SHARE, _STILL_SHIFT, _STILL_IN_MOTION = 0.35, 0.18, 0.07
+_STILL_SHARE, _STILL_SHIFT, _STILL_IN_MOTION = 0.35, 0.14, 0.07
 """A frozen frame's `shift` is below the first share of the remembered one, and below the larger of this many grey
-levels and of the second share of it. Measured on 108 clips (x264 crf 18 to 28, noise up to 2.5 added to the copies):
-95 % of the copies are below 0.2, 95 % of the frames of slow pans above 0.4."""
-_STEADY_SHARE, _STEADY_SPREAD, _LEAST_STEADY = 0.55, 0.7, 10
+levels and of the second share of it."""
+_STEADY_SHARE, _STEADY_SPREAD, _LEAST_STEADY = 0.55, 0.8, 12
 """Or, in a shot whose motion is steady, below this share of the remembered ones. It is steady if the least of this many
 shifts is at least the second share of their median: a hand or a shake slows down before it stops, a frozen pan does
 not."""
-_STILL_CHANGE, _STILL_NOISE, _CHANGE_IN_MOTION = 1.6, 0.5, 0.05
+_STILL_CHANGE, _STILL_NOISE, _CHANGE_IN_MOTION = 1.6, 0.5, 0.15
 """Its `local_change` is below this many grey levels plus this share of the noise, or below this share of the
-remembered one: heavy compression changes copies, but far less than a fast camera does."""
+remembered one: heavy compression changes copies, but far less than motion does."""
 _LEAST_SHIFT, _LEAST_EQUAL_SHIFT = 0.3, 0.05
 """Remembered `shift` below which a shot counts as a still, of which only noise moves (0.25 on the same clips); the
 second is for frames that equal the one before."""
 _SETTLING_SHARE, _SETTLING_FRAMES = 0.6, 3
 """The first copies may still change by this share of the remembered shift, for this many frames, as the encoder settles
 (they refer to frames on both sides of the seam)."""
+_CATCH_UP_FRAMES, _CATCH_UP_SHARE, _CATCH_UP_GAIN = 3, 0.5, 1.8
+"""At most so many slow frames, below this share of the motion before them, are copies, too, if the next frame makes up
+for them: its shift is this multiple of those of as many frames before them, and of the one after it."""
 _POP_FRAMES, _POP_SHIFT, _POP_CHANGE = 2, 4.0, 10.0
 """An encoder refreshes a still picture now and then: at most this many frames in a row, and by at most this shift and
 change (3.1 and 9 on the same clips), which do not end a stretch ..."""
@@ -157,6 +159,8 @@ class Stills:
             ahead += 1
             if ahead < last and still(ahead):
                 return ahead
+        if shift >= _LEAST_SHIFT and (ahead := self._caught_up(frames, at)) > at:
+            return ahead
         if self._run < _LEAST_BEFORE_POP:
             return at
         ahead = at
@@ -168,6 +172,17 @@ class Stills:
             if after.stop <= last and all(still(i) for i in after):
                 return ahead
         return at
+
+    def _caught_up(self, frames: Change, at: int) -> int:
+        """Return the frame after the slow ones from `at` on that makes up for them; `at` if there is none."""
+        before = list(self._shift.values)[-_CATCH_UP_FRAMES:]
+        ahead, last = at, min(len(frames.shift) - 1, at + _CATCH_UP_FRAMES)
+        while (
+            ahead < last and not frames.blank[ahead] and frames.shift[ahead] < _CATCH_UP_SHARE * min(before)
+        ):
+            ahead += 1
+        jump = _CATCH_UP_GAIN * max(*before, frames.shift[ahead + 1] if ahead < last else 0)
+        return ahead if ahead < len(frames.shift) - 1 and frames.shift[ahead] > jump else at
 
 
 class Steps:

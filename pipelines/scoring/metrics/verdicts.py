@@ -85,14 +85,15 @@ PIECE, _AHEAD = 8192, 256
 a second, for a shot that is blurred at first."""
 
 
-def verdicts(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
+def verdicts(chunks: Iterable[Records], window: int, rate: float = 0.0) -> Iterator[Verdicts]:
     """Yield the verdicts of all frames, in order, in blocks.
 
     Args:
         chunks: records of all frames, in order, in arrays of any length.
         window: frames that one window score covers.
+        rate: frames per second; 0 if unknown.
     """
-    yield from Cadence().tell_apart(_remembered(_compared(chunks, window)))
+    yield from Cadence(rate).tell_apart(_remembered(_compared(chunks, window)))
 
 
 def _remembered(blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:

@@ -192,6 +192,15 @@ class Steps:
         self._good = Recent()
         self._level: Recent | None = None
 
+    @classmethod
+    def within(cls, base: float, sharp: Sequence[float]) -> "Steps":
+        """Return the memory amid a stretch whose last frames are `sharp`, with `base` as the remembered sharpness."""
+        steps = cls()
+        steps._good.values.extend([base] * _LEAST_GOOD)
+        steps._level = Recent()
+        steps._level.values.extend(sharp)
+        return steps
+
     def find(self, sharp: Sequence[float], poor: Sequence[bool], stop: int) -> tuple[Flags, Floats]:
         """Flag the frames before `stop` that are in a stretch; also return the remembered sharpness there, else 0.
 

@@ -172,6 +172,8 @@ def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps
         first, level = opening(sharp, poor) if is_start else (0, 0.0)
         first = min(first, judged)
         found, base = np.full(judged, True), np.full(judged, level)
+        if first and first == judged:
+            steps = Steps.within(level, sharp[:judged])
         found[first:], base[first:] = steps.find(sharp[first:], poor[first:], judged - first)
         flagged = frames[:judged][found]
         rows["blurred"][flagged] = True

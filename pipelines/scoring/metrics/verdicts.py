@@ -74,6 +74,8 @@ _FLUCTUATION_GAIN = 3.0
 _WORSE, _DIP_GAIN, _DIP_FRAMES = 0.25, 3, 2
 """One or two frames in a row also have to be lower than the baseline by this multiple of its distance from this lower
 quantile: encoders make every second or fourth frame a little softer."""
+_REPEATED, _LEAST_OTHERS = 0.1, 8
+"""Change in grey levels below which a frame repeats the one before it, and least number of other frames to go by."""
 _BLANK_CONTRAST = 1.5
 """Contrast below which a frame is blank. Noise of deviation 5 leaves 1; a line of small print on black has 5."""
 _FADE_FRAMES, _FADE_SHARE, _FADE_START = 4, 0.3, 0.5
@@ -215,7 +217,7 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
     found["blank"] = found["contrast"] < _BLANK_CONTRAST
     shot = np.where(found["blank"], -1, np.cumsum(found["cut"]))
     sharp = found["sharpness"]
-    worse, better, best = _around(sharp, shot, _WORSE, _BETTER, _BEST)
+    worse, better, best = _around(sharp, shot, records["difference"] < _REPEATED, _WORSE, _BETTER, _BEST)
     drop = LEAST_DROP * better + _FLUCTUATION_GAIN * (best - better)
     found["baseline"] = better
     low = sharp < better - np.minimum(drop, MOST_DROP * better)
@@ -235,9 +237,16 @@ def _short(low: Flags, dip: Flags) -> Flags:
     return found
 
 
-def _around(values: Floats, shot: NDArray[np.int64], *quantiles: float) -> list[Floats]:
-    """Compute linear quantiles of `values` over `REACH` frames on either side, within the shot."""
-    near = np.where(_windows(shot, -2) == shot[:, None], _windows(values, np.inf), np.inf)
+def _around(values: Floats, shot: NDArray[np.int64], repeated: Flags, *quantiles: float) -> list[Floats]:
+    """Compute linear quantiles of `values` over `REACH` frames on either side, within the shot.
+
+    Repeated frames would count as often as they are shown; they are left out where enough others are near.
+    """
+    same = _windows(shot, -2) == shot[:, None]
+    others = same & ~_windows(repeated, True)
+    near = np.where(
+        np.where(others.sum(axis=1)[:, None] >= _LEAST_OTHERS, others, same), _windows(values, np.inf), np.inf
+    )
     near.sort(axis=1)
     last = np.isfinite(near).sum(axis=1).clip(1) - 1
     row = np.arange(len(values))

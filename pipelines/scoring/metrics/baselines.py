@@ -48,12 +48,15 @@ change (3.1 and 9 on the same clips), which do not end a stretch ..."""
 _LEAST_BEFORE_POP, _LEAST_AFTER_POP = 6, 3
 """... that had and will have this many still frames."""
 
-_LEAST_STEP, _STEP_SPREAD = 0.12, 4.0
+_LEAST_STEP, _STEP_SPREAD = 0.1, 3.0
 """A stretch lasts until it is sharp again if sharpness drops by at least this share of the remembered one, and by this
 multiple of the remembered one's median deviation. A blur of 1.5 pixels at 640 x 360 takes 0.2 to 0.4 away."""
+_LATEST_FRAMES, _ABRUPT_SHARE = 8, 0.8
+"""At least this share of the drop is one from the last few good frames, too: a camera that turns to softer things does
+so slowly."""
 _STEP_FRAMES = 4
 """Frames whose median must have dropped: single ones are judged by the frames around them."""
-_RETURN_FRAMES = 3
+_RETURN_FRAMES = 5
 """Frames whose median must have returned half-way before a blurred stretch ends."""
 
 
@@ -71,6 +74,11 @@ class Recent:
         """Return the median distance from the median."""
         middle = self.median()
         return median(abs(value - middle) for value in self.values) if self.values else 0.0
+
+    def latest(self) -> float:
+        """Return the median of the last few, of which those that look ahead are left out; infinity without them."""
+        values = list(self.values)[-_LATEST_FRAMES - _STEP_FRAMES : -_STEP_FRAMES]
+        return median(values) if values else float("inf")
 
     def steady(self) -> float:
         """Return their minimum if they are steady; 0 if not, or if they are too few to tell."""
@@ -211,7 +219,8 @@ class Steps:
             base, ahead = self._good.median(), median(sharp[at : at + _STEP_FRAMES])
             if self._level is None:
                 low = base - max(_LEAST_STEP * base, _STEP_SPREAD * self._good.deviation())
-                if max(sharp[at], ahead) < low:
+                abrupt = self._good.latest() - _ABRUPT_SHARE * (base - low)
+                if max(sharp[at], ahead) < min(low, abrupt):
                     self._level = Recent()
             else:
                 middle = (base + median(self._level.values)) / 2

@@ -73,7 +73,7 @@ class BuiltinEngine(ScoringEngine):
 
     def verdicts(self, segments: list[Path]) -> Iterator[Verdicts]:
         """Yield the verdicts of all frames, in order, in blocks."""
-        return verdicts(map(read_records, segments), self.window)
+        return verdicts(map(read_records, segments), self.window, float(self.video.frame_rate))
 
 
 def analysis_load(video: VideoInfo, settings: ScoreSettings) -> Load:

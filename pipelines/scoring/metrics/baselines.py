@@ -23,35 +23,40 @@ _LEAST_GOOD = 3
 FLASH_FRAMES = 3
 """A longer blank stretch ends the memory: what follows it is usually another shot."""
 
-_STILL_SHARE, _STILL_SHIFT, _STILL_IN_MOTION = 0.35, 0.18, 0.07
+_STILL_SHARE, _STILL_SHIFT, _STILL_IN_MOTION = 0.35, 0.14, 0.07
 """A frozen frame's `shift` is below the first share of the remembered one, and below the larger of this many grey
-levels and of the second share of it. Measured on 108 clips (x264 crf 18 to 28, noise up to 2.5 added to the copies):
-95 % of the copies are below 0.2, 95 % of the frames of slow pans above 0.4."""
-_STEADY_SHARE, _STEADY_SPREAD, _LEAST_STEADY = 0.55, 0.7, 10
+levels and of the second share of it."""
+_STEADY_SHARE, _STEADY_SPREAD, _LEAST_STEADY = 0.55, 0.8, 12
 """Or, in a shot whose motion is steady, below this share of the remembered ones. It is steady if the least of this many
 shifts is at least the second share of their median: a hand or a shake slows down before it stops, a frozen pan does
 not."""
-_STILL_CHANGE, _STILL_NOISE, _CHANGE_IN_MOTION = 1.6, 0.5, 0.05
+_STILL_CHANGE, _STILL_NOISE, _CHANGE_IN_MOTION = 1.6, 0.5, 0.15
 """Its `local_change` is below this many grey levels plus this share of the noise, or below this share of the
-remembered one: heavy compression changes copies, but far less than a fast camera does."""
+remembered one: heavy compression changes copies, but far less than motion does."""
 _LEAST_SHIFT, _LEAST_EQUAL_SHIFT = 0.3, 0.05
 """Remembered `shift` below which a shot counts as a still, of which only noise moves (0.25 on the same clips); the
 second is for frames that equal the one before."""
 _SETTLING_SHARE, _SETTLING_FRAMES = 0.6, 3
 """The first copies may still change by this share of the remembered shift, for this many frames, as the encoder settles
 (they refer to frames on both sides of the seam)."""
+_CATCH_UP_FRAMES, _CATCH_UP_SHARE, _CATCH_UP_GAIN = 3, 0.5, 1.8
+"""At most so many slow frames, below this share of the motion before them, are copies, too, if the next frame makes up
+for them: its shift is this multiple of those of as many frames before them, and of the one after it."""
 _POP_FRAMES, _POP_SHIFT, _POP_CHANGE = 2, 4.0, 10.0
 """An encoder refreshes a still picture now and then: at most this many frames in a row, and by at most this shift and
 change (3.1 and 9 on the same clips), which do not end a stretch ..."""
 _LEAST_BEFORE_POP, _LEAST_AFTER_POP = 6, 3
 """... that had and will have this many still frames."""
 
-_LEAST_STEP, _STEP_SPREAD = 0.12, 4.0
+_LEAST_STEP, _STEP_SPREAD = 0.1, 3.0
 """A stretch lasts until it is sharp again if sharpness drops by at least this share of the remembered one, and by this
 multiple of the remembered one's median deviation. A blur of 1.5 pixels at 640 x 360 takes 0.2 to 0.4 away."""
+_LATEST_FRAMES, _ABRUPT_SHARE = 8, 0.8
+"""At least this share of the drop is one from the last few good frames, too: a camera that turns to softer things does
+so slowly."""
 _STEP_FRAMES = 4
 """Frames whose median must have dropped: single ones are judged by the frames around them."""
-_RETURN_FRAMES = 3
+_RETURN_FRAMES = 5
 """Frames whose median must have returned half-way before a blurred stretch ends."""
 
 
@@ -69,6 +74,11 @@ class Recent:
         """Return the median distance from the median."""
         middle = self.median()
         return median(abs(value - middle) for value in self.values) if self.values else 0.0
+
+    def latest(self) -> float:
+        """Return the median of the last few, of which those that look ahead are left out; infinity without them."""
+        values = list(self.values)[-_LATEST_FRAMES - _STEP_FRAMES : -_STEP_FRAMES]
+        return median(values) if values else float("inf")
 
     def steady(self) -> float:
         """Return their minimum if they are steady; 0 if not, or if they are too few to tell."""
@@ -157,6 +167,8 @@ class Stills:
             ahead += 1
             if ahead < last and still(ahead):
                 return ahead
+        if shift >= _LEAST_SHIFT and (ahead := self._caught_up(frames, at)) > at:
+            return ahead
         if self._run < _LEAST_BEFORE_POP:
             return at
         ahead = at
@@ -169,6 +181,17 @@ class Stills:
                 return ahead
         return at
 
+    def _caught_up(self, frames: Change, at: int) -> int:
+        """Return the frame after the slow ones from `at` on that makes up for them; `at` if there is none."""
+        before = list(self._shift.values)[-_CATCH_UP_FRAMES:]
+        ahead, last = at, min(len(frames.shift) - 1, at + _CATCH_UP_FRAMES)
+        while (
+            ahead < last and not frames.blank[ahead] and frames.shift[ahead] < _CATCH_UP_SHARE * min(before)
+        ):
+            ahead += 1
+        jump = _CATCH_UP_GAIN * max(*before, frames.shift[ahead + 1] if ahead < last else 0)
+        return ahead if ahead < len(frames.shift) - 1 and frames.shift[ahead] > jump else at
+
 
 class Steps:
     """Finds stretches of a shot that are much less sharp than the good frames before them."""
@@ -176,6 +199,15 @@ class Steps:
     def __init__(self) -> None:
         self._good = Recent()
         self._level: Recent | None = None
+
+    @classmethod
+    def within(cls, base: float, sharp: Sequence[float]) -> "Steps":
+        """Return the memory amid a stretch whose last frames are `sharp`, with `base` as the remembered sharpness."""
+        steps = cls()
+        steps._good.values.extend([base] * _LEAST_GOOD)
+        steps._level = Recent()
+        steps._level.values.extend(sharp)
+        return steps
 
     def find(self, sharp: Sequence[float], poor: Sequence[bool], stop: int) -> tuple[Flags, Floats]:
         """Flag the frames before `stop` that are in a stretch; also return the remembered sharpness there, else 0.
@@ -187,7 +219,8 @@ class Steps:
             base, ahead = self._good.median(), median(sharp[at : at + _STEP_FRAMES])
             if self._level is None:
                 low = base - max(_LEAST_STEP * base, _STEP_SPREAD * self._good.deviation())
-                if max(sharp[at], ahead) < low:
+                abrupt = self._good.latest() - _ABRUPT_SHARE * (base - low)
+                if max(sharp[at], ahead) < min(low, abrupt):
                     self._level = Recent()
             else:
                 middle = (base + median(self._level.values)) / 2
@@ -207,7 +240,9 @@ def opening(sharp: Sequence[float], poor: Sequence[bool]) -> tuple[int, float]:
     Looks at the frames from the last to the first.
     """
     found, remembered = Steps().find(sharp[::-1], poor[::-1], len(sharp))
-    if not len(found) or not found[-1]:
+    low, level = found[::-1], remembered[::-1]
+    begun = np.flatnonzero(low[:_SETTLING_FRAMES])
+    if not len(begun):
         return 0, 0.0
-    good = np.flatnonzero(~found)
-    return int(len(found) - 1 - (good[-1] if len(good) else -1)), float(remembered[-1])
+    good = np.flatnonzero(~low[begun[0] :])
+    return int(begun[0] + good[0] if len(good) else len(low)), float(level[begun[0]])

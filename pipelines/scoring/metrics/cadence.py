@@ -6,6 +6,9 @@ second shown at 30, 30 at 60, drawings held for two or three frames. They are ho
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
@@ -16,9 +19,17 @@ MOST_REPEATS = 4
 MOST_DISTANCE = 6
 """Frames between the starts of repeats up to which the distance may vary, as it does in 3:2 pulldown."""
 MOST_PERIOD = 26
-"""Frames between them up to which repeats at an exactly equal distance are cadence: 24 shown at 25."""
+"""Longest period of a rhythm in frames: 24 pictures a second shown at 25."""
 LEAST_STRETCHES = 5
 """Stretches in a row that make a rhythm."""
+LEAST_SEEN = 1 / 3
+"""Share of the beats of a rhythm at which a repeat has to be found: noise and compression hide some."""
+PULLDOWN = 5
+"""Period of 3:2 pulldown, which has repeats at two places of each period; other rhythms have one."""
+LEAST_SECONDS = 1 / 30
+"""Shortest freeze that is told: at 120 or 240 frames a second encoders drop single frames' motion at key frames."""
+_MOST_GAP, _MOST_PAUSE = 2 * MOST_PERIOD, 4 * MOST_PERIOD
+"""Frames between repeats up to which they may begin a rhythm, and up to which it may go on after a pause."""
 _BLOCK = 1024
 
 
@@ -27,14 +38,64 @@ class _Stretch(NamedTuple):
     stop: int
 
 
-class Cadence:
-    """Tells repeats at a regular rhythm from frozen frames, in one pass over the verdicts."""
+@dataclass
+class _Rhythm:
+    """Repeats every `period` frames, at one or two places of it; with no period, repeats close to each other."""
 
-    def __init__(self) -> None:
+    period: int
+    places: frozenset[int]
+    last: int
+
+    def goes_on(self, start: int) -> bool:
+        """Return whether repeats that start here belong to it; if so, note them."""
+        distance = start - self.last
+        if not self.period:
+            fits = distance <= MOST_DISTANCE
+        elif len(self.places) > 1:
+            fits = start % self.period in self.places and distance <= _MOST_PAUSE
+        else:
+            # The first stretches may have been every second or third one of the rhythm.
+            period = gcd(self.period, distance)
+            fits = period > 1 and distance <= _MOST_PAUSE
+            if fits:
+                self.period = period
+        if fits:
+            self.last = start
+        return fits
+
+
+def _rhythm_of(starts: list[int]) -> _Rhythm | None:
+    """Return the rhythm of stretches that start at these frames; None if there is none."""
+    distances = [b - a for a, b in pairwise(starts)]
+    length = starts[-1] - starts[0]
+
+    def seen(beats: float) -> bool:
+        return len(distances) >= LEAST_SEEN * beats
+
+    period = gcd(*distances)
+    if 2 <= period <= MOST_PERIOD and seen(length / period):
+        return _Rhythm(period, frozenset([starts[0] % period]), starts[-1])
+    places = frozenset(start % PULLDOWN for start in starts)
+    if len(places) == 2 and seen(length / PULLDOWN * 2):
+        return _Rhythm(PULLDOWN, places, starts[-1])
+    return _Rhythm(0, frozenset(), starts[-1]) if max(distances) <= MOST_DISTANCE else None
+
+
+class Cadence:
+    """Tells repeats at a regular rhythm from frozen frames, in one pass over the verdicts.
+
+    Args:
+        rate: frames per second. Frozen stretches that last less than `LEAST_SECONDS` are no fault either.
+    """
+
+    def __init__(self, rate: float = 0.0) -> None:
+        self._least_frames = max(1, round(rate * LEAST_SECONDS))
+        self._most_undecided = max(MOST_REPEATS, self._least_frames)
         self._chain: list[_Stretch] = []
-        self._is_rhythm = False
+        self._rhythm: _Rhythm | None = None
         self._open: int | None = None
         self._rhythms: deque[_Stretch] = deque()
+        self._brief: deque[_Stretch] = deque()
 
     def tell_apart(self, blocks: Iterable[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:
         """Move the flags of repeats from `frozen` to `cadence`. Holds a block and the frames still undecided."""
@@ -49,7 +110,7 @@ class Cadence:
                 held, base = held[ready - base :], ready
         if held is not None:
             self._close(base + len(held))
-            self._end_chain()
+            self._give_up(len(self._chain))
             if len(held):
                 yield self._moved(held, base)
 
@@ -62,53 +123,44 @@ class Cadence:
                 self._close(at)
 
     def _close(self, stop: int) -> None:
-        """End the open stretch, and continue or end the chain with it."""
+        """End the open stretch: it goes on with a rhythm, begins one with those before it, or is alone."""
         if self._open is None:
             return
         found, self._open = _Stretch(self._open, stop), None
-        if not self._continues(found):
-            last = self._chain[-1:]
-            self._end_chain()
-            self._chain = last if last and not self._is_rhythm and self._near(last[0], found) else []
-            self._is_rhythm = False
-        if found.stop - found.start <= MOST_REPEATS:
-            self._chain.append(found)
-        if self._is_rhythm:
+        is_short = found.stop - found.start <= MOST_REPEATS
+        if self._rhythm is not None and is_short and self._rhythm.goes_on(found.start):
             self._rhythms.append(found)
-            del self._chain[:-2]
-        elif len(self._chain) >= LEAST_STRETCHES:
-            self._is_rhythm = True
-            self._rhythms += self._chain
-            del self._chain[:-2]
+            return
+        if not is_short or (self._chain and found.start - self._chain[-1].start > _MOST_GAP):
+            self._give_up(len(self._chain))
+        self._chain.append(found)
+        if not is_short:
+            self._give_up(1)
+        elif len(self._chain) == LEAST_STRETCHES:
+            rhythm = _rhythm_of([stretch.start for stretch in self._chain])
+            if rhythm is None:
+                self._give_up(1)
+            else:
+                self._rhythms += self._chain
+                self._rhythm, self._chain = rhythm, []
 
-    def _near(self, last: _Stretch, found: _Stretch) -> bool:
-        return found.stop - found.start <= MOST_REPEATS and found.start - last.start <= MOST_PERIOD
-
-    def _continues(self, found: _Stretch) -> bool:
-        if not self._chain or not self._near(self._chain[-1], found):
-            return not self._chain
-        distance = found.start - self._chain[-1].start
-        if len(self._chain) == 1:
-            return True
-        before = self._chain[-1].start - self._chain[-2].start
-        return distance == before or max(distance, before) <= MOST_DISTANCE
-
-    def _end_chain(self) -> None:
-        self._chain = []
+    def _give_up(self, count: int) -> None:
+        """Take the first stretches of the chain as no repeats of a rhythm."""
+        alone, self._chain = self._chain[:count], self._chain[count:]
+        self._brief += [each for each in alone if each.stop - each.start < self._least_frames]
 
     def _decided(self, stop: int) -> int:
         """Return the frame before which all is decided, given the frames before `stop`."""
-        if self._open is not None and stop - self._open <= MOST_REPEATS:
+        if self._chain and stop - self._chain[-1].start > _MOST_GAP + self._most_undecided:
+            self._give_up(len(self._chain))
+        if self._open is not None and stop - self._open <= self._most_undecided:
             stop = self._open
-        elif self._open is not None:
-            return stop  # too long for a repeat, so frozen, and so is what came before unless it is a rhythm
-        if self._chain and not self._is_rhythm and stop - self._chain[-1].start <= MOST_PERIOD + MOST_REPEATS:
-            stop = min(stop, self._chain[0].start)
-        return stop
+        return min(stop, self._chain[0].start) if self._chain else stop
 
     def _moved(self, rows: NDArray[np.void], base: int) -> NDArray[np.void]:
-        while self._rhythms and self._rhythms[0].start < base + len(rows):
-            start, stop = self._rhythms.popleft()
-            rows["frozen"][start - base : stop - base] = False
-            rows["cadence"][start - base : stop - base] = True
+        for stretches, is_cadence in ((self._rhythms, True), (self._brief, False)):
+            while stretches and stretches[0].start < base + len(rows):
+                start, stop = stretches.popleft()
+                rows["frozen"][start - base : stop - base] = False
+                rows["cadence"][start - base : stop - base] = is_cadence
         return rows

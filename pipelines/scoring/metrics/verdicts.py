@@ -71,6 +71,11 @@ Ranking frames by their distance from the baseline, not by sharpness itself, rai
 """
 _FLUCTUATION_GAIN = 3.0
 """Multiple of that distance which is added to the least drop."""
+_WORSE, _DIP_GAIN, _DIP_FRAMES = 0.25, 3, 2
+"""One or two frames in a row also have to be lower than the baseline by this multiple of its distance from this lower
+quantile: encoders make every second or fourth frame a little softer."""
+_REPEATED, _LEAST_OTHERS = 0.1, 8
+"""Change in grey levels below which a frame repeats the one before it, and least number of other frames to go by."""
 _BLANK_CONTRAST = 1.5
 """Contrast below which a frame is blank. Noise of deviation 5 leaves 1; a line of small print on black has 5."""
 _FADE_FRAMES, _FADE_SHARE, _FADE_START = 4, 0.3, 0.5
@@ -82,14 +87,15 @@ PIECE, _AHEAD = 8192, 256
 a second, for a shot that is blurred at first."""
 
 
-def verdicts(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
+def verdicts(chunks: Iterable[Records], window: int, rate: float = 0.0) -> Iterator[Verdicts]:
     """Yield the verdicts of all frames, in order, in blocks.
 
     Args:
         chunks: records of all frames, in order, in arrays of any length.
         window: frames that one window score covers.
+        rate: frames per second; 0 if unknown.
     """
-    yield from Cadence().tell_apart(_remembered(_compared(chunks, window)))
+    yield from Cadence(rate).tell_apart(_remembered(_compared(chunks, window)))
 
 
 def _remembered(blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
@@ -165,10 +171,12 @@ def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps
         if i or (len(frames) and frames[0] > FLASH_FRAMES):
             steps, is_start = Steps(), True
         sharp, poor = rows["sharpness"][frames].tolist(), rows["blurred"][frames].tolist()
-        found, base = steps.find(sharp, poor, judged)
-        if is_start:
-            first, level = opening(sharp, poor)
-            found[:first], base[:first] = True, level
+        first, level = opening(sharp, poor) if is_start else (0, 0.0)
+        first = min(first, judged)
+        found, base = np.full(judged, True), np.full(judged, level)
+        if first and first == judged:
+            steps = Steps.within(level, sharp[:judged])
+        found[first:], base[first:] = steps.find(sharp[first:], poor[first:], judged - first)
         flagged = frames[:judged][found]
         rows["blurred"][flagged] = True
         rows["baseline"][flagged] = base[found]
@@ -209,18 +217,36 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
     found["blank"] = found["contrast"] < _BLANK_CONTRAST
     shot = np.where(found["blank"], -1, np.cumsum(found["cut"]))
     sharp = found["sharpness"]
-    better, best = _around(sharp, shot, _BETTER, _BEST)
+    worse, better, best = _around(sharp, shot, records["difference"] < _REPEATED, _WORSE, _BETTER, _BEST)
     drop = LEAST_DROP * better + _FLUCTUATION_GAIN * (best - better)
     found["baseline"] = better
-    found["blurred"] = (sharp < better - np.minimum(drop, MOST_DROP * better)) | (sharp < SOFT)
+    low = sharp < better - np.minimum(drop, MOST_DROP * better)
+    dip = low & (sharp > better - _DIP_GAIN * (better - worse))
+    found["blurred"] = (low & ~_short(low, dip)) | (sharp < SOFT)
     found["motion"], found["jerk"] = _motion(records, found["cut"])
     found["window_score"] = _window_means(sharp, window, base, total)
     return found
 
 
-def _around(values: Floats, shot: NDArray[np.int64], *quantiles: float) -> list[Floats]:
-    """Compute linear quantiles of `values` over `REACH` frames on either side, within the shot."""
-    near = np.where(_windows(shot, -2) == shot[:, None], _windows(values, np.inf), np.inf)
+def _short(low: Flags, dip: Flags) -> Flags:
+    """Flag the runs of at most `_DIP_FRAMES` low frames all of which are ordinary dips."""
+    found = np.zeros(len(low), bool)
+    edges = np.flatnonzero(np.diff(low, prepend=False, append=False)).reshape(-1, 2)
+    for start, stop in edges[np.diff(edges)[:, 0] <= _DIP_FRAMES].tolist():
+        found[start:stop] = dip[start:stop].all()
+    return found
+
+
+def _around(values: Floats, shot: NDArray[np.int64], repeated: Flags, *quantiles: float) -> list[Floats]:
+    """Compute linear quantiles of `values` over `REACH` frames on either side, within the shot.
+
+    Repeated frames would count as often as they are shown; they are left out where enough others are near.
+    """
+    same = _windows(shot, -2) == shot[:, None]
+    others = same & ~_windows(repeated, True)
+    near = np.where(
+        np.where(others.sum(axis=1)[:, None] >= _LEAST_OTHERS, others, same), _windows(values, np.inf), np.inf
+    )
     near.sort(axis=1)
     last = np.isfinite(near).sum(axis=1).clip(1) - 1
     row = np.arange(len(values))

@@ -162,7 +162,8 @@ class QAlignEngine(ScoringEngine):
     def verdicts(self, segments: list[Path]) -> Iterator[Verdicts]:
         """Yield the built-in verdicts with the network's window scores."""
         scores = chain.from_iterable(read_arrays(path, "score")[0].tolist() for path in segments)
-        for block in verdicts((read_arrays(path, "record")[0] for path in segments), self.window):
+        records = (read_arrays(path, "record")[0] for path in segments)
+        for block in verdicts(records, self.window, float(self.video.frame_rate)):
             block["window_score"] = list(islice(scores, len(block)))
             yield block
 

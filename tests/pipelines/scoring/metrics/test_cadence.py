@@ -46,6 +46,33 @@ def test_a_freeze_within_a_rhythm_is_frozen():
     assert np.array_equal(found["cadence"], frozen & ~found["frozen"])
 
 
+@pytest.mark.parametrize("period", [2, 3, 5, 25])
+def test_a_rhythm_is_cadence_although_noise_hides_some_of_its_repeats(period):
+    frozen = shown(*(1,) * (period - 2), 2, pictures=40 * (period - 1))
+    beats = np.flatnonzero(frozen)
+    frozen[np.random.default_rng(period).permutation(beats)[: len(beats) // 3]] = False
+    frozen[beats[:5]] = frozen[beats[-5:]] = True
+    assert np.array_equal(told(frozen)["cadence"], frozen)
+
+
+def test_a_freeze_in_a_rhythm_does_not_end_it():
+    frozen = np.concatenate((shown(2), [True] * 30, shown(2, pictures=4)))
+    found = told(frozen)
+    assert np.flatnonzero(found["frozen"]).tolist() == list(range(119, 150))
+    assert np.flatnonzero(found["cadence"])[-4:].tolist() == [151, 153, 155, 157]
+
+
+@pytest.mark.parametrize(("rate", "least"), [(10, 1), (30, 1), (50, 2), (60, 2), (120, 4), (240, 8)])
+def test_a_freeze_that_is_too_brief_to_be_seen_is_not_told(rate, least):
+    frozen = np.zeros(400, bool)
+    frozen[100 : 100 + least - 1] = frozen[200 : 200 + least] = True
+    for block in (1, 400):
+        blocks = (rows(frozen)[i : i + block] for i in range(0, 400, block))
+        found = np.concatenate(list(Cadence(rate).tell_apart(blocks)))
+        assert np.flatnonzero(found["frozen"]).tolist() == list(range(200, 200 + least))
+        assert not found["cadence"].any()
+
+
 @pytest.mark.parametrize("starts", [(10,), (10, 40, 70, 100, 130), (10, 21, 40, 52, 80, 89)])
 def test_single_freezes_are_no_rhythm(starts):
     frozen = np.zeros(200, bool)

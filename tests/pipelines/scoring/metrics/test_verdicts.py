@@ -138,6 +138,37 @@ def test_a_long_blur_and_a_long_freeze_are_one_run_each(draw, sigma):
     assert np.flatnonzero(found["frozen"]).tolist() == list(range(130, 200))
 
 
+def records_with(sharpness):
+    records = np.zeros(len(sharpness), RECORD)
+    records["sharpness"], records["contrast"], records["shift"], records["difference"] = sharpness, 50, 5, 3
+    return records
+
+
+@pytest.mark.parametrize("length", [30, 100, 200])
+def test_a_blur_from_the_first_frame_on_is_one_run_although_a_piece_ends_in_it(monkeypatch, length):
+    monkeypatch.setattr(verdict, "PIECE", 90)
+    monkeypatch.setattr(verdict, "_AHEAD", 130)
+    sharp = np.where(np.arange(length + 200) < length, 0.35, 0.6)
+    sharp[0] = 0.57  # the encoder gives the first frame more bits
+    found = judge(records_with(sharp))["blurred"]
+    assert np.flatnonzero(found).tolist() == list(range(length))
+
+
+def test_a_blur_after_one_from_the_first_frame_of_the_shot_on_is_found():
+    sharp = np.full(300, 0.6)
+    sharp[:60] = sharp[78:140] = 0.35
+    found = judge(records_with(sharp))["blurred"]
+    assert np.flatnonzero(found).tolist() == [*range(60), *range(78, 140)]
+
+
+def test_frames_that_the_encoder_makes_a_little_softer_are_not_blurred():
+    rng = np.random.default_rng(4)
+    sharp = np.tile([0.60, 0.55, 0.585, 0.55], 60) + rng.normal(0, 0.012, 240)
+    sharp[120:126] = 0.4
+    found = judge(records_with(sharp))["blurred"]
+    assert np.flatnonzero(found).tolist() == list(range(120, 126))
+
+
 def random_records(n, seed=0):
     rng = np.random.default_rng(seed)
     records = np.zeros(n, RECORD)

@@ -5,9 +5,9 @@
 The judge is MediaPipe's face mesh, which the project neither uses nor needs: `--judge` is a Python that can import it
 (`pip install mediapipe==0.10.14 "numpy<2"` into an environment of its own), by default this one. Portraits are two
 photographs in the public domain, mirrored and turned, a drawn face, and those that are given; drivings are one that is
-drawn, and those that are given. On the first frame of each driving the portrait is at rest.
+drawn, and those that are given. On the first frame of each driving, and at each of its cuts, the portrait is at rest.
 
-Motion is that of 468 landmarks since the first frame, in face sizes: the square root of the area of the box around the
+Motion is that of 468 landmarks since then, in face sizes: the square root of the area of the box around the
 landmarks at rest. `all` is the mean distance of the landmarks' motion on the result from that on the driving; `face`
 the same once the head's own motion, a similarity, is taken out of both; `mouth` and `eyes` are the differences in how
 far lips and lids move apart. Each is the mean of the frames, and the 95th percentile. `held` is the share of the
@@ -25,6 +25,7 @@ import sys
 import tempfile
 from contextlib import closing
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,16 @@ def at_rest(points: Any) -> tuple[Any, Any]:
     return points, np.array(still)
 
 
-def distances(result: Any, driving: Any) -> dict[str, Any]:
+def distances(result: Any, driving: Any, cuts: list[int]) -> dict[str, Any]:
     """Return the distance of each kind on each frame, in face sizes; NaN where the judge found no face."""
+    parts = [
+        _distances(result[part], driving[part])
+        for part in (slice(*pair) for pair in pairwise([0, *cuts, len(result)]))
+    ]
+    return {kind: np.concatenate([part[kind][1:] for part in parts]) for kind in KINDS}
+
+
+def _distances(result: Any, driving: Any) -> dict[str, Any]:
     (moved, face), (driven, driving_face) = at_rest(result), at_rest(driving)
     found = {
         "all": np.linalg.norm((moved - moved[0]) - (driven - driven[0]), axis=-1).mean(axis=-1),
@@ -173,7 +182,7 @@ def worst_error(result: Any, picture: Any) -> str:
 def row(names: tuple[str, str], found: dict[str, Any], *others: str) -> str:
     cells = []
     for kind in KINDS:
-        values = found[kind][1:]
+        values = found[kind]
         seen = values[~np.isnan(values)]
         cells.append(f"{seen.mean():.3f}, {np.percentile(seen, 95):.3f}" if len(seen) else "no face found")
     return f"| {' | '.join((*names, *cells, *others))} |"
@@ -219,7 +228,7 @@ def main() -> None:
                 for frame in frames:
                     writer.write(frame)
             names = path.stem, "itself, smaller"
-            lines.append(row(names, distances(judged(arguments.judge, smaller), driving), "", "", ""))
+            lines.append(row(names, distances(judged(arguments.judge, smaller), driving, []), "", "", ""))
             print(lines[-1], flush=True)
             for portrait, picture in portraits(arguments.portraits).items():
                 try:
@@ -228,7 +237,9 @@ def main() -> None:
                         summary = json.loads(report.read_text())["summary"]
                     if arguments.keep:
                         np.savez(arguments.keep / f"{path.stem}-{portrait}.npz", frames=result)
-                    found = distances(judged(arguments.judge, result), driving)
+                    found = distances(
+                        judged(arguments.judge, result), driving, [cut["frame"] for cut in summary["cuts"]]
+                    )
                     held = f"{summary['frames_with_mouth_held'] / len(result):.0%}"
                     symmetry = f"{summary['symmetry'][0]:.2f}"
                     others = held, symmetry, worst_error(result, picture)

@@ -13,11 +13,12 @@ from pipelines.animation.takes.takes import Take, Takes
 from pipelines.spans import Span
 from pipelines.video.timeline import Timeline
 
-Reason = Literal["no_face", "cut", "flash", "covered", "unlike"]
+Reason = Literal["no_face", "cut", "dissolve", "flash", "covered", "unlike"]
 
 REASONS: dict[str, str] = {
     "no_face": "no face is seen",
     "cut": "the driving cuts to a shot without a face to follow",
+    "dissolve": "the driving dissolves to another shot",
     "flash": "a flash or an insert",
     "covered": "the driving face is covered or out of sight",
     "unlike": "the driving face does not look as on its first frame",
@@ -154,6 +155,8 @@ def rests_without_face(presences: Iterable[NDArray[np.float32]], frames: Span) -
 def _reason(take: Take, span: Span, change: float, *, leads: bool) -> Reason:
     """Tell why the portrait rests on `span` of a take; `change` is that of the picture, in grey levels of a cell."""
     track = take.track
+    if take.mixed:
+        return "dissolve"
     if track is None:
         return "no_face" if leads else "cut"
     flash = change > _FLASH_LEVELS

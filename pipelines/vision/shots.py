@@ -95,7 +95,8 @@ def largest_step(flow: Flow) -> float:
         for top, bottom in pairwise(rows)
         for left, right in pairwise(columns)
     ]
-    return max(steps) / width
+    fastest: float = max(steps) / width
+    return fastest
 
 
 def find_jumps(steps: NDArray[Any]) -> Flags:

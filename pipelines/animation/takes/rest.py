@@ -138,20 +138,6 @@ def find_rests(
     return rests
 
 
-def rests_without_face(presences: Iterable[NDArray[np.float32]], frames: Span) -> Rests:
-    """Find the stretches at rest where only a face that is not seen lets the portrait rest. Holds a block."""
-    rests, run = Rests(), 0
-    for index, presence in enumerate(_flat(presences), frames.start):
-        if presence == 0:
-            run += 1
-        elif run:
-            rests.add(Rest(Span(index - run, index), "no_face"))
-            run = 0
-    if run:
-        rests.add(Rest(Span(frames.stop - run, frames.stop), "no_face"))
-    return rests
-
-
 def _reason(take: Take, span: Span, change: float, *, leads: bool) -> Reason:
     """Tell why the portrait rests on `span` of a take; `change` is that of the picture, in grey levels of a cell."""
     track = take.track

@@ -24,7 +24,7 @@ from pipelines.animation.takes.shot_stage import Grid, Shots
 from pipelines.spans import Span
 from pipelines.vision.shots import normalised
 
-_MOST_BREAK_FRAMES = 64
+MOST_BREAK_FRAMES = 64
 """Frames of a flash or an insert after which the same shot may return."""
 _SAME_LAYOUT = 0.15
 """Distance of layouts below which the shot is the same: half of what a cut needs at least."""
@@ -65,6 +65,12 @@ class Takes:
             first, last = max(start, take.frames.start), min(stop, take.frames.stop)
             if first < last:
                 yield take, Span(first, last)
+
+
+def is_same_layout(before: Grid, after: Grid) -> bool:
+    """Tell whether two frames, by their thumbnails, are of the same shot."""
+    layouts = normalised(np.stack((before, after)))
+    return float(((layouts[0] - layouts[1]) ** 2).mean()) / 2 <= _SAME_LAYOUT
 
 
 def make_takes(shots: Shots, rows: Iterator[Row], first: tuple[int, FaceBox], which: Which) -> Takes:
@@ -132,7 +138,7 @@ class _Maker:
         return Takes(tuple(self._takes))
 
     def _is_long(self, shot: _Shot) -> bool:
-        return len(shot.frames) > _MOST_BREAK_FRAMES
+        return len(shot.frames) > MOST_BREAK_FRAMES
 
     def _begin(self, shot: _Shot, reference: tuple[int, Row]) -> None:
         frame, row = reference
@@ -169,10 +175,9 @@ class _Maker:
             # Where nobody is new, the followed face alone has left.
             return stays or bool(kept and not fresh)
         away = sum(len(pending.frames) for pending in self._pending)
-        if away > _MOST_BREAK_FRAMES or frame - shot.frames.start > DETECT_EVERY:
+        if away > MOST_BREAK_FRAMES or frame - shot.frames.start > DETECT_EVERY:
             return False
-        layouts = normalised(np.stack((self._last[-1].edges[1], shot.edges[0])))
-        if ((layouts[0] - layouts[1]) ** 2).mean() / 2 > _SAME_LAYOUT or self._follower is None:
+        if self._follower is None or not is_same_layout(self._last[-1].edges[1], shot.edges[0]):
             return False
         last = self._follower.last
         return any(_is_same(box, last) for boxes in _faces(row) for box in boxes)

@@ -112,6 +112,14 @@ def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = 
     return decoding + waiting * (as_stored if decoder == "pyav" else 3 * pixels)
 
 
+def may_have_alpha(pixel_format: str) -> bool:
+    """Tell whether pictures in this format have an alpha channel, or a palette, whose colours may be transparent."""
+    if not pixel_format:
+        return False
+    kind = VideoFormat(pixel_format, 0, 0)
+    return kind.has_palette or any(component.is_alpha for component in kind.components)
+
+
 def why_not_decord(info: VideoInfo) -> str | None:
     """The reason why decord cannot read this file exactly and within its limit; None where it can."""
     reasons = {
@@ -122,6 +130,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
         "needs a time for each frame": not info.stamped or info.timeline.stamp(0) < 0,
         "rotates mirrored video wrongly": info.mirrored,
         "does not crop": info.cropped,
+        "drops transparency": info.transparent or may_have_alpha(info.pixel_format),
         "does not salvage": info.salvaged,
         "opens no name that is not UTF-8": printable(str(info.path)) != str(info.path),
         "changes colours of more than 8 bits": info.bit_depth > 8,
@@ -170,4 +179,7 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool, alpha:
         except CannotOpen as error:
             if asked == "decord":
                 raise UnsupportedVideo(f"decord {error} ({info.path}).", "Use --decoder auto.") from error
-    return ((index, YuvPicture(frame, info)) for index, frame in iter_decoded(info, start, alpha=alpha))
+    return (
+        (index, YuvPicture(frame, info))
+        for index, frame in iter_decoded(info, start, alpha=alpha or info.transparent)
+    )

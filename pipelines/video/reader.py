@@ -18,7 +18,7 @@ from pipelines.errors import UnsupportedVideo
 from pipelines.storage.names import printable
 from pipelines.video.decoding import damaged, iter_decoded, threads
 from pipelines.video.frame import Frame, Picture, RgbPicture, YuvPicture, luma_weights
-from pipelines.video.images import iter_images
+from pipelines.video.images import iter_images, largest_decoding_bytes
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader_decord import CannotOpen, open_decord
@@ -103,7 +103,7 @@ def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = 
     decoder = choose_decoder(info, luma_only=luma_only) if decoder == "auto" else decoder
     waiting = READ_AHEAD_FRAMES + 2
     if info.images:
-        return waiting * 3 * pixels
+        return waiting * 3 * pixels + largest_decoding_bytes(info)
     if decoder == "decord":
         return (info.frames + _REFERENCE_FRAMES) * 3 * pixels
     bits: int = VideoFormat(info.pixel_format, 0, 0).padded_bits_per_pixel

@@ -19,6 +19,7 @@ from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
+from pipelines.video.transparency import transparency_notes
 from pipelines.vision.types import Pixels, Size
 from presets.choose import Choice
 
@@ -231,8 +232,8 @@ class TaskPipeline(Generic[EngineT]):
         self.engine.check(run)
 
     def notices(self, run: RunContext) -> tuple[str, ...]:
-        """Return what was found and repaired in the times of the video."""
-        return run.video.notes
+        """Return what was repaired in the times of the video, and how its transparent parts are read."""
+        return (*run.video.notes, *transparency_notes(run.video))
 
     def other_sizes(self) -> tuple[Size, ...]:
         """Return nothing: there is only the video."""

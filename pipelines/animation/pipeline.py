@@ -73,12 +73,14 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
     def notices(self, run: RunContext) -> tuple[str, ...]:
         """Return what the result cannot keep of the sources, and how its sound will differ."""
         inputs = self.engine.inputs
+        transparency = self._transparency_warning()
+        first = (transparency,) if transparency else ()
         if inputs.makes_a_picture:
-            return ()
+            return first
         sound, reason = _audio_source(inputs, self.engine.settings.audio)
         heard = sound.video if sound else None
         foreseen = foreseen_warnings(run.video, self._result(run), heard=heard, silent=sound is None)
-        return (reason, *foreseen) if reason else foreseen
+        return (*first, reason, *foreseen) if reason else (*first, *foreseen)
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments, joined video and pictures from the size of the result."""

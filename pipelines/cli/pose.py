@@ -53,6 +53,12 @@ def pose(
     state_licence(MODEL, console)
     # Read when torch is loaded. Without it, waiting threads spin, which took several times the CPU time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Loaded by the poser as well; the command line starts without them.
+    from pipelines.animation.inputs import picture_at
+    from pipelines.video.transparency import transparency_notes
+
+    for note in transparency_notes(picture_at(source).video):
+        console.note(note)
     pixels = PoserCache().posed(source, settings)
     import cv2  # already loaded by the poser; the command line starts without it
 

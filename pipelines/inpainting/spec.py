@@ -55,7 +55,7 @@ register_task(
         "frames.",
         settings=InpaintSettings,
         inputs=(VIDEO, _MASK),
-        result_version=6,
+        result_version=7,
         suffixes=(".json", ".csv", ".png"),
         folder=FolderSpec(
             "inpainted",

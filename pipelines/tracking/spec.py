@@ -29,7 +29,7 @@ The mask video (`-o FILE.mkv`) is lossless, white on black, one mask a frame, be
 masks laid over it.""",
         settings=TrackSettings,
         inputs=(VIDEO, replace(MASK, required=lambda settings: not settings.follows)),
-        result_version=4,
+        result_version=5,
         suffixes=(".mkv", ".mp4", ".csv", ".json"),
         curve=("Share of the picture that is masked, so far", "目前被蒙版覆盖的画面比例"),
         trial="mask_preview",

@@ -172,11 +172,6 @@ def losses(info: VideoInfo, first: InputContainer) -> list[str]:
     """Return sentences about what the pictures of the result cannot keep; `first` is its first segment."""
     segment, said = first.streams.video[0], list[str]()
     context = segment.codec_context
-    keeps_alpha = segment.metadata.get("alpha_mode") == "1" or "yuva" in (context.pix_fmt or "")
-    if info.transparent and not keeps_alpha:
-        said.append(
-            "The source has transparent areas, which the codec of the result cannot keep: it is opaque."
-        )
     odd = (info.width % 2, info.height % 2)
     if any(odd) and (context.width, context.height) == (info.width + odd[0], info.height + odd[1]):
         said.append(

@@ -11,6 +11,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from pipelines.video.info import VideoInfo
+from pipelines.video.picture import lay_over
 from pipelines.vision.types import Pixels
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
@@ -86,16 +87,22 @@ class YuvPicture:
     def __init__(self, frame: VideoFrame, info: VideoInfo) -> None:
         self._frame = frame
         self._turns = info.rotation // 90
+        self._background = info.background
         self._weights = luma_weights(info)
 
     def rgb(self) -> Pixels:
-        """(H, W, 3) uint8."""
+        """(H, W, 3) uint8; transparent parts show the background."""
         # One thread: several would be started again for each frame, which costs more than they gain.
-        return self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))
+        pixels = self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))
+        opacity = self.alpha()
+        if opacity is not None and opacity.min() < 255:
+            lay_over(pixels, opacity, self._background)
+        return pixels
 
     def luma(self, width: int | None) -> Pixels:
         """(H, W) uint8, full range."""
-        if not has_luma_plane(self._frame):
+        opacity = self.alpha()
+        if not has_luma_plane(self._frame) or (opacity is not None and opacity.min() < 255):
             return RgbPicture(self.rgb, self._weights).luma(width)
         across = self._turns % 2 == 1
         plane = _shrink(_luma_plane(self._frame), width, across=across)

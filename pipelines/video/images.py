@@ -23,13 +23,15 @@ from pipelines.video.picture import (
     size_of,
     to_rgb,
 )
-from pipelines.video.picture_pixels import read_rgb
+from pipelines.video.picture_pixels import decoding_bytes, read_rgb
 from pipelines.video.timeline import constant, from_stamps
 from pipelines.vision.types import Pixels, Size
 
 FRAME_RATE = Fraction(25)
 """Frame rate of a folder of images."""
 
+_INSPECTED = 8
+"""Pictures of a folder, evenly spaced, that stand for all in an estimate of memory."""
 _MILLISECOND = Fraction(1, 1000)
 _UNSAID_DELAY_MS = 100
 """Delay of an animation's frame that states 0, as browsers show it."""
@@ -108,6 +110,17 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
         missing_frames=len(unreadable),
         images=tuple(paths),
     )
+
+
+def largest_decoding_bytes(info: VideoInfo) -> int:
+    """Estimate what decoding one picture of `info` holds at most, by the headers of a few of its pictures."""
+    count, most = len(info.images), 0
+    for number in sorted({k * count // _INSPECTED for k in range(_INSPECTED)}):
+        try:
+            most = max(most, decoding_bytes(info.images[number], (info.width, info.height)))
+        except UNREADABLE:
+            continue  # Reading it says what is wrong.
+    return most
 
 
 def probe_picture(path: Path) -> VideoInfo:

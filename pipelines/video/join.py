@@ -33,6 +33,7 @@ from pipelines.video.demuxing import open_input, start_of, video_stream
 from pipelines.video.info import VideoInfo
 from pipelines.video.join_clock import JoinClock, movie_timescale
 from pipelines.video.sound import SoundPlan, SoundRefused, Track
+from pipelines.video.transparency import transparency_notes
 
 _TOLERANCE_SECONDS = 0.000_501
 """Matroska and WebM round times to milliseconds, so a frame may be off by half of one."""
@@ -58,7 +59,7 @@ def foreseen_warnings(
 ) -> tuple[str, ...]:
     """Return the warnings of `join_segments` that are known before the first frame; it may find more. Reads headers."""
     sources = [info] if silent or heard is None else [info, heard]
-    notes = [note for source in sources for note in source.notes]
+    notes = [*(note for source in sources for note in source.notes), *transparency_notes(info)]
     if not silent:
         notes += extras.foreseen_losses(info, sources[-1])
         if not sources[-1].images:
@@ -91,7 +92,7 @@ def join_segments(
     """
     make_clock = partial(JoinClock.of, info, frames, heard)
     heard = heard or info
-    notes = dict.fromkeys((*info.notes, *(() if silent else heard.notes)))
+    notes = dict.fromkeys((*info.notes, *(() if silent else heard.notes), *transparency_notes(info)))
     if shown or not silent:
         with open_input(segments[0]) as first:
             notes |= dict.fromkeys(extras.losses(shown or info, first))

@@ -134,12 +134,17 @@ def to_rgb(image: Image.Image, background: Colour = WHITE) -> NDArray[np.uint8]:
     """
     opacity, rgb = opacity_of(image), _colours(image)
     if opacity is not None:
-        behind = np.array(background, np.uint32)
-        for top in range(0, len(rgb), _BAND_ROWS):
-            band = slice(top, top + _BAND_ROWS)
-            share = opacity[band, :, None].astype(np.uint32)
-            rgb[band] = (rgb[band] * share + behind * (255 - share) + 127) // 255
+        lay_over(rgb, opacity, background)
     return rgb
+
+
+def lay_over(rgb: NDArray[np.uint8], opacity: NDArray[np.uint8], background: Colour) -> None:
+    """Lay a picture `(H, W, 3)` of this opacity `(H, W)` over a background, in place."""
+    behind = np.array(background, np.uint32)
+    for top in range(0, len(rgb), _BAND_ROWS):
+        band = slice(top, top + _BAND_ROWS)
+        share = opacity[band, :, None].astype(np.uint32)
+        rgb[band] = (rgb[band] * share + behind * (255 - share) + 127) // 255
 
 
 def may_be_transparent(image: Image.Image) -> bool:

@@ -18,7 +18,7 @@ from pipelines.errors import UnsupportedVideo
 from pipelines.storage.names import printable
 from pipelines.video.decoding import damaged, iter_decoded, threads
 from pipelines.video.frame import Frame, Picture, RgbPicture, YuvPicture, luma_weights
-from pipelines.video.images import iter_images
+from pipelines.video.images import iter_images, largest_decoding_bytes
 from pipelines.video.info import VideoInfo
 from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader_decord import CannotOpen, open_decord
@@ -103,13 +103,21 @@ def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = 
     decoder = choose_decoder(info, luma_only=luma_only) if decoder == "auto" else decoder
     waiting = READ_AHEAD_FRAMES + 2
     if info.images:
-        return waiting * 3 * pixels
+        return waiting * 3 * pixels + largest_decoding_bytes(info)
     if decoder == "decord":
         return (info.frames + _REFERENCE_FRAMES) * 3 * pixels
     bits: int = VideoFormat(info.pixel_format, 0, 0).padded_bits_per_pixel
     as_stored = pixels * bits // 8
     decoding = (_REFERENCE_FRAMES + threads()) * as_stored
     return decoding + waiting * (as_stored if decoder == "pyav" else 3 * pixels)
+
+
+def may_have_alpha(pixel_format: str) -> bool:
+    """Tell whether pictures in this format have an alpha channel, or a palette, whose colours may be transparent."""
+    if not pixel_format:
+        return False
+    kind = VideoFormat(pixel_format, 0, 0)
+    return kind.has_palette or any(component.is_alpha for component in kind.components)
 
 
 def why_not_decord(info: VideoInfo) -> str | None:
@@ -122,6 +130,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
         "needs a time for each frame": not info.stamped or info.timeline.stamp(0) < 0,
         "rotates mirrored video wrongly": info.mirrored,
         "does not crop": info.cropped,
+        "drops transparency": info.transparent or may_have_alpha(info.pixel_format),
         "does not salvage": info.salvaged,
         "opens no name that is not UTF-8": printable(str(info.path)) != str(info.path),
         "changes colours of more than 8 bits": info.bit_depth > 8,
@@ -170,4 +179,7 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool, alpha:
         except CannotOpen as error:
             if asked == "decord":
                 raise UnsupportedVideo(f"decord {error} ({info.path}).", "Use --decoder auto.") from error
-    return ((index, YuvPicture(frame, info)) for index, frame in iter_decoded(info, start, alpha=alpha))
+    return (
+        (index, YuvPicture(frame, info))
+        for index, frame in iter_decoded(info, start, alpha=alpha or info.transparent)
+    )

@@ -255,6 +255,7 @@ LIVE: dict[str, tuple[str, str]] = {
     "report.growth": ("Head grew or shrank at most", "头部大小最大变化"),
     "rest.no_face": ("no face is seen", "看不到人脸"),
     "rest.cut": ("the driving cuts to a shot without a face to follow", "驱动切换到没有可跟随人脸的镜头"),
+    "rest.dissolve": ("the driving dissolves to another shot", "驱动叠化到另一个镜头"),
     "rest.flash": ("a flash or an insert", "闪光或插入画面"),
     "rest.covered": ("the driving face is covered or out of sight", "驱动的人脸被遮挡或看不见"),
     "rest.unlike": (

@@ -18,6 +18,7 @@ from pipelines.animation.faces.track import MOST_FACES
 from pipelines.animation.inputs import PortraitInputs, picture_bytes
 from pipelines.animation.liveportrait import memory_cost
 from pipelines.animation.liveportrait.detection_stages import DetectionStage, LandmarkStage
+from pipelines.animation.liveportrait.driving_parts import rests_of_parts
 from pipelines.animation.liveportrait.face_finder import faces_by
 from pipelines.animation.liveportrait.inputs import source_size
 from pipelines.animation.liveportrait.motion_stage import MotionStage
@@ -26,7 +27,8 @@ from pipelines.animation.liveportrait.rendering import Rendering, driving_record
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.motion.templates import write_template_file
 from pipelines.animation.stage import read_figures
-from pipelines.animation.takes.rest import rests_without_face, seconds_of
+from pipelines.animation.takes.rest import KEPT, cut_warning, seconds_of
+from pipelines.animation.takes.shot_stage import ShotStage
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
@@ -66,9 +68,12 @@ class LivePortraitEngine(PortraitEngine):
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:
-        """Face detection, landmarks (with the published face models), and motion."""
+        """Cuts of the driving, face detection, landmarks (with the published face models), and motion."""
+        driving = self.inputs.driving
+        begins_anew = self.settings.flag_relative_motion and driving.kind == "video" and driving.moves
+        cuts = (ShotStage(driving),) if begins_anew else ()
         landmarks = (LandmarkStage(self._scene),) if faces_by(self.settings) == "insightface" else ()
-        return (DetectionStage(self._scene), *landmarks, MotionStage(self._scene, self.networks))
+        return (*cuts, DetectionStage(self._scene), *landmarks, MotionStage(self._scene, self.networks))
 
     def check(self, run: RunContext) -> None:
         """Check that weights are installed and all required faces are found. Raises BadInput, WeightsMissing."""
@@ -136,12 +141,14 @@ class LivePortraitEngine(PortraitEngine):
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
         """Report the faces, how they were found, and where they were not visible."""
         scene = self._scene(run)
-        rests = rests_without_face((figures[:, 0] for figures in read_figures(run)), run.frames)
+        rests = rests_of_parts(scene.parts, (figures[:, 0] for figures in read_figures(run)), run.frames)
+        cuts = scene.cuts
         seconds = seconds_of(self.video.timeline)
         for code, sentence in self._warnings(run, scene):
             warn(code, sentence)
-        if told := rests.warning(seconds):
-            warn("face", told)
+        for code, told in (("cut", cut_warning(cuts, seconds)), ("face", rests.warning(seconds))):
+            if told:
+                warn(code, told)
         gone = [
             {
                 "of": "driving" if face.media is scene.driving else "source",
@@ -155,6 +162,8 @@ class LivePortraitEngine(PortraitEngine):
             "faces": len(scene.source_views),
             "driving_cropped": scene.crops_driving,
             **rests.summary(seconds),
+            "cut_count": len(cuts),
+            "cuts": [{"frame": cut, "seconds": round(seconds(cut), 3)} for cut in cuts[:KEPT]],
             "gone": gone,
         }
 

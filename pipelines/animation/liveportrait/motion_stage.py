@@ -10,6 +10,7 @@ import numpy as np
 
 from pipelines.animation.faces.crop import Matrix, driving_input, extract_crop, source_input, source_square
 from pipelines.animation.liveportrait.detection_stages import RecordStage, SceneOf
+from pipelines.animation.liveportrait.driving_parts import DrivingPart
 from pipelines.animation.liveportrait.face_views import FaceView, Openness
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.scene import Scene
@@ -118,7 +119,6 @@ def driving_crop(frame: Pixels, window: Matrix | None) -> Pixels:
 
 def _crops(scene: Scene, start: int, stop: int) -> Generator[Pixels]:
     """Yield (faces, 256, 256, 3) per frame, in the order of `Scene.moving`. Holds a frame of each video."""
-    window = scene.driving_window
     with ExitStack() as stack:
         driving = source = None
         if scene.driving and scene.driving.moves:
@@ -126,7 +126,7 @@ def _crops(scene: Scene, start: int, stop: int) -> Generator[Pixels]:
         if scene.source.moves:
             source = stack.enter_context(closing(scene.source.read(start, stop)))
         for index in range(start, stop):
-            crops = [driving_crop(next(driving), window)] if driving else []
+            crops = [driving_crop(next(driving), scene.driving_window(index))] if driving else []
             if source:
                 frame = next(source)
                 crops += [
@@ -181,3 +181,11 @@ class StoredRecord:
     def between(self, start: int, stop: int) -> Motions:
         """Read the stored motion."""
         return rows_to_motions(self._rows.between(start, stop)[:, self._columns])
+
+
+def first_motion(scene: Scene, driving: MotionRecord, part: DrivingPart) -> Motions:
+    """Return the motion of the frame from which that of a part of the driving starts."""
+    if not scene.begins_anew or part == scene.parts[0]:
+        return driving.first
+    first = scene.first_of(part)
+    return driving.between(first, first + 1)

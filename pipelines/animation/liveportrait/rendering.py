@@ -9,6 +9,7 @@ import numpy as np
 
 from pipelines.animation.engine import Animated
 from pipelines.animation.faces.crop import Matrix, PasteBack, extract_crop, inverse
+from pipelines.animation.liveportrait.driving_parts import DrivingPart, by_part
 from pipelines.animation.liveportrait.face_views import FaceView
 from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.motion_stage import (
@@ -19,6 +20,7 @@ from pipelines.animation.liveportrait.motion_stage import (
     StoredRecord,
     TemplateRecord,
     driving_crop,
+    first_motion,
     source_crop,
     source_matrix,
     with_openness,
@@ -27,6 +29,7 @@ from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.liveportrait.smoothed_targets import SmoothedTargets
 from pipelines.animation.liveportrait.targets import KeypointDriver, Retargeting
 from pipelines.animation.motion.keypoints import Floats
+from pipelines.animation.motion.motions import Motions
 from pipelines.spans import Span, batches
 from pipelines.stages import RunContext
 from pipelines.video.prefetch import read_ahead
@@ -47,11 +50,12 @@ class RenderingNetworks(MotionEstimator, Retargeting, Protocol):
 
 @dataclass(eq=False)
 class AnimatedFace:
-    """One face of the source, and its driver."""
+    """One face of the source, and its driver on a part of the driving."""
 
     view: FaceView | None
     source: MotionRecord
     driver: KeypointDriver
+    part: DrivingPart
     targets: SmoothedTargets | None
     portrait: Any = None
     """Features of a still source, from which all its frames are rendered; extracted once."""
@@ -115,7 +119,7 @@ class Rendering:
                 for index, frame, *patches in zip(
                     range(batch.start, batch.stop), frames, *faces, strict=True
                 ):
-                    yield RenderedFrame(index, frame, patches, self._presence(index))
+                    yield RenderedFrame(index, frame, patches, self._scene.presence(index))
 
     def _render_face(self, face: AnimatedFace, batch: Span, frames: list[Pixels]) -> list[FacePatch]:
         """Render one face on the frames of a batch."""
@@ -123,9 +127,16 @@ class Rendering:
         source = face.source.between(first, batch.stop)
         driving = self._driving.between(first, batch.stop)
         targets = face.targets.between(first, batch.stop) if face.targets else None
-        points = face.driver.keypoints(source, driving, targets)
+        points = np.concatenate(
+            [
+                self._driver(face, part).keypoints(
+                    _part_of(source, frames), _part_of(driving, frames), targets[frames] if targets else None
+                )
+                for part, frames in by_part(scene.parts, batch)
+            ]
+        )
         rest_keypoints = source.broadcast(len(batch)).keypoints
-        presence = [self._presence(index) for index in range(first, batch.stop)]
+        presence = [scene.presence(index) for index in range(first, batch.stop)]
         points = _blend_to_rest(rest_keypoints, points, presence)
         if not scene.source.moves:
             matrix = source_matrix(scene, face.view, first)
@@ -154,10 +165,16 @@ class Rendering:
     def _is_visible(self, view: FaceView | None, index: int) -> bool:
         return view is None or not self._scene.crops_source or view.presence(index) > 0
 
-    def _presence(self, index: int) -> float:
-        """Return how far the driving face is there; always 1 where the driving is not cropped."""
-        view = self._scene.driving_view
-        return 1.0 if view is None else view.presence(index)
+    def _driver(self, face: AnimatedFace, part: DrivingPart) -> KeypointDriver:
+        """Return the driver of a face on a part of the driving; keeps the last one."""
+        if face.part != part:
+            face.driver, face.part = self._new_driver(face.source, part), part
+        return face.driver
+
+    def _new_driver(self, source: MotionRecord, part: DrivingPart) -> KeypointDriver:
+        scene = self._scene
+        first = first_motion(scene, self._driving, part)
+        return KeypointDriver(scene.options, scene.kind, source.first, first, self._networks)
 
     def _composite(self, item: RenderedFrame) -> Pixels:
         """Composite a frame: its patches, pasted back into the source where that is chosen."""
@@ -190,12 +207,17 @@ class Rendering:
         else:
             crop = source_crop(scene.source.picture, source_matrix(scene, view, start))
             source = StillRecord(with_openness(self._networks.motions(crop[None]), view, start, start + 1))
-        driver = KeypointDriver(scene.options, scene.kind, source.first, self._driving.first, self._networks)
+        driver = self._new_driver(source, scene.parts[0])
         smooth = scene.kind.source_video and scene.kind.driving_video
         targets = (
             SmoothedTargets.of(scene, number, source, self._driving, run.check_interrupt) if smooth else None
         )
-        return AnimatedFace(view, source, driver, targets)
+        return AnimatedFace(view, source, driver, scene.parts[0], targets)
+
+
+def _part_of(motions: Motions, frames: slice) -> Motions:
+    """Return the motions of some frames; those of a single frame stand for all."""
+    return motions if len(motions) == 1 else motions[frames]
 
 
 def _blend_to_rest(rest_keypoints: Floats, points: Floats, presence: list[float]) -> Floats:
@@ -214,5 +236,5 @@ def driving_record(scene: Scene, networks: MotionEstimator) -> MotionRecord:
         return TemplateRecord(motions, start) if scene.kind.driving_video else StillRecord(motions)
     if driving is None or driving.picture is None:
         return StoredRecord(FrameRecords(scene.run, MOTIONS), 0, scene.driving_start)
-    crop = driving_crop(driving.picture, scene.driving_window)
+    crop = driving_crop(driving.picture, scene.driving_window(start))
     return StillRecord(with_openness(networks.motions(crop[None]), scene.driving_view, start, start + 1))

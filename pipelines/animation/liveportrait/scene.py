@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from pipelines.animation.faces.cascade import FaceBox
-from pipelines.animation.faces.crop import DrivingWindow, Matrix
+from pipelines.animation.faces.crop import DrivingWindow, Matrix, Square
 from pipelines.animation.faces.track import DETECT_EVERY, MOST_FACES, RECORD, FaceTrack, Records, follow_face
 from pipelines.animation.inputs import PortraitInputs, settings_of
+from pipelines.animation.liveportrait.driving_parts import DrivingPart, make_parts, part_at, whole
 from pipelines.animation.liveportrait.face_finder import FaceFinder, driving_finder, source_finder
 from pipelines.animation.liveportrait.face_views import (
     LANDMARK_COLUMNS,
@@ -21,6 +22,8 @@ from pipelines.animation.liveportrait.frame_records import FrameRecords
 from pipelines.animation.liveportrait.inputs import InputFrames, open_inputs
 from pipelines.animation.liveportrait.targets import InputKinds
 from pipelines.animation.motion.keypoints import Floats
+from pipelines.animation.takes.shot_stage import read_shots
+from pipelines.spans import Span
 from pipelines.stages import RunContext
 
 DETECTIONS, LANDMARKS = "state/looks", "state/landmarks"
@@ -105,20 +108,75 @@ class Scene:
             return None
         return self._views(self.driving, self.driving_finder)[0]
 
+    @property
+    def begins_anew(self) -> bool:
+        """Whether motion starts anew at cuts: it is relative to a frame of a video."""
+        return self.options.flag_relative_motion and self.driving is not None and self.driving.moves
+
     @cached_property
-    def driving_window(self) -> Matrix | None:
-        """Matrix from a driving frame to its crop, one for all frames; None where it is not cropped."""
-        view = self.driving_view
-        if not self.crops_driving or view is None:
+    def parts(self) -> tuple[DrivingPart, ...]:
+        """Parts of the driving between its cuts; one where motion does not start anew."""
+        return make_parts(read_shots(self.run)) if self.begins_anew else whole(self.frames)
+
+    def driving_window(self, frame: int) -> Matrix | None:
+        """Return the matrix from a driving frame to its crop, one for each part; None where it is not cropped.
+
+        A part that shows no face is cropped as the one before it, or as the first that shows one.
+        """
+        if not self.crops_driving or self.driving_view is None:
             return None
-        window = DrivingWindow(self.options)
+        return self._windows[part_at(self.parts, frame)]
+
+    @cached_property
+    def _windows(self) -> dict[DrivingPart, Matrix]:
+        squares = [self._window(part.frames) for part in self.parts]
+        found = [square for square in squares if square is not None]
+        last = found[0] if found else DrivingWindow(self.options).square
+        windows: dict[DrivingPart, Matrix] = {}
+        for part, square in zip(self.parts, squares, strict=True):
+            last = square or last
+            windows[part] = last.to_crop()
+        return windows
+
+    def _window(self, frames: Span) -> Square | None:
+        view, window, shown = self.driving_view, DrivingWindow(self.options), False
+        if view is None:
+            return None
         # Boxes are detected on some frames, landmarks on every one.
         step = DETECT_EVERY if isinstance(view, TrackView) else 1
-        stop = self.frames.stop if self.driving and self.driving.moves else self.frames.start + 1
-        for frame in range(self.frames.start, stop, step):
+        stop = frames.stop if self.driving and self.driving.moves else frames.start + 1
+        first = frames.start + (self.frames.start - frames.start) % step
+        for frame in range(first, stop, step):
             if view.presence(frame) > 0:
                 window.add(view.square(frame))
-        return window.square.to_crop()
+                shown = True
+        return window.square if shown else None
+
+    def presence(self, frame: int) -> float:
+        """Return how far the driving face is there: 1, 0 where it is gone, less than 1 beside that and before cuts."""
+        view = self.driving_view
+        by_view = 1.0 if view is None else view.presence(frame)
+        return min(by_view, part_at(self.parts, frame).presence(frame))
+
+    def first_of(self, part: DrivingPart) -> int:
+        """Return the frame from which the motion of a part starts."""
+        view, frames = self.driving_view, part.frames
+        if part == self.parts[0] and self.driving_start < frames.stop:
+            return self.driving_start
+        shown = (
+            frame for frame in range(frames.start, frames.stop) if view is None or view.presence(frame) == 1
+        )
+        return next(shown, frames.start)
+
+    @property
+    def cuts(self) -> list[int]:
+        """Frames on which the driving is followed anew."""
+        return [part.frames.start for part in self.parts[1:] if not part.mixed and self._drives(part)]
+
+    def _drives(self, part: DrivingPart) -> bool:
+        """Tell whether a part shows a face; any does where none is detected."""
+        view, frames = self.driving_view, part.frames
+        return view is None or any(view.presence(frame) > 0 for frame in range(frames.start, frames.stop))
 
     @property
     def moving(self) -> tuple[FaceView | None, ...]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.animation.liveportrait.motion_stage import MotionRecord
+from pipelines.animation.liveportrait.driving_parts import by_part
+from pipelines.animation.liveportrait.motion_stage import MotionRecord, first_motion
 from pipelines.animation.liveportrait.scene import Scene
 from pipelines.animation.liveportrait.targets import Targets, compute_targets
 from pipelines.animation.motion.keypoints import POINTS, Floats
@@ -55,9 +56,11 @@ def _blocks(
 ) -> Generator[Floats]:
     for span in scene.run.spans:
         check_interrupt()
-        still, moving = source.between(span.start, span.stop), driving.between(span.start, span.stop)
-        targets = compute_targets(scene.options, scene.kind, still, moving, driving.first)
-        frames = len(span)
-        yield np.concatenate(
-            [targets.expression.reshape(frames, -1), targets.turn.reshape(frames, -1)], axis=1
-        )
+        for part, inside in by_part(scene.parts, span):
+            start, count = span.start + inside.start, inside.stop - inside.start
+            still, moving = source.between(start, start + count), driving.between(start, start + count)
+            first = first_motion(scene, driving, part)
+            targets = compute_targets(scene.options, scene.kind, still, moving, first)
+            yield np.concatenate(
+                [targets.expression.reshape(count, -1), targets.turn.reshape(count, -1)], axis=1
+            )

@@ -13,11 +13,12 @@ from pipelines.animation.takes.takes import Take, Takes
 from pipelines.spans import Span
 from pipelines.video.timeline import Timeline
 
-Reason = Literal["no_face", "cut", "flash", "covered", "unlike"]
+Reason = Literal["no_face", "cut", "dissolve", "flash", "covered", "unlike"]
 
 REASONS: dict[str, str] = {
     "no_face": "no face is seen",
     "cut": "the driving cuts to a shot without a face to follow",
+    "dissolve": "the driving dissolves to another shot",
     "flash": "a flash or an insert",
     "covered": "the driving face is covered or out of sight",
     "unlike": "the driving face does not look as on its first frame",
@@ -137,23 +138,11 @@ def find_rests(
     return rests
 
 
-def rests_without_face(presences: Iterable[NDArray[np.float32]], frames: Span) -> Rests:
-    """Find the stretches at rest where only a face that is not seen lets the portrait rest. Holds a block."""
-    rests, run = Rests(), 0
-    for index, presence in enumerate(_flat(presences), frames.start):
-        if presence == 0:
-            run += 1
-        elif run:
-            rests.add(Rest(Span(index - run, index), "no_face"))
-            run = 0
-    if run:
-        rests.add(Rest(Span(frames.stop - run, frames.stop), "no_face"))
-    return rests
-
-
 def _reason(take: Take, span: Span, change: float, *, leads: bool) -> Reason:
     """Tell why the portrait rests on `span` of a take; `change` is that of the picture, in grey levels of a cell."""
     track = take.track
+    if take.mixed:
+        return "dissolve"
     if track is None:
         return "no_face" if leads else "cut"
     flash = change > _FLASH_LEVELS

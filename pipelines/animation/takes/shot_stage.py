@@ -1,8 +1,9 @@
-"""Prepass that measures every driving frame for cuts: 56 bytes per frame, kept span by span."""
+"""Prepass that measures every driving frame for cuts: 60 bytes per frame, kept span by span."""
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -14,14 +15,17 @@ from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.video.reader import Frame
+from pipelines.vision.dissolves import REACH, Dissolve, find_dissolves, without_overlaps
 from pipelines.vision.shots import (
     CONTEXT,
     GRID,
     MIN_SIDE,
     SMALL_WIDTH,
     find_cuts,
+    find_jumps,
     find_zoom_cuts,
     flow_back,
+    largest_step,
     residual,
     thumbnail,
     zoom_step,
@@ -30,7 +34,9 @@ from pipelines.vision.types import Pixels
 
 FOLDER, SUFFIX = "state/shots", ".npy"
 """Folder in the job's folder, one file per span."""
-ROW = np.dtype([("residual", np.float32), ("zoom", np.float32), ("grid", np.uint8, GRID)])
+ROW = np.dtype(
+    [("residual", np.float32), ("zoom", np.float32), ("step", np.float32), ("grid", np.uint8, GRID)]
+)
 Rows = NDArray[np.void]
 """`(frames,)` of `ROW`: what `vision.shots` needs of each frame."""
 Grid = NDArray[np.uint8]
@@ -74,42 +80,67 @@ class ShotStage(OneFile):
 
 @dataclass(frozen=True, eq=False)
 class Shots:
-    """Shots of a driving video, in order, and the thumbnails of the first and last frame of each."""
+    """Shots of a driving video, in order, and the dissolves between them; thumbnails of the first and last frames."""
 
     spans: tuple[Span, ...]
     edges: tuple[tuple[Grid, Grid], ...]
+    mixed: tuple[bool, ...]
+    """Whether it is no shot, but the dissolve from one to another."""
 
 
 def read_shots(run: RunContext) -> Shots:
-    """Find the cuts in the rows of all frames. Holds those of one span, and a hundred bytes per shot."""
-    starts = [run.frames.start]
-    firsts: list[Grid] = []
-    lasts: list[Grid] = []
-    last: Grid | None = None
+    """Find cuts and dissolves in the rows of all frames. Holds those of one span, and a hundred bytes per shot."""
+    cuts, dissolves = _find(run)
+    mixed = {dissolve.start: dissolve.stop for dissolve in dissolves}
+    cuts = [cut for cut in cuts if not any(each.start < cut < each.stop for each in dissolves)]
+    edges = sorted({run.frames.start, *cuts, *mixed, *mixed.values()} - {run.frames.stop})
+    spans = [Span(*pair) for pair in pairwise([*edges, run.frames.stop])]
+    wanted = iter(sorted({index for span in spans for index in (span.start, span.stop - 1)}))
+    grids: dict[int, Grid] = {}
+    base = run.frames.start
+    index = next(wanted, None)
+    for rows in read_rows(run):
+        while index is not None and index < base + len(rows):
+            grids[index] = rows["grid"][index - base].copy()
+            index = next(wanted, None)
+        base += len(rows)
+    return Shots(
+        tuple(spans),
+        tuple((grids[span.start], grids[span.stop - 1]) for span in spans),
+        tuple(span.start in mixed for span in spans),
+    )
+
+
+def _find(run: RunContext) -> tuple[list[int], list[Dissolve]]:
+    """Find the first frames of shots after a cut, and the dissolves."""
+    context = max(CONTEXT, REACH)
+    cuts: list[int] = []
+    dissolves: list[Dissolve] = []
+    cluster: list[Dissolve] = []
     held, base, done = np.zeros(0, ROW), run.frames.start, run.frames.start
     for rows, final in _with_final(read_rows(run)):
         held = np.concatenate((held, rows))
-        firsts = firsts or [held["grid"][0].copy()]
-        last = held["grid"][-1].copy()
-        ready = base + len(held) - (0 if final else CONTEXT)
+        ready = base + len(held) - (0 if final else context)
         if ready <= done:
             continue
-        cuts = find_cuts(held["grid"], held["residual"]) | find_zoom_cuts(held["zoom"])
-        for position in np.flatnonzero(cuts[done - base : ready - base]) + (done - base):
-            if len(starts) < _MOST_SHOTS:
-                starts.append(base + int(position))
-                firsts.append(held["grid"][position].copy())
-                lasts.append(held["grid"][position - 1].copy())
-        keep = max(base, ready - CONTEXT)
+        found = (
+            find_cuts(held["grid"], held["residual"])
+            | find_zoom_cuts(held["zoom"])
+            | find_jumps(held["step"])
+        )
+        at = np.flatnonzero(found[done - base : ready - base]) + done
+        cuts += at[: _MOST_SHOTS - len(cuts)].tolist()
+        for each in find_dissolves(held["grid"], held["residual"], done - base, ready - base):
+            moved = Dissolve(base + each.start, base + each.stop, each.evidence)
+            if dissolves and moved.start < dissolves[-1].stop:
+                continue
+            if cluster and moved.start > max(other.stop for other in cluster):
+                dissolves += without_overlaps(cluster)
+                cluster = []
+            cluster.append(moved)
+        keep = max(base, ready - context)
         held, base, done = held[keep - base :].copy(), keep, ready
-    if last is None:
-        raise ValueError("a job has at least one frame")
-    lasts.append(last)
-    stops = [*starts[1:], run.frames.stop]
-    return Shots(
-        tuple(Span(start, stop) for start, stop in zip(starts, stops, strict=True)),
-        tuple(zip(firsts, lasts, strict=True)),
-    )
+    return cuts, (dissolves + without_overlaps(cluster))[:_MOST_SHOTS]
 
 
 def read_rows(run: RunContext) -> Iterator[Rows]:
@@ -143,4 +174,5 @@ def _measure(now: Pixels, before: Pixels | None) -> Rows:
     if before is not None:
         flow = flow_back(now, before)
         row["residual"], row["zoom"] = residual(now, before, flow), zoom_step(flow)
+        row["step"] = largest_step(flow)
     return row

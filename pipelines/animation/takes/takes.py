@@ -1,11 +1,13 @@
 """Takes: what is followed from one reference frame, made of the shots of a driving video and the faces on them.
 
-A take begins at a cut with a face of its own. It goes on across a cut that leaves a face as it was (only something
-beside it changed), and across a flash or an insert without a face, after which the same shot returns.
+A take begins at a cut, or after a dissolve, with a face of its own. It goes on across a cut that leaves a face as it
+was (only something beside it changed), and across a flash or an insert without a face, after which the same shot
+returns.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from pipelines.animation.takes.shot_stage import Grid, Shots
 from pipelines.spans import Span
 from pipelines.vision.shots import normalised
 
-_MOST_BREAK_FRAMES = 64
+MOST_BREAK_FRAMES = 64
 """Frames of a flash or an insert after which the same shot may return."""
 _SAME_LAYOUT = 0.15
 """Distance of layouts below which the shot is the same: half of what a cut needs at least."""
@@ -36,6 +38,8 @@ class Take:
 
     frames: Span
     track: FaceTrack | None = None
+    mixed: bool = False
+    """Whether it is a dissolve, which mixes the shots on both sides."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +67,21 @@ class Takes:
                 yield take, Span(first, last)
 
 
+def is_same_layout(before: Grid, after: Grid) -> bool:
+    """Tell whether two frames, by their thumbnails, are of the same shot."""
+    layouts = normalised(np.stack((before, after)))
+    return float(((layouts[0] - layouts[1]) ** 2).mean()) / 2 <= _SAME_LAYOUT
+
+
 def make_takes(shots: Shots, rows: Iterator[Row], first: tuple[int, FaceBox], which: Which) -> Takes:
     """Make the takes of a job from its shots and the detections on all frames, in order.
 
     `first` is the frame on which the driving face was found before the run, and its box. Holds a shot's detections.
     """
     maker = _Maker(first, which)
-    for shot, edges in zip(shots.spans, shots.edges, strict=True):
+    for shot, edges, mixed in zip(shots.spans, shots.edges, shots.mixed, strict=True):
         at = range(shot.start, shot.stop, DETECT_EVERY)
-        maker.add(_Shot(shot, edges, [(frame, next(rows)) for frame in at]))
+        maker.add(_Shot(shot, edges, [(frame, next(rows)) for frame in at], mixed))
     return maker.close()
 
 
@@ -80,10 +90,13 @@ class _Shot:
     frames: Span
     edges: tuple[Grid, Grid]
     detections: list[tuple[int, Row]]
+    mixed: bool = False
 
     @property
     def reference(self) -> tuple[int, Row] | None:
-        """First detection that shows a face."""
+        """First detection that shows a face; None for a dissolve, on which two shots show theirs."""
+        if self.mixed:
+            return None
         return next(((frame, row) for frame, row in self.detections if row["faces"]["votes"].any()), None)
 
 
@@ -103,9 +116,8 @@ class _Maker:
         """Add the next shot."""
         reference = shot.reference
         if reference is None:
-            self._pending.append(
-                _Shot(shot.frames, shot.edges, [] if self._is_long(shot) else shot.detections)
-            )
+            detections = [] if self._is_long(shot) or shot.mixed else shot.detections
+            self._pending.append(_Shot(shot.frames, shot.edges, detections, shot.mixed))
         elif self._follower and self._goes_on(shot, reference):
             self._seams.append(shot.frames.start)
             self._breaks += [pending.frames for pending in self._pending]
@@ -126,7 +138,7 @@ class _Maker:
         return Takes(tuple(self._takes))
 
     def _is_long(self, shot: _Shot) -> bool:
-        return len(shot.frames) > _MOST_BREAK_FRAMES
+        return len(shot.frames) > MOST_BREAK_FRAMES
 
     def _begin(self, shot: _Shot, reference: tuple[int, Row]) -> None:
         frame, row = reference
@@ -149,8 +161,9 @@ class _Maker:
                 frames, breaks=tuple(self._breaks), seams=tuple(self._seams), ends_in_cut=ends_in_cut
             )
             self._takes.append(Take(frames, track))
-        if self._pending:
-            self._takes.append(Take(Span(self._pending[0].frames.start, self._pending[-1].frames.stop)))
+        for mixed, shots in groupby(self._pending, key=lambda shot: shot.mixed):
+            spans = [shot.frames for shot in shots]
+            self._takes.append(Take(Span(spans[0].start, spans[-1].stop), mixed=mixed))
         self._follower, self._last, self._breaks, self._seams, self._pending = None, [], [], [], []
 
     def _goes_on(self, shot: _Shot, reference: tuple[int, Row]) -> bool:
@@ -162,10 +175,9 @@ class _Maker:
             # Where nobody is new, the followed face alone has left.
             return stays or bool(kept and not fresh)
         away = sum(len(pending.frames) for pending in self._pending)
-        if away > _MOST_BREAK_FRAMES or frame - shot.frames.start > DETECT_EVERY:
+        if away > MOST_BREAK_FRAMES or frame - shot.frames.start > DETECT_EVERY:
             return False
-        layouts = normalised(np.stack((self._last[-1].edges[1], shot.edges[0])))
-        if ((layouts[0] - layouts[1]) ** 2).mean() / 2 > _SAME_LAYOUT or self._follower is None:
+        if self._follower is None or not is_same_layout(self._last[-1].edges[1], shot.edges[0]):
             return False
         last = self._follower.last
         return any(_is_same(box, last) for boxes in _faces(row) for box in boxes)

@@ -123,10 +123,10 @@ class DrivingFlow:
         difference = cast(
             Floats, cv2.subtract(to_gray(core), sample_at(self._gray, residual), dtype=cv2.CV_32F)
         )
-        hull = self._mouth.hull(core, residual)
+        hull, inside = self._mouth.hulls(core, residual)
         self._opening = _OPENING_UPDATE * hull + (1 - _OPENING_UPDATE) * self._opening
         openness = np.float32(self._mouth.openness(core, hull))
-        self._shown = _OPENING_UPDATE * openness * hull + (1 - _OPENING_UPDATE) * self._shown
+        self._shown = _OPENING_UPDATE * openness * inside + (1 - _OPENING_UPDATE) * self._shown
         certainty = np.exp(-((difference / _MAX_DIFFERENCE) ** 2)) * self._inside * (1 - self._opening)
         self._confidence = min(self._similarity(difference), self._confidence + 1 / _RECOVERY_FRAMES)
         face, opening = self._field.dense(residual, certainty), pad_core(self._shown)

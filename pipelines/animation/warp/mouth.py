@@ -4,6 +4,7 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.animation.faces.aligned_view import (
     CORE,
@@ -31,6 +32,14 @@ _TOLERANCE_PX = 3
 """Neighbourhood in the reference, in pixels, that may explain a pixel: flow is not exact."""
 _MISMATCH_PX = 4.0
 """Forward and backward flow that differ by more are inconsistent, as where something is occluded."""
+_CHEEKS = (0.0, 0.1, 0.28, 0.1)
+"""Ellipse of the reference from which the colours of skin are learned, in face coordinates: between eyes and lips."""
+_SKIN_DISTANCE, _SKIN_NOISE, _SKIN_ROUNDS = 3.0, 4.0, 3
+"""Mahalanobis distance up to which a pixel has the colour of skin; noise of each colour in grey levels, without which
+even skin would exclude its own shades; and rounds of learning without what is farther, such as nostrils."""
+_INSERTED = (0.21, 0.2)
+"""Half axes of the zone from which pixels are inserted, in box sides: without the jaw, which uncovers neck and
+background where it drops."""
 _MIN_PART_SHARE = 0.15
 """Smallest part of an opening, as a share of the largest."""
 _MOVED, _OPENED = 0.68, 0.55
@@ -41,8 +50,8 @@ _MOVED_BY_PX = 14
 """How far lips may have moved within the aligned face, in pixels of the view: a ninth of a box side."""
 _LEAST_AREA_PX = 40
 """Smaller openings show nothing that can be told from lips."""
-_OPEN_PX, _CLOSE_PX = 3, 7
-"""Sides of the discs that remove specks and close gaps, in pixels of the view."""
+_OPEN_PX, _CLOSE_PX, _CLOSE_INSERTED_PX = 3, 7, 5
+"""Sides of the discs that remove specks and close gaps, in pixels of the view; the last for what is inserted."""
 
 _RING_PX, _SEAM_SHARE, _SEAM_LIMIT = 3, 0.8, 60.0
 """Width of the ring around a mouth whose difference to the face is the seam; the share of the seam that is corrected,
@@ -56,12 +65,15 @@ class MouthOpening:
 
     def __init__(self, reference: Pixels, lip_offset: float) -> None:
         """Prepare by the core of the reference's view, uint8 RGB; its lips meet `lip_offset` below the template's."""
-        across, down = _ZONE
         lips = _LIPS_DOWN + lip_offset
-        zone = ellipse((0.0, lips - _ZONE_RISE + down, across, down), 0.01)[CORE] > 0.5
+        zone, inserted = (
+            ellipse((0.0, lips - _ZONE_RISE + down, across, down), 0.01)[CORE] > 0.5
+            for across, down in (_ZONE, _INSERTED)
+        )
         rows, columns = np.nonzero(zone)
         self._crop = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
-        self._zone = zone[self._crop]
+        self._zone, self._inserted_zone = zone[self._crop], inserted[self._crop]
+        self._skin = _Skin(reference[ellipse(_CHEEKS, 0.01)[CORE] > 0.5])
         self._lips = (ellipse((0.0, lips, *_LIPS), 0.01)[CORE] > 0.5)[self._crop]
         slack = np.ones((_TOLERANCE_PX, _TOLERANCE_PX), np.uint8)
         self._low, self._high = cv2.erode(reference, slack), cv2.dilate(reference, slack)
@@ -71,12 +83,13 @@ class MouthOpening:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self._flow.setFinestScale(1)
 
-    def hull(self, aligned: Pixels, residual: Floats) -> Floats:
-        """Return the hull `(h, w)` float32 {0, 1} of what has no match in the reference, or whose flow is inconsistent.
+    def hulls(self, aligned: Pixels, residual: Floats) -> tuple[Floats, Floats]:
+        """Return the hulls `(h, w)` float32 {0, 1} of what has no match, and of the part of it that is not skin.
 
         `aligned` `(h, w, 3)` is the core of the frame with the head aligned, in the reference's light; `residual` is
-        its flow to the reference. Inserting only the unmatched pixels would leave pieces of lip within a wide mouth,
-        hence the hull.
+        its flow to the reference. What has no match is what the reference does not show, or whose flow is inconsistent.
+        The second hull is what can be inserted into another face, where skin of this one would leave a stain. Inserting
+        only the pixels themselves would leave pieces of lip within a wide mouth, hence the hulls.
         """
         crop, flow = np.ascontiguousarray(aligned[self._crop]), residual[self._crop]
         positions = flow + pixel_grid(*aligned.shape[:2])[self._crop]
@@ -89,11 +102,11 @@ class MouthOpening:
         back = flow + sample_at(forward, flow)
         inconsistent = cv2.magnitude(*cv2.split(back)) > _MISMATCH_PX
         unmatched = (((difference > self._threshold) | inconsistent) & self._zone).astype(np.uint8)
-        unmatched = cv2.morphologyEx(unmatched, cv2.MORPH_OPEN, _disc(_OPEN_PX))
-        unmatched = cv2.morphologyEx(unmatched, cv2.MORPH_CLOSE, _disc(_CLOSE_PX))
-        opening = np.zeros(aligned.shape[:2], np.float32)
-        opening[self._crop] = self._hull(cast(Pixels, unmatched))
-        return opening
+        foreign = unmatched & self._inserted_zone & ~self._skin.shows(crop)
+        return (
+            self._hull(unmatched, _CLOSE_PX, aligned.shape[:2]),
+            self._hull(foreign, _CLOSE_INSERTED_PX, aligned.shape[:2]),
+        )
 
     def openness(self, aligned: Pixels, hull: Floats) -> float:
         """Return 1 where the hull shows the inside of a mouth, 0 where it shows lips or skin that only moved.
@@ -119,17 +132,41 @@ class MouthOpening:
         best = float(known.max()) if known.size else 0.0
         return float(np.clip((_MOVED - best) / (_MOVED - _OPENED), 0, 1))
 
-    def _hull(self, unmatched: Pixels) -> Pixels:
-        """Return the hull of the unmatched parts that reach the lips, without small ones."""
+    def _hull(self, unmatched: Pixels, close_px: int, shape: tuple[int, ...]) -> Floats:
+        """Return the hull, in a core of this shape, of the unmatched parts that reach the lips, without small ones."""
+        unmatched = cast(Pixels, cv2.morphologyEx(unmatched, cv2.MORPH_OPEN, _disc(_OPEN_PX)))
+        unmatched = cast(Pixels, cv2.morphologyEx(unmatched, cv2.MORPH_CLOSE, _disc(close_px)))
         count, labels, stats, _ = cv2.connectedComponentsWithStats(unmatched)
         areas = stats[:, cv2.CC_STAT_AREA] * (np.bincount(labels[self._lips], minlength=count) > 0)
         areas[0] = 0
-        hull = np.zeros_like(unmatched)
+        core = np.zeros(shape, np.float32)
         if areas.any():
             y, x = np.nonzero(areas[labels] > _MIN_PART_SHARE * areas.max())
             corners = cv2.convexHull(np.stack((x, y), axis=1).astype(np.int32))
+            hull = np.zeros_like(unmatched)
             cv2.fillConvexPoly(hull, corners, 1)
-        return hull
+            core[self._crop] = hull
+        return core
+
+
+class _Skin:
+    """Colours of the skin of a face: a normal distribution."""
+
+    def __init__(self, pixels: Pixels) -> None:
+        """Learn the colours from pixels `(N, 3)` most of which show skin."""
+        colours = pixels.astype(np.float64)
+        near, mean = np.ones(len(colours), np.bool_), np.median(colours, axis=0)
+        for _ in range(_SKIN_ROUNDS):
+            spread = np.cov(colours[near], rowvar=False) + _SKIN_NOISE**2 * np.eye(3)
+            self._whiten = np.linalg.inv(np.linalg.cholesky(spread))
+            near = (((colours - mean) @ self._whiten.T) ** 2).sum(axis=1) < _SKIN_DISTANCE**2
+            mean = colours[near].mean(axis=0)
+        self._mean = mean
+
+    def shows(self, pixels: Pixels) -> NDArray[np.bool_]:
+        """Tell which pixels `(h, w, 3)` have the colour of skin; returns `(h, w)`."""
+        apart = cv2.transform(pixels - self._mean, self._whiten)
+        return cast(NDArray[np.bool_], (apart**2).sum(axis=2) < _SKIN_DISTANCE**2)
 
 
 def insert_mouth(face: Pixels, mouth: Pixels, alpha: Floats, gain: Floats) -> tuple[Pixels, float]:

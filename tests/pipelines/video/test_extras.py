@@ -156,12 +156,12 @@ def test_a_padded_size_is_named(ffmpeg, tmp_path: Path) -> None:
     assert "81x61 to 82x62" in warning
 
 
-@pytest.mark.parametrize(("codec", "said"), [("h264", True), ("prores4444", False)])
-def test_lost_transparency_is_named(codec: str, said: bool, ffmpeg, tmp_path: Path) -> None:
+@pytest.mark.parametrize("codec", ["h264", "prores4444"])
+def test_lost_transparency_is_named(codec: str, ffmpeg, tmp_path: Path) -> None:
     source, out = tmp_path / "clear.mov", tmp_path / "out.mov"
     clear = "testsrc2=s=80x60:r=25:d=0.4,format=yuva444p10le,geq=lum='lum(X,Y)':a='1023*lt(X,40)'"
     ffmpeg("-f", "lavfi", "-i", clear, "-c:v", "prores_ks", "-pix_fmt", "yuva444p10le", source)
-    assert any("transparent" in warning for warning in copy(source, out, codec=codec).warnings) is said
+    assert any("transparent" in warning for warning in copy(source, out, codec=codec).warnings)
 
 
 def test_opaque_alpha_is_no_loss(ffmpeg, tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from memory.process_tree import own_peak_bytes, reset_own_peak
 from memory.units import MIB
 from pipelines.animation.inputs import InputMedia, picture_at, picture_bytes, read_picture
 from pipelines.masks.bundle import mask_size
+from pipelines.video.images import probe_images
 from pipelines.video.info import VideoInfo
 from pipelines.video.picture import size_of
 from pipelines.video.picture_pixels import decoding_bytes, read_rgb
+from pipelines.video.reader import held_bytes, read_frames
 from pipelines.video.timeline import constant
 
 from ..picture_files import heic
@@ -102,6 +104,24 @@ def test_reading_holds_what_is_predicted(kind: str, at_least, tmp_path: Path) ->
     read_rgb(path, at_least)
     held = own_peak_bytes() - before
     assert held <= 1.25 * decoding_bytes(path, (4000, 4000), at_least) + 4 * MIB
+
+
+@pytest.mark.skipif(not reset_own_peak(), reason="this system does not set marks back")
+@pytest.mark.parametrize("kind", ["jpeg", "webp"])
+def test_a_folder_holds_what_is_predicted(kind: str, tmp_path: Path) -> None:
+    form, options = KINDS[kind]
+    for number in range(2):
+        Image.fromarray(gradient(3000, 2000)).save(tmp_path / f"{number}.{kind}", form, **options)
+    info = probe_images(tmp_path, salvage=False)
+    read_rgb(tmp_path / f"0.{kind}", (8, 8))  # Libraries are loaded.
+    reset_own_peak()
+    before = own_peak_bytes()
+    for frame in read_frames(info):
+        frame.rgb()
+    held = own_peak_bytes() - before
+    assert held <= 1.1 * held_bytes(info) + 4 * MIB
+    frames_alone = 6 * 3 * 3000 * 2000
+    assert held_bytes(info) >= frames_alone + decoding_bytes(info.images[0], (3000, 2000))
 
 
 def test_a_jpeg_that_is_needed_small_is_cheap(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ READABLE: dict[str, tuple[list[int], str]] = {
     "av1.mp4": (WHOLE, "pyav"),
     "vp8.webm": (WHOLE, "decord"),
     "vp9.webm": (WHOLE, "decord"),
-    "vp9_alpha.webm": (WHOLE, "decord"),
+    "vp9_alpha.webm": (WHOLE, "pyav"),
     "vp9_odd.webm": (WHOLE, "decord"),
     "odd_444.mp4": (WHOLE, "decord"),
     "prores.mov": (WHOLE, "pyav"),
@@ -77,7 +77,7 @@ READABLE: dict[str, tuple[list[int], str]] = {
 }
 """Clip: the numbers of its frames and the decoder that `auto` takes."""
 
-ONLY_CLOSE = {"hevc_10bit.mp4", "prores.mov", "interlaced.mp4", "vp9_odd.webm"}
+ONLY_CLOSE = {"vp9_alpha.webm", "hevc_10bit.mp4", "prores.mov", "interlaced.mp4", "vp9_odd.webm"}
 """Builds of ffmpeg differ a little in converting more than 8 bits, interlaced chroma, and odd sizes to RGB."""
 
 

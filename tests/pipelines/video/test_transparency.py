@@ -2,9 +2,11 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +14,8 @@ from PIL import Image
 from pipelines.video.images import iter_images, probe_images, probe_picture
 from pipelines.video.picture_pixels import read_opacity, read_rgb
 from pipelines.video.probe import probe
-from pipelines.video.reader import read_frames
+from pipelines.video.reader import choose_decoder, read_frames
+from pipelines.video.transparency import transparency_notes
 
 BLUE = (10, 20, 220)
 SEEN, HIDDEN = (90, 170, 60), (230, 40, 30)
@@ -151,3 +154,46 @@ def test_folders_and_animations_hide_them_too(tmp_path: Path) -> None:
         assert (next(read_frames(info)).rgb()[:24] == 255).all()
     rgba(tmp_path / "one.png", "PNG")
     assert (next(iter_images(probe_picture(tmp_path / "one.png"), 0, 1))[:24] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "form"),
+    [
+        ("prores.mov", "prores_ks", "yuva444p10le"),
+        ("vp9.webm", "libvpx-vp9", "yuva420p"),
+        ("png.mov", "png", "rgba"),
+        ("animation.mov", "qtrle", "argb"),
+    ],
+)
+def test_videos_hide_them_too(name: str, codec: str, form: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    levels = np.where(opacity() > 0, 255, 0)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, 25)
+        stream.width = stream.height = SIDE
+        stream.pix_fmt = form
+        for _ in range(3):
+            frame = av.VideoFrame.from_ndarray(np.asarray(straight(levels.astype(np.uint8))), format="rgba")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    info = replace(probe(path), background=BLUE)
+    assert choose_decoder(info) == "pyav"
+    frame = next(read_frames(info))
+    assert np.abs(frame.rgb()[2:20].astype(int) - BLUE).max() <= 2
+    assert np.abs(frame.rgb()[30:-4].astype(int) - SEEN).max() <= 8
+    assert np.ptp(frame.luma()[2:20].astype(int)) <= 2
+    assert transparency_notes(info) == (
+        f"{name} has transparent parts. They are read as #0a14dc; colours hidden there are not used.",
+    )
+
+
+def test_what_is_read_of_transparent_pictures_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(5):
+        rgba(folder / f"{number}.png", "PNG")
+    (told,) = transparency_notes(probe_images(folder, salvage=False))
+    assert told.startswith("frames has transparent parts. They are read as white;")
+    for path in folder.iterdir():
+        straight(np.full((SIDE, SIDE), 255, np.uint8)).save(path)
+    assert transparency_notes(probe_images(folder, salvage=False)) == ()

@@ -38,9 +38,14 @@ class Shot:
     """Frames of a shot, its place, and the faces of each detection; `kept` are those that a cut left as they were."""
 
     def __init__(
-        self, frames: int, place: int, *faces: Sequence[FaceBox], kept: Sequence[FaceBox] = ()
+        self,
+        frames: int,
+        place: int,
+        *faces: Sequence[FaceBox],
+        kept: Sequence[FaceBox] = (),
+        mixed: bool = False,
     ) -> None:
-        self.frames, self.place, self.kept = frames, place, kept
+        self.frames, self.place, self.kept, self.mixed = frames, place, kept, mixed
         count = -(-frames // DETECT_EVERY)
         self.faces = (list(faces) + [faces[-1]] * count)[:count]
 
@@ -66,7 +71,8 @@ def takes_of(*shots: Shot, which: Any = "largest") -> tuple[Takes, Any]:
         for number, faces in enumerate(shot.faces)
         if faces
     )
-    return make_takes(Shots(tuple(spans), tuple(edges)), iter(rows), found, which), measured
+    found_shots = Shots(tuple(spans), tuple(edges), tuple(shot.mixed for shot in shots))
+    return make_takes(found_shots, iter(rows), found, which), measured
 
 
 def parts(takes: Takes) -> list[tuple[int, int, int | None]]:
@@ -85,6 +91,17 @@ def test_a_cut_to_another_person_begins_a_take() -> None:
     assert [before.presence(frame) for frame in (30, 45, 49)] == [1.0, 0.5, 0.1]
     assert [after.presence(frame) for frame in (50, 99)] == [1.0, 1.0]
     assert after.box(60).size == pytest.approx(90, abs=1)
+
+
+def test_a_dissolve_belongs_to_neither_shot() -> None:
+    mixed = Shot(20, GARDEN, [MAN, WOMAN], mixed=True)
+    takes, measured = takes_of(Shot(50, ROOM, [MAN]), mixed, Shot(50, GARDEN, [WOMAN]))
+    assert parts(takes) == [(0, 50, 0), (50, 70, None), (70, 120, 70)]
+    assert takes.cuts == [70]
+    presence = np.ones(120, np.float32)
+    presence[50:70] = 0
+    rests = find_rests(takes, [presence], measured, Span(0, 120))
+    assert rests.kept == [Rest(Span(50, 70), "dissolve")]
 
 
 def test_the_reference_of_a_later_shot_is_its_first_frame_with_a_face() -> None:
@@ -178,7 +195,7 @@ def test_every_stretch_has_its_reason() -> None:
     ]
     measured[1]["grid"][36] = 255  # frame 52
     assert reasons(takes, measured, presence)[1] == (50, 63, "flash")
-    assert set(REASONS) == {"no_face", "cut", "flash", "covered", "unlike"}
+    assert set(REASONS) == {"no_face", "cut", "dissolve", "flash", "covered", "unlike"}
 
 
 def test_stretches_and_cuts_are_told_in_frames_and_seconds() -> None:

@@ -153,9 +153,9 @@ class TestMouthOpening:
     def test_a_dark_hole_is_found_and_only_it(self, view: Any) -> None:
         still, aligned = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
         opening = MouthOpening(np.ascontiguousarray(view[CORE]), 0.0)
-        assert not opening.hull(view[CORE], still[CORE]).any()
+        assert not any(hull.any() for hull in opening.hulls(view[CORE], still[CORE]))
         cv2.ellipse(aligned, (104, 145), (14, 9), 0, 0, 360, (25, 5, 5), -1)
-        found = pad_core(opening.hull(aligned[CORE], still[CORE]))
+        found = pad_core(opening.hulls(aligned[CORE], still[CORE])[1])
         assert found[145, 104] == 1
         assert 300 < found.sum() < 900
 
@@ -163,7 +163,7 @@ class TestMouthOpening:
         still, aligned = np.zeros((SIDE_PX, SIDE_PX, 2), np.float32), view.copy()
         cv2.ellipse(aligned, (104, 182), (20, 5), 0, 0, 360, (5, 5, 5), -1)
         opening = MouthOpening(np.ascontiguousarray(view[CORE]), 0.0)
-        assert not opening.hull(aligned[CORE], still[CORE]).any()
+        assert not any(hull.any() for hull in opening.hulls(aligned[CORE], still[CORE]))
 
     def test_a_mouth_is_inserted_without_a_seam(self) -> None:
         """The inserted mouth has another skin around it; only its inside may show."""

@@ -76,6 +76,7 @@ def attack_one_pixel_of_one_picture_in_a_folder(out: Path) -> None:
 
     The job that it was before is not resumed with it (2), and goes on when the picture is as it was.
     """
+    out /= "pictures"
     numbers, folder, jobs = np.random.default_rng(3), out / "pictures", ("--jobs-dir", out / "jobs")
     folder.mkdir(parents=True)
     for number in range(4):

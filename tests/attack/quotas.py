@@ -61,7 +61,7 @@ def attack_uploads_of_a_stranger(out: Path) -> None:
 
 def attack_uploads_that_do_not_say_their_length(out: Path) -> None:
     """An upload in chunks is refused as soon as it exceeds the quota, with a sentence, and leaves nothing."""
-    server = served(out, *_FLAGS)
+    server = served(out / "empty", *_FLAGS)  # the other is full
     visitor, head = _visitor(server, "192.0.2.21"), _head("c.bin")
     part = os.urandom(MB // 2)
 
@@ -79,7 +79,7 @@ def attack_uploads_that_do_not_say_their_length(out: Path) -> None:
 def attack_uploads_that_break_off(out: Path) -> None:
     """Uploads that break off, and files under another name than the page's, leave nothing on the disk; several that
     announce themselves at once count together."""
-    server = served(out, *_FLAGS)
+    server = served(out / "empty", *_FLAGS)  # the other is full
     visitor = _visitor(server, "192.0.2.31")
     before = _held_bytes(server.jobs)
     open_ones = [_begun(server, "192.0.2.31", 4 * MB) for _ in range(2)]
@@ -97,7 +97,7 @@ def attack_uploads_that_break_off(out: Path) -> None:
 
 def attack_text_fields_as_memory(out: Path) -> None:
     """A field of an upload that is no file is refused before it fills the server's memory."""
-    server = served(out, *_FLAGS)
+    server = served(out / "empty", *_FLAGS)  # the other is full
     before = server.rss_bytes()
     answer = _visitor(server, "192.0.2.41").http.post(
         "/gradio_api/upload", files={"text": (None, b"x" * 8 * MB)}

@@ -42,7 +42,7 @@ def attack_every_setting_with_endless_numbers(out: Path) -> None:
 
 
 def _command(out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [PY, "-m", "pipelines", *arguments, "--jobs-dir", str(out / "jobs")]
+    command = [PY, "-m", "pipelines", *arguments, "--jobs-dir", str(out / "endless/jobs")]
     env = {**os.environ, "COLUMNS": "400"}
     return subprocess.run(
         command, cwd=APP, env=env, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
@@ -61,7 +61,7 @@ def attack_the_command_line_with_endless_numbers(out: Path) -> None:
         assert ended.returncode == 2, (arguments[2:], ended.stderr[-500:])
         words = ended.stderr.strip()
         assert len(words.splitlines()) == 1 and len(words) < 400 and "Traceback" not in words, words
-    assert not list((out / "jobs").glob("*/job.json"))
+    assert not list((out / "endless/jobs").glob("*/job.json"))
 
 
 def attack_by_what_a_job_remembers(out: Path) -> None:

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from memory.units import KIB, MIB
 from ui.i18n.texts import error_text
 from ui.limits.room import Arrival, NoRoom, Room
+from ui.server.answers import SAID
 from ui.server.visitors import Visitor
 
 log = logging.getLogger(__name__)
@@ -153,6 +154,7 @@ class _Exchange:
             (b"content-type", b"text/plain; charset=utf-8"),
             (b"content-length", str(len(words)).encode()),
             (b"connection", b"close"),
+            (SAID, error.code.encode()),
         ]
         status = 413 if error.is_final else 507
         await self._send({"type": "http.response.start", "status": status, "headers": headers})

@@ -41,6 +41,8 @@ _PASSING = ("__call__", "preprocess_data", "process_api")
 _FAULTS = (OSError, MemoryError, RuntimeError, AssertionError)
 """What is the server's fault where a request fails before there is an event. Anything else is raised by Gradio's code
 at names, numbers and bodies that it does not expect."""
+SAID = b"x-longtake-code"
+"""A header, with the code, of refusals in plain text that have a sentence of ours already: they pass as they are."""
 _OF_THE_BODY = ("content-type", "content-length")
 _MOST_PLAIN_BYTES = 1000
 """So much of a refusal in plain text is told; those of Gradio's upload are a short line."""
@@ -158,8 +160,9 @@ class Answered:
 
 
 def _is_plain_refusal(begun: Message) -> bool:
-    kind = next((value for name, value in begun["headers"] if name.lower() == b"content-type"), b"")
-    return int(begun["status"]) >= 400 and kind.startswith(b"text/plain")
+    headers = {name.lower(): value for name, value in begun["headers"]}
+    is_plain = headers.get(b"content-type", b"").startswith(b"text/plain")
+    return int(begun["status"]) >= 400 and is_plain and SAID not in headers
 
 
 def _answer(error: Exception) -> Response:

@@ -17,7 +17,7 @@ from pipelines.cli.commands import make_app
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 READMES = sorted(ROOT.glob("README*.md"))
-PAGES = [*READMES, *sorted(DOCS.glob("*.md"))]
+PAGES = [*READMES, ROOT / "SECURITY.md", *sorted(DOCS.glob("*.md"))]
 MOST_README_LINES = 349
 MOST_PICTURE_BYTES = 400_000
 

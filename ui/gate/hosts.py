@@ -6,9 +6,10 @@ and only the name in them tells that they are not meant for us.
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pipelines.storage.names import quoted, shortened
 from ui.gate import headers
 from ui.gate.names import Names, parsed_host
-from ui.gate.refusal import quoted, refuse
+from ui.gate.refusal import refuse
 
 
 class OnlyKnownHosts:
@@ -46,10 +47,10 @@ class OnlyKnownHosts:
     def _unknown(self, text: str, *, reported_by_proxy: bool = False) -> str:
         host = parsed_host(text)
         if host is None:
-            return f"{quoted(text)!r} is no name of a server. Check the address."
+            return f"{quoted(text)} is no name of a server. Check the address."
         if self._names.knows(host.name) or (reported_by_proxy and self._names.proxied):
             return ""
-        name = quoted(host.name)
+        name = shortened(host.name)
         return (
             f"This server does not answer to the name {name}. "
             f"If that is its name, whoever runs it starts it with --allowed-host {name}."

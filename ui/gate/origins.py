@@ -11,9 +11,10 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipelines.storage.names import shortened
 from ui.gate import headers
 from ui.gate.names import Names, Origin, is_default_port, parsed_host, parsed_origin
-from ui.gate.refusal import quoted, refuse
+from ui.gate.refusal import refuse
 
 FROM_ALLOWED_SITE = "longtake.from_allowed_site"
 """Key of a scope: whether the request comes from a page of another site that may ask."""
@@ -132,7 +133,7 @@ def _why(origins: list[str]) -> str:
     found = parsed_origin(origins[0]) if len(origins) == 1 else None
     if found is None:
         return "Pages of other sites may not ask this server. Open its own address."
-    text = quoted(origins[0])
+    text = shortened(origins[0])
     return (
         f"Pages of {text} may not ask this server. Open its own address, "
         f"or whoever runs it starts it with --allowed-origin {text}."

@@ -11,11 +11,10 @@ from typing import Any
 
 import gradio as gr
 from gradio import route_utils
-from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from memory.units import KIB, MIB
+from memory.units import MIB
 from ui.i18n.texts import error_text
 from ui.limits.room import Arrival, NoRoom, Room
 from ui.server.answers import SAID
@@ -25,8 +24,6 @@ log = logging.getLogger(__name__)
 
 _STEP_BYTES = 4 * MIB
 """What an upload of unknown length is granted at a time: each grant looks at the visitor's files."""
-_MOST_FIELD_BYTES = 64 * KIB
-"""Text beside the files of an upload, of which the page sends none; it is held in memory."""
 _LINGER_BYTES = 64 * MIB
 _LINGER_SECONDS = 10.0
 """What a refused upload may go on sending, and for how long: a browser reads no answer while it sends, and reports a
@@ -38,20 +35,11 @@ _arrival: ContextVar[Arrival | None] = ContextVar("arrival", default=None)
 class _Parser(route_utils.GradioMultiPartParser):
     """Gradio's parser, which leaves its files behind where an upload breaks off: reports them to the arrival."""
 
-    _text_bytes = 0
-
     def on_headers_finished(self) -> None:
         super().on_headers_finished()
         arrival, file = _arrival.get(), self._current_part.file
         if arrival and file:
             arrival.begin(Path(file.file.name))
-
-    def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._current_part.file is None:
-            self._text_bytes += end - start
-            if self._text_bytes > _MOST_FIELD_BYTES:
-                raise MultiPartException(f"Text exceeded maximum allowed size of {_MOST_FIELD_BYTES} bytes.")
-        super().on_part_data(data, start, end)
 
 
 route_utils.GradioMultiPartParser = _Parser  # type: ignore[misc]

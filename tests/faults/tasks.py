@@ -60,10 +60,14 @@ def draw(folder: Path) -> dict[str, Task]:
 
 
 def _clip(path: Path, source: str) -> Path:
+    return encoded(path, source, "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+
+
+def encoded(path: Path, source: str, *encode: str) -> Path:
+    """Draw a video by ffmpeg's `source`; made once."""
     if not path.exists():
-        encode = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-y", str(path))
         ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-        command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *encode]
+        command = [ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *encode, "-y", str(path)]
         subprocess.run(command, check=True, timeout=PATIENCE_SECONDS)
     return path
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import STATUSES, Trial, sample
+from tests.faults.fuzz import fuzzed
 from tests.faults.harness import Prepared, Task, compiled
 from tests.faults.power import cuts
 from tests.faults.tasks import draw
@@ -57,6 +58,10 @@ def test_a_power_cut_costs_one_span_at_most(
     name: str, prepared: Prepared, tasks: dict[str, Task], tmp_path: Path
 ) -> None:
     assert [what for _, what in cuts(prepared, tasks[name], 6, seed=2026) if what] == []
+
+
+def test_damaged_files_are_read_or_named(prepared: Prepared, tmp_path: Path) -> None:
+    assert [(name, what) for name, _, what in fuzzed(prepared, tmp_path, 300, seed=2026) if what] == []
 
 
 def test_a_fault_that_is_not_mended_is_found(prepared: Prepared, tasks: dict[str, Task]) -> None:

@@ -116,6 +116,7 @@ class JobQueue:
             if job in self.waiting or (not ended and (job == self.running or job.is_running())):
                 return job
             if has_result:
+                job.sweep()  # a power cut may have brought back what was removed
                 return job
             if not force:
                 job.check_version()

@@ -46,6 +46,7 @@ def put_once(path: Path) -> Iterator[Path]:
             pass
         except OSError:  # a file system without hard links
             part.replace(path)
+        part.unlink(missing_ok=True)
         flush(path.parent)
 
 

@@ -65,7 +65,7 @@ class Names:
     files: dict[Path, int] = field(default_factory=dict)
 
     def apply(self, kind: str, path: Path, other: Path, file: int) -> None:
-        """Make one change; one whose source is not there changes nothing."""
+        """Make one change. A new name of a file lasts by itself, whether or not the old one was ever flushed."""
         match kind:
             case "create":
                 self.files[path] = file
@@ -75,10 +75,11 @@ class Names:
                 self.folders.discard(path)
             case "unlink":
                 self.files.pop(path, None)
-            case "link" if path in self.files:
-                self.files[other] = self.files[path]
-            case "rename" if path in self.files:
-                self.files[other] = self.files.pop(path)
+            case "link":
+                self.files[other] = file
+            case "rename":
+                self.files.pop(path, None)
+                self.files[other] = file
 
 
 class Disk:
@@ -110,7 +111,7 @@ class Disk:
         elif call.kind == "sync":
             self._sync(call)
         else:
-            self._change(call.kind, call.path, call.other, 0)
+            self._change(call.kind, call.path, call.other, self._now.files.get(call.path, 0))
 
     def _change(self, kind: str, path: Path, other: Path, file: int) -> None:
         self._now.apply(kind, path, other, file)

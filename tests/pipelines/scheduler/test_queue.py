@@ -114,8 +114,10 @@ def test_a_finished_job_is_shown_and_not_run_again_unless_forced(open_queue, cli
     queue = open_queue(runner)
     job = queue.submit("score", clips[0], ScoreSettings())
     types(queue, job)
+    left = job.folder / "part-4194305-0a-x"
+    left.touch()
     assert types(queue, queue.submit("score", clips[0], ScoreSettings())) == ["queued", "done"]
-    assert len(runner.ran) == 1
+    assert len(runner.ran) == 1 and not left.exists()
     assert types(queue, queue.submit("score", clips[0], ScoreSettings(), force=True)) == ["queued", "done"]
     assert len(runner.ran) == 2
 

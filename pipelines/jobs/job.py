@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from pipelines.errors import BadInput, InputChanged, NoSuchJob, name_os_error
 from pipelines.jobs import events
@@ -70,8 +69,9 @@ class JobRecord(BaseModel):
             return read_settings(self.task, self.asked)
         except ValidationError as error:
             first = error.errors()[0]
+            what = ": ".join([*map(str, first["loc"]), first["msg"]])
             raise BadInput(
-                f"The job {self.id} has settings that this version does not know ({_where(first)}{first['msg']}).",
+                f"The job {self.id} has settings that this version does not know ({what}).",
                 "Delete it, or start it again with today's settings.",
             ) from error
 
@@ -80,10 +80,6 @@ class JobRecord(BaseModel):
         """The hashes of the inputs' whole contents; empty where an earlier version looked at their ends only."""
         is_whole = all(known.fingerprint_kind == "sha256" for known in self.inputs)
         return tuple(known.fingerprint for known in self.inputs) if is_whole else ()
-
-
-def _where(error: ErrorDetails) -> str:
-    return "".join(f"{part}: " for part in error["loc"])
 
 
 class Job:

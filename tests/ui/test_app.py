@@ -79,7 +79,9 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., t
     """What flags and environment come to, without a server: the policy and the address."""
     seen: list[tuple[Policy, dict[str, Any]]] = []
 
-    def keep(_: Path, policy: Policy, __: object, address: dict[str, Any], *, share: bool) -> None:
+    def keep(
+        _: Path, policy: Policy, __: object, address: dict[str, Any], *, share: bool, **more: Any
+    ) -> None:
         seen.append((policy, {**address, "share": share}))
 
     def launch(*flags: str, **env: str) -> tuple[Policy, dict[str, Any]]:

@@ -260,6 +260,7 @@ def test_a_pose_says_what_it_needs(visit: Visit, queue: JobQueue, tmp_path: Path
     page = visit(queue)
     page.get_by_role("tab", name="Animate portrait").click()
     page.locator("#animate-file input[type=file]").set_input_files(portrait)
+    expect(page.locator("#animate-file")).to_contain_text("portrait", timeout=PATIENCE_MS)  # it has arrived
     page.get_by_role("button", name="Pose it by hand").click()
     page.locator("#pose-yaw input[type=range]").press("ArrowRight")
     expect(page.locator("#pose-shown [role=alert]")).to_contain_text(

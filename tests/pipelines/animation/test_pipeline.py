@@ -165,7 +165,8 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     whole, want, frames = done
     job = ask(tmp_path / "jobs", portrait_png, speaker, frames_out=tmp_path / "frames")
     assert job.id == whole.id, "where pictures go is no part of the question"
-    assert step(job, **stop_after(2 * FRAMES + 12)).type == "paused"
+    first, looks = job.folder / "segments/00000000-00000008.mp4", stop_after(4)["closing"]
+    assert step(job, closing=lambda: first.exists() and looks()).type == "paused"
     assert [path.name for path in (job.folder / "segments").iterdir()] == ["00000000-00000008.mp4"]
     got = result(job)
     for name in ("result", "report", "picture"):

@@ -1,5 +1,6 @@
 """Which engine runs: what is asked for, and for `auto` the network where nothing stands against it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -268,5 +269,5 @@ def test_a_record_of_before_has_no_weights(clip: Path) -> None:
     assert known == InputFile.of(clip)
     text = (job.folder / "job.json").read_text().replace(' "weights": [],\n', "")
     assert "weights" not in text.split('"asked"')[0]
-    (job.folder / "job.json").write_text(text)
+    (job.folder / "job.json").write_text(re.sub(r',\s*"seal": "\w+"', "", text))
     assert job.record().weights == ()

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
+from pipelines.video.images import largest_decoding_bytes
 from pipelines.video.probe import probe
 from pipelines.video.reader import held_bytes, read_frames
 
@@ -29,7 +30,7 @@ def test_in_natural_order(tmp_path: Path, picture) -> None:
     for frame, index in zip(frames, (1, 2, 9, 10, 100), strict=True):
         assert np.array_equal(frame.rgb(), picture(index))
         assert frame.luma(40).shape == (24, 40)
-    assert held_bytes(info) < 7 * 160 * 96 * 3
+    assert held_bytes(info) - largest_decoding_bytes(info) < 7 * 160 * 96 * 3
 
 
 def test_from_any_start(tmp_path: Path, picture) -> None:

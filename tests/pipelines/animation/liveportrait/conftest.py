@@ -70,7 +70,7 @@ def quick_files(monkeypatch: pytest.MonkeyPatch) -> None:
         np.save(folder._path(index).with_suffix(".npy"), frame)
 
     monkeypatch.setattr(FrameFolder, "write", write)
-    monkeypatch.setattr(FrameFolder, "has", lambda folder, span: True)
+    monkeypatch.setattr(FrameFolder, "paths", lambda folder, span: ())
     monkeypatch.setattr(stage, "VideoWriter", Digest)
     monkeypatch.setattr(stage, "beside", lambda pictures, *size: pictures[-1][:8, :8])
     monkeypatch.setattr(pipeline, "join_segments", _joined)

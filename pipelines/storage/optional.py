@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from memory.oom import is_out_of_memory
-from pipelines.errors import name_os_error
+from pipelines.errors import LongtakeError, name_os_error
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,6 @@ def optional(what: str, warn: Callable[[str, str], None]) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        if not (isinstance(error, OSError) and name_os_error(error)):
+        if not (isinstance(error, LongtakeError) or (isinstance(error, OSError) and name_os_error(error))):
             log.warning("no %s", what, exc_info=True)
         warn("no_picture", f"The {what} could not be made ({error}).")

@@ -63,6 +63,8 @@ def child(stderr: str, arguments: list[str]) -> None:
     status = 1
     try:
         status = main(arguments)
+    except SystemExit as ended:  # Ctrl-C while the arguments are read
+        status = int(ended.code or 0)
     except BaseException:  # noqa: BLE001  said on stderr, which the campaign reads
         import traceback
 

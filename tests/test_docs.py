@@ -25,6 +25,7 @@ FOREIGN_FLAGS = {
     "--index-url": "pip",
     "--json": "curl, and ours",
     "--most": "the campaigns of tests/faults",
+    "--count": "the campaigns of tests/faults",
     "--only": "the campaigns of tests/faults",
 }
 """Flags that the pages name and that belong to other programs."""

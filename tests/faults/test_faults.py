@@ -3,30 +3,18 @@
 All of it: `python -m tests.faults.campaign` and `python -m tests.faults.power`, each in less than an hour.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.campaign import STATUSES, Trial, sample
 from tests.faults.fuzz import fuzzed
-from tests.faults.harness import Prepared, Task, compiled
+from tests.faults.harness import Prepared, Task
 from tests.faults.power import cuts
 from tests.faults.tasks import draw
 
 NAMES = ("score", "inpaint", "track", "animate", "folder")
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3600)]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    folder = tmp_path_factory.mktemp("faults")
-    try:
-        compiled(folder)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    with Prepared(folder) as process:
-        yield process
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ removed or dated otherwise anywhere in the job's folder, the folder removed, `re
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ from tests.faults.harness import (
     Task,
     cleared,
     command,
-    compiled,
     leftovers,
     results,
 )
@@ -39,17 +37,6 @@ places = st.floats(0, 1, exclude_max=True)
 """Where in a run, in a list of files or in a file something happens, as a share."""
 STATUSES = {0, 2, 3, 130, -9}
 """How a run may end that something happens to; 1 would be a fault of the program."""
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    folder = tmp_path_factory.mktemp("histories")
-    try:
-        compiled(folder)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    with Prepared(folder) as process:
-        yield process
 
 
 @pytest.mark.parametrize("name", ["score", "track"])

@@ -243,6 +243,11 @@ def name_os_error(error: OSError) -> LongtakeError | None:
     return None
 
 
+def kind_of(error: OSError) -> type[LongtakeError]:
+    """Return the class that names what the system refused, for a message of one's own; BadInput for other errors."""
+    return type(name_os_error(error) or BadInput(""))
+
+
 def _said(error: OSError) -> str:
     words = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
     return f"{words}: {error.filename}" if error.filename else words

@@ -11,7 +11,7 @@ from itertools import chain
 from pathlib import Path
 
 from memory.units import KIB, MIB
-from pipelines.errors import BadInput, NotEnoughDisk, name_os_error
+from pipelines.errors import BadInput, NotEnoughDisk, kind_of
 from pipelines.settings import VIDEO_SUFFIXES, FilmSettings, Settings
 from pipelines.storage.atomic import check_writable, sweep
 from pipelines.storage.special_files import special_kind
@@ -58,8 +58,9 @@ def check_folder(folder: Path, *, name: str = "", need_bytes: int = 0) -> None:
         check_writable(there)
         usage = shutil.disk_usage(there)
     except OSError as error:
-        kind = type(name_os_error(error) or BadInput(""))
-        raise kind(f"{folder} cannot be written to: {error.strerror or error}.", _ELSEWHERE) from error
+        raise kind_of(error)(
+            f"{folder} cannot be written to: {error.strerror or error}.", _ELSEWHERE
+        ) from error
     need_bytes = max(need_bytes, _LEAST_FREE_BYTES)
     # Some network file systems say 0 of 0.
     if usage.total and usage.free < need_bytes:
@@ -118,8 +119,7 @@ def writing(place: Path, kept: Path | None = None) -> Iterator[None]:
         raise
     except OSError as error:
         lies = f"The job is done and its result is {kept}." if kept else ""
-        kind = type(name_os_error(error) or BadInput(""))
-        raise kind(
+        raise kind_of(error)(
             f"{place} cannot be written: {error.strerror or error}. {lies}".strip(),
             "Copy it from there, or run the same command again with another -o." if kept else _ELSEWHERE,
         ) from error

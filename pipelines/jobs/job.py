@@ -13,19 +13,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from pipelines.errors import BadInput, InputChanged, NoSuchJob, name_os_error
+from pipelines.errors import BadInput, InputChanged, NoSuchJob, kind_of
 from pipelines.jobs import events
 from pipelines.jobs.identity import job_id, reject_other_version
 from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.journal import Journal
 from pipelines.jobs.lock import GATE, is_locked, lock
+from pipelines.jobs.record import JobRecord
 from pipelines.settings import Settings
 from pipelines.spans import Span
-from pipelines.spec import read_settings, task_spec
+from pipelines.spec import task_spec
 from pipelines.storage.atomic import is_alive, is_being_written, make_folder, sweep, write_bytes
 from pipelines.storage.contents import Tick
 from pipelines.storage.kept_files import damaged, describe
@@ -39,47 +40,6 @@ _KEPT = ("job.json", "lock", GATE, "visitors")
 """What stays when computed work is discarded; `visitors` is the page's list of who may see the job."""
 _CREATE_TRIES, _CREATE_SECONDS = 100, 0.01
 """How often, and how many seconds apart, creating a job is tried while another process creates or deletes it."""
-
-
-class Decision(BaseModel):
-    """The preset and plan of the first start. A resume uses them again: equal plans give equal bytes."""
-
-    model_config = ConfigDict(frozen=True)
-    preset: dict[str, int | str]
-    plan: dict[str, Any]
-
-
-class JobRecord(BaseModel):
-    """`job.json`: the request, and the decision that its first start made and every resume keeps."""
-
-    model_config = ConfigDict(frozen=True)
-    id: str
-    task: str
-    result_version: int
-    created: float
-    inputs: tuple[InputFile, ...] = Field(min_length=1)
-    weights: tuple[InputFile, ...] = ()
-    asked: dict[str, Any]
-    decision: Decision | None = None
-
-    @property
-    def settings(self) -> Settings:
-        """The settings asked for, as their model. Raises BadInput where they are those of another version."""
-        try:
-            return read_settings(self.task, self.asked)
-        except ValidationError as error:
-            first = error.errors()[0]
-            what = ": ".join([*map(str, first["loc"]), first["msg"]])
-            raise BadInput(
-                f"The job {self.id} has settings that this version does not know ({what}).",
-                "Delete it, or start it again with today's settings.",
-            ) from error
-
-    @property
-    def fingerprints(self) -> tuple[str, ...]:
-        """The hashes of the inputs' whole contents; empty where an earlier version looked at their ends only."""
-        is_whole = all(known.fingerprint_kind == "sha256" for known in self.inputs)
-        return tuple(known.fingerprint for known in self.inputs) if is_whole else ()
 
 
 class Job:
@@ -112,7 +72,7 @@ class Job:
     ) -> "Job":
         """Create the job for this request, or find the existing one and update its paths and run settings.
 
-        Raises the errors of `InputFile.of`, and what `name_os_error` calls a `jobs_dir` that cannot be written to.
+        Raises the errors of `InputFile.of`, and what `kind_of` calls a `jobs_dir` that cannot be written to.
         """
         inputs = tuple(InputFile.of(p) for p in paths)
         job = cls(jobs_dir.absolute() / job_id(task, inputs, settings, result_version, weights))
@@ -142,8 +102,8 @@ class Job:
                     try:
                         old = self.record()
                     except BadInput:
-                        # Its plan is lost, and with it what its finished spans belong to.
-                        self._discard_work()
+                        # Its plan is lost: without the log its spans are computed again, and that is told.
+                        self.journal.discard()
                     else:
                         # The version is that of what has been computed.
                         kept = old.model_dump(include={"created", "result_version"})
@@ -300,24 +260,19 @@ class Job:
         )
 
     def has_result(self) -> bool:
-        """Whether the job is done and its files are as they were made. Reads them.
+        """Whether the job is done and its files are as they were made. Reads them."""
+        return self.check_result() == ""
 
-        False with `frames_out`: only a run can check those.
+    def check_result(self) -> str | None:
+        """Compare the files of the result with what was told of them: "" where all are whole, else the first wrong one.
+
+        None where there is no result to compare: the job is not done, an earlier version made it, or it exported
+        frames, which only a run can check. Reads the files.
         """
         last = self.journal.last_state()
-        if self.record().asked.get("frames_out") or not isinstance(last, events.Done):
-            return False
-        return damaged(self.folder, last.outputs.paths(), last.files) is None
-
-    def damaged_result(self) -> str | None:
-        """The name of a file of the result that is no longer as it was made; None without one. Reads the files."""
-        last = self.journal.last_state()
-        if not isinstance(last, events.Done):
+        if not isinstance(last, events.Done) or not last.files or self.record().asked.get("frames_out"):
             return None
-        there = [path for path in last.outputs.paths() if path.exists()]
-        known = {each.name for each in last.files}
-        found = damaged(self.folder, there, last.files)
-        return found if found in known else None
+        return damaged(self.folder, last.outputs.paths(), last.files) or ""
 
     def sweep(self) -> None:
         """Remove what killed processes left half written in the job's folder. What living ones write stays."""
@@ -330,15 +285,12 @@ class Job:
 
     def forget_work(self) -> None:
         """Remove everything that was computed; only the request stays. Only for the job's runner."""
-        self._discard_work()
-        self.save(self.record().model_copy(update={"decision": None}))
-
-    def _discard_work(self) -> None:
         for path in self.folder.iterdir():
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             elif path.name not in _KEPT:
                 path.unlink()
+        self.save(self.record().model_copy(update={"decision": None}))
 
 
 def _is_held(queued: events.Queued, held_here: bool | None) -> bool:
@@ -355,7 +307,6 @@ def _writable(jobs_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = type(name_os_error(error) or BadInput(""))
-        raise kind(
+        raise kind_of(error)(
             f"Jobs cannot be written to {jobs_dir}: {error.strerror or error}.", "Choose another --jobs-dir."
         ) from error

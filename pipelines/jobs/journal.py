@@ -65,6 +65,10 @@ class Journal:
         if new:
             flush(self._path.parent)
 
+    def discard(self) -> None:
+        """Remove all events."""
+        self._path.unlink(missing_ok=True)
+
     def read(self, offset: int = 0) -> Iterator[tuple[Event, int]]:
         """Yield the events from byte `offset` on, each with the offset after it. Other lines are skipped."""
         if not self._path.exists():

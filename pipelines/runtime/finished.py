@@ -51,7 +51,7 @@ class FinishedSpans:
             # What was never told is no damage: frames that are exported only now.
             changed += wrong in {each.name for each in files}
         for count, code, why in (
-            (unknown, "unverified", "cannot be verified, because an earlier version made them"),
+            (unknown, "unverified", "are not in the log with a hash (an earlier version, or a damaged log)"),
             (changed, "damaged_files", "have been damaged on the disk"),
         ):
             if count:

@@ -15,7 +15,7 @@ from pipelines.engines.registry import open_pipeline
 from pipelines.engines.run_time import expected_seconds
 from pipelines.errors import BadInput
 from pipelines.jobs.events import Facts, Planned
-from pipelines.jobs.job import Decision
+from pipelines.jobs.record import Decision
 from pipelines.settings import Settings
 from pipelines.settings.devices import device_for, torch_name
 from pipelines.spans import Span

@@ -108,14 +108,13 @@ class JobQueue:
         `force` InputChanged and NotAVideo.
         """
         # The files of a result are read, which may take long, before the lock is taken.
-        has_result = not force and job.has_result()
-        damaged = None if force else job.damaged_result()
+        wrong = None if force else job.check_result()
         with self._changed:
             # A job that has reported its end and still holds the runner may be queued again.
             ended = job.journal.has_ended()
             if job in self.waiting or (not ended and (job == self.running or job.is_running())):
                 return job
-            if has_result:
+            if wrong == "":
                 job.sweep()  # a power cut may have brought back what was removed
                 return job
             if not force:
@@ -127,8 +126,8 @@ class JobQueue:
             job.forget_request()
             ticket = Ticket.of(job)
             ticket.record(len(self._waiting))
-            if damaged:
-                words = f"{damaged} has been damaged since the job was done. It is made again."
+            if wrong and (job.folder / wrong).exists():  # what somebody removed is just made again
+                words = f"{wrong} has been damaged since the job was done. It is made again."
                 job.journal.append(events.Warned(job=job.id, code="damaged_files", message=words))
             self._waiting.append(ticket)
             self._changed.notify_all()

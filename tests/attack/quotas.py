@@ -107,6 +107,21 @@ def attack_text_fields_as_memory(out: Path) -> None:
     assert psutil.pid_exists(server.process.pid)
 
 
+def attack_the_quota_of_a_colleague(out: Path) -> None:
+    """Two who log in from one address have a quota each: what ann keeps is not counted for bob."""
+    logins = ("--auth=ann:secret-1", "--auth=bob:secret-2")
+    server = served(out / "logins", *logins, f"--jobs-max-gb={40 / 1024}", f"--visitor-max-gb={9 / 1024}")
+    ann, bob = Raw(server), Raw(server)
+    assert (ann.login("ann", "secret-1"), bob.login("bob", "secret-2")) == (200, 200)
+    noise = os.urandom(4 * MB)
+    told = [ann.upload(f"{number}.bin", bytes([number]) + noise).status_code for number in range(3)]
+    assert told == [200, 200, 507], told
+    assert bob.upload("b.bin", b"b" + noise).status_code == 200
+    again = Raw(server)
+    assert again.login("ann", "secret-1") == 200
+    assert again.upload("again.bin", b"again" + noise).status_code == 507, "another browser is still ann"
+
+
 _MULTIPART = {"content-type": "multipart/form-data; boundary=QQ"}
 
 

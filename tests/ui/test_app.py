@@ -82,7 +82,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., t
     def keep(
         _: Path, policy: Policy, __: object, address: dict[str, Any], *, share: bool, **more: Any
     ) -> None:
-        seen.append((policy, {**address, "share": share}))
+        seen.append((policy, {**address, "share": share, **more}))
 
     def launch(*flags: str, **env: str) -> tuple[Policy, dict[str, Any]]:
         for name, value in env.items():
@@ -313,3 +313,11 @@ def upload(url: str, size: int, look: Callable[[], None]) -> None:
     answer = httpx.post(f"{url}gradio_api/upload", content=body(), headers=headers, timeout=PATIENCE_SECONDS)
     (path,) = json.loads(answer.text)
     assert Path(path).stat().st_size == size
+
+
+def test_how_long_a_worker_may_be_silent_can_be_said(
+    launched: Callable[..., tuple[Policy, dict[str, Any]]],
+) -> None:
+    assert launched()[1]["stuck_seconds"] is None
+    assert launched("--stuck-after=30")[1]["stuck_seconds"] == 30
+    assert app.main(["--stuck-after=0"]) == 2

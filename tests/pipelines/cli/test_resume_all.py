@@ -4,11 +4,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines.__main__ import main
+from pipelines.cli.console import Console
+from pipelines.errors import FolderUnusable
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.settings import CopySettings
@@ -82,3 +85,12 @@ def test_a_full_stdout_is_told_by_its_name(flags: tuple[str, ...], tmp_path: Pat
     else:
         assert done.returncode == 3 and "full" in done.stderr
     assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+def test_a_job_whose_folder_is_removed_is_not_followed_for_ever(tmp_path: Path) -> None:
+    class Ended:
+        def listen(self, job: Job) -> Iterator[events.Event]:
+            return iter(())
+
+    with pytest.raises(FolderUnusable, match="is gone"):
+        Console(json=True).follow(Ended(), Job(tmp_path / "gone"))  # type: ignore[arg-type]

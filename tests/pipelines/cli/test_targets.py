@@ -142,3 +142,44 @@ def test_part_files_of_long_names_are_legal_and_known(tmp_path: Path) -> None:
         assert [path.name for path in tmp_path.iterdir()] == [name]
         (tmp_path / name).unlink()
     assert prefixed("part-1-", "short.mp4") == "part-1-short.mp4"
+
+
+def test_what_a_killed_command_left_beside_its_results_is_removed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    inpaint_here(monkeypatch, tmp_path)
+    draw(tmp_path / "films/clip.mp4")
+    white(disc(0)).save(tmp_path / "mask.png")
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "out").mkdir()
+    left = [tmp_path / "out/part-4194305-0a-r.mp4", tmp_path / "frames/part-4194305-0a-00000.png"]
+    other = tmp_path / "out/part-4194305-0a-s.mp4"
+    for path in (*left, other):
+        path.touch()
+    arguments = [
+        "inpaint",
+        "films/clip.mp4",
+        "--mask",
+        "mask.png",
+        "--frames-out",
+        "frames",
+        "-o",
+        "out/r.mp4",
+    ]
+    assert main(arguments) == 0
+    assert not any(path.exists() for path in left) and other.exists(), "another's result is another's matter"
+
+
+def test_a_picture_that_cannot_be_drawn_does_not_keep_the_result(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inpaint_here(monkeypatch, tmp_path)
+    draw(tmp_path / "films/clip.mp4")
+    white(disc(0)).save(tmp_path / "mask.png")
+
+    def refuse(*given: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("pipelines.inpainting.pipeline.draw_invention", refuse)
+    assert main(["inpaint", "films/clip.mp4", "--mask", "mask.png", "-o", "r.mp4"]) == 0
+    assert "could not be made" in capsys.readouterr().err and (tmp_path / "r.mp4").stat().st_size

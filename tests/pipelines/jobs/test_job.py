@@ -332,11 +332,11 @@ def test_a_damaged_record_is_no_record_and_the_same_request_begins_anew(tmp_path
     damaged = record.read_text().replace('"task": "score"', '"task": "scorf"')
     assert damaged != record.read_text()
     record.write_text(damaged)
-    (job.folder / "segments").mkdir()
+    job.journal.append(events.Paused(job=job.id))
     with pytest.raises(BadInput, match="no readable job"):
         job.record()
     assert make(tmp_path, clip) == job
-    assert job.record().task == "score" and not (job.folder / "segments").exists()
+    assert job.record().task == "score" and job.journal.last_state() is None
 
 
 def test_forget_work_leaves_the_question_alone(tmp_path: Path, clip: Path) -> None:

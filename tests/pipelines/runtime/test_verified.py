@@ -15,11 +15,13 @@ from pipelines.errors import (
     name_os_error,
 )
 from pipelines.jobs import events
-from pipelines.jobs.job import Decision
 from pipelines.jobs.journal import Journal
+from pipelines.jobs.record import Decision
+from pipelines.runtime import event_log
 from pipelines.runtime import run as run_module
 from pipelines.runtime.run import run_job
 from pipelines.spans import Span
+from pipelines.storage.pulse import beat
 
 from ..conftest import Bench, Numbers
 from .test_run import SQUARES, at, only, raising, run
@@ -203,3 +205,14 @@ def test_a_plan_of_another_version_is_refused_by_name(bench: Bench) -> None:
     bench.job.save(record.model_copy(update={"decision": Decision(preset={}, plan={"of": "old"})}))
     heard = run(bench)
     assert heard[-1].exit_code == 2 and "another version" in heard[-1].message
+
+
+def test_the_computing_thread_tells_that_it_is_alive_where_it_makes_no_frame(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(event_log._LEAST_SECONDS, "heartbeat", -1.0)
+    monkeypatch.setitem(event_log._LEAST_SECONDS, "progress", 1e9)
+    bench.stage.before = at(0, lambda: [beat() for _ in range(3)])
+    heard = run(bench)
+    first = next(i for i, event in enumerate(heard) if isinstance(event, events.Segment))
+    assert len(only(heard[:first], events.Heartbeat)) > 3, "beside one before each frame"

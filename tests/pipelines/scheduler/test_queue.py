@@ -1,5 +1,6 @@
 """The queue with a runner that the tests script: who runs when, what a death costs, who may stop what."""
 
+import errno
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -667,3 +668,23 @@ def test_who_listens_to_a_job_that_is_deleted_hears_no_more(open_queue, clips) -
     queue.delete(job)
     assert list(listening) == []
     assert not job.folder.exists()
+
+
+def test_a_damaged_result_is_made_again_and_told(open_queue, clips) -> None:
+    runner = Script()
+    queue = open_queue(runner)
+    job = queue.submit("score", clips[0], ScoreSettings())
+    types(queue, job)
+    (job.folder / "report.json").write_text("damaged")
+    again = list(queue.listen(queue.submit("score", clips[0], ScoreSettings())))
+    assert [event.type for event in again] == ["queued", "warning", "done"] and len(runner.ran) == 2
+    assert "report.json has been damaged" in again[1].message
+
+
+def test_what_the_system_refuses_the_queue_is_told_by_its_name(open_queue, clips) -> None:
+    def refuse(job: Job) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(job.folder))
+
+    queue = open_queue(Script(refuse))
+    last = list(queue.listen(queue.submit("score", clips[0], ScoreSettings())))[-1]
+    assert (last.code, last.exit_code) == ("folder_unusable", 2)

@@ -84,3 +84,12 @@ def test_only_what_the_dead_left_is_swept(tmp_path: Path) -> None:
     sweep(tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {ours, "a.csv", "part-of-a-story.txt"}
     sweep(tmp_path / "gone")
+
+
+def test_names_of_new_folders_are_on_the_disk_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[Path] = []
+    monkeypatch.setattr(atomic, "flush", flushed.append)
+    atomic.make_folder(tmp_path / "a/b")
+    assert (tmp_path / "a/b").is_dir() and flushed == [tmp_path, tmp_path / "a"]
+    atomic.make_folder(tmp_path / "a/b")
+    assert len(flushed) == 2

@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from pipelines.errors import DamagedVideo, ReaderStalled, UnsupportedVideo
+from pipelines.errors import DamagedVideo, ReaderDied, ReaderStalled, UnsupportedVideo
 from pipelines.video import decoding, reader, reader_ffmpeg
 from pipelines.video import ffmpeg as ffmpeg_module
 from pipelines.video.info import VideoInfo
@@ -364,6 +364,18 @@ class TestErrors:
         with pytest.raises(ReaderStalled, match=r"no frame .* for 0.05 s"):
             next(read_frames(info, decoder="ffmpeg"))
         assert psutil.Process().children() == children
+
+    @pytest.mark.parametrize("salvaged", [False, True])
+    def test_a_killed_child_is_named_and_never_taken_for_the_end(
+        self, clips, tmp_path, monkeypatch, salvaged
+    ) -> None:
+        killed = tmp_path / "ffmpeg"
+        killed.write_text("#!/bin/sh\nkill -9 $$\n")
+        killed.chmod(0o755)
+        info = replace(probe(clips("closed.mp4")), salvaged=salvaged)
+        monkeypatch.setattr(ffmpeg_module, "binary", lambda: str(killed))
+        with pytest.raises(ReaderDied, match="killed by signal 9"):
+            list(read_frames(info, decoder="ffmpeg"))
 
     def test_a_slow_consumer_is_no_stall(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reader_ffmpeg, "STALL_SECONDS", 0.001)

@@ -262,3 +262,9 @@ def test_films_and_pictures_are_addressed_in_the_cache() -> None:
     assert html.count("<img") == 2 and "Frame" in html and " 7<" in html
     assert "lt-worst" not in media.pictures(["/c/report.png"])
     assert " 7 · 0:00.280<" in media.pictures(["/c/worst-00000007.jpg"], {7: 0.28})
+
+
+def test_silence_is_told_in_both_languages() -> None:
+    html = job.strip(JobView(Status(state="running", stage="fill", silent_seconds=12)))
+    assert "no progress for 12 s" in html and "12 秒没有进展" in html
+    assert "no progress" not in job.strip(JobView(Status(state="running", stage="fill")))

@@ -82,7 +82,7 @@ def launched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., t
     def keep(
         _: Path, policy: Policy, __: object, address: dict[str, Any], *, share: bool, **more: Any
     ) -> None:
-        seen.append((policy, {**address, "share": share, **more}))
+        seen.append((policy, {**address, "share": share}))
 
     def launch(*flags: str, **env: str) -> tuple[Policy, dict[str, Any]]:
         for name, value in env.items():
@@ -315,9 +315,11 @@ def upload(url: str, size: int, look: Callable[[], None]) -> None:
     assert Path(path).stat().st_size == size
 
 
-def test_how_long_a_worker_may_be_silent_can_be_said(
-    launched: Callable[..., tuple[Policy, dict[str, Any]]],
-) -> None:
-    assert launched()[1]["stuck_seconds"] is None
-    assert launched("--stuck-after=30")[1]["stuck_seconds"] == 30
+def test_how_long_a_worker_may_be_silent_can_be_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[float | None] = []
+    monkeypatch.setattr(app, "_serve", lambda *given, **more: seen.append(more["stuck_seconds"]))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    for flags in ([], ["--stuck-after=30"]):
+        assert app.main([f"--jobs-dir={tmp_path}", *flags]) == 0
+    assert seen == [None, 30]
     assert app.main(["--stuck-after=0"]) == 2

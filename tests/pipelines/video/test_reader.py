@@ -375,7 +375,7 @@ class TestErrors:
         info = replace(probe(clips("closed.mp4")), salvaged=salvaged)
         monkeypatch.setattr(ffmpeg_module, "binary", lambda: str(killed))
         with pytest.raises(ReaderDied, match="killed by signal 9"):
-            list(read_frames(info, decoder="ffmpeg"))
+            list(read_frames(info, decoder="ffmpeg", salvage=salvaged))
 
     def test_a_slow_consumer_is_no_stall(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(reader_ffmpeg, "STALL_SECONDS", 0.001)

@@ -151,6 +151,8 @@ class _Exchange:
     async def _finish(self, body: bytes) -> None:
         """Send the end of an answer; first let the visitor send what they are about to, unread."""
         if self._has_all:
+            # Before the answer: whoever has it may send the next file, and this one must not count twice.
+            await asyncio.to_thread(self._arrival.end)
             await self._send({"type": "http.response.body", "body": body})
             return
         await self._send({"type": "http.response.body", "body": body, "more_body": True})

@@ -166,8 +166,9 @@ def _details(s: Status) -> list[str]:
         quiet,
         _stage(s.stage) if s.state == "running" else "",
         f"{s.done:,} / {s.total:,} {both('frames')}" if s.total else "",
-        f"{s.fps:,.1f} fps" if s.fps and s.state == "running" else "",
-        f"{clock(s.eta_seconds)} {both('left')}" if s.eta_seconds is not None else "",
+        # What was true of the speed before the silence is no guide to the time left.
+        f"{s.fps:,.1f} fps" if s.fps and s.state == "running" and not quiet else "",
+        f"{clock(s.eta_seconds)} {both('left')}" if s.eta_seconds is not None and not quiet else "",
     ]
 
 

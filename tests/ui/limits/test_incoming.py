@@ -73,6 +73,34 @@ def room(tmp_path: Path) -> Room:
     return Room(tmp_path, Policy(visitor_max_gb=2 * MIB / GIB))
 
 
+def test_who_has_the_answer_may_send_the_next_file_at_once(room: Room) -> None:
+    coming: list[int] = []
+
+    async def exchange() -> None:
+        chunks = [b"x" * MIB]
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": chunks.pop() if chunks else b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                coming.append(room._coming.total())
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/x/upload",
+            "query_string": b"",
+            "headers": [(b"content-length", str(MIB).encode())],
+            "client": ("192.0.2.1", 5),
+            "app": Behind(),
+        }
+        await CountUploads(Behind(), room)(scope, receive, send)
+
+    asyncio.run(exchange())
+    assert coming == [0], "what has arrived is no longer coming when that is told"
+
+
 @pytest.mark.parametrize(("says", "status"), [(3 * MIB, 413), (None, 413)])
 def test_too_much_is_refused_and_not_read(room: Room, says: int | None, status: int) -> None:
     behind = Behind()

@@ -265,6 +265,8 @@ def test_films_and_pictures_are_addressed_in_the_cache() -> None:
 
 
 def test_silence_is_told_in_both_languages() -> None:
-    html = job.strip(JobView(Status(state="running", stage="fill", silent_seconds=12)))
+    status = Status(state="running", stage="fill", fps=500.0, eta_seconds=6.5, silent_seconds=12)
+    html = job.strip(JobView(status))
     assert "no progress for 12 s" in html and "12 秒没有进展" in html
+    assert "fps" not in html and "left" not in html, "what was true before the silence"
     assert "no progress" not in job.strip(JobView(Status(state="running", stage="fill")))

@@ -167,25 +167,6 @@ static int meets_fd(const char *name, int fd, char *path) {
     return state && below(of_fd(fd, path)) ? meet(name, path) : -1;
 }
 
-ssize_t write(int fd, const void *data, size_t size) {
-    REAL(write);
-    char path[PATH_MAX];
-    if (!state || fd <= 2) return real(fd, data, size);
-    int met = meets_fd("write", fd, path);
-    if (met < 0) return real(fd, data, size);
-    if (met) return errno = met, -1;
-    hold();
-    int append = fcntl(fd, F_GETFL) & O_APPEND;
-    int64_t offset = append ? -1 : (int64_t)lseek(fd, 0, SEEK_CUR);
-    ssize_t done = real(fd, data, size);
-    int saved = errno;
-    struct iovec one = {(void *)data, size};
-    if (done > 0) record("write", inode_of(fd), offset, path, "", &one, 1, (size_t)done);
-    let_go();
-    errno = saved;
-    return done;
-}
-
 static ssize_t placed(int fd, const void *data, size_t size, off64_t offset) {
     REAL(pwrite64);
     char path[PATH_MAX];
@@ -205,7 +186,7 @@ static ssize_t placed(int fd, const void *data, size_t size, off64_t offset) {
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) { return placed(fd, data, size, offset); }
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) { return placed(fd, data, size, offset); }
 
-ssize_t writev(int fd, const struct iovec *data, int parts) {
+static ssize_t gathered(int fd, const struct iovec *data, int parts) {
     REAL(writev);
     char path[PATH_MAX];
     int met = state && fd > 2 ? meets_fd("write", fd, path) : -1;
@@ -220,6 +201,12 @@ ssize_t writev(int fd, const struct iovec *data, int parts) {
     let_go();
     errno = saved;
     return done;
+}
+
+ssize_t writev(int fd, const struct iovec *data, int parts) { return gathered(fd, data, parts); }
+ssize_t write(int fd, const void *data, size_t size) {
+    struct iovec one = {(void *)data, size};
+    return gathered(fd, &one, 1);
 }
 
 static int cut(int fd, off64_t length) {

@@ -243,6 +243,14 @@ def name_os_error(error: OSError) -> LongtakeError | None:
     return None
 
 
+def name_errno_in(words: str) -> LongtakeError | None:
+    """Return what the system refused, where a program's last words say so; None where they say something else."""
+    for number in (*_FULL, *_TOO_MANY, errno.EIO, *_UNUSABLE):
+        if (said := os.strerror(number)) in words:
+            return name_os_error(OSError(number, said))
+    return None
+
+
 def kind_of(error: OSError) -> type[LongtakeError]:
     """Return the class that names what the system refused, for a message of one's own; BadInput for other errors."""
     return type(name_os_error(error) or BadInput(""))

@@ -1,6 +1,5 @@
 """Example clip as a file: drawn on demand, frame by frame, and complete or absent."""
 
-import errno
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipelines.errors import BadInput, EncoderDied, NotEnoughDisk
+from pipelines.errors import BadInput, EncoderDied, kind_of
 from pipelines.example import camera
 from pipelines.example.faults import FAULTS, FRAME_RATE, FRAMES, HEIGHT, WIDTH, Fault
 from pipelines.example.sound import write_sound
@@ -65,10 +64,10 @@ def write_example(path: Path) -> Example:
                 part.touch()  # Fail before the work where the folder cannot be written.
                 _write(part)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise NotEnoughDisk("The disk is full.", "Free some space, then try again.") from error
         reason = error.strerror or "a file cannot be put there"
-        raise BadInput(f"{path} cannot be written ({reason}).", "Choose another path with -o.") from error
+        raise kind_of(error)(
+            f"{path} cannot be written ({reason}).", "Choose another path with -o."
+        ) from error
     return Example(path=path.absolute(), drawn=drawn)
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 from skimage import data
 
-from pipelines.errors import BadInput
+from pipelines.errors import kind_of
 from pipelines.example.clip import add_sound
 from pipelines.example.moving_face import MovingFace, Pose, astronaut, speaking
 from pipelines.storage.atomic import atomic_write
@@ -54,7 +54,9 @@ def write_portrait_example(folder: Path) -> PortraitExample:
             with atomic_write(driving) as part:
                 _write_driving(part)
     except OSError as error:
-        raise BadInput(f"{folder} cannot be written ({error.strerror}).", "Choose another folder.") from error
+        raise kind_of(error)(
+            f"{folder} cannot be written ({error.strerror}).", "Choose another folder."
+        ) from error
     return PortraitExample(portrait=portrait.absolute(), driving=driving.absolute())
 
 

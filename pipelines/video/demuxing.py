@@ -12,23 +12,30 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from pipelines.errors import NotAVideo
+from pipelines.errors import LongtakeError, NotAVideo, TooManyFiles, name_os_error
 from pipelines.video.ffmpeg import LOCAL_FILES_ONLY, address
 
 
 @contextmanager
 def open_input(path: Path) -> Iterator[InputContainer]:
-    """Open the container at `path`. Raises NotAVideo."""
+    """Open the container at `path`. Raises NotAVideo, TooManyFiles."""
     try:
         # Titles are kept in whatever encoding their writer used: one that is not UTF-8 is no damage.
         container = av.open(address(path), options=LOCAL_FILES_ONLY, metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
+        if isinstance(named := refusal(error, path), TooManyFiles):
+            raise named from error
         raise NotAVideo(
             f"{path} is not a video that can be opened ({reason(error)}).",
             "It may be truncated, of another type than its name says, or still being written.",
         ) from error
     with container:
         yield container
+
+
+def refusal(error: av.error.FFmpegError | OSError, path: Path) -> LongtakeError | None:
+    """Return what the system refused FFmpeg at `path`, by its name; None where something else went wrong."""
+    return name_os_error(OSError(error.errno, error.strerror, str(path)))
 
 
 def reason(error: av.error.FFmpegError | OSError) -> str:

@@ -4,15 +4,19 @@ The binary is the one that imageio-ffmpeg ships, so that all machines of a platf
 """
 
 import contextlib
+import errno
+import os
+import signal
 import subprocess
 import threading
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 import imageio_ffmpeg
 
-from pipelines.errors import LongtakeError
+from pipelines.errors import LongtakeError, name_errno_in, name_os_error
 
 LOCAL_FILES_ONLY = {"protocol_whitelist": "file"}
 """Options for opening an input: a disguised playlist must not reach the network."""
@@ -20,6 +24,10 @@ LOCAL_FILES_ONLY = {"protocol_whitelist": "file"}
 _LAST_LINES = 20
 """Lines of stderr that are kept for an error message."""
 _MUXERS = {".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
+_ABOUT_OUTPUT = "[out#"
+"""How ffmpeg begins what it says of a file that it writes; of a source that ends early it says the same words."""
+_TOO_LARGE = -getattr(signal, "SIGXFSZ", 0) or None
+"""How a program ends that writes past the largest size of a file; Windows knows no such limit."""
 _QUIET = ("-hide_banner", "-nostdin", "-v", "error")
 
 
@@ -75,6 +83,16 @@ def run(arguments: list[str], *, timeout_seconds: float) -> subprocess.Completed
             f"ffmpeg did not finish within {timeout_seconds:.0f} s.",
             "Check that the disk with the file is reachable.",
         ) from error
+
+
+def refusal(status: int, said: Iterable[str]) -> LongtakeError | None:
+    """Return what the system refused ffmpeg as it wrote a file; None where something else ended it.
+
+    `status` is its exit status (negative: the signal), `said` the lines of its stderr.
+    """
+    if status == _TOO_LARGE:
+        return name_os_error(OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
+    return name_errno_in(" | ".join(line for line in said if line.startswith(_ABOUT_OUTPUT)))
 
 
 class Child:

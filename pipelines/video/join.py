@@ -4,7 +4,6 @@ Segments have no reordered frames, so packet `i` belongs to frame `i` and gets i
 variable frame rates alike.
 """
 
-import errno
 import heapq
 import os
 from collections import Counter
@@ -25,11 +24,11 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from pipelines.errors import EncoderDied, NotEnoughDisk
+from pipelines.errors import EncoderDied
 from pipelines.spans import Span
 from pipelines.storage.pulse import beat
 from pipelines.video import extras, ffmpeg, sound
-from pipelines.video.demuxing import open_input, start_of, video_stream
+from pipelines.video.demuxing import open_input, refusal, start_of, video_stream
 from pipelines.video.info import VideoInfo
 from pipelines.video.join_clock import JoinClock, movie_timescale
 from pipelines.video.sound import SoundPlan, SoundRefused, Track
@@ -155,7 +154,7 @@ def _join(
     heard: _Sound,
     notes: Iterable[str],
 ) -> JoinReport:
-    with ExitStack() as stack, _mapped_errors(out):
+    with _mapped_errors(out), ExitStack() as stack:
         first = stack.enter_context(open_input(segments[0]))
         sources = heard.open(stack)
         clock = make_clock(heard.start(sources))
@@ -268,7 +267,7 @@ def _mux(target: OutputContainer, packet: "Packet[Stream]", tracks: Sequence[Tra
     try:
         target.mux_one(packet)
     except av.error.FFmpegError as error:
-        if track and error.errno != errno.ENOSPC:
+        if track and not refusal(error, Path(target.name)):
             raise SoundRefused(error.strerror or str(error), track.index) from error
         raise
 
@@ -278,11 +277,9 @@ def _mapped_errors(out: Path) -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, OSError) as error:
-        if error.errno == errno.ENOSPC:
-            raise NotEnoughDisk(
-                f"The disk is full: {out} cannot be written.", "Free some space, then resume the job."
-            ) from error
-        raise EncoderDied(f"{out} cannot be written ({error.strerror}).", "Resume the job.") from error
+        raise refusal(error, out) or EncoderDied(
+            f"{out} cannot be written ({error.strerror}).", "Resume the job."
+        ) from error
 
 
 def _check(out: Path, clock: JoinClock, tracks: Sequence[Track]) -> None:

@@ -17,7 +17,7 @@ from av.packet import Packet
 from av.stream import Stream
 
 from pipelines.video import ffmpeg
-from pipelines.video.demuxing import has_decoder, open_input
+from pipelines.video.demuxing import has_decoder, open_input, refusal
 from pipelines.video.info import VideoInfo
 
 SoundCodec = Literal["aac", "opus"]
@@ -280,7 +280,10 @@ def _move(packet: "Packet[Stream]", ticks: int, stamp: int) -> None:
 
 
 def encode(source: VideoInfo, index: int, out: Path, codec: SoundCodec) -> None:
-    """Encode stream `index` of `source` into `out` (MP4), keeping its times. Raises SoundRefused."""
+    """Encode stream `index` of `source` into `out` (MP4), keeping its times. Raises SoundRefused.
+
+    What the system refuses while `out` is written, such as room on the disk, is raised by its name.
+    """
     if source.clock_shifts:
         _encode_repaired(source, index, out, codec)
         return
@@ -292,9 +295,10 @@ def encode(source: VideoInfo, index: int, out: Path, codec: SoundCodec) -> None:
         timeout_seconds=_ENCODE_SECONDS,
     )
     if done.returncode:
-        raise SoundRefused(
-            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no decoder for it", index
-        )
+        said = done.stderr.strip().splitlines()
+        if named := ffmpeg.refusal(done.returncode, said):
+            raise named
+        raise SoundRefused(said[-1] if said else "no decoder for it", index)
 
 
 def _encode_repaired(source: VideoInfo, index: int, out: Path, codec: SoundCodec) -> None:
@@ -308,13 +312,20 @@ def _encode_repaired(source: VideoInfo, index: int, out: Path, codec: SoundCodec
             encoded.layout = stream.layout
             encoded.bit_rate = 1000 * int(rate.removesuffix("k"))
             clock = SoundClock(source.clock_shifts)
+
+            def write(packets: "list[Packet[Any]]") -> None:
+                try:
+                    target.mux(packets)
+                except av.error.FFmpegError as error:
+                    raise refusal(error, out) or error from error
+
             for packet in cast("Iterator[Packet[Any]]", container.demux(stream)):
                 stamp = packet.dts if packet.dts is not None else packet.pts
                 if packet.size and stamp is not None:
                     packet.pts = packet.dts = clock.place(packet, stamp, stream.rate)
                 for frame in packet.decode():
-                    target.mux(encoded.encode(cast(AudioFrame, frame)))
-            target.mux(encoded.encode(None))
+                    write(encoded.encode(cast(AudioFrame, frame)))
+            write(encoded.encode(None))
     except (av.error.FFmpegError, ValueError) as error:
         raise SoundRefused(getattr(error, "strerror", None) or str(error), index) from error
 

@@ -12,7 +12,7 @@ from typing import IO, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import EncoderDied, NotEnoughDisk
+from pipelines.errors import EncoderDied, LongtakeError
 from pipelines.video import ffmpeg
 from pipelines.video.demuxing import count_packets
 from pipelines.video.encodings import AnyCodec, encoding, keeps_fields
@@ -20,7 +20,6 @@ from pipelines.video.info import ColourTags, FieldOrder
 
 _FINISH_SECONDS = 600.0
 """Time limit for encoding the look-ahead and writing the index after the last frame, on a busy machine."""
-_DISK_FULL = "No space left"
 _LARGEST_TIMESCALE = 2**31 - 1
 
 
@@ -91,7 +90,8 @@ class VideoWriter:
 
         Raises:
             ValueError: the shape or dtype does not match the writer's.
-            EncoderDied, NotEnoughDisk: the encoder has exited; it is cleaned up.
+            EncoderDied: the encoder has exited; it is cleaned up. Where the system refused it something, that by its
+                name, such as NotEnoughDisk.
         """
         if self._shape[2] == 4 and frame.shape[2:] == (3,):
             frame = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
@@ -106,7 +106,7 @@ class VideoWriter:
         self._frames += 1
 
     def close(self) -> None:
-        """Finish the file, check that it holds every frame, and flush it to disk. Raises EncoderDied, NotEnoughDisk."""
+        """Finish the file, check that it holds every frame, and flush it to disk. Raises as `write`."""
         status, errors = self._child.finish(_FINISH_SECONDS)
         if status:
             raise _reason(self._path, status, errors)
@@ -133,7 +133,7 @@ class VideoWriter:
         else:
             self.abandon()
 
-    def _died(self) -> EncoderDied | NotEnoughDisk:
+    def _died(self) -> LongtakeError:
         status, errors = self._child.finish(_FINISH_SECONDS)
         return _reason(self._path, status, errors)
 
@@ -163,12 +163,8 @@ def _ratio(value: Fraction) -> str:
     return f"{value.numerator}/{value.denominator}"
 
 
-def _reason(path: Path, status: int, errors: list[str]) -> EncoderDied | NotEnoughDisk:
-    if any(_DISK_FULL in line for line in errors):
-        return NotEnoughDisk(
-            f"The disk is full: {path} cannot be written.", "Free some space, then resume the job."
-        )
+def _reason(path: Path, status: int, errors: list[str]) -> LongtakeError:
     output = " | ".join(errors) or "no error message."
-    return EncoderDied(
+    return ffmpeg.refusal(status, errors) or EncoderDied(
         f"ffmpeg exited with status {status} while writing {path}: {output}", "Resume the job."
     )

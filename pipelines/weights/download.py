@@ -5,7 +5,6 @@ deletes what had arrived when the process is interrupted, and it does not hash t
 Until it is complete the file is called `NAME.part`; `NAME.part.tag` says which version of the file that is part of.
 """
 
-import errno
 import logging
 import os
 import shutil
@@ -18,7 +17,7 @@ from typing import Any, BinaryIO, Self
 
 from filelock import lock_descriptor
 
-from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk, WeightsBroken, WeightsMissing
+from pipelines.errors import LongtakeError, NotEnoughDisk, WeightsBroken, WeightsMissing, kind_of
 from pipelines.storage.contents import read_contents, remember
 
 Report = Callable[[str, int, int | None], None]
@@ -76,11 +75,11 @@ def download(remote: RemoteFile, target: Path, report: Report) -> str:
                 remember(target, contents)
         _tag(part).unlink(missing_ok=True)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NotEnoughDisk(
+        if (named := kind_of(error)) is NotEnoughDisk:
+            raise named(
                 f"The disk is full ({error}).", "What arrived is kept; make room and fetch again."
             ) from error
-        raise BadInput(
+        raise named(
             f"{target.name} cannot be written to {target.parent}: {error.strerror or error}.",
             "Choose another folder with --weights.",
         ) from error

@@ -1,8 +1,9 @@
 """Clips whose frames carry their number, made once a session by ffmpeg."""
 
+import contextlib
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -308,3 +309,20 @@ def clips(tmp_path_factory: pytest.TempPathFactory, ffmpeg: Callable[..., bytes]
         return partial.rename(path)
 
     return clip
+
+
+@pytest.fixture
+def small_files() -> Callable[[int], contextlib.AbstractContextManager[None]]:
+    """A context in which no file of this process, or of a child, grows beyond a number of bytes."""
+    resource = pytest.importorskip("resource", reason="Windows has no limit for the size of a file")
+
+    @contextlib.contextmanager
+    def limit(size_bytes: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limit

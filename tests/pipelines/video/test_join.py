@@ -1,23 +1,28 @@
 """Segments joined: every frame at the source's time, the source's sound packet by packet."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
+import av.error
 import numpy as np
 import pytest
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.spans import Span, split
-from pipelines.video import sound
+from pipelines.video import join, sound
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import JoinReport, join_segments
 from pipelines.video.join_clock import JoinClock
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
+from pipelines.video.sound import SoundRefused
 from pipelines.video.writer import VideoWriter
 
 Clips = Callable[[str], Path]
@@ -471,6 +476,34 @@ def test_a_full_disk_is_named(clips: Clips, tmp_path: Path) -> None:
     segments = segments_of(info, Span(0, 96), tmp_path)
     with pytest.raises(NotEnoughDisk, match="disk is full"):
         join_segments(segments, info, Span(0, 96), full)
+
+
+@pytest.mark.parametrize("codec", ["aac", "wmav2"])
+def test_no_sound_is_lost_where_the_disk_takes_no_more(
+    codec: str, with_sound, tmp_path: Path, small_files
+) -> None:
+    """Sound that is copied, and sound that is encoded again: what the disk refuses is no fault of the sound."""
+    source = with_sound(codec)
+    info = probe(source)
+    segments = segments_of(info, Span(0, info.frames), tmp_path)
+    with small_files(1000), pytest.raises(NotEnoughDisk, match="larger than"):
+        join_segments(segments, info, Span(0, info.frames), tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"),
+    [
+        *((number, av.error.FFmpegError) for number in (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+        (errno.EINVAL, SoundRefused),
+    ],
+)
+def test_only_what_is_wrong_with_sound_is_told_of_sound(number: int, fault: type[Exception]) -> None:
+    def refuse(packet: object) -> None:
+        raise av.error.FFmpegError(number, os.strerror(number))
+
+    target = SimpleNamespace(name="out.mp4", mux_one=refuse)
+    with pytest.raises(fault):
+        join._mux(target, SimpleNamespace(stream="sound"), [SimpleNamespace(target="sound", index=1)])
 
 
 def test_leaves_no_thread(clips: Clips, tmp_path: Path) -> None:

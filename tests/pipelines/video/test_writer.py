@@ -1,5 +1,7 @@
 """A file is whole after `close`, or there is an error that says why."""
 
+import errno
+import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -9,8 +11,15 @@ import numpy as np
 import psutil
 import pytest
 
-from pipelines.errors import EncoderDied, NotEnoughDisk
-from pipelines.video import writer
+from pipelines.errors import (
+    DiskFailed,
+    EncoderDied,
+    FolderUnusable,
+    LongtakeError,
+    NotEnoughDisk,
+    TooManyFiles,
+)
+from pipelines.video import ffmpeg, writer
 from pipelines.video.info import ColourTags
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
@@ -151,8 +160,33 @@ def test_a_full_disk_is_named(picture) -> None:
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path, picture) -> None:
-    with pytest.raises(EncoderDied, match="No such file"):
+    with pytest.raises(FolderUnusable, match="No such file"):
         write(tmp_path / "nowhere" / "out.mp4", picture, 50)
+
+
+def test_a_file_that_may_grow_no_further_is_named(tmp_path: Path, picture, small_files) -> None:
+    out = tmp_path / "out.mp4"
+    with small_files(10_000), pytest.raises(NotEnoughDisk, match="larger than"):
+        write(out, picture, 200)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        *((number, NotEnoughDisk) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)),
+        *((number, TooManyFiles) for number in (errno.EMFILE, errno.ENFILE)),
+        (errno.EIO, DiskFailed),
+        *((number, FolderUnusable) for number in (errno.EACCES, errno.EROFS, errno.ENOENT)),
+        (errno.EINVAL, None),
+    ],
+)
+def test_what_the_encoder_is_refused_has_its_name(number: int, kind: type[LongtakeError] | None) -> None:
+    said = os.strerror(number)
+    assert type(ffmpeg.refusal(1, [f"[out#0/mp4 @ 0x1] Error writing trailer: {said}"])) is (
+        kind or type(None)
+    )
+    # A source that ends early has no error of the output.
+    assert ffmpeg.refusal(1, [f"[in#0/avi @ 0x1] Error during demuxing: {said}"]) is None
 
 
 def test_an_abandoned_file_is_gone(tmp_path: Path, picture) -> None:

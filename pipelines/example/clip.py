@@ -96,7 +96,10 @@ def _write(path: Path) -> None:
 
 
 def add_sound(silent: Path, sound: Path, path: Path, comment: str) -> None:
-    """Write the video `silent` with the sound `sound` as an MP4 to `path`. Raises EncoderDied."""
+    """Write the video `silent` with the sound `sound` as an MP4 to `path`.
+
+    Raises EncoderDied, or by its name what the system refused.
+    """
     done = ffmpeg.run(
         [
             *(*ffmpeg.source(silent), *ffmpeg.source(sound)),
@@ -107,5 +110,6 @@ def add_sound(silent: Path, sound: Path, path: Path, comment: str) -> None:
         timeout_seconds=_JOIN_SECONDS,
     )
     if done.returncode:
+        ffmpeg.check_written(done, path)
         said = " | ".join(done.stderr.split("\n")[:3]) or f"ffmpeg ended with {done.returncode}"
         raise EncoderDied(f"The example could not be joined with its sound: {said}.", "Try again.")

@@ -29,7 +29,7 @@ from pipelines.spans import Span
 from pipelines.spec import task_spec
 from pipelines.storage.atomic import is_alive, is_being_written, make_folder, sweep, write_bytes
 from pipelines.storage.contents import Tick
-from pipelines.storage.kept_files import damaged, describe
+from pipelines.storage.kept_files import damaged, damaged_inside, describe
 from pipelines.storage.names import printable, quoted, to_json
 from pipelines.storage.sealed import Damaged, read_sealed, write_sealed
 
@@ -264,15 +264,19 @@ class Job:
         return self.check_result() == ""
 
     def check_result(self) -> str | None:
-        """Compare the files of the result with what was told of them: "" where all are whole, else the first wrong one.
+        """Compare the files of a finished job with what was told of them: "" where all are whole, else the wrong one.
 
-        None where there is no result to compare: the job is not done, an earlier version made it, or it exported
-        frames, which only a run can check. Reads the files.
+        Those of the result come first, then those of its spans. None where there is no result to compare: the job is
+        not done, an earlier version made it, or it exported frames, which only a run can check. Reads the files.
         """
         last = self.journal.last_state()
         if not isinstance(last, events.Done) or not last.files or self.record().asked.get("frames_out"):
             return None
-        return damaged(self.folder, last.outputs.paths(), last.files) or ""
+        wrong = damaged(self.folder, last.outputs.paths(), last.files)
+        for files in () if wrong else self.journal.finished_files().values():
+            if wrong := damaged_inside(self.folder, files):
+                break
+        return wrong or ""
 
     def sweep(self) -> None:
         """Remove what killed processes left half written in the job's folder. What living ones write stays."""

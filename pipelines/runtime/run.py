@@ -7,7 +7,6 @@ ending event, and spans that are finished on disk stay finished.
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing as closed_after
 from itertools import islice
@@ -15,17 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from memory.devices import limit_device
-from memory.oom import is_out_of_memory
 from memory.units import GIB
 from pipelines.engines.availability import check_weights
 from pipelines.errors import (
     ChildDied,
     DiskFailed,
-    FolderUnusable,
     LongtakeError,
     NotEnoughDisk,
     NotEnoughMemory,
-    name_os_error,
 )
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
@@ -33,12 +29,14 @@ from pipelines.jobs.job import Job
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.finished import FinishedSpans
 from pipelines.runtime.input_watch import InputWatch
+from pipelines.runtime.known_errors import job_gone, known_error
 from pipelines.runtime.memory_plot import draw_memory
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.oom_retry import OomRetry
 from pipelines.runtime.planning import Preparation, prepare
 from pipelines.runtime.progress import Throughput
 from pipelines.runtime.reporter import Reporter
+from pipelines.runtime.tries import MOST_TRIES, Tries
 from pipelines.spans import Span, runs
 from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage
@@ -51,8 +49,6 @@ log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.25
 """How often a run looks for a request to stop, which costs a file access; short enough to feel immediate."""
-_TRIES_PER_SPAN = 3
-"""How often a span is computed whose encoder or decoder is killed, and how often damaged files are computed again."""
 _NOTABLE = 1.1
 """A corrected prediction is reported again only where it is more than 10 % above the first one."""
 
@@ -87,7 +83,7 @@ def run_job(
     while not closing():
         if not job.exists():
             if echo:
-                echo(events.Failed.of(job.id, _gone(job)))
+                echo(events.Failed.of(job.id, job_gone(job)))
             return
         with job.runner() as free:
             if free:
@@ -116,6 +112,7 @@ class _Run:
         self._last_check = 0.0
         self._finished = FinishedSpans(job, self._report.warn)
         self._inputs = InputWatch(job, self._check_interrupt)
+        self._tries = Tries(self._report.warn)
 
     def run_to_end(self) -> None:
         """Run the job and report how it ended."""
@@ -126,7 +123,7 @@ class _Run:
         except _Stopped as stopped:
             ending = stopped.ending
         except Exception as error:
-            known = _to_known_error(self._inputs.reason(error))
+            known = known_error(self._inputs.reason(error))
             if type(known) is LongtakeError:
                 log.exception("job %s", self._job.id)
             ending = events.Failed.of(self._job.id, known)
@@ -144,7 +141,7 @@ class _Run:
         self._watcher.write(table)
         last = prepared.pipeline.stages[-1]
         segments = [self._finished.path(last, span) for span in run.spans]
-        outputs = prepared.pipeline.join(run, segments, self._report.warn)
+        outputs = self._join(run, prepared, segments)
         self._inputs.check()
         self._watcher.write(table)
         self._draw_memory(table, run)
@@ -154,6 +151,13 @@ class _Run:
         outputs = outputs.model_copy(update={"memory": table})
         self._job.sweep()
         return self._job.done_with(outputs)
+
+    def _join(self, run: RunContext, prepared: Preparation, segments: list[Path]) -> events.Outputs:
+        while True:
+            try:
+                return prepared.pipeline.join(run, segments, self._report.warn)
+            except ChildDied as died:
+                self._tries.count("join", died, "The result is joined once more.")
 
     def _prepare(self) -> tuple[Preparation, RunContext]:
         """Probe the inputs and plan. A job keeps its first plan at every resume: equal plans give equal bytes."""
@@ -223,7 +227,6 @@ class _Run:
         last = stage is prepared.pipeline.stages[-1]
         rungs = prepared.pipeline.engine.rungs(prepass=not last)
         retry = OomRetry(stage, run, rungs, check=self._check_interrupt, on_step=self._report.degraded)
-        deaths: Counter[Span] = Counter()
         while missing := [span for span in run.spans if span not in finished]:
             try:
                 for group in runs(missing):
@@ -242,15 +245,12 @@ class _Run:
                                 self._correct_prediction(prepared, done)
             except ChildDied as died:
                 span = next(span for span in missing if span not in finished)
-                deaths[span] += 1
-                if deaths[span] == _TRIES_PER_SPAN:
-                    raise
-                self._report.warn(died.code, f"{died.message} The job goes on at frame {span.start}.")
+                self._tries.count((stage.name, span), died, f"The job goes on at frame {span.start}.")
 
     def _mend(self, run: RunContext, prepared: Preparation) -> None:
         """Verify the finished spans before they are joined; compute those again that were damaged since."""
         stages = prepared.pipeline.stages
-        for _ in range(_TRIES_PER_SPAN):
+        for _ in range(MOST_TRIES):
             self._finished.verify_again()
             lacking = [stage for stage in stages if len(self._finished.of(stage, run)) < len(run.spans)]
             if not lacking:
@@ -288,7 +288,7 @@ class _Run:
             return
         self._last_check = now
         if not self._job.exists():
-            raise _gone(self._job)
+            raise job_gone(self._job)
         if self._closing():
             raise _Stopped(
                 events.Paused(job=self._job.id, message="The process that started the job has ended.")
@@ -320,21 +320,3 @@ class _Run:
                 limit_bytes=int(limit * GIB) if limit else None,
                 title=printable(f"Memory of {run.video.path.name}"),
             )
-
-
-def _gone(job: Job) -> FolderUnusable:
-    return FolderUnusable(f"The folder of the job, {job.folder}, is gone.", "Start the job again.")
-
-
-def _to_known_error(error: Exception) -> LongtakeError:
-    """Turn any exception into an error that says what to do next."""
-    if isinstance(error, LongtakeError):
-        return error
-    if is_out_of_memory(error):
-        return NotEnoughMemory(
-            f"Out of memory at the smallest settings that this job can use ({error}).",
-            "Finished spans are kept. Close other programs or choose a lower --quality, then resume.",
-        )
-    if isinstance(error, OSError) and (named := name_os_error(error)):
-        return named
-    return LongtakeError(f"{type(error).__name__}: {error}.", "This is a bug in Longtake; please report it.")

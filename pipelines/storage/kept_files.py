@@ -48,6 +48,12 @@ def damaged(folder: Path, paths: Sequence[Path], known: Iterable[KeptFile]) -> s
     return None
 
 
+def damaged_inside(folder: Path, known: Sequence[KeptFile]) -> str | None:
+    """Return the name of the first file of `known` below `folder` that is not as it says, or None."""
+    inside = [each for each in known if "/" in each.name]  # those outside have the name of their folder alone
+    return damaged(folder, [folder / each.name for each in inside], inside)
+
+
 def _named(folder: Path, paths: Iterable[Path]) -> Iterator[tuple[str, list[Path]]]:
     outside: dict[str, list[Path]] = {}
     for path in paths:

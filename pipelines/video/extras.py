@@ -83,7 +83,10 @@ class Subtitle:
 
 
 def convert_subtitles(source: VideoInfo, out: Path) -> tuple[list[Subtitle], list[str]]:
-    """Write each text subtitle track of `source` to a file beside `out`; sentences name those that are left out."""
+    """Write each text subtitle track of `source` to a file beside `out`; sentences name those that are left out.
+
+    Raises as `sound.encode` where that is not the fault of the track.
+    """
     kind = ffmpeg.muxer(out)
     wanted, kept, said = _TEXT_CODECS[kind], list[Subtitle](), list[str]()
     for number, (index, codec) in enumerate(_subtitle_tracks(source), 1):
@@ -101,6 +104,7 @@ def convert_subtitles(source: VideoInfo, out: Path) -> tuple[list[Subtitle], lis
         )
         if done.returncode:
             path.unlink(missing_ok=True)
+            ffmpeg.check_written(done, path)
             said.append(f"Subtitle track {number} is left out, because it cannot be converted to text.")
         else:
             kept.append(Subtitle(path, index))

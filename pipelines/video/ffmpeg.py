@@ -16,7 +16,7 @@ from typing import IO
 
 import imageio_ffmpeg
 
-from pipelines.errors import LongtakeError, name_errno_in, name_os_error
+from pipelines.errors import EncoderDied, LongtakeError, name_errno_in, name_os_error
 
 LOCAL_FILES_ONLY = {"protocol_whitelist": "file"}
 """Options for opening an input: a disguised playlist must not reach the network."""
@@ -93,6 +93,16 @@ def refusal(status: int, said: Iterable[str]) -> LongtakeError | None:
     if status == _TOO_LARGE:
         return name_os_error(OSError(errno.EFBIG, os.strerror(errno.EFBIG)))
     return name_errno_in(" | ".join(line for line in said if line.startswith(_ABOUT_OUTPUT)))
+
+
+def check_written(done: "subprocess.CompletedProcess[str]", path: Path) -> None:
+    """Raise where `path` was not written through no fault of the source: a full disk by its name, or EncoderDied."""
+    if named := refusal(done.returncode, done.stderr.splitlines()):
+        raise named
+    if done.returncode < 0:
+        raise EncoderDied(
+            f"ffmpeg was killed by signal {-done.returncode} while writing {path.name}.", "Resume the job."
+        )
 
 
 class Child:

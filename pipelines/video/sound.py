@@ -282,7 +282,8 @@ def _move(packet: "Packet[Stream]", ticks: int, stamp: int) -> None:
 def encode(source: VideoInfo, index: int, out: Path, codec: SoundCodec) -> None:
     """Encode stream `index` of `source` into `out` (MP4), keeping its times. Raises SoundRefused.
 
-    What the system refuses while `out` is written, such as room on the disk, is raised by its name.
+    What the system refuses while `out` is written, such as room on the disk, is raised by its name; EncoderDied where
+    somebody killed the encoder.
     """
     if source.clock_shifts:
         _encode_repaired(source, index, out, codec)
@@ -296,8 +297,7 @@ def encode(source: VideoInfo, index: int, out: Path, codec: SoundCodec) -> None:
     )
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        if named := ffmpeg.refusal(done.returncode, said):
-            raise named
+        ffmpeg.check_written(done, out)
         raise SoundRefused(said[-1] if said else "no decoder for it", index)
 
 

@@ -31,6 +31,8 @@ CHANGING = {
     "request",
 }
 """Files of a job that tell of a run (times, memory, process ids) and differ between two equal ones."""
+MARKERS = "question-"
+"""Empty files by which other jobs find what they may link; without them they compute it."""
 PICTURES = {"report.png"}
 """The chart of a score has the curve of the memory in it."""
 
@@ -125,7 +127,9 @@ def results(area: Path) -> dict[str, str]:
     """The hashes of all files below `area` that equal runs have in common, by their names."""
     found = {}
     for path in sorted(area.rglob("*")):
-        if path.is_file() and path.name not in CHANGING | PICTURES and not path.name.endswith(".crc"):
+        name = path.name
+        same = name not in CHANGING | PICTURES and not name.endswith(".crc") and not name.startswith(MARKERS)
+        if path.is_file() and same:
             found[path.relative_to(area).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pipelines.jobs.inputs import InputFile
 from pipelines.jobs.job import Job
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span, split
+from pipelines.storage.kept_files import describe
 
 
 @pytest.fixture
@@ -316,6 +318,27 @@ def test_a_result_that_has_been_damaged_is_none(tmp_path: Path, clip: Path) -> N
     job.journal.append(job.done_with(events.Outputs(report=report)))
     report.write_text("[]")
     assert not job.has_result()
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("x"), Path.unlink])
+def test_a_result_whose_spans_have_been_damaged_is_none(
+    damage: Callable[[Path], object], tmp_path: Path, clip: Path
+) -> None:
+    job = make(tmp_path, clip)
+    report, span = job.folder / "report.json", job.folder / "segments/00000000-00000010.npy"
+    span.parent.mkdir()
+    exported = tmp_path / "frames/000001.png"
+    exported.parent.mkdir()
+    for path in (report, span, exported):
+        path.write_text("{}")
+    told = events.Segment(
+        job=job.id, start=0, stop=10, path=span, files=describe(job.folder, [span, exported])
+    )
+    job.journal.append(told)
+    job.journal.append(job.done_with(events.Outputs(report=report)))
+    assert job.has_result()
+    damage(span)
+    assert job.check_result() == "segments/00000000-00000010.npy"
 
 
 def test_a_result_that_cannot_be_verified_is_none(tmp_path: Path, clip: Path) -> None:

@@ -129,6 +129,23 @@ def test_an_encoder_that_dies_at_the_same_span_again_and_again_ends_the_job(benc
     assert heard[-1].code == "encoder_died" and len(only(heard, events.Segment)) == 1
 
 
+@pytest.mark.parametrize(("deaths", "ending"), [(2, "done"), (3, "failed")])
+def test_an_encoder_killed_in_the_join_costs_the_join(
+    bench: Bench, deaths: int, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join, left = bench.pipeline.join, [EncoderDied("ffmpeg was killed.")] * deaths
+
+    def joining(*given: object) -> object:
+        if left:
+            raise left.pop()
+        return join(*given)
+
+    monkeypatch.setattr(bench.pipeline, "join", joining)
+    heard = run(bench)
+    assert heard[-1].type == ending and len(bench.stage.computed) == 35
+    assert {"encoder_died"} == set(codes(heard))
+
+
 @pytest.mark.parametrize("picture", ["reporter.save_picture", "run.draw_memory"])
 def test_a_picture_that_cannot_be_made_costs_only_itself(
     bench: Bench, picture: str, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import subprocess
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -16,7 +17,7 @@ import pytest
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.spans import Span, split
-from pipelines.video import join, sound
+from pipelines.video import extras, join, sound
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import JoinReport, join_segments
 from pipelines.video.join_clock import JoinClock
@@ -488,6 +489,20 @@ def test_no_sound_is_lost_where_the_disk_takes_no_more(
     segments = segments_of(info, Span(0, info.frames), tmp_path)
     with small_files(1000), pytest.raises(NotEnoughDisk, match="larger than"):
         join_segments(segments, info, Span(0, info.frames), tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize("track", ["sound", "subtitles"])
+def test_no_track_is_lost_where_its_encoder_is_killed(
+    track: str, with_sound, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info, killed = probe(with_sound("wmav2")), subprocess.CompletedProcess([], -9, "", "")
+    monkeypatch.setattr(join.ffmpeg, "run", lambda *_, **__: killed)
+    with pytest.raises(EncoderDied, match="killed by signal 9"):
+        if track == "sound":
+            sound.encode(info, 1, tmp_path / "out.m4a", "aac")
+        else:
+            monkeypatch.setattr(extras, "_subtitle_tracks", lambda _: [(2, "subrip")])
+            extras.convert_subtitles(info, tmp_path / "out.mp4")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { COUNT, KILL, KILL_ALL, FAIL, RECORD, INTERRUPT };
+enum { COUNT, KILL, KILL_ALL, FAIL, RECORD, INTERRUPT, KILL_PARENT, FULL };
+enum { GROUPS = 16 };
 
 struct state {
     _Atomic uint64_t count; /* calls so far */
@@ -31,6 +32,7 @@ struct state {
     _Atomic uint32_t fired;
     _Atomic uint32_t lock; /* held while a call is made and recorded */
     char what[256];        /* the call at which it happened */
+    int32_t groups[GROUPS]; /* the process groups of this try, the first command's first; 0 where there is none */
 };
 
 static struct state *state;
@@ -84,16 +86,30 @@ static const char *of_path(int folder, const char *given, char *path) {
     return path;
 }
 
+static void kill_groups(void) {
+    int mine = getpgrp();
+    for (int i = 0; i < GROUPS; i++)
+        if (state->groups[i] && state->groups[i] != mine) kill(-state->groups[i], SIGKILL);
+    kill(-mine, SIGKILL);
+}
+
+/* Whether a full disk refuses the call: what takes room does, and not what removes, renames or flushes. */
+static int takes_room(const char *name) {
+    return !strcmp(name, "open") || !strcmp(name, "write") || !strcmp(name, "mkdir") || !strcmp(name, "link");
+}
+
 /* Returns 0 where the call is to be made, or the errno with which it fails. */
 static int meet(const char *name, const char *path) {
     uint64_t number = atomic_fetch_add(&state->count, 1) + 1;
-    if (number != state->at || state->mode == COUNT || state->mode == RECORD) return 0;
-    snprintf(state->what, sizeof state->what, "%s %.200s", name, path);
-    atomic_store(&state->fired, 1);
+    if (state->mode == COUNT || state->mode == RECORD || number < state->at) return 0;
+    if (state->mode == FULL && !takes_room(name)) return 0;
+    if (state->mode != FULL && number != state->at) return 0;
+    if (!atomic_exchange(&state->fired, 1)) snprintf(state->what, sizeof state->what, "%s %.200s", name, path);
     if (state->mode == KILL) kill(getpid(), SIGKILL);
-    if (state->mode == KILL_ALL) kill(0, SIGKILL);
-    if (state->mode == INTERRUPT) kill(getpgrp(), SIGINT); /* what Ctrl-C does */
-    return state->mode == FAIL ? (int)state->error : 0;
+    if (state->mode == KILL_ALL) kill_groups();
+    if (state->mode == KILL_PARENT) kill(-state->groups[0], SIGKILL);
+    if (state->mode == INTERRUPT) kill(-state->groups[0], SIGINT); /* what Ctrl-C does */
+    return state->mode == FAIL || state->mode == FULL ? (int)state->error : 0;
 }
 
 static void hold(void) {

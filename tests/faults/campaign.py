@@ -11,11 +11,24 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tests.faults.harness import FAIL, KILL, KILL_ALL, Prepared, Task, cleared, command, leftovers, results
+from tests.faults.harness import (
+    FAIL,
+    KILL,
+    KILL_ALL,
+    KILL_PARENT,
+    Prepared,
+    Task,
+    cleared,
+    command,
+    leftovers,
+    results,
+)
 from tests.faults.tasks import draw
 
 STATUSES = {errno.ENOSPC: {0, 3}, errno.EIO: {0, 3}, errno.EMFILE: {0, 3}, errno.EACCES: {0, 2}}
 """How a run may end at which a call fails so: well, where what failed can be done without or is tried again."""
+KILLS = {KILL_ALL: "everything", KILL: "the calling process", KILL_PARENT: "the command"}
+"""Who is killed: all at once, whoever makes the call (a worker, an encoder or the command), or the command alone."""
 SOME_FAILED = 5
 PICTURES = (".jpg", ".png")
 """What a job can do without: its report's pictures."""
@@ -33,14 +46,16 @@ class Trial:
         self.calls, self.expected = whole.calls, results(prepared.area)
         assert not leftovers(prepared.area), leftovers(prepared.area)
 
-    def kill(self, number: int, *, everything: bool = True) -> str | None:
-        """Kill all processes (or the one that calls) before call `number`; return what is wrong then."""
+    def kill(self, number: int, mode: int = KILL_ALL) -> str | None:
+        """Kill processes before call `number`: all, the one that calls, or the command; return what is wrong then."""
         area = cleared(self._prepared.area)
-        mode = KILL_ALL if everything else KILL
         killed = self._prepared.run(command(self._task, area), mode=mode, at=number)
-        if everything and killed.what and killed.status != -9:
-            return f"{self._said(number, killed.what)}: ended with {killed.status}"
-        return self._resumed(self._said(number, killed.what))
+        said = f"{self._said(number, killed.what)}: {KILLS[mode]} killed"
+        if killed.status is None:
+            return f"{said}: does not end"
+        if mode != KILL and killed.what and killed.status != -9:
+            return f"{said}: ended with {killed.status}"
+        return self._resumed(said)
 
     def fail(self, number: int, error: int) -> str | None:
         """Let call `number` fail with `error`; return what is wrong then."""
@@ -94,8 +109,8 @@ def sample(count: int, most: int) -> list[int]:
 def killed(trial: Trial, numbers: Iterable[int]) -> Iterator[tuple[str, str | None]]:
     """Yield each kill and what was wrong then."""
     for number in numbers:
-        yield f"kill {number}", trial.kill(number)
-        yield f"kill one {number}", trial.kill(number, everything=False)
+        for mode, who in KILLS.items():
+            yield f"kill {who} at {number}", trial.kill(number, mode)
 
 
 def failed(trial: Trial, numbers: Iterable[int]) -> Iterator[tuple[str, str | None]]:

@@ -5,20 +5,28 @@ one order. A fork costs a fraction of a start, so that a fault can be tried at e
 """
 
 import hashlib
+import json
 import mmap
 import os
+import select
 import shutil
 import struct
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.faults.forked import LISTEN
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PATIENCE_SECONDS = 120
-COUNT, KILL, KILL_ALL, FAIL, RECORD, INTERRUPT = range(6)
-_STATE = struct.Struct("<QQIIII256s")
+COUNT, KILL, KILL_ALL, FAIL, RECORD, INTERRUPT, KILL_PARENT, FULL = range(8)
+_GROUPS = 16
+_STATE = struct.Struct(f"<QQIIII256s{_GROUPS}i")
+"""The `struct state` of `calls.c`."""
 
 CHANGING = {
     "events.jsonl",
@@ -67,6 +75,20 @@ class Task:
     out: str = ""
 
 
+class Groups:
+    """The process groups of a try, as the counter knows them: the command's first, its workers' after it."""
+
+    def __init__(self, state: Path) -> None:
+        with state.open("r+b") as file:
+            self._state = mmap.mmap(file.fileno(), 0)
+        self._places = range(_STATE.size - 4 * _GROUPS, _STATE.size, 4)
+
+    def add(self, group: int) -> None:
+        """Add a group; the oldest worker, which has ended, makes room where there are too many."""
+        free = (at for at in self._places if not struct.unpack_from("<i", self._state, at)[0])
+        struct.pack_into("<i", self._state, next(free, self._places[1]), group)
+
+
 class Prepared:
     """A process that has imported what the tasks need, and forks for each run. Closed by leaving the context."""
 
@@ -74,15 +96,21 @@ class Prepared:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.area = folder / "area"
-        self._state = folder / "state"
-        self._state.write_bytes(bytes(_STATE.size))
+        state = folder / "state"
+        state.write_bytes(bytes(_STATE.size))
+        with state.open("r+b") as file:
+            self._state = mmap.mmap(file.fileno(), 0)
         self.log = folder / "log"
+        self._addresses = tempfile.TemporaryDirectory(
+            prefix="faults-"
+        )  # addresses of sockets have to be short
         environment = {
             **os.environ,
             "LD_PRELOAD": str(compiled(folder)),
-            "FAULTS_STATE": str(self._state),
+            "FAULTS_STATE": str(state),
             "FAULTS_ROOTS": str(self.area),
             "FAULTS_LOG": str(self.log),
+            LISTEN: str(Path(self._addresses.name) / "forks"),
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
         }
@@ -92,8 +120,10 @@ class Prepared:
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            text=True,
+            bufsize=0,
         )
+        self._started = 0
+        self._ended: dict[int, int | None] = {}
 
     def __enter__(self) -> "Prepared":
         return self
@@ -101,21 +131,68 @@ class Prepared:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+        self._addresses.cleanup()
 
-    def run(self, arguments: list[str], *, mode: int = COUNT, at: int = 0, error: int = 0) -> Outcome:
-        """Run a command with the fault `mode` at its call number `at`; status None: it did not end."""
-        with self._state.open("r+b") as file, mmap.mmap(file.fileno(), 0) as state:
-            state[: _STATE.size] = _STATE.pack(0, at, mode, error, 0, 0, b"")
-            stderr = self.folder / "stderr.txt"
-            assert self._process.stdin and self._process.stdout
-            self._process.stdin.write("\0".join([str(stderr), str(PATIENCE_SECONDS), *arguments]) + "\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline().strip()
-            count, _, _, _, fired, _, what = _STATE.unpack(state[: _STATE.size])
-        said = what.split(b"\0")[0].decode(errors="replace") if fired else ""
-        return Outcome(
-            None if answer == "hangs" else int(answer), count, said, stderr.read_text(errors="replace")
-        )
+    def run(
+        self,
+        arguments: list[str],
+        *,
+        mode: int = COUNT,
+        at: int = 0,
+        error: int = 0,
+        then: Callable[[], object] | None = None,
+    ) -> Outcome:
+        """Run a command with the fault `mode` at its call number `at`, or call `then` about when it makes that call.
+
+        The status is None where it did not end.
+        """
+        self._state[:] = _STATE.pack(0, at, mode, error, 0, 0, b"", *[0] * _GROUPS)
+        number = self.start(arguments)
+        while then and self._read_ended(0.0005, number) is False:
+            if self._calls() >= at:
+                then()
+                break
+        ended = self.wait(number)
+        count, _, _, _, fired, _, what, *_ = _STATE.unpack(self._state)
+        ended.calls, ended.what = count, what.split(b"\0")[0].decode(errors="replace") if fired else ""
+        return ended
+
+    def start(self, arguments: list[str]) -> int:
+        """Start a command beside others; return its number."""
+        self._started += 1
+        assert self._process.stdin
+        told = {
+            "id": self._started,
+            "arguments": arguments,
+            "stderr": str(self._stderr(self._started)),
+            "seconds": PATIENCE_SECONDS,
+        }
+        self._process.stdin.write(json.dumps(told).encode() + b"\n")
+        return self._started
+
+    def wait(self, number: int) -> Outcome:
+        """Wait until a command that was started has ended, and all its workers."""
+        self._read_ended(None, number)
+        stderr = self._stderr(number)
+        said = stderr.read_text(errors="replace") if stderr.exists() else ""
+        stderr.unlink(missing_ok=True)
+        return Outcome(self._ended.pop(number), 0, "", said)
+
+    def _read_ended(self, seconds: float | None, number: int) -> bool:
+        """Read how commands ended, until that of `number` is known or so much time has passed; return whether it is."""
+        assert self._process.stdout
+        while number not in self._ended:
+            if not select.select([self._process.stdout], [], [], seconds)[0]:
+                return False
+            told = json.loads(self._process.stdout.readline())
+            self._ended[told["id"]] = told["status"]
+        return True
+
+    def _calls(self) -> int:
+        return int(struct.unpack_from("<Q", self._state)[0])
+
+    def _stderr(self, number: int) -> Path:
+        return self.folder / f"stderr-{number}.txt"
 
 
 def command(task: Task, area: Path) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.campaign import STATUSES, Trial, sample
 from tests.faults.fuzz import fuzzed
-from tests.faults.harness import Prepared, Task
+from tests.faults.harness import KILL, KILL_ALL, KILL_PARENT, Prepared, Task
 from tests.faults.power import cuts
 from tests.faults.tasks import draw
 
@@ -27,8 +27,9 @@ def test_after_a_kill_the_same_command_gives_the_same_bytes(
     name: str, prepared: Prepared, tasks: dict[str, Task]
 ) -> None:
     trial = Trial(prepared, tasks[name])
-    assert [what for number in sample(trial.calls, 6) if (what := trial.kill(number))] == []
-    assert [what for number in sample(trial.calls, 2) if (what := trial.kill(number, everything=False))] == []
+    modes = [KILL_ALL, KILL, KILL_ALL, KILL_PARENT]
+    tried = [(number, modes[i % len(modes)]) for i, number in enumerate(sample(trial.calls, 6))]
+    assert [what for number, mode in tried if (what := trial.kill(number, mode))] == []
 
 
 @pytest.mark.parametrize("name", ["score", "inpaint"])

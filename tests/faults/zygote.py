@@ -1,14 +1,27 @@
-"""Imports what the commands need, then forks for each line on stdin: the file for stderr, a limit, the arguments."""
+"""Imports what the commands need, then forks for each command that stdin names, and for each worker that one starts.
+
+A line on stdin is a JSON object: the `id` of a command, its `arguments`, the file for its `stderr`, and how many
+`seconds` it may take. A line on stdout tells how it ended: its `id` and `status`, which is the exit status, negative
+for a signal, None where it, or a worker of its, had to be killed.
+"""
 
 import contextlib
+import json
 import os
+import selectors
 import signal
+import socket
 import sys
-import threading
 import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
+
+from tests.faults.forked import LISTEN, start_worker
+from tests.faults.harness import Groups
 
 cv2.setNumThreads(1)
 
@@ -17,7 +30,7 @@ SPAN_FRAMES = 8
 
 
 def prepare() -> None:
-    """Import the pipelines, let jobs run in the process of their command, and make spans short."""
+    """Import the pipelines, let workers be forks, and make spans short."""
     import matplotlib.figure  # noqa: F401
 
     import pipelines.animation.pipeline
@@ -28,18 +41,16 @@ def prepare() -> None:
     import pipelines.scoring.pipeline
     import pipelines.scoring.report.chart
     import pipelines.tracking.pipeline
+    import pipelines.workers.main
+    import pipelines.workers.process
     from pipelines.runtime import planning
-    from pipelines.scheduler.queue import JobQueue
     from pipelines.spec import tasks
-    from pipelines.workers.in_process import InProcess
 
     tasks()
-
-    def queue(jobs_dir: Any, **more: Any) -> JobQueue:
-        return JobQueue(jobs_dir, runner=InProcess())
-
-    for module in (pipelines.cli.batch, pipelines.cli.commands, pipelines.cli.task_commands):
-        module.JobQueue = queue
+    real = pipelines.workers.process.subprocess
+    pipelines.workers.process.subprocess = SimpleNamespace(
+        PIPE=real.PIPE, TimeoutExpired=real.TimeoutExpired, Popen=start_worker
+    )
     choose = planning.choose
 
     def short_spans(*given: Any, **more: Any) -> Any:
@@ -51,18 +62,126 @@ def prepare() -> None:
     planning.choose = short_spans
 
 
-def child(stderr: str, arguments: list[str]) -> None:
-    """Run one command in a process group of its own; never returns."""
-    os.setsid()
-    null = os.open(os.devnull, os.O_RDWR)
-    words = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    for number, target in ((0, null), (1, null), (2, words)):
-        os.dup2(target, number)
-    from pipelines.__main__ import main
+@dataclass
+class Command:
+    """A command that runs, and its workers that do."""
 
+    id: int
+    deadline: float
+    status: int | None = None
+    hangs: bool = False
+    alive: set[int] = field(default_factory=set)
+    groups: list[int] = field(default_factory=list)
+
+
+class Zygote:
+    """Forks, and tells how the forks ended."""
+
+    def __init__(self) -> None:
+        self._groups = Groups(Path(os.environ["FAULTS_STATE"]))
+        self._selector = selectors.DefaultSelector()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(os.environ[LISTEN])
+        self._listener.listen(64)
+        self._selector.register(0, selectors.EVENT_READ)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._commands: dict[int, Command] = {}
+        self._unread = b""
+
+    def serve(self) -> None:
+        """Serve stdin until it ends."""
+        while True:
+            deadlines = [command.deadline for command in self._commands.values()]
+            patience = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+            for key, _ in self._selector.select(patience):
+                if key.fd == 0:
+                    if not (read := os.read(0, 65536)):
+                        return
+                    *lines, self._unread = (self._unread + read).split(b"\n")
+                    for line in lines:
+                        self._start(**json.loads(line))
+                elif key.data is None:
+                    self._start_worker(self._listener.accept()[0])
+                else:
+                    self._reap(key.fd, *key.data)
+            for command in list(self._commands.values()):
+                if time.monotonic() >= command.deadline and not command.hangs:
+                    command.hangs = True
+                    _kill(command.groups)
+
+    def _start(self, id: int, arguments: list[str], stderr: str, seconds: float) -> None:
+        command = self._commands[id] = Command(id, time.monotonic() + seconds)
+        if (pid := os.fork()) == 0:
+            self._leave()
+            null = os.open(os.devnull, os.O_RDWR)
+            words = os.open(stderr, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.environ["FAULTS_COMMAND"] = str(id)
+            _become((null, null, words), lambda: _command(arguments))
+        self._watch(command, pid, None)
+
+    def _start_worker(self, connection: socket.socket) -> None:
+        """Fork the worker that a command asks for: with its streams, answered by its process id, then its status."""
+        message, streams, _, _ = socket.recv_fds(connection, 64, 3)
+        command = self._commands.get(int(message or b"-1"))
+        if command and len(streams) == 3 and not command.hangs:
+            if (pid := os.fork()) == 0:
+                connection.close()
+                self._leave()
+                _become((streams[0], streams[1], streams[2]), _worker)
+            connection.sendall(f"{pid}\n".encode())
+            self._watch(command, pid, connection)
+        else:  # it died meanwhile
+            connection.close()
+        for stream in streams:
+            os.close(stream)
+
+    def _leave(self) -> None:
+        """In a fork: be a group of its own that the counter knows, and let go what is the zygote's."""
+        os.setsid()
+        self._groups.add(os.getpid())
+        self._selector.close()
+        self._listener.close()
+
+    def _watch(self, command: Command, pid: int, connection: socket.socket | None) -> None:
+        command.alive.add(pid)
+        command.groups.append(pid)
+        self._selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (command, pid, connection))
+
+    def _reap(self, pidfd: int, command: Command, pid: int, connection: socket.socket | None) -> None:
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        command.alive.discard(pid)
+        if connection is None:
+            command.status = status
+        else:
+            with contextlib.suppress(OSError):  # the command is gone
+                connection.sendall(f"{status}\n".encode())
+            connection.close()
+        if command.alive:
+            return
+        _kill(command.groups)  # whoever outlived it, such as an encoder
+        del self._commands[command.id]
+        ended = {"id": command.id, "status": None if command.hangs else command.status}
+        os.write(1, json.dumps(ended).encode() + b"\n")
+
+
+def _kill(groups: list[int]) -> None:
+    for group in groups:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
+def _become(streams: tuple[int, int, int], run: Any) -> None:
+    """Take these streams, run, and leave with what it returns."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    for stream in {*streams} - {0, 1, 2}:
+        os.close(stream)
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(number, mode) for number, mode in enumerate("rww"))
     status = 1
     try:
-        status = main(arguments)
+        status = run()
     except SystemExit as ended:  # Ctrl-C while the arguments are read
         status = int(ended.code or 0)
     except BaseException:  # noqa: BLE001  said on stderr, which the campaign reads
@@ -72,29 +191,20 @@ def child(stderr: str, arguments: list[str]) -> None:
     os._exit(status)
 
 
-def wait(pid: int, seconds: float) -> str:
-    """The exit status of the child, negative for a signal; `hangs` where it had to be killed."""
-    timer = threading.Timer(seconds, os.killpg, (pid, signal.SIGKILL))
-    timer.start()
-    began = time.monotonic()
-    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    timer.cancel()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)  # whoever outlived it
-    return "hangs" if time.monotonic() - began >= seconds else str(status)
+def _command(arguments: list[str]) -> int:
+    from pipelines.__main__ import main
+
+    return main(arguments)
 
 
-def main() -> None:
-    """Serve stdin."""
-    prepare()
-    for line in sys.stdin:
-        stderr, seconds, *arguments = line.rstrip("\n").split("\0")
-        pid = os.fork()
-        if pid == 0:
-            child(stderr, arguments)
-        sys.stdout.write(wait(pid, float(seconds)) + "\n")
-        sys.stdout.flush()
+def _worker() -> int:
+    from pipelines.workers.main import main
+
+    sys.argv = ["worker", str(os.getpid())]
+    main()
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    prepare()
+    Zygote().serve()

@@ -32,6 +32,8 @@ KILLS = {KILL_ALL: "everything", KILL: "the calling process", KILL_PARENT: "the 
 SOME_FAILED = 5
 PICTURES = (".jpg", ".png")
 """What a job can do without: its report's pictures."""
+TOLD = 100
+"""After so many tries it is said how they went."""
 SAMPLE = 0.618034
 """The golden ratio spreads any number of samples evenly."""
 
@@ -131,7 +133,7 @@ def main() -> int:
     out = (given.out or Path(tempfile.mkdtemp(prefix="faults-"))).absolute()
     tasks = draw(out / "inputs")
     wrong = 0
-    with Prepared(out / "work") as prepared:
+    with Prepared() as prepared:
         for name in given.tasks or tasks:
             trial = Trial(prepared, tasks[name])
             numbers = sample(trial.calls, given.most)
@@ -144,6 +146,8 @@ def main() -> int:
                     right += found is None
                     if found:
                         print(f"WRONG {found}", flush=True)
+                    if tried % TOLD == 0:
+                        print(f"{name}: {kind}: {right} of {tried} right so far", flush=True)
                 print(f"{name}: {kind}: {right} of {tried} right ({trial.calls} calls)", flush=True)
                 wrong += tried - right
     return int(wrong > 0)

@@ -4,16 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.harness import Prepared, compiled
+from tests.faults.harness import Prepared, has_compiler
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+def prepared() -> Iterator[Prepared]:
     """One that has imported what commands need; skips where there is no C compiler."""
-    folder = tmp_path_factory.mktemp("faults")
-    try:
-        compiled(folder)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-    with Prepared(folder) as process:
+    if not has_compiler():
+        pytest.skip("there is no C compiler")
+    with Prepared() as process:
         yield process

@@ -145,7 +145,7 @@ def main() -> int:
     out = (given.out or Path(tempfile.mkdtemp(prefix="fuzz-"))).absolute()
     statuses: Counter[int | None] = Counter()
     faults = 0
-    with Prepared(out / "work") as prepared:
+    with Prepared() as prepared:
         for name, status, found in fuzzed(prepared, out / "kept", given.count, given.seed):
             statuses[status] += 1
             if found:

@@ -228,7 +228,7 @@ def main() -> int:
     tasks = draw(out / "inputs")
     wrong = 0
     print(f"seed {given.seed}")
-    with Prepared(out / "work") as prepared:
+    with Prepared() as prepared:
         for name in given.tasks or tasks:
             found = [what for _, what in cuts(prepared, tasks[name], given.most, given.seed)]
             for what in filter(None, found):

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")  # how long something takes on a busy machine is no fault
+settings.register_profile("every time the same", settings.get_profile("any machine"), derandomize=True)
+# How long something takes on a busy machine is no fault, and a change is not to fail by another's luck: look for more
+# with `pytest --hypothesis-profile="any machine"`.
+settings.load_profile("every time the same")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -19,15 +19,17 @@ from gradio import networking
 from gradio.exceptions import ChecksumMismatchError
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp
 
 import app
 from ui import launch
 from ui.gate import Names
 from ui.launch import NoTunnel, open_tunnel
 from ui.server.passwords import Passwords
+from ui.server.policy import Policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +42,34 @@ def app_with(*, stopping: bool = False, users: Passwords | None = None) -> TestC
 
     routes = [*added["routes"], Route("/{path:path}", page, methods=["GET", "POST"])]
     return TestClient(Starlette(routes=routes, middleware=added["middleware"]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_compressed"),
+    [
+        ("text/html", True),
+        ("application/json", True),
+        ("text/csv", True),
+        ("text/event-stream", False),
+        ("video/x-matroska", False),
+        ("application/zip", False),
+        ("application/octet-stream", False),
+    ],
+)
+def test_what_is_text_is_compressed_and_what_streams_is_not(kind: str, is_compressed: bool) -> None:
+    body = b"a page " * 1000
+
+    async def answer(_: Request) -> Response:
+        return Response(body, media_type=kind)
+
+    behind: ASGIApp = Starlette(routes=[Route("/", answer)])
+    for layer in reversed(launch.gate(Policy(), Names(), has_logins=False)):
+        behind = layer(behind)
+    client = TestClient(behind, base_url="http://localhost")
+    answered = client.get("/")
+    assert (answered.headers.get("content-encoding") == "gzip") is is_compressed
+    assert answered.content == body
+    assert "content-encoding" not in client.get("/", headers={"Accept-Encoding": "identity"}).headers
 
 
 # -- answers for machines ------------------------------------------------------------------------------------

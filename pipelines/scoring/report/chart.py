@@ -28,6 +28,8 @@ _BLUE, _RED, _AMBER, _GREEN = "#1f6f9f", "#c8443c", "#d99a1c", "#3d8b6e"
 _DPI = 110
 _WIDTH_INCHES, _HEAD_INCHES = 12.0, 0.95
 _PANEL_INCHES = (4.0, 2.1, 1.9)
+_AROUND_INCHES = (0.62, 0.36, 0.40, 0.52)
+"""Room left of a panel for its scale, right of it, above it for the title, below it for times and their label."""
 _MARGIN = 0.012
 _LONGEST_TITLE = 80
 """Characters of the title that fit the width."""
@@ -75,14 +77,28 @@ def _figure(
     inches = _PANEL_INCHES if readings else _PANEL_INCHES[:-1]
     height = _HEAD_INCHES + sum(inches)
     figure = Figure(figsize=(_WIDTH_INCHES, height), dpi=_DPI, facecolor="white")
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1 - _HEAD_INCHES / height))
     _draw_head(figure, title, summary)
-    panels = figure.subplots(len(inches), 1, squeeze=False, height_ratios=inches)[:, 0]
+    panels = [_panel(figure, sum(inches[place:]), inches[place], bool(rater)) for place in range(len(inches))]
     _draw_sharpness(panels[0], summary, seconds, rater)
     _draw_jumps(panels[1], summary, seconds)
     if readings:
         _draw_memory(panels[2], readings)
     return figure
+
+
+def _panel(figure: Figure, top: float, height: float, has_scale_on_the_right: bool) -> Axes:
+    """Add axes that begin `top` inches above the bottom of the picture and take `height` inches, words included.
+
+    Their margins are fixed: a layout engine would draw everything two more times.
+    """
+    left, right, above, below = _AROUND_INCHES
+    right = left if has_scale_on_the_right else right
+    bottom = top - height + below
+    whole = figure.get_figheight()
+    width = _WIDTH_INCHES - left - right
+    return figure.add_axes(
+        (left / _WIDTH_INCHES, bottom / whole, width / _WIDTH_INCHES, (height - above - below) / whole)
+    )
 
 
 def _draw_head(figure: Figure, title: str, summary: Summary) -> None:

@@ -152,3 +152,17 @@ def test_an_axis_has_room_for_its_times(start: float, stop: float) -> None:
     boxes = [label.get_window_extent() for label in shown]
     assert 1 <= len(boxes) <= 14
     assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+
+
+@pytest.mark.parametrize("frames", [3, 40, 25 * 60, 25 * 3600])
+@pytest.mark.parametrize("rater", ["", "Q-Align"])
+def test_nothing_is_cut_off(frames: int, rater: str) -> None:
+    """The margins are fixed: scales, times and titles fit in them, at any length."""
+    figure = _figure("clip.mp4", summary(frames), seconds, [(0, 0.125, 0), (36000, 123.4, 11.9)], rater)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        box = axes.get_tightbbox()
+        assert figure.bbox.containsx(box.x0) and figure.bbox.containsx(box.x1)
+        assert figure.bbox.containsy(box.y0) and figure.bbox.containsy(box.y1)
+    tops = [axes.get_tightbbox() for axes in figure.axes if axes.get_title(loc="left")]
+    assert all(above.y0 >= below.y1 for above, below in pairwise(tops))

@@ -256,6 +256,17 @@ def kind_of(error: OSError) -> type[LongtakeError]:
     return type(name_os_error(error) or BadInput(""))
 
 
+def fault_of(error: OSError, given: type[LongtakeError]) -> type[LongtakeError]:
+    """Return the class for a `given` file that cannot be read: `given`'s, unless the machine is at fault (exit 3)."""
+    named = kind_of(error)
+    return named if named.exit_code == NotEnoughDisk.exit_code else given
+
+
+def is_damage(error: OSError) -> bool:
+    """Whether a file that cannot be read is as good as gone; False where it is just not to be read now, or by us."""
+    return error.errno not in (*_TOO_MANY, errno.EACCES, errno.EPERM)
+
+
 def _said(error: OSError) -> str:
     words = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
     return f"{words}: {error.filename}" if error.filename else words

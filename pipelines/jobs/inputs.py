@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from memory.units import KIB, MIB
-from pipelines.errors import NotAVideo
+from pipelines.errors import NotAVideo, fault_of
 from pipelines.storage.contents import Tick, read_contents
 from pipelines.storage.names import StoredPath
 from pipelines.storage.special_files import reject_special
@@ -55,7 +55,7 @@ class InputFile(BaseModel):
                 contents = read_contents(path, tick)
                 size_bytes, fingerprint = contents.size_bytes, contents.sha256
         except OSError as error:
-            raise NotAVideo(
+            raise fault_of(error, NotAVideo)(
                 f"{path} cannot be read: {error.strerror or error}.", "Check the path and its permissions."
             ) from error
         return cls(path=path, size_bytes=size_bytes, fingerprint=fingerprint, fingerprint_kind=kind)

@@ -17,7 +17,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from pipelines.errors import BadInput, InputChanged, NoSuchJob, kind_of
+from pipelines.errors import BadInput, FolderUnusable, InputChanged, NoSuchJob, is_damage, kind_of
 from pipelines.jobs import events
 from pipelines.jobs.identity import job_id, reject_other_version
 from pipelines.jobs.inputs import InputFile
@@ -101,6 +101,8 @@ class Job:
                 if self.exists():
                     try:
                         old = self.record()
+                    except FolderUnusable:
+                        raise
                     except BadInput:
                         # Its plan is lost: without the log its spans are computed again, and that is told.
                         self.journal.discard()
@@ -147,10 +149,18 @@ class Job:
         return (self.folder / "job.json").is_file()
 
     def record(self) -> JobRecord:
-        """Read `job.json`. Raises BadInput where it is missing or not a job's record."""
+        """Read `job.json`.
+
+        Raises BadInput where it is missing or no job's record, FolderUnusable where it may not be read, TooManyFiles
+        where it cannot be read now.
+        """
         try:
             return JobRecord.model_validate(read_sealed(self.folder / "job.json"))
         except (OSError, Damaged, ValidationError) as error:
+            if isinstance(error, OSError) and not is_damage(error):
+                raise kind_of(error)(
+                    f"{self.folder} cannot be read ({error.strerror}).", "Make it readable, then try again."
+                ) from error
             raise BadInput(
                 f"{self.folder} holds no readable job.", "Start the job again with the same command."
             ) from error

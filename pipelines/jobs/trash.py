@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, kind_of
 from pipelines.jobs.job import Job
 from pipelines.storage.atomic import prefixed
 
@@ -164,7 +164,7 @@ def _move(path: Path, jobs_dir: Path) -> Path:
         target.parent.mkdir(exist_ok=True)
         return path.rename(target)
     except OSError as error:
-        raise BadInput(
+        raise kind_of(error)(
             f"{path.name} cannot be deleted: {error.strerror or error}.",
             "Check the permissions of --jobs-dir.",
         ) from error

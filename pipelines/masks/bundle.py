@@ -6,7 +6,7 @@ from typing import IO, Protocol
 
 from PIL import Image
 
-from pipelines.errors import BadInput, LongtakeError
+from pipelines.errors import BadInput, LongtakeError, fault_of
 from pipelines.masks.zip_archive import Archive
 from pipelines.storage.special_files import reject_special
 from pipelines.video.demuxing import open_input
@@ -53,7 +53,9 @@ def open_bundle(path: Path, frames: int, max_pixels: int) -> Bundle | None:
         with path.open("rb") as file:
             head = file.read(2)
     except OSError as error:
-        raise BadInput(f"The mask {path} cannot be read: {error.strerror}.", ACCEPTED) from error
+        raise fault_of(error, BadInput)(
+            f"The mask {path} cannot be read: {error.strerror}.", ACCEPTED
+        ) from error
     if head == b"PK":
         return Archive(path, frames, max_pixels)
     picture = identify(path)

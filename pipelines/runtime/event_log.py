@@ -26,8 +26,12 @@ class EventLog:
             try:
                 self._job.journal.append(event)
             finally:
-                if self._echo:
-                    self._echo(event)
+                self.tell(event)
+
+    def tell(self, event: Event) -> None:
+        """Pass `event` on without recording it."""
+        if self._echo:
+            self._echo(event)
 
     def is_due(self, kind: str) -> bool:
         """Whether an event of a rate-limited kind may be emitted now; a yes counts as emitting it."""

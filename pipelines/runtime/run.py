@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing as closed_after
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -80,22 +81,35 @@ def run_job(
         tree_root: root of the process tree whose memory is measured and limited; None for this process.
         leave: ends this process immediately when the memory limit is about to be exceeded.
     """
-    while not closing():
-        if not job.exists():
-            if echo:
-                echo(events.Failed.of(job.id, job_gone(job)))
-            return
-        with job.runner() as free:
-            if free:
-                last = job.journal.last_state()
-                if not isinstance(last, events.ENDINGS):
-                    event_log = EventLog(job, echo)
-                    watcher = MemoryWatch(job, event_log, tree_root or os.getpid(), leave)
-                    _Run(job, event_log, watcher, closing).run_to_end()
-                elif echo:
-                    echo(last)
-                return
-        time.sleep(_LOOK_SECONDS)
+    heard = EventLog(job, echo)
+    try:
+        while not closing() and not _ran(job, heard, closing, tree_root, leave):
+            time.sleep(_LOOK_SECONDS)
+    except OSError as error:  # the lock, or the journal
+        with suppress(OSError):
+            heard.emit(events.Failed.of(job.id, known_error(error)))
+
+
+def _ran(
+    job: Job,
+    heard: EventLog,
+    closing: Callable[[], bool],
+    tree_root: int | None,
+    leave: Callable[[], None] | None,
+) -> bool:
+    """Run `job` unless another process does; return whether it has ended. Raises OSError."""
+    if not job.exists():
+        heard.tell(events.Failed.of(job.id, job_gone(job)))
+        return True
+    with job.runner() as free:
+        if free:
+            last = job.journal.last_state()
+            if isinstance(last, events.ENDINGS):
+                heard.tell(last)
+            else:
+                watcher = MemoryWatch(job, heard, tree_root or os.getpid(), leave)
+                _Run(job, heard, watcher, closing).run_to_end()
+    return free
 
 
 class _Run:

@@ -179,7 +179,7 @@ class Janitor:
         while not self._closed:
             try:
                 self.tidy()
-            except (LongtakeError, OSError):
-                log.exception("the jobs folder could not be tidied")
+            except (LongtakeError, OSError) as error:
+                log.warning("the jobs folder could not be tidied: %s", error)
             self._wake.wait(self._period_seconds)
             self._wake.clear()

@@ -265,8 +265,8 @@ class JobQueue:
             try:
                 run_through(job, self.runner, self._stats.record, closed=lambda: self._closed)
             except (LongtakeError, OSError) as error:
-                log.exception("the job %s could not be run", job.id)
                 known = error if isinstance(error, LongtakeError) else name_os_error(error)
+                log.error("the job %s could not be run: %s", job.id, error, exc_info=known is None)
                 known = known or LongtakeError(f"{type(error).__name__}: {error}.")
                 self._record(events.Failed.of(job.id, known), job)
             finally:

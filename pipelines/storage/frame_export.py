@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, kind_of
 from pipelines.spans import Span
 from pipelines.storage.atomic import make_folder, sweep, write_bytes
 
@@ -50,7 +50,7 @@ class FrameFolder:
     def claim(self) -> None:
         """Take the folder for this job, removing frames that another job exported there.
 
-        Raises BadInput where it contains other pictures or cannot be written to.
+        Raises BadInput where it contains other pictures, and what `kind_of` calls a folder that takes none.
         """
         marker = self._folder / _OWNER
         try:
@@ -69,7 +69,7 @@ class FrameFolder:
                     picture.unlink()
             write_bytes(marker, self._owner.encode())
         except OSError as error:
-            raise BadInput(
+            raise kind_of(error)(
                 f"Pictures cannot be written into {self._folder}: {error.strerror}.",
                 "Choose another --frames-out.",
             ) from error

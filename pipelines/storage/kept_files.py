@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from memory.units import MIB
+from pipelines.errors import is_damage
 from pipelines.storage.names import printable
 from pipelines.storage.pulse import beat
 
@@ -32,7 +33,10 @@ def describe(folder: Path, paths: Iterable[Path]) -> tuple[KeptFile, ...]:
 
 
 def damaged(folder: Path, paths: Sequence[Path], known: Iterable[KeptFile]) -> str | None:
-    """Return the name of the first of `paths` that is not as `known` says, or None. A file that is missing is not."""
+    """Return the name of the first of `paths` that is not as `known` says, or None. A file that is missing is not.
+
+    Raises OSError where one may be read again later.
+    """
     by_name = {each.name: each for each in known}
     for name, files in _named(folder, paths):
         if (kept := by_name.get(name)) is None:
@@ -43,7 +47,9 @@ def damaged(folder: Path, paths: Sequence[Path], known: Iterable[KeptFile]) -> s
                 or _described(name, files) != kept
             ):
                 return name
-        except OSError:
+        except OSError as error:
+            if not is_damage(error):
+                raise
             return name
     return None
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pipelines.errors import BadInput
+from pipelines.errors import kind_of
 from pipelines.storage.special_files import special_kind
 
 VIDEO_SUFFIXES = frozenset(
@@ -56,4 +56,6 @@ def is_video_folder(folder: Path) -> bool:
     try:
         return bool(videos_in(folder))
     except OSError as error:
-        raise BadInput(f"{folder} cannot be read: {error.strerror}.", "Check its permissions.") from error
+        raise kind_of(error)(
+            f"{folder} cannot be read: {error.strerror}.", "Check its permissions."
+        ) from error

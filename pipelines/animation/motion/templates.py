@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipelines.animation.motion.keypoints import POINTS, Floats
 from pipelines.animation.motion.motions import SHAPES, Motions
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, fault_of
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.names import shortened
 
@@ -53,7 +53,9 @@ def read_template(path: Path) -> Template:
     try:
         size_bytes = path.stat().st_size
     except OSError as error:
-        raise BadInput(f"{path} cannot be read ({error.strerror}).", "Check the path.") from error
+        raise fault_of(error, BadInput)(
+            f"{path} cannot be read ({error.strerror}).", "Check the path."
+        ) from error
     if size_bytes > LARGEST_BYTES:
         raise BadInput(f"{path} is too large for a motion template ({size_bytes >> 20} MiB).", _HINT)
     try:

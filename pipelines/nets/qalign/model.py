@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipelines.errors import WeightsMissing
+from pipelines.errors import WeightsMissing, fault_of
 from pipelines.nets.qalign.abstractor import Abstractor, position_tables
 from pipelines.nets.qalign.checkpoint import Checkpoint, Shape
 from pipelines.nets.qalign.config import (
@@ -156,7 +156,7 @@ def files_in(folder: Path) -> dict[str, Path]:
     try:
         return {path.name: path for path in folder.iterdir()}
     except OSError as error:
-        raise WeightsMissing(
+        raise fault_of(error, WeightsMissing)(
             f"{folder} is not a readable folder ({error.strerror}).",
             "Give --weights the folder of q-future/one-align.",
         ) from error

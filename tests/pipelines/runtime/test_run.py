@@ -49,8 +49,8 @@ def at(frame: int, do: Callable[[], None], times: int = 1) -> Callable[[int], No
     return before
 
 
-def raising(error: BaseException) -> Callable[[], None]:
-    def do() -> None:
+def raising(error: BaseException) -> Callable[..., None]:
+    def do(*_: object) -> None:
         raise error
 
     return do
@@ -324,6 +324,16 @@ def test_a_second_runner_waits_and_repeats_nothing(bench: Bench) -> None:
     run_job(bench.job, echo=heard.append)
     assert [event.type for event in heard] == ["done"]
     assert bench.stage.computed == []
+
+
+def test_a_job_that_cannot_be_locked_or_told_of_fails_by_name(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Event] = []
+    monkeypatch.setattr("pipelines.jobs.job.lock", raising(OSError(errno.ENOSPC, "No space left on device")))
+    monkeypatch.setattr(bench.job.journal, "append", raising(OSError(errno.EIO, "Input/output error")))
+    run_job(bench.job, echo=heard.append)
+    assert [event.code for event in heard] == ["not_enough_disk"] and heard[0].exit_code == 3
 
 
 def test_every_event_is_echoed_as_it_is_kept(bench: Bench) -> None:

@@ -1,8 +1,11 @@
 """Finished is verified, not believed: whatever is damaged is computed again, and told."""
 
 import errno
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,7 @@ from pipelines.errors import (
     DiskFailed,
     EncoderDied,
     FolderUnusable,
+    LongtakeError,
     NotEnoughDisk,
     TooManyFiles,
     name_os_error,
@@ -102,6 +106,41 @@ def test_a_disk_that_keeps_changing_files_ends_the_job_by_its_name(bench: Bench)
     bench.stage.before = damage_what_is_there
     heard = run(bench)
     assert heard[-1].type == "failed" and heard[-1].code == "disk_failed" and heard[-1].exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(errno.EMFILE, "too_many_files"), (errno.EACCES, "folder_unusable")]
+)
+@pytest.mark.parametrize("name", ["segments/00000000-00000010.txt", "job.json"])
+def test_what_cannot_be_read_now_is_not_taken_for_damaged(
+    bench: Bench, name: str, number: int, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.stage.before = at(25, raising(RuntimeError("so far")))
+    run(bench)
+    finished, asked = bench.job.journal.finished_files(), bench.job.record()
+    open_, read = Path.open, Path.read_bytes
+
+    def refused(real: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(path: Path, *more: Any, **options: Any) -> Any:
+            if path == bench.job.folder / name:
+                raise OSError(number, os.strerror(number), str(path))
+            return real(path, *more, **options)
+
+        return opened
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refused(open_))
+        patch.setattr(Path, "read_bytes", refused(read))
+        if name == "job.json":
+            with pytest.raises(LongtakeError) as told:
+                bench.job._save_request(asked)
+            assert told.value.code == code
+        else:
+            bench.job.forget_request()
+            bench.job.journal.append(events.Queued(job=bench.job.id, task="score", name="clip.mp4"))
+            assert run(bench)[-1].code == code
+    assert bench.job.journal.finished_files() == finished and len(finished) == 2
+    assert all((bench.job.folder / own).exists() for own in finished)
 
 
 def test_a_span_already_published_stays_as_it_is(bench: Bench) -> None:

@@ -92,6 +92,22 @@ def types(queue: JobQueue, job: Job) -> list[str]:
     return [event.type for event in queue.listen(job)]
 
 
+@pytest.mark.parametrize(
+    ("error", "code", "is_bug"),
+    [(OSError(errno.EIO, "Input/output error"), "disk_failed", False), (OSError("what?"), "internal", True)],
+)
+def test_only_a_fault_of_the_program_has_a_traceback(
+    open_queue, clips, caplog: pytest.LogCaptureFixture, error: OSError, code: str, is_bug: bool
+) -> None:
+    def fail(job: Job) -> None:
+        raise error
+
+    queue = open_queue(Script(fail))
+    job = queue.submit("score", clips[0], ScoreSettings())
+    *_, failed = queue.listen(job)
+    assert failed.code == code and ("Traceback" in caplog.text) is is_bug
+
+
 def test_a_job_runs_and_its_listeners_hear_it_all(open_queue, clips) -> None:
     queue = open_queue(Script())
     job = queue.submit("score", clips[0], ScoreSettings())

@@ -21,7 +21,7 @@ from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, War
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
-from pipelines.video.encodings import check_available, encoding
+from pipelines.video.encoding.encodings import check_available, encoding
 from pipelines.video.info import video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.video.reader import bounded_decoder, held_bytes, read_frames

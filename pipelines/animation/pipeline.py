@@ -18,7 +18,7 @@ from pipelines.storage.atomic import atomic_write, write_bytes
 from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
-from pipelines.video.encodings import check_available, encoding
+from pipelines.video.encoding.encodings import check_available, encoding
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import JoinReport, foreseen_warnings, join_segments
 from pipelines.vision.types import Size

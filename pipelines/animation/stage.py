@@ -15,8 +15,8 @@ from pipelines.stages import RunContext, Sink
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.span_arrays import read_array, save_arrays
-from pipelines.video.encodings import encoding
-from pipelines.video.images import iter_images, probe_picture
+from pipelines.video.encoding.encodings import encoding
+from pipelines.video.pictures.images import iter_images, probe_picture
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels
 

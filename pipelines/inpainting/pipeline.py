@@ -20,7 +20,7 @@ from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
-from pipelines.video.encodings import check_available
+from pipelines.video.encoding.encodings import check_available
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.vision.types import Size

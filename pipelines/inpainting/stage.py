@@ -10,7 +10,7 @@ from pipelines.masks.reading import settings_of
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
 from pipelines.storage.frame_export import exported_frames, frame_folder
-from pipelines.video.encodings import encoding
+from pipelines.video.encoding.encodings import encoding
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels, Size
 

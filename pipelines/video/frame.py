@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import lay_over
+from pipelines.video.pictures.picture import lay_over
 from pipelines.vision.types import Pixels
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]

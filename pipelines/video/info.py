@@ -5,7 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.video.timeline import Timeline
+from pipelines.video.clock.timeline import Timeline
 from pipelines.vision.types import WHITE, Colour
 
 PLAIN_CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm"})

@@ -19,17 +19,19 @@ from av.video.stream import VideoStream
 
 from pipelines.errors import DamagedVideo, NotAVideo, NoVideoStream, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
-from pipelines.video import counting, ffmpeg, images
-from pipelines.video.decoding import damaged
-from pipelines.video.demuxing import has_decoder, open_input, reason, start_of, video_streams
-from pipelines.video.encryption import (
+from pipelines.video.clock.timeline import Timeline, constant, from_stamps
+from pipelines.video.decoders import counting
+from pipelines.video.decoders.decoding import damaged
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import has_decoder, open_input, reason, start_of, video_streams
+from pipelines.video.files.encryption import (
     encrypted,
     has_encrypted_headers,
     has_encrypted_packets,
     packet_is_encrypted,
 )
 from pipelines.video.info import PLAIN_CONTAINERS, Audio, ColourTags, FieldOrder, VideoInfo
-from pipelines.video.timeline import Timeline, constant, from_stamps
+from pipelines.video.pictures import images
 
 __all__ = ["VideoInfo", "probe"]
 

@@ -16,13 +16,13 @@ from av.video.format import VideoFormat
 
 from pipelines.errors import UnsupportedVideo
 from pipelines.storage.names import printable
-from pipelines.video.decoding import damaged, iter_decoded, threads
+from pipelines.video.decoders.decoding import damaged, iter_decoded, threads
+from pipelines.video.decoders.prefetch import read_ahead
+from pipelines.video.decoders.reader_decord import CannotOpen, open_decord
+from pipelines.video.decoders.reader_ffmpeg import iter_by_ffmpeg
 from pipelines.video.frame import Frame, Picture, RgbPicture, YuvPicture, luma_weights
-from pipelines.video.images import iter_images, largest_decoding_bytes
 from pipelines.video.info import VideoInfo
-from pipelines.video.prefetch import read_ahead
-from pipelines.video.reader_decord import CannotOpen, open_decord
-from pipelines.video.reader_ffmpeg import iter_by_ffmpeg
+from pipelines.video.pictures.images import iter_images, largest_decoding_bytes
 
 __all__ = ["Decoder", "Frame", "bounded_decoder", "choose_decoder", "held_bytes", "read_frames"]
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
-from pipelines.video import ffmpeg
-from pipelines.video.demuxing import count_packets
-from pipelines.video.encodings import AnyCodec, encoding, keeps_fields
+from pipelines.video.encoding.encodings import AnyCodec, encoding, keeps_fields
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import count_packets
 from pipelines.video.info import ColourTags, FieldOrder
 
 _FINISH_SECONDS = 600.0

@@ -46,7 +46,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage, Warn
-from pipelines.video.encodings import encoding
+from pipelines.video.encoding.encodings import encoding
 from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.vision.types import Pixels, Size
 from pipelines.weights.catalog import PUBLISHED

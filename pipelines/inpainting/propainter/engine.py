@@ -22,8 +22,8 @@ from pipelines.masks.resize import paste_back
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
+from pipelines.video.clock.timeline import constant
 from pipelines.video.info import VideoInfo
-from pipelines.video.timeline import constant
 from pipelines.vision.types import Pixels, Size
 from pipelines.weights.locate import find
 from presets.choose import Choice

@@ -17,8 +17,8 @@ from pipelines.settings import ScoreSettings
 from pipelines.spans import Span, widen
 from pipelines.stages import RunContext, Sink
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
+from pipelines.video.decoders.prefetch import read_ahead
 from pipelines.video.info import VideoInfo
-from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from pipelines.vision.types import Pixels
 from presets.choose import Choice

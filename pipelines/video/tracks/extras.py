@@ -13,10 +13,10 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from pipelines.video import ffmpeg
-from pipelines.video.demuxing import has_decoder, open_input, video_streams
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import has_decoder, open_input, video_streams
 from pipelines.video.info import VideoInfo
-from pipelines.video.sound import Cut
+from pipelines.video.tracks.sound import Cut
 
 _TEXT_CODECS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
 """The text subtitles that each container takes and players show."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.video.clock_repair import repair
+from pipelines.video.clock.clock_repair import repair
 
 MILLISECONDS = Fraction(1, 1000)
 STEPS = st.lists(st.integers(1, 500), min_size=12, max_size=80)

@@ -14,9 +14,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from pipelines.errors import DamagedVideo, UnsupportedVideo
-from pipelines.video.demuxing import open_input, video_stream
+from pipelines.video.decoders.seeking import Packets, enter
+from pipelines.video.files.demuxing import open_input, video_stream
 from pipelines.video.info import VideoInfo
-from pipelines.video.seeking import Packets, enter
 
 _Decode: TypeAlias = "Callable[[Packet[VideoStream]], list[VideoFrame]]"
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from pipelines.animation.inputs import picture_at, probe_media
 from pipelines.errors import BadInput, DamagedVideo, NotAVideo, UnsupportedVideo
-from pipelines.video.images import probe_picture
-from pipelines.video.picture_pixels import read_rgb
+from pipelines.video.pictures.images import probe_picture
+from pipelines.video.pictures.picture_pixels import read_rgb
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 

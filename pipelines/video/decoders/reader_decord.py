@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from pipelines.video.decoding import damaged
+from pipelines.video.decoders.decoding import damaged
 from pipelines.video.frame import Picture, RgbPicture, luma_weights
 from pipelines.video.info import VideoInfo
 

@@ -7,7 +7,7 @@ from math import lcm
 
 from pipelines.spans import Span
 from pipelines.video.info import VideoInfo
-from pipelines.video.sound import Cut
+from pipelines.video.tracks.sound import Cut
 
 _FINEST_TIMESCALE = 10_000_000
 """Ticks per second at most: with 64-bit times still 29,000 years."""

@@ -13,7 +13,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from pipelines.errors import NotAVideo
-from pipelines.video.ffmpeg import LOCAL_FILES_ONLY, address
+from pipelines.video.files.ffmpeg import LOCAL_FILES_ONLY, address
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
-from pipelines.video.images import largest_decoding_bytes
+from pipelines.video.pictures.images import largest_decoding_bytes
 from pipelines.video.probe import probe
 from pipelines.video.reader import held_bytes, read_frames
 

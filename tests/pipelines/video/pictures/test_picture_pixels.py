@@ -11,12 +11,12 @@ from memory.process_tree import own_peak_bytes, reset_own_peak
 from memory.units import MIB
 from pipelines.animation.inputs import InputMedia, picture_at, picture_bytes, read_picture
 from pipelines.masks.bundle import mask_size
-from pipelines.video.images import probe_images
+from pipelines.video.clock.timeline import constant
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import size_of
-from pipelines.video.picture_pixels import decoding_bytes, read_rgb
+from pipelines.video.pictures.images import probe_images
+from pipelines.video.pictures.picture import size_of
+from pipelines.video.pictures.picture_pixels import decoding_bytes, read_rgb
 from pipelines.video.reader import held_bytes, read_frames
-from pipelines.video.timeline import constant
 
 from ..picture_files import heic
 

@@ -13,11 +13,12 @@ from itertools import pairwise
 from math import ceil
 
 from pipelines.errors import DamagedVideo
-from pipelines.video import ffmpeg, sound
-from pipelines.video.clock_repair import JUMP_SECONDS, Repair, repair
-from pipelines.video.decoding import iter_decoded
-from pipelines.video.demuxing import open_input, video_stream
+from pipelines.video.clock.clock_repair import JUMP_SECONDS, Repair, repair
+from pipelines.video.decoders.decoding import iter_decoded
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import open_input, video_stream
 from pipelines.video.info import VideoInfo
+from pipelines.video.tracks import sound
 
 _ONE_FRAME_A_PACKET = frozenset(
     {"h264", "hevc", "vp9", "av1", "prores", "ffv1", "mjpeg", "dnxhd", "mpeg4", "png", "huffyuv", "utvideo"}

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from pipelines.errors import NotAVideo, UnsupportedVideo
-from pipelines.video import ffmpeg
-from pipelines.video.demuxing import open_input
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import open_input
 from pipelines.vision.types import WHITE, Colour, Size
 
 SUFFIXES = frozenset(

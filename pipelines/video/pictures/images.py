@@ -13,8 +13,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
 from pipelines.storage.video_folders import natural_key
+from pipelines.video.clock.timeline import constant, from_stamps
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import (
+from pipelines.video.pictures.picture import (
     FORMATS,
     SUFFIXES,
     UNREADABLE,
@@ -23,8 +24,7 @@ from pipelines.video.picture import (
     size_of,
     to_rgb,
 )
-from pipelines.video.picture_pixels import decoding_bytes, read_rgb
-from pipelines.video.timeline import constant, from_stamps
+from pipelines.video.pictures.picture_pixels import decoding_bytes, read_rgb
 from pipelines.vision.types import Pixels, Size
 
 FRAME_RATE = Fraction(25)

@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 
 from memory.units import MIB
 from pipelines.errors import UnsupportedVideo
-from pipelines.video.demuxing import open_input, video_streams
+from pipelines.video.files.demuxing import open_input, video_streams
 
 _ENCRYPTED: Literal["encryption_info"] = "encryption_info"
 """Side data of packets that are encrypted by Common Encryption (ISO/IEC 23001-7)."""

@@ -16,8 +16,8 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
-from pipelines.video import ffmpeg
-from pipelines.video.demuxing import has_decoder, open_input
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import has_decoder, open_input
 from pipelines.video.info import VideoInfo
 
 SoundCodec = Literal["aac", "opus"]

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from memory.units import MIB
-from pipelines.video.picture import (
+from pipelines.video.pictures.picture import (
     EXIF_ORIENTATION,
     TURNED_ORIENTATIONS,
     is_heic,

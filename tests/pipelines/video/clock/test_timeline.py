@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.video.timeline import constant, from_stamps
+from pipelines.video.clock.timeline import constant, from_stamps
 
 RATES = [
     Fraction(24000, 1001),

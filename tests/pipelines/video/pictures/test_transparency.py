@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.video.images import iter_images, probe_images, probe_picture
-from pipelines.video.picture_pixels import read_opacity, read_rgb
+from pipelines.video.pictures.images import iter_images, probe_images, probe_picture
+from pipelines.video.pictures.picture_pixels import read_opacity, read_rgb
+from pipelines.video.pictures.transparency import transparency_notes
 from pipelines.video.probe import probe
 from pipelines.video.reader import choose_decoder, read_frames
-from pipelines.video.transparency import transparency_notes
 
 BLUE = (10, 20, 220)
 SEEN, HIDDEN = (90, 170, 60), (230, 40, 30)

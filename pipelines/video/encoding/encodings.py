@@ -6,7 +6,7 @@ from typing import Literal
 
 from pipelines.errors import BadInput
 from pipelines.settings import Codec
-from pipelines.video import ffmpeg
+from pipelines.video.files import ffmpeg
 
 AnyCodec = Codec | Literal["ffv1"]
 """The codecs of results, and FFV1: lossless, grey, any size, for masks."""

@@ -10,8 +10,8 @@ from typing import IO, cast
 import numpy as np
 
 from pipelines.errors import ReaderDied, ReaderStalled
-from pipelines.video import ffmpeg
-from pipelines.video.decoding import damaged
+from pipelines.video.decoders.decoding import damaged
+from pipelines.video.files import ffmpeg
 from pipelines.video.frame import Picture, RgbPicture, luma_weights
 from pipelines.video.info import VideoInfo
 

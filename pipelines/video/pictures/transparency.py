@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import UNREADABLE, identify
-from pipelines.video.picture_pixels import read_opacity
+from pipelines.video.pictures.picture import UNREADABLE, identify
+from pipelines.video.pictures.picture_pixels import read_opacity
 from pipelines.vision.types import WHITE
 
 _INSPECTED = 8

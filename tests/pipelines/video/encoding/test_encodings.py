@@ -12,8 +12,8 @@ import pytest
 from pipelines.errors import BadInput
 from pipelines.settings import VIDEO_SUFFIXES, Codec
 from pipelines.spans import Span
-from pipelines.video import encodings
-from pipelines.video.encodings import check_available, encoding
+from pipelines.video.encoding import encodings
+from pipelines.video.encoding.encodings import check_available, encoding
 from pipelines.video.join import join_segments
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames

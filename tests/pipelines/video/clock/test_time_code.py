@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipelines.video.time_code import time_code, time_range
+from pipelines.video.clock.time_code import time_code, time_range
 
 
 @pytest.mark.parametrize(

@@ -9,23 +9,21 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.jobs.events import Outputs
-from pipelines.settings import VIDEO_SUFFIXES, Codec, FilmSettings
+from pipelines.settings import VIDEO_SUFFIXES, FilmSettings, FixedCodec
 from pipelines.spans import Span
 from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
-from pipelines.video.encoding.encodings import check_available, encoding
+from pipelines.video.encoding.encodings import check_available, chosen_codec
 from pipelines.video.info import video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.video.reader import bounded_decoder, held_bytes, read_frames
-from pipelines.video.writer import VideoWriter
+from pipelines.video.writer import VideoWriter, open_result
 from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
@@ -110,7 +108,7 @@ class FrameStage:
 class _Encoder:
     """Writes one span's segment and pictures. The encoder is opened by the first frame, which sets the size."""
 
-    def __init__(self, run: RunContext, codec: Codec, path: Path) -> None:
+    def __init__(self, run: RunContext, codec: FixedCodec, path: Path) -> None:
         asked = run.settings.crf if isinstance(run.settings, FilmSettings) else None
         self._run, self._codec, self._path = run, codec, path
         self._crf = run.choice.number("crf") if asked is None else asked
@@ -120,23 +118,10 @@ class _Encoder:
     def write(self, item: MadeFrame) -> None:
         """Encode the frame and export its picture, if requested."""
         if self._writer is None:
-            height, width = item.pixels.shape[:2]
-            video = self._run.video
-            self._writer = VideoWriter(
-                self._path,
-                width,
-                height,
-                video.frame_rate,
-                colour=video.output_colour,
-                sample_aspect_ratio=video.sample_aspect_ratio,
-                codec=self._codec,
-                crf=self._crf,
-                field_order=video.field_order if (width, height) == (video.width, video.height) else None,
-            )
+            self._writer = open_result(self._path, item.pixels, self._run.video, self._codec, self._crf)
         if self._pictures:
             self._pictures.write(item.index, item.pixels)
-        has_alpha = encoding(self._codec, self._crf).alpha
-        self._writer.write(_with_alpha(item.pixels) if has_alpha else item.pixels)
+        self._writer.write(item.pixels)
 
     def close(self) -> None:
         """Complete the segment."""
@@ -205,11 +190,6 @@ class FramePipeline(VideoPipeline[FrameEngine]):
         return run.folder / f"result{VIDEO_SUFFIXES[codec_of(self.engine)]}"
 
 
-def codec_of(engine: FrameEngine) -> Codec:
-    """Return the codec of the result: that of the settings, or H.264 if they have none."""
-    return engine.settings.codec if isinstance(engine.settings, FilmSettings) else "h264"
-
-
-def _with_alpha(pixels: Pixels) -> Pixels:
-    """Add an opaque alpha channel, for a codec that has one."""
-    return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+def codec_of(engine: FrameEngine) -> FixedCodec:
+    """Return the codec of the result: that of the settings, or the one that keeps the depth if they have none."""
+    return chosen_codec(getattr(engine.settings, "codec", "auto"), engine.video)

@@ -20,7 +20,7 @@ from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
-from pipelines.video.encoding.encodings import check_available
+from pipelines.video.encoding.encodings import check_available, chosen_codec
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.vision.types import Size
@@ -49,7 +49,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
 
         Raises BadInput, and what the engine raises.
         """
-        check_available(self.engine.settings.codec)
+        check_available(chosen_codec(self.engine.settings.codec, self.video))
         self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()

@@ -10,7 +10,7 @@ from pipelines.masks.reading import settings_of
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
 from pipelines.storage.frame_export import exported_frames, frame_folder
-from pipelines.video.encoding.encodings import encoding
+from pipelines.video.encoding.encodings import chosen_codec, encoding
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels, Size
 
@@ -50,7 +50,8 @@ class _FillSink:
         video, settings = run.video, settings_of(run)
         crf = run.choice.number("crf") if settings.crf is None else settings.crf
         self._run = run
-        self._transparent = encoding(settings.codec, crf).alpha
+        codec = chosen_codec(settings.codec, video)
+        self._transparent = encoding(codec, crf).alpha
         self._pictures = frame_folder(run)
         self._recorder = unseen.Recorder(*size)
         self._first: int | None = None
@@ -61,7 +62,7 @@ class _FillSink:
             video.frame_rate,
             colour=video.output_colour,
             sample_aspect_ratio=video.sample_aspect_ratio,
-            codec=settings.codec,
+            codec=codec,
             crf=crf,
             field_order=video.field_order if size == (video.width, video.height) else None,
         )

@@ -142,12 +142,21 @@ class VideoInfo:
 
     @property
     def output_colour(self) -> ColourTags:
-        """The tags for a written copy of these frames.
+        """The tags for a written copy of these frames in RGB with 8 bits.
 
         An untagged stream stays untagged: reading and writing assume the same, so players show it as before. RGB
-        sources have no such assumption and are written as BT.709.
+        sources have no such assumption and are written as BT.709, which is what HDR is shown in, too.
         """
-        return _VIDEO_BT709 if self.rgb else self.colour
+        return _VIDEO_BT709 if self.rgb or self.hdr else self.colour
+
+    @property
+    def stored_colour(self) -> ColourTags:
+        """The tags for a written copy of these frames' samples (`Frame.planes`), or of RGB converted to YUV."""
+        if not self.rgb:
+            return self.colour
+        told = self.colour
+        matrix = "bt2020nc" if told.primaries == "bt2020" else "bt709"
+        return ColourTags("tv", matrix, told.primaries or "bt709", told.transfer or "bt709")
 
     @property
     def plain_container(self) -> bool:

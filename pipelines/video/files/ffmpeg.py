@@ -4,6 +4,7 @@ The binary is the one that imageio-ffmpeg ships, so that all machines of a platf
 """
 
 import contextlib
+import os
 import subprocess
 import threading
 from collections import deque
@@ -20,6 +21,8 @@ LOCAL_FILES_ONLY = {"protocol_whitelist": "file"}
 _LAST_LINES = 20
 """Lines of stderr that are kept for an error message."""
 _MUXERS = {".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
+_QUIET_ENCODERS = {"SVT_LOG": "1"}
+"""SVT-AV1 prints its settings otherwise; 1 is errors only."""
 _QUIET = ("-hide_banner", "-nostdin", "-v", "error")
 
 
@@ -88,6 +91,7 @@ class Child:
             stdout=subprocess.DEVNULL if feeds else subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
+            env={**os.environ, **_QUIET_ENCODERS},
         )
         pipe = self._process.stdin if feeds else self._process.stdout
         if pipe is None or self._process.stderr is None:

@@ -27,7 +27,6 @@ Clips = Callable[[str], Path]
         ("sound.m4a", NoVideoStream),
         ("sound.mp3", NoVideoStream),
         ("cover.mp3", NoVideoStream),
-        ("hevc_pq.mp4", UnsupportedVideo),
         ("size_changes.ts", UnsupportedVideo),
         ("truncated.mp4", DamagedVideo),
         ("truncated.mkv", DamagedVideo),

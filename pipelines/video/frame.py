@@ -8,13 +8,11 @@ from typing import Protocol, cast
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
 from pipelines.video.info import VideoInfo
 from pipelines.video.pictures.picture import lay_over
+from pipelines.video.samples.planes import Plane, Planes, planes_of
 from pipelines.vision.types import Pixels
-
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
 _LUMA_WEIGHTS = {
     "bt709": (0.2126, 0.7152, 0.0722),
@@ -34,6 +32,7 @@ class Picture(Protocol):
     def rgb(self) -> Pixels: ...  # noqa: D102
     def luma(self, width: int | None) -> Pixels: ...  # noqa: D102
     def alpha(self) -> Pixels | None: ...  # noqa: D102
+    def planes(self) -> Planes: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,13 @@ class Frame:
         """Opacity (H, W) uint8, 255 opaque; None where the decoder gives none."""
         return self.picture.alpha()
 
+    def planes(self) -> Planes:
+        """The samples as decoded, at the depth and chroma of the file, upright and otherwise untouched.
+
+        Read with `planes=True`: otherwise a decoder that gives only RGB may have been chosen.
+        """
+        return self.picture.planes()
+
 
 class RgbPicture:
     """A picture that the decoder gives as upright RGB; `read` returns its pixels."""
@@ -79,6 +85,11 @@ class RgbPicture:
     def alpha(self) -> Pixels | None:
         """None."""
         return None
+
+    def planes(self) -> Planes:
+        """Red, green and blue, 8 bits."""
+        pixels = self._read()
+        return Planes(tuple(np.ascontiguousarray(pixels[:, :, number]) for number in range(3)), 8, "rgb")
 
 
 class YuvPicture:
@@ -115,6 +126,10 @@ class YuvPicture:
             return None
         rgba = self._frame.to_ndarray(format="rgba", threads=1)
         return self._upright(np.ascontiguousarray(rgba[:, :, 3]))
+
+    def planes(self) -> Planes:
+        """The stored samples."""
+        return planes_of(self._frame, self._turns)
 
     def _upright(self, pixels: Pixels) -> Pixels:
         return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels

@@ -1,1 +1,1 @@
-"""Decoded samples as they are stored, at any depth, and the static HDR metadata that describes them."""
+"""Decoded samples as they are stored, at any depth and chroma."""

@@ -33,7 +33,7 @@ _SHARES: dict[tuple[int, int], Subsampling] = {(8, 8): "444", (4, 8): "422", (4,
 
 @dataclass(frozen=True)
 class SampleLayout:
-    """SampleLayout of planar samples: `bits` in the low bits of uint8 or uint16, chroma subsampled, perhaps with alpha."""
+    """Arrangement of planar samples: `bits` in the low bits of uint8 or uint16, subsampled chroma, perhaps alpha."""
 
     bits: int
     subsampling: Subsampling

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.video.colour.gamut import is_wide, to_bt709
-from pipelines.video.colour.tags import Hdr, Tags, hdr_kind
+from pipelines.video.colour.tags import Hdr, hdr_kind, primaries_of
 from pipelines.video.colour.tone_map import (
     PEAK_NITS,
     REFERENCE_WHITE_NITS,
@@ -33,6 +33,7 @@ from pipelines.video.colour.transfer import (
     scene_to_hlg,
     sdr_to_light,
 )
+from pipelines.video.info import ColourTags
 from pipelines.vision.types import Floats, Pixels
 
 Deep = NDArray[np.uint16]
@@ -46,7 +47,7 @@ _WHITE_LEVEL = 251
 for highlights."""
 
 
-def proxy_rgb(rgb: Deep, tags: Tags) -> Pixels:
+def proxy_rgb(rgb: Deep, tags: ColourTags) -> Pixels:
     """Convert R'G'B' (H, W, 3) uint16, full range, in the transfer and primaries of `tags`, to SDR (H, W, 3) uint8.
 
     The display is BT.709 with the gamma 2.4; see `tone_map` for what becomes of the light of HDR.
@@ -59,7 +60,7 @@ def proxy_rgb(rgb: Deep, tags: Tags) -> Pixels:
     return out
 
 
-def tone_mapped(rgb: Deep, tags: Tags) -> Floats:
+def tone_mapped(rgb: Deep, tags: ColourTags) -> Floats:
     """Convert as `proxy_rgb` does, to float32 levels from 0 to 255 that are not rounded, for `dither`."""
     out = np.empty(rgb.shape, np.float32)
     if hdr_kind(tags) is None and not is_wide(tags.primaries):
@@ -69,7 +70,7 @@ def tone_mapped(rgb: Deep, tags: Tags) -> Floats:
     return out
 
 
-def undo_proxy(levels: Floats | Pixels, tags: Tags) -> Floats:
+def undo_proxy(levels: Floats | Pixels, tags: ColourTags) -> Floats:
     """Return signals (H, W, 3) float32 in the transfer and primaries of `tags` which `proxy_rgb` shows as `levels`.
 
     Levels are 0 to 255. Colours that the proxy clipped come back at the rim of BT.709, and light at most at its peak.
@@ -78,7 +79,7 @@ def undo_proxy(levels: Floats | Pixels, tags: Tags) -> Floats:
     kind = hdr_kind(tags)
     if kind is None and not is_wide(tags.primaries):
         return signal.astype(np.float32)
-    light = np.maximum(sdr_to_light(signal) @ np.linalg.inv(to_bt709(_primaries(tags))).T, 0)
+    light = np.maximum(sdr_to_light(signal) @ np.linalg.inv(to_bt709(primaries_of(tags))).T, 0)
     if kind is None:
         return light_to_sdr(light).astype(np.float32)
     largest = np.maximum(light.max(axis=-1, keepdims=True), 1e-9) * TARGET_NITS
@@ -90,7 +91,7 @@ def undo_proxy(levels: Floats | Pixels, tags: Tags) -> Floats:
     return scene_to_hlg(shown * luminance ** (1 / HLG_SYSTEM_GAMMA - 1)).astype(np.float32)
 
 
-def proxy_luma(luma: Deep, tags: Tags) -> Pixels:
+def proxy_luma(luma: Deep, tags: ColourTags) -> Pixels:
     """Convert luma (H, W) uint16, full range, to (H, W) uint8 as an SDR picture of the same scene has it.
 
     For measurements: the light of HDR is coded with the gamma of SDR, reference white (203 cd/m2) as white. Unlike in
@@ -99,7 +100,7 @@ def proxy_luma(luma: Deep, tags: Tags) -> Pixels:
     return cast(Pixels, cv2.LUT(luma, _luma_table(hdr_kind(tags), 0.0, _TOP)))
 
 
-def luma_of_codes(plane: NDArray[Any], bits: int, tags: Tags, *, full_range: bool = False) -> Pixels:
+def luma_of_codes(plane: NDArray[Any], bits: int, tags: ColourTags, *, full_range: bool = False) -> Pixels:
     """Convert a luma plane (H, W) of `bits`, in the low bits of uint16, to luma as `proxy_luma` does; in one step."""
     black, white = (0, 2**bits - 1) if full_range else (16 << (bits - 8), 235 << (bits - 8))
     deep = plane.astype(np.uint16, copy=False)
@@ -111,7 +112,7 @@ def _strips(rgb: Deep, out: NDArray[Any]) -> list[tuple[Deep, NDArray[Any]]]:
     return [(rgb[row : row + _STRIP_ROWS], out[row : row + _STRIP_ROWS]) for row in starts]
 
 
-def _roots(rgb: Deep, tags: Tags) -> Deep:
+def _roots(rgb: Deep, tags: ColourTags) -> Deep:
     """Return the square roots of the light of BT.709 as the SDR display shows it, (h, w, 3) uint16, 65535 = white.
 
     Square roots, since 16 bits of linear light are too coarse near black.
@@ -128,12 +129,12 @@ def _roots(rgb: Deep, tags: Tags) -> Deep:
         steps = cv2.multiply(cv2.sqrt(largest), _TOP * (TARGET_NITS / PQ_PEAK_NITS) ** 0.5, dtype=cv2.CV_16U)
         gain = cv2.multiply(gain, cv2.LUT(steps, _gain_table()))
         light = cv2.multiply(light, cv2.merge([gain] * 3))
-    matrix = to_bt709(_primaries(tags)).astype(np.float32)
+    matrix = to_bt709(primaries_of(tags)).astype(np.float32)
     roots = cv2.sqrt(np.maximum(cv2.transform(light, matrix), 0))
     return cast(Deep, cv2.multiply(roots, _TOP, dtype=cv2.CV_16U))  # type: ignore[call-overload]
 
 
-def _primaries(tags: Tags) -> str | None:
+def _primaries(tags: ColourTags) -> str | None:
     """Return the tagged primaries; HDR without any has those of BT.2020."""
     return tags.primaries or ("bt2020" if hdr_kind(tags) else None)
 

@@ -3,42 +3,46 @@
 import numpy as np
 import pytest
 
-from pipelines.video.colour.samples import Samples, from_signal, rgb16, to_signal
+from pipelines.video.colour.samples import chroma_steps, from_signal, rgb16, sdr_luma, sdr_rgb, to_signal
 from pipelines.video.info import ColourTags
+from pipelines.video.samples.layout import SampleLayout, Subsampling
+from pipelines.video.samples.planes import Planes
 
 MATRICES = ["bt709", "bt2020nc", "bt470bg", "smpte170m", "smpte240m", None]
 RED_BLUE = {"bt709": (1.5748, 1.8556), "bt2020nc": (1.4746, 1.8814), "smpte170m": (1.402, 1.772)}
 """Factors of Cr in red and of Cb in blue, as BT.709, BT.2020 and BT.601 print them."""
 
 
-def drawn(bits: int, sizes: list[tuple[int, int]], *, rgb: bool = False) -> Samples:
+def drawn(bits: int, subsampling: Subsampling = "444", size: tuple[int, int] = (9, 11)) -> Planes:
     rng = np.random.default_rng(7)
+    columns, rows = SampleLayout(bits, subsampling).chroma_size(size[1], size[0])
+    sizes = [size, (rows, columns), (rows, columns)][: 1 if subsampling == "gray" else 3]
     kind = np.uint8 if bits == 8 else np.uint16
-    planes = tuple(rng.integers(0, 2**bits, size, dtype=np.uint16).astype(kind) for size in sizes)
-    return Samples(planes, bits, rgb)
+    planes = tuple(rng.integers(0, 2**bits, each, dtype=np.uint16).astype(kind) for each in sizes)
+    return Planes(planes, bits, subsampling)
 
 
-def constant(values: tuple[int, ...], bits: int, *, rgb: bool = False) -> Samples:
-    return Samples(tuple(np.full((4, 6), value, np.uint16) for value in values), bits, rgb)
+def constant(values: tuple[int, ...], bits: int) -> Planes:
+    return Planes(tuple(np.full((4, 6), value, np.uint16) for value in values), bits, "444")
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("signal_range", ["tv", "pc"])
 def test_full_chroma_comes_back_to_half_a_code(matrix: str | None, bits: int, signal_range: str) -> None:
-    samples, tags = drawn(bits, [(9, 11)] * 3), ColourTags(signal_range, matrix)
-    back = from_signal(to_signal(samples, tags), samples, tags)
-    for before, after in zip(samples.channels, back, strict=True):
+    samples, tags = drawn(bits), ColourTags(signal_range, matrix)
+    back = from_signal(to_signal(samples, tags), samples.layout, tags)
+    for before, after in zip(samples.colours, back, strict=True):
         assert np.abs(before.astype(float) - after).max() < 0.5
 
 
 @pytest.mark.parametrize("signal_range", ["tv", "pc", None])
 def test_rgb_and_grey_come_back_to_half_a_code(signal_range: str | None) -> None:
     tags = ColourTags(signal_range)
-    for samples in (drawn(12, [(5, 7)] * 3, rgb=True), drawn(10, [(5, 7)])):
-        back = from_signal(to_signal(samples, tags), samples, tags)
-        assert len(back) == len(samples.channels)
-        for before, after in zip(samples.channels, back, strict=True):
+    for samples in (drawn(12, "rgb"), drawn(10, "gray")):
+        back = from_signal(to_signal(samples, tags), samples.layout, tags)
+        assert len(back) == len(samples.colours)
+        for before, after in zip(samples.colours, back, strict=True):
             assert np.abs(before.astype(float) - after).max() < 0.5
 
 
@@ -55,7 +59,7 @@ def test_colour_bars_have_the_published_codes() -> None:
     tags = ColourTags("tv", "bt709")
     red = np.zeros((4, 6, 3), np.float32)
     red[..., 0] = 1  # 100 % red in BT.709 at 10 bits
-    like = constant((0, 0, 0), 10)
+    like = SampleLayout(10, "444")
     assert [round(float(plane[0, 0])) for plane in from_signal(red, like, tags)] == [250, 409, 960]
 
 
@@ -71,31 +75,31 @@ def test_black_white_and_headroom() -> None:
 
 
 def test_hdr_without_a_matrix_is_taken_for_bt2020() -> None:
-    samples = drawn(10, [(6, 6)] * 3)
+    samples = drawn(10)
     untagged = ColourTags("tv", None, None, "smpte2084")
     assert np.array_equal(to_signal(samples, untagged), to_signal(samples, ColourTags("tv", "bt2020nc")))
 
 
 @pytest.mark.parametrize("size", [(8, 10), (7, 9), (8, 9), (7, 10)])
-@pytest.mark.parametrize(("down", "across"), [(1, 2), (2, 2), (2, 1)])
-def test_smooth_chroma_comes_back_when_subsampled(size: tuple[int, int], down: int, across: int) -> None:
+@pytest.mark.parametrize("subsampling", ["420", "422"])
+def test_smooth_chroma_comes_back_when_subsampled(size: tuple[int, int], subsampling: Subsampling) -> None:
+    down, across = chroma_steps(SampleLayout(10, subsampling))
     rows, columns = -(-size[0] // down), -(-size[1] // across)
     ramp = np.add.outer(np.arange(rows) * down * 8.0, np.arange(columns) * across * 8.0) + 300
     planes = (np.full(size, 400), ramp, ramp[::-1, ::-1])
-    samples = Samples(tuple(plane.astype(np.uint16) for plane in planes), 10)
+    samples = Planes(tuple(plane.astype(np.uint16) for plane in planes), 10, subsampling)
     tags = ColourTags("tv", "bt709")
-    assert samples.chroma_steps == (down, across)
-    luma, *chroma = from_signal(to_signal(samples, tags), samples, tags)
+    luma, *chroma = from_signal(to_signal(samples, tags), samples.layout, tags)
     assert np.abs(luma - 400).max() < 0.5
     inside = np.s_[1:-1, 1:-1]
-    for before, after in zip(samples.channels[1:], chroma, strict=True):
+    for before, after in zip(samples.colours[1:], chroma, strict=True):
         assert after.shape == before.shape
         assert np.abs(before.astype(float) - after)[inside].max() < 0.5
 
 
 def test_chroma_lies_on_the_even_columns_and_between_two_rows() -> None:
     chroma = np.array([[0, 400, 800], [0, 400, 800]], np.uint16) + np.uint16(100)
-    samples = Samples((np.full((4, 6), 500, np.uint16), chroma, chroma), 10)
+    samples = Planes((np.full((4, 6), 500, np.uint16), chroma, chroma), 10, "420")
     blue = to_signal(samples, ColourTags("tv", "bt709"))[1, :, 2]
     assert np.diff(blue)[:4] == pytest.approx([1.8556 * 200 / 896] * 4, abs=1e-3)
     assert blue[0] == pytest.approx((500 - 64) / 876 + 1.8556 * (100 - 512) / 896, abs=1e-3)
@@ -104,6 +108,43 @@ def test_chroma_lies_on_the_even_columns_and_between_two_rows() -> None:
 def test_eight_bit_and_sixteen_bit_agree_with_the_signal() -> None:
     tags = ColourTags("tv", "bt709")
     for bits in (8, 10, 16):
-        samples = drawn(bits, [(6, 8), (3, 4), (3, 4)])
+        samples = drawn(bits, "420", (6, 8))
         expected = np.clip(to_signal(samples, tags), 0, 1) * 65535
         assert np.abs(rgb16(samples, tags) - expected).max() <= 1
+
+
+def test_grey_is_the_luma_of_colours() -> None:
+    red = np.zeros((2, 2, 3), np.float32)
+    red[..., 0] = 1
+    (grey,) = from_signal(red, SampleLayout(10, "gray"), ColourTags(None, "bt709"))
+    assert grey == pytest.approx(np.full((2, 2), 0.2126 * 1023), abs=0.1)
+
+
+@pytest.mark.parametrize("subsampling", ["420", "422", "444", "rgb", "gray"])
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67", "bt709"])
+def test_every_layout_has_a_proxy_and_luma(subsampling: Subsampling, transfer: str) -> None:
+    tags = ColourTags("pc", "bt709", "bt709", transfer)
+    for size in ((9, 11), (1, 1), (2, 3)):
+        planes = drawn(10, subsampling, size)
+        assert sdr_rgb(planes, tags).shape == (*size, 3)
+        assert sdr_luma(planes, tags).shape == size
+
+
+def test_luma_of_rgb_is_that_of_yuv() -> None:
+    tags = ColourTags("pc", "bt2020nc", "bt2020", "smpte2084")
+    signal = np.random.default_rng(8).random((20, 30, 3)).astype(np.float32)
+    lumas = [
+        sdr_luma(
+            Planes(
+                tuple(
+                    np.rint(p).astype(np.uint16) for p in from_signal(signal, SampleLayout(12, kind), tags)
+                ),
+                12,
+                kind,
+            ),
+            tags,
+        ).astype(int)
+        for kind in ("rgb", "444", "420")
+    ]
+    assert np.abs(lumas[0] - lumas[1]).max() <= 1
+    assert np.array_equal(lumas[1], lumas[2])

@@ -23,8 +23,8 @@ _DEEP = frozenset({"av1_10", "h265_10", "prores422hq", "prores4444", "ffv1"})
 """Codecs that keep more than 8 bits."""
 _AV1_THREADS = 2
 """SVT-AV1's level of parallelism, 1 to 6: fixed, so that its memory is that of every machine. The result is the same at
-all levels. Measured at 1080p: 2 holds 345 bytes a pixel after 50 frames; 1 holds 273 and takes 1.5 times as long; 4 holds 517 and is no faster
-on two cores."""
+all levels. Measured at 1080p on two cores after 50 frames: 1 holds 273 bytes a pixel and is slower; 2 holds 345; 4
+holds 517 and is no faster."""
 _HELD_PIXEL_BYTES = {"av1_10": 450, "h265_10": 330, "prores422hq": 110, "prores4444": 125, "ffv1": 135}
 """Bytes per pixel that an encoder holds, from above: at 1080p measured at 412 (200 frames), 277, 90, 104 and 112."""
 _H264_PIXEL_BYTES = 170

@@ -9,7 +9,7 @@ from pipelines.inpainting.flow.blending import ERROR_LIMIT
 from pipelines.inpainting.flow.frame_pairs import reduced
 from pipelines.inpainting.flow.harmonic import HarmonicFill
 from pipelines.inpainting.flow.holes import Hole
-from pipelines.inpainting.flow.membrane import membrane
+from pipelines.vision.membrane import membrane
 from pipelines.vision.types import Floats, Mask, Pixels
 
 _CONFIDENT = 0.97

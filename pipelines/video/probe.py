@@ -33,23 +33,13 @@ from pipelines.video.files.encryption import (
 )
 from pipelines.video.info import PLAIN_CONTAINERS, Audio, ColourTags, FieldOrder, VideoInfo
 from pipelines.video.pictures import images
+from pipelines.video.samples import tag_names
 
 __all__ = ["VideoInfo", "probe"]
 
 _NOT_VIDEOS = ("_pipe", "image2", "hls", "concat", "dash", "sdp", "tty", "lavfi")
 """Demuxers of single pictures, text, and playlists that name other files."""
 
-_RANGES = {1: "tv", 2: "pc"}
-_MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
-_PRIMARIES = {
-    **{1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film"},
-    **{9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "jedec-p22"},
-}
-_TRANSFERS = {
-    **{1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100"},
-    **{10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10"},
-    **{15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
-}
 _FLIPPED = (-1, 0, 0, 0, 1, 0, 0, 0, 1)
 """A display matrix that mirrors."""
 _SHOWN = re.compile(r" s:(\d+)x(\d+) i:([PTB]) ")
@@ -184,10 +174,10 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
         bit_depth=frame.format.components[0].bits,
         rgb=frame.format.is_rgb or frame.format.has_palette,
         colour=ColourTags(
-            _RANGES.get(frame.color_range),
-            _MATRICES.get(frame.colorspace),
-            _PRIMARIES.get(frame.color_primaries),
-            _TRANSFERS.get(frame.color_trc),
+            tag_names.RANGES.get(frame.color_range),
+            tag_names.MATRICES.get(frame.colorspace),
+            tag_names.PRIMARIES.get(frame.color_primaries),
+            tag_names.TRANSFERS.get(frame.color_trc),
         ),
         interlaced=frame.interlaced_frame,
         audio=_audio(container),

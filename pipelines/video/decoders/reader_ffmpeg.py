@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from io import RawIOBase
 from itertools import count
@@ -12,8 +13,9 @@ import numpy as np
 from pipelines.errors import ReaderDied, ReaderStalled
 from pipelines.video.decoders.decoding import damaged
 from pipelines.video.files import ffmpeg
-from pipelines.video.frame import Picture, RgbPicture, luma_weights
+from pipelines.video.frame import Picture, RgbPicture, YuvPicture, luma_weights
 from pipelines.video.info import VideoInfo
+from pipelines.video.samples.planes import Planes, frame_of
 
 STALL_SECONDS = 20.0
 """Time for one frame, which a network drive that wakes up must meet, too."""
@@ -55,8 +57,15 @@ class _StallGuard:
         self._thread.join()
 
 
-def iter_by_ffmpeg(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]:
+def pipes_planes(info: VideoInfo) -> bool:
+    """Whether frames always come as their samples: HDR is tone-mapped from them."""
+    return info.hdr is not None
+
+
+def iter_by_ffmpeg(info: VideoInfo, start: int, *, planes: bool = False) -> Iterator[tuple[int, Picture]]:
     """Yield the upright frames from `start` on; earlier ones are decoded and dropped. Holds one frame, besides ffmpeg.
+
+    With `planes`, and of HDR video, they are samples as stored, otherwise RGB.
 
     Raises:
         ReaderDied: ffmpeg was killed by somebody else.
@@ -64,10 +73,12 @@ def iter_by_ffmpeg(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]
         DamagedVideo: ffmpeg reports an error, unless `info` is salvaged.
     """
     decode = ffmpeg.decode(info.path, info.stream_index, salvage=info.salvaged)
-    child = ffmpeg.Child([*decode, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], feeds=False)
+    stored = planes or pipes_planes(info)
+    pixel_format = info.layout.pixel_format if stored else "rgb24"
+    child = ffmpeg.Child([*decode, "-f", "rawvideo", "-pix_fmt", pixel_format, "-"], feeds=False)
     guard = _StallGuard(child)
     try:
-        yield from _frames(child, guard, info, start)
+        yield from _frames(child, guard, info, start, stored=stored)
         status, errors = child.finish(_END_SECONDS)
         if status < 0:
             raise ReaderDied(
@@ -82,22 +93,37 @@ def iter_by_ffmpeg(info: VideoInfo, start: int) -> Iterator[tuple[int, Picture]]
 
 
 def _frames(
-    child: ffmpeg.Child, guard: _StallGuard, info: VideoInfo, start: int
+    child: ffmpeg.Child, guard: _StallGuard, info: VideoInfo, start: int, *, stored: bool
 ) -> Iterator[tuple[int, Picture]]:
-    weights = luma_weights(info)
+    weights, upright = luma_weights(info), replace(info, rotation=0)
+    shapes = _shapes(info) if stored else [(info.height, info.width, 3)]
+    dtype = np.uint16 if stored and info.layout.bits > 8 else np.uint8
     for index in count():
-        pixels = np.empty((info.height, info.width, 3), np.uint8)
+        arrays = [np.empty(shape, dtype) for shape in shapes]
         with guard:
-            filled = _fill(child.pipe, pixels.data.cast("B"))
+            filled = sum(_fill(child.pipe, array.data.cast("B")) for array in arrays)
         if guard.stalled:
             raise ReaderStalled(
                 f"ffmpeg returned no frame of {info.path} for {STALL_SECONDS:g} s before frame {index}.",
                 "Check that the disk with the file is reachable, then resume the job.",
             )
-        if filled < pixels.nbytes:
+        if filled < sum(array.nbytes for array in arrays):
             return
-        if index >= start:
-            yield index, RgbPicture(partial(np.copy, pixels), weights)
+        if index < start:
+            continue
+        if stored:
+            planes = Planes.of_stored(tuple(arrays), info.layout)
+            yield index, YuvPicture(frame_of(planes, info.colour.matrix, info.colour.range), upright)
+        else:
+            yield index, RgbPicture(partial(np.copy, arrays[0]), weights)
+
+
+def _shapes(info: VideoInfo) -> list[tuple[int, int]]:
+    """Return the shapes of the planes of an upright frame, in ffmpeg's order."""
+    layout, whole = info.layout, (info.height, info.width)
+    across, down = layout.chroma_size(info.width, info.height)
+    chroma = [(down, across)] * 2 if layout.subsampling != "gray" else []
+    return [whole, *chroma, *([whole] if layout.alpha else [])]
 
 
 def _fill(pipe: IO[bytes], buffer: memoryview) -> int:

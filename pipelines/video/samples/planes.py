@@ -8,6 +8,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from pipelines.video.samples.layout import SampleLayout, Subsampling, is_planar, layout_of
+from pipelines.video.samples.tag_names import MATRICES, RANGES
 
 Plane = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -110,9 +111,11 @@ def planes_of(frame: VideoFrame, turns: int = 0) -> Planes:
     return Planes.of_stored(tuple(np.rot90(plane, turns).copy() for plane in planes), layout)
 
 
-def frame_of(planes: Planes) -> VideoFrame:
-    """Copy `planes` into a frame of PyAV."""
+def frame_of(planes: Planes, matrix: str | None = None, range: str | None = None) -> VideoFrame:
+    """Copy `planes` into a frame of PyAV, tagged with a matrix and a range by ffmpeg's names. Holds one more copy."""
     frame = VideoFrame(planes.width, planes.height, planes.layout.pixel_format)
+    frame.colorspace = next((number for number, name in MATRICES.items() if name == matrix), frame.colorspace)
+    frame.color_range = next((number for number, name in RANGES.items() if name == range), frame.color_range)
     for target, source in zip(frame.planes, planes.stored, strict=True):
         rows = np.zeros((target.buffer_size // target.line_size, target.line_size), np.uint8)
         data = np.ascontiguousarray(source).view(np.uint8)

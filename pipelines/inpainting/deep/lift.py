@@ -8,7 +8,7 @@ import numpy as np
 from pipelines.video.colour.proxy import undo_proxy
 from pipelines.video.info import ColourTags
 from pipelines.vision.membrane import membrane
-from pipelines.vision.types import Floats, Mask, Pixels
+from pipelines.vision.types import Floats, Mask
 
 _HALF = np.float32(0.5)
 _SIDES_PX = (65, 33, 17, 9)
@@ -18,10 +18,9 @@ _RING_PX = 8
 """Width of the surroundings that guide a fill."""
 
 
-def debanded(levels: Pixels) -> Floats:
-    """Return the smoothest levels (h, w, 3) float32 which round to the given ones: those of 8 bits without bands."""
-    fine = levels.astype(np.float32)
-    low, high = fine - _HALF, fine + _HALF
+def debanded(levels: Floats) -> Floats:
+    """Return the smoothest levels (h, w, 3) that round to the given ones of 8 bits, float32: without their bands."""
+    fine, low, high = levels, levels - _HALF, levels + _HALF
     for side in _SIDES_PX:
         blurred = cv2.blur(fine, (side, side), borderType=cv2.BORDER_REFLECT_101)
         fine = np.clip(cast(Floats, blurred), low, high)
@@ -41,5 +40,8 @@ def lifted(levels: Floats, around: Floats, mask: Mask, tags: ColourTags) -> Floa
     weight = ring.astype(np.float32)
     side = (_RING_PX + 1, _RING_PX + 1)
     # A mean over the ring, since single pixels hold noise and what a smaller work size does not show.
-    off = cv2.blur((around - signal) * weight[..., None], side) / np.maximum(cv2.blur(weight, side), 1e-6)[..., None]
+    off = (
+        cv2.blur((around - signal) * weight[..., None], side)
+        / np.maximum(cv2.blur(weight, side), 1e-6)[..., None]
+    )
     return signal + membrane(cast(Floats, off), weight)

@@ -5,15 +5,14 @@ from contextlib import closing
 
 from pipelines.masks.reading import read_masks, size_of
 from pipelines.masks.resize import small_frame, small_mask
+from pipelines.settings import InpaintSettings
 from pipelines.stages import RunContext
 from pipelines.video.colour.coding import Coding
-from pipelines.video.colour.proxy import Deep
 from pipelines.video.encoding.encodings import chosen_codec
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import bounded_decoder, read_frames
 from pipelines.video.samples.planes import Planes
-from pipelines.settings import InpaintSettings
-from pipelines.vision.types import Mask
+from pipelines.vision.types import Deep, Mask
 
 
 def fills_samples(video: VideoInfo, settings: InpaintSettings) -> bool:
@@ -33,9 +32,7 @@ def read_planes(run: RunContext, start: int, stop: int) -> Generator[Planes]:
     decoder = bounded_decoder(video, settings.decoder)
     ahead = run.plan.window_frames
     with closing(
-        read_frames(
-            video, start, stop, decoder=decoder, salvage=settings.salvage, planes=True, ahead=ahead
-        )
+        read_frames(video, start, stop, decoder=decoder, salvage=settings.salvage, planes=True, ahead=ahead)
     ) as frames:
         for frame in frames:
             planes = frame.planes()

@@ -5,14 +5,14 @@ from typing import cast
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from pipelines.video.colour.proxy import Deep, proxy_rgb
-from pipelines.video.colour.samples import full_range, full_size, raised_to_rgb
+from pipelines.video.colour.dither import dither
+from pipelines.video.colour.proxy import proxy_rgb, tone_mapped
+from pipelines.video.colour.samples import full_range, full_size, raised_to_rgb, rgb16
 from pipelines.video.info import ColourTags, VideoInfo
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Planes
-from pipelines.vision.types import Floats, Pixels
+from pipelines.vision.types import Deep, Floats, Pixels
 
 _TOP = 65535
 
@@ -56,6 +56,11 @@ class Coding:
             codes = cast(Deep, cv2.transform(codes, matrix.astype(np.float32)))
         return proxy_rgb(codes, self.tags)
 
+    def sdr(self, planes: Planes, index: int) -> Pixels:
+        """Return frame `index` for an SDR copy, (H, W, 3) uint8: tone-mapped and dithered."""
+        pixels = dither(tone_mapped(rgb16(planes, self.tags), self.tags), 8, index)
+        return cast(Pixels, pixels)
+
 
 def coding_of(video: VideoInfo) -> Coding:
     """Return the coding of the samples that readers give of `video`."""
@@ -64,4 +69,5 @@ def coding_of(video: VideoInfo) -> Coding:
 
 def rounded(codes: Floats) -> Deep:
     """Round codes to uint16."""
-    return cast(NDArray[np.uint16], np.clip(codes + np.float32(0.5), 0, _TOP).astype(np.uint16))
+    found: Deep = np.clip(codes + np.float32(0.5), 0, _TOP).astype(np.uint16)
+    return found

@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.video.colour.proxy import Deep, luma_of_codes, proxy_luma, proxy_rgb
+from pipelines.video.colour.proxy import luma_of_codes, proxy_luma, proxy_rgb
 from pipelines.video.colour.tags import luma_weights
 from pipelines.video.info import ColourTags
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Planes
-from pipelines.vision.types import Floats, Pixels
+from pipelines.vision.types import Deep, Floats, Pixels
 
 
 def to_signal(planes: Planes, tags: ColourTags) -> Floats:
@@ -117,10 +117,8 @@ def raised_to_rgb(layout: SampleLayout, tags: ColourTags) -> NDArray[np.float64]
 
 
 def full_range(layout: SampleLayout, tags: ColourTags) -> bool:
-    """Tell whether samples reach from black to white; those of grey always do, of RGB unless it is tagged otherwise."""
-    return (
-        tags.range == "pc" or layout.subsampling == "gray" or (layout.subsampling == "rgb" and tags.range is None)
-    )
+    """Tell whether black and white are the lowest and highest code, as they always are in RGB and grey."""
+    return tags.range == "pc" or layout.subsampling in ("rgb", "gray")
 
 
 def _to_rgb(layout: SampleLayout, tags: ColourTags) -> NDArray[np.float64]:

@@ -59,8 +59,8 @@ class DeepFilled:
         planes = self.planes
         if planes.subsampling == "gray":
             return planes
-        alpha = np.where(self.mask, 2**planes.bits - 1, 0).astype(planes.y.dtype)
-        return replace(planes, alpha=alpha)
+        alpha = self.mask * np.uint16(2**planes.bits - 1)
+        return replace(planes, alpha=alpha.astype(np.uint8) if planes.bits == 8 else alpha)
 
     @cached_property
     def before(self) -> Pixels:

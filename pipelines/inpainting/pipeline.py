@@ -5,6 +5,7 @@ from math import prod
 from pathlib import Path
 
 from pipelines.inpainting import unseen
+from pipelines.inpainting.deep.reading import fills_samples
 from pipelines.inpainting.engine import InpaintEngine
 from pipelines.inpainting.stage import FillStage
 from pipelines.inpainting.unseen import draw_invention
@@ -82,9 +83,9 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         video, seconds = run.video, _clock(run.video)
         pixels, start = prod(self.engine.size(run)), run.frames.start
         invention = unseen.Invention(len(run.frames), pixels)
-        records = (unseen.record_path(run.folder, span.name) for span in run.spans)
+        paths = [unseen.record_path(run.folder, span.name) for span in run.spans]
         table, report, picture = (run.folder / name for name in ("invented.csv", "report.json", "report.png"))
-        unseen.write_table(table, invention.watch(records), start, pixels, seconds)
+        unseen.write_table(table, invention.watch(paths), start, pixels, seconds)
         write_report(
             report,
             {
@@ -96,7 +97,11 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
                 "audio_packets": joined.audio_packets,
                 "warnings": list(joined.warnings),
                 "lost": [[span.start, span.stop] for span in lost],
-                "summary": {**invention.describe(start, seconds), **self.engine.report(run, warn)},
+                "summary": {
+                    **invention.describe(start, seconds),
+                    **self._samples_at_edges(paths),
+                    **self.engine.report(run, warn),
+                },
             },
         )
         with optional("picture of what was invented", warn), atomic_write(picture) as part:
@@ -110,6 +115,12 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
             mask=self._mask_video(run),
             **self.engine.products(run),
         )
+
+    def _samples_at_edges(self, paths: list[Path]) -> dict[str, int]:
+        """Return the number of chroma samples that stand for filled and unfilled pixels, and so were changed."""
+        if not fills_samples(self.video, self.engine.settings):
+            return {}
+        return {"chroma_samples_at_edges": unseen.chroma_at_edges(paths)}
 
     def _result(self, run: RunContext) -> Path:
         return run.folder / f"result{self._fill.suffix}"

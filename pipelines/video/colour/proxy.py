@@ -34,9 +34,7 @@ from pipelines.video.colour.transfer import (
     sdr_to_light,
 )
 from pipelines.video.info import ColourTags
-from pipelines.vision.types import Floats, Pixels
-
-Deep = NDArray[np.uint16]
+from pipelines.vision.types import Deep, Floats, Pixels
 
 _TOP = 65535
 _STRIP_ROWS = 48

@@ -12,24 +12,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.video.colour.proxy import Deep, luma_of_codes, proxy_luma, proxy_rgb
+from pipelines.video.colour.proxy import luma_of_codes, proxy_luma, proxy_rgb
 from pipelines.video.colour.tags import luma_weights
 from pipelines.video.info import ColourTags
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Planes
-from pipelines.vision.types import Floats, Pixels
+from pipelines.vision.types import Deep, Floats, Pixels
 
 
 def to_signal(planes: Planes, tags: ColourTags) -> Floats:
     """Return the R'G'B' signal (H, W, 3) float32 of `planes`."""
-    codes = cv2.merge([plane.astype(np.float32) for plane in _full_size(planes)])
-    return cast(Floats, cv2.transform(codes, _raised_to_rgb(planes, tags).astype(np.float32)))
+    codes = cv2.merge([plane.astype(np.float32) for plane in full_size(planes)])
+    return cast(Floats, cv2.transform(codes, raised_to_rgb(planes.layout, tags).astype(np.float32)))
 
 
 def rgb16(planes: Planes, tags: ColourTags) -> Deep:
     """Return R'G'B' (H, W, 3) uint16, full range, clipped: what `proxy_rgb` takes."""
-    matrix = _raised_to_rgb(planes, tags) * 65535
-    return cast(Deep, cv2.transform(cv2.merge(_full_size(planes)), matrix.astype(np.float32)))
+    matrix = raised_to_rgb(planes.layout, tags) * 65535
+    return cast(Deep, cv2.transform(cv2.merge(full_size(planes)), matrix.astype(np.float32)))
 
 
 def sdr_rgb(planes: Planes, tags: ColourTags) -> Pixels:
@@ -42,8 +42,7 @@ def sdr_luma(planes: Planes, tags: ColourTags) -> Pixels:
     if planes.subsampling == "rgb":
         weights = np.array([luma_weights(tags)], np.float32)
         return proxy_luma(cast(Deep, cv2.transform(rgb16(planes, tags), weights)), tags)
-    full_range = tags.range == "pc" or planes.subsampling == "gray"
-    return luma_of_codes(planes.y, planes.bits, tags, full_range=full_range)
+    return luma_of_codes(planes.y, planes.bits, tags, full_range=full_range(planes.layout, tags))
 
 
 def from_signal(signal: Floats, layout: SampleLayout, tags: ColourTags) -> tuple[Floats, ...]:
@@ -84,7 +83,7 @@ def reduced_chroma(plane: Floats, down: int, across: int) -> Floats:
     return np.ascontiguousarray(plane)
 
 
-def _full_size(planes: Planes) -> list[Deep]:
+def full_size(planes: Planes) -> list[Deep]:
     """Return three planes of the picture's size, in the high bits of 16; grey three times.
 
     Chroma is enlarged there, where rounding is not seen.
@@ -111,17 +110,22 @@ def _enlarged(plane: Deep, down: int, across: int, shape: tuple[int, ...]) -> De
     return plane
 
 
-def _raised_to_rgb(planes: Planes, tags: ColourTags) -> NDArray[np.float64]:
-    """Return the matrix (3, 4) from codes in the high bits of 16 to the signal."""
-    matrix = _to_rgb(planes.layout, tags)
-    return np.hstack([matrix[:, :3] / (1 << (16 - planes.bits)), matrix[:, 3:]])
+def raised_to_rgb(layout: SampleLayout, tags: ColourTags) -> NDArray[np.float64]:
+    """Return the matrix (3, 4) from samples in the high bits of 16 to the signal."""
+    matrix = _to_rgb(layout, tags)
+    return np.hstack([matrix[:, :3] / (1 << (16 - layout.bits)), matrix[:, 3:]])
+
+
+def full_range(layout: SampleLayout, tags: ColourTags) -> bool:
+    """Tell whether black and white are the lowest and highest code, as they always are in RGB and grey."""
+    return tags.range == "pc" or layout.subsampling in ("rgb", "gray")
 
 
 def _to_rgb(layout: SampleLayout, tags: ColourTags) -> NDArray[np.float64]:
     """Return the matrix (3, 4) from codes to the signal."""
     step, top = 2.0 ** (layout.bits - 8), 2.0**layout.bits - 1
     yuv = layout.subsampling not in ("rgb", "gray")
-    full = tags.range == "pc" or layout.subsampling == "gray" or (tags.range is None and not yuv)
+    full = full_range(layout, tags)
     black, span, chroma_span = (0.0, top, top) if full else (16 * step, 219 * step, 224 * step)
     if not yuv:
         return np.hstack([np.eye(3) / span, np.full((3, 1), -black / span)])

@@ -19,30 +19,38 @@ from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, War
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
-from pipelines.video.encoding.encodings import check_available, chosen_codec
-from pipelines.video.info import video_facts
+from pipelines.video.colour.eight_bits import eight_bits, laid_over
+from pipelines.video.colour.samples import rgb16, sdr_rgb
+from pipelines.video.encoding.encodings import (
+    check_available,
+    chosen_codec,
+    encoding,
+    frame_pixel_bytes,
+    held_pixel_bytes,
+    keeps_depth,
+)
+from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.video.reader import bounded_decoder, held_bytes, read_frames
+from pipelines.video.samples.planes import Planes
 from pipelines.video.writer import VideoWriter, open_result
 from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
 _PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
-_ENCODER_PIXEL_BYTES = 170
-"""Bytes per pixel that libx264 `veryfast` holds for look-ahead, references and conversion: measured at 120 to 165."""
-_PNG_PIXEL_BYTES = 2
-"""Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
+_PNG_SHARE = 0.7
+"""Share of an exported PNG frame's bytes that compression leaves: an estimate."""
 
 
 class FrameEngine(Engine):
-    """Engine that makes frames from frames: `frames` yields `(H, W, 3)` uint8 RGB, one per requested frame."""
+    """Engine that makes frames from frames: `frames` yields one per request, `(H, W, 3)` uint8 RGB or `Planes`."""
 
     load = Load()
     """Memory that it holds beside decoder and encoder."""
 
     @abstractmethod
-    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels | Planes]:
         """Make frames `[start, stop)`, the same whatever `start` is; `read` reads the input from any frame on."""
 
     def read(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
@@ -60,16 +68,18 @@ class FrameEngine(Engine):
         """Return the cost of decoder, encoder and the engine's own `load`."""
         video, load = self.video, self.load
         decoder = held_bytes(video, self.settings.decoder) / (video.width * video.height)
-        around = Load(_PROCESS_BYTES, per_pixel=decoder + _ENCODER_PIXEL_BYTES, per_window_pixel=3)
+        encoder = held_pixel_bytes(codec_of(self))
+        frame = 2 * video.layout.bytes_per_pixel if video.deep else 3
+        around = Load(_PROCESS_BYTES, per_pixel=decoder + encoder, per_window_pixel=frame)
         return choice, Cost(host=around + load)
 
 
 @dataclass(frozen=True, eq=False)
 class MadeFrame:
-    """One frame of the result, `(H, W, 3)` uint8 RGB, and its index in the input."""
+    """One frame of the result, `(H, W, 3)` uint8 RGB or `Planes`, and its index in the input."""
 
     index: int
-    pixels: Pixels
+    pixels: Pixels | Planes
 
 
 class FrameStage:
@@ -97,8 +107,12 @@ class FrameStage:
         return exported_frames(run, span)
 
     def preview(self, item: MadeFrame) -> Pixels:
-        """Return the frame."""
-        return item.pixels
+        """Return the frame, as SDR with 8 bits."""
+        return (
+            item.pixels
+            if not isinstance(item.pixels, Planes)
+            else sdr_rgb(item.pixels, self._engine.video.colour)
+        )
 
     def value(self, item: MadeFrame) -> float | None:
         """Return None: there is no live curve."""
@@ -116,12 +130,17 @@ class _Encoder:
         self._writer: VideoWriter | None = None
 
     def write(self, item: MadeFrame) -> None:
-        """Encode the frame and export its picture, if requested."""
+        """Encode the frame and export its picture, if requested. Planes lose what the codec cannot keep."""
+        video, frame = self._run.video, item.pixels
+        if isinstance(frame, Planes):
+            frame = fitted(frame, self._codec, video, item.index)
         if self._writer is None:
-            self._writer = open_result(self._path, item.pixels, self._run.video, self._codec, self._crf)
+            self._writer = open_result(self._path, frame, video, self._codec, self._crf)
         if self._pictures:
-            self._pictures.write(item.index, item.pixels)
-        self._writer.write(item.pixels)
+            self._pictures.write(
+                item.index, rgb16(frame, video.colour) if isinstance(frame, Planes) else frame
+            )
+        self._writer.write(frame)
 
     def close(self) -> None:
         """Complete the segment."""
@@ -160,10 +179,14 @@ class FramePipeline(VideoPipeline[FrameEngine]):
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
         video = self.video
-        size = sum(path.stat().st_size for path in video.images or (video.path,))
+        source = sum(path.stat().st_size for path in video.images or (video.path,)) / video.frames
+        codec, pixels = codec_of(self.engine), video.width * video.height
+        encoded = frame_pixel_bytes(codec, video.layout)
+        size = 3 * source if encoded is None else 2 * max(source, encoded * pixels)
         exports = getattr(self.engine.settings, "frames_out", None)
-        pictures = _PNG_PIXEL_BYTES * video.width * video.height * len(frames) if exports else 0
-        return int(3 * size * len(frames) / video.frames) + pictures
+        sample_bytes = 2 if video.deep and keeps_depth(codec) else 1
+        pictures = _PNG_SHARE * 3 * sample_bytes * pixels if exports else 0
+        return int((size + pictures) * len(frames))
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Join the segments into one file with the source's times and sound, and write the report."""
@@ -188,6 +211,14 @@ class FramePipeline(VideoPipeline[FrameEngine]):
 
     def _result(self, run: RunContext) -> Path:
         return run.folder / f"result{VIDEO_SUFFIXES[codec_of(self.engine)]}"
+
+
+def fitted(planes: Planes, codec: FixedCodec, video: VideoInfo, index: int) -> Planes | Pixels:
+    """Return frame `index` as `codec` takes it: with 8 bits, or without the transparency that it cannot keep."""
+    opaque = encoding(codec, 0, source=planes.layout).layout.alpha
+    if planes.alpha is not None and not opaque:
+        planes = laid_over(planes, video.background, video.colour)
+    return planes if keeps_depth(codec) else eight_bits(planes, video.colour, index)
 
 
 def codec_of(engine: FrameEngine) -> FixedCodec:

@@ -48,3 +48,7 @@ class FilmSettings(Settings):
         changes_result=False,
         default=None,
     )
+
+
+class CopySettings(FilmSettings):
+    """Decode and re-encode a video with its sound: a test of decoding, encoding and joining on a file."""

@@ -54,7 +54,8 @@ def mask(tmp_path: Path) -> Path:
 
 def clip(path: Path, pixel_format: str, tags: str) -> Path:
     """Moving shapes with noise, lossless."""
-    source = f"testsrc2=size=96x64:rate=25:duration={FRAMES / 25},noise=alls=6:allf=t,format={pixel_format},setparams={tags}"
+    drawn = f"testsrc2=size=96x64:rate=25:duration={FRAMES / 25},noise=alls=6:allf=t"
+    source = f"{drawn},format={pixel_format},setparams={tags}"
     subprocess.run(
         [FFMPEG, "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "ffv1", "-y", str(path)], check=True
     )

@@ -21,11 +21,11 @@ from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
 from pipelines.video.colour.eight_bits import eight_bits, laid_over
 from pipelines.video.colour.samples import rgb16, sdr_rgb
+from pipelines.video.encoding.disk import result_bytes
 from pipelines.video.encoding.encodings import (
     check_available,
     chosen_codec,
     encoding,
-    frame_pixel_bytes,
     held_pixel_bytes,
     keeps_depth,
 )
@@ -39,8 +39,6 @@ from presets.choose import Choice
 
 _PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
-_PNG_SHARE = 0.7
-"""Share of an exported PNG frame's bytes that compression leaves: an estimate."""
 
 
 class FrameEngine(Engine):
@@ -178,15 +176,8 @@ class FramePipeline(VideoPipeline[FrameEngine]):
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
-        video = self.video
-        source = sum(path.stat().st_size for path in video.images or (video.path,)) / video.frames
-        codec, pixels = codec_of(self.engine), video.width * video.height
-        encoded = frame_pixel_bytes(codec, video.layout)
-        size = 3 * source if encoded is None else 2 * max(source, encoded * pixels)
-        exports = getattr(self.engine.settings, "frames_out", None)
-        sample_bytes = 2 if video.deep and keeps_depth(codec) else 1
-        pictures = _PNG_SHARE * 3 * sample_bytes * pixels if exports else 0
-        return int((size + pictures) * len(frames))
+        pictures = getattr(self.engine.settings, "frames_out", None) is not None
+        return result_bytes(self.video, codec_of(self.engine), len(frames), pictures=pictures)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Join the segments into one file with the source's times and sound, and write the report."""

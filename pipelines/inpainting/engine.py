@@ -19,7 +19,7 @@ from pipelines.spans import Span
 from pipelines.stages import Engine, RunContext
 from pipelines.tracking.prepass import check_marks, tracking_load
 from pipelines.video.colour.coding import coding_of
-from pipelines.video.encoding.encodings import chosen_codec
+from pipelines.video.encoding.encodings import chosen_codec, held_pixel_bytes
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.vision.types import Deep, Mask, Pixels, Size
@@ -30,10 +30,6 @@ Read = Callable[[int, int], Generator[tuple[Any, Mask]]]
 
 _PROCESS_BYTES = 220 * MIB
 """Interpreter, libraries and the command line: measured at 190 to 210 MiB."""
-_ENCODER_PIXEL_BYTES: dict[str, int] = {"av1_10": 350, "h265_10": 390}
-_OTHER_ENCODER_PIXEL_BYTES = 170
-"""Bytes per pixel that encoders hold for look-ahead, references and conversion. libx264 `veryfast`: measured at 120 to
-165; SVT-AV1 preset 8 and libx265 of 10 bits at 1280 x 720: 332 and 372."""
 _PASTE_PIXEL_BYTES = 90
 """Bytes per pixel that pasting into samples holds, for a hole as large as the frame: samples before and after, the
 enlarged codes, and five pictures of float32."""
@@ -97,7 +93,7 @@ class InpaintEngine(Engine):
         decoder = bounded_decoder(video, settings.decoder)
         decoders = _READERS * held_bytes(video, decoder) / (video.width * video.height)
         fixed, frame = _PROCESS_BYTES, 3 * _READERS
-        encoder = _ENCODER_PIXEL_BYTES.get(chosen_codec(settings.codec, video), _OTHER_ENCODER_PIXEL_BYTES)
+        encoder = held_pixel_bytes(chosen_codec(settings.codec, video))
         if fills_samples(video, settings):
             encoder, frame = encoder + _PASTE_PIXEL_BYTES, 2 * frame
         if settings.tracker != "builtin":

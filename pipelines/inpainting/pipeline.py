@@ -21,13 +21,11 @@ from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
+from pipelines.video.encoding.disk import result_bytes
 from pipelines.video.encoding.encodings import check_available, chosen_codec
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.vision.types import Size
-
-_PNG_PIXEL_BYTES = 2
-"""Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
 
 
 class InpaintPipeline(VideoPipeline[InpaintEngine]):
@@ -60,12 +58,10 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         return foreseen_warnings(run.video, self._result(run))
 
     def disk_bytes(self, frames: Span) -> int:
-        """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
-        video = self.video
-        files = video.images or (video.path,)
-        size = sum(path.stat().st_size for path in files)
-        pictures = _PNG_PIXEL_BYTES * video.width * video.height if self.engine.settings.frames_out else 0
-        return int(3 * size * len(frames) / video.frames) + pictures * len(frames)
+        """Estimate segments and joined file, and pictures."""
+        settings = self.engine.settings
+        codec, pictures = chosen_codec(settings.codec, self.video), settings.frames_out is not None
+        return result_bytes(self.video, codec, len(frames), pictures=pictures)
 
     def other_sizes(self) -> tuple[Size, ...]:
         """Return the size of the largest mask, if there is one."""

@@ -16,6 +16,7 @@ from pipelines.masks.resize import large_mask
 from pipelines.stages import RunContext
 from pipelines.video.colour.coding import Coding
 from pipelines.video.colour.dither import dither
+from pipelines.video.colour.eight_bits import eight_bits
 from pipelines.video.colour.samples import chroma_steps, from_signal, rgb16, to_signal
 from pipelines.video.samples.planes import Plane, Planes
 from pipelines.vision.crop import Crop
@@ -46,7 +47,7 @@ class DeepFilled:
     @property
     def pixels(self) -> Pixels:
         """The frame after for a result of 8 bits, `(H, W, 3)` uint8: tone-mapped and dithered."""
-        return self.coding.sdr(self.planes, self.index)
+        return eight_bits(self.planes, self.coding.tags, self.index)
 
     @property
     def deep_pixels(self) -> Deep:

@@ -8,6 +8,7 @@ from pipelines.masks.resize import small_frame, small_mask
 from pipelines.settings import InpaintSettings
 from pipelines.stages import RunContext
 from pipelines.video.colour.coding import Coding
+from pipelines.video.colour.eight_bits import laid_over
 from pipelines.video.encoding.encodings import chosen_codec
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import bounded_decoder, read_frames
@@ -19,15 +20,15 @@ def fills_samples(video: VideoInfo, settings: InpaintSettings) -> bool:
     """Tell whether the samples of `video` are filled as they are stored, instead of 8 bits of RGB.
 
     So they are where the source has more than 8 bits or is HDR, and where the result is lossless. The published output
-    and outpainting are made of RGB, and so is transparent video, which is laid over its background.
+    and outpainting are made of RGB.
     """
-    if video.transparent or settings.outpaints or settings.reference_output:
+    if settings.outpaints or settings.reference_output:
         return False
     return video.deep or video.hdr is not None or chosen_codec(settings.codec, video) == "ffv1"
 
 
 def read_planes(run: RunContext, start: int, stop: int) -> Generator[Planes]:
-    """Yield the samples of frames `[start, stop)` without their alpha. Holds what the decoder holds."""
+    """Yield the samples of frames `[start, stop)`, laid over the background. Holds what the decoder holds."""
     video, settings = run.video, run.settings
     decoder = bounded_decoder(video, settings.decoder)
     ahead = run.plan.window_frames
@@ -35,8 +36,7 @@ def read_planes(run: RunContext, start: int, stop: int) -> Generator[Planes]:
         read_frames(video, start, stop, decoder=decoder, salvage=settings.salvage, planes=True, ahead=ahead)
     ) as frames:
         for frame in frames:
-            planes = frame.planes()
-            yield Planes(planes.colours, planes.bits, planes.subsampling)
+            yield laid_over(frame.planes(), video.background, video.colour)
 
 
 def read_codes(run: RunContext, coding: Coding, start: int, stop: int) -> Generator[tuple[Deep, Mask]]:

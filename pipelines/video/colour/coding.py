@@ -1,14 +1,13 @@
 """R'G'B' codes of 16 bits for computing with pictures in the source's own values, and what they look like in SDR."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import cv2
 import numpy as np
 
-from pipelines.video.colour.dither import dither
-from pipelines.video.colour.proxy import proxy_rgb, tone_mapped
-from pipelines.video.colour.samples import full_range, full_size, raised_to_rgb, rgb16
+from pipelines.video.colour.proxy import proxy_rgb
+from pipelines.video.colour.samples import full_range, full_size, raised_to_rgb
 from pipelines.video.info import ColourTags, VideoInfo
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Planes
@@ -56,15 +55,13 @@ class Coding:
             codes = cast(Deep, cv2.transform(codes, matrix.astype(np.float32)))
         return proxy_rgb(codes, self.tags)
 
-    def sdr(self, planes: Planes, index: int) -> Pixels:
-        """Return frame `index` for an SDR copy, (H, W, 3) uint8: tone-mapped and dithered."""
-        pixels = dither(tone_mapped(rgb16(planes, self.tags), self.tags), 8, index)
-        return cast(Pixels, pixels)
-
 
 def coding_of(video: VideoInfo) -> Coding:
-    """Return the coding of the samples that readers give of `video`."""
-    return Coding(video.layout, video.colour)
+    """Return the coding of the samples that readers give of `video`.
+
+    As in the RGB that frames give, SDR keeps its primaries, even wide ones, and HDR becomes BT.709.
+    """
+    return Coding(video.layout, video.colour if video.hdr else replace(video.colour, primaries=None))
 
 
 def rounded(codes: Floats) -> Deep:

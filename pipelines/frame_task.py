@@ -9,42 +9,46 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
 from pipelines.jobs.events import Outputs
-from pipelines.settings import VIDEO_SUFFIXES, Codec, FilmSettings
+from pipelines.settings import VIDEO_SUFFIXES, FilmSettings, FixedCodec
 from pipelines.spans import Span
 from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
-from pipelines.video.encodings import check_available, encoding
-from pipelines.video.info import video_facts
+from pipelines.video.colour.eight_bits import eight_bits, laid_over
+from pipelines.video.colour.samples import rgb16, sdr_rgb
+from pipelines.video.encoding.disk import result_bytes
+from pipelines.video.encoding.encodings import (
+    check_available,
+    chosen_codec,
+    encoding,
+    held_pixel_bytes,
+    keeps_depth,
+)
+from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.video.reader import bounded_decoder, held_bytes, read_frames
-from pipelines.video.writer import VideoWriter
+from pipelines.video.samples.planes import Planes
+from pipelines.video.writer import VideoWriter, open_result
 from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
 _PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries and the command line: measured at 160 to 175 MiB."""
-_ENCODER_PIXEL_BYTES = 170
-"""Bytes per pixel that libx264 `veryfast` holds for look-ahead, references and conversion: measured at 120 to 165."""
-_PNG_PIXEL_BYTES = 2
-"""Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
 
 
 class FrameEngine(Engine):
-    """Engine that makes frames from frames: `frames` yields `(H, W, 3)` uint8 RGB, one per requested frame."""
+    """Engine that makes frames from frames: `frames` yields one per request, `(H, W, 3)` uint8 RGB or `Planes`."""
 
     load = Load()
     """Memory that it holds beside decoder and encoder."""
 
     @abstractmethod
-    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels | Planes]:
         """Make frames `[start, stop)`, the same whatever `start` is; `read` reads the input from any frame on."""
 
     def read(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
@@ -62,16 +66,18 @@ class FrameEngine(Engine):
         """Return the cost of decoder, encoder and the engine's own `load`."""
         video, load = self.video, self.load
         decoder = held_bytes(video, self.settings.decoder) / (video.width * video.height)
-        around = Load(_PROCESS_BYTES, per_pixel=decoder + _ENCODER_PIXEL_BYTES, per_window_pixel=3)
+        encoder = held_pixel_bytes(codec_of(self))
+        frame = 2 * video.layout.bytes_per_pixel if video.deep else 3
+        around = Load(_PROCESS_BYTES, per_pixel=decoder + encoder, per_window_pixel=frame)
         return choice, Cost(host=around + load)
 
 
 @dataclass(frozen=True, eq=False)
 class MadeFrame:
-    """One frame of the result, `(H, W, 3)` uint8 RGB, and its index in the input."""
+    """One frame of the result, `(H, W, 3)` uint8 RGB or `Planes`, and its index in the input."""
 
     index: int
-    pixels: Pixels
+    pixels: Pixels | Planes
 
 
 class FrameStage:
@@ -99,8 +105,12 @@ class FrameStage:
         return exported_frames(run, span)
 
     def preview(self, item: MadeFrame) -> Pixels:
-        """Return the frame."""
-        return item.pixels
+        """Return the frame, as SDR with 8 bits."""
+        return (
+            item.pixels
+            if not isinstance(item.pixels, Planes)
+            else sdr_rgb(item.pixels, self._engine.video.colour)
+        )
 
     def value(self, item: MadeFrame) -> float | None:
         """Return None: there is no live curve."""
@@ -110,7 +120,7 @@ class FrameStage:
 class _Encoder:
     """Writes one span's segment and pictures. The encoder is opened by the first frame, which sets the size."""
 
-    def __init__(self, run: RunContext, codec: Codec, path: Path) -> None:
+    def __init__(self, run: RunContext, codec: FixedCodec, path: Path) -> None:
         asked = run.settings.crf if isinstance(run.settings, FilmSettings) else None
         self._run, self._codec, self._path = run, codec, path
         self._crf = run.choice.number("crf") if asked is None else asked
@@ -118,25 +128,17 @@ class _Encoder:
         self._writer: VideoWriter | None = None
 
     def write(self, item: MadeFrame) -> None:
-        """Encode the frame and export its picture, if requested."""
+        """Encode the frame and export its picture, if requested. Planes lose what the codec cannot keep."""
+        video, frame = self._run.video, item.pixels
+        if isinstance(frame, Planes):
+            frame = fitted(frame, self._codec, video, item.index)
         if self._writer is None:
-            height, width = item.pixels.shape[:2]
-            video = self._run.video
-            self._writer = VideoWriter(
-                self._path,
-                width,
-                height,
-                video.frame_rate,
-                colour=video.output_colour,
-                sample_aspect_ratio=video.sample_aspect_ratio,
-                codec=self._codec,
-                crf=self._crf,
-                field_order=video.field_order if (width, height) == (video.width, video.height) else None,
-            )
+            self._writer = open_result(self._path, frame, video, self._codec, self._crf)
         if self._pictures:
-            self._pictures.write(item.index, item.pixels)
-        has_alpha = encoding(self._codec, self._crf).alpha
-        self._writer.write(_with_alpha(item.pixels) if has_alpha else item.pixels)
+            self._pictures.write(
+                item.index, rgb16(frame, video.colour) if isinstance(frame, Planes) else frame
+            )
+        self._writer.write(frame)
 
     def close(self) -> None:
         """Complete the segment."""
@@ -174,11 +176,8 @@ class FramePipeline(VideoPipeline[FrameEngine]):
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
-        video = self.video
-        size = sum(path.stat().st_size for path in video.images or (video.path,))
-        exports = getattr(self.engine.settings, "frames_out", None)
-        pictures = _PNG_PIXEL_BYTES * video.width * video.height * len(frames) if exports else 0
-        return int(3 * size * len(frames) / video.frames) + pictures
+        pictures = getattr(self.engine.settings, "frames_out", None) is not None
+        return result_bytes(self.video, codec_of(self.engine), len(frames), pictures=pictures)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Join the segments into one file with the source's times and sound, and write the report."""
@@ -205,11 +204,14 @@ class FramePipeline(VideoPipeline[FrameEngine]):
         return run.folder / f"result{VIDEO_SUFFIXES[codec_of(self.engine)]}"
 
 
-def codec_of(engine: FrameEngine) -> Codec:
-    """Return the codec of the result: that of the settings, or H.264 if they have none."""
-    return engine.settings.codec if isinstance(engine.settings, FilmSettings) else "h264"
+def fitted(planes: Planes, codec: FixedCodec, video: VideoInfo, index: int) -> Planes | Pixels:
+    """Return frame `index` as `codec` takes it: with 8 bits, or without the transparency that it cannot keep."""
+    opaque = encoding(codec, 0, source=planes.layout).layout.alpha
+    if planes.alpha is not None and not opaque:
+        planes = laid_over(planes, video.background, video.colour)
+    return planes if keeps_depth(codec) else eight_bits(planes, video.colour, index)
 
 
-def _with_alpha(pixels: Pixels) -> Pixels:
-    """Add an opaque alpha channel, for a codec that has one."""
-    return np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+def codec_of(engine: FrameEngine) -> FixedCodec:
+    """Return the codec of the result: that of the settings, or the one that keeps the depth if they have none."""
+    return chosen_codec(getattr(engine.settings, "codec", "auto"), engine.video)

@@ -19,7 +19,7 @@ from pipelines.jobs.events import Outputs
 from pipelines.settings import Settings
 from pipelines.spans import Span, split
 from pipelines.video.info import VideoInfo
-from pipelines.video.transparency import transparency_notes
+from pipelines.video.pictures.transparency import transparency_notes
 from pipelines.vision.types import Pixels, Size
 from presets.choose import Choice
 

@@ -14,14 +14,14 @@ from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.storage.special_files import reject_special
-from pipelines.video import picture_pixels
-from pipelines.video.images import probe_picture, read_still
+from pipelines.video.clock.timeline import constant
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import SUFFIXES, UNREADABLE, identify
-from pipelines.video.picture_pixels import decoding_bytes
+from pipelines.video.pictures import picture_pixels
+from pipelines.video.pictures.images import probe_picture, read_still
+from pipelines.video.pictures.picture import SUFFIXES, UNREADABLE, identify
+from pipelines.video.pictures.picture_pixels import decoding_bytes
 from pipelines.video.probe import probe
 from pipelines.video.reader import Frame, bounded_decoder, read_frames
-from pipelines.video.timeline import constant
 from pipelines.vision.types import Colour, Pixels, Size
 
 Kind = Literal["picture", "video", "template"]

@@ -15,8 +15,8 @@ from pipelines.stages import RunContext, Sink
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.span_arrays import read_array, save_arrays
-from pipelines.video.encodings import encoding
-from pipelines.video.images import iter_images, probe_picture
+from pipelines.video.encoding.encodings import chosen_codec, encoding
+from pipelines.video.pictures.images import iter_images, probe_picture
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels
 
@@ -68,7 +68,7 @@ class _FrameSink:
         self._pictures = frame_folder(run)
         self._moments = moments_of(run)
         settings = settings_of(run)
-        self._side_by_side, self._codec = settings.side_by_side, settings.codec
+        self._side_by_side, self._codec = settings.side_by_side, chosen_codec(settings.codec, None)
         self._crf = run.choice.number("crf") if settings.crf is None else settings.crf
         self._alpha = encoding(self._codec, self._crf).alpha and not inputs.makes_a_picture
         self._background = colour_of(settings.background)

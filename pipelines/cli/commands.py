@@ -14,7 +14,7 @@ from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
-from pipelines.video.time_code import time_range
+from pipelines.video.clock.time_code import time_range
 
 _JOBS = JobsOptions()
 _RESUMABLE = ("interrupted", "queued", "paused", "failed")

@@ -55,7 +55,7 @@ def pose(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Loaded by the poser as well; the command line starts without them.
     from pipelines.animation.inputs import picture_at
-    from pipelines.video.transparency import transparency_notes
+    from pipelines.video.pictures.transparency import transparency_notes
 
     for note in transparency_notes(picture_at(source).video):
         console.note(note)

@@ -14,20 +14,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import LongtakeError
-from pipelines.frame_task import FrameEngine, FramePipeline
+from pipelines.frame_task import FrameEngine, FramePipeline, codec_of
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink, Stage
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
-from pipelines.video.reader import Frame, read_frames
+from pipelines.video.reader import read_frames
+from pipelines.video.samples.planes import Planes
 from pipelines.vision.types import Pixels
 
 
-def _read(run: RunContext, start: int, stop: int) -> Generator[Frame]:
+def _read(run: RunContext, start: int, stop: int, *, planes: bool) -> Generator[Pixels | Planes]:
+    """Yield frames as their samples, or as RGB."""
     settings = run.settings
-    ahead = run.plan.window_frames
-    return read_frames(
-        run.video, start, stop, decoder=settings.decoder, salvage=settings.salvage, ahead=ahead
-    )
+    with closing(
+        read_frames(
+            run.video,
+            start,
+            stop,
+            decoder=settings.decoder,
+            salvage=settings.salvage,
+            planes=planes,
+            ahead=run.plan.window_frames,
+        )
+    ) as frames:
+        for frame in frames:
+            yield frame.planes() if planes else frame.rgb()
+
+
+def _checksum(frame: Pixels | Planes) -> int:
+    """Return the CRC-32 of all samples."""
+    found = 0
+    for array in frame.stored if isinstance(frame, Planes) else (frame,):
+        found = zlib.crc32(np.ascontiguousarray(array).data, found)
+    return found
 
 
 class _Checksums(OneFile):
@@ -37,11 +56,14 @@ class _Checksums(OneFile):
     folder = "state/checksums"
     suffix = ".npy"
 
+    def __init__(self, *, planes: bool) -> None:
+        self._planes = planes
+
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[int]:
-        """CRC-32 of each frame's RGB bytes."""
-        with closing(_read(run, start, stop)) as frames:
+        """CRC-32 of each frame's samples."""
+        with closing(_read(run, start, stop, planes=self._planes)) as frames:
             for frame in frames:
-                yield zlib.crc32(np.ascontiguousarray(frame.rgb()).data)
+                yield _checksum(frame)
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """A `.npy` of uint32."""
@@ -62,27 +84,30 @@ class CopyEngine(FrameEngine):
     name = "builtin"
 
     @property
+    def _planes(self) -> bool:
+        """Whether samples are copied as they are; those of 8 bits go by RGB, except where that would lose some."""
+        return self.video.deep or self.video.hdr is not None or codec_of(self) == "ffv1"
+
+    @property
     def prepasses(self) -> tuple[Stage, ...]:
         """Checksums of all frames, against which the second reading is held."""
-        return (_Checksums(),)
+        return (_Checksums(planes=self._planes),)
 
-    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:
-        """Frames (H, W, 3) uint8 RGB. Raises LongtakeError where one is not what the prepass saw."""
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels | Planes]:
+        """Read every frame again. Raises LongtakeError where one is not what the prepass saw."""
         spans = run.spans
         at = bisect_right(spans, start, key=lambda span: span.start) - 1
         span, checksums = spans[at], _load(run, spans[at])
-        with closing(_read(run, start, stop)) as frames:
-            for frame in frames:
-                if frame.index >= span.stop:
+        with closing(_read(run, start, stop, planes=self._planes)) as frames:
+            for index, frame in enumerate(frames, start):
+                if index >= span.stop:
                     at += 1
                     span, checksums = spans[at], _load(run, spans[at])
-                pixels = frame.rgb()
-                if zlib.crc32(np.ascontiguousarray(pixels).data) != checksums[frame.index - span.start]:
+                if _checksum(frame) != checksums[index - span.start]:
                     raise LongtakeError(
-                        f"Frame {frame.index} was decoded differently the second time.",
-                        "Try another --decoder.",
+                        f"Frame {index} was decoded differently the second time.", "Try another --decoder."
                     )
-                yield pixels
+                yield frame
 
 
 class CopyPipeline(FramePipeline):

@@ -23,8 +23,8 @@ register_task(
         help="Decode and encode a video again, its sound and times kept: try the machinery on a file.",
         settings=CopySettings,
         inputs=(InputSpec("file", "The video.", ("Video", "视频")),),
-        result_version=4,
-        suffixes=(".mp4", ".json"),
+        result_version=5,
+        suffixes=(".json",),
         served=False,
     )
 )

@@ -12,7 +12,7 @@ from pipelines.example import camera
 from pipelines.example.faults import FAULTS, FRAME_RATE, FRAMES, HEIGHT, WIDTH, Fault
 from pipelines.example.sound import write_sound
 from pipelines.storage.atomic import atomic_write
-from pipelines.video import ffmpeg
+from pipelines.video.files import ffmpeg
 from pipelines.video.info import ColourTags
 from pipelines.video.writer import VideoWriter
 

@@ -5,29 +5,34 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
+from pipelines.inpainting.deep.paste import DeepFilled, pasted_samples
+from pipelines.inpainting.deep.reading import fills_samples, read_codes
 from pipelines.masks.reading import read_inputs, read_masks, read_pixels, size_of
 from pipelines.masks.resize import large_mask, paste_back, work_size
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import Engine, RunContext
 from pipelines.tracking.prepass import check_marks, tracking_load
+from pipelines.video.colour.coding import coding_of
+from pipelines.video.encoding.encodings import chosen_codec, held_pixel_bytes
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import bounded_decoder, held_bytes
-from pipelines.vision.types import Mask, Pixels, Size
+from pipelines.vision.types import Deep, Mask, Pixels, Size
 from presets.choose import Choice
 
-Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
-"""Reads frames and masks of `[start, stop)`, from any frame on."""
+Read = Callable[[int, int], Generator[tuple[Any, Mask]]]
+"""Reads frames and masks of `[start, stop)`, from any frame on: uint8 RGB, or uint16 codes for a deep engine."""
 
 _PROCESS_BYTES = 220 * MIB
 """Interpreter, libraries and the command line: measured at 190 to 210 MiB."""
-_ENCODER_PIXEL_BYTES = 170
-"""Bytes per pixel that libx264 `veryfast` holds for look-ahead, references and conversion: measured at 120 to 165."""
+_PASTE_PIXEL_BYTES = 90
+"""Bytes per pixel that pasting into samples holds, for a hole as large as the frame: samples before and after, the
+enlarged codes, and five pictures of float32."""
 _READERS = 3
 """Open decoders: an engine reads frames twice, and the stage reads each once more to paste the fill."""
 
@@ -59,7 +64,7 @@ class InpaintEngine(Engine):
         self.settings = settings
 
     @abstractmethod
-    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled | DeepFilled]:
         """Make frames `[start, stop)` of the result, the same whatever `start` is."""
 
     def check(self, run: RunContext) -> None:
@@ -87,24 +92,34 @@ class InpaintEngine(Engine):
         video, settings = self.video, self.settings
         decoder = bounded_decoder(video, settings.decoder)
         decoders = _READERS * held_bytes(video, decoder) / (video.width * video.height)
-        fixed = _PROCESS_BYTES
+        fixed, frame = _PROCESS_BYTES, 3 * _READERS
+        encoder = held_pixel_bytes(chosen_codec(settings.codec, video))
+        if fills_samples(video, settings):
+            encoder, frame = encoder + _PASTE_PIXEL_BYTES, 2 * frame
         if settings.tracker != "builtin":
             fixed += int(tracking_load(settings).fixed)
-        return Load(fixed=fixed, per_pixel=decoders + _ENCODER_PIXEL_BYTES, per_window_pixel=3 * _READERS)
+        return Load(fixed=fixed, per_pixel=decoders + encoder, per_window_pixel=frame)
 
 
 class Fill(NamedTuple):
-    """A frame `(h, w, 3)` uint8 RGB with its hole filled, and which of the filled pixels `(h, w)` no frame shows."""
+    """A frame `(h, w, 3)` with its hole filled, and which of the filled pixels `(h, w)` no frame shows.
 
-    pixels: Pixels
+    The frame is uint8 RGB, or R'G'B' codes of 16 bits where a deep engine fills a deep video.
+    """
+
+    pixels: Pixels | Deep
     invented: Mask
 
 
 class InPlaceEngine(InpaintEngine):
     """Engine that only fills holes: outside the masks the result equals the decoded frames to the bit.
 
-    It computes at `work_size`; the fill is enlarged and pasted back into the frames.
+    It computes at `work_size`; the fill is enlarged and pasted back into the frames, or into their samples where the
+    source is deep.
     """
+
+    deep = False
+    """Whether `fill` reads the source as R'G'B' codes of 16 bits; otherwise it sees RGB of 8 bits."""
 
     @property
     @abstractmethod
@@ -115,12 +130,15 @@ class InPlaceEngine(InpaintEngine):
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
         """Fill frames `[start, stop)`, the same whatever `start` is; may read any of `frames` with `read`."""
 
-    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled | DeepFilled]:
         """Fill frames `[start, stop)` and paste the fill back.
 
         `fill` reads ahead, at its own size. Frames and masks are read a second time here, which takes less memory than
         keeping them until they are filled.
         """
+        if fills_samples(self.video, self.settings):
+            yield from self._filled_samples(run, start, stop)
+            return
         size = self.size(run)
         with (
             closing(self.fill(partial(read_inputs, run), run.frames, start, stop)) as fills,
@@ -128,8 +146,15 @@ class InPlaceEngine(InpaintEngine):
             closing(read_masks(run, start, stop)) as masks,
         ):
             for index, (fill, frame, mask) in enumerate(zip(fills, frames, masks, strict=True), start):
-                after = paste_back(frame, fill.pixels, mask)
+                after = paste_back(frame, cast(Pixels, fill.pixels), mask)
                 yield Filled(index, frame, after, mask, large_mask(fill.invented, size) & mask)
+
+    def _filled_samples(self, run: RunContext, start: int, stop: int) -> Generator[DeepFilled]:
+        """Fill frames `[start, stop)` and paste the fill into the samples of the source."""
+        coding = coding_of(self.video)
+        read = partial(read_codes, run, coding) if self.deep else partial(read_inputs, run)
+        with closing(self.fill(read, run.frames, start, stop)) as fills:
+            yield from pasted_samples(run, coding, fills, start, stop)
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
         """Decide the work size, and return the cost of decoders, encoder and filling at that size."""

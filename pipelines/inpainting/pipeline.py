@@ -5,6 +5,7 @@ from math import prod
 from pathlib import Path
 
 from pipelines.inpainting import unseen
+from pipelines.inpainting.deep.reading import fills_samples
 from pipelines.inpainting.engine import InpaintEngine
 from pipelines.inpainting.stage import FillStage
 from pipelines.inpainting.unseen import draw_invention
@@ -20,13 +21,11 @@ from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
-from pipelines.video.encodings import check_available
+from pipelines.video.encoding.disk import result_bytes
+from pipelines.video.encoding.encodings import check_available, chosen_codec
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.vision.types import Size
-
-_PNG_PIXEL_BYTES = 2
-"""Bytes per pixel of an exported PNG frame: an estimate of what compression leaves of three."""
 
 
 class InpaintPipeline(VideoPipeline[InpaintEngine]):
@@ -49,7 +48,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
 
         Raises BadInput, and what the engine raises.
         """
-        check_available(self.engine.settings.codec)
+        check_available(chosen_codec(self.engine.settings.codec, self.video))
         self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()
@@ -59,12 +58,10 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         return foreseen_warnings(run.video, self._result(run))
 
     def disk_bytes(self, frames: Span) -> int:
-        """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
-        video = self.video
-        files = video.images or (video.path,)
-        size = sum(path.stat().st_size for path in files)
-        pictures = _PNG_PIXEL_BYTES * video.width * video.height if self.engine.settings.frames_out else 0
-        return int(3 * size * len(frames) / video.frames) + pictures * len(frames)
+        """Estimate segments and joined file, and pictures."""
+        settings = self.engine.settings
+        codec, pictures = chosen_codec(settings.codec, self.video), settings.frames_out is not None
+        return result_bytes(self.video, codec, len(frames), pictures=pictures)
 
     def other_sizes(self) -> tuple[Size, ...]:
         """Return the size of the largest mask, if there is one."""
@@ -82,9 +79,9 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         video, seconds = run.video, _clock(run.video)
         pixels, start = prod(self.engine.size(run)), run.frames.start
         invention = unseen.Invention(len(run.frames), pixels)
-        records = (unseen.record_path(run.folder, span.name) for span in run.spans)
+        paths = [unseen.record_path(run.folder, span.name) for span in run.spans]
         table, report, picture = (run.folder / name for name in ("invented.csv", "report.json", "report.png"))
-        unseen.write_table(table, invention.watch(records), start, pixels, seconds)
+        unseen.write_table(table, invention.watch(paths), start, pixels, seconds)
         write_report(
             report,
             {
@@ -96,7 +93,11 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
                 "audio_packets": joined.audio_packets,
                 "warnings": list(joined.warnings),
                 "lost": [[span.start, span.stop] for span in lost],
-                "summary": {**invention.describe(start, seconds), **self.engine.report(run, warn)},
+                "summary": {
+                    **invention.describe(start, seconds),
+                    **self._samples_at_edges(paths),
+                    **self.engine.report(run, warn),
+                },
             },
         )
         with optional("picture of what was invented", warn), atomic_write(picture) as part:
@@ -110,6 +111,12 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
             mask=self._mask_video(run),
             **self.engine.products(run),
         )
+
+    def _samples_at_edges(self, paths: list[Path]) -> dict[str, int]:
+        """Return the number of chroma samples that stand for filled and unfilled pixels, and so were changed."""
+        if not fills_samples(self.video, self.engine.settings):
+            return {}
+        return {"chroma_samples_at_edges": unseen.chroma_at_edges(paths)}
 
     def _result(self, run: RunContext) -> Path:
         return run.folder / f"result{self._fill.suffix}"

@@ -5,14 +5,16 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.inpainting import unseen
+from pipelines.inpainting.deep.paste import DeepFilled
 from pipelines.inpainting.engine import Filled, InpaintEngine
 from pipelines.masks.reading import settings_of
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
 from pipelines.storage.frame_export import exported_frames, frame_folder
-from pipelines.video.encodings import encoding
-from pipelines.video.writer import VideoWriter
-from pipelines.vision.types import Pixels, Size
+from pipelines.video.encoding.encodings import chosen_codec, encoding, keeps_depth
+from pipelines.video.samples.planes import Planes
+from pipelines.video.writer import VideoWriter, open_result
+from pipelines.vision.types import Mask, Pixels, Size
 
 
 class FillStage:
@@ -34,11 +36,11 @@ class FillStage:
         """Return records and, if requested, the exported pictures."""
         return unseen.record_path(run.folder, span.name), *exported_frames(run, span)
 
-    def preview(self, item: Filled) -> Pixels:
+    def preview(self, item: Filled | DeepFilled) -> Pixels:
         """Return before and after side by side."""
         return np.hstack([item.before, item.after])
 
-    def value(self, item: Filled) -> float:
+    def value(self, item: Filled | DeepFilled) -> float:
         """Return the share of the filled pixels that was invented."""
         return int(np.count_nonzero(item.invented)) / max(1, int(np.count_nonzero(item.mask)))
 
@@ -50,42 +52,48 @@ class _FillSink:
         video, settings = run.video, settings_of(run)
         crf = run.choice.number("crf") if settings.crf is None else settings.crf
         self._run = run
-        self._transparent = encoding(settings.codec, crf).alpha
+        codec = chosen_codec(settings.codec, video)
+        self._codec, self._crf, self._path = codec, crf, path
         self._pictures = frame_folder(run)
         self._recorder = unseen.Recorder(*size)
         self._first: int | None = None
         self._stop = 0
-        self._writer = VideoWriter(
-            path,
-            *size,
-            video.frame_rate,
-            colour=video.output_colour,
-            sample_aspect_ratio=video.sample_aspect_ratio,
-            codec=settings.codec,
-            crf=crf,
-            field_order=video.field_order if size == (video.width, video.height) else None,
-        )
+        self._writer: VideoWriter | None = None
 
-    def write(self, item: Filled) -> None:
+    def write(self, item: Filled | DeepFilled) -> None:
         """Encode the frame, add its record and, if requested, export its picture."""
-        self._writer.write(_with_alpha(item) if self._transparent else item.after)
-        self._recorder.add(item.mask, item.invented)
+        frame = self._encoded(item)
+        if self._writer is None:
+            self._writer = open_result(self._path, frame, self._run.video, self._codec, self._crf)
+        self._writer.write(frame)
+        deep = item if isinstance(item, DeepFilled) else None
+        self._recorder.add(item.mask, item.invented, deep.chroma if deep else None)
         if self._pictures:
-            self._pictures.write(item.index, item.after)
+            self._pictures.write(item.index, deep.deep_pixels if deep else item.after)
         if self._first is None:
             self._first = item.index
         self._stop = item.index + 1
 
+    def _encoded(self, item: Filled | DeepFilled) -> Pixels | Planes:
+        transparent = encoding(self._codec, self._crf).alpha
+        if isinstance(item, DeepFilled) and keeps_depth(self._codec):
+            return item.cut_out if transparent else item.planes
+        pixels = item.pixels if isinstance(item, DeepFilled) else item.after
+        return _with_alpha(pixels, item.mask) if transparent else pixels
+
     def close(self) -> None:
         """Complete the segment and save the records, before the loop renames the segment and so finishes the span."""
+        if self._writer is None:
+            raise ValueError("a span has at least one frame")
         self._writer.close()
         span = Span(self._first or 0, self._stop)
         self._recorder.save(unseen.record_path(self._run.folder, span.name))
 
     def abandon(self) -> None:
-        self._writer.abandon()
+        if self._writer:
+            self._writer.abandon()
 
 
-def _with_alpha(item: Filled) -> Pixels:
+def _with_alpha(pixels: Pixels, mask: Mask) -> Pixels:
     """Add an alpha channel that is opaque only where something was filled."""
-    return np.dstack([item.after, item.mask.view(np.uint8) * np.uint8(255)])
+    return np.dstack([pixels, mask.view(np.uint8) * np.uint8(255)])

@@ -23,6 +23,9 @@ FOLDER = "state/invented"
 RECORD = np.dtype([("hole", np.int64), ("invented", np.int64)])
 """Numbers of filled and of invented pixels of a frame."""
 
+_CHROMA = "chroma"
+"""Array of the counts of chroma samples at the edge of the hole, in the files of spans whose samples were filled."""
+
 Records = NDArray[np.void]
 Heat = NDArray[np.int64]
 
@@ -54,9 +57,15 @@ class Recorder:
         self._size = (max(1, round(width * scale)), max(1, round(height * scale)))
         self._records: list[tuple[int, int]] = []
         self._heat: Heat = np.zeros(self._size[::-1], np.int64)
+        self._chroma: list[int] = []
 
-    def add(self, mask: Mask, invented: Mask) -> None:
-        """Add the next frame: its filled pixels `mask` and its `invented` ones, `(H, W)` bool each."""
+    def add(self, mask: Mask, invented: Mask, chroma: int | None = None) -> None:
+        """Add the next frame: its filled pixels `mask` and its `invented` ones, `(H, W)` bool each.
+
+        `chroma` counts the chroma samples that stand for filled and unfilled pixels, where samples were filled.
+        """
+        if chroma is not None:
+            self._chroma.append(chroma)
         count = int(np.count_nonzero(invented))
         self._records.append((int(np.count_nonzero(mask)), count))
         if count:
@@ -65,7 +74,15 @@ class Recorder:
 
     def save(self, path: Path) -> None:
         """Write the span's file, complete or absent."""
-        save_arrays(path, {"records": np.array(self._records, RECORD), "heat": self._heat})
+        arrays = {"records": np.array(self._records, RECORD), "heat": self._heat}
+        if self._chroma:
+            arrays[_CHROMA] = np.array(self._chroma, np.int64)
+        save_arrays(path, arrays)
+
+
+def chroma_at_edges(paths: Iterable[Path]) -> int:
+    """Count the chroma samples, of one plane, of the spans at `paths` that stand for filled and unfilled pixels."""
+    return sum(int(read_arrays(path, _CHROMA)[0].sum()) for path in paths)
 
 
 @dataclass

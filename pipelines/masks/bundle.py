@@ -9,10 +9,10 @@ from PIL import Image
 from pipelines.errors import BadInput, LongtakeError, fault_of
 from pipelines.masks.zip_archive import Archive
 from pipelines.storage.special_files import reject_special
-from pipelines.video.demuxing import open_input
-from pipelines.video.images import list_images
+from pipelines.video.files.demuxing import open_input
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import FORMATS, UNREADABLE, identify, size_of
+from pipelines.video.pictures.images import list_images
+from pipelines.video.pictures.picture import FORMATS, UNREADABLE, identify, size_of
 from pipelines.vision.types import Size
 
 ACCEPTED = "Give an image, a folder or a zip of images, a GIF or a mask video."

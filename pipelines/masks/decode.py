@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
 from pipelines.masks.rules import LOSSY_NOISE, Evidence, Rule, by_values, decide
-from pipelines.video.picture import FORMATS, UNREADABLE
+from pipelines.video.pictures.picture import FORMATS, UNREADABLE
 from pipelines.vision.types import Mask
 
 _LOSSY = ("JPEG", "MPO", "WEBP", "AVIF")

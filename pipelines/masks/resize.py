@@ -1,12 +1,14 @@
 """Computing at a smaller size: choosing it, resizing frames and masks to it, and pasting the fill back."""
 
-from typing import cast
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
 
 from pipelines.settings import InpaintSettings
-from pipelines.vision.types import Mask, Pixels, Size
+from pipelines.vision.types import Deep, Mask, Pixels, Size
+
+PictureT = TypeVar("PictureT", Pixels, Deep)
 
 _LEAST_SIDE_PX = 16
 """Frames are not reduced below this side: smaller ones are too small for optical flow (DIS)."""
@@ -29,11 +31,11 @@ def work_size(size: Size, settings: InpaintSettings, max_side_px: int) -> Size:
     return side(width, across), side(height, down)
 
 
-def small_frame(frame: Pixels, size: Size) -> Pixels:
-    """Reduce `frame` (H, W, 3) to `size` by area averaging."""
+def small_frame(frame: PictureT, size: Size) -> PictureT:
+    """Reduce `frame` (H, W, 3), of 8 or 16 bits, to `size` by area averaging."""
     if frame.shape[1::-1] == size:
         return frame
-    return cast(Pixels, cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
+    return cast(PictureT, cv2.resize(frame, size, interpolation=cv2.INTER_AREA))
 
 
 def small_mask(mask: Mask, size: Size) -> Mask:

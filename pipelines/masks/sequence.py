@@ -20,8 +20,8 @@ from pipelines.masks.decode import apply_rule, evidence, open_image, too_large
 from pipelines.masks.resize import large_mask
 from pipelines.masks.rules import BRIGHTNESS, Evidence, Rule, by_values, decide
 from pipelines.spans import Span
-from pipelines.video.images import is_animation, iter_animation
 from pipelines.video.info import VideoInfo
+from pipelines.video.pictures.images import is_animation, iter_animation
 from pipelines.video.probe import probe
 from pipelines.video.reader import Frame, read_frames
 from pipelines.vision.types import Mask

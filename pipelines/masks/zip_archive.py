@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
 from pipelines.storage.names import quoted, shortened
 from pipelines.storage.video_folders import natural_key
-from pipelines.video.picture import SUFFIXES
+from pipelines.video.pictures.picture import SUFFIXES
 
 _LISTING_BYTES, _LISTING_BYTES_A_FRAME = 2**16, 512
 """Limit of the central directory: a fixed part, and room for a few entries per frame of the video."""

@@ -14,10 +14,10 @@ from pipelines.settings.animation import (
     SourceCut,
     SourceFace,
 )
-from pipelines.settings.base import CopySettings, Machine, Settings, engine_of, trial
+from pipelines.settings.base import Machine, Settings, engine_of, trial
 from pipelines.settings.inpainting import InpaintSettings, MaskSettings, ProPainterSettings, TrackSettings
 from pipelines.settings.scoring import ScoreSettings
-from pipelines.settings.video_output import VIDEO_SUFFIXES, Codec, FilmSettings
+from pipelines.settings.video_output import VIDEO_SUFFIXES, Codec, CopySettings, FilmSettings, FixedCodec
 
 __all__ = [
     "VIDEO_SUFFIXES",
@@ -25,6 +25,7 @@ __all__ = [
     "Codec",
     "CopySettings",
     "FilmSettings",
+    "FixedCodec",
     "InpaintSettings",
     "Machine",
     "MaskSettings",

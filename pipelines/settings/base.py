@@ -189,7 +189,3 @@ def trial(settings: SettingsT) -> SettingsT:
     """Return `settings` limited to the first two seconds of the requested range."""
     end = (settings.start or 0.0) + TRIAL_SECONDS
     return settings.model_copy(update={"end": end if settings.end is None else min(end, settings.end)})
-
-
-class CopySettings(Settings):
-    """Decode and re-encode a video with its sound: a test of decoding, encoding and joining on a file."""

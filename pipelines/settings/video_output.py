@@ -4,21 +4,37 @@ from typing import Literal
 
 from pipelines.settings.base import Place, Settings, setting
 
-Codec = Literal["h264", "h265", "prores4444", "vp9", "h264_nvenc", "h265_nvenc"]
+FixedCodec = Literal[
+    "h264",
+    "h265",
+    "prores4444",
+    "vp9",
+    "h264_nvenc",
+    "h265_nvenc",
+    "av1_10",
+    "h265_10",
+    "prores422hq",
+    "ffv1",
+]
+Codec = Literal["auto", FixedCodec]
+"""A codec, or `auto`: H.264 for 8 bits, and AV1 with 10 bits for what has more or is HDR."""
 VIDEO_SUFFIXES: dict[Codec, str] = {
-    **{"h264": ".mp4", "h265": ".mp4", "h264_nvenc": ".mp4", "h265_nvenc": ".mp4"},
-    **{"prores4444": ".mov", "vp9": ".webm"},
+    **{"auto": ".mp4", "h264": ".mp4", "h265": ".mp4", "h264_nvenc": ".mp4", "h265_nvenc": ".mp4"},
+    **{"av1_10": ".mp4", "h265_10": ".mp4", "prores422hq": ".mov", "prores4444": ".mov"},
+    **{"vp9": ".webm", "ffv1": ".mkv"},
 }
-"""The container of each codec."""
+"""The container of each codec; `auto` chooses among those of one container."""
 
 
 class FilmSettings(Settings):
     """Settings of tasks that make a video."""
 
     codec: Codec = setting(
-        "Codec of the result; prores4444 and vp9 keep transparency: around what a removal filled, and of a portrait.",
+        "Codec of the result; auto keeps the depth of the source: h264 for 8 bits, av1_10 for more and for HDR. "
+        "ffv1 is lossless; prores4444 and vp9 keep transparency: around what a removal filled, and of a portrait. "
+        "8-bit codecs make standard dynamic range of HDR.",
         changes_result=True,
-        default="h264",
+        default="auto",
     )
     crf: int | None = setting(
         "Constant rate factor of the encoder: lower is better and larger; by default it follows the quality.",
@@ -32,3 +48,7 @@ class FilmSettings(Settings):
         changes_result=False,
         default=None,
     )
+
+
+class CopySettings(FilmSettings):
+    """Decode and re-encode a video with its sound: a test of decoding, encoding and joining on a file."""

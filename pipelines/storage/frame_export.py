@@ -74,8 +74,8 @@ class FrameFolder:
                 "Choose another --frames-out.",
             ) from error
 
-    def write(self, index: int, frame: NDArray[np.uint8]) -> None:
-        """Write `frame` (H, W, 3) uint8 RGB, which is frame `index` of the video."""
+    def write(self, index: int, frame: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
+        """Write `frame` (H, W, 3) RGB, uint8 or uint16, which is frame `index` of the video."""
         encoded = cv2.imencode(".png", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), _FAST)[1]
         write_bytes(self._path(index), encoded.tobytes())
 

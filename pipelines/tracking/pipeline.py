@@ -214,7 +214,7 @@ class _OverlaySink:
             video.height,
             video.frame_rate,
             colour=_FULL_RANGE,
-            codec="ffv1",
+            codec="ffv1_gray",
         )
 
     def write(self, item: Checked) -> None:

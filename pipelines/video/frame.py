@@ -8,21 +8,14 @@ from typing import Protocol, cast
 import cv2
 import numpy as np
 from av.video.frame import VideoFrame
-from numpy.typing import NDArray
 
+from pipelines.video.colour import tags
+from pipelines.video.colour.samples import sdr_luma, sdr_rgb
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import lay_over
+from pipelines.video.pictures.picture import lay_over
+from pipelines.video.samples.planes import Plane, Planes, planes_of
 from pipelines.vision.types import Pixels
 
-Plane = NDArray[np.uint8] | NDArray[np.uint16]
-
-_LUMA_WEIGHTS = {
-    "bt709": (0.2126, 0.7152, 0.0722),
-    "bt2020nc": (0.2627, 0.6780, 0.0593),
-    "bt2020c": (0.2627, 0.6780, 0.0593),
-    "smpte240m": (0.212, 0.701, 0.087),
-}
-_BT601_WEIGHTS = (0.299, 0.587, 0.114)
 _JPEG_RANGE = 2
 _TOP_ALIGNED = ("p0", "p2", "p4")
 """Pixel formats with 10 bits in the upper part of 16, such as `p010le`."""
@@ -34,6 +27,7 @@ class Picture(Protocol):
     def rgb(self) -> Pixels: ...  # noqa: D102
     def luma(self, width: int | None) -> Pixels: ...  # noqa: D102
     def alpha(self) -> Pixels | None: ...  # noqa: D102
+    def planes(self) -> Planes: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +53,13 @@ class Frame:
         """Opacity (H, W) uint8, 255 opaque; None where the decoder gives none."""
         return self.picture.alpha()
 
+    def planes(self) -> Planes:
+        """The samples as decoded, at the depth and chroma of the file, upright and otherwise untouched.
+
+        Read with `planes=True`: otherwise a decoder that gives only RGB may have been chosen.
+        """
+        return self.picture.planes()
+
 
 class RgbPicture:
     """A picture that the decoder gives as upright RGB; `read` returns its pixels."""
@@ -80,6 +81,11 @@ class RgbPicture:
         """None."""
         return None
 
+    def planes(self) -> Planes:
+        """Red, green and blue, 8 bits."""
+        pixels = self._read()
+        return Planes(tuple(np.ascontiguousarray(pixels[:, :, number]) for number in range(3)), 8, "rgb")
+
 
 class YuvPicture:
     """A picture as decoded by PyAV; its luma plane is used directly, without a conversion to RGB."""
@@ -88,22 +94,29 @@ class YuvPicture:
         self._frame = frame
         self._turns = info.rotation // 90
         self._background = info.background
-        self._weights = luma_weights(info)
+        self._hdr = info.hdr is not None
+        self._tags = info.colour if self._hdr else info.output_colour
 
     def rgb(self) -> Pixels:
-        """(H, W, 3) uint8; transparent parts show the background."""
-        # One thread: several would be started again for each frame, which costs more than they gain.
-        pixels = self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))
+        """(H, W, 3) uint8; transparent parts show the background. HDR is tone-mapped to SDR."""
+        if self._hdr:
+            pixels = sdr_rgb(self.planes(), self._tags)
+        else:
+            # One thread: several would be started again for each frame, which costs more than they gain.
+            pixels = self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))
         opacity = self.alpha()
         if opacity is not None and opacity.min() < 255:
             lay_over(pixels, opacity, self._background)
         return pixels
 
     def luma(self, width: int | None) -> Pixels:
-        """(H, W) uint8, full range."""
+        """(H, W) uint8, full range; of HDR, that of an SDR picture of the same scene."""
+        if self._hdr:
+            # Averaged after the conversion, since SDR is averaged in its own code values.
+            return cast(Pixels, _shrink(sdr_luma(self.planes(), self._tags), width))
         opacity = self.alpha()
         if not has_luma_plane(self._frame) or (opacity is not None and opacity.min() < 255):
-            return RgbPicture(self.rgb, self._weights).luma(width)
+            return RgbPicture(self.rgb, tags.luma_weights(self._tags)).luma(width)
         across = self._turns % 2 == 1
         plane = _shrink(_luma_plane(self._frame), width, across=across)
         return self._upright(_full_range(plane, self._frame))
@@ -116,13 +129,17 @@ class YuvPicture:
         rgba = self._frame.to_ndarray(format="rgba", threads=1)
         return self._upright(np.ascontiguousarray(rgba[:, :, 3]))
 
+    def planes(self) -> Planes:
+        """The stored samples."""
+        return planes_of(self._frame, self._turns)
+
     def _upright(self, pixels: Pixels) -> Pixels:
         return np.ascontiguousarray(np.rot90(pixels, self._turns)) if self._turns else pixels
 
 
 def luma_weights(info: VideoInfo) -> tuple[float, float, float]:
     """Weights of red, green and blue in luma; BT.601 where the stream does not say, as decoders assume."""
-    return _LUMA_WEIGHTS.get(info.output_colour.matrix or "", _BT601_WEIGHTS)
+    return tags.luma_weights(info.output_colour)
 
 
 def has_luma_plane(frame: VideoFrame) -> bool:

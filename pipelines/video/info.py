@@ -5,7 +5,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.video.timeline import Timeline
+from pipelines.video.clock.timeline import Timeline
+from pipelines.video.samples.layout import SampleLayout, layout_of
 from pipelines.vision.types import WHITE, Colour
 
 PLAIN_CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm"})
@@ -35,7 +36,30 @@ class ColourTags:
     transfer: str | None = None
 
 
+@dataclass(frozen=True)
+class MasteringDisplay:
+    """Display on which an HDR video was graded (SMPTE ST 2086), as streams store it.
+
+    Chromaticities `(x, y)` are in 1/50000, luminances in 1/10000 cd/m2. A file may tell only one of the two.
+    """
+
+    primaries: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = None
+    """Red, green, blue."""
+    white: tuple[int, int] | None = None
+    luminance: tuple[int, int] | None = None
+    """Lowest and highest."""
+
+
+@dataclass(frozen=True)
+class ContentLight:
+    """Light level of an HDR video in cd/m2 (CTA-861.3): its brightest pixel and its brightest frame on average."""
+
+    max_cll: int
+    max_fall: int
+
+
 _VIDEO_BT709 = ColourTags("tv", "bt709", "bt709", "bt709")
+_HDR: dict[str | None, Literal["pq", "hlg"]] = {"smpte2084": "pq", "arib-std-b67": "hlg"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +73,8 @@ class VideoInfo:
     restarts, and `notes` the sentences about times that were repaired. `sound_start` is when the first sound track
     begins, on the timeline's clock. `transparent`: the first frame is not opaque everywhere, or its alpha is unknown.
     `field_order` is that of interlaced, upright video. `cropped`: the container cuts the picture, down to `width` and
-    `height`. `background` is seen where pictures, and animations that Pillow reads, are transparent.
+    `height`. `background` is seen where pictures, and animations that Pillow reads, are transparent. `mastering` and
+    `light` are the static metadata of HDR.
     """
 
     path: Path
@@ -81,6 +106,8 @@ class VideoInfo:
     field_order: FieldOrder | None = None
     cropped: bool = False
     background: Colour = WHITE
+    mastering: MasteringDisplay | None = None
+    light: ContentLight | None = None
 
     @property
     def frames(self) -> int:
@@ -98,13 +125,38 @@ class VideoInfo:
         return float(self.timeline.seconds)
 
     @property
+    def deep(self) -> bool:
+        """Whether samples have more than 8 bits."""
+        return self.bit_depth > 8
+
+    @property
+    def hdr(self) -> Literal["pq", "hlg"] | None:
+        """High dynamic range by its transfer function; None for standard dynamic range."""
+        return _HDR.get(self.colour.transfer)
+
+    @property
+    def layout(self) -> SampleLayout:
+        """The layout of `Frame.planes`."""
+        layout = SampleLayout(8, "rgb") if self.images else layout_of(self.pixel_format)
+        return layout.turned() if self.rotation in (90, 270) else layout
+
+    @property
     def output_colour(self) -> ColourTags:
-        """The tags for a written copy of these frames.
+        """The tags for a written copy of these frames in RGB with 8 bits.
 
         An untagged stream stays untagged: reading and writing assume the same, so players show it as before. RGB
-        sources have no such assumption and are written as BT.709.
+        sources have no such assumption and are written as BT.709, which is what HDR is shown in, too.
         """
-        return _VIDEO_BT709 if self.rgb else self.colour
+        return _VIDEO_BT709 if self.rgb or self.hdr else self.colour
+
+    @property
+    def stored_colour(self) -> ColourTags:
+        """The tags for a written copy of these frames' samples (`Frame.planes`), or of RGB converted to YUV."""
+        if not self.rgb:
+            return self.colour
+        told = self.colour
+        matrix = "bt2020nc" if told.primaries == "bt2020" else "bt709"
+        return ColourTags("tv", matrix, told.primaries or "bt709", told.transfer or "bt709")
 
     @property
     def plain_container(self) -> bool:

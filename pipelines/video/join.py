@@ -27,12 +27,13 @@ from av.video.stream import VideoStream
 from pipelines.errors import EncoderDied
 from pipelines.spans import Span
 from pipelines.storage.pulse import beat
-from pipelines.video import extras, ffmpeg, sound
-from pipelines.video.demuxing import open_input, refusal, start_of, video_stream
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import open_input, refusal, start_of, video_stream
 from pipelines.video.info import VideoInfo
-from pipelines.video.join_clock import JoinClock, movie_timescale
-from pipelines.video.sound import SoundPlan, SoundRefused, Track
-from pipelines.video.transparency import transparency_notes
+from pipelines.video.pictures.transparency import transparency_notes
+from pipelines.video.tracks import extras, sound
+from pipelines.video.tracks.join_clock import JoinClock, movie_timescale
+from pipelines.video.tracks.sound import SoundPlan, SoundRefused, Track
 
 _TOLERANCE_SECONDS = 0.000_501
 """Matroska and WebM round times to milliseconds, so a frame may be off by half of one."""

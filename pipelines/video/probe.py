@@ -19,35 +19,27 @@ from av.video.stream import VideoStream
 
 from pipelines.errors import DamagedVideo, NotAVideo, NoVideoStream, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
-from pipelines.video import counting, ffmpeg, images
-from pipelines.video.decoding import damaged
-from pipelines.video.demuxing import has_decoder, open_input, reason, start_of, video_streams
-from pipelines.video.encryption import (
+from pipelines.video.clock.timeline import Timeline, constant, from_stamps
+from pipelines.video.decoders import counting
+from pipelines.video.decoders.decoding import damaged
+from pipelines.video.decoders.light import with_light
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import has_decoder, open_input, reason, start_of, video_streams
+from pipelines.video.files.encryption import (
     encrypted,
     has_encrypted_headers,
     has_encrypted_packets,
     packet_is_encrypted,
 )
 from pipelines.video.info import PLAIN_CONTAINERS, Audio, ColourTags, FieldOrder, VideoInfo
-from pipelines.video.timeline import Timeline, constant, from_stamps
+from pipelines.video.pictures import images
+from pipelines.video.samples import tag_names
 
 __all__ = ["VideoInfo", "probe"]
 
 _NOT_VIDEOS = ("_pipe", "image2", "hls", "concat", "dash", "sdp", "tty", "lavfi")
 """Demuxers of single pictures, text, and playlists that name other files."""
 
-_HDR = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
-_RANGES = {1: "tv", 2: "pc"}
-_MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
-_PRIMARIES = {
-    **{1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film"},
-    **{9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "jedec-p22"},
-}
-_TRANSFERS = {
-    **{1: "bt709", 4: "gamma22", 5: "gamma28", 6: "smpte170m", 7: "smpte240m", 8: "linear", 9: "log100"},
-    **{10: "log316", 11: "iec61966-2-4", 12: "bt1361e", 13: "iec61966-2-1", 14: "bt2020-10"},
-    **{15: "bt2020-12", 16: "smpte2084", 17: "smpte428", 18: "arib-std-b67"},
-}
 _FLIPPED = (-1, 0, 0, 0, 1, 0, 0, 0, 1)
 """A display matrix that mirrors."""
 _SHOWN = re.compile(r" s:(\d+)x(\d+) i:([PTB]) ")
@@ -67,7 +59,8 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     Raises:
         NotAVideo: missing, empty, or not a file that can be opened.
         NoVideoStream: sound or a cover picture only.
-        UnsupportedVideo: no decoder, encrypted, HDR, a changing size, or a rotation that is no multiple of 90 degrees.
+        UnsupportedVideo: no decoder, encrypted, Dolby Vision without a base, a changing size, or a rotation that is no
+            multiple of 90 degrees.
         DamagedVideo: truncated or damaged, without `salvage`.
     """
     if path.is_dir():
@@ -94,7 +87,7 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
             stamped=count.stamps is not None and count.repair is None,
             hidden_frames=packets.hidden,
             clock_shifts=count.clock_shifts,
-            notes=count.notes,
+            notes=(*info.notes, *count.notes),
         )
     if has_encrypted_packets(path) or has_encrypted_headers(path):
         raise encrypted(path)
@@ -108,7 +101,7 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
         info,
         timeline=clock.timeline(count),
         clock_shifts=count.clock_shifts,
-        notes=count.notes,
+        notes=(*info.notes, *count.notes),
         damage=damage,
         salvaged=True,
         missing_frames=max(0, expected - count.frames),
@@ -166,12 +159,6 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
     rotation, mirrored = _orientation(path, frame)
     width, height, field_order = _shown(path, container, stream, frame)
     across = rotation in (90, 270)
-    transfer = _TRANSFERS.get(frame.color_trc)
-    if transfer in _HDR:
-        raise UnsupportedVideo(
-            f"{path} is HDR ({_HDR[transfer]}), which is not supported: its colours would come out wrong.",
-            "Convert it to standard dynamic range (BT.709) first.",
-        )
     info = VideoInfo(
         path=path,
         container=container.format.name,
@@ -187,10 +174,10 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
         bit_depth=frame.format.components[0].bits,
         rgb=frame.format.is_rgb or frame.format.has_palette,
         colour=ColourTags(
-            _RANGES.get(frame.color_range),
-            _MATRICES.get(frame.colorspace),
-            _PRIMARIES.get(frame.color_primaries),
-            transfer,
+            tag_names.RANGES.get(frame.color_range),
+            tag_names.MATRICES.get(frame.colorspace),
+            tag_names.PRIMARIES.get(frame.color_primaries),
+            tag_names.TRANSFERS.get(frame.color_trc),
         ),
         interlaced=frame.interlaced_frame,
         audio=_audio(container),
@@ -199,7 +186,7 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
         field_order=None if rotation or mirrored else field_order,
         cropped=(width, height) != (frame.width, frame.height),
     )
-    return info, clock
+    return with_light(info, frame), clock
 
 
 def _find_stream(path: Path, container: InputContainer) -> VideoStream:

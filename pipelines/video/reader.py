@@ -7,6 +7,7 @@ two cannot: mirrored video, video that its container crops, and the readable par
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import Literal
@@ -16,13 +17,13 @@ from av.video.format import VideoFormat
 
 from pipelines.errors import UnsupportedVideo
 from pipelines.storage.names import printable
-from pipelines.video.decoding import damaged, iter_decoded, threads
+from pipelines.video.decoders.decoding import damaged, iter_decoded, threads
+from pipelines.video.decoders.prefetch import read_ahead
+from pipelines.video.decoders.reader_decord import CannotOpen, open_decord
+from pipelines.video.decoders.reader_ffmpeg import iter_by_ffmpeg
 from pipelines.video.frame import Frame, Picture, RgbPicture, YuvPicture, luma_weights
-from pipelines.video.images import iter_images, largest_decoding_bytes
 from pipelines.video.info import VideoInfo
-from pipelines.video.prefetch import read_ahead
-from pipelines.video.reader_decord import CannotOpen, open_decord
-from pipelines.video.reader_ffmpeg import iter_by_ffmpeg
+from pipelines.video.pictures.images import iter_images, largest_decoding_bytes
 
 __all__ = ["Decoder", "Frame", "bounded_decoder", "choose_decoder", "held_bytes", "read_frames"]
 
@@ -48,6 +49,7 @@ def read_frames(
     salvage: bool = False,
     luma_only: bool = False,
     alpha: bool = False,
+    planes: bool = False,
     ahead: int = READ_AHEAD_FRAMES,
 ) -> Generator[Frame, None, None]:
     """Yield frames `[start, stop)`, with the same pixels and times whatever `start` is. Close it when leaving early.
@@ -55,7 +57,8 @@ def read_frames(
     A thread decodes `ahead` frames ahead of the consumer. Holds `held_bytes`. A damaged file is read where `info` was
     probed with `salvage`; then `info.frames` counts the readable frames and `info.missing_frames` the others. With
     `luma_only`, `auto` prefers a decoder that gives luma directly; colours remain available. With `alpha`, it does as
-    well, and frames have their alpha channel where one is stored, unless ffmpeg reads them.
+    well, and frames have their alpha channel where one is stored, unless ffmpeg reads them. With `planes`, frames have
+    their samples as stored, whichever decoder reads them.
 
     Raises:
         DamagedVideo: at a frame that cannot be read, or where there are fewer or more frames than counted.
@@ -69,7 +72,8 @@ def read_frames(
         raise damaged(info, info.damage or "frames are missing")
     if start == stop:
         return
-    pictures = _iter_pictures(info, start, stop, decoder, luma_only or alpha, alpha)
+    wanted = _Wanted(luma_only or alpha or planes, alpha, planes)
+    pictures = _iter_pictures(info, start, stop, decoder, wanted)
     with closing(read_ahead(pictures, ahead)) as numbered:
         for index, picture in numbered:
             yield Frame(index, info.timeline.time(index), picture)
@@ -109,7 +113,9 @@ def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = 
     bits: int = VideoFormat(info.pixel_format, 0, 0).padded_bits_per_pixel
     as_stored = pixels * bits // 8
     decoding = (_REFERENCE_FRAMES + threads()) * as_stored
-    return decoding + waiting * (as_stored if decoder == "pyav" else 3 * pixels)
+    # Samples that come through a pipe are there twice: in arrays, and in a frame that converts them.
+    piped = round(2 * info.layout.bytes_per_pixel * pixels) if info.deep or info.hdr else 3 * pixels
+    return decoding + waiting * (as_stored if decoder == "pyav" else piped)
 
 
 def may_have_alpha(pixel_format: str) -> bool:
@@ -140,12 +146,21 @@ def why_not_decord(info: VideoInfo) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What frames must give: luma as stored, their alpha, their samples as stored."""
+
+    luma: bool
+    alpha: bool
+    planes: bool
+
+
 def _iter_pictures(
-    info: VideoInfo, start: int, stop: int, decoder: Decoder, luma_only: bool, alpha: bool
+    info: VideoInfo, start: int, stop: int, decoder: Decoder, wanted: _Wanted
 ) -> Generator[tuple[int, Picture], None, None]:
     """Yield pictures `[start, stop)`. Raises DamagedVideo where there are fewer or more than counted."""
     due = start
-    for index, picture in _open(info, start, decoder, luma_only, alpha):
+    for index, picture in _open(info, start, decoder, wanted):
         if index >= info.frames:
             raise damaged(info, f"it has more than the {info.frames} frames that were counted")
         if index != due:
@@ -158,7 +173,7 @@ def _iter_pictures(
         raise damaged(info, f"it ends after {due} of {info.frames} frames")
 
 
-def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool, alpha: bool) -> Numbered:
+def _open(info: VideoInfo, start: int, decoder: Decoder, wanted: _Wanted) -> Numbered:
     if info.images:
         weights = luma_weights(info)
         return (
@@ -166,9 +181,9 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool, alpha:
             for index, pixels in enumerate(iter_images(info, start, info.frames), start)
         )
     asked = decoder
-    decoder = choose_decoder(info, luma_only=luma_only) if asked == "auto" else asked
+    decoder = choose_decoder(info, luma_only=wanted.luma) if asked == "auto" else asked
     if decoder == "ffmpeg":
-        return iter_by_ffmpeg(info, start)
+        return iter_by_ffmpeg(info, start, planes=wanted.planes)
     if asked == "decord" and (reason := why_not_decord(info)):
         raise UnsupportedVideo(f"decord {reason} ({info.path}).", "Use --decoder auto.")
     if asked == "pyav" and (info.mirrored or info.salvaged or info.cropped):
@@ -181,5 +196,5 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, luma_only: bool, alpha:
                 raise UnsupportedVideo(f"decord {error} ({info.path}).", "Use --decoder auto.") from error
     return (
         (index, YuvPicture(frame, info))
-        for index, frame in iter_decoded(info, start, alpha=alpha or info.transparent)
+        for index, frame in iter_decoded(info, start, alpha=wanted.alpha or info.transparent)
     )

@@ -5,18 +5,25 @@ write to a temporary name, close, then rename.
 """
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import EncoderDied, LongtakeError
-from pipelines.video import ffmpeg
-from pipelines.video.demuxing import count_packets
-from pipelines.video.encodings import AnyCodec, encoding, keeps_fields
-from pipelines.video.info import ColourTags, FieldOrder
+from pipelines.settings import FixedCodec
+from pipelines.video.encoding.encodings import RGB, AnyCodec, encoding, keeps_fields
+from pipelines.video.encoding.raw_stream import frame_header, stream_header
+from pipelines.video.files import ffmpeg
+from pipelines.video.files.demuxing import count_packets
+from pipelines.video.info import ColourTags, ContentLight, FieldOrder, MasteringDisplay, VideoInfo
+from pipelines.video.samples.layout import SampleLayout
+from pipelines.video.samples.planes import Plane, Planes
+from pipelines.vision.types import Pixels
 
 _FINISH_SECONDS = 600.0
 """Time limit for encoding the look-ahead and writing the index after the last frame, on a busy machine."""
@@ -24,12 +31,13 @@ _LARGEST_TIMESCALE = 2**31 - 1
 
 
 class VideoWriter:
-    """Writes frames (height, width, 3) uint8 RGB to `path`, whose suffix selects the container (see `ffmpeg.muxer`).
+    """Writes frames to `path`, whose suffix selects the container (see `ffmpeg.muxer`).
 
-    An encoding with transparency takes RGBA frames, with 4 channels. One that needs even sizes gets odd ones padded by
-    repeating the last row and column. `field_order` marks the frames as interlaced, where the encoding can. Holds one
-    frame when it pads; the encoder's look-ahead (about 300 MB at 1080p) is in its own process, which ends when this
-    one does.
+    Frames are (height, width, 3) uint8 RGB, or, with a `layout`, `Planes` in that layout, which reach the encoder as
+    they are if it encodes that layout. An encoding with transparency takes RGBA, with 4 channels, for RGB. One that
+    needs even sizes gets odd ones padded by repeating the last row and column. `field_order` marks the frames as
+    interlaced, where the encoding can. `mastering` and `light` are HDR metadata to store. Holds one frame when it pads;
+    the encoder's look-ahead (about 300 MB at 1080p) is in its own process, which ends when this one does.
     """
 
     def __init__(
@@ -45,22 +53,29 @@ class VideoWriter:
         crf: int = 18,
         preset: str = "veryfast",
         field_order: FieldOrder | None = None,
+        layout: SampleLayout | None = None,
+        mastering: MasteringDisplay | None = None,
+        light: ContentLight | None = None,
     ) -> None:
-        how = encoding(codec, crf, preset)
+        how = encoding(codec, crf, preset, layout or RGB)
         self._path = path
+        self._layout = layout
         self._shape = (height, width, 4 if how.alpha else 3)
         self._pad = (height % 2, width % 2) if how.even else (0, 0)
         self._frames = 0
-        size = f"{width + self._pad[1]}x{height + self._pad[0]}"
-        rate = f"{frame_rate.numerator}/{frame_rate.denominator}"
-        filters = [*_colour_filters(colour), f"setsar={_ratio(sample_aspect_ratio)}"]
+        self._boxed = bool(layout and (mastering or light))
+        size = (width + self._pad[1], height + self._pad[0])
+        filters = [*_colour_filters(colour, layout, how.layout), f"setsar={_ratio(sample_aspect_ratio)}"]
         fields: tuple[str, ...] = ()
         if field_order and keeps_fields(codec, height):
             filters.append(f"setfield={field_order}")
             fields = ("-flags", "+ildct+ilme")
+        raw = layout.pixel_format if layout else "rgba" if how.alpha else "rgb24"
+        shape = ("-f", "rawvideo", "-pix_fmt", raw, "-s", "{}x{}".format(*size))
         self._child = ffmpeg.Child(
             [
-                *("-f", "rawvideo", "-pix_fmt", "rgba" if how.alpha else "rgb24", "-s", size, "-r", rate),
+                *(("-f", "matroska") if self._boxed else shape),
+                *("-r", f"{frame_rate.numerator}/{frame_rate.denominator}"),
                 *(
                     "-i",
                     "-",
@@ -79,31 +94,60 @@ class VideoWriter:
             ],
             feeds=True,
         )
+        if layout and self._boxed:
+            self._send([memoryview(stream_header(*size, layout, mastering, light))])
 
     @property
     def encoder_pid(self) -> int:
         """Process id of the encoder."""
         return self._child.pid
 
-    def write(self, frame: NDArray[np.uint8]) -> None:
+    def write(self, frame: NDArray[np.uint8] | Planes) -> None:
         """Encode one frame, waiting while the encoder is busy. RGB frames are opaque where RGBA is expected.
 
         Raises:
-            ValueError: the shape or dtype does not match the writer's.
+            ValueError: the shape, dtype or layout does not match the writer's.
             EncoderDied: the encoder has exited; it is cleaned up. Where the system refused it something, that by its
                 name, such as NotEnoughDisk.
         """
+        arrays = self._samples(frame) if isinstance(frame, Planes) else [self._pixels(frame)]
+        parts = [np.ascontiguousarray(array).data.cast("B") for array in arrays]
+        if self._boxed:
+            parts.insert(0, memoryview(frame_header(self._frames, sum(map(len, parts)))))
+        self._send(parts)
+        self._frames += 1
+
+    def _pixels(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self._shape[2] == 4 and frame.shape[2:] == (3,):
             frame = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
-        if frame.shape != self._shape or frame.dtype != np.uint8:
-            raise ValueError(f"frames must be {self._shape} uint8, not {frame.shape} {frame.dtype}")
-        if any(self._pad):
-            frame = np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
+        if self._layout or frame.shape != self._shape or frame.dtype != np.uint8:
+            wanted = self._layout or f"{self._shape} uint8"
+            raise ValueError(f"frames must be {wanted}, not {frame.shape} {frame.dtype}")
+        return (
+            np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
+            if any(self._pad)
+            else frame
+        )
+
+    def _samples(self, planes: Planes) -> list[Plane]:
+        """Return the planes of a frame in the order in which they are sent, padded."""
+        height, width = self._shape[:2]
+        if planes.layout != self._layout or (planes.height, planes.width) != (height, width):
+            found = f"{planes.width}x{planes.height} {planes.layout}"
+            raise ValueError(f"frames must be {width}x{height} {self._layout or 'RGB'}, not {found}")
+        if not any(self._pad):
+            return list(planes.stored)
+        across, down = planes.layout.chroma_size(width + self._pad[1], height + self._pad[0])
+        luma = (height + self._pad[0], width + self._pad[1])
+        sizes = [luma if plane.shape == planes.y.shape else (down, across) for plane in planes.stored]
+        return [_padded(plane, size) for plane, size in zip(planes.stored, sizes, strict=True)]
+
+    def _send(self, parts: Iterable[memoryview]) -> None:
         try:
-            _send(self._child.pipe, np.ascontiguousarray(frame).data.cast("B"))
+            for part in parts:
+                _send(self._child.pipe, part)
         except OSError as error:
             raise self._died() from error
-        self._frames += 1
 
     def close(self) -> None:
         """Finish the file, check that it holds every frame, and flush it to disk. Raises as `write`."""
@@ -138,13 +182,51 @@ class VideoWriter:
         return _reason(self._path, status, errors)
 
 
+def open_result(
+    path: Path, first: Pixels | Planes, video: VideoInfo, codec: FixedCodec, crf: int
+) -> VideoWriter:
+    """Open a writer for frames like `first`, made from `video`: with its rate, colours, HDR metadata and pixel shape.
+
+    Frames may have another size than the video. Pixels are 8 bits and standard dynamic range.
+    """
+    planes = first if isinstance(first, Planes) else None
+    height, width = (first.height, first.width) if isinstance(first, Planes) else first.shape[:2]
+    return VideoWriter(
+        path,
+        width,
+        height,
+        video.frame_rate,
+        colour=video.stored_colour if planes else video.output_colour,
+        sample_aspect_ratio=video.sample_aspect_ratio,
+        codec=codec,
+        crf=crf,
+        field_order=video.field_order if (width, height) == (video.width, video.height) else None,
+        layout=planes.layout if planes else None,
+        mastering=video.mastering if planes else None,
+        light=video.light if planes else None,
+    )
+
+
 def _send(pipe: IO[bytes], data: memoryview) -> None:
     while data:
         data = data[pipe.write(data) :]
 
 
-def _colour_filters(colour: ColourTags) -> list[str]:
-    """Filters that convert with the matrix and range that are tagged; fields without a tag are left alone."""
+def _padded(plane: Plane, size: tuple[int, int]) -> Plane:
+    """Repeat the last row and column of `plane` up to `size`."""
+    return cast(
+        Plane, np.pad(plane, [(0, want - have) for want, have in zip(size, plane.shape, strict=True)], "edge")
+    )
+
+
+def _colour_filters(colour: ColourTags, frames: SampleLayout | None, encoded: SampleLayout) -> list[str]:
+    """Filters that convert with the matrix and range that are tagged; fields without a tag are left alone.
+
+    Frames in YUV have that matrix and range already, and frames that stay RGB have neither.
+    """
+    from_rgb = frames is None or frames.subsampling == "rgb"
+    if encoded.subsampling == "rgb":
+        colour = replace(colour, range="pc", matrix="gbr")
     scale = {"out_color_matrix": colour.matrix, "out_range": colour.range}
     tags = {
         "colorspace": colour.matrix,
@@ -152,9 +234,10 @@ def _colour_filters(colour: ColourTags) -> list[str]:
         "color_primaries": colour.primaries,
         "color_trc": colour.transfer,
     }
+    converts = from_rgb and encoded.subsampling != "rgb"
     return [
         f"{name}=" + ":".join(f"{key}={value}" for key, value in options.items() if value)
-        for name, options in (("scale", scale), ("setparams", tags))
+        for name, options in (("scale", scale if converts else {}), ("setparams", tags))
         if any(options.values())
     ]
 

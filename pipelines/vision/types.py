@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 """RGB (H, W, 3) or grey (H, W), 0 to 255."""
 
+Deep = NDArray[np.uint16]
+"""R'G'B' (H, W, 3), or one component (H, W), 0 to 65535."""
+
 Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 

@@ -19,7 +19,7 @@ from pipelines.settings import AnimateSettings
 from pipelines.spec import read_settings
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.names import StoredPath, to_json
-from pipelines.video.limits import check_pixels
+from pipelines.video.pictures.limits import check_pixels
 
 
 class PlanQuestion(BaseModel):

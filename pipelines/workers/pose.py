@@ -24,7 +24,7 @@ from pipelines.jobs.inputs import InputFile
 from pipelines.settings import PoseSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
 from pipelines.storage.names import StoredPath, to_json
-from pipelines.video.limits import check_pixels
+from pipelines.video.pictures.limits import check_pixels
 from pipelines.weights.locate import find
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from pipelines.runtime import planning
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
 from pipelines.spec import task_spec
+from pipelines.video.clock.timeline import constant
 from pipelines.video.info import VideoInfo
-from pipelines.video.timeline import constant
 from presets.choose import Choice
 
 from .mask_clips import HEIGHT, WIDTH, disc

@@ -25,7 +25,7 @@ from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Machine, PoseSettings, Settings
 from pipelines.storage.names import shortened
-from pipelines.video.limits import check_pixels
+from pipelines.video.pictures.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.hashing import fingerprint

@@ -13,7 +13,7 @@ from pipelines.errors import LongtakeError
 from pipelines.example.faults import FAULTS
 from pipelines.jobs.events import Planned
 from pipelines.spec import Text, all_engines, tasks
-from pipelines.video.time_code import time_range
+from pipelines.video.clock.time_code import time_range
 from ui.i18n.texts import attribute, both, filled, label, page_words, spans
 from ui.i18n.words import ERRORS_ZH, LIVE
 from ui.jobs.uploads import EXAMPLE_NAME

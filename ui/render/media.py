@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.spec import tasks
-from pipelines.video.time_code import time_code
+from pipelines.video.clock.time_code import time_code
 from ui.i18n.texts import both, filled, label
 from ui.jobs.view import JobView
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipelines.video.time_code import time_code, time_range
+from pipelines.video.clock.time_code import time_code, time_range
 from ui.i18n.texts import both, page_words
 from ui.reports.parts import listed, section
 

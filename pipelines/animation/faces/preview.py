@@ -30,7 +30,7 @@ from pipelines.animation.inputs import InputMedia, picture_bytes, probe_portrait
 from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
-from pipelines.video.limits import check_pixels
+from pipelines.video.pictures.limits import check_pixels
 from pipelines.video.reader import read_frames
 from pipelines.vision.types import Pixels
 

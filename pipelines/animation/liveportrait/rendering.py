@@ -32,7 +32,7 @@ from pipelines.animation.motion.keypoints import Floats
 from pipelines.animation.motion.motions import Motions
 from pipelines.spans import Span, batches
 from pipelines.stages import RunContext
-from pipelines.video.prefetch import read_ahead
+from pipelines.video.decoders.prefetch import read_ahead
 from pipelines.vision.types import Pixels
 
 

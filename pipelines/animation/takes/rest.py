@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.animation.takes.shot_stage import Grid, Rows
 from pipelines.animation.takes.takes import Take, Takes
 from pipelines.spans import Span
-from pipelines.video.timeline import Timeline
+from pipelines.video.clock.timeline import Timeline
 
 Reason = Literal["no_face", "cut", "dissolve", "flash", "covered", "unlike"]
 

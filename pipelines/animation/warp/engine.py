@@ -46,7 +46,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage, Warn
-from pipelines.video.encodings import encoding
+from pipelines.video.encoding.encodings import chosen_codec, encoding
 from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.vision.types import Pixels, Size
 from pipelines.weights.catalog import PUBLISHED
@@ -125,7 +125,7 @@ class WarpEngine(PortraitEngine):
     @property
     def keeps_transparency(self) -> bool:
         """Whether the codec has an alpha channel, and the result is not one of three panels."""
-        return encoding(self.settings.codec, 0).alpha and not self.settings.side_by_side
+        return encoding(chosen_codec(self.settings.codec, None), 0).alpha and not self.settings.side_by_side
 
     def fit(self, choice: Choice, budget: Budget, device: str) -> tuple[Choice, Cost]:
         """Decide the work size by the source, and return the cost of decoder, source, warp and encoder."""

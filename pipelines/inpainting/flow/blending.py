@@ -40,8 +40,8 @@ class Candidate:
     error: Floats
     times: int
 
-    def relight(self, colours: Pixels) -> Floats:
-        """Correct `colours` of the hole's crop, `(H, W, 3)` uint8; returns float32."""
+    def relight(self, colours: Pixels | Floats) -> Floats:
+        """Correct `colours` of the hole's crop, grey levels `(H, W, 3)`; returns float32."""
         light = self.hole.enlarged(self.light, self.times)
         return cast(Floats, cv2.addWeighted(colours, self.gain, light, 1, 0, dtype=cv2.CV_32F))
 
@@ -64,7 +64,7 @@ class Seam:
         self._fill = HarmonicFill(beside, into, _CELL_PX * hole.reduction)
         self._known = known.reshape(-1, 3)[self._fill.indices].astype(np.float32)
 
-    def match(self, samples: Sequence[tuple[Pixels, Mask]]) -> list[Candidate | None]:
+    def match(self, samples: Sequence[tuple[Pixels | Floats, Mask]]) -> list[Candidate | None]:
         """Match samples, each colours and where they are real, to the seam; None if too few pixels are real there.
 
         The gain is the median ratio; the remaining difference is extended over the hole, so that no seam shows.

@@ -12,7 +12,7 @@ from pipelines.inpainting.flow.frame_view import Coords, FrameView, point
 from pipelines.inpainting.flow.holes import Hole
 from pipelines.vision.camera_motion import Homography, outside_range
 from pipelines.vision.crop import Crop
-from pipelines.vision.types import Flags, Mask, Pixels
+from pipelines.vision.types import Flags, Floats, Mask, Pixels
 
 _SLACK = np.ones((3, 3), np.uint8)
 """A chain of homographies is exact to a pixel or two."""
@@ -37,7 +37,7 @@ class CleanPlate:
         """Make a plate of `box` from what does not move in `frame`, and from the filled `background` of its `hole`."""
         times = hole.reduction
         part = box.enlarged(times)
-        colours, known = frame.pixels[part.slices].copy(), frame.covered[part.slices] == 0
+        colours, known = _eight_bits(frame.levels(part.slices)), frame.covered[part.slices] == 0
         top, left = hole.full.top - part.top, hole.full.left - part.left
         height, width = hole.inside.shape
         inner = slice(top, top + height), slice(left, left + width)
@@ -53,7 +53,7 @@ class CleanPlate:
             cast(Flags, cv2.erode(known.astype(np.uint8), _SLACK)),
         )
 
-    def matches(self, colours: Pixels, coords: Coords, camera: Homography) -> Mask:
+    def matches(self, colours: Pixels | Floats, coords: Coords, camera: Homography) -> Mask:
         """Return where `colours` `(h, w, 3)`, sampled at `coords` of another thumbnail, match the plate, `(h, w)` bool.
 
         `camera` is the homography from that thumbnail to this one.
@@ -63,5 +63,10 @@ class CleanPlate:
             cv2.remap(plane, in_plate, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)  # type: ignore[call-overload]
             for plane in (self.low, self.high, self.known)
         )
-        red, green, blue = cv2.split(outside_range(colours, low, high))
+        red, green, blue = cv2.split(outside_range(_eight_bits(colours), low, high))
         return cast(Mask, (cv2.max(cv2.max(red, green), blue) < _SAME_LEVELS) & (known > 0))
+
+
+def _eight_bits(levels: Pixels | Floats) -> Pixels:
+    """Return a copy of grey levels, rounded to uint8: enough to recognise a background."""
+    return cast(Pixels, levels.copy() if levels.dtype == np.uint8 else cv2.convertScaleAbs(levels))

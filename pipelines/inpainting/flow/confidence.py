@@ -1,6 +1,7 @@
 """The fill that needs no other frame, and blending references with it by confidence."""
 
 from functools import cached_property
+from typing import cast
 
 import cv2
 import numpy as np
@@ -9,8 +10,8 @@ from pipelines.inpainting.flow.blending import ERROR_LIMIT
 from pipelines.inpainting.flow.frame_pairs import reduced
 from pipelines.inpainting.flow.harmonic import HarmonicFill
 from pipelines.inpainting.flow.holes import Hole
-from pipelines.inpainting.flow.membrane import membrane
-from pipelines.vision.types import Floats, Mask, Pixels
+from pipelines.vision.membrane import membrane
+from pipelines.vision.types import Flags, Floats, Mask, Pixels
 
 _CONFIDENT = 0.97
 """Confidence above which blending with the smooth fill would not be visible and is skipped."""
@@ -22,14 +23,26 @@ _EDGES_SHARE, _EDGES_PX = np.float32(0.7), 3
 """Share of Telea's fill (2004), which continues lines into the hole, against the membrane; and its radius."""
 
 
-def smooth_fill(colours: Floats, known: Mask) -> Floats:
-    """Fill the unknown pixels of a crop `(h, w, 3)` float32 from those around them."""
+def smooth_fill(colours: Floats, known: Mask, *, deep: bool = False) -> Floats:
+    """Fill the unknown pixels of a crop `(h, w, 3)` float32 from those around them; `deep`: beyond whole levels."""
     if known.all():
         return colours
     smooth = membrane(colours, known.astype(np.float32), _ROUNDS)
-    pixels, unknown = np.clip(colours + 0.5, 0, 255).astype(np.uint8), (~known).view(np.uint8)
-    lines = cv2.inpaint(pixels, unknown, _EDGES_PX, cv2.INPAINT_TELEA)
+    unknown = (~known).view(np.uint8)
+    lines = _deep_lines(colours, unknown) if deep else _lines(colours, unknown)
     return np.where(known[..., None], colours, smooth + (lines - smooth) * _EDGES_SHARE)
+
+
+def _lines(colours: Floats, unknown: Flags) -> Pixels:
+    pixels = np.clip(colours + 0.5, 0, 255).astype(np.uint8)
+    return cast(Pixels, cv2.inpaint(pixels, unknown, _EDGES_PX, cv2.INPAINT_TELEA))
+
+
+def _deep_lines(colours: Floats, unknown: Flags) -> Floats:
+    """Continue lines in each channel alone, the only way for more than 8 bits; in 64 steps per level."""
+    steps = np.clip(colours * np.float32(64) + np.float32(0.5), 0, 255 * 64).astype(np.uint16)
+    lines = [cv2.inpaint(plane, unknown, _EDGES_PX, cv2.INPAINT_TELEA) for plane in cv2.split(steps)]
+    return cast(Floats, cv2.merge(lines).astype(np.float32) / np.float32(64))
 
 
 class ConfidenceBlend:
@@ -39,7 +52,7 @@ class ConfidenceBlend:
     error of a smooth fill. The weights give the least expected error of the two: bad references leave the smooth fill.
     """
 
-    def __init__(self, hole: Hole, known: Pixels) -> None:
+    def __init__(self, hole: Hole, known: Pixels | Floats) -> None:
         self._hole, self._known = hole, known
 
     def blend(self, colours: Floats, error: Floats, seen: Mask) -> Floats:
@@ -76,4 +89,6 @@ class ConfidenceBlend:
         """The crop with its hole filled smoothly, computed at the thumbnail's size."""
         hole = self._hole
         small = reduced(self._known, hole.tight.size, hole.reduction).astype(np.float32)
-        return hole.enlarged(smooth_fill(small, hole.empty[hole.inner] == 0))
+        return hole.enlarged(
+            smooth_fill(small, hole.empty[hole.inner] == 0, deep=self._known.dtype != np.uint8)
+        )

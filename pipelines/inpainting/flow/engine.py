@@ -19,17 +19,20 @@ import numpy as np
 
 from memory.plan import Load
 from memory.probe import schedulable_cores
+from pipelines.inpainting.deep.reading import fills_samples
 from pipelines.inpainting.engine import Fill, InPlaceEngine, Read
 from pipelines.inpainting.flow.blending import Seam, WeightedMean
 from pipelines.inpainting.flow.confidence import smooth_fill
 from pipelines.inpainting.flow.frame_cache import KEY_EVERY, MARGIN, FrameCache
-from pipelines.inpainting.flow.frame_view import FrameView, sample
+from pipelines.inpainting.flow.frame_pairs import See
+from pipelines.inpainting.flow.frame_view import FrameView, rounded_levels, sample
 from pipelines.inpainting.flow.hole_filler import HoleFiller, HolePatch, SearchEffort, warped_coords
 from pipelines.inpainting.flow.holes import Hole, holes
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span, widen
+from pipelines.video.colour.coding import coding_of
 from pipelines.video.info import VideoInfo
-from pipelines.vision.types import Floats, Mask, Pixels
+from pipelines.vision.types import Deep, Floats, Mask, Pixels
 
 EFFORTS = {
     "draft": SearchEffort(6, 12, cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST, 0.1),
@@ -39,8 +42,8 @@ EFFORTS = {
 }
 """The search effort of each quality, found by trial with tests/bench/bench_flowfill.py."""
 
-PIXEL_BYTES = 4
-"""Bytes that a cached frame holds per pixel: three of colour, one of coverage."""
+PIXEL_BYTES, DEEP_PIXEL_BYTES = 4, 7
+"""Bytes that a cached frame holds per pixel: three of colour, or six of deep video, and one of coverage."""
 ANCHOR_EVERY = 10
 """Frames between two anchors: what is drawn on an anchor is carried over no further than this."""
 FAR = 90
@@ -54,6 +57,8 @@ _THUMBNAIL_BYTES = 480_000
 """6 bytes a pixel; the largest thumbnail of a 16:9 video has 374 x 210."""
 _RESULT_PIXEL_BYTES, _WORKER_PIXEL_BYTES = 17, 260
 """Bytes per pixel of a group's results, and of the crops that one worker holds."""
+_DEEP_RESULT_BYTES, _DEEP_WORKER_BYTES = 18, 60
+"""What deep video adds to both: a result and two anchors of six bytes instead of three, and samples of float32."""
 
 
 class FlowEngine(InPlaceEngine):
@@ -63,7 +68,9 @@ class FlowEngine(InPlaceEngine):
 
     def __init__(self, video: VideoInfo, settings: InpaintSettings) -> None:
         super().__init__(video, settings)
-        self._filler = FlowFill(settings.quality)
+        self.deep = fills_samples(video, settings)
+        see = coding_of(video).proxy if self.deep else None
+        self._filler = FlowFill(settings.quality, see=see)
 
     @property
     def load(self) -> Load:
@@ -76,17 +83,21 @@ class FlowEngine(InPlaceEngine):
 
 
 class FlowFill:
-    """Fills holes by flow. One object may fill any number of videos; it keeps nothing between them."""
+    """Fills holes by flow. One object may fill any number of videos; it keeps nothing between them.
 
-    def __init__(self, quality: str = "balanced", workers: int | None = None) -> None:
+    Frames are uint8 RGB; with `see`, they are R'G'B' codes of 16 bits, which `see` turns into uint8 RGB.
+    """
+
+    def __init__(self, quality: str = "balanced", workers: int | None = None, see: See | None = None) -> None:
         self._quality = quality
+        self._see = see
         self._effort = EFFORTS[quality]
         self._workers = workers or schedulable_cores()
 
     @property
     def load(self) -> Load:
         """The memory that filling holds beside its readers."""
-        return load(self._quality, self._workers)
+        return load(self._quality, self._workers, deep=self._see is not None)
 
     def fill(self, read: Read, frames: Span, start: int, stop: int) -> Generator[Fill]:
         """Fill frames `[start, stop)`; outside the masks they are what was read, to the bit.
@@ -97,7 +108,7 @@ class FlowFill:
         last = min(frames.stop, (stop - 1) // ANCHOR_EVERY * ANCHOR_EVERY + ANCHOR_EVERY + 1)
         reach = self._effort.reach
         with (
-            FrameCache(read, frames, Span(first, last), reach, FAR) as cache,
+            FrameCache(read, frames, Span(first, last), reach, FAR, self._see) as cache,
             ThreadPoolExecutor(self._workers) as pool,
         ):
             groups = _AnchoredFill(cache, self._effort, pool)
@@ -107,17 +118,19 @@ class FlowFill:
                 yield from groups.fills(Span(max(begin, start), min(begin + ANCHOR_EVERY, stop)))
 
 
-def load(quality: str, workers: int) -> Load:
+def load(quality: str, workers: int, *, deep: bool = False) -> Load:
     """Return what filling holds beside its readers, for the planner; pixels are those of the work size.
 
     That is frames of a window and key frames, a group's anchors and results, thumbnails of a fixed size, and for each
     worker the crops of one hole, as if it were as large as the frame.
     """
     views = 2 * EFFORTS[quality].reach + ANCHOR_EVERY + 1 + 2 * FAR // KEY_EVERY + 1
-    results = _RESULT_PIXEL_BYTES * (ANCHOR_EVERY + 1)
+    results, worker = _RESULT_PIXEL_BYTES * (ANCHOR_EVERY + 1), _WORKER_PIXEL_BYTES
+    if deep:
+        results, worker = results + _DEEP_RESULT_BYTES, worker + _DEEP_WORKER_BYTES
     return Load(
         fixed=_THUMBNAIL_BYTES * (2 * HALO + ANCHOR_EVERY),
-        per_pixel=PIXEL_BYTES * views + results + _WORKER_PIXEL_BYTES * workers,
+        per_pixel=(DEEP_PIXEL_BYTES if deep else PIXEL_BYTES) * views + results + worker * workers,
     )
 
 
@@ -127,7 +140,7 @@ class _AnchoredFill:
     def __init__(self, cache: FrameCache, effort: SearchEffort, pool: ThreadPoolExecutor) -> None:
         self._cache, self._effort, self._pool = cache, effort, pool
         self._patches: dict[int, list[HolePatch]] = {}
-        self._anchors: dict[int, Pixels] = {}
+        self._anchors: dict[int, Pixels | Deep] = {}
 
     def fills(self, group: Span) -> Generator[Fill]:
         """Fill the frames of `group`, which lies between two points of the anchor grid."""
@@ -179,10 +192,10 @@ class _AnchoredFill:
         after = before + ANCHOR_EVERY
         return tuple(sorted({max(shot.start, before), min(shot.stop - 1, after)}))
 
-    def _draw_anchor(self, index: int) -> Pixels:
+    def _draw_anchor(self, index: int) -> Pixels | Deep:
         """Fill the holes of a frame, drawing what no frame shows from its surroundings."""
         view = self._cache.view(index)
-        return _paste(view, (_with_drawn(p, _known(view, p), ~p.missing) for p in self._patches[index]))
+        return _paste(view, (_with_drawn(view, p, _known(view, p), ~p.missing) for p in self._patches[index]))
 
     def _complete(self, index: int, anchors: tuple[int, ...]) -> list[HolePatch]:
         """Return the patches of a frame, completed from its anchors where no frame shows the background."""
@@ -192,8 +205,8 @@ class _AnchoredFill:
         ]
 
     def _carry(self, index: int, patch: HolePatch, anchors: tuple[int, ...]) -> HolePatch:
-        missing, hole = patch.missing, patch.hole
-        known = _known(self._cache.view(index), patch)
+        missing, hole, view = patch.missing, patch.hole, self._cache.view(index)
+        known = _known(view, patch)
         beside = hole.beside(missing) & ~patch.in_front
         seam = Seam(hole, known, beside, missing)
         mean, samples, near = WeightedMean(missing.shape), [], []
@@ -209,27 +222,27 @@ class _AnchoredFill:
             if found is not None:
                 mean.add(found.relight(colours), real * found.weight * nearness)
         carried = missing & mean.seen
-        return _with_drawn(patch, np.where(carried[..., None], mean.colours, known), ~missing | carried)
+        return _with_drawn(view, patch, np.where(carried[..., None], mean.colours, known), ~missing | carried)
 
 
-def _with_drawn(patch: HolePatch, colours: Floats, known: Mask) -> HolePatch:
+def _with_drawn(view: FrameView, patch: HolePatch, colours: Floats, known: Mask) -> HolePatch:
     """Draw what is unknown from the background around it; an object in front would bleed into it."""
-    drawn = smooth_fill(colours, known & ~patch.in_front)
+    drawn = smooth_fill(colours, known & ~patch.in_front, deep=view.pixels.dtype != np.uint8)
     return replace(patch, colours=np.where(known[..., None], colours, drawn))
 
 
 def _known(view: FrameView, patch: HolePatch) -> Floats:
     """Return the crop: what the frame shows, and the patch in its hole."""
-    pixels = view.pixels[patch.hole.full.slices].astype(np.float32)
+    pixels = view.levels(patch.hole.full.slices).astype(np.float32)
     return np.where(patch.hole.inside[..., None], patch.colours, pixels)
 
 
-def _paste(view: FrameView, patches: Iterable[HolePatch]) -> Pixels:
+def _paste(view: FrameView, patches: Iterable[HolePatch]) -> Pixels | Deep:
     """Copy the frame with the patches in its holes."""
     pixels = view.pixels.copy()
     for patch in patches:
         crop, inside = pixels[patch.hole.full.slices], patch.hole.inside
-        crop[inside] = np.clip(patch.colours[inside] + 0.5, 0, 255).astype(np.uint8)
+        crop[inside] = rounded_levels(patch.colours[inside], crop)
     return pixels
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from pipelines.inpainting.flow.frame_pairs import (
     FramePair,
+    See,
     Thumbnail,
     compare,
     moving,
@@ -21,10 +22,10 @@ from pipelines.inpainting.flow.frame_pairs import (
 from pipelines.inpainting.flow.frame_view import FrameView, view
 from pipelines.spans import Span, widen
 from pipelines.vision.camera_motion import Homography
-from pipelines.vision.types import Flags, Mask, Pixels
+from pipelines.vision.types import Deep, Flags, Mask, Pixels
 
-Read = Callable[[int, int], Generator[tuple[Pixels, Mask]]]
-"""`read(start, stop)` yields frames (H, W, 3) uint8 RGB with masks (H, W) bool, from any frame on."""
+Read = Callable[[int, int], Generator[tuple[Pixels | Deep, Mask]]]
+"""`read(start, stop)` yields frames (H, W, 3) with masks (H, W) bool, from any frame on: uint8 RGB, or uint16 codes."""
 
 KEY_EVERY = 30
 """Distance of key frames, on a grid that starts at frame 0, so that each span finds the same ones.
@@ -41,13 +42,16 @@ MARGIN = max(MOVING_OFFSETS)
 class FrameCache:
     """Sliding cache over frames `whole` of a video: full frames within `reach`, thumbnails and key frames within `far`.
 
-    Results do not depend on where reading started. Holds 4 bytes per pixel of `span + 2 reach` frames and of
+    Frames of codes are seen as RGB by `see`. Results do not depend on where reading started. Holds 4 bytes per pixel,
+    of codes 7, of `span + 2 reach` frames and of
     `2 far / KEY_EVERY` key frames, and up to 0.5 MB for each of `2 far` thumbnails.
     """
 
-    def __init__(self, read: Read, whole: Span, needed: Span, reach: int, far: int) -> None:
+    def __init__(
+        self, read: Read, whole: Span, needed: Span, reach: int, far: int, see: See | None = None
+    ) -> None:
         self.whole = whole
-        self._reach, self._far = reach, far
+        self._reach, self._far, self._see = reach, far, see
         near, wide = widen(needed, reach, reach, whole), widen(needed, far + MARGIN, far + MARGIN, whole)
         self._stack = ExitStack()
         self._window = self._stack.enter_context(closing(read(near.start, near.stop)))
@@ -87,12 +91,14 @@ class FrameCache:
             self._next_view += 1
         while self._next_thumbnail < wide.stop:
             pixels, mask = next(self._ahead)
-            self._thumbnails[self._next_thumbnail] = thumbnail_of(pixels, mask, reduction(mask.shape))
+            self._thumbnails[self._next_thumbnail] = thumbnail_of(
+                pixels, mask, reduction(mask.shape), self._see
+            )
             if self._next_thumbnail % KEY_EVERY == 0:
                 self._keys[self._next_thumbnail] = self._make_view(self._next_thumbnail, pixels, mask)
             self._next_thumbnail += 1
 
-    def _make_view(self, index: int, pixels: Pixels, mask: Mask) -> FrameView:
+    def _make_view(self, index: int, pixels: Pixels | Deep, mask: Mask) -> FrameView:
         return view(index, pixels, mask, reduction(mask.shape))
 
     def view(self, index: int) -> FrameView:

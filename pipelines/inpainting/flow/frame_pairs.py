@@ -4,10 +4,10 @@ A pair depends on its two frames alone, so any part of a video gives the same re
 were found by trial.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -23,7 +23,11 @@ from pipelines.vision.camera_motion import (
     misaligned_difference,
     spread_corners,
 )
-from pipelines.vision.types import Flags, Mask, Pixels
+from pipelines.vision.types import Deep, Flags, Mask, Pixels
+
+PictureT = TypeVar("PictureT", bound=NDArray[Any])
+See = Callable[[Deep], Pixels]
+"""Turns R'G'B' codes (H, W, 3) uint16 into what they look like in SDR, uint8 RGB."""
 
 WORK_PX = 250
 """Approximate longest side of a thumbnail. Holes are registered in thumbnails, so distances scale with the frame."""
@@ -104,16 +108,23 @@ def reduction(shape: tuple[int, ...]) -> int:
     return max(1, round(max(shape[:2]) / WORK_PX))
 
 
-def thumbnail_of(frame: Pixels, mask: Mask, times: int) -> Thumbnail:
-    """Reduce `frame` (H, W, 3) uint8 RGB and its `mask` (H, W) bool by `times`, to `_LEAST_PX` a side at least."""
+def thumbnail_of(frame: Pixels | Deep, mask: Mask, times: int, see: See | None = None) -> Thumbnail:
+    """Reduce `frame` (H, W, 3) uint8 RGB and its `mask` (H, W) bool by `times`, to `_LEAST_PX` a side at least.
+
+    A deep frame is reduced as codes, and then seen as uint8 RGB by `see`.
+    """
     height, width = mask.shape
     size = max(_LEAST_PX, -(-width // times)), max(_LEAST_PX, -(-height // times))
     covered = reduced(mask.view(np.uint8) * np.uint8(255), size, times)
-    gray = reduced(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), size, times)  # type: ignore[arg-type]
+    if see is not None:
+        small = see(reduced(cast(Deep, frame), size, times))
+        gray = cast(Pixels, cv2.cvtColor(small, cv2.COLOR_RGB2GRAY))
+    else:
+        gray = reduced(cast(Pixels, cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)), size, times)
     return Thumbnail(gray, cast(Flags, (covered > 0).astype(np.uint8)))
 
 
-def reduced(plane: Pixels, size: tuple[int, int], times: int) -> Pixels:
+def reduced(plane: PictureT, size: tuple[int, int], times: int) -> PictureT:
     """Reduce `plane` (H, W) or (H, W, C) to `size` (width, height) by averaging `times` x `times` pixels.
 
     Pixels outside repeat the outermost ones.
@@ -121,8 +132,8 @@ def reduced(plane: Pixels, size: tuple[int, int], times: int) -> Pixels:
     height, width = plane.shape[:2]
     below, right = size[1] * times - height, size[0] * times - width
     if below or right:
-        plane = cast(Pixels, cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE))
-    return cast(Pixels, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+        plane = cast(PictureT, cv2.copyMakeBorder(plane, 0, below, 0, right, cv2.BORDER_REPLICATE))
+    return cast(PictureT, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
 
 
 def compare(first: Thumbnail, then: Thumbnail) -> FramePair:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.inpainting.flow.holes import dilated
-from pipelines.vision.types import Flags, Mask, Pixels
+from pipelines.vision.types import Deep, Flags, Floats, Mask, Pixels
 
 Coords = NDArray[np.float32]
 """`(h, w, 2)` float32: x and y in a frame for each pixel of a crop."""
@@ -20,15 +20,19 @@ _HOLE, _MARGIN = 255, 127
 """Values of `covered` in a hole and in its margin."""
 
 
+_CODES = 257
+"""R'G'B' codes of 16 bits per grey level."""
+
+
 @dataclass(frozen=True, eq=False)
 class FrameView:
-    """Frame `index`: `pixels` (H, W, 3) uint8 RGB and `covered` (H, W) uint8, 255 in the hole, 127 in its margin.
+    """Frame `index`: `pixels` (H, W, 3) and `covered` (H, W) uint8, 255 in the hole, 127 in its margin.
 
-    Holds 4 bytes a pixel.
+    `pixels` are uint8 RGB, or uint16 R'G'B' codes of a deep video. Holds 4 bytes a pixel, 7 if it is deep.
     """
 
     index: int
-    pixels: Pixels
+    pixels: Pixels | Deep
     covered: Flags
 
     @property
@@ -41,8 +45,27 @@ class FrameView:
         """Whether the frame has a hole."""
         return bool(self.covered.any())
 
+    def levels(self, part: tuple[slice, slice]) -> Pixels | Floats:
+        """Return the grey levels of a part, 0 to 255: uint8, or float32 if it is deep."""
+        return in_levels(self.pixels[part])
 
-def view(index: int, pixels: Pixels, mask: Mask, margin_px: int = 0) -> FrameView:
+
+def in_levels(pixels: Pixels | Deep) -> Pixels | Floats:
+    """Return grey levels, 0 to 255: uint8 as they are, and float32 for codes of 16 bits."""
+    if pixels.dtype == np.uint8:
+        return cast(Pixels, pixels)
+    return pixels.astype(np.float32) * np.float32(1 / _CODES)
+
+
+def rounded_levels(levels: Floats, like: Pixels | Deep) -> Pixels | Deep:
+    """Round grey levels to uint8, or to codes of 16 bits where `like` has these."""
+    if like.dtype == np.uint8:
+        return cast(Pixels, np.clip(levels + 0.5, 0, 255).astype(np.uint8))
+    codes = levels * np.float32(_CODES) + np.float32(0.5)
+    return cast(Deep, np.clip(codes, 0, 255 * _CODES).astype(np.uint16))
+
+
+def view(index: int, pixels: Pixels | Deep, mask: Mask, margin_px: int = 0) -> FrameView:
     """Make a view of a frame and its mask `(H, W)` bool.
 
     Pixels within `margin_px` of the hole, or a little more, count as covered: masks are rarely exact, and bilinear
@@ -55,10 +78,10 @@ def view(index: int, pixels: Pixels, mask: Mask, margin_px: int = 0) -> FrameVie
     return FrameView(index, pixels, cast(Flags, cv2.max(margin, hole * np.uint8(_HOLE))))
 
 
-def sample(frame: FrameView, coords: Coords) -> tuple[Pixels, Mask]:
-    """Sample colours `(h, w, 3)` uint8 at `coords`, bilinear; also returns where the frame really shows them."""
+def sample(frame: FrameView, coords: Coords) -> tuple[Pixels | Floats, Mask]:
+    """Sample grey levels `(h, w, 3)` at `coords`, bilinear; also returns where the frame really shows them."""
     colours = cv2.remap(frame.pixels, coords, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return cast(Pixels, colours), covered_at(frame.covered, coords) == 0
+    return in_levels(cast(Pixels, colours)), covered_at(frame.covered, coords) == 0
 
 
 def covered_at(flags: Flags, coords: Coords) -> Flags:

@@ -78,7 +78,7 @@ class HoleFiller:
         self._hole = hole
         moving = cache.moving(frame.index)[hole.wide.slices] > 0
         self._region = hole_region(cache.thumbnail(frame.index), hole, moving)
-        self._known = frame.pixels[hole.full.slices]
+        self._known = frame.levels(hole.full.slices)
         steady = hole.repeated(self._region.steady[hole.inner])
         self._seam = Seam(hole, self._known, hole.seam & steady, hole.inside)
         self._grid = coords_of(hole.full)

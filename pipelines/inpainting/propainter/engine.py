@@ -10,7 +10,9 @@ from memory.budget import Budget
 from memory.ladder import Effort, Ladder, Rung, standard_rungs
 from memory.plan import Cost
 from pipelines.errors import BadInput
-from pipelines.inpainting.engine import Filled, InpaintEngine
+from pipelines.inpainting.deep.paste import DeepFilled, pasted_samples
+from pipelines.inpainting.deep.reading import fills_samples
+from pipelines.inpainting.engine import Fill, Filled, InpaintEngine
 from pipelines.inpainting.propainter.canvas import Canvas
 from pipelines.inpainting.propainter.context import ProPainterNetworks
 from pipelines.inpainting.propainter.inputs import marks_nothing, read_results, read_work
@@ -22,8 +24,9 @@ from pipelines.masks.resize import paste_back
 from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
+from pipelines.video.clock.timeline import constant
+from pipelines.video.colour.coding import coding_of
 from pipelines.video.info import VideoInfo
-from pipelines.video.timeline import constant
 from pipelines.vision.types import Pixels, Size
 from pipelines.weights.locate import find
 from presets.choose import Choice
@@ -101,7 +104,7 @@ class ProPainterEngine(InpaintEngine):
         with closing(read_pixels(run, index, index + 1)) as frames:
             return canvas_of(replace(run, effort=None)).before(next(frames))
 
-    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled]:
+    def frames(self, run: RunContext, start: int, stop: int) -> Generator[Filled | DeepFilled]:
         """Fill frames `[start, stop)`. Loads the networks, and releases them when it is closed."""
         canvas = canvas_of(run)
         with closing(_painted(run, canvas, Span(start, stop))) as frames:
@@ -110,6 +113,10 @@ class ProPainterEngine(InpaintEngine):
                 for index, fill in enumerate(painted, start):
                     before, after = canvas.resized(fill.before), canvas.resized(fill.after)
                     yield Filled(index, before, after, canvas.large(fill.mask), canvas.large(fill.invented))
+                return
+            if fills_samples(self.video, self.settings):
+                fills = (Fill(frame.after, frame.invented) for frame in painted)
+                yield from pasted_samples(run, coding_of(self.video), fills, start, stop)
                 return
             with closing(read_results(run, canvas, start, stop)) as results:
                 for index, (fill, (frame, hole)) in enumerate(zip(painted, results, strict=True), start):

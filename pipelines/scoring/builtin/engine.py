@@ -17,14 +17,17 @@ from pipelines.settings import ScoreSettings
 from pipelines.spans import Span, widen
 from pipelines.stages import RunContext, Sink
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
+from pipelines.video.decoders.prefetch import read_ahead
 from pipelines.video.info import VideoInfo
-from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import Frame, held_bytes, read_frames
 from pipelines.vision.types import Pixels
 from presets.choose import Choice
 
 _PROCESS_BYTES = 190 * MIB
 """Interpreter, libraries, the command line and the chart: measured at 160 to 175 MiB."""
+
+_HDR_PIXEL_BYTES = 9
+"""Bytes per pixel of a copy of the samples, 4:4:4 at most, and of the tables' result, while luma is made of HDR."""
 
 
 class Scored(NamedTuple):
@@ -79,6 +82,8 @@ class BuiltinEngine(ScoringEngine):
 def analysis_load(video: VideoInfo, settings: ScoreSettings) -> Load:
     """Return the host memory of the analysis: the process, the decoder's frames and the frames being analysed."""
     per_pixel = held_bytes(video, settings.decoder, luma_only=True) / (video.width * video.height)
+    if video.hdr:
+        per_pixel += _HDR_PIXEL_BYTES
     return Load(fixed=_PROCESS_BYTES, per_pixel=per_pixel, per_window_pixel=5)
 
 

@@ -31,8 +31,8 @@ from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink, Warn
 from pipelines.storage.span_arrays import RowSink, read_arrays
+from pipelines.video.decoders.prefetch import read_ahead
 from pipelines.video.info import VideoInfo
-from pipelines.video.prefetch import read_ahead
 from pipelines.video.reader import read_frames
 from pipelines.vision.types import Pixels
 from pipelines.weights.catalog import PUBLISHED

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from memory.units import GIB
 from pipelines.scoring.report.stretches import Kind, Stretch, stretches
 from pipelines.scoring.report.summary import Runs, Seconds, Summary
-from pipelines.video.time_code import time_code
+from pipelines.video.clock.time_code import time_code
 
 Reading = tuple[float, float, float]
 """Seconds, host GiB, device GiB."""

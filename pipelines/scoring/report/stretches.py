@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.spec import Text
-from pipelines.video.time_code import time_range
+from pipelines.video.clock.time_code import time_range
 
 Kind = Literal["blurred", "frozen"]
 KINDS: dict[Kind, tuple[str, str]] = {

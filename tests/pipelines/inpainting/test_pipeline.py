@@ -523,7 +523,7 @@ def test_a_finished_job_that_is_asked_for_pictures_runs_again(engine, tmp_path, 
 def test_a_card_that_does_not_encode_is_said_before_the_plan(
     engine, tmp_path, clip, mask, monkeypatch
 ) -> None:
-    monkeypatch.setattr("pipelines.video.encodings._encodes", lambda codec: False)
+    monkeypatch.setattr("pipelines.video.encoding.encodings._encodes", lambda codec: False)
     failed = step(ask(tmp_path / "jobs", clip, mask, codec="h264_nvenc"))
     assert failed.code == "bad_input" and "--codec h264" in failed.hint
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from pipelines.__main__ import main
 from pipelines.scoring.report import chart
-from pipelines.video.time_code import time_code, time_range
+from pipelines.video.clock.time_code import time_code, time_range
 from ui.reports.view import read_report
 
 from ..cli.in_process import run_commands_here

@@ -17,13 +17,14 @@ import pytest
 
 from pipelines.errors import EncoderDied, NotEnoughDisk
 from pipelines.spans import Span, split
-from pipelines.video import extras, join, sound
+from pipelines.video import join
 from pipelines.video.info import VideoInfo
 from pipelines.video.join import JoinReport, join_segments
-from pipelines.video.join_clock import JoinClock
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
-from pipelines.video.sound import SoundRefused
+from pipelines.video.tracks import extras, sound
+from pipelines.video.tracks.join_clock import JoinClock
+from pipelines.video.tracks.sound import SoundRefused
 from pipelines.video.writer import VideoWriter
 
 Clips = Callable[[str], Path]

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import DamagedVideo, LongtakeError, NotAVideo, NoVideoStream, UnsupportedVideo
-from pipelines.video import counting
-from pipelines.video import ffmpeg as ffmpeg_module
 from pipelines.video import probe as probe_module
+from pipelines.video.decoders import counting
+from pipelines.video.files import ffmpeg as ffmpeg_module
 from pipelines.video.info import Audio, ColourTags
 from pipelines.video.probe import probe
 
@@ -27,7 +27,6 @@ Clips = Callable[[str], Path]
         ("sound.m4a", NoVideoStream),
         ("sound.mp3", NoVideoStream),
         ("cover.mp3", NoVideoStream),
-        ("hevc_pq.mp4", UnsupportedVideo),
         ("size_changes.ts", UnsupportedVideo),
         ("truncated.mp4", DamagedVideo),
         ("truncated.mkv", DamagedVideo),

@@ -13,8 +13,9 @@ import psutil
 import pytest
 
 from pipelines.errors import DamagedVideo, ReaderDied, ReaderStalled, UnsupportedVideo
-from pipelines.video import decoding, reader, reader_ffmpeg
-from pipelines.video import ffmpeg as ffmpeg_module
+from pipelines.video import reader
+from pipelines.video.decoders import decoding, reader_ffmpeg
+from pipelines.video.files import ffmpeg as ffmpeg_module
 from pipelines.video.info import VideoInfo
 from pipelines.video.probe import probe
 from pipelines.video.reader import bounded_decoder, choose_decoder, held_bytes, read_frames, why_not_decord

@@ -16,9 +16,9 @@ from memory.oom import is_out_of_memory
 from pipelines.errors import DamagedVideo, LongtakeError, NotAVideo, UnsupportedVideo
 from pipelines.masks.sequence import open_masks
 from pipelines.spans import Span
-from pipelines.video.encryption import has_encrypted_packets
-from pipelines.video.images import probe_picture
+from pipelines.video.files.encryption import has_encrypted_packets
 from pipelines.video.join import join_segments
+from pipelines.video.pictures.images import probe_picture
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 
@@ -123,9 +123,9 @@ def decode_too_much(packets: object, *_: object) -> Iterator[object]:
 @pytest.mark.parametrize(
     ("where", "fails"),
     [
-        ("demuxing.av.open", ask_for_too_much),
-        ("counting.by_packets", ask_for_too_much),
-        ("decoding._frames", decode_too_much),
+        ("files.demuxing.av.open", ask_for_too_much),
+        ("decoders.counting.by_packets", ask_for_too_much),
+        ("decoders.decoding._frames", decode_too_much),
     ],
 )
 def test_a_damaged_size_is_damage_and_no_lack_of_memory(
@@ -140,7 +140,7 @@ def test_a_damaged_size_is_damage_and_no_lack_of_memory(
 
 def test_memory_is_not_sought_where_a_frame_is_damaged(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = probe(clip)
-    monkeypatch.setattr("pipelines.video.decoding._frames", decode_too_much)
+    monkeypatch.setattr("pipelines.video.decoders.decoding._frames", decode_too_much)
     with pytest.raises(DamagedVideo) as refused:
         [*read_frames(info, decoder="pyav")]
     assert not is_out_of_memory(refused.value)

@@ -17,7 +17,7 @@ from pipelines.inpainting.flow.frame_pairs import (
 )
 from pipelines.inpainting.flow.frame_view import sample, view
 from pipelines.inpainting.flow.holes import Hole, holes
-from pipelines.inpainting.flow.membrane import membrane
+from pipelines.vision.membrane import membrane
 from pipelines.vision.types import Mask
 
 from .flow_clips import disc, pan, picture

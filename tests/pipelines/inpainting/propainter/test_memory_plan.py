@@ -19,8 +19,8 @@ from pipelines.inpainting.propainter.memory_plan import (
 )
 from pipelines.inpainting.propainter.schedule import Schedule
 from pipelines.settings import InpaintSettings
+from pipelines.video.clock.timeline import constant
 from pipelines.video.info import VideoInfo
-from pipelines.video.timeline import constant
 from presets.choose import Choice
 from presets.tiers import own_tiers
 

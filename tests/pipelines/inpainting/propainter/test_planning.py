@@ -13,8 +13,8 @@ from memory.units import GIB
 from pipelines.runtime import planning
 from pipelines.runtime.planning import Preparation, prepare
 from pipelines.settings import InpaintSettings
+from pipelines.video.clock.timeline import constant
 from pipelines.video.info import VideoInfo
-from pipelines.video.timeline import constant
 
 Plan = Callable[..., Preparation]
 

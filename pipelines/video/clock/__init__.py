@@ -1,0 +1,1 @@
+"""The times of frames: stamps, their repair, and time codes."""

@@ -1,0 +1,44 @@
+"""Deep frames for codecs that keep less: 8 bits and standard dynamic range, or no transparency."""
+
+from dataclasses import replace
+from typing import cast
+
+import numpy as np
+
+from pipelines.video.colour.dither import dither
+from pipelines.video.colour.proxy import tone_mapped, undo_proxy
+from pipelines.video.colour.samples import chroma_steps, from_signal, reduced_chroma, rgb16
+from pipelines.video.colour.tags import hdr_kind
+from pipelines.video.info import ColourTags
+from pipelines.video.samples.layout import SampleLayout
+from pipelines.video.samples.planes import Plane, Planes
+from pipelines.vision.types import Colour, Floats, Pixels
+
+
+def eight_bits(planes: Planes, tags: ColourTags, index: int) -> Pixels:
+    """Return R'G'B' (H, W, 3) uint8 of frame `index`, rounded with a pattern so that gradients show no bands.
+
+    HDR is tone-mapped to SDR in BT.709; SDR keeps its primaries and transfer. Transparency is not looked at.
+    """
+    shown = tags if hdr_kind(tags) else replace(tags, primaries=None)
+    return cast(Pixels, dither(tone_mapped(rgb16(planes, tags), shown), 8, index))
+
+
+def laid_over(planes: Planes, background: Colour, tags: ColourTags) -> Planes:
+    """Lay transparent `planes` over a background, an SDR colour, in their own code values; opaque ones stay."""
+    if planes.alpha is None:
+        return planes
+    layout = SampleLayout(planes.bits, planes.subsampling)
+    share = planes.alpha.astype(np.float32) / np.float32(2**planes.bits - 1)
+    if share.min() == 1:
+        return replace(planes, alpha=None)
+    signal = undo_proxy(np.full((2, 2, 3), background, np.float32), tags)
+    behind = [float(plane[0, 0]) for plane in from_signal(signal, layout, tags)]
+    chroma_share = reduced_chroma(share, *chroma_steps(layout))
+    shares = [share if plane.shape == share.shape else chroma_share for plane in planes.colours]
+    blended = (_blend(*parts) for parts in zip(planes.colours, shares, behind, strict=True))
+    return Planes(tuple(blended), planes.bits, planes.subsampling)
+
+
+def _blend(plane: Plane, share: Floats, behind: float) -> Plane:
+    return cast(Plane, np.rint(plane * share + behind * (1 - share)).astype(plane.dtype))

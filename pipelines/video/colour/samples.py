@@ -1,0 +1,142 @@
+"""Stored samples and the R'G'B' signal that they stand for, of any depth, range, matrix and subsampling.
+
+Signals are float32, 0 black and 1 nominal white, and are not clipped: limited range has room below and above. The
+matrix coefficients are those of ITU-R BT.601, BT.709, BT.2020 and SMPTE 240M. Chroma that has half of the columns is
+taken to lie on the even ones, chroma that has half of the rows between two of them: the default of MPEG-2, H.264 and
+HEVC. Codes of 4:4:4 and RGB come back to less than half a code.
+"""
+
+from typing import cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.video.colour.proxy import luma_of_codes, proxy_luma, proxy_rgb
+from pipelines.video.colour.tags import luma_weights
+from pipelines.video.info import ColourTags
+from pipelines.video.samples.layout import SampleLayout
+from pipelines.video.samples.planes import Planes
+from pipelines.vision.types import Deep, Floats, Pixels
+
+
+def to_signal(planes: Planes, tags: ColourTags) -> Floats:
+    """Return the R'G'B' signal (H, W, 3) float32 of `planes`."""
+    codes = cv2.merge([plane.astype(np.float32) for plane in full_size(planes)])
+    return cast(Floats, cv2.transform(codes, raised_to_rgb(planes.layout, tags).astype(np.float32)))
+
+
+def rgb16(planes: Planes, tags: ColourTags) -> Deep:
+    """Return R'G'B' (H, W, 3) uint16, full range, clipped: what `proxy_rgb` takes."""
+    matrix = raised_to_rgb(planes.layout, tags) * 65535
+    return cast(Deep, cv2.transform(cv2.merge(full_size(planes)), matrix.astype(np.float32)))
+
+
+def sdr_rgb(planes: Planes, tags: ColourTags) -> Pixels:
+    """Return the proxy (H, W, 3) uint8 of `planes`; see `proxy_rgb`."""
+    return proxy_rgb(rgb16(planes, tags), tags)
+
+
+def sdr_luma(planes: Planes, tags: ColourTags) -> Pixels:
+    """Return luma (H, W) uint8 for measurements; see `proxy_luma`."""
+    if planes.subsampling == "rgb":
+        weights = np.array([luma_weights(tags)], np.float32)
+        return proxy_luma(cast(Deep, cv2.transform(rgb16(planes, tags), weights)), tags)
+    return luma_of_codes(planes.y, planes.bits, tags, full_range=full_range(planes.layout, tags))
+
+
+def from_signal(signal: Floats, layout: SampleLayout, tags: ColourTags) -> tuple[Floats, ...]:
+    """Return the planes of `layout`, in codes that are not rounded, for an R'G'B' signal (H, W, 3).
+
+    Chroma is averaged where it is subsampled: one, two, one across, centred on its column, and two rows. `dither` or
+    `np.rint` makes samples of them.
+    """
+    if layout.subsampling == "gray":
+        luma = cv2.transform(signal, np.array([luma_weights(tags)], np.float32))
+        signal = cast(Floats, cv2.merge([luma] * 3))
+    matrix = _to_rgb(layout, tags)
+    inverse = np.linalg.inv(matrix[:, :3])
+    whole = np.hstack([inverse, -inverse @ matrix[:, 3:]]).astype(np.float32)
+    first, *others = (np.asarray(plane, np.float32) for plane in cv2.split(cv2.transform(signal, whole)))
+    down, across = chroma_steps(layout)
+    if layout.subsampling == "gray":
+        return (first,)
+    return (first, *(reduced_chroma(plane, down, across) for plane in others))
+
+
+def chroma_steps(layout: SampleLayout) -> tuple[int, int]:
+    """Return the rows and columns of the picture per sample of chroma."""
+    return (2 if layout.subsampling == "420" else 1), (2 if layout.subsampling in ("420", "422") else 1)
+
+
+def reduced_chroma(plane: Floats, down: int, across: int) -> Floats:
+    """Average a plane to every second column, centred on it, and between two rows."""
+    if across == 2:
+        wide = cv2.copyMakeBorder(plane, 0, 0, 1, 1, cv2.BORDER_REPLICATE)
+        columns = plane.shape[1]
+        left, middle, right = (wide[:, start : start + columns : 2] for start in range(3))
+        plane = cast(Floats, ((left + 2 * middle + right) / 4).astype(np.float32))
+    if down == 2:
+        upper = plane[::2]
+        lower = plane[1::2] if len(plane) % 2 == 0 else np.vstack([plane[1::2], plane[-1:]])
+        plane = cast(Floats, ((upper + lower) / 2).astype(np.float32))
+    return np.ascontiguousarray(plane)
+
+
+def full_size(planes: Planes) -> list[Deep]:
+    """Return three planes of the picture's size, in the high bits of 16; grey three times.
+
+    Chroma is enlarged there, where rounding is not seen.
+    """
+    shift = np.uint16(16 - planes.bits)
+    first, *others = (plane.astype(np.uint16) << shift for plane in planes.colours)
+    if not others:
+        return [first] * 3
+    down, across = chroma_steps(planes.layout)
+    return [first, *(_enlarged(plane, down, across, first.shape) for plane in others)]
+
+
+def _enlarged(plane: Deep, down: int, across: int, shape: tuple[int, ...]) -> Deep:
+    if down == 2:
+        size = plane.shape[1], 2 * len(plane)
+        plane = cast(Deep, cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR))[: shape[0]]
+    if across == 2:
+        wide = np.empty((len(plane), 2 * plane.shape[1]), plane.dtype)
+        wide[:, ::2] = plane
+        if plane.shape[1] > 1:
+            wide[:, 1:-1:2] = cv2.addWeighted(plane[:, :-1], 0.5, plane[:, 1:], 0.5, 0)
+        wide[:, -1] = plane[:, -1]
+        plane = wide[:, : shape[1]]
+    return plane
+
+
+def raised_to_rgb(layout: SampleLayout, tags: ColourTags) -> NDArray[np.float64]:
+    """Return the matrix (3, 4) from samples in the high bits of 16 to the signal."""
+    matrix = _to_rgb(layout, tags)
+    return np.hstack([matrix[:, :3] / (1 << (16 - layout.bits)), matrix[:, 3:]])
+
+
+def full_range(layout: SampleLayout, tags: ColourTags) -> bool:
+    """Tell whether black and white are the lowest and highest code, as they always are in RGB and grey."""
+    return tags.range == "pc" or layout.subsampling in ("rgb", "gray")
+
+
+def _to_rgb(layout: SampleLayout, tags: ColourTags) -> NDArray[np.float64]:
+    """Return the matrix (3, 4) from codes to the signal."""
+    step, top = 2.0 ** (layout.bits - 8), 2.0**layout.bits - 1
+    yuv = layout.subsampling not in ("rgb", "gray")
+    full = full_range(layout, tags)
+    black, span, chroma_span = (0.0, top, top) if full else (16 * step, 219 * step, 224 * step)
+    if not yuv:
+        return np.hstack([np.eye(3) / span, np.full((3, 1), -black / span)])
+    red, green, blue = luma_weights(tags)
+    colour = np.array(
+        [
+            [1, 0, 2 - 2 * red],
+            [1, -(2 - 2 * blue) * blue / green, -(2 - 2 * red) * red / green],
+            [1, 2 - 2 * blue, 0],
+        ]
+    )
+    matrix = colour / [span, chroma_span, chroma_span]
+    offset = -matrix @ [black, 128 * step, 128 * step]
+    return np.hstack([matrix, offset[:, None]])

@@ -1,0 +1,1 @@
+"""Decoders that yield frames from any position, and the count of frames that a file really holds."""

@@ -1,0 +1,137 @@
+"""Read raw frames from an ffmpeg process: slower, but it applies any display matrix and salvages damaged files."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from io import RawIOBase
+from itertools import count
+from typing import IO, cast
+
+import numpy as np
+
+from pipelines.errors import ReaderDied, ReaderStalled
+from pipelines.video.decoders.decoding import damaged
+from pipelines.video.files import ffmpeg
+from pipelines.video.frame import Picture, RgbPicture, YuvPicture, luma_weights
+from pipelines.video.info import VideoInfo
+from pipelines.video.samples.planes import Planes, frame_of
+
+STALL_SECONDS = 20.0
+"""Time for one frame, which a network drive that wakes up must meet, too."""
+_END_SECONDS = 10.0
+"""Time to exit after the last frame."""
+
+
+class _StallGuard:
+    """Kills a child process when one read from it takes longer than `STALL_SECONDS`; a slow consumer is no stall."""
+
+    def __init__(self, child: ffmpeg.Child) -> None:
+        self.stalled = False
+        self._child = child
+        self._reading = 0
+        self._reads = 0
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="stall-guard", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> None:
+        self._reads += 1
+        self._reading = self._reads
+
+    def __exit__(self, *_: object) -> None:
+        self._reading = 0
+
+    def _watch(self) -> None:
+        last = 0
+        while not self._closed.wait(STALL_SECONDS):
+            reading = self._reading
+            if reading and reading == last:
+                self.stalled = True
+                self._child.kill()
+                return
+            last = reading
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join()
+
+
+def pipes_planes(info: VideoInfo) -> bool:
+    """Whether frames always come as their samples: HDR is tone-mapped from them."""
+    return info.hdr is not None
+
+
+def iter_by_ffmpeg(info: VideoInfo, start: int, *, planes: bool = False) -> Iterator[tuple[int, Picture]]:
+    """Yield the upright frames from `start` on; earlier ones are decoded and dropped. Holds one frame, besides ffmpeg.
+
+    With `planes`, and of HDR video, they are samples as stored, otherwise RGB.
+
+    Raises:
+        ReaderDied: ffmpeg was killed by somebody else.
+        ReaderStalled: no frame within `STALL_SECONDS`; ffmpeg is killed.
+        DamagedVideo: ffmpeg reports an error, unless `info` is salvaged.
+    """
+    decode = ffmpeg.decode(info.path, info.stream_index, salvage=info.salvaged)
+    stored = planes or pipes_planes(info)
+    pixel_format = info.layout.pixel_format if stored else "rgb24"
+    child = ffmpeg.Child([*decode, "-f", "rawvideo", "-pix_fmt", pixel_format, "-"], feeds=False)
+    guard = _StallGuard(child)
+    try:
+        yield from _frames(child, guard, info, start, stored=stored)
+        status, errors = child.finish(_END_SECONDS)
+        if status < 0:
+            raise ReaderDied(
+                f"The decoder of {info.path.name} was killed by signal {-status}.", "Resume the job."
+            )
+        if (status or errors) and not info.salvaged:
+            raise damaged(info, errors[0] if errors else f"ffmpeg ended with {status}")
+    finally:
+        guard.close()
+        child.kill()
+        child.finish(_END_SECONDS)
+
+
+def _frames(
+    child: ffmpeg.Child, guard: _StallGuard, info: VideoInfo, start: int, *, stored: bool
+) -> Iterator[tuple[int, Picture]]:
+    weights, upright = luma_weights(info), replace(info, rotation=0)
+    shapes = _shapes(info) if stored else [(info.height, info.width, 3)]
+    dtype = np.uint16 if stored and info.layout.bits > 8 else np.uint8
+    for index in count():
+        arrays = [np.empty(shape, dtype) for shape in shapes]
+        with guard:
+            filled = sum(_fill(child.pipe, array.data.cast("B")) for array in arrays)
+        if guard.stalled:
+            raise ReaderStalled(
+                f"ffmpeg returned no frame of {info.path} for {STALL_SECONDS:g} s before frame {index}.",
+                "Check that the disk with the file is reachable, then resume the job.",
+            )
+        if filled < sum(array.nbytes for array in arrays):
+            return
+        if index < start:
+            continue
+        if stored:
+            planes = Planes.of_stored(tuple(arrays), info.layout)
+            yield index, YuvPicture(frame_of(planes, info.colour.matrix, info.colour.range), upright)
+        else:
+            yield index, RgbPicture(partial(np.copy, arrays[0]), weights)
+
+
+def _shapes(info: VideoInfo) -> list[tuple[int, int]]:
+    """Return the shapes of the planes of an upright frame, in ffmpeg's order."""
+    layout, whole = info.layout, (info.height, info.width)
+    across, down = layout.chroma_size(info.width, info.height)
+    chroma = [(down, across)] * 2 if layout.subsampling != "gray" else []
+    return [whole, *chroma, *([whole] if layout.alpha else [])]
+
+
+def _fill(pipe: IO[bytes], buffer: memoryview) -> int:
+    """Read until `buffer` is full or the pipe ends; return the number of bytes read."""
+    filled = 0
+    while filled < len(buffer):
+        read = cast(RawIOBase, pipe).readinto(buffer[filled:])
+        if not read:
+            break
+        filled += read
+    return filled

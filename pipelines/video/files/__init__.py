@@ -1,0 +1,1 @@
+"""Files as ffmpeg and PyAV open them."""

@@ -1,0 +1,153 @@
+"""Read the pixels of one picture, upright, in sRGB and no larger than they are needed, and say what that holds.
+
+A JPEG is decoded at a half, a quarter or an eighth of its size. Other pictures have to be decoded whole; they are
+converted and reduced strip by strip, so that beside the decoder's picture there is never a second one of its size.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from memory.units import MIB
+from pipelines.video.pictures.picture import (
+    EXIF_ORIENTATION,
+    TURNED_ORIENTATIONS,
+    is_heic,
+    may_be_transparent,
+    opacity_of,
+    open_picture,
+    to_rgb,
+)
+from pipelines.vision.types import WHITE, Colour, Pixels, Size
+
+_Convert = Callable[[Image.Image], Pixels]
+
+_STRIP_PIXELS = 2**20
+"""Pixels that are converted at once."""
+_STRIP_BYTES = 16 * MIB
+"""What a strip holds while colours are converted: 16 bytes per pixel, measured at 10 to 15."""
+_JPEG = ("JPEG", "MPO")
+_CORE_PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+"""Bytes that Pillow holds per pixel, by mode; 4 in all others, also RGB."""
+_MORE_PIXEL_BYTES = {"WEBP": 12, "AVIF": 7, "TIFF": 2, "GIF": 1}
+"""Bytes per pixel that decoders hold beside Pillow's picture: libwebp two canvases and a copy, libavif planes and a
+copy, libtiff its strips."""
+_HEIC_PIXEL_BYTES = 14
+"""Bytes per pixel of the ffmpeg that decodes HEIC: tiles, the assembled picture, and its conversion."""
+
+
+def read_rgb(path: Path, at_least: Size | None = None, background: Colour = WHITE) -> Pixels:
+    """Return the picture at `path` as (H, W, 3) uint8, upright and in sRGB. Holds `decoding_bytes`.
+
+    Transparent parts show `background`. It is reduced by a whole number, but not below `at_least` (width, height).
+    Raises as `open_picture` does.
+    """
+    pixels, orientation = _decoded(path, at_least, partial(to_rgb, background=background))
+    return _upright(pixels, orientation)
+
+
+def read_opacity(path: Path, at_least: Size | None = None) -> Pixels | None:
+    """Return the opacity of the picture at `path` as (H, W) uint8, upright, and reduced as by `read_rgb`.
+
+    None where it is opaque throughout. Raises as `open_picture` does.
+    """
+    with open_picture(path) as image:
+        if not may_be_transparent(image):
+            return None
+    pixels, orientation = _decoded(path, at_least, _opacity)
+    return None if pixels.min() == 255 else _upright(pixels, orientation)
+
+
+def _opacity(image: Image.Image) -> Pixels:
+    opacity = opacity_of(image)
+    return np.full(image.size[::-1], 255, np.uint8) if opacity is None else opacity
+
+
+def _decoded(path: Path, at_least: Size | None, convert: _Convert) -> tuple[Pixels, int]:
+    """Decode, reduce and convert; returns the EXIF orientation too. Pillow's picture ends with this function."""
+    with open_picture(path, at_least) as image:
+        stored = _as_stored(image, at_least)
+        if stored and image.format in _JPEG:
+            image.draft(image.mode, stored)
+        image.load()
+        # A TIFF is upright once it is loaded.
+        orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+        return _in_strips(image, _factor(image.size, stored), convert), orientation
+
+
+def decoding_bytes(path: Path, size: Size, at_least: Size | None = None) -> int:
+    """Estimate what `read_rgb` holds at its peak, in all processes; reads only the header.
+
+    `size` is the picture's, upright. Raises what is in `UNREADABLE`.
+    """
+    whole = size[0] * size[1]
+    if is_heic(path):
+        read = whole // _factor(size, at_least) ** 2
+        return _HEIC_PIXEL_BYTES * whole + 4 * (4 + 3) * read + _STRIP_BYTES
+    with open_picture(path) as image:
+        stored = _as_stored(image, at_least)
+        turned = image.getexif().get(EXIF_ORIENTATION, 1) != 1
+        decoder = 0
+        if image.format in _JPEG:
+            decoder = _coefficient_bytes(image)
+            if stored:
+                image.draft(image.mode, stored)
+        elif image.info.get("compression") != "raw":
+            decoder = _MORE_PIXEL_BYTES.get(image.format or "", 0) * whole
+        decoded = image.width * image.height
+        core = _CORE_PIXEL_BYTES.get(image.mode, 4) * decoded
+        result = 3 * decoded // _factor(image.size, stored) ** 2
+    return max(core + decoder, core + result + _STRIP_BYTES, (2 if turned else 1) * result)
+
+
+def _as_stored(image: Image.Image, at_least: Size | None) -> Size | None:
+    """Return `at_least` as width and height of the picture as it is stored."""
+    if at_least is None:
+        return None
+    turned = image.format != "TIFF" and image.getexif().get(EXIF_ORIENTATION) in TURNED_ORIENTATIONS
+    return (at_least[1], at_least[0]) if turned else at_least
+
+
+def _factor(size: Size, at_least: Size | None) -> int:
+    """Return the largest whole number by which `size` can be divided without falling below `at_least`."""
+    if at_least is None:
+        return 1
+    return max(1, min(size[0] // max(1, at_least[0]), size[1] // max(1, at_least[1])))
+
+
+def _in_strips(image: Image.Image, factor: int, convert: _Convert) -> Pixels:
+    """Convert `image` and average squares of `factor` pixels, some rows at a time."""
+    width, height = image.size
+    channels = convert(image.crop((0, 0, 1, 1))).shape[2:]
+    pixels = np.empty((-(-height // factor), -(-width // factor), *channels), np.uint8)
+    rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
+    for top in range(0, height, rows):
+        strip = convert(image.crop((0, top, width, min(height, top + rows))))
+        if factor > 1:
+            strip = np.asarray(Image.fromarray(strip).reduce(factor))
+        pixels[top // factor : top // factor + strip.shape[0]] = strip
+    return pixels
+
+
+def _upright(pixels: Pixels, orientation: int) -> Pixels:
+    """Turn and mirror `pixels` as an EXIF orientation says."""
+    if orientation in TURNED_ORIENTATIONS:
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _coefficient_bytes(image: Image.Image) -> int:
+    """Return what a progressive JPEG keeps of all scans: two bytes per coefficient."""
+    layers = getattr(image, "layer", ())
+    if not (image.info.get("progressive") or image.info.get("progression")) or not layers:
+        return 0
+    across, down = (max(layer[axis] for layer in layers) for axis in (1, 2))
+    share = sum(layer[1] * layer[2] for layer in layers) / (across * down)
+    return int(2 * share * image.width * image.height)

@@ -1,0 +1,1 @@
+"""Decoded samples as they are stored, at any depth and chroma."""

@@ -1,0 +1,208 @@
+"""Copies of deep and HDR clips: samples, colour tags and static metadata as they were, looked at with ffmpeg itself."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from pipelines.jobs import events
+from pipelines.jobs.job import Job
+from pipelines.runtime.run import run_job
+from pipelines.settings import CopySettings
+from pipelines.video.probe import probe
+from pipelines.video.reader import read_frames
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+FRAMES, SPANNED = 20, 250
+"""Frames of most clips, and of those with two spans: 240 and 10."""
+DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-x265-params")
+PQ, HLG, SDR = "smpte2084", "arib-std-b67", "bt2020-10"
+CLIPS = {
+    "pq": ("yuv420p10le", PQ, *X265, f"log-level=error:master-display={DISPLAY}:max-cll=1000,400"),
+    "hlg": ("yuv420p10le", HLG, *X265, "log-level=error"),
+    "sdr": ("yuv420p10le", SDR, "-c:v", "libx264", "-preset", "ultrafast"),
+    "twelve": ("yuv444p12le", PQ, *X265, f"log-level=error:master-display={DISPLAY}:max-cll=993,112"),
+    "prores": ("yuv422p10le", HLG, "-c:v", "prores_ks"),
+    "ffv1": ("gbrp12le", PQ, "-c:v", "ffv1"),
+    "odd": ("yuv420p10le", HLG, "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"),
+}
+
+
+def ffmpeg(*arguments: object) -> bytes:
+    done = subprocess.run(
+        [FFMPEG, "-v", "error", "-y", *map(str, arguments)], capture_output=True, check=True
+    )
+    return done.stdout
+
+
+def drawn(folder: Path, name: str, frames: int = FRAMES) -> Path:
+    pixel_format, transfer, *how = CLIPS[name]
+    matrix = "" if pixel_format.startswith("gbr") else "colorspace=bt2020nc:range=tv:"
+    tags = f"setparams={matrix}color_primaries=bt2020:color_trc={transfer}"
+    size = "63x47" if name == "odd" else "64x48"
+    path = folder / f"clip{'.mov' if name == 'prores' else '.mkv'}"
+    source = f"testsrc2=s={size}:r=25:d={frames / 25},noise=alls=8:allf=t,format={pixel_format},{tags}"
+    ffmpeg("-f", "lavfi", "-i", source, *how, path)
+    return path
+
+
+def told(path: Path) -> tuple[list[str], list[str]]:
+    """Colour tags of a file and static metadata of its first frame, in the words of the ffmpeg program."""
+    look = ("-frames:v", "1", "-vf", "showinfo", "-f", "null", "-")
+    said = subprocess.run([FFMPEG, "-i", path, *look], capture_output=True, check=True).stderr.decode()
+    line = next(line for line in said.splitlines() if "Video:" in line)
+    tags = re.search(r"(?:yuv|gbr)\w+\(([^)]*)\)", line)
+    found = re.findall(r"(has_primaries.*|MaxCLL.*)", said)
+    # AV1 stores luminance in other units, which are as fine.
+    rounded = {re.sub(r"0\.\d+(?=, max)", lambda number: f"{float(number[0]):.4f}", line) for line in found}
+    return tags[1].split(", ")[:2] if tags else [], sorted(rounded)
+
+
+def hashes(path: Path, pixel_format: str) -> list[str]:
+    """A hash of the decoded samples of each frame."""
+    listing = ffmpeg("-i", path, "-map", "0:v", "-pix_fmt", pixel_format, "-f", "framemd5", "-").decode()
+    return [line.rsplit(",", 1)[1].strip() for line in listing.splitlines() if not line.startswith("#")]
+
+
+def copied(folder: Path, clip: Path, **settings: object) -> tuple[Job, events.Event]:
+    job = Job.create(folder, "copy", (clip,), CopySettings(engine="builtin", **settings), 1)
+    return job, step(job)
+
+
+def step(job: Job, **more: object) -> events.Event:
+    job.forget_request()
+    job.journal.append(events.Queued(job=job.id, task="copy", name="clip"))
+    run_job(job, **more)
+    return [event for event, _ in job.journal.read()][-1]
+
+
+@pytest.mark.parametrize("name", ["pq", "sdr", "twelve", "prores", "ffv1", "odd"])
+def test_a_lossless_copy_has_every_sample_and_all_metadata(name: str, tmp_path: Path) -> None:
+    frames = SPANNED if name == "pq" else FRAMES
+    clip = drawn(tmp_path, name, frames)
+    _, done = copied(tmp_path / "jobs", clip, codec="ffv1")
+    assert done.type == "done", done
+    result, pixel_format = done.outputs.result, CLIPS[name][0]
+    assert result.suffix == ".mkv"
+    assert hashes(result, pixel_format) == hashes(clip, pixel_format)
+    assert told(result) == told(clip)
+    before, after = probe(clip), probe(result)
+    assert len(hashes(result, pixel_format)) == after.frames == frames
+    kept = ("colour", "bit_depth", "pixel_format", "mastering", "light", "hdr", "width", "height")
+    assert [getattr(before, key) for key in kept] == [getattr(after, key) for key in kept]
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "kind", "pixel_format"),
+    [
+        ("pq", "auto", "av1", "yuv420p10le"),
+        ("pq", "h265_10", "hevc", "yuv420p10le"),
+        ("pq", "prores422hq", "prores", "yuv422p10le"),
+        ("pq", "prores4444", "prores", "yuv444p10le"),
+        ("twelve", "auto", "av1", "yuv420p10le"),
+        ("hlg", "h265_10", "hevc", "yuv420p10le"),
+        ("odd", "auto", "av1", "yuv420p10le"),
+        ("ffv1", "auto", "av1", "yuv420p10le"),
+    ],
+)
+def test_each_deep_codec_keeps_tags_and_metadata(
+    name: str, codec: str, kind: str, pixel_format: str, tmp_path: Path
+) -> None:
+    frames = SPANNED if (name, codec) == ("pq", "h265_10") else FRAMES
+    clip = drawn(tmp_path, name, frames)
+    _, done = copied(tmp_path / "jobs", clip, codec=codec, crf=10)
+    assert done.type == "done", done
+    before, after = probe(clip), probe(done.outputs.result)
+    assert (after.codec, after.pixel_format, after.frames) == (kind, pixel_format, frames)
+    assert (after.mastering, after.light, after.hdr) == (before.mastering, before.light, before.hdr)
+    if not before.rgb:
+        assert after.colour == before.colour
+        assert told(done.outputs.result)[0] == told(clip)[0]
+    assert told(done.outputs.result)[1] == told(clip)[1]
+    for one, other in zip(read_frames(before), read_frames(after), strict=True):
+        same = one.luma().astype(int) - other.luma()[: before.height, : before.width]
+        assert np.abs(same).mean() < 5, "each frame at its place, in its colours"
+
+
+@pytest.mark.parametrize("codec", ["auto", "ffv1"])
+def test_a_resumed_deep_copy_is_the_uninterrupted_one(
+    codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
+    clip = drawn(tmp_path, "pq", SPANNED)
+    _, whole = copied(tmp_path / "whole", clip, codec=codec)
+    settings = CopySettings(engine="builtin", codec=codec)
+    job = Job.create(tmp_path / "cut", "copy", (clip,), settings, 1)
+    looks = iter([False] * 495 + [True] * 10**6)
+    assert step(job, closing=lambda: next(looks)).type == "paused"
+    assert len(list((job.folder / "segments").iterdir())) == 1
+    assert step(job).outputs.result.read_bytes() == whole.outputs.result.read_bytes()
+
+
+def test_a_part_of_a_deep_clip_has_the_samples_of_these_frames(tmp_path: Path) -> None:
+    clip = drawn(tmp_path, "pq", 100)
+    _, done = copied(tmp_path / "jobs", clip, codec="ffv1", start=1, end=3)
+    assert hashes(done.outputs.result, "yuv420p10le") == hashes(clip, "yuv420p10le")[25:75]
+
+
+def test_eight_bits_of_a_lossless_copy_are_the_stored_ones(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=s=48x32:r=25:d=1", "-c:v", "libx264", "-pix_fmt", "yuv422p", clip)
+    _, done = copied(tmp_path / "jobs", clip, codec="ffv1")
+    assert hashes(done.outputs.result, "yuv422p") == hashes(clip, "yuv422p")
+
+
+def test_eight_bits_of_hdr_are_tone_mapped_to_bt709(tmp_path: Path) -> None:
+    clip = drawn(tmp_path, "pq", 25)
+    _, done = copied(tmp_path / "jobs", clip, codec="h264", crf=1)
+    before, after = probe(clip), probe(done.outputs.result)
+    assert (after.bit_depth, after.hdr, after.mastering, after.light) == (8, None, None, None)
+    assert (after.colour.matrix, after.colour.primaries, after.colour.transfer) == ("bt709",) * 3
+    for one, other in zip(read_frames(before), read_frames(after), strict=True):
+        assert np.abs(one.rgb().astype(int) - other.rgb()).mean() < 12
+
+
+def test_eight_bits_of_a_deep_gradient_have_no_bands(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    ramp = "color=black:s=512x32:r=25:d=0.2,format=yuv420p10le,geq=lum='400+X/16':cb=512:cr=512"
+    ffmpeg("-f", "lavfi", "-i", f"{ramp},setparams=colorspace=bt709:range=tv", "-c:v", "ffv1", clip)
+    _, done = copied(tmp_path / "jobs", clip, codec="prores4444", frames_out=tmp_path / "deep")
+    _, shallow = copied(tmp_path / "jobs", clip, codec="vp9", crf=0, frames_out=tmp_path / "shallow")
+    assert (done.type, shallow.type) == ("done", "done")
+    deep, dithered = (cv2.imread(str(tmp_path / name / "00000.png"), -1) for name in ("deep", "shallow"))
+    assert (deep.dtype, dithered.dtype) == (np.uint16, np.uint8)
+    assert len(np.unique(deep)) == 32, "every level of 10 bits"
+    columns = dithered.astype(float).mean(axis=(0, 2)).reshape(32, 16).mean(axis=1)
+    wanted = deep.astype(float).mean(axis=(0, 2)).reshape(32, 16).mean(axis=1) / 257
+    assert np.abs(columns - wanted).max() < 0.15, "between two levels of 8 bits, pixels are mixed"
+
+
+def test_pictures_of_deep_results_have_16_bits_of_the_sources_signal(tmp_path: Path) -> None:
+    clip = drawn(tmp_path, "twelve", 25)
+    _, done = copied(tmp_path / "jobs", clip, codec="ffv1", frames_out=tmp_path / "frames")
+    assert done.type == "done"
+    picture = cv2.imread(str(tmp_path / "frames/00003.png"), -1)
+    assert picture.dtype == np.uint16 and picture.shape == (48, 64, 3)
+    raw = ffmpeg("-i", clip, "-f", "rawvideo", "-pix_fmt", "gbrp16le", "-")
+    green, blue, red = np.frombuffer(raw, np.uint16).reshape(-1, 3, 48, 64)[3]
+    # White is 65535; ffmpeg's conversion makes it 255 * 256.
+    wanted = np.minimum(np.dstack([blue, green, red]), 255 * 256)
+    assert np.abs(picture.astype(int) * 256 / 257 - wanted).max() < 65535 / 4095 * 2
+
+
+def test_what_is_hidden_under_transparency_is_not_seen_in_an_opaque_codec(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mov"
+    hidden = (
+        "testsrc2=s=48x32:r=25:d=0.4,format=yuva444p10le,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a=0"
+    )
+    ffmpeg("-f", "lavfi", "-i", f"{hidden},setparams=colorspace=bt709:range=tv", "-c:v", "prores_ks", clip)
+    _, kept = copied(tmp_path / "jobs", clip, codec="ffv1")
+    assert hashes(kept.outputs.result, "yuva444p10le") == hashes(clip, "yuva444p10le")
+    _, seen = copied(tmp_path / "jobs", clip, codec="auto")
+    for frame in read_frames(probe(seen.outputs.result), planes=True):
+        assert np.abs(frame.planes().y.astype(int) - 940).max() < 4, "white"

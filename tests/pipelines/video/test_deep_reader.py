@@ -1,0 +1,187 @@
+"""Deep and HDR clips are read as they are stored, by each decoder and from any frame."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.errors import UnsupportedVideo
+from pipelines.video.info import ColourTags, ContentLight, MasteringDisplay
+from pipelines.video.probe import probe
+from pipelines.video.reader import choose_decoder, held_bytes, read_frames
+from pipelines.video.samples.layout import SampleLayout
+
+FFmpeg = Callable[..., bytes]
+
+MASTERING = MasteringDisplay(((34000, 16000), (13250, 34500), (7500, 3000)), (15635, 16450), (50, 10_000_000))
+PQ = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv"
+HLG = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=arib-std-b67:range=tv"
+SDR_2020 = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=bt2020-10:range=tv"
+DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+X265 = f"log-level=error:master-display={DISPLAY}:max-cll=1000,400"
+
+
+def drawn(ffmpeg: FFmpeg, path: Path, pixel_format: str, tags: str, *how: str, size: str = "64x48") -> Path:
+    """A moving gradient with noise, 8 frames."""
+    source = f"testsrc2=s={size}:r=25:d=0.32,noise=alls=8:allf=t,format={pixel_format},setparams={tags}"
+    ffmpeg("-f", "lavfi", "-i", source, *how, path)
+    return path
+
+
+def stored(ffmpeg: FFmpeg, path: Path, pixel_format: str) -> bytes:
+    """All samples of the clip as the ffmpeg program decodes them."""
+    return ffmpeg("-i", path, "-fps_mode", "passthrough", "-f", "rawvideo", "-pix_fmt", pixel_format, "-")
+
+
+CLIPS = {
+    "pq.mp4": ("yuv420p10le", PQ, "-c:v", "libx265", "-x265-params", X265),
+    "hlg.mkv": ("yuv420p10le", HLG, "-c:v", "libx265", "-x265-params", "log-level=error"),
+    "sdr.mp4": ("yuv420p10le", SDR_2020, "-c:v", "libx265", "-x265-params", "log-level=error"),
+    "twelve.mp4": ("yuv444p12le", PQ, "-c:v", "libx265", "-x265-params", "log-level=error"),
+    "av1.mp4": ("yuv420p10le", PQ, "-c:v", "libsvtav1", "-preset", "10"),
+    "vp9.webm": ("yuv420p10le", HLG, "-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"),
+    "h264.mp4": ("yuv422p10le", SDR_2020, "-c:v", "libx264", "-preset", "ultrafast"),
+    "prores.mov": ("yuv422p10le", HLG, "-c:v", "prores_ks"),
+    "ffv1.mkv": ("yuv422p12le", PQ, "-c:v", "ffv1"),
+    "rgb.mkv": ("gbrp12le", "color_primaries=bt2020:color_trc=smpte2084", "-c:v", "ffv1"),
+    "gray.mkv": ("gray12le", "range=pc", "-c:v", "ffv1"),
+    "alpha.mov": ("yuva444p10le", HLG, "-c:v", "prores_ks"),
+}
+
+
+@pytest.mark.parametrize("name", CLIPS)
+def test_samples_are_those_that_ffmpeg_decodes_from_any_frame(name: str, tmp_path: Path, ffmpeg) -> None:
+    pixel_format, tags, *how = CLIPS[name]
+    info = probe(drawn(ffmpeg, tmp_path / name, pixel_format, tags, *how))
+    want = stored(ffmpeg, info.path, info.layout.pixel_format)
+    assert info.deep and choose_decoder(info) == "pyav"
+    assert info.hdr == ("pq" if "2084" in tags else "hlg" if "b67" in tags else None)
+    for decoder in ("auto", "ffmpeg"):
+        for start in (0, 3):
+            got = b"".join(
+                plane.tobytes()
+                for frame in read_frames(info, start, decoder=decoder, planes=True)
+                for plane in frame.planes().stored
+            )
+            assert got == want[len(want) * start // 8 :]
+
+
+def test_static_metadata_and_tags_are_read(tmp_path: Path, ffmpeg) -> None:
+    info = probe(drawn(ffmpeg, tmp_path / "a.mp4", *CLIPS["pq.mp4"]))
+    assert info.colour == ColourTags("tv", "bt2020nc", "bt2020", "smpte2084")
+    assert (info.mastering, info.light) == (MASTERING, ContentLight(1000, 400))
+    assert info.notes == ()
+
+
+@pytest.mark.parametrize(("levels", "notes"), [("0,0", 0), ("1000,0", 1)])
+def test_an_unknown_light_level_is_none_and_half_of_one_is_told(
+    levels: str, notes: int, tmp_path: Path, ffmpeg
+) -> None:
+    pixel_format, tags, *how, _ = CLIPS["pq.mp4"]
+    path = drawn(
+        ffmpeg, tmp_path / "a.mp4", pixel_format, tags, *how, f"log-level=error:max-cll={levels}:hdr10=1"
+    )
+    info = probe(path)
+    assert (info.light, len(info.notes)) == (None, notes)
+
+
+def test_metadata_that_pyav_refuses_is_read_as_printed(tmp_path: Path, ffmpeg, monkeypatch) -> None:
+    from pipelines.video.decoders import light
+
+    class Refusing:
+        @property
+        def side_data(self) -> object:
+            raise ValueError("29 is not a valid Type")
+
+    path = drawn(ffmpeg, tmp_path / "a.mp4", *CLIPS["pq.mp4"])
+    found = light.read_light(path, 0, Refusing())
+    assert (found.mastering, found.light) == (MASTERING, ContentLight(1000, 400))
+
+
+@pytest.mark.parametrize("turned", [90, 180])
+@pytest.mark.parametrize("name", ["pq.mp4", "h264.mp4"])
+def test_turned_and_mirrored_clips_give_the_same_samples(
+    name: str, turned: int, tmp_path: Path, ffmpeg
+) -> None:
+    path = drawn(ffmpeg, tmp_path / name, *CLIPS[name])
+    ffmpeg("-display_rotation", turned, "-i", path, "-c", "copy", tmp_path / "turned.mp4")
+    ffmpeg("-display_hflip", "-i", path, "-c", "copy", tmp_path / "mirrored.mp4")
+    plain, turning, mirrored = (probe(tmp_path / other) for other in (name, "turned.mp4", "mirrored.mp4"))
+    assert (turning.rotation, mirrored.mirrored) == (turned, True)
+    for frame, other, flipped in zip(
+        *(read_frames(info, planes=True) for info in (plain, turning, mirrored)), strict=True
+    ):
+        assert np.array_equal(np.rot90(frame.planes().y, turned // 90), other.planes().y)
+        assert np.array_equal(frame.planes().y[:, ::-1], flipped.planes().y)
+        assert other.planes().layout == turning.layout
+
+
+def test_pixels_of_hdr_do_not_depend_on_the_decoder(tmp_path: Path, ffmpeg) -> None:
+    info = probe(drawn(ffmpeg, tmp_path / "a.mp4", *CLIPS["pq.mp4"]))
+    for one, other in zip(read_frames(info), read_frames(info, decoder="ffmpeg"), strict=True):
+        assert np.array_equal(one.rgb(), other.rgb())
+        assert np.array_equal(one.luma(), other.luma())
+
+
+@pytest.mark.parametrize("range", ["tv", "pc"])
+def test_eight_bits_are_read_as_stored_on_request(range: str, tmp_path: Path, ffmpeg) -> None:
+    path = drawn(
+        ffmpeg, tmp_path / "a.mp4", "yuv420p", f"range={range}", "-c:v", "libx264", "-preset", "ultrafast"
+    )
+    info = probe(path)
+    want = stored(ffmpeg, path, "yuvj420p" if range == "pc" else "yuv420p")
+    assert info.layout == SampleLayout(8, "420")
+    for decoder in ("auto", "pyav", "ffmpeg"):
+        frames = read_frames(info, decoder=decoder, planes=True)
+        assert b"".join(plane.tobytes() for frame in frames for plane in frame.planes().stored) == want
+
+
+def test_memory_counts_two_bytes_a_sample(tmp_path: Path, ffmpeg) -> None:
+    deep = probe(drawn(ffmpeg, tmp_path / "a.mkv", "yuv420p10le", PQ, "-c:v", "ffv1"))
+    shallow = replace(deep, bit_depth=8, pixel_format="yuv420p", colour=ColourTags())
+    assert held_bytes(deep, "pyav") == 2 * held_bytes(shallow, "pyav")
+    assert held_bytes(deep, "ffmpeg") > held_bytes(shallow, "ffmpeg")
+
+
+def with_dolby(path: Path, profile: int, compatible: int) -> Path:
+    """Put a configuration of Dolby Vision into the first sample entry of an MP4 whose index comes last."""
+    data = path.read_bytes()
+    record = bytes([1, 0, profile << 1, 6 << 3 | 0b101, compatible << 4]) + bytes(19)
+    box = (8 + len(record)).to_bytes(4, "big") + (b"dvvC" if profile > 7 else b"dvcC") + record
+    at = data.index(b"hvc1", data.index(b"moov")) - 4
+    end = at + int.from_bytes(data[at : at + 4], "big")
+    grown = bytearray(data)
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"hvc1"):
+        place = data.index(kind, data.index(b"moov")) - 4
+        size = int.from_bytes(data[place : place + 4], "big") + len(box)
+        grown[place : place + 4] = size.to_bytes(4, "big")
+    grown[end:end] = box
+    path.write_bytes(grown)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("profile", "compatible", "tags", "said"),
+    [
+        (8, 1, PQ, "profile 8.1). Its HDR10 base"),
+        (8, 4, HLG, "profile 8.4). Its HLG base"),
+        (7, 6, PQ, "profile 7"),
+    ],
+)
+def test_dolby_vision_is_read_as_its_base_and_told(
+    profile: int, compatible: int, tags: str, said: str, tmp_path: Path, ffmpeg
+) -> None:
+    how = ("-c:v", "libx265", "-x265-params", "log-level=error", "-tag:v", "hvc1")
+    path = with_dolby(drawn(ffmpeg, tmp_path / "a.mp4", "yuv420p10le", tags, *how), profile, compatible)
+    info = probe(path)
+    assert info.hdr and len(info.notes) == 1 and said in info.notes[0]
+    assert sum(1 for _ in read_frames(info)) == 8
+
+
+def test_dolby_vision_without_a_base_is_refused(tmp_path: Path, ffmpeg) -> None:
+    how = ("-c:v", "libx265", "-x265-params", "log-level=error", "-tag:v", "hvc1")
+    path = with_dolby(drawn(ffmpeg, tmp_path / "a.mp4", "yuv420p10le", "range=pc", *how), 5, 0)
+    with pytest.raises(UnsupportedVideo, match=r"Dolby Vision \(profile 5\)"):
+        probe(path)

@@ -19,7 +19,8 @@ from pipelines.errors import (
     NotEnoughDisk,
     TooManyFiles,
 )
-from pipelines.video import ffmpeg, writer
+from pipelines.video import writer
+from pipelines.video.files import ffmpeg
 from pipelines.video.info import ColourTags
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames

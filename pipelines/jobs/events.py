@@ -55,6 +55,9 @@ class Facts(BaseModel):
     rotation: int
     sound: str | None
     damage: str | None
+    bit_depth: int = 8
+    dynamic_range: str = "SDR"
+    """`SDR`, `HDR10`, `PQ` or `HLG`."""
     other_sizes: tuple[tuple[int, int], ...] = ()
     """Width and height of the frames and pictures of the inputs besides the video; only in an estimate."""
 

@@ -236,4 +236,6 @@ def _facts(video: VideoInfo) -> Facts:
         rotation=video.rotation,
         sound=video.audio.codec if video.audio else None,
         damage=video.damage,
+        bit_depth=video.bit_depth,
+        dynamic_range=video.dynamic_range,
     )

@@ -135,6 +135,13 @@ class VideoInfo:
         return _HDR.get(self.colour.transfer)
 
     @property
+    def dynamic_range(self) -> Literal["SDR", "HDR10", "PQ", "HLG"]:
+        """The usual name of the dynamic range; HDR10 is PQ with a mastering display."""
+        if self.hdr == "pq":
+            return "HDR10" if self.mastering else "PQ"
+        return "HLG" if self.hdr else "SDR"
+
+    @property
     def layout(self) -> SampleLayout:
         """The layout of `Frame.planes`."""
         layout = SampleLayout(8, "rgb") if self.images else layout_of(self.pixel_format)

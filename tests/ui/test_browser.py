@@ -17,7 +17,7 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
-from pipelines.settings import ScoreSettings
+from pipelines.settings import InpaintSettings, ScoreSettings
 from ui.server.policy import Policy
 
 pytestmark = pytest.mark.browser
@@ -318,3 +318,21 @@ def test_a_job_can_be_started_by_keyboard(
             break
     page.keyboard.press("Enter")
     page.locator(".lt-run [data-state=done]").wait_for()
+
+
+def test_what_the_browser_cannot_play_is_shown_once_a_version_for_viewing_is_made(
+    visit: Visit, queue: JobQueue, clip: Path
+) -> None:
+    settings = InpaintSettings(box=("40,30,30,30@0",), codec="ffv1", quality="draft")
+    job = queue.submit("inpaint", clip, settings)
+    assert [event.type for event in queue.listen(job)][-1] == "done"
+    page = visit(queue, query=f"?job={job.id}")
+    film, button = page.locator(".lt-film video"), page.get_by_role("button", name="version for viewing")
+    expect(page.locator(".lt-film")).to_contain_text("cannot play", timeout=PATIENCE_MS)
+    expect(film).to_be_hidden()
+    button.click()
+    expect(page.locator(".lt-film")).to_contain_text("The result is among the files", timeout=PATIENCE_MS)
+    expect(film).to_have_js_property("videoWidth", 160)
+    expect(button).to_be_hidden()
+    page.reload()
+    expect(film).to_have_js_property("videoWidth", 160)

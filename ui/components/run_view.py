@@ -24,7 +24,7 @@ from ui.reports.view import frame_times, read_report
 from ui.server.answers import visitor_error
 
 _ACTIONS = ("cancel", "pause", "resume", "delete")
-_VIDEO_SUFFIXES = (".mp4", ".webm", ".mov")
+_VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv")
 _VARIANTS: dict[str, Literal["primary", "stop"]] = {"resume": "primary", "delete": "stop"}
 _KEEP_LINK = "(link) => { if (link) history.replaceState(null, '', link); }"
 _FORGET_LINK = "() => { history.replaceState(null, '', location.pathname); }"
@@ -90,6 +90,14 @@ class RunView:
             )
         for event in submitted:
             event.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
+        self._view_here.click(
+            self._make_viewable,
+            [self.link],
+            [self._film],
+            trigger_mode="once",
+            concurrency_limit=None,
+            **PRIVATE,
+        )
         deleted = self._buttons["delete"].click(
             self._remover(), [self.link], [self.link, self._view], js=_CONFIRM, **PRIVATE, queue=False
         )
@@ -111,6 +119,11 @@ class RunView:
     def _lay_out_results(self) -> None:
         with gr.Column(visible=False) as self._finished:
             report = gr.HTML()
+            self._film = gr.HTML()
+            # The style sheet shows it where the browser has told that it cannot play the film.
+            self._view_here = gr.Button(
+                self._texts("longtake_view_here"), size="sm", elem_classes="lt-view-here", scale=0
+            )
             # Not gr.Image and gr.Gallery: their scripts add half a megabyte to the first load of the page.
             pictures = gr.HTML()
             files = gr.File(
@@ -119,7 +132,7 @@ class RunView:
                 interactive=False,
                 elem_classes="lt-files",
             )
-        self._results: list[Component] = [report, pictures, files]
+        self._results: list[Component] = [report, self._film, pictures, files]
 
     # -- handlers --------------------------------------------------------------------------------------------
 
@@ -181,13 +194,33 @@ class RunView:
         pictures = outputs.pictures
         return (
             read_report(outputs.report) if outputs.report else "",
-            (media.video(hand_out(video, cache, name)) if video else "")
-            + media.pictures(
+            self._film_of(view, video) if video else "",
+            media.pictures(
                 [hand_out(path, cache, name) for path in pictures],
                 frame_times(outputs.report) if outputs.report else {},
             ),
             [hand_out(path, cache, name) for path in outputs.paths() if path not in pictures[1:]],
         )
+
+    def _film_of(self, view: JobView, video: Path) -> str:
+        """The version for viewing, where one was made, else the result itself."""
+        made = self._service.viewing.find(view.job) if view.job else None
+        return media.video(hand_out(made or video, self._cache, view.files), is_made=made is not None)
+
+    async def _make_viewable(self, link: str, request: gr.Request) -> AsyncIterator[str]:
+        try:
+            job = await asyncio.to_thread(self._find_to_act, link, request)
+            made = await asyncio.to_thread(self._service.make_viewable, self._service.visitor(request), job)
+            async with aclosing(self._service.watch(made)) as views:
+                async for view in views:
+                    yield media.making(view.status.done, view.status.total)
+            if view.status.state != "done":
+                yield media.not_made(view.status.message)
+                return
+            whole = await asyncio.to_thread(self._service.snapshot, job)
+            yield await asyncio.to_thread(self._film_of, whole, Path())
+        except (LongtakeError, OSError) as error:
+            raise visitor_error(error) from error
 
     @property
     def _cache(self) -> Path:

@@ -34,6 +34,7 @@ from ui.jobs.pose_client import PosingProcess
 from ui.jobs.stream import views
 from ui.jobs.uploads import inspect_video, keep, place_of_look
 from ui.jobs.view import JobView
+from ui.jobs.viewing import Viewing
 from ui.limits.room import Room
 from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
@@ -72,6 +73,7 @@ class JobService:
         self.presence = Presence(self._pause_jobs_of, grace_seconds=grace_seconds)
         self.room = Room(queue.jobs_dir, policy)
         self.looks = Looks(policy, self.room)
+        self.viewing = Viewing(queue)
         self._keys = Keys(queue.jobs_dir)
         self._posing = PosingProcess()
         self._submitted_by: dict[str, str] = {}
@@ -248,6 +250,14 @@ class JobService:
                 self._submitted_by[job.id] = visitor.counted_as
             self.queue.start(job)
 
+    def make_viewable(self, visitor: Visitor, job: Job) -> Job:
+        """Make a version of a result that any browser plays; return its job. Raises QueueFull, BadInput."""
+        with self._lock:
+            self._check_share(visitor)
+            made = self.viewing.start(job, self.policy.ram_limit_gb)
+            self._submitted_by[made.id] = visitor.counted_as
+            return made
+
     def delete(self, visitor: Visitor, job: Job) -> None:
         """Remove a job from `visitor`'s list, and its files from the disk unless other visitors own it too.
 
@@ -255,6 +265,7 @@ class JobService:
         """
         owned_by = owners(job)
         if self.policy.local or len(owned_by) < 2:
+            self.viewing.delete(job)
             self.queue.delete(job)
         elif visitor.name in owned_by:
             drop_owner(job, visitor)
@@ -300,7 +311,7 @@ class JobService:
         for job in reversed(Job.all(self.queue.jobs_dir)):
             if len(found) == SHOWN_JOBS:
                 break
-            if self.policy.local or visitor.name in owners(job):
+            if (self.policy.local or visitor.name in owners(job)) and not self.viewing.is_one(job):
                 found.append(self._entry(job))
         return found
 

@@ -124,6 +124,7 @@ class JobView:
     """Where the inputs lie on the server: messages have their names instead, by which visitors know their files."""
     jobs_dir: Path | None = None
     """The folder of all jobs, which messages leave out."""
+    job: Job | None = None
     files: str = ""
     """The name of the folder from which the results are served."""
 
@@ -179,7 +180,7 @@ class JobView:
     def of(cls, job: Job) -> "JobView":
         """The view of `job` before its first event."""
         inputs = tuple(each.path for each in job.record().inputs)
-        return cls(inputs=inputs, jobs_dir=job.folder.parent)
+        return cls(inputs=inputs, jobs_dir=job.folder.parent, job=job)
 
 
 def _plan(event: Planned) -> dict[str, object]:

@@ -11,7 +11,7 @@ from html import escape
 from memory.units import GIB, MIB
 from pipelines.errors import LongtakeError
 from pipelines.example.faults import FAULTS
-from pipelines.jobs.events import Planned
+from pipelines.jobs.events import Facts, Planned
 from pipelines.spec import Text, all_engines, tasks
 from pipelines.video.clock.time_code import time_range
 from ui.i18n.texts import attribute, both, filled, label, page_words, spans
@@ -220,7 +220,7 @@ def card(plan: Planned, video_path: str) -> str:
         ("size", f"{facts.width} × {facts.height}"),
         ("length", f"{clock(facts.seconds)} · {facts.frames:,} {both('frames')}"),
         ("rate", f"{rate:.3f}".rstrip("0").rstrip(".") + " fps" + _variable(facts.variable_frame_rate)),
-        ("codec", escape(facts.codec)),
+        ("codec", escape(facts.codec) + _depth(facts)),
         ("sound", escape(facts.sound) if facts.sound else both("none")),
         ("preset", f"{escape(plan.preset)} · {both('engine')} {escape(plan.engine)}"),
         ("memory", _memory(plan)),
@@ -249,6 +249,12 @@ def _faults() -> str:
         for fault in FAULTS
     )
     return f'<h3>{both("faults")}</h3><ul class="lt-faults">{rows}</ul>'
+
+
+def _depth(facts: Facts) -> str:
+    """What the video has beyond 8 bits and SDR: ` · 10 bit · HDR10`."""
+    bits = f" · {facts.bit_depth} bit" if facts.bit_depth > 8 else ""
+    return bits + (f" · {facts.dynamic_range}" if facts.dynamic_range != "SDR" else "")
 
 
 def _variable(variable: bool) -> str:

@@ -103,16 +103,31 @@ def segment(path: str, start: int, stop: int) -> str:
     """The newest finished part of a video, as a player; `path` is in the page's cache."""
     return (
         f'<figure class="lt-latest"><video src="{address(path)}" controls muted autoplay playsinline loop '
-        f'aria-label="{label("segment")}"></video>'
+        f'onerror="this.parentNode.hidden=true" aria-label="{label("segment")}"></video>'
         f"<figcaption>{both('segment')} · {start:,} – {stop - 1:,}</figcaption></figure>"
     )
 
 
-def video(path: str) -> str:
-    """A finished video, as a player."""
+def video(path: str, *, is_made: bool = False) -> str:
+    """A finished video, as a player; where the browser cannot play it, a sentence. `is_made`: a version for viewing."""
+    said = "viewing.made" if is_made else "viewing.cannot"
     return (
         f'<section class="lt-card lt-film"><video src="{address(path)}" controls playsinline '
-        f'onerror="this.hidden=true" aria-label="{label("result")}"></video></section>'
+        f'onerror="this.hidden=true" aria-label="{label("result")}"></video>'
+        f'<p class="{"lt-note" if is_made else "lt-note lt-cannot"}">{both(said)}</p></section>'
+    )
+
+
+def making(done: int, total: int) -> str:
+    """How far a version for viewing is."""
+    share = f"{100 * done // max(total, 1)} %"
+    return f'<section class="lt-card"><p role="status">{filled("viewing.making", share=share)}</p></section>'
+
+
+def not_made(message: str) -> str:
+    """Why there is no version for viewing."""
+    return (
+        f'<section class="lt-card"><p role="alert">{both("viewing.not_made")} {escape(message)}</p></section>'
     )
 
 

@@ -41,6 +41,15 @@ def test_the_templates_are_given_numbers_only(plan: Planned) -> None:
     assert "{{" not in job.GAUGE + job.CURVE, "Gradio would put a value there before it is read as code"
 
 
+@pytest.mark.parametrize(
+    ("bits", "kind", "told"),
+    [(8, "SDR", "hevc"), (10, "SDR", "hevc · 10 bit"), (10, "HDR10", "hevc · 10 bit · HDR10")],
+)
+def test_the_card_says_depth_and_dynamic_range(bits: int, kind: str, told: str, plan: Planned) -> None:
+    facts = plan.facts.model_copy(update={"codec": "hevc", "bit_depth": bits, "dynamic_range": kind})
+    assert f"<dd>{told}</dd>" in job.card(plan.model_copy(update={"facts": facts}), "/cache/clip.mp4")
+
+
 @pytest.mark.parametrize("state", ["queued", "running", "done", "failed", "paused", "cancelled"])
 def test_every_state_is_told_in_both_languages(state: Any) -> None:
     html = job.strip(JobView(Status(state=state, view="v", edit="e")))

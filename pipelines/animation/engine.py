@@ -53,18 +53,18 @@ class PortraitEngine(Engine):
         """Width and height of the frames of the result."""
 
     @property
-    def keeps_samples(self) -> bool:
-        """Whether faces are pasted into the samples of a source video: of a deep or HDR one, or for lossless results.
+    def fills_frames(self) -> bool:
+        """Whether faces are pasted into whole frames of a source video, not reduced, cropped or beside others."""
+        video, beside = self.inputs.source.video, self.settings.side_by_side
+        return self.inputs.source.kind == "video" and not beside and self.size == (video.width, video.height)
 
-        Not into a source that is reduced or cropped, and not beside other frames.
-        """
-        source, settings = self.inputs.source, self.settings
-        video = source.video
-        whole = (
-            source.kind == "video" and not settings.side_by_side and self.size == (video.width, video.height)
-        )
-        codec = chosen_codec(settings.codec, video)
-        return whole and keeps_depth(codec) and (video.deep or video.hdr is not None or codec == "ffv1")
+    @property
+    def keeps_samples(self) -> bool:
+        """Whether they are pasted into its samples: those of a deep or HDR one, or for a lossless result."""
+        video = self.inputs.source.video
+        codec = chosen_codec(self.settings.codec, video)
+        deep = video.deep or video.hdr is not None or codec == "ffv1"
+        return self.fills_frames and keeps_depth(codec) and deep
 
     @property
     def codec(self) -> FixedCodec:

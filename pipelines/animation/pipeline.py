@@ -18,6 +18,7 @@ from pipelines.storage.atomic import atomic_write, write_bytes
 from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
+from pipelines.video.encoding.depth_notes import depth_notes
 from pipelines.video.encoding.encodings import check_available, encoding
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import JoinReport, foreseen_warnings, join_segments
@@ -80,7 +81,8 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         sound, reason = _audio_source(inputs, self.engine.settings.audio)
         heard = sound.video if sound else None
         foreseen = foreseen_warnings(run.video, self._result(run), heard=heard, silent=sound is None)
-        return (*first, reason, *foreseen) if reason else (*first, *foreseen)
+        lost = depth_notes(inputs.source.video, self.engine.codec) if self.engine.fills_frames else ()
+        return (*first, *lost, *((reason,) if reason else ()), *foreseen)
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments, joined video and pictures from the size of the result."""

@@ -21,6 +21,7 @@ from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
 from pipelines.video.colour.eight_bits import eight_bits, laid_over
 from pipelines.video.colour.samples import rgb16, sdr_rgb
+from pipelines.video.encoding.depth_notes import depth_notes
 from pipelines.video.encoding.disk import result_bytes
 from pipelines.video.encoding.encodings import (
     check_available,
@@ -172,7 +173,8 @@ class FramePipeline(VideoPipeline[FrameEngine]):
 
     def notices(self, run: RunContext) -> tuple[str, ...]:
         """Return what the result cannot keep of the source."""
-        return foreseen_warnings(run.video, self._result(run))
+        lost = depth_notes(run.video, codec_of(self.engine))
+        return (*lost, *foreseen_warnings(run.video, self._result(run)))
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
@@ -194,7 +196,7 @@ class FramePipeline(VideoPipeline[FrameEngine]):
             "settings": run.settings.identity(),
             "frames": joined.frames,
             "audio_packets": joined.audio_packets,
-            "warnings": list(joined.warnings),
+            "warnings": [*depth_notes(run.video, codec_of(self.engine)), *joined.warnings],
             "summary": {"frames": len(run.frames), **self.engine.report(run, warn)},
         }
         write_report(report, facts)

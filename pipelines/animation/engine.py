@@ -5,8 +5,10 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from pipelines.animation.inputs import PortraitInputs
-from pipelines.settings import AnimateSettings
+from pipelines.settings import AnimateSettings, FixedCodec
 from pipelines.stages import Engine, RunContext
+from pipelines.video.encoding.encodings import chosen_codec, keeps_depth
+from pipelines.video.samples.planes import Planes
 from pipelines.vision.types import Pixels, Size
 
 
@@ -26,6 +28,8 @@ class Animated:
     """
     opacity: Pixels | None = None
     """Opacity `(H, W)` of the result for a codec that keeps it; `pixels` lie over the background. None: opaque."""
+    planes: Planes | None = None
+    """The result as samples, where it has those of a source video outside the face."""
 
 
 class PortraitEngine(Engine):
@@ -47,6 +51,25 @@ class PortraitEngine(Engine):
     @abstractmethod
     def size(self) -> Size:
         """Width and height of the frames of the result."""
+
+    @property
+    def fills_frames(self) -> bool:
+        """Whether faces are pasted into whole frames of a source video, not reduced, cropped or beside others."""
+        video, beside = self.inputs.source.video, self.settings.side_by_side
+        return self.inputs.source.kind == "video" and not beside and self.size == (video.width, video.height)
+
+    @property
+    def keeps_samples(self) -> bool:
+        """Whether they are pasted into its samples: those of a deep or HDR one, or for a lossless result."""
+        video = self.inputs.source.video
+        codec = chosen_codec(self.settings.codec, video)
+        deep = video.deep or video.hdr is not None or codec == "ffv1"
+        return self.fills_frames and keeps_depth(codec) and deep
+
+    @property
+    def codec(self) -> FixedCodec:
+        """The codec of the result: `auto` keeps the depth of the source where `keeps_samples`."""
+        return chosen_codec(self.settings.codec, self.inputs.source.video if self.keeps_samples else None)
 
     @property
     def keeps_transparency(self) -> bool:

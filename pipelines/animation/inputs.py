@@ -121,12 +121,20 @@ def settings_of(run: RunContext) -> AnimateSettings:
     return run.settings
 
 
-def read_frames_of(run: RunContext, media: InputMedia, start: int, stop: int) -> Generator[Frame]:
-    """Read frames `[start, stop)` of a video or picture. Holds the decoder's frames."""
+def read_frames_of(
+    run: RunContext, media: InputMedia, start: int, stop: int, *, planes: bool = False
+) -> Generator[Frame]:
+    """Read frames `[start, stop)` of a video or picture, `planes` as in the reader. Holds the decoder's frames."""
     settings, video = run.settings, media.video
     decoder = bounded_decoder(video, settings.decoder)
     return read_frames(
-        video, start, stop, decoder=decoder, salvage=settings.salvage, ahead=run.plan.window_frames
+        video,
+        start,
+        stop,
+        decoder=decoder,
+        salvage=settings.salvage,
+        planes=planes,
+        ahead=run.plan.window_frames,
     )
 
 

@@ -18,7 +18,8 @@ from pipelines.storage.atomic import atomic_write, write_bytes
 from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
-from pipelines.video.encoding.encodings import check_available, chosen_codec, encoding
+from pipelines.video.encoding.depth_notes import depth_notes
+from pipelines.video.encoding.encodings import check_available, encoding
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import JoinReport, foreseen_warnings, join_segments
 from pipelines.vision.types import Size
@@ -65,7 +66,7 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
 
         Raises BadInput, and what the engine raises.
         """
-        check_available(chosen_codec(self.engine.settings.codec, None))
+        check_available(self.engine.codec)
         self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()
@@ -80,7 +81,8 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         sound, reason = _audio_source(inputs, self.engine.settings.audio)
         heard = sound.video if sound else None
         foreseen = foreseen_warnings(run.video, self._result(run), heard=heard, silent=sound is None)
-        return (*first, reason, *foreseen) if reason else (*first, *foreseen)
+        lost = depth_notes(inputs.source.video, self.engine.codec) if self.engine.fills_frames else ()
+        return (*first, *lost, *((reason,) if reason else ()), *foreseen)
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments, joined video and pictures from the size of the result."""
@@ -173,8 +175,8 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
 
     def _padded_size(self) -> Size:
         """Return width and height of the result as it is encoded."""
-        shown, settings = self._shown(), self.engine.settings
-        if self.engine.inputs.makes_a_picture or not encoding(chosen_codec(settings.codec, None), 0).even:
+        shown = self._shown()
+        if self.engine.inputs.makes_a_picture or not encoding(self.engine.codec, 0).even:
             return shown.width, shown.height
         return shown.width + shown.width % 2, shown.height + shown.height % 2
 

@@ -1,6 +1,8 @@
 """The stage that makes the result: saves frames span by span, with the figures that the report needs of each."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -8,15 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.animation.engine import Animated, PortraitEngine
-from pipelines.animation.inputs import PortraitInputs, colour_of, settings_of
+from pipelines.animation.inputs import InputMedia, colour_of, read_frames_of, settings_of
 from pipelines.animation.side_by_side import beside, panels
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.span_arrays import read_array, save_arrays
-from pipelines.video.encoding.encodings import chosen_codec, encoding
+from pipelines.video.colour.coding import coding_of
+from pipelines.video.colour.eight_bits import laid_over
+from pipelines.video.colour.paste import paste_samples
+from pipelines.video.colour.samples import rgb16
+from pipelines.video.encoding.encodings import encoding
 from pipelines.video.pictures.images import iter_images, probe_picture
+from pipelines.video.samples.planes import Planes
 from pipelines.video.writer import VideoWriter
 from pipelines.vision.types import Pixels
 
@@ -39,12 +46,19 @@ class PortraitStage:
 
     def __init__(self, engine: PortraitEngine, suffix: str) -> None:
         self.suffix = suffix
-        self.compute = engine.frames
-        self._inputs = engine.inputs
+        self._engine = engine
+
+    def compute(self, run: RunContext, start: int, stop: int) -> Generator[Animated]:
+        """Make frames `[start, stop)`, in the samples of the source where the engine keeps those."""
+        with closing(self._engine.frames(run, start, stop)) as frames:
+            if self._engine.keeps_samples:
+                yield from _pasted(run, self._engine.inputs.source, frames, start, stop)
+            else:
+                yield from frames
 
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Open a writer for a segment, the span's figures and, if requested, its pictures."""
-        return _FrameSink(run, self._inputs, path)
+        return _FrameSink(run, self._engine, path)
 
     def beside(self, run: RunContext, span: Span) -> tuple[Path, ...]:
         """Return figures, the report's pictures and, if requested, the exported pictures."""
@@ -60,15 +74,28 @@ class PortraitStage:
         return item.figures[0] if item.figures else None
 
 
+def _pasted(
+    run: RunContext, source: InputMedia, frames: Iterable[Animated], start: int, stop: int
+) -> Generator[Animated]:
+    """Paste what `frames` changed of the source into its samples; the others stay as they were decoded."""
+    coding = coding_of(source.video)
+    with closing(read_frames_of(run, source, start, stop, planes=True)) as read:
+        for item, frame in zip(frames, read, strict=True):
+            planes = laid_over(frame.planes(), source.video.background, source.video.colour)
+            changed = (item.pixels != item.source).any(axis=2)
+            yield replace(item, planes=paste_samples(planes, item.pixels, changed, coding, item.index)[0])
+
+
 class _FrameSink:
     """Writes one span's files. Holds the encoder and the span's figures."""
 
-    def __init__(self, run: RunContext, inputs: PortraitInputs, path: Path) -> None:
+    def __init__(self, run: RunContext, engine: PortraitEngine, path: Path) -> None:
+        inputs = engine.inputs
         self._run, self._inputs, self._path = run, inputs, path
         self._pictures = frame_folder(run)
         self._moments = moments_of(run)
         settings = settings_of(run)
-        self._side_by_side, self._codec = settings.side_by_side, chosen_codec(settings.codec, None)
+        self._side_by_side, self._codec = settings.side_by_side, engine.codec
         self._crf = run.choice.number("crf") if settings.crf is None else settings.crf
         self._alpha = encoding(self._codec, self._crf).alpha and not inputs.makes_a_picture
         self._background = colour_of(settings.background)
@@ -79,12 +106,19 @@ class _FrameSink:
     def write(self, item: Animated) -> None:
         """Encode the frame, add its figures and, if requested, export its picture."""
         pixels = beside(panels(item), item.pixels.shape[0]) if self._side_by_side else item.pixels
+        planes = item.planes
         if self._writer is None:
-            self._writer, self._first = self._open(pixels), item.index
-        self._writer.write(self._with_opacity(pixels, item.opacity) if self._alpha else pixels)
+            self._writer, self._first = self._open(pixels, planes), item.index
+        if isinstance(self._writer, _OnePicture):
+            self._writer.write(pixels)
+        elif planes is not None:
+            self._writer.write(planes)
+        else:
+            self._writer.write(self._with_opacity(pixels, item.opacity) if self._alpha else pixels)
         self._figures.append(item.figures)
         if self._pictures:
-            self._pictures.write(item.index, pixels)
+            deep = None if planes is None else rgb16(planes, self._inputs.source.video.colour)
+            self._pictures.write(item.index, pixels if deep is None else deep)
         if item.index in self._moments:
             write_bytes(_moment_path(self._run, item.index), as_png(beside(panels(item), _MOMENT_PX)))
 
@@ -110,19 +144,23 @@ class _FrameSink:
         if self._writer:
             self._writer.abandon()
 
-    def _open(self, pixels: Pixels) -> "VideoWriter | _OnePicture":
+    def _open(self, pixels: Pixels, planes: Planes | None) -> "VideoWriter | _OnePicture":
         """Open a writer for frames of this size, with the source's colours and pixel aspect ratio."""
         if self._inputs.makes_a_picture:
             return _OnePicture(self._path)
+        source = self._inputs.source.video
         return VideoWriter(
             self._path,
             pixels.shape[1],
             pixels.shape[0],
             self._run.video.frame_rate,
-            colour=self._inputs.source.video.output_colour,
-            sample_aspect_ratio=self._inputs.source.video.sample_aspect_ratio,
+            colour=source.stored_colour if planes else source.output_colour,
+            sample_aspect_ratio=source.sample_aspect_ratio,
             codec=self._codec,
             crf=self._crf,
+            layout=planes.layout if planes else None,
+            mastering=source.mastering if planes else None,
+            light=source.light if planes else None,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, cast
 from memory.budget import Budget
 from memory.plan import Cost, Load
 from memory.units import MIB
-from pipelines.inpainting.deep.paste import DeepFilled, pasted_samples
+from pipelines.inpainting.deep.filled import DeepFilled, pasted_samples
 from pipelines.inpainting.deep.reading import fills_samples, read_codes
 from pipelines.masks.reading import read_inputs, read_masks, read_pixels, size_of
 from pipelines.masks.resize import large_mask, paste_back, work_size

@@ -21,6 +21,7 @@ from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
 from pipelines.tracking.prepass import lost_stretches, tracking_stages
+from pipelines.video.encoding.depth_notes import depth_notes
 from pipelines.video.encoding.disk import result_bytes
 from pipelines.video.encoding.encodings import check_available, chosen_codec
 from pipelines.video.info import VideoInfo, video_facts
@@ -55,7 +56,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
 
     def notices(self, run: RunContext) -> tuple[str, ...]:
         """Return what the result cannot keep of the source."""
-        return foreseen_warnings(run.video, self._result(run))
+        return (*self._lost(), *foreseen_warnings(run.video, self._result(run)))
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, and pictures."""
@@ -91,7 +92,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
                 "settings": run.settings.identity(),
                 "work_size": list(self.engine.work_size(run)),
                 "audio_packets": joined.audio_packets,
-                "warnings": list(joined.warnings),
+                "warnings": [*self._lost(), *joined.warnings],
                 "lost": [[span.start, span.stop] for span in lost],
                 "summary": {
                     **invention.describe(start, seconds),
@@ -111,6 +112,10 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
             mask=self._mask_video(run),
             **self.engine.products(run),
         )
+
+    def _lost(self) -> tuple[str, ...]:
+        """Say what the codec cannot keep of the samples."""
+        return depth_notes(self.video, chosen_codec(self.engine.settings.codec, self.video))
 
     def _samples_at_edges(self, paths: list[Path]) -> dict[str, int]:
         """Return the number of chroma samples that stand for filled and unfilled pixels, and so were changed."""

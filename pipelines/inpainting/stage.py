@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.inpainting import unseen
-from pipelines.inpainting.deep.paste import DeepFilled
+from pipelines.inpainting.deep.filled import DeepFilled
 from pipelines.inpainting.engine import Filled, InpaintEngine
 from pipelines.masks.reading import settings_of
 from pipelines.spans import Span

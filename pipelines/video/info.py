@@ -74,7 +74,8 @@ class VideoInfo:
     begins, on the timeline's clock. `transparent`: the first frame is not opaque everywhere, or its alpha is unknown.
     `field_order` is that of interlaced, upright video. `cropped`: the container cuts the picture, down to `width` and
     `height`. `background` is seen where pictures, and animations that Pillow reads, are transparent. `mastering` and
-    `light` are the static metadata of HDR.
+    `light` are the static metadata of HDR. `chroma_location` is where samples of subsampled chroma lie, by ffmpeg's
+    names; it is looked for in deep and HDR video.
     """
 
     path: Path
@@ -108,6 +109,7 @@ class VideoInfo:
     background: Colour = WHITE
     mastering: MasteringDisplay | None = None
     light: ContentLight | None = None
+    chroma_location: str | None = None
 
     @property
     def frames(self) -> int:

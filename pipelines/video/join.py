@@ -37,6 +37,7 @@ from pipelines.video.tracks.sound import SoundPlan, SoundRefused, Track
 
 _TOLERANCE_SECONDS = 0.000_501
 """Matroska and WebM round times to milliseconds, so a frame may be off by half of one."""
+_RANGES = {None: 0, "tv": 1, "pc": 2}
 _WITH_TIMESCALE = ("mp4", "mov")
 _IN_MILLISECONDS = ("matroska", "webm")
 _NOT_COPIED = frozenset({"timecode", "major_brand", "minor_version", "compatible_brands", "encoder"})
@@ -175,7 +176,7 @@ def _join(
                 container_options=options if kind in _WITH_TIMESCALE else {"fflags": "bitexact"},
             )
         )
-        pictures = _add_pictures(target, first.streams.video[0])
+        pictures = _add_pictures(target, first.streams.video[0], clock.info)
         if sources and not clock.info.images:
             shown = stack.enter_context(open_input(clock.info.path))
             stream = video_stream(shown, clock.info.stream_index)
@@ -225,9 +226,12 @@ def _join(
     return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*notes, *planned, *remarks))
 
 
-def _add_pictures(target: OutputContainer, segment: VideoStream) -> VideoStream:
+def _add_pictures(target: OutputContainer, segment: VideoStream, info: VideoInfo) -> VideoStream:
     """Add a track like the segments', with the fields that the template leaves out."""
     pictures = target.add_stream_from_template(segment, opaque=True)
+    if segment.codec.canonical_name == "ffv1" and (segment.codec_context.pix_fmt or "").startswith("yuv"):
+        # Its encoder knows no range; samples of YUV are those of the source.
+        pictures.codec_context.color_range = _RANGES[info.colour.range]
     pictures.codec_context.sample_aspect_ratio = segment.sample_aspect_ratio or Fraction(1)
     if "alpha_mode" in segment.metadata:
         pictures.metadata["alpha_mode"] = segment.metadata["alpha_mode"]

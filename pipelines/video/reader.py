@@ -36,6 +36,7 @@ DECORD_MOST_BYTES = 512_000_000
 """Largest clip, as RGB, for decord, which may hold all of it when its consumer is slow."""
 
 _DECORD_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "prores", "ffv1"})
+_NOT_STORED = "gives no samples as they are stored"
 _REFERENCE_FRAMES = 17
 """The 16 reference frames that H.264 and HEVC allow, and the frame being decoded."""
 
@@ -140,6 +141,7 @@ def why_not_decord(info: VideoInfo) -> str | None:
         "does not salvage": info.salvaged,
         "opens no name that is not UTF-8": printable(str(info.path)) != str(info.path),
         "changes colours of more than 8 bits": info.bit_depth > 8,
+        "shows HDR in wrong colours": info.hdr is not None,
         "is not exact for interlaced video": info.interlaced,
         "would hold too many frames": info.frames * info.width * info.height * 3 > DECORD_MOST_BYTES,
     }
@@ -184,7 +186,7 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, wanted: _Wanted) -> Num
     decoder = choose_decoder(info, luma_only=wanted.luma) if asked == "auto" else asked
     if decoder == "ffmpeg":
         return iter_by_ffmpeg(info, start, planes=wanted.planes)
-    if asked == "decord" and (reason := why_not_decord(info)):
+    if asked == "decord" and (reason := _NOT_STORED if wanted.planes else why_not_decord(info)):
         raise UnsupportedVideo(f"decord {reason} ({info.path}).", "Use --decoder auto.")
     if asked == "pyav" and (info.mirrored or info.salvaged or info.cropped):
         raise UnsupportedVideo(f"PyAV cannot read this file correctly ({info.path}).", "Use --decoder auto.")

@@ -28,6 +28,8 @@ from pipelines.vision.types import Pixels
 _FINISH_SECONDS = 600.0
 """Time limit for encoding the look-ahead and writing the index after the last frame, on a busy machine."""
 _LARGEST_TIMESCALE = 2**31 - 1
+_DEFAULT_CHROMA = "left"
+"""Where subsampled chroma lies if a stream does not say: on even columns, between rows (MPEG-2, H.264, HEVC, AV1)."""
 
 
 class VideoWriter:
@@ -36,7 +38,8 @@ class VideoWriter:
     Frames are (height, width, 3) uint8 RGB, or, with a `layout`, `Planes` in that layout, which reach the encoder as
     they are if it encodes that layout. An encoding with transparency takes RGBA, with 4 channels, for RGB. One that
     needs even sizes gets odd ones padded by repeating the last row and column. `field_order` marks the frames as
-    interlaced, where the encoding can. `mastering` and `light` are HDR metadata to store. Holds one frame when it pads;
+    interlaced, where the encoding can. `mastering` and `light` are HDR metadata to store, and `chroma_location` says
+    where the chroma of planes lies. Holds one frame when it pads;
     the encoder's look-ahead (about 300 MB at 1080p) is in its own process, which ends when this one does.
     """
 
@@ -56,6 +59,7 @@ class VideoWriter:
         layout: SampleLayout | None = None,
         mastering: MasteringDisplay | None = None,
         light: ContentLight | None = None,
+        chroma_location: str | None = None,
     ) -> None:
         how = encoding(codec, crf, preset, layout or RGB)
         self._path = path
@@ -65,7 +69,13 @@ class VideoWriter:
         self._frames = 0
         self._boxed = bool(layout and (mastering or light))
         size = (width + self._pad[1], height + self._pad[0])
-        filters = [*_colour_filters(colour, layout, how.layout), f"setsar={_ratio(sample_aspect_ratio)}"]
+        if codec == "ffv1":
+            # FFV1 stores no range, and ffmpeg would convert to a limited one: the joined file is tagged instead.
+            colour = replace(colour, range=None)
+        filters = [
+            *_colour_filters(colour, layout, how.layout, chroma_location),
+            f"setsar={_ratio(sample_aspect_ratio)}",
+        ]
         fields: tuple[str, ...] = ()
         if field_order and keeps_fields(codec, height):
             filters.append(f"setfield={field_order}")
@@ -204,6 +214,7 @@ def open_result(
         layout=planes.layout if planes else None,
         mastering=video.mastering if planes else None,
         light=video.light if planes else None,
+        chroma_location=video.chroma_location if planes else None,
     )
 
 
@@ -219,27 +230,42 @@ def _padded(plane: Plane, size: tuple[int, int]) -> Plane:
     )
 
 
-def _colour_filters(colour: ColourTags, frames: SampleLayout | None, encoded: SampleLayout) -> list[str]:
+def _colour_filters(
+    colour: ColourTags, frames: SampleLayout | None, encoded: SampleLayout, chroma_location: str | None
+) -> list[str]:
     """Filters that convert with the matrix and range that are tagged; fields without a tag are left alone.
 
-    Frames in YUV have that matrix and range already, and frames that stay RGB have neither.
+    Planes of YUV have that matrix and range already, and frames that stay RGB have neither. Where the chroma of planes
+    changes its place, it comes to lie where it did, or where MPEG puts it by default.
     """
-    from_rgb = frames is None or frames.subsampling == "rgb"
-    if encoded.subsampling == "rgb":
+    keeps_rgb = encoded.subsampling == "rgb"
+    if keeps_rgb:
         colour = replace(colour, range="pc", matrix="gbr")
-    scale = {"out_color_matrix": colour.matrix, "out_range": colour.range}
     tags = {
         "colorspace": colour.matrix,
         "range": colour.range,
         "color_primaries": colour.primaries,
         "color_trc": colour.transfer,
     }
-    converts = from_rgb and encoded.subsampling != "rgb"
-    return [
+    scale: dict[str, str | None] = {}
+    if not keeps_rgb and (frames is None or frames.subsampling == "rgb"):
+        scale = {"out_color_matrix": colour.matrix, "out_range": colour.range}
+    if frames and frames.subsampling != encoded.subsampling and not keeps_rgb:
+        moved = {"out_chroma_loc": chroma_location or _DEFAULT_CHROMA}
+        if frames.subsampling in ("420", "422"):
+            moved["in_chroma_loc"] = moved["out_chroma_loc"]
+        scale |= moved
+    placed = {**tags, "chroma_location": chroma_location} if frames and not keeps_rgb else tags
+    before = (
+        "setparams",
+        {"range": colour.range} if frames and scale and frames.subsampling != "rgb" else {},
+    )
+    filters = [
         f"{name}=" + ":".join(f"{key}={value}" for key, value in options.items() if value)
-        for name, options in (("scale", scale if converts else {}), ("setparams", tags))
+        for name, options in (before, ("scale", scale), ("setparams", placed))
         if any(options.values())
     ]
+    return [*filters, f"format={encoded.pixel_format}"] if frames and scale else filters
 
 
 def _ratio(value: Fraction) -> str:

@@ -33,6 +33,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, Warn
+from pipelines.video.encoding.encodings import held_pixel_bytes
 from pipelines.video.reader import bounded_decoder, held_bytes
 from pipelines.vision.types import Size
 from pipelines.weights.locate import find
@@ -48,8 +49,9 @@ _HELD_FRAMES = {58: 200, 29: 100, 14: 50, 0: 25}
 """Most crops and rendered frames in the queue, by the host's memory in GiB (the host tiers of presets/tiers.toml)."""
 _HELD_BYTES = MIB
 """A rendered crop, and a crop waiting to be inspected."""
-_ENCODER_PIXEL_BYTES = 170
-"""As in `pipelines.frame_task`."""
+_PASTE_PIXEL_BYTES = 90
+"""Bytes per pixel that pasting into samples holds, for a face as large as the frame: samples before and after, and
+pictures of float32."""
 _READERS = 3
 """Open decoders: at most two of the source, and one of the driving."""
 
@@ -237,14 +239,17 @@ class LivePortraitEngine(PortraitEngine):
         decoder = bounded_decoder(video, settings.decoder)
         width, height = self.size
         queued = 3 if self.inputs.source.kind == "video" else 0  # bytes per pixel of a source frame
+        encoder = held_pixel_bytes(self.codec) + (_PASTE_PIXEL_BYTES if self.keeps_samples else 0)
         # Both are read before the first frame is made.
         shown = self.inputs.source.video
         limit = source_size(shown.width, shown.height, settings)
         decoding = max(picture_bytes(self.inputs.source, limit), picture_bytes(self.inputs.driving))
         pictures = 3 * self.inputs.driving.pixels if self.inputs.driving.kind == "picture" else 0
         host = Load(
-            fixed=cost.host.fixed + pictures + max(width * height * _ENCODER_PIXEL_BYTES, decoding),
-            per_pixel=_READERS * held_bytes(video, decoder) / (video.width * video.height),
+            fixed=cost.host.fixed + pictures + max(width * height * encoder, decoding),
+            per_pixel=(_READERS + self.keeps_samples)
+            * held_bytes(video, decoder)
+            / (video.width * video.height),
             per_window_frame=_HELD_BYTES * (MOST_FACES if self.settings.face == "all" else 1),
             per_window_pixel=queued,
             per_batch_frame=cost.host.per_batch_frame,

@@ -10,7 +10,7 @@ from memory.budget import Budget
 from memory.ladder import Effort, Ladder, Rung, standard_rungs
 from memory.plan import Cost
 from pipelines.errors import BadInput
-from pipelines.inpainting.deep.paste import DeepFilled, pasted_samples
+from pipelines.inpainting.deep.filled import DeepFilled, pasted_samples
 from pipelines.inpainting.deep.reading import fills_samples
 from pipelines.inpainting.engine import Fill, Filled, InpaintEngine
 from pipelines.inpainting.propainter.canvas import Canvas

@@ -20,9 +20,9 @@ _MASTERING = struct.Struct("=20i2i")
 _CHROMATICITY, _LUMINANCE = 50_000, 10_000
 _HEADER_SECONDS = 60.0
 """Time limit for ffmpeg to open a file, on a slow network drive."""
-_DOLBY_CODECS = frozenset({"hevc", "av1"})
 _BASES = {"pq": "HDR10", "hlg": "HLG", None: "SDR"}
 _DOLBY = re.compile(r"DOVI configuration record:.*?profile: (\d+).*?compatibility id: (\d+)")
+_CHROMA_LOCATION = re.compile(r"Video: [^\n]*\([^()\n]*\b(left|center|topleft|top|bottomleft|bottom)\)")
 _NUMBER = r"(-?[\d.]+)"
 _PAIR = rf"{_NUMBER}[, ]+{_NUMBER}"
 _SHOWN_MASTERING = re.compile(
@@ -65,7 +65,7 @@ def with_light(info: VideoInfo, frame: VideoFrame) -> VideoInfo:
     if not (info.deep or info.hdr):
         return info
     found = read_light(info.path, info.stream_index, frame)
-    dolby = read_dolby(info.path, info.stream_index) if info.codec in _DOLBY_CODECS else None
+    dolby, chroma_location = read_header(info.path, info.stream_index)
     notes, name = info.notes, info.path.name
     if dolby or found.dolby:
         if dolby.compatible == 0 if dolby else info.hdr is None:
@@ -89,7 +89,9 @@ def with_light(info: VideoInfo, frame: VideoFrame) -> VideoInfo:
                 "The result has neither.",
             )
         brightness = None
-    return replace(info, mastering=found.mastering, light=brightness, notes=notes)
+    return replace(
+        info, mastering=found.mastering, light=brightness, chroma_location=chroma_location, notes=notes
+    )
 
 
 def read_light(path: Path, stream_index: int, frame: VideoFrame) -> LightMetadata:
@@ -110,14 +112,14 @@ def read_light(path: Path, stream_index: int, frame: VideoFrame) -> LightMetadat
     )
 
 
-def read_dolby(path: Path, stream_index: int) -> DolbyVision | None:
-    """Read the configuration of Dolby Vision in the container; None where it has none."""
+def read_header(path: Path, stream_index: int) -> tuple[DolbyVision | None, str | None]:
+    """Read what ffmpeg prints of a stream's header: the configuration of Dolby Vision, and where chroma lies."""
     # Without an output ffmpeg fails, after it has described the streams.
-    listing = ffmpeg.run(["-v", "info", *ffmpeg.source(path)], timeout_seconds=_HEADER_SECONDS).stderr
+    listing = ffmpeg.run(["-v", "verbose", *ffmpeg.source(path)], timeout_seconds=_HEADER_SECONDS).stderr
     parts = re.split(r"^ *Stream #0:(\d+)", listing, flags=re.MULTILINE)
     own = dict(zip(parts[1::2], parts[2::2], strict=True)).get(str(stream_index), "")
-    record = _DOLBY.search(own)
-    return DolbyVision(int(record[1]), int(record[2])) if record else None
+    record, place = _DOLBY.search(own), _CHROMA_LOCATION.search(own)
+    return DolbyVision(int(record[1]), int(record[2])) if record else None, place[1] if place else None
 
 
 def _mastering(data: bytes) -> MasteringDisplay | None:

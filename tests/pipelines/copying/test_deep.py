@@ -157,6 +157,42 @@ def test_eight_bits_of_a_lossless_copy_are_the_stored_ones(tmp_path: Path) -> No
     assert hashes(done.outputs.result, "yuv422p") == hashes(clip, "yuv422p")
 
 
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le"])
+@pytest.mark.parametrize("tag", ["range=pc:colorspace=bt709", "colorspace=bt709"])
+def test_a_lossless_copy_keeps_the_range(pixel_format: str, tag: str, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    source = f"testsrc2=s=64x48:r=25:d=0.2,format={pixel_format},setparams={tag}"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", "libx264", clip)
+    _, done = copied(tmp_path / "jobs", clip, codec="ffv1")
+    before, after = probe(clip), probe(done.outputs.result)
+    assert before.colour == after.colour
+    as_stored = before.pixel_format
+    assert hashes(done.outputs.result, as_stored) == hashes(clip, as_stored)
+
+
+@pytest.mark.parametrize("codec", ["auto", "h265_10", "ffv1"])
+def test_the_place_of_chroma_is_kept(codec: str, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    source = "testsrc2=s=64x48:r=25:d=0.2,format=yuv420p10le,setparams=chroma_location=topleft"
+    ffmpeg("-f", "lavfi", "-i", source, *X265, "log-level=error", clip)
+    _, done = copied(tmp_path / "jobs", clip, codec=codec)
+    assert probe(clip).chroma_location == probe(done.outputs.result).chroma_location == "topleft"
+
+
+@pytest.mark.parametrize(
+    ("codec", "pixel_format"), [("prores422hq", "yuv422p10le"), ("h265_10", "yuv420p10le")]
+)
+def test_chroma_is_reduced_to_the_even_columns(codec: str, pixel_format: str, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    ramp = "color=black:s=64x48:r=25:d=0.2,format=yuv444p10le,geq=lum=500:cb='300+X*6':cr=512"
+    ffmpeg("-f", "lavfi", "-i", f"{ramp},setparams=colorspace=bt709:range=tv", "-c:v", "ffv1", clip)
+    _, done = copied(tmp_path / "jobs", clip, codec=codec, crf=1)
+    found = next(read_frames(probe(done.outputs.result), planes=True)).planes()
+    assert found.layout.pixel_format == pixel_format
+    off = found.u[12].astype(int) - (300 + 6 * np.arange(0, 64, 2))
+    assert np.abs(off[2:-2]).max() <= 2, "between two columns it would be 3 more"
+
+
 def test_eight_bits_of_hdr_are_tone_mapped_to_bt709(tmp_path: Path) -> None:
     clip = drawn(tmp_path, "pq", 25)
     _, done = copied(tmp_path / "jobs", clip, codec="h264", crf=1)

@@ -138,6 +138,16 @@ def test_eight_bits_are_read_as_stored_on_request(range: str, tmp_path: Path, ff
         assert b"".join(plane.tobytes() for frame in frames for plane in frame.planes().stored) == want
 
 
+def test_decord_is_not_asked_for_hdr_or_samples(tmp_path: Path, ffmpeg) -> None:
+    hdr = probe(drawn(ffmpeg, tmp_path / "hdr.mp4", "yuv420p", PQ, "-c:v", "libx264"))
+    sdr = probe(drawn(ffmpeg, tmp_path / "sdr.mp4", "yuv420p", "range=tv", "-c:v", "libx264"))
+    assert choose_decoder(hdr) == "pyav"
+    with pytest.raises(UnsupportedVideo, match="HDR"):
+        next(read_frames(hdr, decoder="decord"))
+    with pytest.raises(UnsupportedVideo, match="samples"):
+        next(read_frames(sdr, decoder="decord", planes=True))
+
+
 def test_memory_counts_two_bytes_a_sample(tmp_path: Path, ffmpeg) -> None:
     deep = probe(drawn(ffmpeg, tmp_path / "a.mkv", "yuv420p10le", PQ, "-c:v", "ffv1"))
     shallow = replace(deep, bit_depth=8, pixel_format="yuv420p", colour=ColourTags())

@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipelines.inpainting.deep.lift import debanded, lifted
-from pipelines.inpainting.deep.paste import DeepFilled, paste_samples
+from pipelines.inpainting.deep.filled import DeepFilled
 from pipelines.video.colour.coding import Coding
 from pipelines.video.colour.dither import dither
+from pipelines.video.colour.lift import debanded, lifted
+from pipelines.video.colour.paste import paste_samples
 from pipelines.video.colour.samples import from_signal, to_signal
 from pipelines.video.colour.transfer import nits_to_pq
 from pipelines.video.info import ColourTags

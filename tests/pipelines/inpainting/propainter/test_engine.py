@@ -16,7 +16,9 @@ from pipelines.jobs.job import Job
 from pipelines.masks.sequence import dilate
 from pipelines.runtime.run import run_job
 from pipelines.settings import InpaintSettings
+from pipelines.video.files import ffmpeg
 from pipelines.video.probe import probe
+from pipelines.video.reader import read_frames
 
 from ..standin import install
 from .fakes import networks
@@ -112,6 +114,24 @@ def test_what_is_not_masked_stays_to_the_bit_and_what_is_gets_filled(ask, frames
     assert report["engine"] == "propainter"
     assert report["work_size"] == [96, 64]
     assert 0 < report["summary"]["mean_invented_share"] < 1
+
+
+def test_the_fill_of_a_deep_video_has_its_depth_and_other_samples_stay(ask, masks, tmp_path):
+    clip = tmp_path / "clip.mkv"
+    tags = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=arib-std-b67:range=tv"
+    drawn_by = f"testsrc2=size={WIDTH}x{HEIGHT}:rate=25:duration={FRAMES / 25}"
+    source = f"{drawn_by},noise=alls=6:allf=t,format=yuv422p10le,setparams={tags}"
+    ffmpeg.run(["-f", "lavfi", "-i", source, "-c:v", "ffv1", "-y", str(clip)], timeout_seconds=60)
+    made = probe(done(ask(clip, masks, codec="ffv1")).result)
+    assert (made.pixel_format, made.hdr) == ("yuv422p10le", "hlg")
+    pairs = zip(read_frames(probe(clip), planes=True), read_frames(made, planes=True), strict=True)
+    for index, (before, after) in enumerate(pairs):
+        grown = dilate(hole(index), 4)
+        halves = grown.reshape(HEIGHT, WIDTH // 2, 2).any(axis=2)
+        for a, b in zip(before.planes().colours, after.planes().colours, strict=True):
+            filled = grown if a.shape == grown.shape else halves
+            assert np.array_equal(a[~filled], b[~filled])
+            assert (a[filled] != b[filled]).mean() > 0.5
 
 
 def test_a_folder_of_images_has_the_published_rate_or_the_one_that_is_asked_for(ask, frames, masks):

@@ -1,0 +1,42 @@
+"""Sentences about depth, chroma and dynamic range that a codec cannot keep."""
+
+from pipelines.settings import FixedCodec
+from pipelines.video.colour.tone_map import PEAK_NITS, TARGET_NITS
+from pipelines.video.encoding.encodings import encoding, keeps_depth
+from pipelines.video.info import VideoInfo
+from pipelines.video.samples.layout import Subsampling
+
+_CHROMA: dict[Subsampling, str] = {
+    "420": "4:2:0",
+    "422": "4:2:2",
+    "444": "4:4:4",
+    "rgb": "RGB",
+    "gray": "gray",
+}
+_FINER: tuple[Subsampling, ...] = ("gray", "420", "422", "444", "rgb")
+"""From no chroma to all of it."""
+
+
+def depth_notes(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
+    """Say what a result in `codec` loses of the samples of a deep or HDR `video`; empty if that is nothing."""
+    if not keeps_depth(codec):
+        if video.hdr:
+            return (
+                f"{codec} keeps no HDR: the result is SDR with 8 bits. White stands for {TARGET_NITS:.0f} cd/m2, light "
+                f"up to {PEAK_NITS:.0f} cd/m2 is compressed, and brighter light is white. "
+                "Use --codec auto to keep HDR.",
+            )
+        if video.deep:
+            return (
+                f"{codec} keeps 8 of the {video.bit_depth} bits of the source; they are dithered. "
+                "Use --codec auto to keep 10.",
+            )
+        return ()
+    made, source = encoding(codec, 0, source=video.layout).layout, video.layout
+    coarser = _FINER.index(made.subsampling) < _FINER.index(source.subsampling)
+    if not (video.deep or video.hdr) or not (made.bits < source.bits or coarser):
+        return ()
+    return (
+        f"{codec} stores {made.bits} bits and {_CHROMA[made.subsampling]}; the source has {source.bits} bits and "
+        f"{_CHROMA[source.subsampling]}. Use --codec ffv1 to keep all samples.",
+    )

@@ -1,0 +1,67 @@
+"""Animation with deep and HDR inputs: seen as SDR; into a deep source video faces are pasted as samples."""
+
+import subprocess
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipelines.video.probe import probe
+from pipelines.video.reader import read_frames
+
+from .running import ask, result, shorten, stand_in
+
+FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+PQ = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv"
+FRAMES = 10
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
+    shorten(monkeypatch.setattr)
+    stand_in(monkeypatch.setattr)
+
+
+@pytest.fixture
+def deep(tmp_path: Path) -> Path:
+    """A clip in PQ, 10 bits, lossless."""
+    path = tmp_path / "deep.mkv"
+    drawn = f"testsrc2=size=64x48:rate=25:duration={FRAMES / 25},noise=alls=6:allf=t"
+    source = f"{drawn},format=yuv420p10le,setparams={PQ}"
+    subprocess.run(
+        [FFMPEG, "-v", "error", "-f", "lavfi", "-i", source, "-c:v", "ffv1", str(path)], check=True
+    )
+    return path
+
+
+def test_a_deep_source_video_keeps_its_samples_outside_what_is_animated(deep: Path, tmp_path: Path) -> None:
+    outputs = result(ask(tmp_path / "jobs", deep, deep, codec="ffv1", frames_out=tmp_path / "frames"))
+    before, after = probe(deep), probe(outputs.result)
+    assert (after.layout, after.colour) == (before.layout, before.colour)
+    pairs = zip(read_frames(before, planes=True), read_frames(after, planes=True), strict=True)
+    for index, (old, new) in enumerate(pairs):
+        for a, b in zip(old.planes().colours, new.planes().colours, strict=True):
+            corner = np.zeros(a.shape, bool)
+            corner[: 8 * a.shape[0] // 48, : 8 * a.shape[1] // 64] = True
+            assert np.array_equal(a[~corner], b[~corner])
+        # The stand-in makes the corner as grey as the number of the frame.
+        assert np.abs(new.rgb()[1:7, 1:7].astype(int) - index).max() <= 3
+    pictures = sorted((tmp_path / "frames").glob("*.png"))
+    assert cv2.imread(str(pictures[-1]), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+
+
+def test_by_default_the_result_of_a_deep_source_video_is_deep_and_hdr(deep: Path, tmp_path: Path) -> None:
+    made = probe(result(ask(tmp_path / "jobs", deep, deep)).result)
+    assert (made.codec, made.bit_depth, made.hdr) == ("av1", 10, "pq")
+    eight = probe(result(ask(tmp_path / "eight", deep, deep, codec="h264")).result)
+    assert (eight.bit_depth, eight.hdr, eight.colour.transfer) == (8, None, "bt709")
+
+
+def test_a_deep_driving_is_seen_as_sdr(deep: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(tmp_path / "portrait.png")
+    made = probe(result(ask(tmp_path / "jobs", tmp_path / "portrait.png", deep)).result)
+    assert (made.codec, made.bit_depth, made.hdr, made.frames) == ("h264", 8, None, FRAMES)

@@ -160,6 +160,11 @@ def read_opacity(media: InputMedia, at_least: Size | None = None) -> Pixels | No
     return picture_pixels.read_opacity(media.video.path, at_least) if media.kind == "picture" else None
 
 
+def is_transparent(media: InputMedia) -> bool:
+    """Whether any pixel of a picture is transparent; False for a video. Holds the decoder's picture and one strip."""
+    return media.kind == "picture" and picture_pixels.is_transparent(media.video.path)
+
+
 def colour_of(text: str) -> Colour:
     """Return a colour by its name or as #rrggbb."""
     red, green, blue = ImageColor.getrgb(text)[:3]

@@ -57,9 +57,9 @@ def pose(
     from pipelines.animation.inputs import picture_at
     from pipelines.video.transparency import transparency_notes
 
-    for note in transparency_notes(picture_at(source).video):
-        console.note(note)
     pixels = PoserCache().posed(source, settings)
+    for note in transparency_notes(picture_at(source).over(settings.background).video):
+        console.note(note)
     import cv2  # already loaded by the poser; the command line starts without it
 
     encoded = cv2.imencode(output.suffix.lower(), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1]

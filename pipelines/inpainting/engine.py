@@ -28,8 +28,8 @@ _PROCESS_BYTES = 220 * MIB
 """Interpreter, libraries and the command line: measured at 190 to 210 MiB."""
 _ENCODER_PIXEL_BYTES = 170
 """Bytes per pixel that libx264 `veryfast` holds for look-ahead, references and conversion: measured at 120 to 165."""
-_READERS = 3
-"""Open decoders: an engine reads frames twice, and the stage reads each once more to paste the fill."""
+READERS = 3
+"""Open decoders, of frames and of masks: an engine reads both twice, and the stage once more to paste the fill."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +86,11 @@ class InpaintEngine(Engine):
         """Return what a run holds beside its engine: the process, decoders, tracker and encoder."""
         video, settings = self.video, self.settings
         decoder = bounded_decoder(video, settings.decoder)
-        decoders = _READERS * held_bytes(video, decoder) / (video.width * video.height)
+        decoders = READERS * held_bytes(video, decoder) / (video.width * video.height)
         fixed = _PROCESS_BYTES
         if settings.tracker != "builtin":
             fixed += int(tracking_load(settings).fixed)
-        return Load(fixed=fixed, per_pixel=decoders + _ENCODER_PIXEL_BYTES, per_window_pixel=3 * _READERS)
+        return Load(fixed=fixed, per_pixel=decoders + _ENCODER_PIXEL_BYTES, per_window_pixel=3 * READERS)
 
 
 class Fill(NamedTuple):

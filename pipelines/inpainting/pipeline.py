@@ -5,7 +5,7 @@ from math import prod
 from pathlib import Path
 
 from pipelines.inpainting import unseen
-from pipelines.inpainting.engine import InpaintEngine
+from pipelines.inpainting.engine import READERS, InpaintEngine
 from pipelines.inpainting.stage import FillStage
 from pipelines.inpainting.unseen import draw_invention
 from pipelines.jobs.events import Outputs
@@ -19,7 +19,7 @@ from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
-from pipelines.tracking.prepass import lost_stretches, tracking_stages
+from pipelines.tracking.prepass import lost_stretches, mask_bytes, tracking_stages
 from pipelines.video.encodings import check_available
 from pipelines.video.info import VideoInfo, video_facts
 from pipelines.video.join import foreseen_warnings, join_segments
@@ -65,6 +65,10 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         size = sum(path.stat().st_size for path in files)
         pictures = _PNG_PIXEL_BYTES * video.width * video.height if self.engine.settings.frames_out else 0
         return int(3 * size * len(frames) / video.frames) + pictures * len(frames)
+
+    def other_bytes(self) -> int:
+        """Estimate what reading the masks, or the painted prompts, holds."""
+        return mask_bytes(self.inputs, self.video, self.engine.settings, readers=READERS)
 
     def other_sizes(self) -> tuple[Size, ...]:
         """Return the size of the largest mask, if there is one."""

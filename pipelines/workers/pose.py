@@ -76,7 +76,7 @@ def _load(source: Path, settings: PoseSettings) -> "Poser":
     find(MODEL, settings.weights)
     hardware = probe_hardware()
     device = device_for(settings, hardware)
-    _check_fits(settings, device)
+    _check_fits(settings, device, _decoding_bytes(source, settings))
     name = torch_name(device)
     # Imported here because they load OpenCV and torch.
     from pipelines.animation.liveportrait.networks import LivePortrait
@@ -90,7 +90,17 @@ def _load(source: Path, settings: PoseSettings) -> "Poser":
     return poser
 
 
-def _check_fits(settings: PoseSettings, device: Device | None) -> None:
+def _decoding_bytes(source: Path, settings: PoseSettings) -> int:
+    """Estimate what reading the portrait holds; the networks are loaded by then."""
+    from pipelines.animation.faces.crop import limit_size
+    from pipelines.animation.inputs import picture_at, picture_bytes
+
+    media = picture_at(source)
+    height, width = limit_size(media.video.height, media.video.width, settings.source_max_dim)
+    return picture_bytes(media, (width, height))
+
+
+def _check_fits(settings: PoseSettings, device: Device | None, decoding_bytes: int) -> None:
     from pipelines.animation.liveportrait.memory_cost import cost
 
     budget = Budget.of(
@@ -100,7 +110,8 @@ def _check_fits(settings: PoseSettings, device: Device | None) -> None:
         vram_limit_gb=settings.vram_limit_gb,
     )
     loads = cost(on_gpu=device is not None, half=device is not None and device.kind == "cuda")
-    host, card = loads.host.total_bytes(0, 1, 0), loads.device.total_bytes(0, 1, 0)
+    host = loads.host.total_bytes(0, 1, 0) + decoding_bytes
+    card = loads.device.total_bytes(0, 1, 0)
     for what, need, have in (
         ("host memory", host, budget.host_bytes),
         ("device memory", card, budget.device_bytes),

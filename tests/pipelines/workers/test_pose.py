@@ -175,3 +175,14 @@ def test_a_process_that_nobody_asks_leaves() -> None:
 
 def test_only_the_pose_may_change_without_another_look() -> None:
     assert set(posing._POSE_SETTINGS) <= set(PoseSettings.model_fields)
+
+
+def test_the_portraits_decoding_counts_beside_the_networks(
+    picture: Path, weights: Path, fakes: list[FakePortrait], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit that holds the networks, but not a large portrait that has to be decoded whole."""
+    Image.new("RGB", (6000, 6000), (90, 60, 30)).save(picture, compress_level=1)
+    told = [ask(PoserCache(), picture, weights, ram_limit_gb=limit) for limit in (1.2, 1.5)]
+    assert isinstance(told[0], events.Failed) and told[0].code == "not_enough_memory"
+    assert "1.1" in told[0].message and isinstance(told[1], events.Preview)
+    assert len(fakes) == 1, "nothing is loaded, or decoded, that does not fit"

@@ -78,6 +78,11 @@ LIVE: dict[str, tuple[str, str]] = {
         "open “Which face” and fill in “Source box”.",
         "在肖像中没有找到人脸，运行可能会失败。请换一张图片，或指出人脸的位置：打开“选择人脸”，填写“来源人脸框”。",
     ),
+    "face_missing.source_blocks": (
+        "No face was found in the portrait, so it cannot be animated. Choose another picture, or say where the face "
+        "is: open “Which face” and fill in “Source box”.",
+        "在肖像中没有找到人脸，无法生成动画。请换一张图片，或指出人脸的位置：打开“选择人脸”，填写“来源人脸框”。",
+    ),
     "face_missing.driving": (
         "No face was found at the start of the driving, so a run may fail. Choose another video, or say where the "
         "face is on its first frame: open “Which face” and fill in “Driving box”.",
@@ -89,11 +94,32 @@ LIVE: dict[str, tuple[str, str]] = {
         "在肖像中没有找到至少 {px} 像素的人脸，运行可能会失败。请换一张图片，或指出人脸的位置："
         "打开“选择人脸”，填写“来源人脸框”。",
     ),
+    "small_face_missing.source_blocks": (
+        "No face of at least {px} pixels was found in the portrait, so it cannot be animated. Choose another picture, "
+        "or say where the face is: open “Which face” and fill in “Source box”.",
+        "在肖像中没有找到至少 {px} 像素的人脸，无法生成动画。请换一张图片，或指出人脸的位置："
+        "打开“选择人脸”，填写“来源人脸框”。",
+    ),
     "small_face_missing.driving": (
         "No face of at least {px} pixels was found at the start of the driving, so a run may fail. Choose another "
         "video, or say where the face is on its first frame: open “Which face” and fill in “Driving box”.",
         "在驱动的开头没有找到至少 {px} 像素的人脸，运行可能会失败。请换一个视频，或指出第一帧中人脸的位置："
         "打开“选择人脸”，填写“驱动人脸框”。",
+    ),
+    "face_number.source": (
+        "The portrait has too few faces for the number that is set under “Which face” (found: {faces}), so a run may "
+        "fail. Choose another number.",
+        "肖像中的人脸少于“选择人脸”中所设的编号（找到 {faces} 张），运行可能会失败。请更改编号。",
+    ),
+    "face_number.source_blocks": (
+        "The portrait has too few faces for the number that is set under “Which face” (found: {faces}), so it cannot "
+        "be animated. Choose another number.",
+        "肖像中的人脸少于“选择人脸”中所设的编号（找到 {faces} 张），无法生成动画。请更改编号。",
+    ),
+    "face_number.driving": (
+        "The driving has too few faces for the number that is set under “Which face” (found: {faces}), so a run may "
+        "fail. Choose another number.",
+        "驱动中的人脸少于“选择人脸”中所设的编号（找到 {faces} 张），运行可能会失败。请更改编号。",
     ),
     "faces_choose": (
         "The faces that are taken are marked. Click another to take it",

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import gradio as gr
 from pydantic import ValidationError
@@ -171,6 +172,10 @@ async def still(
     return picture
 
 
+_looking: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+"""A lock for each picture of faces that is being drawn."""
+
+
 async def faces_of(
     source: Path,
     driving: Path,
@@ -188,11 +193,13 @@ async def faces_of(
     known = [await fingerprint(path) for path in (source, driving)]
     identity = repr(sorted(asked.items()))
     picture = place_of_look(cache, "faces", known, f"{hashlib.sha256(identity.encode()).hexdigest()}.jpg")
-    if not picture.exists():
-        question = FacesQuestion(
-            inputs=(source, driving), asked=asked, picture=picture, most_pixels=most_pixels
-        )
-        await (ask or ask_process)(question)
+    # The page's preview and its check ask the same at once: the second waits for what the first finds.
+    async with _looking.setdefault(picture, asyncio.Lock()):
+        if not picture.exists():
+            question = FacesQuestion(
+                inputs=(source, driving), asked=asked, picture=picture, most_pixels=most_pixels
+            )
+            await (ask or ask_process)(question)
     return picture, json.loads(picture.with_suffix(".json").read_bytes())
 
 

@@ -8,19 +8,24 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipelines.errors import LongtakeError
-from pipelines.settings import AnimateSettings, trial
-from pipelines.spec import TaskSpec
+from pipelines.errors import BadInput, LongtakeError
+from pipelines.jobs.events import Planned
+from pipelines.settings import AnimateSettings, Settings, trial
+from pipelines.spec import TaskSpec, engines_of
 from ui.components import forms
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
 from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_portrait, faces_of, uploads_only
+from ui.render import job as render
 from ui.render import media
-from ui.tabs.base import Action, TaskTab
+from ui.server.visitors import Visitor
+from ui.tabs.base import Action, Finding, TaskTab
 
 _BY_CLICK = ("face", "driving_face")
+_PREVIEWED = ("salvage",)
+"""Settings beside `_FACE_FIELDS` on which the preview of the faces depends."""
 _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_crop")
 
 
@@ -102,8 +107,33 @@ class AnimateTab(TaskTab):
         """The driving file: the card plays what moves."""
         return str(others[0])
 
+    async def check_files(
+        self, visitor: Visitor, video: str, others: Sequence[Any], settings: Settings, plan: Planned
+    ) -> Finding | None:
+        """Look for a face in the portrait, as the built-in engine does."""
+        names = (*_FACE_FIELDS, *_PREVIEWED)
+        asked = AnimateSettings.model_validate({name: getattr(settings, name) for name in names})
+        blocks = plan.engine == next(iter(engines_of(self.task)))
+        try:
+            _, found = await self._look_for_faces(visitor, video, str(others[0]), asked)
+        except BadInput as error:
+            return Finding(render.refusal(error), blocks=True)
+        except (LongtakeError, OSError, ValueError):
+            return None  # The job says what is wrong.
+        missing = next((side for side in found["missing"] if side["side"] == "source"), None)
+        return Finding(media.missing_source(missing, blocks=blocks), blocks) if missing else None
+
+    async def _look_for_faces(
+        self, visitor: Visitor, source: str, driving: str, settings: AnimateSettings
+    ) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
+        """Draw the faces of both files; once for the preview and the check. Raises the errors of `faces_of`."""
+        service, cache = self.service, Path(self.file.GRADIO_CACHE)
+        ask = service.looks.by(visitor)
+        limited, most_pixels = service.limited(settings), service.policy.most_pixels
+        return await faces_of(Path(source), Path(driving), limited, cache, most_pixels, ask)
+
     def _connect_faces(self) -> None:
-        names = [*_FACE_FIELDS, "salvage"]
+        names = [*_FACE_FIELDS, *_PREVIEWED]
         fields = [self.fields[name] for name in names]
 
         async def preview(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
@@ -111,16 +141,14 @@ class AnimateTab(TaskTab):
                 return gr.update(visible=False)
             try:
                 settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
-                cache = Path(self.file.GRADIO_CACHE)
-                files, policy = (Path(source), Path(driving)), self.service.policy
-                ask = self.service.looks.by(self.service.visitor(request))
-                picture, found = await faces_of(
-                    *files, self.service.limited(settings), cache, policy.most_pixels, ask
-                )
+                visitor = self.service.visitor(request)
+                picture, found = await self._look_for_faces(visitor, source, driving, settings)
             except (LongtakeError, OSError, ValueError):
                 # The card shows the error.
                 return gr.update(visible=False)
-            return gr.update(value=media.faces(str(picture), found["places"], found["missing"]), visible=True)
+            # The card says what the portrait lacks.
+            missing = [side for side in found["missing"] if side["side"] == "driving"]
+            return gr.update(value=media.faces(str(picture), found["places"], missing), visible=True)
 
         gr.on(
             [component.change for component in (self.file, self._driving, *fields)],

@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import LongtakeError
+from pipelines.jobs.events import Planned
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
 from ui.components import forms
@@ -45,6 +46,14 @@ class FormRequest:
     video: str | None
     others: tuple[str, ...]
     settings: Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a tab finds about a form's files beside the plan: a note as HTML, and whether it rules out a run."""
+
+    note: str
+    blocks: bool
 
 
 class TaskTab:
@@ -118,6 +127,12 @@ class TaskTab:
     ) -> FormRequest:
         """The form's values as a request of `visitor`; `more` are the values of the components in `more`."""
         return FormRequest(video, tuple(file for file in more if file), settings)
+
+    async def check_files(
+        self, visitor: Visitor, video: str, others: Sequence[Any], settings: Settings, plan: Planned
+    ) -> Finding | None:
+        """Look for what keeps the files of a plan that fits from being used; takes longer than the plan."""
+        return None
 
     def played(self, video: Any, others: Sequence[Any]) -> str:
         """The path of the file that the card plays."""
@@ -245,9 +260,14 @@ class TaskTab:
             # The card still shows the error after the toast has gone.
             yield render.refusal(error), *disabled, *choice
             raise visitor_error(error) from error
-        ready = gr.update(interactive=plan.risk != "cannot" and engines.accepted)
-        buttons = [ready] * len(self._buttons)
-        yield render.card(plan, self.played(video, others)), *buttons, *self.engines.updates(engines, plan)
+        card = render.card(plan, self.played(video, others))
+        yield card, *disabled, *self.engines.updates(engines, plan)
+        ready, finding = plan.risk != "cannot" and engines.accepted, None
+        if ready:
+            finding = await self.check_files(visitor, str(video), others, settings, plan)
+        buttons = [gr.update(interactive=ready and not (finding and finding.blocks))] * len(self._buttons)
+        noted = card + finding.note if finding else gr.skip()
+        yield noted, *buttons, *[gr.skip()] * len(self.engines.shown)
 
     async def _accept(
         self, request: gr.Request, video: str | None, *values: Any

@@ -12,6 +12,7 @@ import numpy as np
 
 from memory.budget import Budget
 from memory.probe import probe_hardware
+from memory.units import GIB
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import limit_size
 from pipelines.animation.faces.selection import (
@@ -27,12 +28,12 @@ from pipelines.animation.faces.selection import (
 )
 from pipelines.animation.faces.track import DETECT_EVERY
 from pipelines.animation.inputs import InputMedia, picture_bytes, probe_portrait_inputs, read_picture
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, NotEnoughMemory
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
 from pipelines.video.limits import check_pixels
 from pipelines.video.reader import read_frames
-from pipelines.vision.types import Pixels
+from pipelines.vision.types import Pixels, Size
 
 HEIGHT_PX = 480
 """Height of the two panels."""
@@ -59,10 +60,12 @@ class FacePlace:
 
 @dataclass(frozen=True)
 class MissingFace:
-    """Side on which no face was found, and how many pixels the smallest that is searched measures, if known."""
+    """Side without the selected face: `faces` were found, which are too few for its number, or none at all."""
 
     side: Literal["source", "driving"]
     smallest_px: int | None
+    """Side of the smallest face that is searched, if known."""
+    faces: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +103,10 @@ def marked_faces(
 ) -> MarkedFaces:
     """Preview source and driving with their faces, the selected ones marked.
 
-    A picture without a face stays unmarked, and its side is among the missing. Holds a frame of each. Raises the
-    errors of `probe_portrait_inputs`, BadInput for a box outside its picture, and OverLimit for an input of more than
-    `most_pixels`.
+    A picture without the selected face stays unmarked, and its side is among the missing. Holds a frame of each.
+
+    Raises the errors of `probe_portrait_inputs`, BadInput for a box outside its picture, OverLimit for an input of more
+    than `most_pixels`, and NotEnoughMemory for a picture that the memory limit does not let be decoded.
     """
     media = probe_portrait_inputs(inputs, salvage=settings.salvage, background=settings.background)
     for video in (media.source.video, media.driving.video):
@@ -122,7 +126,11 @@ def marked_faces(
             for (side, shown), start in zip(named, starts, strict=False)
             for position in _locate(side, shown, start, pixels.shape[1])
         ),
-        tuple(MissingFace(side, shown.smallest_px) for side, shown in named if not shown.faces),
+        tuple(
+            MissingFace(side, shown.smallest_px, len(shown.faces))
+            for side, shown in named
+            if not shown.selected
+        ),
     )
 
 
@@ -137,11 +145,25 @@ def _inspect_source(source: InputMedia, settings: AnimateSettings) -> _Side:
         return inspect(_first_frame(source, settings))
     longest = int(task_spec("animate").tables().quality[settings.quality].values()["max_side_px"])
     down, across = limit_size(height, width, longest)
-    shown = inspect(read_picture(source, (across, down)))
-    host_bytes = Budget.of(probe_hardware(), ram_limit_gb=settings.ram_limit_gb).host_bytes
-    if shown.faces or shown.picture.shape[1] == width or picture_bytes(source) > host_bytes:
+    shown = inspect(_read_within(settings, source, (across, down)))
+    if shown.faces or shown.picture.shape[1] == width or picture_bytes(source) > _host_bytes(settings):
         return shown
     return inspect(read_picture(source))
+
+
+def _read_within(settings: AnimateSettings, picture: InputMedia, at_least: Size | None = None) -> Pixels:
+    """Read a picture as `read_picture` does. Raises NotEnoughMemory where decoding it would exceed the memory limit."""
+    needed, have = picture_bytes(picture, at_least), _host_bytes(settings)
+    if needed > have:
+        raise NotEnoughMemory(
+            f"Decoding {picture.video.path.name} takes {needed / GIB:.2f} GiB, and {have / GIB:.2f} GiB can be used.",
+            "Scale the picture down, or raise --ram-limit-gb.",
+        )
+    return read_picture(picture, at_least)
+
+
+def _host_bytes(settings: AnimateSettings) -> int:
+    return Budget.of(probe_hardware(), ram_limit_gb=settings.ram_limit_gb).host_bytes
 
 
 def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
@@ -164,7 +186,7 @@ def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
 def _sample_frames(driving: InputMedia, settings: AnimateSettings) -> Generator[Pixels]:
     """Yield some of the first requested frames."""
     if driving.kind == "picture":
-        yield read_picture(driving)
+        yield _read_within(settings, driving)
         return
     start = _first_index(driving, settings)
     stop = min(driving.video.frames, start + (_MAX_DETECTIONS - 1) * DETECT_EVERY + 1)

@@ -17,12 +17,12 @@ from PIL import Image
 from pipelines.errors import BadInput, DamagedVideo, OverLimit
 from pipelines.masks.rules import LOSSY_NOISE, Evidence, Rule, by_values, decide
 from pipelines.masks.target_size import TargetSize
+from pipelines.video.heic import is_heic
 from pipelines.video.picture import (
     EXIF_ORIENTATION,
     FORMATS,
     TURNED_ORIENTATIONS,
     UNREADABLE,
-    is_heic,
     open_picture,
     size_of,
 )

@@ -10,8 +10,9 @@ from pipelines.masks.bundle import ANY_SIZE, max_pixels, open_bundle
 from pipelines.masks.sources import LOSSLESS
 from pipelines.video.decoding import threads
 from pipelines.video.demuxing import open_input
+from pipelines.video.heic import is_heic
 from pipelines.video.info import VideoInfo
-from pipelines.video.picture import FORMATS, UNREADABLE, identify, is_heic, size_of
+from pipelines.video.picture import FORMATS, UNREADABLE, identify, size_of
 from pipelines.video.picture_pixels import STRIP_BYTES, core_bytes, decoder_bytes, decoding_bytes
 from pipelines.video.reader import READ_AHEAD_FRAMES, REFERENCE_FRAMES, stored_bytes
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from memory.units import MIB
+from pipelines.video.heic import has_alpha, is_heic
 from pipelines.video.picture import (
     EXIF_ORIENTATION,
     TURNED_ORIENTATIONS,
-    is_heic,
     may_be_transparent,
     opacity_of,
     open_picture,
@@ -40,6 +40,9 @@ _MORE_PIXEL_BYTES = {"WEBP": 12, "AVIF": 7, "TIFF": 2, "GIF": 1}
 copy, libtiff its strips."""
 _HEIC_PIXEL_BYTES = 14
 """Bytes per pixel of the ffmpeg that decodes HEIC: tiles, the assembled picture, and its conversion."""
+_HEIC_DECODED_BYTES, _HEIC_ALPHA_BYTES = 7, 6
+"""Bytes per pixel of the decoded picture and its PNG, and of its opacity and the picture with both; before reducing,
+a picture may be twice as wide and high as what is needed."""
 
 
 def read_rgb(path: Path, at_least: Size | None = None, background: Colour = WHITE) -> Pixels:
@@ -100,7 +103,8 @@ def decoding_bytes(path: Path, size: Size, at_least: Size | None = None) -> int:
     whole = size[0] * size[1]
     if is_heic(path):
         read = whole // _factor(size, at_least) ** 2
-        return _HEIC_PIXEL_BYTES * whole + 4 * (4 + 3) * read + STRIP_BYTES
+        decoded_bytes = _HEIC_DECODED_BYTES + (_HEIC_ALPHA_BYTES if has_alpha(path) else 0)
+        return _HEIC_PIXEL_BYTES * whole + 4 * decoded_bytes * read + STRIP_BYTES
     with open_picture(path) as image:
         stored = _as_stored(image, at_least)
         turned = image.getexif().get(EXIF_ORIENTATION, 1) != 1

@@ -21,7 +21,7 @@ from ui.jobs.uploads import example_portrait, faces_of, uploads_only
 from ui.render import job as render
 from ui.render import media
 from ui.server.visitors import Visitor
-from ui.tabs.base import Action, Finding, TaskTab
+from ui.tabs.base import Action, FileProblem, TaskTab
 
 _BY_CLICK = ("face", "driving_face")
 _PREVIEWED = ("salvage",)
@@ -109,7 +109,7 @@ class AnimateTab(TaskTab):
 
     async def check_files(
         self, visitor: Visitor, video: str, others: Sequence[Any], settings: Settings, plan: Planned
-    ) -> Finding | None:
+    ) -> FileProblem | None:
         """Look for a face in the portrait, as the built-in engine does."""
         names = (*_FACE_FIELDS, *_PREVIEWED)
         asked = AnimateSettings.model_validate({name: getattr(settings, name) for name in names})
@@ -117,11 +117,11 @@ class AnimateTab(TaskTab):
         try:
             _, found = await self._look_for_faces(visitor, video, str(others[0]), asked)
         except BadInput as error:
-            return Finding(render.refusal(error), blocks=True)
+            return FileProblem(render.refusal(error), blocks=True)
         except (LongtakeError, OSError, ValueError):
             return None  # The job says what is wrong.
         missing = next((side for side in found["missing"] if side["side"] == "source"), None)
-        return Finding(media.missing_source(missing, blocks=blocks), blocks) if missing else None
+        return FileProblem(media.missing_source(missing, blocks=blocks), blocks) if missing else None
 
     async def _look_for_faces(
         self, visitor: Visitor, source: str, driving: str, settings: AnimateSettings

@@ -49,7 +49,7 @@ class FormRequest:
 
 
 @dataclass(frozen=True)
-class Finding:
+class FileProblem:
     """What a tab finds about a form's files beside the plan: a note as HTML, and whether it rules out a run."""
 
     note: str
@@ -130,7 +130,7 @@ class TaskTab:
 
     async def check_files(
         self, visitor: Visitor, video: str, others: Sequence[Any], settings: Settings, plan: Planned
-    ) -> Finding | None:
+    ) -> FileProblem | None:
         """Look for what keeps the files of a plan that fits from being used; takes longer than the plan."""
         return None
 
@@ -262,11 +262,11 @@ class TaskTab:
             raise visitor_error(error) from error
         card = render.card(plan, self.played(video, others))
         yield card, *disabled, *self.engines.updates(engines, plan)
-        ready, finding = plan.risk != "cannot" and engines.accepted, None
+        ready, problem = plan.risk != "cannot" and engines.accepted, None
         if ready:
-            finding = await self.check_files(visitor, str(video), others, settings, plan)
-        buttons = [gr.update(interactive=ready and not (finding and finding.blocks))] * len(self._buttons)
-        noted = card + finding.note if finding else gr.skip()
+            problem = await self.check_files(visitor, str(video), others, settings, plan)
+        buttons = [gr.update(interactive=ready and not (problem and problem.blocks))] * len(self._buttons)
+        noted = card + problem.note if problem else gr.skip()
         yield noted, *buttons, *[gr.skip()] * len(self.engines.shown)
 
     async def _accept(

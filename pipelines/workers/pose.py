@@ -4,6 +4,7 @@ Networks and portrait stay loaded until another portrait is requested, so that t
 The process exits when its stdin closes and after some idle minutes.
 """
 
+import json
 import os
 import select
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from pipelines.jobs.events import Event
 from pipelines.jobs.inputs import InputFile
 from pipelines.settings import PoseSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
+from pipelines.storage.atomic import write_bytes
 from pipelines.storage.names import StoredPath, to_json
 from pipelines.video.limits import check_pixels
 from pipelines.weights.locate import find
@@ -40,7 +42,10 @@ _POSE_SETTINGS = frozenset({"pitch", "yaw", "roll", "eyes", "lips", "key"})
 
 
 class PoseQuestion(BaseModel):
-    """What does `source` look like in the pose of these settings? Answered by `preview`, a JPEG at `picture`."""
+    """What does `source` look like in the pose of these settings? Answered by `preview`, a JPEG at `picture`.
+
+    A file beside it, with the suffix `.json`, says whether parts of the source are `transparent`.
+    """
 
     model_config = ConfigDict(frozen=True)
     source: StoredPath
@@ -70,6 +75,11 @@ class PoserCache:
             self._poser = None
             self._poser, self._known = _load(source, settings), known
         return self._poser.render(settings)
+
+    @property
+    def transparent(self) -> bool:
+        """Whether parts of the last portrait are transparent; they show the background of its settings."""
+        return self._poser is not None and self._poser.transparent
 
 
 def _load(source: Path, settings: PoseSettings) -> "Poser":
@@ -139,6 +149,8 @@ def answer(cache: PoserCache, question: PoseQuestion) -> Event:
         if question.most_pixels is not None:
             _check_size(question.source, question.most_pixels)
         drawn = cache.posed(question.source, settings)
+        described = json.dumps({"transparent": cache.transparent})
+        write_bytes(question.picture.with_suffix(".json"), described.encode())
         picture = save_picture(drawn, question.picture, most_width_px=question.most_width_px)
     except LongtakeError as error:
         return events.Failed.of("", error)

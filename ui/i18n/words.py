@@ -34,8 +34,9 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_retargeting": ("Eyes and lips", "眼睛与嘴唇"),
     "longtake_pose": ("Pose it by hand (LivePortrait)", "手动摆姿势（LivePortrait）"),
     "longtake_pose_info": (
-        "One picture, drawn anew whenever a slider moves. Eyes and lips need the published face models.",
-        "一张图片，每次移动滑块都会重新绘制。眼睛和嘴唇需要已发布的人脸模型。",
+        "One picture, drawn anew whenever a slider moves. Eyes and lips need the published face models. Transparent "
+        "parts of the portrait show the colour that is set as “Background”.",
+        "一张图片，每次移动滑块都会重新绘制。眼睛和嘴唇需要已发布的人脸模型。肖像的透明部分显示“背景颜色”中设置的颜色。",
     ),
     "longtake_pose_reset": ("As it was", "复原"),
     "longtake_pose_points": ("Points of the expression", "表情的关键点"),
@@ -56,6 +57,10 @@ STATIC: dict[str, tuple[str, str]] = {
 LIVE: dict[str, tuple[str, str]] = {
     "log_out": ("Log out", "退出登录"),
     "pose.no_portrait": ("Choose a portrait first: a picture.", "请先选择肖像图片。"),
+    "pose.transparent": (
+        "The portrait has transparent parts. They are {colour} here; colours hidden there are not used.",
+        "肖像有透明部分，此处显示为 {colour}；隐藏在其中的颜色不会被使用。",
+    ),
     "pose.shown": ("The portrait, posed. Click to keep it", "摆好姿势的肖像，点击可保存"),
     "empty": ("Choose what the task reads, then run it.", "选择任务所需的文件，然后开始。"),
     "empty.inpaint": (

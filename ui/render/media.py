@@ -100,12 +100,13 @@ def _face_button(position: Mapping[str, Any]) -> str:
     )
 
 
-def posed(path: str) -> str:
-    """A posed portrait, which is a link to download it."""
+def posed(path: str, background: str = "") -> str:
+    """A posed portrait, which is a link to download it; `background` is the colour that its transparent parts show."""
+    note = f'<p class="lt-note">{filled("pose.transparent", colour=background)}</p>' if background else ""
     return (
         f'<figure class="lt-latest"><a href="{address(path)}" download="posed.jpg">'
         f'<img src="{address(path)}" alt="{label("pose.shown")}"></a>'
-        f"<figcaption>{both('pose.shown')}</figcaption></figure>"
+        f"<figcaption>{both('pose.shown')}</figcaption></figure>{note}"
     )
 
 

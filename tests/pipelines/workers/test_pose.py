@@ -1,5 +1,6 @@
 """The process that poses portraits: what it keeps, what it refuses, when it leaves."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,17 @@ def test_a_pose_is_answered_with_a_picture(picture: Path, weights: Path, fakes: 
     assert isinstance(told, events.Preview), told
     with Image.open(told.path) as drawn:
         assert drawn.size == (512, 512)
+
+
+def test_a_pose_says_whether_the_portrait_is_transparent(
+    picture: Path, weights: Path, fakes: list[FakePortrait]
+) -> None:
+    cache, described = PoserCache(), picture.parent / "out/posed.json"
+    ask(cache, picture, weights)
+    assert json.loads(described.read_text()) == {"transparent": False}
+    Image.new("RGBA", (300, 300), (9, 9, 9, 90)).save(picture)
+    ask(cache, picture, weights)
+    assert json.loads(described.read_text()) == {"transparent": True}
 
 
 def test_a_portrait_stays_while_only_its_pose_changes(

@@ -244,6 +244,14 @@ def test_a_side_without_a_face_says_so_in_the_words_of_the_page() -> None:
     assert "alert" not in media.faces("faces.jpg", [])
 
 
+def test_the_pose_panel_says_what_transparent_parts_show() -> None:
+    assert "lt-note" not in media.posed("posed.jpg")
+    html = media.posed("posed.jpg", "#00b140")
+    assert "transparent parts. They are #00b140 here" in html and "此处显示为 #00b140" in html
+    english, chinese = STATIC["longtake_pose_info"]
+    assert f"“{label_en('background', '')}”" in english and f"“{FIELDS_ZH['background'][0]}”" in chinese
+
+
 def test_a_portrait_that_cannot_be_used_says_why_and_what_to_change() -> None:
     for side, words in (
         (

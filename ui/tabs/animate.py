@@ -9,7 +9,6 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import BadInput, LongtakeError
-from pipelines.jobs.events import Planned
 from pipelines.settings import AnimateSettings, Settings, trial
 from pipelines.spec import TaskSpec, engines_of
 from ui.components import forms
@@ -24,9 +23,9 @@ from ui.server.visitors import Visitor
 from ui.tabs.base import Action, FileProblem, TaskTab
 
 _BY_CLICK = ("face", "driving_face")
-_PREVIEWED = ("salvage",)
-"""Settings beside `_FACE_FIELDS` on which the preview of the faces depends."""
 _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_crop")
+_SOURCE_FIELDS = ("face", "source_box", "source_crop", "salvage")
+"""Settings on which the faces that are found in the source depend."""
 
 
 class AnimateTab(TaskTab):
@@ -108,32 +107,32 @@ class AnimateTab(TaskTab):
         return str(others[0])
 
     async def check_files(
-        self, visitor: Visitor, video: str, others: Sequence[Any], settings: Settings, plan: Planned
+        self, visitor: Visitor, video: str, settings: Settings, engine: str
     ) -> FileProblem | None:
         """Look for a face in the portrait, as the built-in engine does."""
-        names = (*_FACE_FIELDS, *_PREVIEWED)
-        asked = AnimateSettings.model_validate({name: getattr(settings, name) for name in names})
-        blocks = plan.engine == next(iter(engines_of(self.task)))
+        asked = AnimateSettings.model_validate({name: getattr(settings, name) for name in _SOURCE_FIELDS})
+        blocks = engine == next(iter(engines_of(self.task)))
         try:
-            _, found = await self._look_for_faces(visitor, video, str(others[0]), asked)
+            _, found = await self._look_for_faces(visitor, (video,), asked)
         except BadInput as error:
             return FileProblem(render.refusal(error), blocks=True)
         except (LongtakeError, OSError, ValueError):
             return None  # The job says what is wrong.
-        missing = next((side for side in found["missing"] if side["side"] == "source"), None)
+        missing = next(iter(found["missing"]), None)
         return FileProblem(media.missing_source(missing, blocks=blocks), blocks) if missing else None
 
     async def _look_for_faces(
-        self, visitor: Visitor, source: str, driving: str, settings: AnimateSettings
+        self, visitor: Visitor, files: Sequence[str], settings: AnimateSettings
     ) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
-        """Draw the faces of both files; once for the preview and the check. Raises the errors of `faces_of`."""
+        """Find and draw the faces of source and driving, or of the source alone. Raises the errors of `faces_of`."""
         service, cache = self.service, Path(self.file.GRADIO_CACHE)
-        ask = service.looks.by(visitor)
-        limited, most_pixels = service.limited(settings), service.policy.most_pixels
-        return await faces_of(Path(source), Path(driving), limited, cache, most_pixels, ask)
+        ask, most_pixels = service.looks.by(visitor), service.policy.most_pixels
+        return await faces_of(
+            [Path(file) for file in files], service.limited(settings), cache, most_pixels, ask
+        )
 
     def _connect_faces(self) -> None:
-        names = [*_FACE_FIELDS, *_PREVIEWED]
+        names = [*_FACE_FIELDS, "salvage"]
         fields = [self.fields[name] for name in names]
 
         async def preview(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
@@ -142,7 +141,7 @@ class AnimateTab(TaskTab):
             try:
                 settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
                 visitor = self.service.visitor(request)
-                picture, found = await self._look_for_faces(visitor, source, driving, settings)
+                picture, found = await self._look_for_faces(visitor, (source, driving), settings)
             except (LongtakeError, OSError, ValueError):
                 # The card shows the error.
                 return gr.update(visible=False)

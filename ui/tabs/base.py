@@ -9,7 +9,6 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import LongtakeError
-from pipelines.jobs.events import Planned
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
 from ui.components import forms
@@ -129,9 +128,9 @@ class TaskTab:
         return FormRequest(video, tuple(file for file in more if file), settings)
 
     async def check_files(
-        self, visitor: Visitor, video: str, others: Sequence[Any], settings: Settings, plan: Planned
+        self, visitor: Visitor, video: str, settings: Settings, engine: str
     ) -> FileProblem | None:
-        """Look for what keeps the files of a plan that fits from being used; takes longer than the plan."""
+        """Look for what keeps `engine` from using the first file, once its plan fits; takes longer than the plan."""
         return None
 
     def played(self, video: Any, others: Sequence[Any]) -> str:
@@ -264,7 +263,7 @@ class TaskTab:
         yield card, *disabled, *self.engines.updates(engines, plan)
         ready, problem = plan.risk != "cannot" and engines.accepted, None
         if ready:
-            problem = await self.check_files(visitor, str(video), others, settings, plan)
+            problem = await self.check_files(visitor, str(video), settings, engines.runs)
         buttons = [gr.update(interactive=ready and not (problem and problem.blocks))] * len(self._buttons)
         noted = card + problem.note if problem else gr.skip()
         yield noted, *buttons, *[gr.skip()] * len(self.engines.shown)

@@ -1,6 +1,6 @@
 """Preview of source and driving before a run: the faces of both, with the selected ones marked."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,7 +27,13 @@ from pipelines.animation.faces.selection import (
     source_detector,
 )
 from pipelines.animation.faces.track import DETECT_EVERY
-from pipelines.animation.inputs import InputMedia, picture_bytes, probe_portrait_inputs, read_picture
+from pipelines.animation.inputs import (
+    InputMedia,
+    picture_bytes,
+    probe_portrait_inputs,
+    probe_source,
+    read_picture,
+)
 from pipelines.errors import BadInput, NotEnoughMemory
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
@@ -111,25 +117,39 @@ def marked_faces(
     media = probe_portrait_inputs(inputs, salvage=settings.salvage, background=settings.background)
     for video in (media.source.video, media.driving.video):
         check_pixels(video.width, video.height, most_pixels)
-    sides = {"source": _inspect_source(media.source, settings)}
+    sides: dict[Literal["source", "driving"], _Side] = {"source": _inspect_source(media.source, settings)}
     if media.driving.kind != "template":
         sides["driving"] = _inspect_driving(media.driving, settings)
-    shown = [_draw_boxes(shown) for shown in sides.values()]
+    return _marked(sides)
+
+
+def marked_source(path: Path, settings: AnimateSettings, most_pixels: int | None = None) -> MarkedFaces:
+    """Preview the source alone, as `marked_faces` does. Holds one picture.
+
+    Raises the errors of `probe_source`, and those of `marked_faces` that a source can have.
+    """
+    source = probe_source(path, salvage=settings.salvage, background=settings.background)
+    check_pixels(source.video.width, source.video.height, most_pixels)
+    return _marked({"source": _inspect_source(source, settings)})
+
+
+def _marked(sides: Mapping[Literal["source", "driving"], _Side]) -> MarkedFaces:
+    """Put the panels side by side, and locate the faces on them."""
+    shown = [_draw_boxes(side) for side in sides.values()]
     gap = np.full((HEIGHT_PX, _GAP_PX, 3), _WHITE, np.uint8)
     pixels = np.hstack([shown[0], *(part for panel in shown[1:] for part in (gap, panel))])
     starts = (0, shown[0].shape[1] + _GAP_PX)
-    named = [(cast(Literal["source", "driving"], side), shown) for side, shown in sides.items()]
     return MarkedFaces(
         pixels,
         tuple(
             position
-            for (side, shown), start in zip(named, starts, strict=False)
-            for position in _locate(side, shown, start, pixels.shape[1])
+            for (side, found), start in zip(sides.items(), starts, strict=False)
+            for position in _locate(side, found, start, pixels.shape[1])
         ),
         tuple(
-            MissingFace(side, shown.smallest_px, len(shown.faces))
-            for side, shown in named
-            if not shown.selected
+            MissingFace(side, found.smallest_px, len(found.faces))
+            for side, found in sides.items()
+            if not found.selected
         ),
     )
 

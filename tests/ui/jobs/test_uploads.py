@@ -286,7 +286,7 @@ def test_faces_are_looked_at_once_for_a_question(tmp_path: Path) -> None:
         question.picture.with_suffix(".json").write_text('{"places": [{"number": 1}], "missing": []}')
 
     def look(**settings: Any) -> Path:
-        found = asyncio.run(faces_of(*files, AnimateSettings(**settings), tmp_path / "cache", ask=ask))
+        found = asyncio.run(faces_of(files, AnimateSettings(**settings), tmp_path / "cache", ask=ask))
         assert found[1] == {"places": [{"number": 1}], "missing": []}
         return found[0]
 
@@ -294,27 +294,6 @@ def test_faces_are_looked_at_once_for_a_question(tmp_path: Path) -> None:
     assert look(face="all") == asked[1] != asked[0]
     files[1].write_bytes(b"another")
     assert look() == asked[2]
-
-
-def test_two_who_ask_for_the_same_faces_at_once_share_one_look(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("portrait.png", "driving.mp4")]
-    for path in files:
-        path.write_bytes(path.name.encode())
-    asked: list[Path] = []
-
-    async def ask(question: FacesQuestion) -> None:
-        asked.append(question.picture)
-        await asyncio.sleep(0)
-        question.picture.parent.mkdir(parents=True, exist_ok=True)
-        question.picture.with_suffix(".json").write_text("{}")
-        await asyncio.sleep(0)
-        question.picture.touch()
-
-    async def both() -> list[Any]:
-        looks = (faces_of(*files, AnimateSettings(), tmp_path / "cache", ask=ask) for _ in range(2))
-        return await asyncio.gather(*looks)
-
-    assert asyncio.run(both()) == [(asked[0], {})] * 2 and len(asked) == 1
 
 
 def test_the_example_of_a_portrait_is_drawn_once(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.animation.faces.preview import HEIGHT_PX, marked_faces
-from pipelines.errors import BadInput, NotEnoughMemory
+from pipelines.animation.faces.preview import HEIGHT_PX, marked_faces, marked_source
+from pipelines.errors import BadInput, NotEnoughMemory, OverLimit
 from pipelines.example.moving_face import DrawnFace
 from pipelines.settings import AnimateSettings
 from pipelines.video.writer import VideoWriter
@@ -122,3 +122,14 @@ def test_a_number_that_no_face_has_is_missing_with_the_faces_that_there_are(
     marked = marked_faces((saved("portrait.png", driver.picture), driving), AnimateSettings(face="2"))
     assert [(side.side, side.faces) for side in marked.missing] == [("source", 1)]
     assert {place.side for place in marked.places} == {"source", "driving"}
+
+
+def test_the_source_alone_is_marked_as_beside_its_driving(saved: Saved, driver: DrawnFace) -> None:
+    path = saved("portrait.png", driver.picture)
+    alone = marked_source(path, AnimateSettings())
+    assert alone.pixels.shape == (HEIGHT_PX, HEIGHT_PX, 3)
+    assert [place.side for place in alone.places] == ["source"] and not alone.missing
+    missing = marked_source(saved("empty.png", np.zeros_like(driver.picture)), AnimateSettings()).missing
+    assert [(side.side, side.faces) for side in missing] == [("source", 0)]
+    with pytest.raises(OverLimit):
+        marked_source(path, AnimateSettings(), most_pixels=9)

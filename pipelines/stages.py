@@ -200,6 +200,10 @@ class Pipeline(Protocol):
         """Estimate how many bytes a run writes."""
         ...
 
+    def other_bytes(self) -> int:
+        """Estimate what reading the inputs besides the video holds on the host, beyond the engine's own cost."""
+        ...
+
     def other_sizes(self) -> tuple[Size, ...]:
         """Return width and height of the inputs besides the video, such as a portrait or masks. Reads headers."""
         ...
@@ -234,6 +238,10 @@ class TaskPipeline(Generic[EngineT]):
     def notices(self, run: RunContext) -> tuple[str, ...]:
         """Return what was repaired in the times of the video, and how its transparent parts are read."""
         return (*run.video.notes, *transparency_notes(run.video))
+
+    def other_bytes(self) -> int:
+        """Return nothing: there is only the video, or the engine's cost has all."""
+        return 0
 
     def other_sizes(self) -> tuple[Size, ...]:
         """Return nothing: there is only the video."""

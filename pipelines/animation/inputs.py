@@ -105,13 +105,22 @@ def probe_portrait_inputs(
     """
     if len(inputs) < 2:
         raise BadInput("There is no driving video.", "Give a driving video after the portrait.")
-    source, driving = (probe_media(path, salvage=salvage) for path in inputs[:2])
+    source = probe_source(inputs[0], salvage=salvage, background=background)
+    return PortraitInputs(source, probe_media(inputs[1], salvage=salvage).over(background))
+
+
+def probe_source(path: Path, *, salvage: bool, background: str = "white") -> InputMedia:
+    """Probe a source, whose transparent parts are to show `background`.
+
+    Raises the errors of `probe_media`, and BadInput if it has no pixels to animate.
+    """
+    source = probe_media(path, salvage=salvage)
     if source.kind == "template":
         raise BadInput(
             f"{source.video.path.name} is a motion template, not a portrait.",
             "Give the portrait first, then the template that drives it.",
         )
-    return PortraitInputs(source.over(background), driving.over(background))
+    return source.over(background)
 
 
 def settings_of(run: RunContext) -> AnimateSettings:
@@ -166,6 +175,11 @@ def picture_bytes(media: InputMedia, at_least: Size | None = None) -> int:
 def read_opacity(media: InputMedia, at_least: Size | None = None) -> Pixels | None:
     """Read the opacity of a picture `(H, W)` uint8 as `read_picture` does; None for a video and where all is opaque."""
     return picture_pixels.read_opacity(media.video.path, at_least) if media.kind == "picture" else None
+
+
+def is_transparent(media: InputMedia) -> bool:
+    """Whether any pixel of a picture is transparent; False for a video. Holds the decoder's picture and one strip."""
+    return media.kind == "picture" and picture_pixels.is_transparent(media.video.path)
 
 
 def colour_of(text: str) -> Colour:

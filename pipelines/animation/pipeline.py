@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipelines.animation.engine import PortraitEngine
-from pipelines.animation.inputs import InputMedia, PortraitInputs, probe_portrait_inputs, read_opacity
+from pipelines.animation.inputs import InputMedia, PortraitInputs, is_transparent, probe_portrait_inputs
 from pipelines.animation.side_by_side import row_sizes, stacked
 from pipelines.animation.stage import PICTURE_SUFFIX, PortraitStage, as_png, moments_of, read_moment
 from pipelines.jobs.events import Outputs
@@ -182,7 +182,7 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
 
     def _transparency_warning(self) -> str | None:
         """Say what became of the portrait's transparent parts; None where it has none."""
-        if read_opacity(self.engine.inputs.source) is None:
+        if not is_transparent(self.engine.inputs.source):
             return None
         if self.engine.keeps_transparency:
             return "The portrait's transparent parts are transparent in the result."

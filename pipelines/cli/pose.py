@@ -53,13 +53,13 @@ def pose(
     state_licence(MODEL, console)
     # Read when torch is loaded. Without it, waiting threads spin, which took several times the CPU time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Loaded by the poser as well; the command line starts without them.
-    from pipelines.animation.inputs import picture_at
-    from pipelines.video.pictures.transparency import transparency_notes
-
-    for note in transparency_notes(picture_at(source).video):
-        console.note(note)
-    pixels = PoserCache().posed(source, settings)
+    cache = PoserCache()
+    pixels = cache.posed(source, settings)
+    if cache.transparent:
+        console.note(
+            f"{source.name} has transparent parts. They are read as {settings.background}; colours hidden there are "
+            "not used. --background chooses another colour."
+        )
     import cv2  # already loaded by the poser; the command line starts without it
 
     encoded = cv2.imencode(output.suffix.lower(), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1]

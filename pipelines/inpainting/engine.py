@@ -33,8 +33,8 @@ _PROCESS_BYTES = 220 * MIB
 _PASTE_PIXEL_BYTES = 90
 """Bytes per pixel that pasting into samples holds, for a hole as large as the frame: samples before and after, the
 enlarged codes, and five pictures of float32."""
-_READERS = 3
-"""Open decoders: an engine reads frames twice, and the stage reads each once more to paste the fill."""
+READERS = 3
+"""Open decoders, of frames and of masks: an engine reads both twice, and the stage once more to paste the fill."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ class InpaintEngine(Engine):
         """Return what a run holds beside its engine: the process, decoders, tracker and encoder."""
         video, settings = self.video, self.settings
         decoder = bounded_decoder(video, settings.decoder)
-        decoders = _READERS * held_bytes(video, decoder) / (video.width * video.height)
-        fixed, frame = _PROCESS_BYTES, 3 * _READERS
+        decoders = READERS * held_bytes(video, decoder) / (video.width * video.height)
+        fixed, frame = _PROCESS_BYTES, 3 * READERS
         encoder = held_pixel_bytes(chosen_codec(settings.codec, video))
         if fills_samples(video, settings):
             encoder, frame = encoder + _PASTE_PIXEL_BYTES, 2 * frame

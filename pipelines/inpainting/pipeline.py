@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipelines.inpainting import unseen
 from pipelines.inpainting.deep.reading import fills_samples
-from pipelines.inpainting.engine import InpaintEngine
+from pipelines.inpainting.engine import READERS, InpaintEngine
 from pipelines.inpainting.stage import FillStage
 from pipelines.inpainting.unseen import draw_invention
 from pipelines.jobs.events import Outputs
@@ -20,7 +20,7 @@ from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
-from pipelines.tracking.prepass import lost_stretches, tracking_stages
+from pipelines.tracking.prepass import lost_stretches, mask_bytes, tracking_stages
 from pipelines.video.encoding.depth_notes import depth_notes
 from pipelines.video.encoding.disk import result_bytes
 from pipelines.video.encoding.encodings import check_available, chosen_codec
@@ -63,6 +63,10 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         settings = self.engine.settings
         codec, pictures = chosen_codec(settings.codec, self.video), settings.frames_out is not None
         return result_bytes(self.video, codec, len(frames), pictures=pictures)
+
+    def other_bytes(self) -> int:
+        """Estimate what reading the masks, or the painted prompts, holds."""
+        return mask_bytes(self.inputs, self.video, self.engine.settings, readers=READERS)
 
     def other_sizes(self) -> tuple[Size, ...]:
         """Return the size of the largest mask, if there is one."""

@@ -16,7 +16,8 @@ from pipelines.video.pictures.picture import FORMATS, UNREADABLE, identify, size
 from pipelines.vision.types import Size
 
 ACCEPTED = "Give an image, a folder or a zip of images, a GIF or a mask video."
-_ANY_SIZE = 2**40
+ANY_SIZE = 2**40
+"""As `max_pixels`: images of any size, of which only headers are read."""
 _HUGE = 2**20, 2**20
 """Size of an image that is too large for its header to be read: larger than any limit."""
 _LEAST_MAX_PIXELS = 4096 * 4096
@@ -38,6 +39,10 @@ class Bundle(Protocol):
 
     def files(self, members: Iterable[int]) -> Generator[tuple[str, Path | IO[bytes]]]:
         """Yield each of `members` with the name to use in error messages."""
+        ...
+
+    def heads(self) -> Generator[tuple[Path | IO[bytes], int]]:
+        """Yield of each image what its header can be read from, and the bytes that are held while it is read."""
         ...
 
 
@@ -68,13 +73,12 @@ def mask_size(path: Path, frames: int) -> Size | None:
     Reads headers only, also of images in a zip. Reading the masks says what is wrong with those that cannot be read.
     """
     try:
-        bundle = open_bundle(path, frames, _ANY_SIZE)
+        bundle = open_bundle(path, frames, ANY_SIZE)
         if bundle is None:
             with open_input(path) as container:
                 video = container.streams.video[0]
                 return (video.width, video.height) if video.width else None
-        files = bundle.heads() if isinstance(bundle, Archive) else bundle.files(range(len(bundle.names)))
-        sizes = [size for _, file in files if (size := _size_of(file))]
+        sizes = [size for file, _ in bundle.heads() if (size := _size_of(file))]
     except (LongtakeError, LookupError):
         return None
     return max(sizes, key=lambda size: size[0] * size[1], default=None)
@@ -120,3 +124,7 @@ class _Files:
     def files(self, members: Iterable[int]) -> Generator[tuple[str, Path]]:
         for index in members:
             yield str(self._files[index]), self._files[index]
+
+    def heads(self) -> Generator[tuple[Path, int]]:
+        for file in self._files:
+            yield file, 0

@@ -15,7 +15,7 @@ neither does an image that marks nothing. Antialiased masks have values below ha
 so all of a sequence is searched for it before labels are believed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -87,14 +87,29 @@ def decide(evidence: Iterable[Evidence]) -> Rule:
     return next((found[kind] for kind in _IN_DOUBT if kind in found), BRIGHTNESS)
 
 
-def by_values(values: NDArray[Any], *, lossy: bool) -> Rule | None:
-    """Find the rule for `values` (H, W), which are brightness or labels; None if they mark nothing."""
-    top = float(values.max())
+def by_values(parts: Callable[[], Iterable[NDArray[Any]]], *, lossy: bool) -> Rule | None:
+    """Find the rule for brightness or labels, of which `parts()` gives all values; None if they mark nothing.
+
+    `parts` is called twice where the values are dark.
+    """
+    top, is_real = -np.inf, False
+    for part in parts():
+        top, is_real = max(top, float(part.max())), part.dtype.kind == "f"
     if top <= (LOSSY_NOISE if lossy else 0):
         return None
     white = next((white for white in WHITES if top <= white), top)
     if white == 1:
-        return Rule("labels" if values.dtype.kind != "f" else "brightness", 0.5)
-    if not lossy and 2 * top < white and len(np.unique(values)) <= MOST_LABELS:
+        return Rule("brightness" if is_real else "labels", 0.5)
+    if not lossy and 2 * top < white and _are_labels(parts()):
         return Rule("labels", 0)
     return Rule("brightness", white / 2)
+
+
+def _are_labels(parts: Iterable[NDArray[Any]]) -> bool:
+    """Whether there are few enough different values."""
+    found: set[Any] = set()
+    for part in parts:
+        found.update(np.unique(part).tolist())
+        if len(found) > MOST_LABELS:
+            return False
+    return True

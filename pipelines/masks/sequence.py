@@ -8,22 +8,19 @@ resized by nearest neighbour to the video as it is displayed.
 from collections.abc import Generator
 from contextlib import closing
 from pathlib import Path
-from typing import Protocol, cast
+from typing import cast
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from pipelines.errors import BadInput, DamagedVideo, NotAVideo, NoVideoStream
-from pipelines.masks.bundle import ACCEPTED, Bundle, max_pixels, open_bundle, stamp_of
-from pipelines.masks.decode import apply_rule, evidence, open_image, too_large
-from pipelines.masks.resize import large_mask
-from pipelines.masks.rules import BRIGHTNESS, Evidence, Rule, by_values, decide
+from pipelines.masks.bundle import ACCEPTED, max_pixels, open_bundle
+from pipelines.masks.sources import AnimatedImages, ImageSequence, MaskSource, MaskVideo
+from pipelines.masks.target_size import TargetSize
 from pipelines.spans import Span
 from pipelines.video.info import VideoInfo
-from pipelines.video.pictures.images import is_animation, iter_animation
+from pipelines.video.pictures.images import is_animation
 from pipelines.video.probe import probe
-from pipelines.video.reader import Frame, read_frames
 from pipelines.vision.types import Mask
 
 __all__ = ["Mask", "Masks", "dilate", "open_masks", "reject_unusable"]
@@ -32,33 +29,15 @@ MOST_SHARE = 0.95
 """Masks that mark more of the frame are refused: they are inverted, or a layer painted over as a whole."""
 HALF_WHITE = 127
 """Encoded masks ring around edges: thresholded at one half they are exact, at 0 they grow by a seventh."""
-_ASPECT_TOLERANCE = 0.05
-"""Relative difference of aspect ratios up to which a mask is resized: rounding, not another orientation."""
-_LOSSLESS = frozenset({"ffv1", "gif", "apng", "png", "qtrle", "huffyuv", "ffvhuff", "utvideo", "rawvideo"})
-"""Codecs that keep label maps, whose values lie close together."""
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-
-
-class _Source(Protocol):
-    """Stored masks, `frames` of them, at their own size."""
-
-    frames: int
-
-    @property
-    def rule(self) -> Rule: ...
-
-    def read(self, start: int, stop: int) -> Generator[Mask]: ...
 
 
 class Masks:
     """The masks of a video, opened by `open_masks`. Holds no open file; iterators hold one mask and its decoder."""
 
-    def __init__(
-        self, source: _Source, path: Path, video: VideoInfo, *, first: int = 0, invert: bool
-    ) -> None:
+    def __init__(self, source: MaskSource, path: Path, *, first: int = 0, invert: bool) -> None:
         self.path = path
         self._source = source
-        self._video = video
         self._first = first
         self._invert = invert
 
@@ -87,26 +66,8 @@ class Masks:
         members = (0, 1) if self.still else (start - self._first, stop - self._first)
         with closing(self._source.read(*members)) as stored:
             for mask in stored:
-                resized = self._fit(mask)
-                yield from [resized] * (stop - start if self.still else 1)
-
-    def _fit(self, mask: Mask) -> Mask:
-        """Resize `mask` to the video, and invert it if set."""
-        video, (height, width) = self._video, mask.shape
-        if (width, height) != (video.width, video.height):
-            self._check_shape(width, height)
-            mask = large_mask(mask, (video.width, video.height))
-        return ~mask if self._invert else mask
-
-    def _check_shape(self, width: int, height: int) -> None:
-        """Raise BadInput for an aspect ratio that is neither that of the stored pixels nor of the displayed frame."""
-        video, shape = self._video, width / height
-        stored = video.width / video.height
-        if all(abs(shape / s - 1) > _ASPECT_TOLERANCE for s in (stored, stored * video.sample_aspect_ratio)):
-            raise BadInput(
-                f"The mask {self.path} is {width}x{height}, the video {video.width}x{video.height} as displayed.",
-                "Draw it on a frame of this video, in the orientation in which the video is displayed.",
-            )
+                marked = ~mask if self._invert else mask
+                yield from [marked] * (stop - start if self.still else 1)
 
 
 def open_masks(path: Path, video: VideoInfo, *, frames: Span | None = None, invert: bool = False) -> Masks:
@@ -119,14 +80,14 @@ def open_masks(path: Path, video: VideoInfo, *, frames: Span | None = None, inve
         DamagedVideo, UnsupportedVideo: a mask, or the mask video, cannot be read.
         OverLimit: images or zip members are far larger than the video, or far too many.
     """
-    source = _open(path.expanduser(), video)
+    source = _open(TargetSize(path.expanduser(), video))
     used = frames if frames and source.frames == len(frames) < video.frames else None
     if source.frames not in (1, video.frames) and used is None:
         raise BadInput(
             f"There are {source.frames} masks in {path} for {video.frames} frames of {video.path.name}.",
             "Give one mask for all frames, or one for each frame.",
         )
-    return Masks(source, path, video, first=used.start if used else 0, invert=invert)
+    return Masks(source, path, first=used.start if used else 0, invert=invert)
 
 
 def read_prompt_masks(path: Path, video: VideoInfo) -> Generator[tuple[str, Mask]]:
@@ -141,7 +102,7 @@ def read_prompt_masks(path: Path, video: VideoInfo) -> Generator[tuple[str, Mask
             f"{path} is not an image.",
             "A painted prompt is an image whose file name ends with its frame number.",
         )
-    masks = Masks(_ImageSequence(bundle, path, max_pixels(video)), path, video, invert=False)
+    masks = Masks(ImageSequence(bundle, TargetSize(path, video)), path, invert=False)
     with closing(masks.read(0, len(bundle.names))) as found:
         yield from zip(bundle.names, found, strict=True)
 
@@ -176,13 +137,12 @@ def dilate(mask: Mask, steps: int) -> Mask:
     return cast(Mask, cv2.dilate(mask.view(np.uint8), _CROSS, iterations=steps).view(np.bool_))
 
 
-def _open(path: Path, video: VideoInfo) -> _Source:
-    most = max_pixels(video)
-    bundle = open_bundle(path, video.frames, most)
+def _open(target: TargetSize) -> MaskSource:
+    bundle = open_bundle(target.path, target.video.frames, max_pixels(target.video))
     if bundle is not None:
-        return _ImageSequence(bundle, path, most)
-    info = _probe_mask(path)
-    return _AnimatedImages(info, most) if is_animation(info) else _MaskVideo(info)
+        return ImageSequence(bundle, target)
+    info = _probe_mask(target.path)
+    return AnimatedImages(info, target) if is_animation(info) else MaskVideo(info, target)
 
 
 def _probe_mask(path: Path) -> VideoInfo:
@@ -192,118 +152,3 @@ def _probe_mask(path: Path) -> VideoInfo:
         raise BadInput(f"{path} is not a mask: {error.message}", ACCEPTED) from error
     except DamagedVideo as error:
         raise DamagedVideo(error.message, "Make the mask again: --salvage applies to videos only.") from error
-
-
-class _Sequence:
-    """Masks that are all read by one rule, which is decided once in a process as long as the files stay the same."""
-
-    frames: int
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._rule: Rule | None = None
-
-    @property
-    def rule(self) -> Rule:
-        if self._rule is None:
-            key = self._path, self._stamp()
-            if key not in _DECIDED:
-                while len(_DECIDED) >= _MOST_DECIDED:
-                    del _DECIDED[next(iter(_DECIDED))]
-                _DECIDED[key] = self._decide()
-            self._rule = _DECIDED[key]
-        return self._rule
-
-    def _stamp(self) -> int:
-        return stamp_of(self._path)
-
-    def _decide(self) -> Rule:
-        raise NotImplementedError
-
-
-_DECIDED: dict[tuple[Path, int], Rule] = {}
-_MOST_DECIDED = 16
-"""Rules that are kept: a job opens its masks anew for each span, and deciding may read all of them."""
-
-
-class _ImageSequence(_Sequence):
-    """A sequence of images."""
-
-    def __init__(self, bundle: Bundle, path: Path, max_pixels: int) -> None:
-        super().__init__(path)
-        self.frames = len(bundle.names)
-        self._bundle = bundle
-        self._max_pixels = max_pixels
-
-    def read(self, start: int, stop: int) -> Generator[Mask]:
-        """Yield masks `[start, stop)` at their own size. Holds one image. Raises the errors of `open_image`."""
-        rule = self.rule
-        with closing(self._images(start, stop)) as images:
-            for image in images:
-                yield apply_rule(image, rule)
-
-    def _stamp(self) -> int:
-        return self._bundle.stamp
-
-    def _decide(self) -> Rule:
-        with closing(self._images(0, self.frames)) as images:
-            return decide(evidence(image) for image in images)
-
-    def _images(self, start: int, stop: int) -> Generator[Image.Image]:
-        with closing(self._bundle.files(range(start, stop))) as files:
-            for name, file in files:
-                yield open_image(file, name, self._max_pixels)
-
-
-class _AnimatedImages(_Sequence):
-    """The frames of an animation that Pillow reads, as images."""
-
-    def __init__(self, info: VideoInfo, max_pixels: int) -> None:
-        super().__init__(info.path)
-        self._info = info
-        self.frames = info.frames
-        if info.width * info.height > max_pixels:
-            raise too_large(str(info.path), f"{info.width}x{info.height} pixels", max_pixels)
-
-    def read(self, start: int, stop: int) -> Generator[Mask]:
-        """Yield masks `[start, stop)` at their own size. Holds one image. Raises DamagedVideo."""
-        rule = self.rule
-        for image in iter_animation(self._info, start, stop):
-            yield apply_rule(image, rule)
-
-    def _decide(self) -> Rule:
-        return decide(evidence(image) for image in iter_animation(self._info, 0, self.frames))
-
-
-class _MaskVideo(_Sequence):
-    """A mask video, or an animated GIF or PNG."""
-
-    def __init__(self, info: VideoInfo) -> None:
-        super().__init__(info.path)
-        self._info = info
-        self.frames = info.frames
-
-    def read(self, start: int, stop: int) -> Generator[Mask]:
-        """Yield masks `[start, stop)` at their own size. Holds what the decoder holds."""
-        rule = self.rule
-        by_alpha = rule.kind == "transparency"
-        with closing(read_frames(self._info, start, stop, luma_only=True, alpha=by_alpha)) as frames:
-            for frame in frames:
-                values = frame.alpha() if by_alpha else frame.luma()
-                yield np.asarray(values) > rule.threshold
-
-    def _decide(self) -> Rule:
-        with closing(read_frames(self._info, luma_only=True, alpha=True)) as frames:
-            return decide(self._evidence(frame) for frame in frames)
-
-    def _evidence(self, frame: Frame) -> Evidence:
-        alpha = frame.alpha()
-        opacity = None if alpha is None else (float(alpha.min()), float(alpha.max()))
-        if opacity and opacity[1] == 0:
-            return Evidence(opacity, None)
-        exact = self._info.rgb or self._info.pixel_format.startswith("gray")
-        if not exact or self._info.codec not in _LOSSLESS:
-            return Evidence(opacity, BRIGHTNESS)
-        rule = by_values(frame.luma(), lossy=False)
-        # Dark frames of a copy of a lossy video have noise that looks like labels until white is seen.
-        return Evidence(opacity, rule, certain=rule is None or rule.kind == "brightness")

@@ -76,11 +76,11 @@ class Archive:
                 member = self._members[index]
                 yield f"{self.path} ({shortened(member.filename)})", self._content(file, member)
 
-    def heads(self) -> Generator[tuple[str, io.BytesIO]]:
-        """Yield name and the first bytes of each image, where its size stands. Raises DamagedVideo."""
+    def heads(self) -> Generator[tuple[io.BytesIO, int]]:
+        """Yield the first bytes of each image, where its size stands, and its bytes as a file. Raises DamagedVideo."""
         with self._open() as file:
             for member in self._members:
-                yield shortened(member.filename), self._content(file, member, _HEAD_BYTES)
+                yield self._content(file, member, _HEAD_BYTES), member.file_size
 
     @contextmanager
     def _open(self) -> Generator[zipfile.ZipFile]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from memory.plan import Budget, Cost, Plan, correct, make_plan
+from memory.plan import Budget, Cost, Load, Plan, correct, make_plan
 from memory.probe import probe_disk, probe_hardware
 from pipelines.engines.availability import resolve
 from pipelines.engines.registry import open_pipeline
@@ -158,7 +158,10 @@ def prepare(
         vram_limit_gb=min(vram_limits, default=None),
         held_bytes=held_bytes,
     )
-    choice, cost = engine.fit(choice, budget, device.kind if device else "cpu")
+    others = pipeline.other_bytes()
+    left = replace(budget, host_bytes=max(0, budget.host_bytes - others))
+    choice, cost = engine.fit(choice, left, device.kind if device else "cpu")
+    cost = replace(cost, host=cost.host + Load(fixed=others))
     windows, batches = engine.windows(choice), engine.batches(choice)
     if kept:
         plan = _kept_plan(kept)

@@ -31,6 +31,7 @@ from pipelines.tracking.overlay import draw_lost_frame, overlay_mask
 from pipelines.tracking.prepass import (
     check_marks,
     lost_stretches,
+    mask_bytes,
     mask_reading,
     tracking_load,
     tracking_stages,
@@ -54,7 +55,7 @@ _FULL_RANGE = ColourTags(range="pc")
 
 _PROCESS_BYTES = 220 * MIB
 _READERS = 2
-"""Open decoders: of the frames, and of the masks if they are a video."""
+"""Open decoders: of the frames, and of the mask video that tracking made."""
 _PIXEL_BYTES = 60
 """Bytes per pixel held by two encoders and a few pictures."""
 _MASK_FILE_BYTES = 0.01
@@ -149,6 +150,10 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
         files = video.images or (video.path,)
         size = sum(path.stat().st_size for path in files) / video.frames
         return int(2 * len(frames) * (size + _MASK_FILE_BYTES * video.width * video.height))
+
+    def other_bytes(self) -> int:
+        """Estimate what reading the masks, or the painted prompts, holds."""
+        return mask_bytes(self.inputs, self.video, self.engine.settings, readers=1)
 
     def other_sizes(self) -> tuple[Size, ...]:
         """Return the size of the largest mask, if there is one."""

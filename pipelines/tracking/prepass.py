@@ -1,10 +1,12 @@
 """The tracking prepass that tasks share: its stages, its memory, and the check of masks and prompts."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from memory.plan import Load
 from memory.probe import probe_hardware
 from memory.units import MIB
+from pipelines.masks.memory_cost import prompt_bytes, reading_bytes
 from pipelines.masks.reading import mask_settings_of, open_job_masks
 from pipelines.masks.sequence import reject_unusable
 from pipelines.settings import MaskSettings
@@ -16,6 +18,7 @@ from pipelines.tracking.reuse import reuse_results
 from pipelines.tracking.sam2_model import find_segmenter
 from pipelines.tracking.sam2_stages import Sam2BackwardStage, Sam2MaskStage
 from pipelines.tracking.stages import MaskStage, PassStage, lost_frames
+from pipelines.video.info import VideoInfo
 
 _LOST_NAMED = 5
 """Stretches that the warning about a lost object lists."""
@@ -44,6 +47,13 @@ def tracking_load(settings: MaskSettings) -> Load:
     if not settings.follows:
         return Load()
     return Load(fixed=_NETWORK_BYTES if settings.tracker == "sam2" else _FOLLOWING_BYTES)
+
+
+def mask_bytes(inputs: tuple[Path, ...], video: VideoInfo, settings: MaskSettings, *, readers: int) -> int:
+    """Estimate what reading the masks or painted prompts among a job's inputs holds; the first input is the video."""
+    if settings.follows and settings.track:
+        return sum(prompt_bytes(path, video) for path in inputs[1:])
+    return sum(reading_bytes(path, video, readers=readers) for path in inputs[1:])
 
 
 def check_marks(run: RunContext) -> None:

@@ -37,7 +37,7 @@ DECORD_MOST_BYTES = 512_000_000
 
 _DECORD_CODECS = frozenset({"h264", "hevc", "vp8", "vp9", "prores", "ffv1"})
 _NOT_STORED = "gives no samples as they are stored"
-_REFERENCE_FRAMES = 17
+REFERENCE_FRAMES = 17
 """The 16 reference frames that H.264 and HEVC allow, and the frame being decoded."""
 
 
@@ -110,13 +110,18 @@ def held_bytes(info: VideoInfo, decoder: Decoder = "auto", *, luma_only: bool = 
     if info.images:
         return waiting * 3 * pixels + largest_decoding_bytes(info)
     if decoder == "decord":
-        return (info.frames + _REFERENCE_FRAMES) * 3 * pixels
-    bits: int = VideoFormat(info.pixel_format, 0, 0).padded_bits_per_pixel
-    as_stored = pixels * bits // 8
-    decoding = (_REFERENCE_FRAMES + threads()) * as_stored
+        return (info.frames + REFERENCE_FRAMES) * 3 * pixels
+    as_stored = stored_bytes(info.width, info.height, info.pixel_format)
+    decoding = (REFERENCE_FRAMES + threads()) * as_stored
     # Samples that come through a pipe are there twice: in arrays, and in a frame that converts them.
     piped = round(2 * info.layout.bytes_per_pixel * pixels) if info.deep or info.hdr else 3 * pixels
     return decoding + waiting * (as_stored if decoder == "pyav" else piped)
+
+
+def stored_bytes(width: int, height: int, pixel_format: str) -> int:
+    """Return the bytes of one decoded frame in its pixel format."""
+    bits: int = VideoFormat(pixel_format, 0, 0).padded_bits_per_pixel
+    return width * height * bits // 8
 
 
 def may_have_alpha(pixel_format: str) -> bool:

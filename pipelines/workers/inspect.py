@@ -59,6 +59,8 @@ class StillQuestion(BaseModel):
 class FacesQuestion(BaseModel):
     """Which faces would an animation take? Answered by `preview`, a JPEG at `picture`: source and driving, marked.
 
+    Without a driving among `inputs`, the source alone.
+
     A file beside it, with the suffix `.json`, has the position of each face (`places`, of `FacePlace`) and the sides
     without one (`missing`, of `MissingFace`).
     """
@@ -140,11 +142,15 @@ def _still(question: StillQuestion) -> Event:
 
 
 def _faces(question: FacesQuestion) -> Event:
-    from pipelines.animation.faces.preview import marked_faces
+    from pipelines.animation.faces.preview import marked_faces, marked_source
     from pipelines.storage.jpeg import save_picture
 
     settings = AnimateSettings.model_validate(question.asked)
-    marked = marked_faces(question.inputs, settings, question.most_pixels)
+    inputs, most_pixels = question.inputs, question.most_pixels
+    if len(inputs) > 1:
+        marked = marked_faces(inputs, settings, most_pixels)
+    else:
+        marked = marked_source(inputs[0], settings, most_pixels)
     found = {
         "places": [asdict(place) for place in marked.places],
         "missing": [asdict(side) for side in marked.missing],

@@ -4,6 +4,7 @@ Networks and portrait stay loaded until another portrait is requested, so that t
 The process exits when its stdin closes and after some idle minutes.
 """
 
+import json
 import os
 import select
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from pipelines.jobs.events import Event
 from pipelines.jobs.inputs import InputFile
 from pipelines.settings import PoseSettings
 from pipelines.settings.devices import device_for, device_limit_bytes, torch_name
+from pipelines.storage.atomic import write_bytes
 from pipelines.storage.names import StoredPath, to_json
 from pipelines.video.pictures.limits import check_pixels
 from pipelines.weights.locate import find
@@ -40,7 +42,10 @@ _POSE_SETTINGS = frozenset({"pitch", "yaw", "roll", "eyes", "lips", "key"})
 
 
 class PoseQuestion(BaseModel):
-    """What does `source` look like in the pose of these settings? Answered by `preview`, a JPEG at `picture`."""
+    """What does `source` look like in the pose of these settings? Answered by `preview`, a JPEG at `picture`.
+
+    A file beside it, with the suffix `.json`, says whether parts of the source are `transparent`.
+    """
 
     model_config = ConfigDict(frozen=True)
     source: StoredPath
@@ -71,12 +76,17 @@ class PoserCache:
             self._poser, self._known = _load(source, settings), known
         return self._poser.render(settings)
 
+    @property
+    def transparent(self) -> bool:
+        """Whether parts of the last portrait are transparent; they show the background of its settings."""
+        return self._poser is not None and self._poser.transparent
+
 
 def _load(source: Path, settings: PoseSettings) -> "Poser":
     find(MODEL, settings.weights)
     hardware = probe_hardware()
     device = device_for(settings, hardware)
-    _check_fits(settings, device)
+    _check_fits(settings, device, _decoding_bytes(source, settings))
     name = torch_name(device)
     # Imported here because they load OpenCV and torch.
     from pipelines.animation.liveportrait.networks import LivePortrait
@@ -90,7 +100,17 @@ def _load(source: Path, settings: PoseSettings) -> "Poser":
     return poser
 
 
-def _check_fits(settings: PoseSettings, device: Device | None) -> None:
+def _decoding_bytes(source: Path, settings: PoseSettings) -> int:
+    """Estimate what reading the portrait holds; the networks are loaded by then."""
+    from pipelines.animation.faces.crop import limit_size
+    from pipelines.animation.inputs import picture_at, picture_bytes
+
+    media = picture_at(source)
+    height, width = limit_size(media.video.height, media.video.width, settings.source_max_dim)
+    return picture_bytes(media, (width, height))
+
+
+def _check_fits(settings: PoseSettings, device: Device | None, decoding_bytes: int) -> None:
     from pipelines.animation.liveportrait.memory_cost import cost
 
     budget = Budget.of(
@@ -100,7 +120,8 @@ def _check_fits(settings: PoseSettings, device: Device | None) -> None:
         vram_limit_gb=settings.vram_limit_gb,
     )
     loads = cost(on_gpu=device is not None, half=device is not None and device.kind == "cuda")
-    host, card = loads.host.total_bytes(0, 1, 0), loads.device.total_bytes(0, 1, 0)
+    host = loads.host.total_bytes(0, 1, 0) + decoding_bytes
+    card = loads.device.total_bytes(0, 1, 0)
     for what, need, have in (
         ("host memory", host, budget.host_bytes),
         ("device memory", card, budget.device_bytes),
@@ -128,6 +149,8 @@ def answer(cache: PoserCache, question: PoseQuestion) -> Event:
         if question.most_pixels is not None:
             _check_size(question.source, question.most_pixels)
         drawn = cache.posed(question.source, settings)
+        described = json.dumps({"transparent": cache.transparent})
+        write_bytes(question.picture.with_suffix(".json"), described.encode())
         picture = save_picture(drawn, question.picture, most_width_px=question.most_width_px)
     except LongtakeError as error:
         return events.Failed.of("", error)

@@ -121,6 +121,9 @@ class NumbersPipeline:
     def disk_bytes(self, frames: Span) -> int:
         return len(frames)
 
+    def other_bytes(self) -> int:
+        return 0
+
     def join(self, job: Any, segments: list[Path], warn: Callable[[str, str], None]) -> Outputs:
         report = job.folder / "report.json"
         report.write_text("".join(path.read_text() for path in segments))

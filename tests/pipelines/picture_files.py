@@ -13,6 +13,7 @@ _SLICES = 32
 """HEVC unit types below this hold the picture."""
 _SETS = (32, 33, 34)
 _CODED = "-vf scale=out_range=pc:out_color_matrix=bt601 -pix_fmt yuv420p -color_range pc -c:v libx265 -crf 4 -f hevc"
+_ALPHA_KIND = b"urn:mpeg:hevc:2015:auxid:1\0"
 _X265 = (
     "log-level=none:keyint=1:info=0:range=full:colormatrix=smpte170m:colorprim=bt709:transfer=iec61966-2-1"
 )
@@ -60,22 +61,22 @@ def as_srgb(
 
 
 def heic(
-    rgb: Pixels, *, tile: int | None = None, turns: int = 0, icc: bytes = b"", exif: bytes = b""
+    rgb: Pixels,
+    *,
+    tile: int | None = None,
+    turns: int = 0,
+    icc: bytes = b"",
+    exif: bytes = b"",
+    alpha: Pixels | None = None,
 ) -> bytes:
     """A HEIC file as phones write it: one picture or tiles of `tile` pixels, a thumbnail, turned by the viewer.
 
-    `turns` are quarter turns counterclockwise; `exif` is a TIFF structure.
+    `turns` are quarter turns counterclockwise; `exif` is a TIFF structure; `alpha` `(H, W)` is an auxiliary picture,
+    in tiles as the picture is.
     """
     height, width = rgb.shape[:2]
-    tiles, rows, columns = [rgb], 1, 1
-    if tile:
-        rows, columns = -(-height // tile), -(-width // tile)
-        padded = np.pad(rgb, ((0, rows * tile - height), (0, columns * tile - width), (0, 0)), mode="edge")
-        tiles = [
-            padded[r * tile : (r + 1) * tile, c * tile : (c + 1) * tile]
-            for r in range(rows)
-            for c in range(columns)
-        ]
+    rows, columns = (-(-height // tile), -(-width // tile)) if tile else (1, 1)
+    tiles = _tiles(rgb, tile)
     coded = [_hevc(one) for one in tiles]
     small = rgb[::4, ::4]
     thumbnail = _hevc(small)
@@ -107,6 +108,23 @@ def heic(
         kinds[exif_id], blobs[exif_id] = b"Exif", bytes(4) + exif
         refs += _ref(b"cdsc", exif_id, [primary])
     hidden = {*ids, exif_id} if tile else {exif_id}
+    layouts = {grid: layout} if tile else {}
+    if alpha is not None:
+        veils = [_hevc(one) for one in _tiles(alpha, tile)]
+        veil_ids, veil = list(range(200, 200 + len(veils))), 300 if tile else 200
+        properties += [_hvcc(veils[0]), _size(_tiles(alpha, tile)[0]), _size(alpha), _ALPHA]
+        first = len(properties) - 3
+        used |= {item: [0x80 | first, first + 1] for item in veil_ids}
+        used.setdefault(veil, [first + 2]).append(0x80 | (first + 3))
+        if turns:
+            used[veil].append(used[primary][-1])
+        kinds |= {**dict.fromkeys(veil_ids, b"hvc1"), **({veil: b"grid"} if tile else {})}
+        blobs |= {item: _pictures(units) for item, units in zip(veil_ids, veils, strict=True)}
+        refs += _ref(b"auxl", veil, [primary])
+        hidden |= {veil, *veil_ids}
+        if tile:
+            refs += _ref(b"dimg", veil, veil_ids)
+            layouts[veil] = layout
     infos = [
         _full(b"infe", struct.pack(">HH", i, 0), kind, b"\0", version=2, flags=int(i in hidden))
         for i, kind in kinds.items()
@@ -117,14 +135,14 @@ def heic(
         for item, blob in blobs.items():
             places += struct.pack(">HHHHII", item, 0, 0, 1, at, len(blob))
             at += len(blob)
-        if tile:
-            places += struct.pack(">HHHHII", grid, 1, 0, 1, 0, len(layout))
+        for number, (item, each) in enumerate(layouts.items()):
+            places += struct.pack(">HHHHII", item, 1, 0, 1, number * len(layout), len(each))
         assigned = b"".join(struct.pack(">HB", i, len(each)) + bytes(each) for i, each in used.items())
         return _full(
             b"meta",
             _full(b"hdlr", bytes(4) + b"pict" + bytes(13)),
             _full(b"pitm", struct.pack(">H", primary)),
-            _full(b"iloc", b"\x44\x00", struct.pack(">H", len(blobs) + bool(tile)), places, version=1),
+            _full(b"iloc", b"\x44\x00", struct.pack(">H", len(blobs) + len(layouts)), places, version=1),
             _full(b"iinf", struct.pack(">H", len(infos)), *infos),
             _full(b"iref", refs),
             _box(
@@ -132,19 +150,34 @@ def heic(
                 _box(b"ipco", *properties),
                 _full(b"ipma", struct.pack(">I", len(used)), assigned),
             ),
-            _box(b"idat", layout),
+            _box(b"idat", *layouts.values()),
         )
 
     kind = _box(b"ftyp", b"heic", bytes(4), b"mif1", b"heic")
     return kind + meta(len(kind) + len(meta(0)) + 8) + _box(b"mdat", *blobs.values())
 
 
-def _hevc(rgb: Pixels) -> list[bytes]:
-    height, width = rgb.shape[:2]
-    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -i -"
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source.split(), *_CODED.split()]
+def _tiles(pixels: Pixels, tile: int | None) -> list[Pixels]:
+    if not tile:
+        return [pixels]
+    height, width = pixels.shape[:2]
+    rows, columns = -(-height // tile), -(-width // tile)
+    margins = ((0, rows * tile - height), (0, columns * tile - width), (0, 0))
+    padded = np.pad(pixels, margins[: pixels.ndim], mode="edge")
+    return [
+        padded[r * tile : (r + 1) * tile, c * tile : (c + 1) * tile]
+        for r in range(rows)
+        for c in range(columns)
+    ]
+
+
+def _hevc(pixels: Pixels) -> list[bytes]:
+    height, width = pixels.shape[:2]
+    source = f"-f rawvideo -pix_fmt {'gray' if pixels.ndim == 2 else 'rgb24'} -s {width}x{height} -i -"
+    coded = _CODED.replace("yuv420p", "gray") if pixels.ndim == 2 else _CODED
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source.split(), *coded.split()]
     command[-2:-2] = ["-x265-params", _X265]
-    data = np.ascontiguousarray(rgb).tobytes()
+    data = np.ascontiguousarray(pixels).tobytes()
     stream = subprocess.run([*command, "-"], input=data, capture_output=True, check=True, timeout=60).stdout
     return stream.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]
 
@@ -182,3 +215,6 @@ def _box(kind: bytes, *parts: bytes) -> bytes:
 
 def _full(kind: bytes, *parts: bytes, version: int = 0, flags: int = 0) -> bytes:
     return _box(kind, struct.pack(">I", version << 24 | flags), *parts)
+
+
+_ALPHA = _full(b"auxC", _ALPHA_KIND)

@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -18,6 +19,7 @@ from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import InpaintSettings, ScoreSettings
+from pipelines.video.writer import VideoWriter
 from ui.server.policy import Policy
 
 pytestmark = pytest.mark.browser
@@ -236,6 +238,31 @@ def test_the_example_of_a_portrait_shows_its_faces_and_is_animated(visit: Visit,
         "longtake-portrait.png",
         "longtake-driving.mp4",
     ]
+
+
+def test_a_portrait_without_a_face_cannot_be_run_until_its_face_is_marked(
+    visit: Visit, queue: JobQueue, tmp_path: Path
+) -> None:
+    empty, driving = tmp_path / "empty.png", tmp_path / "driving.mp4"
+    Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (256, 1))).save(empty)
+    with VideoWriter(driving, 256, 256, Fraction(25)) as film:
+        for _ in range(3):
+            film.write(astronaut().picture)
+    page = visit(queue, viewport={"width": 1280, "height": 1600})
+    page.get_by_role("tab", name="Animate portrait").click()
+    for name, path in (("file", empty), ("driving", driving)):
+        page.locator(f"#animate-{name} input[type=file]").set_input_files(path)
+    note = page.locator("#animate-card [role=alert]")
+    expect(note).to_contain_text(
+        "No face of at least 31 pixels was found in the portrait", timeout=PATIENCE_MS
+    )
+    expect(page.locator("#animate-card")).to_contain_text("low risk")
+    expect(page.locator("#animate-run")).to_be_disabled()
+    expect(page.locator("#animate-try")).to_be_disabled()
+    page.get_by_role("button", name="Which face").click()
+    page.locator("#animate-setting-source_box").locator("input, textarea").fill("60,40,120,120")
+    expect(page.locator("#animate-run")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(note).to_have_count(0)
 
 
 def test_of_several_faces_one_is_chosen_by_a_click(visit: Visit, queue: JobQueue, tmp_path: Path) -> None:

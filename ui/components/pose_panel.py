@@ -1,5 +1,7 @@
 """Posing a portrait by hand: sliders for head, eyes, lips and keypoints of the expression, and the posed picture."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,9 +103,18 @@ class PosePanel:
                 known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
                 yield job.refusal(known)
                 return
-            yield media.posed(str(picture))
+            yield media.posed(str(picture), settings.background if await _is_transparent(picture) else "")
 
         return draw
+
+
+async def _is_transparent(picture: Path) -> bool:
+    """Whether parts of the portrait that was posed as `picture` are transparent."""
+    try:
+        described = json.loads(await asyncio.to_thread(picture.with_suffix(".json").read_bytes))
+    except (OSError, ValueError):
+        return False  # A picture of an earlier version has no description.
+    return bool(described["transparent"])
 
 
 def _point_label(point: int) -> str:

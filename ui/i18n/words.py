@@ -34,8 +34,9 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_retargeting": ("Eyes and lips", "眼睛与嘴唇"),
     "longtake_pose": ("Pose it by hand (LivePortrait)", "手动摆姿势（LivePortrait）"),
     "longtake_pose_info": (
-        "One picture, drawn anew whenever a slider moves. Eyes and lips need the published face models.",
-        "一张图片，每次移动滑块都会重新绘制。眼睛和嘴唇需要已发布的人脸模型。",
+        "One picture, drawn anew whenever a slider moves. Eyes and lips need the published face models. Transparent "
+        "parts of the portrait show the colour that is set as “Background”.",
+        "一张图片，每次移动滑块都会重新绘制。眼睛和嘴唇需要已发布的人脸模型。肖像的透明部分显示“背景颜色”中设置的颜色。",
     ),
     "longtake_pose_reset": ("As it was", "复原"),
     "longtake_pose_points": ("Points of the expression", "表情的关键点"),
@@ -57,6 +58,10 @@ STATIC: dict[str, tuple[str, str]] = {
 LIVE: dict[str, tuple[str, str]] = {
     "log_out": ("Log out", "退出登录"),
     "pose.no_portrait": ("Choose a portrait first: a picture.", "请先选择肖像图片。"),
+    "pose.transparent": (
+        "The portrait has transparent parts. They are {colour} here; colours hidden there are not used.",
+        "肖像有透明部分，此处显示为 {colour}；隐藏在其中的颜色不会被使用。",
+    ),
     "pose.shown": ("The portrait, posed. Click to keep it", "摆好姿势的肖像，点击可保存"),
     "empty": ("Choose what the task reads, then run it.", "选择任务所需的文件，然后开始。"),
     "empty.inpaint": (
@@ -79,6 +84,11 @@ LIVE: dict[str, tuple[str, str]] = {
         "open “Which face” and fill in “Source box”.",
         "在肖像中没有找到人脸，运行可能会失败。请换一张图片，或指出人脸的位置：打开“选择人脸”，填写“来源人脸框”。",
     ),
+    "face_missing.source_blocks": (
+        "No face was found in the portrait, so it cannot be animated. Choose another picture, or say where the face "
+        "is: open “Which face” and fill in “Source box”.",
+        "在肖像中没有找到人脸，无法生成动画。请换一张图片，或指出人脸的位置：打开“选择人脸”，填写“来源人脸框”。",
+    ),
     "face_missing.driving": (
         "No face was found at the start of the driving, so a run may fail. Choose another video, or say where the "
         "face is on its first frame: open “Which face” and fill in “Driving box”.",
@@ -90,11 +100,32 @@ LIVE: dict[str, tuple[str, str]] = {
         "在肖像中没有找到至少 {px} 像素的人脸，运行可能会失败。请换一张图片，或指出人脸的位置："
         "打开“选择人脸”，填写“来源人脸框”。",
     ),
+    "small_face_missing.source_blocks": (
+        "No face of at least {px} pixels was found in the portrait, so it cannot be animated. Choose another picture, "
+        "or say where the face is: open “Which face” and fill in “Source box”.",
+        "在肖像中没有找到至少 {px} 像素的人脸，无法生成动画。请换一张图片，或指出人脸的位置："
+        "打开“选择人脸”，填写“来源人脸框”。",
+    ),
     "small_face_missing.driving": (
         "No face of at least {px} pixels was found at the start of the driving, so a run may fail. Choose another "
         "video, or say where the face is on its first frame: open “Which face” and fill in “Driving box”.",
         "在驱动的开头没有找到至少 {px} 像素的人脸，运行可能会失败。请换一个视频，或指出第一帧中人脸的位置："
         "打开“选择人脸”，填写“驱动人脸框”。",
+    ),
+    "face_number.source": (
+        "The portrait has too few faces for the number that is set under “Which face” (found: {faces}), so a run may "
+        "fail. Choose another number.",
+        "肖像中的人脸少于“选择人脸”中所设的编号（找到 {faces} 张），运行可能会失败。请更改编号。",
+    ),
+    "face_number.source_blocks": (
+        "The portrait has too few faces for the number that is set under “Which face” (found: {faces}), so it cannot "
+        "be animated. Choose another number.",
+        "肖像中的人脸少于“选择人脸”中所设的编号（找到 {faces} 张），无法生成动画。请更改编号。",
+    ),
+    "face_number.driving": (
+        "The driving has too few faces for the number that is set under “Which face” (found: {faces}), so a run may "
+        "fail. Choose another number.",
+        "驱动中的人脸少于“选择人脸”中所设的编号（找到 {faces} 张），运行可能会失败。请更改编号。",
     ),
     "faces_choose": (
         "The faces that are taken are marked. Click another to take it",

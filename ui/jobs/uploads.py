@@ -172,26 +172,24 @@ async def still(
 
 
 async def faces_of(
-    source: Path,
-    driving: Path,
+    inputs: Sequence[Path],
     settings: AnimateSettings,
     cache: Path,
     most_pixels: int | None = None,
     ask: Ask | None = None,
 ) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
-    """Draw source and driving with the faces that an animation takes, as a JPEG in the page's `cache`.
+    """Draw source and driving, or the source alone, with the faces that an animation takes, in the page's `cache`.
 
-    Returns its path, the `places` of faces on it (fields of `FacePlace`) and the sides that are `missing` one (fields
-    of `MissingFace`). Raises OverLimit for an input of more than `most_pixels`, and what `inspect_video` raises.
+    Returns the path of a JPEG, the `places` of faces on it (fields of `FacePlace`) and the sides that are `missing` one
+    (fields of `MissingFace`). Raises OverLimit for an input of more than `most_pixels`, and the errors of
+    `inspect_video`.
     """
     asked = settings.model_dump(mode="json")
-    known = [await fingerprint(path) for path in (source, driving)]
+    known = [await fingerprint(path) for path in inputs]
     identity = repr(sorted(asked.items()))
     picture = place_of_look(cache, "faces", known, f"{hashlib.sha256(identity.encode()).hexdigest()}.jpg")
     if not picture.exists():
-        question = FacesQuestion(
-            inputs=(source, driving), asked=asked, picture=picture, most_pixels=most_pixels
-        )
+        question = FacesQuestion(inputs=tuple(inputs), asked=asked, picture=picture, most_pixels=most_pixels)
         await (ask or ask_process)(question)
     return picture, json.loads(picture.with_suffix(".json").read_bytes())
 

@@ -62,17 +62,27 @@ def faces(
     buttons = "".join(_face_button(position) for position in positions if sides[position["side"]] > 1)
     key = "faces_choose" if buttons else "faces_meant"
     caption = f"<figcaption>{both(key)}</figcaption>" if positions else ""
-    notes = "".join(f'<p class="lt-note" role="alert">{_missing_face(side)}</p>' for side in missing)
+    notes = "".join(_note(_missing_face(side)) for side in missing)
     return (
         f'<figure class="lt-latest lt-faces"><div><img src="{address(path)}" alt="{label("faces_meant")}">{buttons}'
         f"</div>{caption}</figure>{notes}"
     )
 
 
-def _missing_face(side: Mapping[str, Any]) -> str:
-    """Say that a side has no face, how small one may be, and which field to fill in."""
-    where = str(side["side"])
-    smallest = side["smallest_px"]
+def missing_source(side: Mapping[str, Any], *, blocks: bool) -> str:
+    """A note that the portrait lacks the selected face (fields of `MissingFace`), and whether that rules out a run."""
+    return _note(_missing_face(side, "_blocks" if blocks else ""))
+
+
+def _note(sentence: str) -> str:
+    return f'<p class="lt-note" role="alert">{sentence}</p>'
+
+
+def _missing_face(side: Mapping[str, Any], blocks: str = "") -> str:
+    """Say that a side has no face, or too few, how small one may be, and which field to fill in."""
+    where, smallest, faces = f"{side['side']}{blocks}", side["smallest_px"], int(side.get("faces", 0))
+    if faces:
+        return filled(f"face_number.{where}", faces=str(faces))
     if smallest is None:
         return filled(f"face_missing.{where}")
     return filled(f"small_face_missing.{where}", px=str(int(smallest)))
@@ -90,12 +100,13 @@ def _face_button(position: Mapping[str, Any]) -> str:
     )
 
 
-def posed(path: str) -> str:
-    """A posed portrait, which is a link to download it."""
+def posed(path: str, background: str = "") -> str:
+    """A posed portrait, which is a link to download it; `background` is the colour that its transparent parts show."""
+    note = f'<p class="lt-note">{filled("pose.transparent", colour=background)}</p>' if background else ""
     return (
         f'<figure class="lt-latest"><a href="{address(path)}" download="posed.jpg">'
         f'<img src="{address(path)}" alt="{label("pose.shown")}"></a>'
-        f"<figcaption>{both('pose.shown')}</figcaption></figure>"
+        f"<figcaption>{both('pose.shown')}</figcaption></figure>{note}"
     )
 
 

@@ -8,20 +8,24 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipelines.errors import LongtakeError
-from pipelines.settings import AnimateSettings, trial
-from pipelines.spec import TaskSpec
+from pipelines.errors import BadInput, LongtakeError
+from pipelines.settings import AnimateSettings, Settings, trial
+from pipelines.spec import TaskSpec, engines_of
 from ui.components import forms
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
 from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_portrait, faces_of, uploads_only
+from ui.render import job as render
 from ui.render import media
-from ui.tabs.base import Action, TaskTab
+from ui.server.visitors import Visitor
+from ui.tabs.base import Action, FileProblem, TaskTab
 
 _BY_CLICK = ("face", "driving_face")
 _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_crop")
+_SOURCE_FIELDS = ("face", "source_box", "source_crop", "salvage")
+"""Settings on which the faces that are found in the source depend."""
 
 
 class AnimateTab(TaskTab):
@@ -102,6 +106,31 @@ class AnimateTab(TaskTab):
         """The driving file: the card plays what moves."""
         return str(others[0])
 
+    async def check_files(
+        self, visitor: Visitor, video: str, settings: Settings, engine: str
+    ) -> FileProblem | None:
+        """Look for a face in the portrait, as the built-in engine does."""
+        asked = AnimateSettings.model_validate({name: getattr(settings, name) for name in _SOURCE_FIELDS})
+        blocks = engine == next(iter(engines_of(self.task)))
+        try:
+            _, found = await self._look_for_faces(visitor, (video,), asked)
+        except BadInput as error:
+            return FileProblem(render.refusal(error), blocks=True)
+        except (LongtakeError, OSError, ValueError):
+            return None  # The job says what is wrong.
+        missing = next(iter(found["missing"]), None)
+        return FileProblem(media.missing_source(missing, blocks=blocks), blocks) if missing else None
+
+    async def _look_for_faces(
+        self, visitor: Visitor, files: Sequence[str], settings: AnimateSettings
+    ) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
+        """Find and draw the faces of source and driving, or of the source alone. Raises the errors of `faces_of`."""
+        service, cache = self.service, Path(self.file.GRADIO_CACHE)
+        ask, most_pixels = service.looks.by(visitor), service.policy.most_pixels
+        return await faces_of(
+            [Path(file) for file in files], service.limited(settings), cache, most_pixels, ask
+        )
+
     def _connect_faces(self) -> None:
         names = [*_FACE_FIELDS, "salvage"]
         fields = [self.fields[name] for name in names]
@@ -111,16 +140,14 @@ class AnimateTab(TaskTab):
                 return gr.update(visible=False)
             try:
                 settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
-                cache = Path(self.file.GRADIO_CACHE)
-                files, policy = (Path(source), Path(driving)), self.service.policy
-                ask = self.service.looks.by(self.service.visitor(request))
-                picture, found = await faces_of(
-                    *files, self.service.limited(settings), cache, policy.most_pixels, ask
-                )
+                visitor = self.service.visitor(request)
+                picture, found = await self._look_for_faces(visitor, (source, driving), settings)
             except (LongtakeError, OSError, ValueError):
                 # The card shows the error.
                 return gr.update(visible=False)
-            return gr.update(value=media.faces(str(picture), found["places"], found["missing"]), visible=True)
+            # The card says what the portrait lacks.
+            missing = [side for side in found["missing"] if side["side"] == "driving"]
+            return gr.update(value=media.faces(str(picture), found["places"], missing), visible=True)
 
         gr.on(
             [component.change for component in (self.file, self._driving, *fields)],

@@ -47,6 +47,14 @@ class FormRequest:
     settings: Settings
 
 
+@dataclass(frozen=True)
+class FileProblem:
+    """What a tab finds about a form's files beside the plan: a note as HTML, and whether it rules out a run."""
+
+    note: str
+    blocks: bool
+
+
 class TaskTab:
     """The tab of `spec`'s task, laid out where it is constructed; tasks with more to ask for have a subclass.
 
@@ -118,6 +126,12 @@ class TaskTab:
     ) -> FormRequest:
         """The form's values as a request of `visitor`; `more` are the values of the components in `more`."""
         return FormRequest(video, tuple(file for file in more if file), settings)
+
+    async def check_files(
+        self, visitor: Visitor, video: str, settings: Settings, engine: str
+    ) -> FileProblem | None:
+        """Look for what keeps `engine` from using the first file, once its plan fits; takes longer than the plan."""
+        return None
 
     def played(self, video: Any, others: Sequence[Any]) -> str:
         """The path of the file that the card plays."""
@@ -245,9 +259,14 @@ class TaskTab:
             # The card still shows the error after the toast has gone.
             yield render.refusal(error), *disabled, *choice
             raise visitor_error(error) from error
-        ready = gr.update(interactive=plan.risk != "cannot" and engines.accepted)
-        buttons = [ready] * len(self._buttons)
-        yield render.card(plan, self.played(video, others)), *buttons, *self.engines.updates(engines, plan)
+        card = render.card(plan, self.played(video, others))
+        yield card, *disabled, *self.engines.updates(engines, plan)
+        ready, problem = plan.risk != "cannot" and engines.accepted, None
+        if ready:
+            problem = await self.check_files(visitor, str(video), settings, engines.runs)
+        buttons = [gr.update(interactive=ready and not (problem and problem.blocks))] * len(self._buttons)
+        noted = card + problem.note if problem else gr.skip()
+        yield noted, *buttons, *[gr.skip()] * len(self.engines.shown)
 
     async def _accept(
         self, request: gr.Request, video: str | None, *values: Any

@@ -1,6 +1,6 @@
 """Preview of source and driving before a run: the faces of both, with the selected ones marked."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,6 +12,7 @@ import numpy as np
 
 from memory.budget import Budget
 from memory.probe import probe_hardware
+from memory.units import GIB
 from pipelines.animation.faces.cascade import FaceBox
 from pipelines.animation.faces.crop import limit_size
 from pipelines.animation.faces.selection import (
@@ -26,13 +27,19 @@ from pipelines.animation.faces.selection import (
     source_detector,
 )
 from pipelines.animation.faces.track import DETECT_EVERY
-from pipelines.animation.inputs import InputMedia, picture_bytes, probe_portrait_inputs, read_picture
-from pipelines.errors import BadInput
+from pipelines.animation.inputs import (
+    InputMedia,
+    picture_bytes,
+    probe_portrait_inputs,
+    probe_source,
+    read_picture,
+)
+from pipelines.errors import BadInput, NotEnoughMemory
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
 from pipelines.video.pictures.limits import check_pixels
 from pipelines.video.reader import read_frames
-from pipelines.vision.types import Pixels
+from pipelines.vision.types import Pixels, Size
 
 HEIGHT_PX = 480
 """Height of the two panels."""
@@ -59,10 +66,12 @@ class FacePlace:
 
 @dataclass(frozen=True)
 class MissingFace:
-    """Side on which no face was found, and how many pixels the smallest that is searched measures, if known."""
+    """Side without the selected face: `faces` were found, which are too few for its number, or none at all."""
 
     side: Literal["source", "driving"]
     smallest_px: int | None
+    """Side of the smallest face that is searched, if known."""
+    faces: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,29 +109,48 @@ def marked_faces(
 ) -> MarkedFaces:
     """Preview source and driving with their faces, the selected ones marked.
 
-    A picture without a face stays unmarked, and its side is among the missing. Holds a frame of each. Raises the
-    errors of `probe_portrait_inputs`, BadInput for a box outside its picture, and OverLimit for an input of more than
-    `most_pixels`.
+    A picture without the selected face stays unmarked, and its side is among the missing. Holds a frame of each.
+
+    Raises the errors of `probe_portrait_inputs`, BadInput for a box outside its picture, OverLimit for an input of more
+    than `most_pixels`, and NotEnoughMemory for a picture that the memory limit does not let be decoded.
     """
     media = probe_portrait_inputs(inputs, salvage=settings.salvage, background=settings.background)
     for video in (media.source.video, media.driving.video):
         check_pixels(video.width, video.height, most_pixels)
-    sides = {"source": _inspect_source(media.source, settings)}
+    sides: dict[Literal["source", "driving"], _Side] = {"source": _inspect_source(media.source, settings)}
     if media.driving.kind != "template":
         sides["driving"] = _inspect_driving(media.driving, settings)
-    shown = [_draw_boxes(shown) for shown in sides.values()]
+    return _marked(sides)
+
+
+def marked_source(path: Path, settings: AnimateSettings, most_pixels: int | None = None) -> MarkedFaces:
+    """Preview the source alone, as `marked_faces` does. Holds one picture.
+
+    Raises the errors of `probe_source`, and those of `marked_faces` that a source can have.
+    """
+    source = probe_source(path, salvage=settings.salvage, background=settings.background)
+    check_pixels(source.video.width, source.video.height, most_pixels)
+    return _marked({"source": _inspect_source(source, settings)})
+
+
+def _marked(sides: Mapping[Literal["source", "driving"], _Side]) -> MarkedFaces:
+    """Put the panels side by side, and locate the faces on them."""
+    shown = [_draw_boxes(side) for side in sides.values()]
     gap = np.full((HEIGHT_PX, _GAP_PX, 3), _WHITE, np.uint8)
     pixels = np.hstack([shown[0], *(part for panel in shown[1:] for part in (gap, panel))])
     starts = (0, shown[0].shape[1] + _GAP_PX)
-    named = [(cast(Literal["source", "driving"], side), shown) for side, shown in sides.items()]
     return MarkedFaces(
         pixels,
         tuple(
             position
-            for (side, shown), start in zip(named, starts, strict=False)
-            for position in _locate(side, shown, start, pixels.shape[1])
+            for (side, found), start in zip(sides.items(), starts, strict=False)
+            for position in _locate(side, found, start, pixels.shape[1])
         ),
-        tuple(MissingFace(side, shown.smallest_px) for side, shown in named if not shown.faces),
+        tuple(
+            MissingFace(side, found.smallest_px, len(found.faces))
+            for side, found in sides.items()
+            if not found.selected
+        ),
     )
 
 
@@ -137,11 +165,25 @@ def _inspect_source(source: InputMedia, settings: AnimateSettings) -> _Side:
         return inspect(_first_frame(source, settings))
     longest = int(task_spec("animate").tables().quality[settings.quality].values()["max_side_px"])
     down, across = limit_size(height, width, longest)
-    shown = inspect(read_picture(source, (across, down)))
-    host_bytes = Budget.of(probe_hardware(), ram_limit_gb=settings.ram_limit_gb).host_bytes
-    if shown.faces or shown.picture.shape[1] == width or picture_bytes(source) > host_bytes:
+    shown = inspect(_read_within(settings, source, (across, down)))
+    if shown.faces or shown.picture.shape[1] == width or picture_bytes(source) > _host_bytes(settings):
         return shown
     return inspect(read_picture(source))
+
+
+def _read_within(settings: AnimateSettings, picture: InputMedia, at_least: Size | None = None) -> Pixels:
+    """Read a picture as `read_picture` does. Raises NotEnoughMemory where decoding it would exceed the memory limit."""
+    needed, have = picture_bytes(picture, at_least), _host_bytes(settings)
+    if needed > have:
+        raise NotEnoughMemory(
+            f"Decoding {picture.video.path.name} takes {needed / GIB:.2f} GiB, and {have / GIB:.2f} GiB can be used.",
+            "Scale the picture down, or raise --ram-limit-gb.",
+        )
+    return read_picture(picture, at_least)
+
+
+def _host_bytes(settings: AnimateSettings) -> int:
+    return Budget.of(probe_hardware(), ram_limit_gb=settings.ram_limit_gb).host_bytes
 
 
 def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
@@ -164,7 +206,7 @@ def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
 def _sample_frames(driving: InputMedia, settings: AnimateSettings) -> Generator[Pixels]:
     """Yield some of the first requested frames."""
     if driving.kind == "picture":
-        yield read_picture(driving)
+        yield _read_within(settings, driving)
         return
     start = _first_index(driving, settings)
     stop = min(driving.video.frames, start + (_MAX_DETECTIONS - 1) * DETECT_EVERY + 1)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipelines.animation.faces.crop import PasteBack, inverse, limit_size, limit_source, source_square
-from pipelines.animation.inputs import picture_at, read_picture
+from pipelines.animation.inputs import is_transparent, picture_at, read_picture
 from pipelines.animation.liveportrait.face_finder import source_finder
 from pipelines.animation.liveportrait.face_views import StillView
 from pipelines.animation.liveportrait.motion_stage import source_crop, with_openness
@@ -53,6 +53,8 @@ class Poser:
         media = picture_at(source).over(settings.background)
         width, height = media.video.width, media.video.height
         limit = limit_size(height, width, settings.source_max_dim)
+        self.transparent = is_transparent(media)
+        """Whether parts of the picture are transparent; they show `settings.background`."""
         self._networks = networks
         self._picture = limit_source(read_picture(media, (limit[1], limit[0])), settings, (width, height))
         view = matrix = None

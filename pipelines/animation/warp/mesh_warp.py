@@ -5,6 +5,7 @@ resolution, which is as sharp as bicubic sampling and takes half as long. Motion
 map, so the rest of the picture stays the same to the bit.
 """
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import cv2
@@ -13,6 +14,7 @@ from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from pipelines.animation.faces.aligned_view import (
+    EYES_APART,
     PER_SIDE,
     REACH,
     FacePlacement,
@@ -27,17 +29,12 @@ from pipelines.animation.faces.alignment import measure_symmetry
 from pipelines.animation.warp.driving_flow import Motion
 from pipelines.animation.warp.flow_fields import FACE
 from pipelines.animation.warp.fold_removal import remove_folds
+from pipelines.animation.warp.motion_limits import MOST_SHIFT, Shift
+from pipelines.animation.warp.motion_weights import FADE_REACH, HEAD_CENTRE, ellipse_radius, motion_weights
 from pipelines.animation.warp.mouth import insert_mouth
 from pipelines.animation.warp.restraint import lower_face_weight, share_by_folding, share_by_symmetry
 from pipelines.vision.types import Pixels
 
-_HEAD, _FACE = (0.0, -0.02, 0.5, 0.58), (0.0, 0.06, 0.5, 0.56)
-"""Ellipses in which the head and the face move, in face coordinates: centre and half axes."""
-_HEAD_FADE, _FACE_FADE = (1.2, 2.6), (0.85, 1.6)
-"""Where the motion of each begins to fade and where it has ended, in radii of its ellipse."""
-_CHIN_DOWN, _NECK_LENGTH, _NECK_STIFFNESS = 0.45, 0.5, 0.6
-"""Below the chin, radii grow by the third value over the length of the neck: necks move less than heads. In box
-sides."""
 _BORDER_REACH = 0.6
 """Largest offset towards the border, as a share of the distance to it: the rest is stretched rather than torn off."""
 _LIPS_DOWN, _LIPS_SPREAD_X, _LIPS_SPREAD_Y = 0.262, 0.22, 0.12
@@ -62,6 +59,28 @@ _SKIN = (0.0, 0.2, 0.36, 0.3)
 Array = NDArray[np.floating[Any]]
 
 
+@dataclass(frozen=True, eq=False)
+class _Weights:
+    """Weights of the head's, the face's and the mouth's motion at the nodes, 0 to 1."""
+
+    head: Floats
+    face: Floats
+    mouth: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Map:
+    """Where the nodes are taken from: `offsets` in pixels, and where they lie on the driving face's view.
+
+    `mouth_weight` is what the mouth counts for there, and `share` how much of the driving face is shown.
+    """
+
+    offsets: Floats
+    view_positions: Floats
+    mouth_weight: Floats
+    share: float
+
+
 class MeshWarp:
     """Face of a picture to warp; holds the picture, its moving part at twice the resolution, and small maps."""
 
@@ -80,7 +99,6 @@ class MeshWarp:
         self._region = slice(top, bottom), slice(left, right)
         x, y, across, down = self._nodes(placement, left, top, right, bottom)
         self._across, self._down = across, down
-        self._head_weight, self._face_weight = _motion_weights(across, down)
         self._min_x, self._max_x = -_BORDER_REACH * x, _BORDER_REACH * (width - 1 - x)
         self._min_y, self._max_y = -_BORDER_REACH * y, _BORDER_REACH * (height - 1 - y)
         # In pixels of the doubled picture; one more node on each side, so that all pixels lie between nodes.
@@ -92,16 +110,23 @@ class MeshWarp:
         self._gray = bool(np.ptp(view.astype(np.int16), axis=2).mean() < _GRAY_LEVELS)
         self._colour_gain = _colour_gain(view, self._match_colour(driving))
         self._mouth_share = share_by_symmetry(measure_symmetry(placement, picture))
-        self._inside = _bounds(_ellipse_radius(FACE, across, down) < _INNER)
-        self._mouth_weight = self._face_weight * np.float32(self._mouth_share)
-        self._face_weight = self._face_weight * lower_face_weight(down, self._mouth_share)
+        self._inside = _bounds(ellipse_radius(FACE, across, down) < _INNER)
+        self._rest = self._weights(0.0, 0.0)
+
+    def _weights(self, right: float, below: float) -> "_Weights":
+        """Return the weights of a head that has moved so far, in face coordinates."""
+        head, face = motion_weights(self._across, self._down, right, below)
+        lower = lower_face_weight(self._down - np.float32(below), self._mouth_share)
+        return _Weights(head, face * lower, face * np.float32(self._mouth_share))
 
     def _moving_region(self, placement: FacePlacement, width: int, height: int) -> tuple[int, int, int, int]:
         """Return what may move of the picture: left, top, right and bottom, in pixels."""
-        reach = int(placement.size * (_HEAD_FADE[1] * _HEAD[3] + 0.1)) // self._step * self._step
+        farthest = MOST_SHIFT * EYES_APART
+        reach = int(placement.size * (FADE_REACH + farthest + 0.1)) // self._step * self._step
         left, top = int(placement.x) - reach, int(placement.y) - reach
         _, _, across, down = self._nodes(placement, left, top, left + 2 * reach, top + 2 * reach)
-        moves = np.maximum(*_motion_weights(across, down)) > 0
+        shifts = (0.0, 0.0), (farthest, 0.0), (-farthest, 0.0), (0.0, farthest), (0.0, -farthest)
+        moves = np.any([np.maximum(*motion_weights(across, down, *shift)) > 0 for shift in shifts], axis=0)
         (first_x, last_x), (first_y, last_y) = (
             np.flatnonzero(moves.any(axis=axis))[[0, -1]].tolist() for axis in (0, 1)
         )
@@ -128,35 +153,44 @@ class MeshWarp:
         Also returns the share of the driving face that is shown: 1 where it fits, 0 where the portrait's mouth stays
         closed, and less than 1 where the face moves less so as not to fold.
         """
-        offsets, view_positions, share = self._map(motion)
-        warped = self._remap(picture, offsets)
-        return warped, min(share, self._draw_mouth(warped[self._region], motion, view_positions))
+        found = self._map(motion)
+        warped = self._remap(picture, found.offsets)
+        return warped, min(found.share, self._draw_mouth(warped[self._region], motion, found))
 
     def apply_to_opacity(self, opacity: Pixels, motion: Motion) -> Pixels:
         """Warp the opacity `(H, W)` uint8 of a picture as `apply` warps its colours; returns a new array."""
-        warped = self._remap(cast(Pixels, cv2.merge([opacity] * 3)), self._map(motion)[0])
+        warped = self._remap(cast(Pixels, cv2.merge([opacity] * 3)), self._map(motion).offsets)
         return np.ascontiguousarray(warped[..., 0])
 
-    def _map(self, motion: Motion) -> tuple[Floats, Floats, float]:
-        """Return the offsets of the nodes in pixels, where they lie on the driving face's view, and its share."""
-        head = compose(compose(view_to_face(), motion.head), inverse(view_to_face())) - np.eye(2, 3)
-        (xx, xy, x0), (yx, yy, y0) = head.astype(np.float32)
+    def _map(self, motion: Motion) -> "_Map":
+        """Map the nodes by a motion, with as much of the face's as does not fold."""
+        transform = compose(compose(view_to_face(), motion.head), inverse(view_to_face()))
+        forward = inverse(transform)
+        moved = forward[:, :2] @ HEAD_CENTRE + forward[:, 2] - HEAD_CENTRE
+        weights = self._weights(*moved.tolist()) if moved.any() else self._rest
+        (xx, xy, x0), (yx, yy, y0) = (transform - np.eye(2, 3)).astype(np.float32)
         across, down = self._across, self._down
-        right = (xx * across + xy * down + x0) * self._head_weight
-        below = (yx * across + yy * down + y0) * self._head_weight
+        right = (xx * across + xy * down + x0) * weights.head
+        below = (yx * across + yy * down + y0) * weights.head
         target_x, target_y = across + right, down + below
         view_x, view_y = ((target + REACH) * PER_SIDE - 0.5 for target in (target_x, target_y))
         if self._lip_shift:
             distance = (target_x / _LIPS_SPREAD_X) ** 2 + ((target_y - self._lips_at) / _LIPS_SPREAD_Y) ** 2
             view_y -= cv2.exp(-0.5 * distance) * (self._lip_shift * PER_SIDE)
         face_x, face_y = cv2.split(_sample(motion.face, view_x, view_y))
-        scale = self._face_weight / PER_SIDE
+        scale = weights.face / PER_SIDE
         face_x, face_y = face_x * scale, face_y * scale
         offsets = self._offsets(right + face_x, below + face_y)
-        share = share_by_folding(offsets[self._inside], self._step)
+        share = share_by_folding(offsets[self._face_nodes(moved)], self._step)
         if share < 1:
             offsets = self._offsets(right + face_x * np.float32(share), below + face_y * np.float32(share))
-        return remove_folds(offsets, self._step), _pair(view_x, view_y), share
+        return _Map(remove_folds(offsets, self._step), _pair(view_x, view_y), weights.mouth, share)
+
+    def _face_nodes(self, moved: Shift) -> tuple[slice, slice]:
+        """Return the rows and columns of the inner face of a head that has moved so far, in face coordinates."""
+        right, below = np.rint(self._scale @ moved / self._step).astype(int).tolist()
+        rows, columns = self._inside
+        return _shifted(rows, below), _shifted(columns, right)
 
     def _offsets(self, right: Array, below: Array) -> Floats:
         """Convert offsets of the nodes from face coordinates to pixels, within what the picture has."""
@@ -178,16 +212,14 @@ class MeshWarp:
         part[:] = cv2.remap(fine, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
         return warped
 
-    def _draw_mouth(self, part: Pixels, motion: Motion, view_positions: Floats) -> float:
+    def _draw_mouth(self, part: Pixels, motion: Motion, found: "_Map") -> float:
         """Insert the inside of the driving mouth into `part`, in place, where it is open; returns the share shown."""
-        widest = float(motion.opening.max())
+        widest, view_positions, weight = float(motion.opening.max()), found.view_positions, found.mouth_weight
         unseen = self._mouth_share if widest > _OPEN_ALPHA else 1.0
         if widest < _MIN_ALPHA:
             return unseen
         opening = cast(Floats, cv2.GaussianBlur(motion.opening, (0, 0), _FEATHER_PX))
-        rows, columns = np.nonzero(
-            _sample(opening, *cv2.split(view_positions)) * self._mouth_weight > _MIN_ALPHA
-        )
+        rows, columns = np.nonzero(_sample(opening, *cv2.split(view_positions)) * weight > _MIN_ALPHA)
         if len(rows) == 0:
             return unseen
         nodes = tuple(
@@ -198,10 +230,7 @@ class MeshWarp:
         face = part[pixels]
         height, width = face.shape[:2]
         positions = self._to_pixels(view_positions[nodes])[:height, :width]
-        alpha = (
-            _sample(opening, *cv2.split(positions))
-            * self._to_pixels(self._mouth_weight[nodes])[:height, :width]
-        )
+        alpha = _sample(opening, *cv2.split(positions)) * self._to_pixels(weight[nodes])[:height, :width]
         mouth = cv2.remap(motion.aligned, positions, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
         part[pixels], share = insert_mouth(face, self._match_colour(mouth), alpha, self._colour_gain)
         return self._mouth_share * share if widest > _OPEN_ALPHA else 1.0
@@ -246,11 +275,8 @@ def _upsample_twice(picture: Pixels) -> Pixels:
     return fine
 
 
-def _motion_weights(across: Floats, down: Floats) -> tuple[Floats, Floats]:
-    """Return the weights of the head's and of the face's motion at positions in face coordinates, 0 to 1."""
-    neck = 1 + _NECK_STIFFNESS * _smoothstep((down - _CHIN_DOWN) / _NECK_LENGTH)
-    head = _fade(_ellipse_radius(_HEAD, across, down) * neck, _HEAD_FADE)
-    return head, _fade(_ellipse_radius(_FACE, across, down), _FACE_FADE)
+def _shifted(span: slice, by: int) -> slice:
+    return slice(max(0, span.start + by), max(0, span.stop + by))
 
 
 def _bounds(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
@@ -258,24 +284,6 @@ def _bounds(inside: NDArray[np.bool_]) -> tuple[slice, slice]:
     spans = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
     rows, columns = (slice(int(at[0]), int(at[-1]) + 1) if len(at) else slice(0, 0) for at in spans)
     return rows, columns
-
-
-def _ellipse_radius(shape: tuple[float, float, float, float], across: Floats, down: Floats) -> Floats:
-    """Return the distance from the centre of an ellipse, in its radii."""
-    middle, height, half_across, half_down = shape
-    radius: Floats = np.hypot((across - middle) / half_across, (down - height) / half_down)
-    return radius
-
-
-def _fade(radius: Floats, fade: tuple[float, float]) -> Floats:
-    """Return 1 up to the first radius, 0 from the second one on."""
-    return (1 - _smoothstep((radius - fade[0]) / (fade[1] - fade[0]))).astype(np.float32)
-
-
-def _smoothstep(share: Floats) -> Floats:
-    share = np.clip(share, 0, 1)
-    eased: Floats = share * share * (3 - 2 * share)
-    return eased
 
 
 def _colour_gain(face: Pixels, driving: Pixels) -> Floats:

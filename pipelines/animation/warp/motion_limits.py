@@ -22,10 +22,14 @@ from pipelines.animation.faces.aligned_view import (
 from pipelines.animation.warp.driving_flow import Motion
 from pipelines.animation.warp.flow_fields import FACE
 
-WARN_DEGREES, WARN_SHIFT, WARN_GROWTH = 20.0, 0.3, 0.2
+WARN_DEGREES, WARN_SHIFT, WARN_GROWTH = 20.0, 0.5, 0.2
 """Turn in degrees, shift in eye distances and logarithm of the size (22 %) from which a warped picture looks warped."""
 
-_SHIFT_LIMITS, _ROLL_LIMITS, _GROWTH_LIMITS = (0.25, 0.45), (math.radians(15), math.radians(25)), (0.15, 0.3)
+MOST_SHIFT = 0.75
+"""Shift beyond which no head is followed, in eye distances. Measured on thirteen portraits shifted by so much to each
+side: the local error of the face is at most 26 grey levels, and hair above or beside it is visibly drawn out."""
+_SHIFT_LIMITS = (0.5, MOST_SHIFT)
+_ROLL_LIMITS, _GROWTH_LIMITS = (math.radians(15), math.radians(25)), (0.15, 0.3)
 """Motion up to the first value is followed in full, and never beyond the second: eye distances, radians, logarithm of
 size."""
 _CENTRE = np.array(((FACE[0] + REACH) * PER_SIDE - 0.5, (FACE[1] + REACH) * PER_SIDE - 0.5))

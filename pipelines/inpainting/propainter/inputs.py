@@ -2,9 +2,11 @@
 
 from collections.abc import Generator
 from contextlib import closing
+from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipelines.inpainting.propainter.canvas import Canvas
 from pipelines.masks.bundle import Bundle, max_pixels, open_bundle
@@ -76,6 +78,11 @@ def _images(
 ) -> Generator[Mask]:
     with closing(bundle.files(members)) as files:
         for name, file in files:
-            image = open_image(file, name, max_pixels(run.video))
-            small = image.resize(size, Image.Resampling.NEAREST).convert("L")
-            yield np.asarray(small) != 0
+            yield _small_image(file, name, max_pixels(run.video), size)
+
+
+def _small_image(file: Path | IO[bytes], name: str, most_pixels: int, size: Size) -> Mask:
+    with open_image(file, name, most_pixels) as image:
+        ImageOps.exif_transpose(image, in_place=True)
+        small = np.asarray(image.resize(size, Image.Resampling.NEAREST).convert("L"))
+    return np.asarray(small != 0)

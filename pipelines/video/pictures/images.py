@@ -31,7 +31,7 @@ FRAME_RATE = Fraction(25)
 """Frame rate of a folder of images."""
 
 _INSPECTED = 8
-"""Pictures of a folder, evenly spaced, that stand for all in an estimate of memory."""
+"""Pictures of a folder, evenly spaced, that stand for all in an estimate of memory, beside one of each kind."""
 _MILLISECOND = Fraction(1, 1000)
 _UNSAID_DELAY_MS = 100
 """Delay of an animation's frame that states 0, as browsers show it."""
@@ -115,9 +115,11 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
 def largest_decoding_bytes(info: VideoInfo) -> int:
     """Estimate what decoding one picture of `info` holds at most, by the headers of a few of its pictures."""
     count, most = len(info.images), 0
-    for number in sorted({k * count // _INSPECTED for k in range(_INSPECTED)}):
+    spread = (info.images[k * count // _INSPECTED] for k in range(_INSPECTED))
+    of_each_kind = {path.suffix.lower(): path for path in info.images}.values()
+    for path in {*spread, *of_each_kind}:
         try:
-            most = max(most, decoding_bytes(info.images[number], (info.width, info.height)))
+            most = max(most, decoding_bytes(path, (info.width, info.height)))
         except UNREADABLE:
             continue  # Reading it says what is wrong.
     return most

@@ -1,6 +1,6 @@
 """Open one picture file, whatever its name says: its kind, its size, and its colours in sRGB.
 
-Pillow reads all kinds but HEIC, which the bundled ffmpeg decodes: it assembles the tiles of a phone's picture.
+Pillow reads all kinds but HEIC (`pipelines.video.pictures.heic`).
 """
 
 import io
@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from pipelines.errors import NotAVideo, UnsupportedVideo
-from pipelines.video.files import ffmpeg
+from pipelines.errors import NotAVideo
 from pipelines.video.files.demuxing import open_input
+from pipelines.video.pictures.heic import is_heic, read_heic, size_of_heic
 from pipelines.vision.types import WHITE, Colour, Size
 
 SUFFIXES = frozenset(
@@ -41,15 +41,8 @@ _ANIMATED_BY_PILLOW = ("WEBP", "AVIF")
 """Animations that PyAV's FFmpeg cannot decode; it reads GIF and APNG."""
 _ANIMATED = ("GIF", "PNG", *_ANIMATED_BY_PILLOW)
 _MOTION_JPEG_SUFFIXES = (".mjpeg", ".mjpg")
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis")
-_HEIF_BRANDS = (*_HEIC_BRANDS, b"mif1")
-_HEIC_SECONDS = 60.0
-"""Time limit for one HEIC picture; 48 megapixels take a few seconds."""
 _BAND_ROWS = 64
 """Rows that are laid over a background at once, so that a large picture needs no second copy in wider numbers."""
-_PNG_OUTPUT = ("-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "-compression_level", "1", "-")
-_PNG_HEAD_BYTES = 24
-"""Signature and the start of the header, up to width and height."""
 EXIF_ORIENTATION = 0x0112
 TURNED_ORIENTATIONS = (5, 6, 7, 8)
 _SAME_COLOUR = 2
@@ -89,17 +82,6 @@ def identify(path: Path) -> PictureFile | None:
         return None
 
 
-def is_heic(path: Path) -> bool:
-    """Whether the file at `path` is a HEIC picture (HEVC in HEIF). Raises OSError."""
-    with path.open("rb") as file:
-        head = file.read(64)
-    if head[4:8] != b"ftyp" or head[8:12] not in _HEIF_BRANDS:
-        return False
-    end = min(int.from_bytes(head[:4], "big"), len(head))
-    brands = {head[8:12], *(head[at : at + 4] for at in range(16, end, 4))}
-    return not brands.isdisjoint(_HEIC_BRANDS)
-
-
 @contextmanager
 def open_picture(path: Path, at_least: Size | None = None) -> Iterator[Image.Image]:
     """Open the picture at `path`, without decoding it unless it is HEIC, which may be reduced to `at_least`.
@@ -107,9 +89,7 @@ def open_picture(path: Path, at_least: Size | None = None) -> Iterator[Image.Ima
     Raises what is in `UNREADABLE`, DecompressionBombError, and UnsupportedVideo for HEIC that ffmpeg cannot decode.
     """
     if is_heic(path):
-        with Image.open(io.BytesIO(_heic_as_png(path, at_least)), formats=("PNG",)) as image:
-            if profile := _heic_profile(path):
-                image.info["icc_profile"] = profile
+        with read_heic(path, at_least) as image:
             yield image
     else:
         with Image.open(path, formats=FORMATS) as image:
@@ -119,8 +99,7 @@ def open_picture(path: Path, at_least: Size | None = None) -> Iterator[Image.Ima
 def size_of(path: Path) -> tuple[int, int]:
     """Return width and height of the picture at `path`, upright. Raises as `open_picture` does."""
     if is_heic(path):
-        width, height = struct.unpack(">II", _heic_as_png(path, most_bytes=_PNG_HEAD_BYTES)[16:24])
-        return width, height
+        return size_of_heic(path)
     with open_picture(path) as image:
         # Pillow gives the size of a TIFF upright already.
         turned = image.format != "TIFF" and image.getexif().get(EXIF_ORIENTATION) in TURNED_ORIENTATIONS
@@ -202,56 +181,6 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
         colours.convert("RGB")
     )
     return transform if abs(change).max() > _SAME_COLOUR else None
-
-
-def _heic_as_png(path: Path, at_least: Size | None = None, most_bytes: int = -1) -> bytes:
-    """Decode the HEIC picture at `path` to a PNG, upright; `most_bytes` of it. Raises UnsupportedVideo.
-
-    It is reduced to no less than `at_least`.
-    """
-    scale = "scale='min(iw,{})':'min(ih,{})':force_original_aspect_ratio=increase:flags=area"
-    png = [*(("-vf", scale.format(*at_least)) if at_least else ()), *_PNG_OUTPUT]
-    child = ffmpeg.Child([*ffmpeg.source(path), *png], feeds=False)
-    try:
-        picture = child.pipe.read(most_bytes)
-        if len(picture) == most_bytes:
-            return picture
-        status, errors = child.finish(_HEIC_SECONDS)
-    finally:
-        child.kill()
-    if status or not picture:
-        why = errors[0] if errors else f"ffmpeg ended with {status}"
-        raise UnsupportedVideo(
-            f"{path} is a HEIC picture that cannot be decoded ({why}).", "Convert it to JPEG or PNG first."
-        )
-    return picture
-
-
-def _heic_profile(path: Path) -> bytes | None:
-    """Return the first ICC profile of a HEIC file: ffmpeg drops it when it assembles tiles."""
-    with path.open("rb") as file:
-        data = file.read(
-            2**20
-        )  # The boxes that describe the picture come first; phones write a few kilobytes.
-    start, end = 0, len(data)
-    # `meta` has a version and flags before its boxes.
-    for kind, skipped in ((b"meta", 4), (b"iprp", 0), (b"ipco", 0)):
-        inside = next((span for name, *span in _boxes(data, start, end) if name == kind), None)
-        if inside is None:
-            return None
-        start, end = inside[0] + skipped, inside[1]
-    colours = (data[first:last] for name, first, last in _boxes(data, start, end) if name == b"colr")
-    return next((colour[4:] for colour in colours if colour[:4] in (b"prof", b"rICC")), None)
-
-
-def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield kind, start and end of the content of each ISO box between `at` and `end`."""
-    while at + 8 <= end:
-        size = int.from_bytes(data[at : at + 4], "big")
-        if size < 8 or at + size > end:
-            return
-        yield data[at + 4 : at + 8], at + 8, at + size
-        at += size
 
 
 def _is_motion_jpeg(path: Path) -> bool:

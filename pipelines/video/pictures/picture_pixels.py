@@ -4,18 +4,20 @@ A JPEG is decoded at a half, a quarter or an eighth of its size. Other pictures 
 converted and reduced strip by strip, so that beside the decoder's picture there is never a second one of its size.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from memory.units import MIB
+from pipelines.video.pictures.heic import has_alpha, is_heic
 from pipelines.video.pictures.picture import (
     EXIF_ORIENTATION,
     TURNED_ORIENTATIONS,
-    is_heic,
     may_be_transparent,
     opacity_of,
     open_picture,
@@ -23,12 +25,13 @@ from pipelines.video.pictures.picture import (
 )
 from pipelines.vision.types import WHITE, Colour, Pixels, Size
 
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 _Convert = Callable[[Image.Image], Pixels]
 
+STRIP_BYTES = 16 * MIB
+"""What a strip holds while it is converted: 16 bytes per pixel, measured at 10 to 15."""
 _STRIP_PIXELS = 2**20
 """Pixels that are converted at once."""
-_STRIP_BYTES = 16 * MIB
-"""What a strip holds while colours are converted: 16 bytes per pixel, measured at 10 to 15."""
 _JPEG = ("JPEG", "MPO")
 _CORE_PIXEL_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 """Bytes that Pillow holds per pixel, by mode; 4 in all others, also RGB."""
@@ -37,6 +40,9 @@ _MORE_PIXEL_BYTES = {"WEBP": 12, "AVIF": 7, "TIFF": 2, "GIF": 1}
 copy, libtiff its strips."""
 _HEIC_PIXEL_BYTES = 14
 """Bytes per pixel of the ffmpeg that decodes HEIC: tiles, the assembled picture, and its conversion."""
+_HEIC_DECODED_BYTES, _HEIC_ALPHA_BYTES = 7, 6
+"""Bytes per pixel of the decoded picture and its PNG, and of its opacity and the picture with both; before reducing,
+a picture may be twice as wide and high as what is needed."""
 
 
 def read_rgb(path: Path, at_least: Size | None = None, background: Colour = WHITE) -> Pixels:
@@ -46,7 +52,7 @@ def read_rgb(path: Path, at_least: Size | None = None, background: Colour = WHIT
     Raises as `open_picture` does.
     """
     pixels, orientation = _decoded(path, at_least, partial(to_rgb, background=background))
-    return _upright(pixels, orientation)
+    return upright(pixels, orientation)
 
 
 def read_opacity(path: Path, at_least: Size | None = None) -> Pixels | None:
@@ -58,7 +64,18 @@ def read_opacity(path: Path, at_least: Size | None = None) -> Pixels | None:
         if not may_be_transparent(image):
             return None
     pixels, orientation = _decoded(path, at_least, _opacity)
-    return None if pixels.min() == 255 else _upright(pixels, orientation)
+    return None if pixels.min() == 255 else upright(pixels, orientation)
+
+
+def is_transparent(path: Path) -> bool:
+    """Whether any pixel of the picture at `path` is transparent. Holds the decoder's picture and one strip.
+
+    Raises as `open_picture` does.
+    """
+    with open_picture(path) as image:
+        return may_be_transparent(image) and any(
+            opacity_of(strip) is not None for _, strip in iter_strips(image)
+        )
 
 
 def _opacity(image: Image.Image) -> Pixels:
@@ -86,21 +103,32 @@ def decoding_bytes(path: Path, size: Size, at_least: Size | None = None) -> int:
     whole = size[0] * size[1]
     if is_heic(path):
         read = whole // _factor(size, at_least) ** 2
-        return _HEIC_PIXEL_BYTES * whole + 4 * (4 + 3) * read + _STRIP_BYTES
+        decoded_bytes = _HEIC_DECODED_BYTES + (_HEIC_ALPHA_BYTES if has_alpha(path) else 0)
+        return _HEIC_PIXEL_BYTES * whole + 4 * decoded_bytes * read + STRIP_BYTES
     with open_picture(path) as image:
         stored = _as_stored(image, at_least)
         turned = image.getexif().get(EXIF_ORIENTATION, 1) != 1
-        decoder = 0
-        if image.format in _JPEG:
-            decoder = _coefficient_bytes(image)
-            if stored:
-                image.draft(image.mode, stored)
-        elif image.info.get("compression") != "raw":
-            decoder = _MORE_PIXEL_BYTES.get(image.format or "", 0) * whole
-        decoded = image.width * image.height
-        core = _CORE_PIXEL_BYTES.get(image.mode, 4) * decoded
-        result = 3 * decoded // _factor(image.size, stored) ** 2
-    return max(core + decoder, core + result + _STRIP_BYTES, (2 if turned else 1) * result)
+        decoder = decoder_bytes(image)
+        if stored and image.format in _JPEG:
+            image.draft(image.mode, stored)
+        core = core_bytes(image)
+        result = 3 * image.width * image.height // _factor(image.size, stored) ** 2
+    return max(core + decoder, core + result + STRIP_BYTES, (2 if turned else 1) * result)
+
+
+def core_bytes(image: Image.Image) -> int:
+    """Return what Pillow holds of `image` when it is decoded; a TIFF is turned upright by a copy."""
+    copies = 2 if image.format == "TIFF" and image.getexif().get(EXIF_ORIENTATION, 1) != 1 else 1
+    return copies * _CORE_PIXEL_BYTES.get(image.mode, 4) * image.width * image.height
+
+
+def decoder_bytes(image: Image.Image) -> int:
+    """Estimate what the decoder of `image`, which is not yet decoded, holds beside Pillow's picture."""
+    if image.format in _JPEG:
+        return _coefficient_bytes(image)
+    if image.info.get("compression") == "raw":
+        return 0
+    return _MORE_PIXEL_BYTES.get(image.format or "", 0) * image.width * image.height
 
 
 def _as_stored(image: Image.Image, at_least: Size | None) -> Size | None:
@@ -123,16 +151,26 @@ def _in_strips(image: Image.Image, factor: int, convert: _Convert) -> Pixels:
     width, height = image.size
     channels = convert(image.crop((0, 0, 1, 1))).shape[2:]
     pixels = np.empty((-(-height // factor), -(-width // factor), *channels), np.uint8)
-    rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
-    for top in range(0, height, rows):
-        strip = convert(image.crop((0, top, width, min(height, top + rows))))
+    for top, part in iter_strips(image, factor):
+        strip = convert(part)
         if factor > 1:
             strip = np.asarray(Image.fromarray(strip).reduce(factor))
         pixels[top // factor : top // factor + strip.shape[0]] = strip
     return pixels
 
 
-def _upright(pixels: Pixels, orientation: int) -> Pixels:
+def iter_strips(image: Image.Image, factor: int = 1) -> Iterator[tuple[int, Image.Image]]:
+    """Yield the strips of `image` from the top, each with the number of its first row.
+
+    Their heights are multiples of `factor`, but for the last. What is converted of one holds up to `STRIP_BYTES`.
+    """
+    width, height = image.size
+    rows = max(1, _STRIP_PIXELS // (width * factor)) * factor
+    for top in range(0, height, rows):
+        yield top, image.crop((0, top, width, min(height, top + rows)))
+
+
+def upright(pixels: NDArray[ScalarT], orientation: int) -> NDArray[ScalarT]:
     """Turn and mirror `pixels` as an EXIF orientation says."""
     if orientation in TURNED_ORIENTATIONS:
         pixels = pixels.swapaxes(0, 1)

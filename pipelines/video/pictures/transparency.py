@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pipelines.video.info import VideoInfo
 from pipelines.video.pictures.picture import UNREADABLE, identify
-from pipelines.video.pictures.picture_pixels import read_opacity
+from pipelines.video.pictures.picture_pixels import is_transparent
 from pipelines.vision.types import WHITE
 
 _INSPECTED = 8
@@ -32,6 +32,6 @@ def _inspected(info: VideoInfo) -> list[Path]:
 
 def _is_transparent(path: Path) -> bool:
     try:
-        return read_opacity(path) is not None
+        return is_transparent(path)
     except UNREADABLE:
         return False  # Reading it says what is wrong.

@@ -29,6 +29,7 @@ from pipelines.settings import AnimateSettings
 from pipelines.video.probe import probe
 from pipelines.video.writer import VideoWriter
 
+from ..picture_files import heic
 from . import running
 from .drawn_face import drawn
 from .running import SPAN_FRAMES, StandIn, ask, result, shorten, step
@@ -472,7 +473,10 @@ def cut_out(path: Path, portrait: Path) -> Path:
     levels = (np.clip((1 - radius) * 30 + 0.5, 0, 1) * 255).astype(np.uint8)
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     colours = np.where(levels[..., None] > 0, np.asarray(image), noise)
-    Image.fromarray(np.dstack([colours, levels])).save(path)
+    if path.suffix == ".heic":
+        path.write_bytes(heic(colours, tile=128, alpha=levels))
+    else:
+        Image.fromarray(np.dstack([colours, levels])).save(path)
     return path
 
 
@@ -484,18 +488,24 @@ def decoded(path: Path, tmp_path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("codec", "asked", "corner"),
+    ("name", "codec", "asked", "corner"),
     [
-        ("h264", {}, (255, 255, 255)),
-        ("h264", {"background": "#205080"}, (32, 80, 128)),
-        ("prores4444", {}, None),
-        ("vp9", {}, None),
+        ("cut.avif", "h264", {}, (255, 255, 255)),
+        ("cut.heic", "h264", {"background": "#205080"}, (32, 80, 128)),
+        ("cut.png", "prores4444", {}, None),
+        ("cut.avif", "vp9", {}, None),
     ],
 )
 def test_transparent_parts_stay_so_or_show_the_background(
-    codec: str, asked: dict[str, str], corner: Any, portrait_png: Path, speaker: Path, tmp_path: Path
+    name: str,
+    codec: str,
+    asked: dict[str, str],
+    corner: Any,
+    portrait_png: Path,
+    speaker: Path,
+    tmp_path: Path,
 ) -> None:
-    source = cut_out(tmp_path / "cut.png", portrait_png)
+    source = cut_out(tmp_path / name, portrait_png)
     job = ask(tmp_path / "jobs", source, speaker, codec=codec, end=0.35, **asked)
     outputs = result(job)
     frames = decoded(outputs.result, tmp_path).astype(int)

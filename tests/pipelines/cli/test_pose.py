@@ -48,6 +48,16 @@ def test_colours_are_those_that_were_drawn(asked: list[str], tmp_path: Path) -> 
     assert (red >> 6, green >> 6, blue >> 6) == (3, 0, 0)
 
 
+def test_transparent_parts_show_the_background_and_that_is_said(
+    asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Image.new("RGBA", (64, 64), (250, 10, 40, 0)).save(tmp_path / "portrait.png")
+    assert main([*asked, "--background", "blue", "-o", str(tmp_path / "posed.png")]) == 0
+    assert "portrait.png has transparent parts. They are read as blue;" in capsys.readouterr().err
+    with Image.open(tmp_path / "posed.png") as drawn:
+        assert [value >> 6 for value in drawn.getpixel((256, 256))] == [0, 0, 3]
+
+
 def test_the_licence_is_said_once(
     asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -181,6 +181,6 @@ def test_a_plan_tells_the_size_of_the_mask(clip: Path) -> None:
 
 
 def test_what_cannot_be_animated_is_said(clip: Path) -> None:
-    question = FacesQuestion(inputs=(clip,), asked={}, picture=clip.parent / "one.jpg")
-    told = answer(question)
+    outside = {"source_box": "9000,9000,90,90"}
+    told = answer(FacesQuestion(inputs=(clip,), asked=outside, picture=clip.parent / "one.jpg"))
     assert isinstance(told, events.Failed) and told.code == "bad_input"

@@ -1,5 +1,6 @@
 """The process that poses portraits: what it keeps, what it refuses, when it leaves."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,17 @@ def test_a_pose_is_answered_with_a_picture(picture: Path, weights: Path, fakes: 
     assert isinstance(told, events.Preview), told
     with Image.open(told.path) as drawn:
         assert drawn.size == (512, 512)
+
+
+def test_a_pose_says_whether_the_portrait_is_transparent(
+    picture: Path, weights: Path, fakes: list[FakePortrait]
+) -> None:
+    cache, described = PoserCache(), picture.parent / "out/posed.json"
+    ask(cache, picture, weights)
+    assert json.loads(described.read_text()) == {"transparent": False}
+    Image.new("RGBA", (300, 300), (9, 9, 9, 90)).save(picture)
+    ask(cache, picture, weights)
+    assert json.loads(described.read_text()) == {"transparent": True}
 
 
 def test_a_portrait_stays_while_only_its_pose_changes(
@@ -175,3 +187,14 @@ def test_a_process_that_nobody_asks_leaves() -> None:
 
 def test_only_the_pose_may_change_without_another_look() -> None:
     assert set(posing._POSE_SETTINGS) <= set(PoseSettings.model_fields)
+
+
+def test_the_portraits_decoding_counts_beside_the_networks(
+    picture: Path, weights: Path, fakes: list[FakePortrait], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A limit that holds the networks, but not a large portrait that has to be decoded whole."""
+    Image.new("RGB", (6000, 6000), (90, 60, 30)).save(picture, compress_level=1)
+    told = [ask(PoserCache(), picture, weights, ram_limit_gb=limit) for limit in (1.2, 1.5)]
+    assert isinstance(told[0], events.Failed) and told[0].code == "not_enough_memory"
+    assert "1.1" in told[0].message and isinstance(told[1], events.Preview)
+    assert len(fakes) == 1, "nothing is loaded, or decoded, that does not fit"

@@ -286,7 +286,7 @@ def test_faces_are_looked_at_once_for_a_question(tmp_path: Path) -> None:
         question.picture.with_suffix(".json").write_text('{"places": [{"number": 1}], "missing": []}')
 
     def look(**settings: Any) -> Path:
-        found = asyncio.run(faces_of(*files, AnimateSettings(**settings), tmp_path / "cache", ask=ask))
+        found = asyncio.run(faces_of(files, AnimateSettings(**settings), tmp_path / "cache", ask=ask))
         assert found[1] == {"places": [{"number": 1}], "missing": []}
         return found[0]
 

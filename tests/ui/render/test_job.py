@@ -253,6 +253,29 @@ def test_a_side_without_a_face_says_so_in_the_words_of_the_page() -> None:
     assert "alert" not in media.faces("faces.jpg", [])
 
 
+def test_the_pose_panel_says_what_transparent_parts_show() -> None:
+    assert "lt-note" not in media.posed("posed.jpg")
+    html = media.posed("posed.jpg", "#00b140")
+    assert "transparent parts. They are #00b140 here" in html and "此处显示为 #00b140" in html
+    english, chinese = STATIC["longtake_pose_info"]
+    assert f"“{label_en('background', '')}”" in english and f"“{FIELDS_ZH['background'][0]}”" in chinese
+
+
+def test_a_portrait_that_cannot_be_used_says_why_and_what_to_change() -> None:
+    for side, words in (
+        (
+            {"side": "source", "smallest_px": 31},
+            ("No face of at least 31 pixels", "“Source box”", "至少 31 像素"),
+        ),
+        ({"side": "source", "smallest_px": None}, ("No face was found", "“Source box”", "没有找到人脸")),
+        ({"side": "source", "smallest_px": 31, "faces": 2}, ("too few faces", "(found: 2)", "找到 2 张")),
+    ):
+        blocked, doubtful = (media.missing_source(side, blocks=blocks) for blocks in (True, False))
+        assert all(word in html for word in words for html in (blocked, doubtful))
+        assert "cannot be animated" in blocked and "无法生成动画" in blocked and 'role="alert"' in blocked
+        assert "may fail" in doubtful and "cannot be animated" not in doubtful
+
+
 def test_a_report_of_a_task_without_a_module_of_its_own_is_a_list_of_its_figures(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     summary = {"most_heat": 1.25, "name": EVIL, "details": {"left": "out"}, "whole": True}

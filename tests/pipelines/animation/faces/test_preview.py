@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.animation.faces.preview import HEIGHT_PX, marked_faces
-from pipelines.errors import BadInput
+from pipelines.animation.faces.preview import HEIGHT_PX, marked_faces, marked_source
+from pipelines.errors import BadInput, NotEnoughMemory, OverLimit
 from pipelines.example.moving_face import DrawnFace
 from pipelines.settings import AnimateSettings
 from pipelines.video.writer import VideoWriter
@@ -100,3 +100,36 @@ def test_every_face_can_be_chosen_by_where_it_is(saved: Saved, driving: Path, dr
 def test_a_portrait_alone_is_refused(saved: Saved, driver: DrawnFace) -> None:
     with pytest.raises(BadInput, match="no driving video"):
         marked_faces((saved("portrait.png", driver.picture),), AnimateSettings())
+
+
+def test_a_picture_that_the_limit_does_not_hold_is_not_decoded(
+    saved: Saved, tmp_path: Path, driver: DrawnFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, large = saved("small.png", driver.picture), tmp_path / "large.png"
+    Image.new("RGB", (4000, 4000)).save(large, compress_level=1)
+    monkeypatch.setattr(
+        "pipelines.animation.faces.preview.read_picture", lambda *a: np.zeros((9, 9, 3), np.uint8)
+    )
+    limited = AnimateSettings(ram_limit_gb=0.07)
+    for inputs in ((large, small), (small, large)):
+        with pytest.raises(NotEnoughMemory, match=r"Decoding large\.png takes 0\.\d+ GiB, and 0\.06 GiB"):
+            marked_faces(inputs, limited)
+
+
+def test_a_number_that_no_face_has_is_missing_with_the_faces_that_there_are(
+    saved: Saved, driving: Path, driver: DrawnFace
+) -> None:
+    marked = marked_faces((saved("portrait.png", driver.picture), driving), AnimateSettings(face="2"))
+    assert [(side.side, side.faces) for side in marked.missing] == [("source", 1)]
+    assert {place.side for place in marked.places} == {"source", "driving"}
+
+
+def test_the_source_alone_is_marked_as_beside_its_driving(saved: Saved, driver: DrawnFace) -> None:
+    path = saved("portrait.png", driver.picture)
+    alone = marked_source(path, AnimateSettings())
+    assert alone.pixels.shape == (HEIGHT_PX, HEIGHT_PX, 3)
+    assert [place.side for place in alone.places] == ["source"] and not alone.missing
+    missing = marked_source(saved("empty.png", np.zeros_like(driver.picture)), AnimateSettings()).missing
+    assert [(side.side, side.faces) for side in missing] == [("source", 0)]
+    with pytest.raises(OverLimit):
+        marked_source(path, AnimateSettings(), most_pixels=9)

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.animation.faces.aligned_view import (
     CORE,
+    EYES_APART,
     PER_SIDE,
     SIDE_PX,
     FacePlacement,
@@ -23,9 +24,11 @@ from pipelines.animation.warp.driving_flow import DrivingFlow, Motion, blend_mot
 from pipelines.animation.warp.flow_fields import FACE, FaceField
 from pipelines.animation.warp.fold_removal import MIN_AREA, remove_folds, smallest_areas
 from pipelines.animation.warp.mesh_warp import MeshWarp
-from pipelines.animation.warp.motion_limits import MotionExtent, limit_motion, measure_extent
+from pipelines.animation.warp.motion_limits import MOST_SHIFT, MotionExtent, limit_motion, measure_extent
 from pipelines.animation.warp.mouth import MouthOpening, insert_mouth
 from pipelines.example.moving_face import DrawnFace, MovingFace, Pose
+
+from ..local_error import local_errors
 
 CENTRE = (SIDE_PX - 1) / 2
 
@@ -93,19 +96,22 @@ class TestMotionLimits:
 
     def test_the_larger_of_each_counts(self) -> None:
         assert MotionExtent(0.1, 25).merged(MotionExtent(0.4, 3)) == MotionExtent(0.4, 25)
-        warning = MotionExtent(0.4, 25).warning()
-        assert warning and "0.4 eye distances" in warning and "25 degrees" in warning
-        assert MotionExtent(0.3, 20).warning() is None
+        warning = MotionExtent(0.6, 25).warning()
+        assert warning and "0.6 eye distances" in warning and "25 degrees" in warning
+        assert MotionExtent(0.5, 20).warning() is None
 
     def test_small_motion_is_followed_in_full(self) -> None:
         head = compose(cv2.getRotationMatrix2D((90, 95), 8, 1.05), moved_by(0.05, -0.04))
         assert np.allclose(limit_motion(motion(head), 1.0).head, head)
 
+    def test_a_shift_is_followed_in_full_up_to_half_an_eye_distance(self) -> None:
+        assert np.allclose(limit_motion(motion(moved_by(0.2, -0.2)), 1.0).head, moved_by(0.2, -0.2))
+
     @pytest.mark.parametrize("far", [0.4, 1.0, 5.0])
     def test_large_motion_is_followed_as_far_as_a_picture_can_be_warped(self, far: float) -> None:
         head = compose(cv2.getRotationMatrix2D((CENTRE, CENTRE), 40, math.exp(far)), moved_by(far, 0))
         asked = measure_extent(limit_motion(motion(head), 1.0))
-        assert asked.shift <= 0.4500001
+        assert asked.shift <= 0.7500001
         assert asked.degrees <= 25.000001
 
     def test_a_share_of_the_motion(self) -> None:
@@ -203,6 +209,18 @@ class TestMeshWarp:
         x, y = cv2.minMaxLoc(found)[2]
         assert abs(x - 105 - there) <= 1
         assert abs(y - 90) <= 1
+
+    @pytest.mark.parametrize("way", [(-1, 0), (1, 0), (0, -1), (0, 1)])
+    def test_a_face_that_moves_as_far_as_it_may_stays_as_it_is(
+        self, way: tuple[int, int], portrait: DrawnFace, driver: DrawnFace
+    ) -> None:
+        """Whatever is around it, and wherever it goes: down over its collar, too."""
+        moved = motion(moved_by(*(MOST_SHIFT * EYES_APART * step for step in way)))
+        for face in (portrait, driver):
+            mesh = MeshWarp(face.picture, face.placement, face.placement.view(face.picture), 0.0)
+            bent, share = mesh.apply(face.picture, moved)
+            assert share == 1
+            assert max(local_errors(bent, face.picture, face.placement).values()) < 30
 
     def test_what_moves_stays_sharp(self, driver: DrawnFace) -> None:
         """As sharp as bicubic sampling: half a pixel aside and half a pixel back again."""

@@ -83,9 +83,10 @@ def test_strips_give_what_the_whole_gives(mode: str, tmp_path: Path) -> None:
     assert np.array_equal(read_rgb(path), whole)
 
 
-def test_a_heic_is_reduced_by_its_decoder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tile", [None, 64])
+def test_a_heic_is_reduced_by_its_decoder(tile: int | None, tmp_path: Path) -> None:
     path = tmp_path / "photo.heic"
-    path.write_bytes(heic(gradient(320, 192)))
+    path.write_bytes(heic(gradient(320, 192), tile=tile))
     assert size_of(path) == (320, 192)
     assert read_rgb(path, (80, 48)).shape == (48, 80, 3)
     assert read_rgb(path).shape == (192, 320, 3)

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipelines.errors import UnsupportedVideo
+from pipelines.video.pictures.heic import has_alpha
 from pipelines.video.pictures.images import iter_images, probe_images, probe_picture
-from pipelines.video.pictures.picture_pixels import read_opacity, read_rgb
+from pipelines.video.pictures.picture_pixels import decoding_bytes, read_opacity, read_rgb
 from pipelines.video.pictures.transparency import transparency_notes
 from pipelines.video.probe import probe
 from pipelines.video.reader import choose_decoder, read_frames
+
+from ..picture_files import heic
 
 BLUE = (10, 20, 220)
 SEEN, HIDDEN = (90, 170, 60), (230, 40, 30)
@@ -134,6 +138,48 @@ def test_transparency_lies_as_the_picture_is_turned(tmp_path: Path) -> None:
     straight(opacity()).transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=turned)
     assert np.array_equal(read_opacity(tmp_path / "turned.png"), opacity())
     assert (read_rgb(tmp_path / "turned.png", background=BLUE)[:24] == BLUE).all()
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+@pytest.mark.parametrize("tile", [None, 64])
+def test_heic_hides_them_too(tile: int | None, turns: int, tmp_path: Path) -> None:
+    """In tiles and turned, as phones write it; also where it is reduced while it is decoded."""
+    levels = np.zeros((128, 192), np.uint8)
+    levels[64:] = 255
+    colours = np.where(levels[..., None] > 0, SEEN, HIDDEN).astype(np.uint8)
+    path = tmp_path / "portrait.heic"
+    path.write_bytes(heic(colours, tile=tile, turns=turns, alpha=levels))
+    info = replace(probe_picture(path), background=BLUE)
+    for at_least in (None, (48, 48)):
+        found = np.rot90(read_rgb(path, at_least, BLUE), -turns).astype(int)
+        veiled = np.rot90(read_opacity(path, at_least), -turns).astype(int)
+        half = len(found) // 2
+        assert found.shape[:2] == ((128, 192) if at_least is None else (48, 72))
+        assert veiled.shape == found.shape[:2]
+        assert np.abs(found[: half - 2] - BLUE).max() <= 4 and veiled[: half - 2].max() <= 3
+        assert np.abs(found[half + 2 :] - SEEN).max() <= 6 and veiled[half + 2 :].min() >= 252
+    assert transparency_notes(info)[0].startswith(
+        "portrait.heic has transparent parts. They are read as #0a14dc;"
+    )
+    whole = 128 * 192
+    assert decoding_bytes(path, (192, 128)) >= (14 + 4 * 13) * whole
+
+
+def test_heic_whose_transparency_cannot_be_decoded_is_refused(tmp_path: Path) -> None:
+    """Its hidden colours would be seen otherwise."""
+    levels = np.random.default_rng(0).integers(0, 256, (128, 192), np.uint8)
+    data = heic(np.full((128, 192, 3), SEEN, np.uint8), alpha=levels)
+    path = tmp_path / "portrait.heic"
+    path.write_bytes(data[:-3000])
+    with pytest.raises(UnsupportedVideo, match="whose transparency cannot be decoded") as caught:
+        read_rgb(path)
+    assert "PNG" in caught.value.hint
+
+
+def test_an_opaque_heic_and_its_thumbnail_have_no_transparency(tmp_path: Path) -> None:
+    (tmp_path / "photo.heic").write_bytes(heic(np.full((128, 192, 3), SEEN, np.uint8), tile=64))
+    assert not has_alpha(tmp_path / "photo.heic")
+    assert read_opacity(tmp_path / "photo.heic") is None
 
 
 def test_folders_and_animations_hide_them_too(tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ _HELD_FRAMES = {58: 200, 29: 100, 14: 50, 0: 25}
 """Most crops and rendered frames in the queue, by the host's memory in GiB (the host tiers of presets/tiers.toml)."""
 _HELD_BYTES = MIB
 """A rendered crop, and a crop waiting to be inspected."""
-_PASTE_PIXEL_BYTES = 90
-"""Bytes per pixel that pasting into samples holds, for a face as large as the frame: samples before and after, and
-pictures of float32."""
+_PASTE_PIXEL_BYTES = 145
+"""Bytes per pixel that pasting into samples holds, for a face as large as the frame: measured at 126, and the samples
+before and after."""
 _READERS = 3
 """Open decoders: at most two of the source, and one of the driving."""
 

@@ -73,6 +73,13 @@ def undo_proxy(levels: Floats | Pixels, tags: ColourTags) -> Floats:
 
     Levels are 0 to 255. Colours that the proxy clipped come back at the rim of BT.709, and light at most at its peak.
     """
+    out = np.empty(levels.shape, np.float32)
+    for row in range(0, len(levels), _STRIP_ROWS):
+        out[row : row + _STRIP_ROWS] = _undone(levels[row : row + _STRIP_ROWS], tags)
+    return out
+
+
+def _undone(levels: Floats | Pixels, tags: ColourTags) -> Floats:
     signal = np.asarray(levels, np.float64) / 255
     kind = hdr_kind(tags)
     if kind is None and not is_wide(tags.primaries):

@@ -119,7 +119,11 @@ def encoding(codec: AnyCodec, crf: int, preset: str = "veryfast", source: Sample
             return Encoding(("-c:v", "libvpx-vp9", *by_quality, *speed), layout, alpha=True, even=False)
         case "ffv1" | "ffv1_gray":
             layout = SampleLayout(8, "gray") if codec == "ffv1_gray" else source
-            each_alone = ("-level", "3", "-g", "1", "-slices", "4")
+            each_alone: tuple[str, ...] = ("-level", "3", "-g", "1")
+            if (
+                codec == "ffv1_gray"
+            ):  # With chroma, slices must divide it: ffmpeg finds a number for odd sizes.
+                each_alone += ("-slices", "4")
             return Encoding(
                 ("-c:v", "ffv1", *each_alone, "-pix_fmt", layout.pixel_format), layout, even=False
             )

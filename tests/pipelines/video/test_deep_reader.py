@@ -190,6 +190,40 @@ def test_dolby_vision_is_read_as_its_base_and_told(
     assert sum(1 for _ in read_frames(info)) == 8
 
 
+def with_hdr10_plus(stream: bytes) -> bytes:
+    """Put a message of SMPTE ST 2094-40 with one window and no curves before the first picture of raw HEVC."""
+    fields = [
+        (1, 8),
+        (1, 2),
+        (400, 27),
+        (0, 1),
+        (5000, 17),
+        (5000, 17),
+        (5000, 17),
+        (900, 17),
+        (0, 4),
+        (0, 10),
+    ]
+    bits = "".join(f"{value:0{width}b}" for value, width in [*fields, (0, 1), (0, 1), (0, 1)])
+    body = int(bits.ljust(128, "0"), 2).to_bytes(16, "big")
+    message = bytes.fromhex("b5 003c 0001 04") + body
+    unit = b"\0\0\0\1" + bytes([39 << 1, 1, 4, len(message)]) + message + b"\x80"
+    # Bytes that would look like the start of a unit are kept apart.
+    unit = unit[:4] + unit[4:].replace(b"\0\0\0", b"\0\0\3\0").replace(b"\0\0\1", b"\0\0\3\1")
+    starts = [at for at in range(len(stream) - 5) if stream[at : at + 3] == b"\0\0\1"]
+    first = next(at for at in starts if stream[at + 3] >> 1 < 32)
+    at = first - 1 if stream[first - 1] == 0 else first
+    return stream[:at] + unit + stream[at:]
+
+
+def test_hdr10_plus_is_left_out_and_told(tmp_path: Path, ffmpeg) -> None:
+    path = drawn(ffmpeg, tmp_path / "a.hevc", *CLIPS["pq.mp4"])
+    path.write_bytes(with_hdr10_plus(path.read_bytes()))
+    info = probe(path)
+    assert len(info.notes) == 1 and "HDR10+" in info.notes[0]
+    assert info.mastering == MASTERING
+
+
 def test_dolby_vision_without_a_base_is_refused(tmp_path: Path, ffmpeg) -> None:
     how = ("-c:v", "libx265", "-x265-params", "log-level=error", "-tag:v", "hvc1")
     path = with_dolby(drawn(ffmpeg, tmp_path / "a.mp4", "yuv420p10le", "range=pc", *how), 5, 0)

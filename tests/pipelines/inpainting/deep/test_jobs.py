@@ -103,6 +103,20 @@ def test_samples_outside_the_hole_are_those_decoded(kind, deep, tmp_path, mask, 
     assert json.loads(outputs.report.read_text())["summary"]["chroma_samples_at_edges"] == edges
 
 
+def test_odd_sizes_of_subsampled_chroma_are_kept(tmp_path, mask, monkeypatch) -> None:
+    install(monkeypatch.setattr)
+    white(blob(95, 63)).save(mask)
+    even = clip(tmp_path / "even.mkv", *CLIPS["pq"])
+    source = tmp_path / "clip.mkv"
+    crop = ("-vf", "crop=95:63:0:0:exact=1", "-pix_fmt", "yuv420p10le", "-c:v", "ffv1")
+    subprocess.run([FFMPEG, "-v", "error", "-i", str(even), *crop, "-y", str(source)], check=True)
+    outputs = result(ask(tmp_path / "jobs", source, mask, codec="ffv1"))
+    assert (probe(outputs.result).width, probe(outputs.result).height) == (95, 63)
+    far = ~dilate(np.asarray(blob(95, 63)), 6)
+    for old, new in zip(planes_of(source), planes_of(outputs.result), strict=True):
+        assert np.array_equal(old.y[far], new.y[far])
+
+
 def test_an_interrupted_job_gives_the_same_bytes(tmp_path, mask) -> None:
     source = clip(tmp_path / "clip.mkv", *CLIPS["pq"])
     whole = result(ask(tmp_path / "a", source, mask, codec="ffv1"))

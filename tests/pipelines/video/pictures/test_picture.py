@@ -17,7 +17,7 @@ from pipelines.video.pictures.picture_pixels import read_rgb
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 
-from ..picture_files import ADOBE_RGB, DISPLAY_P3, SRGB, SRGB_CURVE, as_srgb, heic, profile
+from ...picture_files import ADOBE_RGB, DISPLAY_P3, SRGB, SRGB_CURVE, as_srgb, heic, profile
 
 DELAYS = [100, 40, 200, 500, 60]
 ORIENTATION = 0x0112

@@ -18,7 +18,7 @@ from pipelines.video.pictures.picture import size_of
 from pipelines.video.pictures.picture_pixels import decoding_bytes, read_rgb
 from pipelines.video.reader import held_bytes, read_frames
 
-from ..picture_files import heic
+from ...picture_files import heic
 
 ORIENTATION = 0x0112
 KINDS = {

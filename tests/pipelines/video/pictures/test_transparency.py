@@ -19,7 +19,7 @@ from pipelines.video.pictures.transparency import transparency_notes
 from pipelines.video.probe import probe
 from pipelines.video.reader import choose_decoder, read_frames
 
-from ..picture_files import heic
+from ...picture_files import heic
 
 BLUE = (10, 20, 220)
 SEEN, HIDDEN = (90, 170, 60), (230, 40, 30)

@@ -183,9 +183,9 @@ def test_an_estimate_takes_both(animate: Path, capsys: pytest.CaptureFixture[str
     ("task", "named", "refused"),
     [
         ("score", {".csv", ".json", ".png"}, ".mp4"),
-        ("inpaint", {".mp4", ".mov", ".webm", ".csv", ".json", ".png"}, ".mkv"),
+        ("inpaint", {".mp4", ".mov", ".webm", ".mkv", ".csv", ".json", ".png"}, ".avi"),
         ("track", {".mkv", ".mp4", ".csv", ".json"}, ".png"),
-        ("copy", {".mp4", ".json"}, ".mkv"),
+        ("copy", {".mp4", ".mov", ".webm", ".mkv", ".json"}, ".avi"),
     ],
 )
 def test_the_help_promises_what_the_output_may_be(

@@ -73,11 +73,13 @@ def picture(readings: list[Reading], path: Path) -> None:
     axes.plot(
         jobs, [each.memory / MIB for each in readings], color="#2f6f8f", label="memory of the server, MiB"
     )
-    axes.set(xlabel="jobs", ylabel="MiB", ylim=(0, None), title="A hundred jobs of three tasks on one server")
+    most = max(each.memory for each in readings) / MIB
+    axes.set(xlabel="jobs", ylabel="MiB", ylim=(0, 1.25 * most))
+    axes.set_title(f"{len(readings)} jobs of three tasks on one server")
     counts = axes.twinx()
     counts.plot(jobs, [each.files for each in readings], color="#b5651d", label="open files")
     counts.plot(jobs, [each.threads for each in readings], color="#777", label="threads")
-    counts.set(ylim=(0, None))
+    counts.set(ylabel="open files, threads", ylim=(0, 1.25 * max(each.files for each in readings)))
     figure.legend(loc="lower right", bbox_to_anchor=(0.9, 0.2), frameon=False)
     figure.savefig(path)
 

@@ -226,7 +226,8 @@ class Steps:
             else:
                 middle = (base + median(self._level.values)) / 2
                 if min(sharp[at], median(sharp[at : at + _RETURN_FRAMES])) >= middle:
-                    self._level = None
+                    # What follows may show something else than what was before.
+                    self._level, self._good = None, Recent()
             if self._level is not None:
                 self._level.values.append(sharp[at])
                 found[at], remembered[at] = True, base

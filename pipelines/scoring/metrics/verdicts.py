@@ -35,8 +35,8 @@ SOFT = 0.16
 LEAST_DROP, MOST_DROP = 0.08, 0.16
 """Relative drop in clarity below the better frames nearby that makes a frame blurred; it grows as clarity fluctuates.
 
-Blurs of 1.5 to 3.5 pixels at 640 x 360 take 0.16 or more away in 95 % of the clips of tests/bench/score_faults.py, seeds 1
-to 3, and 0.47 or more in half of them."""
+Blurs of 1.5 to 3.5 pixels at 640 x 360 take 0.16 or more away in 95 % of the clips of tests/bench/score_faults.py
+(seeds 1 to 3), 0.47 or more in half of them."""
 
 VERDICT = np.dtype(
     [
@@ -160,8 +160,8 @@ def _change_of(rows: Verdicts) -> Change:
     change = np.nan_to_num(rows["local_change"], nan=255)
     # Records of earlier versions have no shift: on ordinary clips it is about a fifth of the largest local change.
     shift = np.where(np.isnan(rows["shift"]), change / 5, rows["shift"])
-    equal = rows["difference"] == 0
-    return Change(*(a.tolist() for a in (shift, change, rows["noise"], equal, rows["blank"])))
+    difference = np.nan_to_num(rows["difference"], nan=255)
+    return Change(*(a.tolist() for a in (shift, change, difference, rows["noise"], rows["blank"])))
 
 
 def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps:

@@ -1,7 +1,8 @@
 """Clips with planted freezes and blurs, and clean ones, drawn from scikit-image's pictures and encoded by x264.
 
 A camera (or a thing) moves over a picture at 640 x 360; frames are copied or blurred; noise is added before the copy,
-after it, or both. Clean clips have no fault: cuts, still pictures, fades, films shown at a higher rate.
+after it, or both. Flat clips are of pictures almost without contrast. Clean clips have no fault: cuts, still pictures,
+fades, films shown at a higher rate.
 """
 
 from collections.abc import Callable, Iterator
@@ -117,6 +118,28 @@ class Camera:
         return [self.frame(index) for index in range(len(self.path))]
 
 
+class FlatCamera(Camera):
+    """A camera over a picture almost without contrast, as a night sky or fog: grey levels deviate by 1.7 to 2.8."""
+
+    def __init__(self, rng: np.random.Generator, motion: str, frames: int, rate: int) -> None:
+        self.mean, self.gain, self.level = 0.0, 1.0, 0.0
+        super().__init__(rng, motion, frames, rate)
+        contrast, level = rng.uniform(1.7, 2.8), rng.uniform(30, 150)
+        if rng.random() < 0.4:  # a sky that is smooth, too
+            sky = cv2.imread(str(files("skimage.data") / "rocket.jpg"), cv2.IMREAD_GRAYSCALE)[40:140, 290:440]
+            enlarged = cv2.resize(sky, None, fx=9, fy=9, interpolation=cv2.INTER_CUBIC)
+            self.name, self.picture = "sky", np.ascontiguousarray(np.tile(enlarged, (2, 3)))
+            self.origin = rng.uniform((0, 0), (600, 200))
+        first = self.frame(0)
+        self.mean, self.gain, self.level = float(first.mean()), contrast / max(0.5, float(first.std())), level
+
+    def frame(self, index: int) -> Luma:
+        shown = super().frame(index).astype(np.float32)
+        if self.level:
+            shown = np.clip((shown - self.mean) * self.gain, -12, 12) + self.level
+        return np.clip(np.rint(shown), 0, 255).astype(np.uint8)
+
+
 def cubic(knots: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
     """A smooth curve (Catmull-Rom) through knots at 0, 1, 2 ..."""
     index = np.floor(at).astype(int).clip(1, len(knots) - 3)
@@ -151,11 +174,11 @@ def coding(rng: np.random.Generator) -> tuple[int, str]:
     return int(rng.integers(18, 29)), str(rng.choice(("veryfast", "medium")))
 
 
-def freeze_clip(index: int, rng: np.random.Generator) -> Clip:
+def freeze_clip(index: int, rng: np.random.Generator, kind: type[Camera] = Camera) -> Clip:
     rate, motion = RATES[index % len(RATES)], MOTIONS[index % len(MOTIONS)]
     gap = max(12, round(0.7 * rate))
     planned = lengths(rng, rate, 0.05, MOST_FRAMES - 5 * gap)
-    camera = Camera(rng, motion, gap + sum(planned) + gap * len(planned), rate)
+    camera = kind(rng, motion, gap + sum(planned) + gap * len(planned), rate)
     before = float(rng.choice((0, 1, 2.5)))
     after = float(rng.choice((0, 1, 2.5)))
     source = noisy(camera.frames(), before, rng)
@@ -175,7 +198,8 @@ def freeze_clip(index: int, rng: np.random.Generator) -> Clip:
         "noise after the copy": f"{after:g}",
         "crf": f"{crf - crf % 3} to {crf - crf % 3 + 2}",
     }
-    return Clip(name, "freeze", noisy(shown, after, rng), rate, crf, preset, np.array(planted), labels)
+    fault = "freeze" if kind is Camera else "flat freeze"
+    return Clip(name, fault, noisy(shown, after, rng), rate, crf, preset, np.array(planted), labels)
 
 
 def blur_clip(index: int, rng: np.random.Generator) -> Clip:
@@ -257,9 +281,15 @@ def encode(path: Path, clip: Clip) -> None:
             container.mux(packet)
 
 
-def makers(seed: int, freezes: int, blurs: int, clean: int) -> Iterator[tuple[str, Callable[[], Clip]]]:
+def makers(
+    seed: int, freezes: int, blurs: int, clean: int, flat: int = 0
+) -> Iterator[tuple[str, Callable[[], Clip]]]:
     """Name and maker of each clip; a maker does not depend on the others."""
-    kinds = (("freeze", freeze_clip, freezes), ("blur", blur_clip, blurs), ("clean", clean_clip, clean))
+    flat_clip = partial(freeze_clip, kind=FlatCamera)
+    kinds = (
+        ("freeze", freeze_clip, freezes), ("blur", blur_clip, blurs), ("clean", clean_clip, clean),
+        ("flat", flat_clip, flat),
+    )  # fmt: skip
     for number, (kind, make, count) in enumerate(kinds):
         for index in range(count):
             rng = np.random.default_rng((seed, number, index))

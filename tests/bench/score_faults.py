@@ -1,11 +1,13 @@
 """Planted freezes and blurs that `score` finds in encoded clips, over lengths, rates, motions, noise and compression.
 
-    python tests/bench/score_faults.py [--seed 2] [--freezes 56] [--blurs 28] [--clean 24] [--keep FOLDER] [--misses]
+    python tests/bench/score_faults.py [--seed 5] [--freezes 56] [--blurs 28] [--clean 24] [--flat 16]
+        [--keep FOLDER] [--misses]
 
 Clips are drawn at random from scikit-image's pictures: a camera (or a thing) moves over a picture at 640 x 360; frames
 are copied or blurred; noise is added before the copy, after it, or both; x264 encodes. Clean clips have no fault: cuts,
-still pictures, fades, films shown at a higher rate. A planted fault counts as found if exactly one run touches it. A
-false run touches no planted fault of its kind. The thresholds were chosen on seed 1 (112, 56 and 72 clips).
+still pictures, fades, films shown at a higher rate. Flat freezes are those of pictures almost without contrast. A
+planted fault counts as found if exactly one run touches it. A false run touches no planted fault of its kind. The
+thresholds were chosen on seeds 1 to 3.
 
 What an encoder leaves of a missed freeze is measured apart from the scorer, by phase correlation of decoded frames: the
 freeze is called erased if, from the frame before it to its last one, the picture moves by more than half of what it
@@ -99,14 +101,14 @@ class Outcome:
         self.clips[clip.fault] += 1
         self.cadence[clip.fault] += bool(found["cadence"].any())
         for kind, column in (("freeze", "frozen"), ("blur", "blurred")):
-            planted = clip.planted if clip.fault == kind else np.zeros(len(found), bool)
+            planted = clip.planted if clip.fault.endswith(kind) else np.zeros(len(found), bool)
             here, near = runs(found[column]), np.convolve(planted, (1, 1, 1), "same") > 0
             for fault in runs(planted):
                 labels = {"all": "", "length": length_of(fault, clip.rate), **clip.labels}
                 for label in labels.items():
-                    self.tallies[kind, *label].add(fault, here, found[column])
+                    self.tallies[clip.fault, *label].add(fault, here, found[column])
                 hits = touching(here, fault)
-                if kind == "freeze" and not hits:
+                if clip.fault == "freeze" and not hits:
                     self.erased[is_erased(path, fault, clip.planted)] += 1
                 if is_told and len(hits) != 1:
                     print(f"{clip.name}: {kind} {fault} found as {hits}")
@@ -183,10 +185,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--freezes", type=int, default=56)
     parser.add_argument("--blurs", type=int, default=28)
     parser.add_argument("--clean", type=int, default=24)
+    parser.add_argument("--flat", type=int, default=16)
     parser.add_argument("--keep", type=Path, help="keep clips here, and take those that are there")
     parser.add_argument("--misses", action="store_true")
     chosen = parser.parse_args()
@@ -194,7 +197,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        for name, make in makers(chosen.seed, chosen.freezes, chosen.blurs, chosen.clean):
+        for name, make in makers(chosen.seed, chosen.freezes, chosen.blurs, chosen.clean, chosen.flat):
             clip, path = make_or_read(folder / name, make)
             found = np.concatenate(list(verdicts([records_of(path)], 3, clip.rate)))
             outcome.add(clip, path, found, chosen.misses)

@@ -27,9 +27,9 @@ _STILL_SHARE, _STILL_SHIFT, _STILL_IN_MOTION = 0.35, 0.14, 0.07
 """A frozen frame's `shift` is below the first share of the remembered one, and below the larger of this many grey
 levels and of the second share of it. Chosen on the clips of tests/bench/score_faults.py, seed 1:
 on 25 of them 95 % of the copies are below 0.01 of the remembered shift, 99 % of the moving frames above 0.16."""
-_STEADY_SHARE, _STEADY_SPREAD, _LEAST_STEADY = 0.55, 0.8, 12
-"""Or, in a shot whose motion is steady, below this share of the remembered ones. It is steady if the least of this many
-shifts is at least the second share of their median: a hand or a shake slows down before it stops, a frozen pan does
+_STEADY_SHARE, _STEADY_SPREAD, _STEADY_FRAMES = 0.35, 0.8, 16
+"""Or, in a shot whose motion is steady, below this share of the least of the last shifts. It is steady if this least of
+so many is at least the second share of their median: a hand or a shake slows down before it stops, a frozen pan does
 not."""
 _STILL_CHANGE, _STILL_NOISE, _CHANGE_IN_MOTION = 1.6, 0.5, 0.15
 """Its `local_change` is below this many grey levels plus this share of the noise, or below this share of the
@@ -37,6 +37,15 @@ remembered one: heavy compression changes copies, but far less than motion does.
 _LEAST_SHIFT, _LEAST_EQUAL_SHIFT = 0.3, 0.05
 """Remembered `shift` below which a shot counts as a still, of which only noise moves (noise of 2.5 gives less
 than 0.12 in 95 % of the frames); the second is for frames that equal the one before."""
+_FLAT_FRAMES, _FLAT_CHANGE, _FLAT_SHARE = 8, 3.0, 0.5
+"""In a picture too flat for `shift`, a frame is frozen if its `local_change` is below this share of the least of the
+last ones, and this least one is twice what a still may have ..."""
+_LEAST_DIFFERENCE, _DIFFERENCE_SHARE = 0.25, 0.2
+"""... or if its noise stands still, too: `difference` is below this share of the least of the last ones, all of which
+had this many grey levels ..."""
+_NOISE_RISE, _NOISE_STILL = 0.5, 0.02
+"""... or below this many grey levels with noise that rose by so many: an encoder keeps the noise of copies, and smooths
+that of frames all of which differ. No frame of 41 clips of noisy stills and of flat moving pictures is like that."""
 _SETTLING_SHARE, _SETTLING_FRAMES = 0.6, 3
 """The first copies may still change by this share of the remembered shift, for this many frames, as the encoder settles
 (they refer to frames on both sides of the seam)."""
@@ -82,11 +91,16 @@ class Recent:
         return median(values) if values else float("inf")
 
     def steady(self) -> float:
-        """Return their minimum if they are steady; 0 if not, or if they are too few to tell."""
-        if len(self.values) < _LEAST_STEADY:
+        """Return the least of the last ones if they are steady; 0 if not, or if they are too few to tell."""
+        last = list(self.values)[-_STEADY_FRAMES:]
+        if len(last) < _STEADY_FRAMES:
             return 0.0
-        least = min(self.values)
-        return least if least >= _STEADY_SPREAD * median(self.values) else 0.0
+        least = min(last)
+        return least if least >= _STEADY_SPREAD * median(last) else 0.0
+
+    def least(self) -> float:
+        """Return the least of the last few; 0 if they are too few."""
+        return min(list(self.values)[-_FLAT_FRAMES:]) if len(self.values) >= _FLAT_FRAMES else 0.0
 
 
 @dataclass
@@ -95,8 +109,8 @@ class Change:
 
     shift: Sequence[float]
     change: Sequence[float]
+    difference: Sequence[float]
     noise: Sequence[float]
-    equal: Sequence[bool]
     blank: Sequence[bool]
 
 
@@ -104,10 +118,14 @@ class Stills:
     """Finds the frames of a shot at which the picture stands still, although it moved before."""
 
     def __init__(self) -> None:
-        self._shift, self._change = Recent(), Recent()
+        self._forget()
         self._run = 0
         self._blank = 0
         self._started = False
+
+    def _forget(self) -> None:
+        self._shift, self._change = Recent(), Recent()
+        self._difference, self._noise = Recent(), Recent()
 
     def find(self, frames: Change, stop: int) -> Flags:
         """Flag the frames before `stop`; the others only show what follows. Continues where the last call stopped."""
@@ -127,6 +145,8 @@ class Stills:
             if self._started and not self._blank:  # the first frame of a shot differs from another picture
                 self._shift.values.append(frames.shift[at])
                 self._change.values.append(frames.change[at])
+                self._difference.values.append(frames.difference[at])
+                self._noise.values.append(frames.noise[at])
             self._started, self._run, self._blank = True, 0, 0
             at += 1
         return found
@@ -135,14 +155,18 @@ class Stills:
         self._blank += 1
         self._run = 0
         if self._blank > FLASH_FRAMES:
-            self._shift, self._change = Recent(), Recent()
+            self._forget()
 
     def _still_until(self, frames: Change, at: int) -> int:
         """Return the frame after the still ones from `at` on that are certain; `at` if there are none."""
         shift = self._shift.median()
         if shift < _LEAST_SHIFT and sum(value >= _POP_SHIFT for value in self._shift.values) >= _LEAST_GOOD:
             shift = _POP_SHIFT  # most of what is remembered are repeats, between which the picture moves
-        if self._blank or not self._started or shift < _LEAST_EQUAL_SHIFT:
+        if self._blank or not self._started:
+            return at
+        if shift < _LEAST_SHIFT and self._is_still_though_flat(frames, at):
+            return at + 1
+        if shift < _LEAST_EQUAL_SHIFT:
             return at
 
         change, steady = self._change.median(), self._shift.steady()
@@ -153,8 +177,9 @@ class Stills:
         def still(i: int) -> bool:
             if frames.blank[i]:
                 return False
-            if frames.equal[i] or shift < _LEAST_SHIFT:
-                return frames.equal[i]
+            is_equal = frames.difference[i] == 0
+            if is_equal or shift < _LEAST_SHIFT:
+                return is_equal
             least_change = _STILL_CHANGE + _STILL_NOISE * frames.noise[i]
             return frames.shift[i] < most_shift and frames.change[i] < max(least_change, most_change)
 
@@ -181,6 +206,18 @@ class Stills:
             if after.stop <= last and all(still(i) for i in after):
                 return ahead
         return at
+
+    def _is_still_though_flat(self, frames: Change, at: int) -> bool:
+        """Return whether a frame repeats the one before it, in a picture so flat that motion gives no `shift`."""
+        if frames.shift[at] >= _STILL_SHIFT:
+            return False
+        change, difference = self._change.least(), self._difference.least()
+        if change >= _FLAT_CHANGE and frames.change[at] < _FLAT_SHARE * change:
+            return True
+        most = _DIFFERENCE_SHARE * difference if difference >= _LEAST_DIFFERENCE else 0.0
+        if len(self._noise.values) >= _FLAT_FRAMES and frames.noise[at] >= self._noise.median() + _NOISE_RISE:
+            most = max(most, _NOISE_STILL)
+        return frames.difference[at] < most
 
     def _caught_up(self, frames: Change, at: int) -> int:
         """Return the frame after the slow ones from `at` on that makes up for them; `at` if there is none."""
@@ -226,7 +263,8 @@ class Steps:
             else:
                 middle = (base + median(self._level.values)) / 2
                 if min(sharp[at], median(sharp[at : at + _RETURN_FRAMES])) >= middle:
-                    self._level = None
+                    # What follows may show something else than what was before.
+                    self._level, self._good = None, Recent()
             if self._level is not None:
                 self._level.values.append(sharp[at])
                 found[at], remembered[at] = True, base

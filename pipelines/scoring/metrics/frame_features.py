@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.scoring.metrics.sharpness import Luma, noise_deviation, sharpness
+from pipelines.scoring.metrics.sharpness import Luma, detail, noise_deviation, sharpness
 from pipelines.video.frame import shrink
 from pipelines.vision.shots import (
     GRID,
@@ -26,6 +26,7 @@ from pipelines.vision.shots import (
 RECORD = np.dtype(
     [
         ("sharpness", np.float32),  # 0..1, higher = sharper
+        ("detail", np.float32),  # fine structure in comparison with coarse: compares the frames of a shot
         ("noise", np.float32),  # standard deviation, grey levels
         ("under", np.float32),  # share of underexposed (black) pixels
         ("over", np.float32),  # share of overexposed (clipped) pixels
@@ -75,6 +76,7 @@ class FrameFeatures:
     half: Luma
     small: Luma
     sharpness: float
+    detail: float
     noise: float
     under: float
     over: float
@@ -92,6 +94,7 @@ def features_of(luma: Luma) -> FrameFeatures:
         half=half,
         small=small,
         sharpness=sharpness(luma, noise),
+        detail=detail(half, small),
         noise=noise,
         under=_share(half, _BLACK, cv2.THRESH_BINARY_INV),
         over=_share(half, _CLIPPED - 1, cv2.THRESH_BINARY),
@@ -119,7 +122,7 @@ def _share(luma: Luma, limit: int, threshold_type: int) -> float:
 def compare(before: FrameFeatures | None, now: FrameFeatures) -> NDArray[np.void]:
     """Make the record `(1,)` of a frame from its features and those of the previous frame (None at the first)."""
     record = np.zeros(1, RECORD)
-    for name in ("sharpness", "noise", "under", "over", "contrast"):
+    for name in ("sharpness", "detail", "noise", "under", "over", "contrast"):
         record[name] = getattr(now, name)
     record["grid"] = thumbnail(now.small)
     if before is None:

@@ -32,8 +32,11 @@ REACH = 20
 
 SOFT = 0.16
 """Sharpness below which a frame is blurred, whatever the frames around it are like."""
-LEAST_DROP, MOST_DROP = 0.06, 0.12
-"""Relative drop below the better frames nearby that makes a frame blurred; it grows as sharpness fluctuates."""
+LEAST_DROP, MOST_DROP = 0.08, 0.16
+"""Relative drop in clarity below the better frames nearby that makes a frame blurred; it grows as clarity fluctuates.
+
+Blurs of 1.5 to 3.5 pixels at 640 x 360 take 0.16 or more away in 95 % of the clips of tests/bench/score_faults.py
+(seeds 1 to 3), 0.47 or more in half of them."""
 
 VERDICT = np.dtype(
     [
@@ -65,15 +68,17 @@ Flags = NDArray[np.bool_]
 _BLOCK = 1024
 """Least number of verdicts in a block, except the last: judging fewer at a time repeats more of the context."""
 _BETTER, _BEST = 0.7, 0.9
-"""Quantiles of the sharpness nearby: the baseline, and a higher one whose distance shows how sharpness fluctuates.
+"""Quantiles of the clarity nearby: the baseline, and a higher one whose distance shows how clarity fluctuates.
 
-Ranking frames by their distance from the baseline, not by sharpness itself, raised the AUC from 0.96 to 0.99.
+Ranking frames by their distance from the baseline, not by the value itself, raised the AUC from 0.96 to 0.99.
 """
 _FLUCTUATION_GAIN = 3.0
 """Multiple of that distance which is added to the least drop."""
 _WORSE, _DIP_GAIN, _DIP_FRAMES = 0.25, 3, 2
 """One or two frames in a row also have to be lower than the baseline by this multiple of its distance from this lower
-quantile: encoders make every second or fourth frame a little softer."""
+quantile: encoders make every second or fourth frame a little softer ..."""
+_MOST_DIP = 0.3
+"""... but not by this share: where many frames are blurred, the lower quantile is that of blurred ones."""
 _REPEATED, _LEAST_OTHERS = 0.1, 8
 """Change in grey levels below which a frame repeats the one before it, and least number of other frames to go by."""
 _BLANK_CONTRAST = 1.5
@@ -155,8 +160,8 @@ def _change_of(rows: Verdicts) -> Change:
     change = np.nan_to_num(rows["local_change"], nan=255)
     # Records of earlier versions have no shift: on ordinary clips it is about a fifth of the largest local change.
     shift = np.where(np.isnan(rows["shift"]), change / 5, rows["shift"])
-    equal = rows["difference"] == 0
-    return Change(*(a.tolist() for a in (shift, change, rows["noise"], equal, rows["blank"])))
+    difference = np.nan_to_num(rows["difference"], nan=255)
+    return Change(*(a.tolist() for a in (shift, change, difference, rows["noise"], rows["blank"])))
 
 
 def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps:
@@ -216,16 +221,26 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
     found["cut"] = find_cuts(records["grid"], records["residual"])
     found["blank"] = found["contrast"] < _BLANK_CONTRAST
     shot = np.where(found["blank"], -1, np.cumsum(found["cut"]))
-    sharp = found["sharpness"]
-    worse, better, best = _around(sharp, shot, records["difference"] < _REPEATED, _WORSE, _BETTER, _BEST)
+    sharp, clear, repeated = found["sharpness"], _clarity(records), records["difference"] < _REPEATED
+    (found["baseline"],) = _around(sharp, shot, repeated, _BETTER)
+    worse, better, best = _around(clear, shot, repeated, _WORSE, _BETTER, _BEST)
     drop = LEAST_DROP * better + _FLUCTUATION_GAIN * (best - better)
-    found["baseline"] = better
-    low = sharp < better - np.minimum(drop, MOST_DROP * better)
-    dip = low & (sharp > better - _DIP_GAIN * (better - worse))
+    low = clear < better - np.minimum(drop, MOST_DROP * better)
+    dip = low & (clear > better - np.minimum(_DIP_GAIN * (better - worse), _MOST_DIP * better))
     found["blurred"] = (low & ~_short(low, dip)) | (sharp < SOFT)
     found["motion"], found["jerk"] = _motion(records, found["cut"])
     found["window_score"] = _window_means(sharp, window, base, total)
     return found
+
+
+def _clarity(records: Records) -> Floats:
+    """Compute what frames near each other are compared by; of records of earlier versions it is sharpness alone.
+
+    It is the geometric mean of sharpness and detail: blur lowers both, and what else changes them differs.
+    """
+    sharp = records["sharpness"].astype(np.float64)
+    clear = np.sqrt(sharp * records["detail"])
+    return np.where(np.isnan(clear), sharp, clear)
 
 
 def _short(low: Flags, dip: Flags) -> Flags:

@@ -18,8 +18,17 @@ def changes(rate: float, frames: int, speed: float, seed: int) -> np.ndarray:
 
 def change_of(shift: np.ndarray, change: np.ndarray | None = None) -> Change:
     local = 3 * shift if change is None else change
-    none = [False] * len(shift)
-    return Change(shift.tolist(), local.tolist(), [1.0] * len(shift), none, none)
+    ones = [1.0] * len(shift)
+    return Change(shift.tolist(), local.tolist(), ones, ones, [False] * len(shift))
+
+
+def flat_change(
+    change: np.ndarray, difference: np.ndarray | float, noise: np.ndarray | float, seed: int
+) -> Change:
+    """A picture so flat that motion gives no shift."""
+    rng = np.random.default_rng(seed)
+    columns = (0.05 * rng.random(len(change)), change, difference, noise, False)
+    return Change(*(np.broadcast_to(column, len(change)).tolist() for column in columns))
 
 
 @given(RATES, st.floats(0.05, 120), st.floats(1.5, 40), st.floats(0, 0.15), st.integers(10, 300), SEEDS)
@@ -44,6 +53,51 @@ def test_what_the_encoder_refreshes_does_not_end_a_freeze(length, at, pop, seed)
     shift[refreshed] = pop
     found = Stills().find(change_of(shift), len(shift))
     assert np.flatnonzero(found).tolist() == list(range(60, 60 + length))
+
+
+@given(st.integers(1, 9), st.floats(0.1, 0.25), SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_what_a_shot_did_before_does_not_hide_a_short_freeze_of_a_steady_pan(length, left, seed):
+    shift = np.concatenate((changes(25, 30, 4, seed), changes(25, 60, 2, seed)))
+    shift[60 : 60 + length] *= left
+    found = Stills().find(change_of(shift), len(shift))
+    assert np.flatnonzero(found).tolist() == list(range(60, 60 + length))
+
+
+@given(st.integers(1, 500), SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_a_freeze_of_a_smooth_sky_is_told_by_how_its_shades_move(length, seed):
+    change = np.random.default_rng(seed).uniform(5, 8, 40 + length + 20)
+    change[40 : 40 + length] = 1.4
+    found = Stills().find(flat_change(change, 0.9, 1.0, seed), len(change))
+    assert np.flatnonzero(found).tolist() == list(range(40, 40 + length))
+
+
+@given(st.integers(1, 500), st.booleans(), SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_a_freeze_of_a_flat_picture_is_told_by_its_noise(length, is_kept, seed):
+    frames = 40 + length + 20
+    rng = np.random.default_rng(seed)
+    # Noise that encoding keeps moves until the picture stops; or it is smoothed away, but for that of the copies.
+    difference, noise = (
+        rng.uniform(0.5, 1, frames) if is_kept else rng.uniform(0.003, 0.03, frames),
+        np.full(frames, 0.1),
+    )
+    difference[39], difference[40 : 40 + length], difference[40 + length] = 1.9, 0.002, 2.1
+    noise[39 : 40 + length] += 0 if is_kept else 2.0
+    found = Stills().find(flat_change(np.full(frames, 1.2), difference, noise, seed), frames)
+    assert np.flatnonzero(found).tolist() == list(range(40, 40 + length))
+
+
+@given(st.floats(0, 1), st.floats(0, 2), SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_the_noise_of_a_still_is_no_freeze(kept, noise, seed):
+    rng = np.random.default_rng(seed)
+    difference = kept * rng.uniform(0.4, 1.6, 800) + 0.001 * rng.random(800)
+    levels = noise * rng.uniform(0.9, 1, 800)
+    levels[250:] *= 1.15  # an encoder begins anew, with a better first frame
+    difference[250] = 1.0
+    assert not Stills().find(flat_change(rng.uniform(0.2, 2.2, 800), difference, levels, seed), 800).any()
 
 
 @given(st.floats(0, 0.25), st.integers(1, 3000), SEEDS)

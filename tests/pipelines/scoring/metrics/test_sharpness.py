@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipelines.scoring.metrics.frame_features import compare, features_of
-from pipelines.scoring.metrics.sharpness import noise_deviation, sharpness
+from pipelines.scoring.metrics.sharpness import detail, noise_deviation, sharpness
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,18 @@ def test_more_blur_is_less_sharp(picture, draw):
     assert scores == sorted(scores, reverse=True)
     assert 0 < scores[-1] < 0.75 * scores[2]
     assert scores[0] < 1
+
+
+def test_a_blur_lowers_detail_by_more_than_compression_noise_and_contrast_vary_it(picture, draw):
+    def of(luma):
+        half = cv2.resize(luma, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return detail(half, cv2.resize(half, (128, 72), interpolation=cv2.INTER_AREA))
+
+    _, packed = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 30])
+    dim = cv2.convertScaleAbs(picture, alpha=0.6, beta=60)
+    alike = [*draw["noisy"]([picture], 2.5), cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), dim]
+    assert max(abs(of(other) / of(picture) - 1) for other in alike) < 0.08
+    assert of(cv2.GaussianBlur(picture, (0, 0), 1.5)) < 0.6 * of(picture)
 
 
 def test_contrast_and_brightness_do_not_change_sharpness(picture):

@@ -140,7 +140,8 @@ def test_a_long_blur_and_a_long_freeze_are_one_run_each(draw, sigma):
 
 def records_with(sharpness):
     records = np.zeros(len(sharpness), RECORD)
-    records["sharpness"], records["contrast"], records["shift"], records["difference"] = sharpness, 50, 5, 3
+    records["sharpness"] = records["detail"] = sharpness
+    records["contrast"], records["shift"], records["difference"] = 50, 5, 3
     return records
 
 
@@ -159,6 +160,30 @@ def test_a_blur_after_one_from_the_first_frame_of_the_shot_on_is_found():
     sharp[:60] = sharp[78:140] = 0.35
     found = judge(records_with(sharp))["blurred"]
     assert np.flatnonzero(found).tolist() == [*range(60), *range(78, 140)]
+
+
+def test_a_blur_that_compression_hides_from_sharpness_is_found_by_its_detail():
+    rng = np.random.default_rng(4)
+    records = records_with(0.4 + rng.normal(0, 0.012, 200))
+    records["detail"] = 1.2 + rng.normal(0, 0.012, 200)
+    records["sharpness"][100:106] *= 0.93
+    records["detail"][100:106] *= 0.7
+    assert np.flatnonzero(judge(records)["blurred"]).tolist() == list(range(100, 106))
+
+
+def test_one_blurred_frame_between_longer_blurs_is_found():
+    sharp = np.full(90, 0.6)
+    sharp[27:37] = sharp[49] = sharp[62:81] = 0.25
+    found = judge(records_with(sharp))["blurred"]
+    assert np.flatnonzero(found).tolist() == [*range(27, 37), 49, *range(62, 81)]
+
+
+def test_a_blur_after_a_long_one_is_compared_with_what_is_shown_between_them():
+    sharp = np.full(260, 0.7)  # the camera has moved on to softer things while the picture was blurred
+    sharp[:30] = 0.9
+    sharp[30:120] = sharp[150:220] = 0.5
+    found = judge(records_with(sharp))["blurred"]
+    assert np.flatnonzero(found).tolist() == [*range(30, 120), *range(150, 220)]
 
 
 def test_frames_that_the_encoder_makes_a_little_softer_are_not_blurred():
@@ -221,7 +246,7 @@ def test_shots_are_judged_in_bounded_pieces_whose_bounds_depend_on_the_cuts_alon
 
 def test_records_of_an_earlier_version_are_judged_without_the_columns_they_lack(clips):
     clip, records = clips[0]
-    names = [name for name in RECORD.names if name not in ("shift", "contrast")]
+    names = [name for name in RECORD.names if name not in ("shift", "contrast", "detail")]
     earlier = np.zeros(len(records), [(name, RECORD[name].base, RECORD[name].shape) for name in names])
     for name in names:
         earlier[name] = records[name]

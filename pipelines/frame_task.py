@@ -6,7 +6,7 @@ The result has the sound, times, colours and pixel aspect ratio of its first inp
 from abc import abstractmethod
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memory.budget import Budget
@@ -26,8 +26,8 @@ from pipelines.video.encoding.disk import result_bytes
 from pipelines.video.encoding.encodings import (
     check_available,
     chosen_codec,
-    encoding,
     held_pixel_bytes,
+    keeps_alpha,
     keeps_depth,
 )
 from pipelines.video.info import VideoInfo, video_facts
@@ -35,7 +35,7 @@ from pipelines.video.join import foreseen_warnings, join_segments
 from pipelines.video.reader import bounded_decoder, held_bytes, read_frames
 from pipelines.video.samples.planes import Planes
 from pipelines.video.writer import VideoWriter, open_result
-from pipelines.vision.types import Pixels
+from pipelines.vision.types import Deep, Pixels
 from presets.choose import Choice
 
 _PROCESS_BYTES = 190 * MIB
@@ -47,6 +47,11 @@ class FrameEngine(Engine):
 
     load = Load()
     """Memory that it holds beside decoder and encoder."""
+
+    @property
+    def keeps_transparency(self) -> bool:
+        """Whether the frames and the result have the transparency of the video."""
+        return False
 
     @abstractmethod
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels | Planes]:
@@ -106,12 +111,11 @@ class FrameStage:
         return exported_frames(run, span)
 
     def preview(self, item: MadeFrame) -> Pixels:
-        """Return the frame, as SDR with 8 bits."""
-        return (
-            item.pixels
-            if not isinstance(item.pixels, Planes)
-            else sdr_rgb(item.pixels, self._engine.video.colour)
-        )
+        """Return the frame, as SDR with 8 bits, over the background."""
+        video, frame = self._engine.video, item.pixels
+        if isinstance(frame, Planes):
+            return sdr_rgb(laid_over(frame, video.background, video.colour), video.colour)
+        return frame
 
     def value(self, item: MadeFrame) -> float | None:
         """Return None: there is no live curve."""
@@ -136,9 +140,7 @@ class _Encoder:
         if self._writer is None:
             self._writer = open_result(self._path, frame, video, self._codec, self._crf)
         if self._pictures:
-            self._pictures.write(
-                item.index, rgb16(frame, video.colour) if isinstance(frame, Planes) else frame
-            )
+            self._pictures.write(item.index, _picture(frame, video))
         self._writer.write(frame)
 
     def close(self) -> None:
@@ -151,6 +153,13 @@ class _Encoder:
         """Stop the encoder."""
         if self._writer:
             self._writer.abandon()
+
+
+def _picture(frame: Planes | Pixels, video: VideoInfo) -> Deep | Pixels:
+    """Return what a picture of the frame shows: pictures have no transparency, but the background behind it."""
+    if isinstance(frame, Planes):
+        return rgb16(laid_over(frame, video.background, video.colour), video.colour)
+    return frame
 
 
 class FramePipeline(VideoPipeline[FrameEngine]):
@@ -166,7 +175,7 @@ class FramePipeline(VideoPipeline[FrameEngine]):
 
         Raises BadInput, and what the engine raises.
         """
-        check_available(codec_of(self.engine))
+        check_available(codec_of(self.engine), run.video.width, run.video.height)
         super().check(run)
         if folder := frame_folder(run):
             folder.claim()
@@ -174,7 +183,7 @@ class FramePipeline(VideoPipeline[FrameEngine]):
     def notices(self, run: RunContext) -> tuple[str, ...]:
         """Return what the result cannot keep of the source."""
         lost = depth_notes(run.video, codec_of(self.engine))
-        return (*lost, *foreseen_warnings(run.video, self._result(run)))
+        return (*lost, *foreseen_warnings(self._shown(run), self._result(run)))
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, each about as large as the same frames of the source, and pictures."""
@@ -185,7 +194,7 @@ class FramePipeline(VideoPipeline[FrameEngine]):
         """Join the segments into one file with the source's times and sound, and write the report."""
         result = self._result(run)
         with atomic_write(result) as part:
-            joined = join_segments(segments, run.video, run.frames, part)
+            joined = join_segments(segments, self._shown(run), run.frames, part)
         for sentence in joined.warnings:
             warn("sound", sentence)
         report = run.folder / "report.json"
@@ -202,14 +211,18 @@ class FramePipeline(VideoPipeline[FrameEngine]):
         write_report(report, facts)
         return Outputs(result=result, report=report, **self.engine.products(run))
 
+    def _shown(self, run: RunContext) -> VideoInfo:
+        """Describe the video as the result has it: transparency that is kept hides nothing."""
+        kept = self.engine.keeps_transparency
+        return replace(run.video, transparent=False) if kept else run.video
+
     def _result(self, run: RunContext) -> Path:
         return run.folder / f"result{VIDEO_SUFFIXES[codec_of(self.engine)]}"
 
 
 def fitted(planes: Planes, codec: FixedCodec, video: VideoInfo, index: int) -> Planes | Pixels:
     """Return frame `index` as `codec` takes it: with 8 bits, or without the transparency that it cannot keep."""
-    opaque = encoding(codec, 0, source=planes.layout).layout.alpha
-    if planes.alpha is not None and not opaque:
+    if not keeps_alpha(codec, planes.layout):
         planes = laid_over(planes, video.background, video.colour)
     return planes if keeps_depth(codec) else eight_bits(planes, video.colour, index)
 

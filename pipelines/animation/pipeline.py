@@ -66,7 +66,8 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
 
         Raises BadInput, and what the engine raises.
         """
-        check_available(self.engine.codec)
+        if not self.engine.inputs.makes_a_picture:
+            check_available(self.engine.codec, *self._padded_size())
         self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()

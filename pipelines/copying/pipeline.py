@@ -18,6 +18,7 @@ from pipelines.frame_task import FrameEngine, FramePipeline, codec_of
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Sink, Stage
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
+from pipelines.video.encoding.encodings import keeps_alpha
 from pipelines.video.reader import read_frames
 from pipelines.video.samples.planes import Planes
 from pipelines.vision.types import Pixels
@@ -87,6 +88,11 @@ class CopyEngine(FrameEngine):
     def _planes(self) -> bool:
         """Whether samples are copied as they are; those of 8 bits go by RGB, except where that would lose some."""
         return self.video.deep or self.video.hdr is not None or codec_of(self) == "ffv1"
+
+    @property
+    def keeps_transparency(self) -> bool:
+        """Whether the samples are copied with their opacity."""
+        return self._planes and keeps_alpha(codec_of(self), self.video.layout)
 
     @property
     def prepasses(self) -> tuple[Stage, ...]:

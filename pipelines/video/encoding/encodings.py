@@ -30,6 +30,12 @@ _HELD_PIXEL_BYTES = {"av1_10": 450, "h265_10": 330, "prores422hq": 110, "prores4
 _H264_PIXEL_BYTES = 170
 """The same of libx264 `veryfast`, for look-ahead, references and conversion: measured at 120 to 165. Others with 8 bits
 are counted alike."""
+_X265_LEAST_PX = 16
+"""x265 takes no smaller width or height."""
+_X265_NARROW_PX = 64
+"""Below this width x265 weighs blocks without looking ahead (its cutree). With AVX-512 that writes past its buffers in
+pictures of up to 48 pixels across (found by the checks of glibc's malloc with x265 of ffmpeg 9; 50 and more are
+clean), which ends the encoder at random."""
 _FRAME_PIXEL_BYTES = {"prores422hq": 0.5, "prores4444": 0.75, "ffv1": 0.7}
 """Bytes per pixel of an encoded frame: ProRes has 0.47 and 0.70 at 1080p; FFV1 a share of the samples' own bytes, which
 with much noise is 0.7."""
@@ -60,6 +66,11 @@ def keeps_depth(codec: AnyCodec) -> bool:
     return codec in _DEEP
 
 
+def keeps_alpha(codec: AnyCodec, source: SampleLayout) -> bool:
+    """Whether samples in the layout `source` keep their transparency in `codec`."""
+    return keeps_depth(codec) and encoding(codec, 0, source=source).layout.alpha
+
+
 def held_pixel_bytes(codec: FixedCodec) -> int:
     """Return the bytes per pixel that the encoder's process holds at most."""
     return _HELD_PIXEL_BYTES.get(codec, _H264_PIXEL_BYTES)
@@ -76,17 +87,25 @@ def keeps_fields(codec: AnyCodec, height: int) -> bool:
     return codec in ("prores4444", "prores422hq") or (codec == "h264" and height % 4 == 0)
 
 
-def encoding(codec: AnyCodec, crf: int, preset: str = "veryfast", source: SampleLayout = RGB) -> Encoding:
+def encoding(
+    codec: AnyCodec,
+    crf: int,
+    preset: str = "veryfast",
+    source: SampleLayout = RGB,
+    *,
+    width: int | None = None,
+) -> Encoding:
     """The encoding of `codec` at the quality `crf` (lower is better and larger; ProRes and FFV1 have one quality).
 
-    `source` is the layout of the frames, which FFV1 keeps. Frames are neither reordered nor hidden, so that packets can
-    be counted and given times. x265 is kept from writing to stderr, and its MP4 video is tagged `hvc1`, the tag that
-    players know.
+    `source` is the layout of the frames, which FFV1 keeps, and `width` theirs, if known. Frames are neither reordered
+    nor hidden, so that packets can be counted and given times. x265 is kept from writing to stderr, and its MP4 video
+    is tagged `hvc1`, the tag that players know.
     """
     plain = ("-pix_fmt", "yuv420p", "-bf", "0")
     by_crf = ("-preset", preset, "-crf", str(crf))
     by_cq = ("-rc", "vbr", "-cq", str(crf), "-b:v", "0", *plain)
-    quiet = ("-x265-params", "log-level=error", "-tag:v", "hvc1")
+    narrow = ":cutree=0" if width is not None and width < _X265_NARROW_PX else ""
+    quiet = ("-x265-params", f"log-level=error{narrow}", "-tag:v", "hvc1")
     match codec:
         case "h264":
             return Encoding(("-c:v", "libx264", *by_crf, *plain), _EIGHT)
@@ -129,8 +148,14 @@ def encoding(codec: AnyCodec, crf: int, preset: str = "veryfast", source: Sample
             )
 
 
-def check_available(codec: FixedCodec) -> None:
-    """Raise BadInput where `codec` needs an NVIDIA encoder and there is none."""
+def check_available(codec: FixedCodec, width: int, height: int) -> None:
+    """Raise BadInput where `codec` takes no frames of this size, or needs an NVIDIA encoder and there is none."""
+    if codec in ("h265", "h265_10") and min(width, height) + 1 < _X265_LEAST_PX:  # Odd sizes are padded.
+        other = "av1_10" if keeps_depth(codec) else "h264"
+        raise BadInput(
+            f"{codec} takes no pictures below {_X265_LEAST_PX}x{_X265_LEAST_PX}; these have {width}x{height}.",
+            f"Use --codec {other}.",
+        )
     if codec.endswith("_nvenc") and not _encodes(codec):
         raise BadInput(
             f"{codec} is not available: no NVIDIA GPU with a video encoder was found.",

@@ -180,7 +180,7 @@ def losses(info: VideoInfo, first: InputContainer) -> list[str]:
     if any(odd) and (context.width, context.height) == (info.width + odd[0], info.height + odd[1]):
         said.append(
             f"The picture was padded from {info.width}x{info.height} to {context.width}x{context.height}, "
-            "because the codec needs an even size. --codec prores4444 and vp9 keep it."
+            "because the codec needs an even size. --codec ffv1, prores4444 and vp9 keep it."
         )
     if info.interlaced and not any(frame.interlaced_frame for frame in islice(first.decode(segment), 1)):
         said.append(

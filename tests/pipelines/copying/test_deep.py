@@ -1,7 +1,9 @@
 """Copies of deep and HDR clips: samples, colour tags and static metadata as they were, looked at with ffmpeg itself."""
 
+import json
 import re
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import cv2
@@ -249,3 +251,39 @@ def test_what_is_hidden_under_transparency_is_not_seen_in_an_opaque_codec(tmp_pa
     _, seen = copied(tmp_path / "jobs", clip, codec="auto")
     for frame in read_frames(probe(seen.outputs.result), planes=True):
         assert np.abs(frame.planes().y.astype(int) - 940).max() < 4, "white"
+
+
+def see_through(folder: Path) -> Path:
+    """A 12-bit clip whose left half is red and opaque, and whose right half is green, hidden by transparency."""
+    path = folder / "clip.mkv"
+    colours = "r='4095*lt(X,32)':g='4095*gte(X,32)':b=0:a='4095*lt(X,32)'"
+    source = f"color=s=64x48:r=25:d=0.2,format=gbrap12le,geq={colours},format=yuva444p12le"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", "ffv1", path)
+    return path
+
+
+@pytest.mark.parametrize(("codec", "pixel_format"), [("ffv1", "yuva444p12le"), ("prores4444", None)])
+def test_a_copy_that_keeps_transparency_does_not_say_that_it_is_gone(
+    codec: str, pixel_format: str | None, tmp_path: Path
+) -> None:
+    clip = see_through(tmp_path)
+    job, done = copied(tmp_path / "jobs", clip, codec=codec, frames_out=tmp_path / "out")
+    assert done.type == "done", done
+    assert probe(done.outputs.result).transparent
+    said = [*warnings(job), *json.loads(done.outputs.report.read_text())["warnings"]]
+    assert not [sentence for sentence in said if "transparent" in sentence]
+    if pixel_format:
+        assert hashes(done.outputs.result, pixel_format) == hashes(clip, pixel_format)
+    picture = cv2.imread(str(tmp_path / "out" / "00000.png"), cv2.IMREAD_UNCHANGED)
+    assert (picture[:, 34:] > 65000).all(), "white shows behind, and never a hidden colour"
+
+
+@pytest.mark.parametrize("codec", ["h264", "vp9", "av1_10"])
+def test_colours_hidden_by_transparency_are_never_copied(codec: str, tmp_path: Path) -> None:
+    job, done = copied(tmp_path / "jobs", see_through(tmp_path), codec=codec)
+    assert done.type == "done", done
+    assert [sentence for sentence in warnings(job) if "transparent parts" in sentence]
+    with closing(read_frames(probe(done.outputs.result))) as frames:
+        pixels = next(frames).rgb()
+    assert (pixels[:, 36:] > 245).all()
+    assert (pixels[:, :28, 0] > 220).all() and (pixels[:, :28, 1] < 20).all()

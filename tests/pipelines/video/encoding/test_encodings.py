@@ -1,11 +1,14 @@
 """Each way to encode keeps one packet a frame, in order, and what it promises of shape and transparency."""
 
+import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -101,15 +104,42 @@ def test_a_card_is_tried_with_one_frame(codec: Codec, monkeypatch: pytest.Monkey
     monkeypatch.setattr(encodings.ffmpeg, "run", run)
     encodings._encodes.cache_clear()
     with pytest.raises(BadInput, match=f"{codec} is not available"):
-        check_available(codec)
+        check_available(codec, 64, 64)
     assert any("nvenc" in argument for argument in tried[0])
     Done.returncode = 0
     encodings._encodes.cache_clear()
-    check_available(codec)
+    check_available(codec, 64, 64)
     encodings._encodes.cache_clear()
+
+
+@pytest.mark.parametrize("codec", ["h265", "h265_10"])
+@pytest.mark.parametrize(("width", "height"), [(16, 16), (15, 15), (48, 32), (48, 130)])
+def test_x265_encodes_narrow_pictures_without_writing_past_its_buffers(
+    codec: Codec, width: int, height: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = "libc_malloc_debug.so.0"  # Part of glibc: frees that find their surroundings overwritten abort.
+    with suppress(OSError):
+        ctypes.CDLL(checked)
+        monkeypatch.setenv("LD_PRELOAD", checked)
+        monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
+    path = tmp_path / "clip.mp4"
+    check_available(codec, width, height)
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3)).astype(np.uint8)
+    texture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX)
+    with VideoWriter(path, width, height, Fraction(25), codec=codec) as out:
+        for index in range(8):  # It moves: blocks are predicted from others, and weighed by that.
+            out.write(texture[index : index + height, 2 * index : 2 * index + width])
+    assert probe(path).frames == 8
+
+
+@pytest.mark.parametrize(("codec", "other"), [("h265", "h264"), ("h265_10", "av1_10")])
+def test_pictures_too_small_for_x265_are_refused_at_once(codec: Codec, other: str) -> None:
+    with pytest.raises(BadInput, match="14x40") as refused:
+        check_available(codec, 14, 40)
+    assert other in str(refused.value)
 
 
 @pytest.mark.parametrize("codec", SOFTWARE)
 def test_software_encodes_everywhere(codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encodings, "_encodes", lambda codec: pytest.fail("not asked"))
-    check_available(codec)
+    check_available(codec, 64, 64)

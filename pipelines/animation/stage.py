@@ -161,6 +161,7 @@ class _FrameSink:
             layout=planes.layout if planes else None,
             mastering=source.mastering if planes else None,
             light=source.light if planes else None,
+            chroma_location=source.chroma_location if planes else None,
         )
 
 

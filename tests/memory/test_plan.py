@@ -302,3 +302,10 @@ class TestBudget:
         plan = make_plan(Cost(host=Load(fixed=4 * GIB)), pixels=1, frames=1, budget=budget, window=(1,))
         assert plan.risk == "cannot"
         assert "--ram-limit-gb" not in plan.reason
+
+
+def test_what_is_missing_by_a_little_does_not_look_like_what_is_there() -> None:
+    budget = Budget(387 * MIB - 1)
+    plan = make_plan(Cost(host=Load(fixed=387 * MIB)), pixels=1, frames=1, budget=budget, window=(1,))
+    assert plan.risk == "cannot"
+    assert "387 MiB of host memory, but 386 MiB is available" in plan.reason

@@ -214,7 +214,10 @@ def _refusal(plan: Plan, budget: Budget) -> str:
 
 
 def _missing(need: int, have: int, kind: str, flag: str, limit_bytes: int | None) -> str:
-    text = f"{_gib(need)} of {kind}, but {_gib(have)} is available"
+    needed, there = _gib(need), _gib(have)
+    if needed == there:  # Rounded, they look alike.
+        needed, there = f"{math.ceil(need / MIB)} MiB", f"{have // MIB} MiB"
+    text = f"{needed} of {kind}, but {there} is available"
     if limit_bytes is not None and have == within_limit(limit_bytes):
         text += f" ({flag} {math.ceil(need / 0.9 / GIB * 10) / 10:.1f} or more would suffice)"
     return text

@@ -24,7 +24,7 @@ from pipelines.video.colour.samples import rgb16
 from pipelines.video.encoding.encodings import encoding
 from pipelines.video.pictures.images import iter_images, probe_picture
 from pipelines.video.samples.planes import Planes
-from pipelines.video.writer import VideoWriter
+from pipelines.video.writer import VideoWriter, result_colour
 from pipelines.vision.types import Pixels
 
 FIGURES, MOMENTS = "state/figures", "state/moments"
@@ -154,13 +154,14 @@ class _FrameSink:
             pixels.shape[1],
             pixels.shape[0],
             self._run.video.frame_rate,
-            colour=source.stored_colour if planes else source.output_colour,
+            colour=result_colour(source, planes.layout if planes else None, self._codec),
             sample_aspect_ratio=source.sample_aspect_ratio,
             codec=self._codec,
             crf=self._crf,
             layout=planes.layout if planes else None,
             mastering=source.mastering if planes else None,
             light=source.light if planes else None,
+            chroma_location=source.chroma_location if planes else None,
         )
 
 

@@ -14,7 +14,7 @@ from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.video.encoding.encodings import chosen_codec, encoding, keeps_depth
 from pipelines.video.samples.planes import Planes
 from pipelines.video.writer import VideoWriter, open_result
-from pipelines.vision.types import Mask, Pixels, Size
+from pipelines.vision.types import Deep, Mask, Pixels, Size
 
 
 class FillStage:
@@ -69,7 +69,7 @@ class _FillSink:
         deep = item if isinstance(item, DeepFilled) else None
         self._recorder.add(item.mask, item.invented, deep.chroma if deep else None)
         if self._pictures:
-            self._pictures.write(item.index, deep.deep_pixels if deep else item.after)
+            self._pictures.write(item.index, self._picture(item))
         if self._first is None:
             self._first = item.index
         self._stop = item.index + 1
@@ -80,6 +80,12 @@ class _FillSink:
             return item.cut_out if transparent else item.planes
         pixels = item.pixels if isinstance(item, DeepFilled) else item.after
         return _with_alpha(pixels, item.mask) if transparent else pixels
+
+    def _picture(self, item: Filled | DeepFilled) -> Pixels | Deep:
+        """Return the whole frame as the result shows it: with its depth, and in SDR where the result is."""
+        if not isinstance(item, DeepFilled):
+            return item.after
+        return item.deep_pixels if keeps_depth(self._codec) else item.pixels
 
     def close(self) -> None:
         """Complete the segment and save the records, before the loop renames the segment and so finishes the span."""

@@ -59,8 +59,8 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     Raises:
         NotAVideo: missing, empty, or not a file that can be opened.
         NoVideoStream: sound or a cover picture only.
-        UnsupportedVideo: no decoder, encrypted, Dolby Vision without a base, a changing size, or a rotation that is no
-            multiple of 90 degrees.
+        UnsupportedVideo: no decoder, encrypted, Dolby Vision without a base, colours that cannot be converted, a
+            changing size, or a rotation that is no multiple of 90 degrees.
         DamagedVideo: truncated or damaged, without `salvage`.
     """
     if path.is_dir():
@@ -156,6 +156,11 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
     origin = _origin(container, stream)
     clock = _Clock((stream.guessed_rate, stream.average_rate, stream.base_rate), origin, stream.frames)
     frame = _first_frame(path, container, stream)
+    if other := tag_names.OTHER_MATRICES.get(frame.colorspace):
+        raise UnsupportedVideo(
+            f"{path} stores its colours as {other}, which cannot be shown correctly here.",
+            "Convert it to the usual YCbCr of BT.709 or BT.2020 first.",
+        )
     rotation, mirrored = _orientation(path, frame)
     width, height, field_order = _shown(path, container, stream, frame)
     across = rotation in (90, 270)

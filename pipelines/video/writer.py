@@ -206,7 +206,7 @@ def open_result(
         width,
         height,
         video.frame_rate,
-        colour=video.stored_colour if planes else video.output_colour,
+        colour=result_colour(video, planes.layout if planes else None, codec),
         sample_aspect_ratio=video.sample_aspect_ratio,
         codec=codec,
         crf=crf,
@@ -216,6 +216,17 @@ def open_result(
         light=video.light if planes else None,
         chroma_location=video.chroma_location if planes else None,
     )
+
+
+def result_colour(video: VideoInfo, layout: SampleLayout | None, codec: FixedCodec) -> ColourTags:
+    """Return the tags of a result made from `video`, whose frames are planes in `layout`, or RGB with 8 bits.
+
+    Samples of RGB that stay RGB keep their tags, and stay without where they have none.
+    """
+    if layout is None:
+        return video.output_colour
+    made = encoding(codec, 0, source=layout).layout
+    return video.colour if made.subsampling == "rgb" else video.stored_colour
 
 
 def _send(pipe: IO[bytes], data: memoryview) -> None:

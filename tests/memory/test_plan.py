@@ -82,7 +82,7 @@ class TestChoice:
         plan = plan_for(144 * MIB)
         assert (plan.window_frames, plan.batch_frames, plan.risk) == (4, 1, "cannot")
         assert plan.predicted_host_bytes == 145 * MIB
-        assert plan.reason == "The run needs at least 0.14 GiB of host memory, but 0.14 GiB is available."
+        assert plan.reason == "The run needs at least 145 MiB of host memory, but 144 MiB is available."
 
     def test_no_window_is_longer_than_the_video(self):
         plan = plan_for(GIB, frames=5)

@@ -1,6 +1,7 @@
 """How frames are encoded: one packet per frame, in frame order, each file playable on its own."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,8 +31,11 @@ _HELD_PIXEL_BYTES = {"av1_10": 450, "h265_10": 330, "prores422hq": 110, "prores4
 _H264_PIXEL_BYTES = 170
 """The same of libx264 `veryfast`, for look-ahead, references and conversion: measured at 120 to 165. Others with 8 bits
 are counted alike."""
-_X265_LEAST_PX = 16
-"""x265 takes no smaller width or height."""
+_LEAST_PX = 16
+"""x265 takes no smaller width or height. SVT-AV1 takes them, but keeps too little room for the packets of noise: with
+CRF 4 it ended in pictures of 2 to 10 pixels, with an error or by writing past its buffers."""
+_INSTEAD: Mapping[FixedCodec, FixedCodec] = {"h265": "h264", "h265_10": "ffv1", "av1_10": "ffv1"}
+"""What takes smaller pictures, for each codec that does not."""
 _X265_NARROW_PX = 64
 """Below this width x265 weighs blocks without looking ahead (its cutree). With AVX-512 that writes past its buffers in
 pictures of up to 48 pixels across (found by the checks of glibc's malloc with x265 of ffmpeg 9; 50 and more are
@@ -150,10 +154,10 @@ def encoding(
 
 def check_available(codec: FixedCodec, width: int, height: int) -> None:
     """Raise BadInput where `codec` takes no frames of this size, or needs an NVIDIA encoder and there is none."""
-    if codec in ("h265", "h265_10") and min(width, height) + 1 < _X265_LEAST_PX:  # Odd sizes are padded.
-        other = "av1_10" if keeps_depth(codec) else "h264"
+    other = _INSTEAD.get(codec)
+    if other and min(width, height) + 1 < _LEAST_PX:  # Odd sizes are padded.
         raise BadInput(
-            f"{codec} takes no pictures below {_X265_LEAST_PX}x{_X265_LEAST_PX}; these have {width}x{height}.",
+            f"{codec} takes no pictures below {_LEAST_PX}x{_LEAST_PX}; these have {width}x{height}.",
             f"Use --codec {other}.",
         )
     if codec.endswith("_nvenc") and not _encodes(codec):

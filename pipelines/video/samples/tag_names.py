@@ -2,6 +2,11 @@
 
 RANGES = {1: "tv", 2: "pc"}
 MATRICES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020nc", 10: "bt2020c"}
+OTHER_MATRICES = {
+    **{8: "YCgCo", 11: "Y'D'zD'x", 12: "chroma derived from primaries", 13: "chroma derived from primaries"},
+    **{14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"},
+}
+"""What ffmpeg does not convert to R'G'B' either, by the names of the standard."""
 PRIMARIES = {
     **{1: "bt709", 4: "bt470m", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "film"},
     **{9: "bt2020", 10: "smpte428", 11: "smpte431", 12: "smpte432", 22: "jedec-p22"},

@@ -54,6 +54,30 @@ def test_a_deep_source_video_keeps_its_samples_outside_what_is_animated(deep: Pa
     assert cv2.imread(str(pictures[-1]), cv2.IMREAD_UNCHANGED).dtype == np.uint16
 
 
+def test_chroma_stays_in_its_place(deep: Path, tmp_path: Path) -> None:
+    placed = tmp_path / "placed.mkv"
+    subprocess.run(
+        [
+            FFMPEG,
+            "-v",
+            "error",
+            "-i",
+            str(deep),
+            "-c:v",
+            "ffv1",
+            "-chroma_sample_location",
+            "topleft",
+            str(placed),
+        ],
+        check=True,
+    )
+    assert probe(placed).chroma_location == "topleft"
+    assert (
+        probe(result(ask(tmp_path / "jobs", placed, placed, codec="ffv1")).result).chroma_location
+        == "topleft"
+    )
+
+
 def test_by_default_the_result_of_a_deep_source_video_is_deep_and_hdr(deep: Path, tmp_path: Path) -> None:
     made = probe(result(ask(tmp_path / "jobs", deep, deep)).result)
     assert (made.codec, made.bit_depth, made.hdr) == ("av1", 10, "pq")

@@ -287,3 +287,13 @@ def test_colours_hidden_by_transparency_are_never_copied(codec: str, tmp_path: P
         pixels = next(frames).rgb()
     assert (pixels[:, 36:] > 245).all()
     assert (pixels[:, :28, 0] > 220).all() and (pixels[:, :28, 1] < 20).all()
+
+
+@pytest.mark.parametrize("tags", ["", ",setparams=color_primaries=bt2020:color_trc=smpte2084"])
+def test_rgb_that_stays_rgb_has_the_tags_of_its_source(tags: str, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    source = f"testsrc2=s=64x48:r=25:d=0.2,format=gbrp12le{tags}"
+    ffmpeg("-f", "lavfi", "-i", source, "-c:v", "ffv1", clip)
+    _, done = copied(tmp_path / "jobs", clip, codec="ffv1")
+    assert told(done.outputs.result) == told(clip)
+    assert probe(done.outputs.result).colour == probe(clip).colour

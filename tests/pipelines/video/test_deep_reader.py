@@ -229,3 +229,13 @@ def test_dolby_vision_without_a_base_is_refused(tmp_path: Path, ffmpeg) -> None:
     path = with_dolby(drawn(ffmpeg, tmp_path / "a.mp4", "yuv420p10le", "range=pc", *how), 5, 0)
     with pytest.raises(UnsupportedVideo, match=r"Dolby Vision \(profile 5\)"):
         probe(path)
+
+
+@pytest.mark.parametrize(("matrix", "name"), [("ycgco", "YCgCo"), ("ictcp", "ICtCp")])
+def test_colours_that_cannot_be_converted_are_refused(matrix: str, name: str, tmp_path: Path, ffmpeg) -> None:
+    path = tmp_path / "a.mp4"
+    source = "testsrc2=size=64x48:rate=25:duration=0.2,format=yuv420p10le"
+    how = ("-c:v", "libx265", "-x265-params", f"log-level=none:colormatrix={matrix}")
+    ffmpeg("-f", "lavfi", "-i", source, *how, path)
+    with pytest.raises(UnsupportedVideo, match=name):
+        probe(path)

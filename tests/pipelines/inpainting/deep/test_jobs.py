@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_an_interrupted_job_gives_the_same_bytes(tmp_path, mask) -> None:
     assert result(job).result.read_bytes() == whole.result.read_bytes()
 
 
-def test_a_codec_of_8_bits_gets_sdr_and_pictures_have_16(tmp_path, mask) -> None:
+def test_a_codec_of_8_bits_gets_sdr_and_so_do_its_pictures(tmp_path, mask) -> None:
     source = clip(tmp_path / "clip.mkv", *CLIPS["pq"])
     folder = tmp_path / "frames"
     outputs = result(ask(tmp_path / "jobs", source, mask, codec="h264", frames_out=folder))
@@ -134,7 +135,14 @@ def test_a_codec_of_8_bits_gets_sdr_and_pictures_have_16(tmp_path, mask) -> None
     assert (made.bit_depth, made.hdr, made.colour.transfer) == (8, None, "bt709")
     pictures = sorted(folder.glob("*.png"))
     assert len(pictures) == FRAMES
-    assert cv2.imread(str(pictures[0]), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+    picture = cv2.imread(str(pictures[0]), cv2.IMREAD_UNCHANGED)
+    assert picture.dtype == np.uint8
+    with closing(read_frames(made)) as frames:
+        shown = next(frames).rgb()
+    assert np.abs(shown.astype(int) - picture[..., ::-1]).mean() < 8
+    deep = tmp_path / "deep"
+    result(ask(tmp_path / "deep-jobs", source, mask, codec="ffv1", frames_out=deep))
+    assert cv2.imread(str(deep / pictures[0].name), cv2.IMREAD_UNCHANGED).dtype == np.uint16
 
 
 def test_a_cut_out_is_deep_and_transparent_around_the_fill(tmp_path, mask) -> None:

@@ -89,7 +89,7 @@ def tab(page: Page, name: str) -> Locator:
 
 
 def be_running(page: Page) -> None:
-    page.locator(".lt-run polyline").wait_for()
+    page.locator(".lt-curve-block polyline").wait_for()
     page.locator(".lt-latest img").wait_for()
 
 

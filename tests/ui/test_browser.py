@@ -57,7 +57,7 @@ def test_a_video_is_looked_at_scored_and_reported(visit: Visit, queue: JobQueue,
     for fact in ("a & b.mp4", "320 × 240", "25 fps", "300 frames", "GiB", "low risk"):
         expect(card).to_contain_text(fact)
     page.locator("#score-run").click()
-    page.locator(".lt-run polyline").wait_for()
+    page.locator(".lt-curve-block polyline").wait_for()
     meter = page.locator(".lt-run").get_by_role("meter")
     expect(meter).to_have_attribute("aria-valuenow", MOVED, timeout=PATIENCE_MS)
     page.locator(".lt-latest img").wait_for()

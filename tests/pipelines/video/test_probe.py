@@ -80,12 +80,16 @@ def test_nothing_of_a_file_can_be_read(clips: Clips, tmp_path: Path) -> None:
             probe(broken, salvage=salvage)
 
 
-def test_a_hanging_ffmpeg_is_given_up(clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["closed.mp4", "plain.avi"])  # it looks at the first frame, or only counts
+def test_a_hanging_ffmpeg_is_given_up(
+    name: str, clips: Clips, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stuck = tmp_path / "ffmpeg"
     stuck.write_text("#!/bin/sh\nexec sleep 600\n")
     stuck.chmod(0o755)
-    path = clips("closed.mp4")
+    path = clips(name)
     monkeypatch.setattr(ffmpeg_module, "binary", lambda: str(stuck))
+    monkeypatch.setattr(probe_module, "_FIRST_FRAME_SECONDS", 0.05)
     monkeypatch.setattr(counting, "_PATIENCE_SECONDS", 0.05)
     with pytest.raises(LongtakeError, match="did not finish"):
         probe(path)

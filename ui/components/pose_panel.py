@@ -70,8 +70,9 @@ class PosePanel:
             concurrency_limit=1,
             **PRIVATE,
         )
-        # The drawn picture shows the previous portrait.
-        source.change(lambda: "", None, [self._shown], **PRIVATE)
+        # The drawn picture shows the previous portrait. Cleared by the browser, at once: an answer of a busy server
+        # could come after a pose of the new one, and clear that.
+        source.change(None, None, [self._shown], js="() => ''", **PRIVATE)
         self._reset.click(
             lambda: (*[0] * len(self._sliders), "", *[0] * len(self._moves)),
             None,

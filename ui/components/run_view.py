@@ -210,7 +210,7 @@ class RunView:
     async def _make_viewable(self, link: str, request: gr.Request) -> AsyncIterator[str]:
         try:
             job = await asyncio.to_thread(self._find_to_act, link, request)
-            made = await asyncio.to_thread(self._service.make_viewable, self._service.visitor(request), job)
+            made = await self._service.make_viewable(self._service.visitor(request), job)
             async with aclosing(self._service.watch(made)) as views:
                 async for view in views:
                     yield media.making(view.status.done, view.status.total)
@@ -218,7 +218,7 @@ class RunView:
                 yield media.not_made(view.status.message)
                 return
             whole = await asyncio.to_thread(self._service.snapshot, job)
-            yield await asyncio.to_thread(self._film_of, whole, Path())
+            yield await asyncio.to_thread(self._film_of, whole, self._service.viewing.source(job))
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
 

@@ -250,8 +250,13 @@ class JobService:
                 self._submitted_by[job.id] = visitor.counted_as
             self.queue.start(job)
 
-    def make_viewable(self, visitor: Visitor, job: Job) -> Job:
+    async def make_viewable(self, visitor: Visitor, job: Job) -> Job:
         """Make a version of a result that any browser plays; return its job. Raises QueueFull, BadInput."""
+        # Before the lock, which keeps others waiting.
+        await fingerprint(self.viewing.source(job))
+        return await asyncio.to_thread(self._make_viewable, visitor, job)
+
+    def _make_viewable(self, visitor: Visitor, job: Job) -> Job:
         with self._lock:
             self._check_share(visitor)
             made = self.viewing.start(job, self.policy.ram_limit_gb)

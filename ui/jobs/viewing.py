@@ -26,16 +26,21 @@ class Viewing:
     def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
 
-    def start(self, job: Job, ram_limit_gb: float | None) -> Job:
-        """Make a version of the result of `job`, or find the one that was made; return its job.
-
-        Raises BadInput where there is no result, and as `JobQueue.submit`.
-        """
+    @staticmethod
+    def source(job: Job) -> Path:
+        """Return the result of `job`, of which a version can be made. Raises BadInput where there is none."""
         last = job.journal.last_state()
         if not isinstance(last, Done) or not last.outputs.result:
             raise BadInput("The job has no video.", "Wait until it is done.")
+        return last.outputs.result
+
+    def start(self, job: Job, ram_limit_gb: float | None) -> Job:
+        """Make a version of the result of `job`, or find the one that was made; return its job.
+
+        Raises as `source` and `JobQueue.submit`.
+        """
         settings = CopySettings(codec="h264", quality="draft", ram_limit_gb=ram_limit_gb)
-        made = self._queue.submit(_TASK, last.outputs.result, resolve(_TASK, settings))
+        made = self._queue.submit(_TASK, self.source(job), resolve(_TASK, settings))
         write_bytes(job.folder / _NOTE, made.id.encode())
         return made
 

@@ -1,10 +1,13 @@
 """A version for viewing: made once, when asked, of a result that the browser cannot play; deleted with it."""
 
+import asyncio
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
+import gradio as gr
 import imageio_ffmpeg
 import pytest
 
@@ -14,7 +17,10 @@ from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import CopySettings
 from pipelines.workers.in_process import InProcess
+from ui.components.run_view import RunView
 from ui.jobs.service import JobService
+from ui.jobs.view import JobView, Status
+from ui.page import I18N
 from ui.server.policy import Policy
 from ui.server.visitors import Visitor
 
@@ -61,7 +67,7 @@ def test_it_is_made_once_and_found_and_deleted_with_the_result(queue: JobQueue, 
     service = JobService(queue, Policy(), grace_seconds=0)
     visitor = Visitor("ann", "ann")
     assert service.viewing.find(job) is None
-    made = service.make_viewable(visitor, job)
+    made = asyncio.run(service.make_viewable(visitor, job))
     done(queue, made)
     path = service.viewing.find(job)
     assert path
@@ -70,7 +76,7 @@ def test_it_is_made_once_and_found_and_deleted_with_the_result(queue: JobQueue, 
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert stream.frames == 8
         assert stream.codec_context.color_trc == 1, "BT.709: no HDR is left"
-    assert service.make_viewable(visitor, job) == made
+    assert asyncio.run(service.make_viewable(visitor, job)) == made
     assert [entry.job for entry in service.jobs(visitor)] == [job.id], "it is no job of the visitor's"
     service.delete(visitor, job)
     assert not made.exists() and not job.exists()
@@ -80,7 +86,16 @@ def test_only_a_result_has_one(queue: JobQueue, tmp_path: Path, job: Job) -> Non
     service = JobService(queue, Policy(), grace_seconds=0)
     waiting = Job.create(tmp_path / "jobs", "copy", (tmp_path / "clip.mkv",), CopySettings(crf=9), 1)
     with pytest.raises(BadInput, match="no video"):
-        service.viewing.start(waiting, None)
+        asyncio.run(service.make_viewable(Visitor("ann", "ann"), waiting))
+
+
+def test_without_it_the_result_stays(queue: JobQueue, job: Job) -> None:
+    """The janitor may remove the version alone: the result that it was made of is no upload of its."""
+    service = JobService(queue, Policy(), grace_seconds=0)
+    made = asyncio.run(service.make_viewable(Visitor("ann", "ann"), job))
+    done(queue, made)
+    queue.delete(made)
+    assert service.viewing.find(job) is None and job.has_result()
 
 
 @pytest.mark.parametrize("note", ["../../etc", "", "0" * 32])
@@ -88,3 +103,25 @@ def test_a_note_that_leads_nowhere_is_none(queue: JobQueue, job: Job, note: str)
     service = JobService(queue, Policy(), grace_seconds=0)
     (job.folder / "viewing").write_text(note)
     assert service.viewing.find(job) is None
+
+
+def test_a_version_that_cannot_be_made_says_why() -> None:
+    async def make(*_: object) -> str:
+        return "made"
+
+    async def watch(*_: object) -> AsyncIterator[JobView]:
+        yield JobView(Status(state="running", done=3, total=8))
+        yield JobView(Status(state="failed", message="The disk <is> full."))
+
+    with gr.Blocks():
+        view = RunView(SimpleNamespace(), I18N)
+    view._service = SimpleNamespace(
+        visitor=lambda request: "ann", find_to_act=lambda *_: "job", make_viewable=make, watch=watch
+    )
+
+    async def shown() -> list[str]:
+        return [html async for html in view._make_viewable("?job=1", SimpleNamespace())]
+
+    making, *_, last = asyncio.run(shown())
+    assert "37 %" in making
+    assert "could not be made" in last and "The disk &lt;is&gt; full." in last

@@ -104,7 +104,7 @@ def launch(
         run_history=False,
         footer_links=["api", "settings"],
         theme=theme.theme(),
-        css_paths=theme.CSS_PATH,
+        css_paths=theme.CSS_PATHS,
         head=theme.HEAD,
         i18n=I18N,
     )

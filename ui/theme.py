@@ -4,25 +4,15 @@ from pathlib import Path
 
 import gradio as gr
 
-from ui.components import pad
+_HERE = Path(__file__).parent
+CSS_PATHS = sorted((_HERE / "styles").glob("*.css"))
+"""The style sheets, in the order in which they apply."""
 
-CSS_PATH = Path(__file__).with_name("page.css")
-
-HEAD = """
-<meta name="color-scheme" content="light dark">
-<script>document.documentElement.lang = navigator.language || navigator.languages[0] || "en";
-document.addEventListener("click", (event) => {
-  const link = event.target.closest(".lt-jobs a"), wanted = document.querySelector("#wanted textarea, #wanted input");
-  if (!link || !wanted || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
-  event.preventDefault();
-  history.replaceState(null, "", link.getAttribute("href"));
-  wanted.value = link.getAttribute("href") + "&at=" + Date.now();
-  wanted.dispatchEvent(new Event("input", { bubbles: true }));
-});
-</script>
-"""
-HEAD += f"<script>{pad.SCRIPT}</script>\n"
-"""Scripts of the page. The first sets its language by Gradio's own rule; the style sheet shows texts by it."""
+_SCRIPTS = sorted((_HERE / "scripts").glob("*.js"))
+HEAD = '<meta name="color-scheme" content="light dark">\n' + "".join(
+    f"<script>{script.read_text(encoding='utf-8')}</script>\n" for script in _SCRIPTS
+)
+"""What the head of the page holds: its scripts, each on its own."""
 
 
 def theme() -> gr.themes.Base:

@@ -369,7 +369,7 @@ def visit(
     contexts, outside, errors = [], [], []
 
     def open_page(queue: JobQueue, policy: Policy | None = None, *, query: str = "", **options: Any) -> Page:
-        look_of_it = {"theme": theme.theme(), "css_paths": theme.CSS_PATH, "head": theme.HEAD, "i18n": I18N}
+        look_of_it = {"theme": theme.theme(), "css_paths": theme.CSS_PATHS, "head": theme.HEAD, "i18n": I18N}
         url = serve(page_over(queue, policy), **look_of_it)
         context = chromium.new_context(**options)
         context.set_default_timeout(1000 * PATIENCE_SECONDS)

@@ -1,12 +1,9 @@
-"""The HTML of the pad, a still frame of a video on which visitors mark objects; `pad.js` is its behaviour."""
+"""The HTML of the pad, a still frame of a video on which visitors mark objects; `scripts/pad.js` is its behaviour."""
 
 from html import escape
-from pathlib import Path
 
 from ui.i18n.texts import both, label
 from ui.render.media import address
-
-SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
 
 _TOOLS = ("paint", "wipe", "box", "on", "off")
 _ACTIONS = ("undo", "clear", "clear-all")

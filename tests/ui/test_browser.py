@@ -1,10 +1,13 @@
 """The page as people use it, in headless Chromium."""
 
+import asyncio
 import re
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -18,8 +21,9 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
-from pipelines.settings import InpaintSettings, ScoreSettings
+from pipelines.settings import AnimateSettings, InpaintSettings, ScoreSettings, Settings
 from pipelines.video.writer import VideoWriter
+from ui.components.engine_choice import EngineChoice
 from ui.server.policy import Policy
 
 pytestmark = pytest.mark.browser
@@ -304,6 +308,44 @@ def test_a_pose_says_what_it_needs(visit: Visit, queue: JobQueue, tmp_path: Path
     page.locator("#pose-reset").click()
     expect(key).to_have_value("", timeout=PATIENCE_MS)
     expect(page.locator("#pose-yaw input[type=range]")).to_have_value("0")
+
+
+def test_a_pose_stays_when_the_portrait_is_inspected_later(
+    visit: Visit, queue: JobQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspected, inspect = threading.Event(), EngineChoice.inspect
+
+    async def inspect_late(self: EngineChoice, settings: Settings) -> Any:
+        if isinstance(settings, AnimateSettings):
+            await asyncio.to_thread(inspected.wait, PATIENCE_MS / 1000)
+        return await inspect(self, settings)
+
+    monkeypatch.setattr(EngineChoice, "inspect", inspect_late)
+    portraits = [tmp_path / name for name in ("a's “portrait” (1).png", "other.png")]
+    for portrait in portraits:
+        Image.fromarray(astronaut().picture).save(portrait)
+    page = visit(queue)
+    page.get_by_role("tab", name="Animate portrait").click()
+    page.locator("#animate-file input[type=file]").set_input_files(portraits[0])
+    expect(page.locator("#animate-file")).to_contain_text("portrait", timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Pose it by hand").click()
+    page.locator("#pose-yaw input[type=range]").press("ArrowRight")
+    refused = page.locator("#pose-shown [role=alert]")
+    refused.wait_for()
+    page.evaluate("""() => {
+      new MutationObserver(() => { window.cleared ||= !document.querySelector("#pose-shown [role=alert]"); })
+        .observe(document.querySelector("#pose-shown"), { subtree: true, childList: true, characterData: true });
+    }""")
+    with page.expect_response(
+        lambda response: "queue/join" in response.url
+    ):  # of the next handler of the file
+        inspected.set()
+    page.get_by_role("tab", name="Jobs").click()
+    page.get_by_role("tab", name="Animate portrait").click()
+    assert not page.evaluate("window.cleared")
+    page.locator("#animate-file").get_by_label("Clear").click()
+    page.locator("#animate-file input[type=file]").set_input_files(portraits[1])
+    expect(refused).to_have_count(0, timeout=PATIENCE_MS)
 
 
 def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQueue) -> None:

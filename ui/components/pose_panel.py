@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from gradio.components import Component
@@ -13,6 +15,7 @@ from pipelines.animation.motion.keypoints import EYES, LIPS, POINTS, movable
 from pipelines.errors import LongtakeError
 from pipelines.settings import PoseSettings
 from ui.components import forms
+from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
 from ui.i18n.texts import both
 from ui.jobs.service import JobService
@@ -21,6 +24,13 @@ from ui.render import job, media
 _SLIDERS = ("yaw", "pitch", "roll", "eyes", "lips")
 _FARTHEST = 0.1
 """The range of a keypoint's sliders, in keypoint coordinates; the text field takes larger moves."""
+
+
+_KEEP_OF_SOURCE = """(source, shown) =>
+  shown && shown.includes(`data-of="${source ? encodeURIComponent(source.path) : ''}"`) ? shown : ''"""
+"""Keeps what is shown where it is of the portrait that is chosen, or asks for one."""
+_UNCHANGED = "!*'()~"
+"""Characters that JavaScript's encodeURIComponent leaves as they are, and `quote` would not."""
 
 
 class PosePanel:
@@ -61,7 +71,7 @@ class PosePanel:
         crop = [name for name in forms.field_names(PoseSettings) if name in fields]
         posed: dict[str, Any] = {**self._sliders, "key": self._key}
         names = [*posed, *crop]
-        gr.on(
+        drawn = gr.on(
             [component.change for component in posed.values()],
             self._drawer(names),
             [source, *posed.values(), *(fields[name] for name in crop)],
@@ -70,9 +80,10 @@ class PosePanel:
             concurrency_limit=1,
             **PRIVATE,
         )
-        # The drawn picture shows the previous portrait. Cleared by the browser, at once: an answer of a busy server
-        # could come after a pose of the new one, and clear that.
-        source.change(None, None, [self._shown], js="() => ''", **PRIVATE)
+        # The drawn picture shows the previous portrait. Gradio runs the handlers of one event one after another, so
+        # this may come after a pose of the new portrait, which stays.
+        for event in (source.change, drawn.then):
+            event(None, [source, self._shown], [self._shown], js=_KEEP_OF_SOURCE, **PRIVATE)
         self._reset.click(
             lambda: (*[0] * len(self._sliders), "", *[0] * len(self._moves)),
             None,
@@ -91,7 +102,18 @@ class PosePanel:
         self._point.input(_move_of, [self._key, self._point], self._moves, **PRIVATE)
 
     def _drawer(self, names: list[str]) -> Any:
+        drawn = Newest()
+
         async def draw(request: gr.Request, source: str | None, *values: Any) -> AsyncIterator[str]:
+            named = f'<div data-of="{quote(source or "", safe=_UNCHANGED)}">'
+            with drawn.run(request) as is_newest:
+                async with aclosing(answers(request, source, *values)) as shown:
+                    async for each in shown:
+                        if not is_newest():
+                            return
+                        yield f"{named}{each}</div>"
+
+        async def answers(request: gr.Request, source: str | None, *values: Any) -> AsyncGenerator[str]:
             if not source:
                 yield f'<p class="lt-quiet">{both("pose.no_portrait")}</p>'
                 return

@@ -15,6 +15,7 @@ from gradio.components import Component
 
 from pipelines.errors import LongtakeError
 from pipelines.jobs.events import Outputs
+from ui.components.newest import Newest
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
@@ -41,8 +42,8 @@ class RunView:
     def __init__(self, service: JobService, texts: gr.I18n) -> None:
         self._service = service
         self._texts = texts
-        # A token per session for the job it follows now: the stream of an earlier job ends when the token changes.
-        self._followed: dict[str, object] = {}
+        # The stream of an earlier job ends when the visit follows another.
+        self._followed = Newest()
         self.link = gr.Textbox(visible=False)
         with gr.Column(visible=False, elem_classes="lt-run") as self._view:
             self._strip = gr.HTML(elem_classes="lt-strip-block")
@@ -140,23 +141,19 @@ class RunView:
         if not link:
             return
         last, state = JobView(), ""
-        session, mine = str(request.session_hash), object()
-        self._followed[session] = mine
         try:
             visitor, (id, key) = self._service.visitor(request), parse_link(link)
             job = self._service.find(visitor, id, key)
             right = self._service.right(visitor, job, key)
-            async with aclosing(self._service.watch(job, right)) as views:
-                async for view in views:
-                    if self._followed.get(session) is not mine:
-                        return
-                    yield await asyncio.to_thread(self._values, view, last, state)
-                    last, state = view, view.status.state
+            with self._followed.run(request) as is_newest:
+                async with aclosing(self._service.watch(job, right)) as views:
+                    async for view in views:
+                        if not is_newest():
+                            return
+                        yield await asyncio.to_thread(self._values, view, last, state)
+                        last, state = view, view.status.state
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
-        finally:
-            if self._followed.get(session) is mine:
-                del self._followed[session]
 
     def _values(self, view: JobView, last: JobView, last_state: str) -> tuple[Any, ...]:
         state = view.status.state
@@ -244,7 +241,7 @@ class RunView:
             if not link:  # the visitor did not confirm
                 return gr.skip(), gr.skip()
             try:
-                self._followed.pop(str(request.session_hash), None)
+                self._followed.end(request)
                 self._service.delete(self._service.visitor(request), self._find_to_act(link, request))
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error

@@ -12,6 +12,7 @@ from pipelines.errors import BadInput, LongtakeError
 from pipelines.settings import AnimateSettings, Settings, trial
 from pipelines.spec import TaskSpec, engines_of
 from ui.components import forms
+from ui.components.newest import Newest
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
 from ui.i18n.texts import input_key
@@ -134,8 +135,14 @@ class AnimateTab(TaskTab):
     def _connect_faces(self) -> None:
         names = [*_FACE_FIELDS, "salvage"]
         fields = [self.fields[name] for name in names]
+        previews = Newest()
 
         async def preview(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
+            with previews.run(request) as is_newest:
+                update = await draw(request, source, driving, *values)
+                return update if is_newest() else gr.skip()
+
+        async def draw(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
             if not source or not driving:
                 return gr.update(visible=False)
             try:

@@ -1,6 +1,7 @@
 """The tab of a task: choose a video, see its facts and the memory that a run would take, run it, watch it."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
+from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE, RunView
 from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
@@ -77,6 +79,7 @@ class TaskTab:
         self._model = settings_model(spec.name)
         self._names = forms.field_names(self._model)
         self.fields: dict[str, Any] = {}
+        self._inspections = Newest()
         with gr.Row(equal_height=False, elem_classes="lt-task"):
             with gr.Column(scale=4, min_width=300, elem_classes="lt-question"):
                 self._lay_out_form(self.main)
@@ -236,7 +239,21 @@ class TaskTab:
     async def _inspect(
         self, request: gr.Request, video: str | None, *values: Any
     ) -> AsyncIterator[tuple[Any, ...]]:
-        """Inspect the engines and, where there is one, the video; yields updates of card, buttons and engine choice."""
+        """Inspect the form, until the visit inspects it anew; yields updates of card, buttons and engine choice.
+
+        Raises nothing: Gradio forgets the event that waits for one that fails. The card shows the error.
+        """
+        with self._inspections.run(request) as is_newest:
+            async with aclosing(self._inspection(request, video, *values)) as updates:
+                async for update in updates:
+                    if not is_newest():
+                        return
+                    yield update
+
+    async def _inspection(
+        self, request: gr.Request, video: str | None, *values: Any
+    ) -> AsyncGenerator[tuple[Any, ...]]:
+        """Inspect the engines and, where there is one, the video."""
         others, values = values[: len(self.required_files)], values[len(self.required_files) :]
         disabled = [gr.update(interactive=False)] * len(self._buttons)
         choice = [gr.skip()] * len(self.engines.shown)
@@ -254,11 +271,9 @@ class TaskTab:
             visitor = self.service.visitor(request)
             plan = await self.service.inspect(visitor, self.task, video, settings, others)
         except LongtakeError as error:
-            if not complete:
-                return
-            # The card still shows the error after the toast has gone.
-            yield render.refusal(error), *disabled, *choice
-            raise visitor_error(error) from error
+            if complete:
+                yield render.refusal(error), *disabled, *choice
+            return
         card = render.card(plan, self.played(video, others))
         yield card, *disabled, *self.engines.updates(engines, plan)
         ready, problem = plan.risk != "cannot" and engines.accepted, None

@@ -17,6 +17,7 @@ from pipelines.storage.names import shortened
 from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
+from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
 from ui.i18n.texts import error_text, input_key
 from ui.jobs.service import JobService
@@ -47,6 +48,7 @@ class InpaintTab(TaskTab):
     placed_later = ("box", "point")
 
     def __init__(self, service: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
+        self._pages = Newest()
         super().__init__(service, texts, spec)
         self._connect_pad()
 
@@ -153,6 +155,11 @@ class InpaintTab(TaskTab):
 
     async def _load_video(self, request: gr.Request, video: str | None, mask: str | None) -> tuple[Any, ...]:
         """Show the first frame of a new video on the pad, without marks."""
+        with self._pages.run(request) as is_newest:
+            shown = await self._first_page(request, video, mask)
+            return shown if is_newest() else (gr.skip(),) * len(shown)
+
+    async def _first_page(self, request: gr.Request, video: str | None, mask: str | None) -> tuple[Any, ...]:
         nothing = gr.update(visible=False), gr.skip(), "", None, "", "", ""
         if video is None:
             return nothing
@@ -174,9 +181,13 @@ class InpaintTab(TaskTab):
             return gr.skip(), gr.skip()
         turned = replace(sheet, index=min(int(frame), sheet.frames - 1))
         try:
-            return await self._page(self.service.visitor(request), video, turned), turned
+            with self._pages.run(request) as is_newest:
+                page = await self._page(self.service.visitor(request), video, turned)
+                return (page, turned) if is_newest() else (gr.skip(), gr.skip())
         except (LongtakeError, OSError) as error:
-            raise visitor_error(error) from error
+            # Not raised: Gradio forgets the event that waits for one that fails.
+            gr.Warning(visitor_error(error).message)
+            return gr.skip(), gr.skip()
 
     async def _follow_link(
         self, request: gr.Request, link: str, video: str | None, sheet: PadFrame | None

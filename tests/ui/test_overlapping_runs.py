@@ -1,0 +1,78 @@
+"""Handlers whose runs overlap: the newest run's results stay."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from pipelines.errors import BadInput
+from pipelines.scheduler.queue import JobQueue
+from pipelines.spec import task_spec
+from ui.jobs.service import JobService
+from ui.page import I18N, tab_of
+from ui.server.policy import Policy
+from ui.tabs.base import TaskTab
+
+
+@pytest.fixture
+def score_tab(queue: JobQueue) -> TaskTab:
+    with gr.Blocks():
+        spec = task_spec("score")
+        return tab_of(spec)(JobService(queue, Policy()), I18N, spec)
+
+
+def request() -> Any:
+    return SimpleNamespace(session_hash="visit", request=SimpleNamespace(cookies={}))
+
+
+def test_an_inspection_that_a_newer_one_overtook_writes_nothing(score_tab: TaskTab) -> None:
+    """Seen as a button that stayed disabled: an inspection without the marked face ended after that with it."""
+    released: list[asyncio.Event] = []
+
+    async def inspection(*_: Any) -> Any:
+        mine = asyncio.Event()
+        released.append(mine)
+        number = len(released)
+        yield (f"begun {number}",)
+        await mine.wait()
+        yield (f"ended {number}",)
+
+    score_tab._inspection = inspection  # type: ignore[assignment, method-assign]
+
+    async def run() -> tuple[list[Any], list[Any]]:
+        async def collect() -> list[Any]:
+            return [update async for update in score_tab._inspect(request(), "video")]
+
+        first = asyncio.create_task(collect())
+        await asyncio.sleep(0)
+        second = asyncio.create_task(collect())
+        while len(released) < 2:
+            await asyncio.sleep(0)
+        released[1].set()
+        newer = await second
+        released[0].set()
+        return await first, newer
+
+    first, second = asyncio.run(run())
+    assert first == [("begun 1",)]
+    assert second == [("begun 2",), ("ended 2",)]
+
+
+def test_an_inspection_that_is_refused_ends_without_an_error(
+    score_tab: TaskTab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gradio forgets the event that waits for one that fails, so the next file would never be inspected."""
+
+    async def refuse(*_: Any) -> Any:
+        raise BadInput("There are no frames.", "Choose another file.")
+
+    monkeypatch.setattr(score_tab.service, "inspect", refuse)
+    monkeypatch.setattr(score_tab.service, "visitor", lambda _: None)
+    values = [score_tab.fields[name].value for name in score_tab._names]
+
+    async def last() -> Any:
+        return [update async for update in score_tab._inspect(request(), "video", *values)][-1]
+
+    assert "There are no frames." in asyncio.run(last())[0]

@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import closing
 
 from pipelines.masks.reading import read_masks, size_of
-from pipelines.masks.resize import small_frame, small_mask
+from pipelines.masks.resize import small_mask
 from pipelines.settings import InpaintSettings
 from pipelines.stages import RunContext
 from pipelines.video.colour.coding import Coding
@@ -44,4 +44,4 @@ def read_codes(run: RunContext, coding: Coding, start: int, stop: int) -> Genera
     size = size_of(run)
     with closing(read_planes(run, start, stop)) as frames, closing(read_masks(run, start, stop)) as masks:
         for planes, mask in zip(frames, masks, strict=True):
-            yield small_frame(coding.codes(planes), size), small_mask(mask, size)
+            yield coding.codes(planes, size), small_mask(mask, size)

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 
 from pipelines.video.colour.proxy import proxy_rgb
-from pipelines.video.colour.samples import full_range, full_size, raised_to_rgb
+from pipelines.video.colour.samples import full_range, of_size, raised_to_rgb
 from pipelines.video.info import ColourTags, VideoInfo
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Planes
-from pipelines.vision.types import Deep, Floats, Pixels
+from pipelines.vision.types import Deep, Floats, Pixels, Size
 
 _TOP = 65535
 
@@ -37,11 +37,16 @@ class Coding:
         """Codes from black to nominal white."""
         return _TOP if full_range(self.layout, self.tags) else 219 << 8
 
-    def codes(self, planes: Planes) -> Deep:
-        """Return the R'G'B' codes (H, W, 3) uint16 of `planes`."""
+    def codes(self, planes: Planes, size: Size | None = None) -> Deep:
+        """Return the R'G'B' codes (H, W, 3) uint16 of `planes`, reduced to `size` by averaging."""
         matrix = raised_to_rgb(planes.layout, self.tags) * self.span
         matrix[:, 3] += self.black
-        return cast(Deep, cv2.transform(cv2.merge(full_size(planes)), matrix.astype(np.float32)))
+        return cast(
+            Deep,
+            cv2.transform(
+                cv2.merge(of_size(planes, size or (planes.width, planes.height))), matrix.astype(np.float32)
+            ),
+        )
 
     def signal(self, codes: Deep | Floats) -> Floats:
         """Return the signal (H, W, 3) float32 of `codes`."""

@@ -109,16 +109,18 @@ def _undone(levels: Floats | Pixels, tags: ColourTags) -> Floats:
 
 
 def proxy_luma(luma: Deep, tags: ColourTags) -> Pixels:
-    """Convert luma (H, W) uint16, full range, to (H, W) uint8 as an SDR picture of the same scene has it.
+    """Convert luma (H, W) uint16, full range, to the codes (H, W) uint8 that an SDR picture of the same scene has.
 
     For measurements: the light of HDR is coded with the gamma of SDR, reference white (203 cd/m2) as white. Unlike in
-    `proxy_rgb`, nothing below it is compressed, so that edges and differences are those of SDR.
+    `proxy_rgb`, nothing below it is compressed, so that edges and differences are those of SDR. Codes are those of
+    limited range, since their steps count: enlarged to 255 levels, they are as uneven as those of SDR, which in soft
+    pictures is most of the curvature.
     """
     return cast(Pixels, cv2.LUT(luma, _luma_table(hdr_kind(tags), 0.0, _TOP)))
 
 
 def luma_of_codes(plane: NDArray[Any], bits: int, tags: ColourTags, *, full_range: bool = False) -> Pixels:
-    """Convert a luma plane (H, W) of `bits`, in the low bits of uint16, to luma as `proxy_luma` does; in one step."""
+    """Convert a luma plane (H, W) of `bits`, in the low bits of uint16, to codes as `proxy_luma` does; in one step."""
     black, white = (0, 2**bits - 1) if full_range else (16 << (bits - 8), 235 << (bits - 8))
     deep = plane.astype(np.uint16, copy=False)
     return cast(Pixels, cv2.LUT(deep, _luma_table(hdr_kind(tags), float(black), float(white))))
@@ -213,10 +215,15 @@ def _fine_codes() -> Deep:
 
 @cache
 def _luma_table(kind: Hdr | None, black: float, white: float) -> Pixels:
-    """Grey levels for measurements, of codes between `black` and `white`."""
+    """Codes for measurements, of limited range, of codes between `black` and `white`."""
     signal: Reals = np.clip((np.arange(_TOP + 1) - black) / (white - black), 0, 1)
-    if kind is None:
-        return np.rint(signal * 255).astype(np.uint8)
+    if kind is not None:
+        signal = _measured(signal, kind)
+    return np.rint(16 + 219 * signal).astype(np.uint8)
+
+
+def _measured(signal: Reals, kind: Hdr) -> Reals:
+    """Return the signal of SDR for the light of HDR, with a little room for highlights."""
     nits = pq_to_nits(signal) if kind == "pq" else HLG_PEAK_NITS * hlg_to_scene(signal) ** HLG_SYSTEM_GAMMA
     white_light = nits / REFERENCE_WHITE_NITS
     highlights = np.log(np.maximum(white_light, 1)) / np.log(PEAK_NITS / REFERENCE_WHITE_NITS)
@@ -225,4 +232,4 @@ def _luma_table(kind: Hdr | None, black: float, white: float) -> Pixels:
         light_to_sdr(white_light) * _WHITE_LEVEL,
         _WHITE_LEVEL + (255 - _WHITE_LEVEL) * np.minimum(highlights, 1),
     )
-    return np.rint(levels).astype(np.uint8)
+    return np.asarray(levels / 255, np.float64)

@@ -51,7 +51,7 @@ def sdr_rgb(planes: Planes, tags: ColourTags) -> Pixels:
 
 
 def sdr_luma(planes: Planes, tags: ColourTags) -> Pixels:
-    """Return luma (H, W) uint8 for measurements; see `proxy_luma`."""
+    """Return luma (H, W) uint8 for measurements, in codes of limited range; see `proxy_luma`."""
     if planes.subsampling == "rgb":
         weights = np.array([luma_weights(tags)], np.float32)
         return proxy_luma(cast(Deep, cv2.transform(rgb16(planes, tags), weights)), tags)

@@ -104,9 +104,10 @@ def test_luma_of_the_same_light_is_that_of_sdr(tags: ColourTags, encode) -> None
     levels = np.arange(256)
     nits = sdr_to_light(levels / 255) * 203
     codes = encode(np.repeat(nits[None, :, None], 3, axis=2))[..., 0]
-    assert np.abs(proxy_luma(codes, tags)[0] - levels * 251 / 255).max() <= 1
-    assert proxy_luma(np.array([[65535]], np.uint16), tags)[0, 0] == 255
-    assert np.array_equal(proxy_luma(np.arange(256, dtype=np.uint16)[None] * 257, SDR)[0], levels)
+    assert np.abs(proxy_luma(codes, tags)[0] - (16 + levels * 219 * 251 / 255**2)).max() <= 0.6
+    assert proxy_luma(np.array([[65535]], np.uint16), tags)[0, 0] == 235
+    limited = np.rint(16 + levels * 219 / 255)
+    assert np.array_equal(proxy_luma(np.arange(256, dtype=np.uint16)[None] * 257, SDR)[0], limited)
 
 
 @pytest.mark.parametrize("bits", [10, 12])
@@ -116,4 +117,4 @@ def test_luma_of_codes_equals_luma_of_full_range(bits: int, tags: ColourTags) ->
     codes = np.arange(black, white + 1, dtype=np.uint16)[None]
     full = np.rint((codes - black) / (white - black) * 65535).astype(np.uint16)
     assert np.abs(luma_of_codes(codes, bits, tags).astype(int) - proxy_luma(full, tags)).max() <= 1
-    assert luma_of_codes(np.array([[0, black, white]], np.uint16), bits, tags).tolist() == [[0, 0, 255]]
+    assert luma_of_codes(np.array([[0, black, white]], np.uint16), bits, tags).tolist() == [[16, 16, 235]]

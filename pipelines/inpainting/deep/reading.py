@@ -9,7 +9,7 @@ from pipelines.settings import InpaintSettings
 from pipelines.stages import RunContext
 from pipelines.video.colour.coding import Coding
 from pipelines.video.colour.eight_bits import laid_over
-from pipelines.video.encoding.encodings import chosen_codec
+from pipelines.video.encoding.encodings import chosen_codec, keeps_depth
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import bounded_decoder, read_frames
 from pipelines.video.samples.planes import Planes
@@ -20,11 +20,12 @@ def fills_samples(video: VideoInfo, settings: InpaintSettings) -> bool:
     """Tell whether the samples of `video` are filled as they are stored, instead of 8 bits of RGB.
 
     So they are where the source has more than 8 bits or is HDR, and where the result is lossless. The published output
-    and outpainting are made of RGB.
+    is what was published, with 8 bits, unless both source and result are deep.
     """
-    if settings.outpaints or settings.reference_output:
-        return False
-    return video.deep or video.hdr is not None or chosen_codec(settings.codec, video) == "ffv1"
+    codec, deep = chosen_codec(settings.codec, video), video.deep or video.hdr is not None
+    if settings.reference_output:
+        return deep and keeps_depth(codec)
+    return deep or codec == "ffv1"
 
 
 def read_planes(run: RunContext, start: int, stop: int) -> Generator[Planes]:

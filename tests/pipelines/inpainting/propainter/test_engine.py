@@ -324,11 +324,8 @@ def enlarged(frames: Path) -> Path:
     return drawn(frames.parent, "enlarged", large)
 
 
-def deep_clip(
-    path: Path, *, shape: tuple[int, int] = (WIDTH, HEIGHT), tags: str = "", kind: str = "yuv420p10le"
-) -> Path:
-    width, height = shape
-    drawn = f"testsrc2=size={width}x{height}:rate=25:duration=1,format={kind}"
+def deep_clip(path: Path, width: int = WIDTH, tags: str = "", kind: str = "yuv420p10le") -> Path:
+    drawn = f"testsrc2=size={width}x{HEIGHT}:rate=25:duration=1,format={kind}"
     size = ("-f", "lavfi", "-i", f"{drawn},setparams={tags}" if tags else drawn)
     assert ffmpeg.run([*size, "-c:v", "ffv1", "-y", str(path)], timeout_seconds=30).returncode == 0
     return path

@@ -15,10 +15,8 @@ from pipelines.inpainting.propainter.inputs import read_result_masks
 from pipelines.inpainting.propainter.streaming import Painted
 from pipelines.stages import RunContext
 from pipelines.video.colour.coding import Coding, coding_of
-from pipelines.video.colour.dither import dither
 from pipelines.video.colour.paste import paste_samples
 from pipelines.video.colour.samples import chroma_steps, from_signal
-from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Plane, Planes
 from pipelines.vision.types import Deep, Floats, Size
 
@@ -65,9 +63,7 @@ def published(planes: Planes, canvas: Canvas, coding: Coding, index: int) -> Pla
     if size == canvas.work.picture == canvas.work.whole == canvas.output:
         return planes
     codes = canvas.work.put(_resampled(coding.codes(planes), canvas.work.picture), coding.black)
-    layout = SampleLayout(planes.bits, planes.subsampling)
-    made = from_signal(coding.signal(canvas.resized(codes)), layout, coding.tags)
-    return Planes(tuple(dither(plane, planes.bits, index) for plane in made), planes.bits, planes.subsampling)
+    return coding.planes(canvas.resized(codes), index)
 
 
 def _resampled(codes: Deep, size: Size) -> Deep:

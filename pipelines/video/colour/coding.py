@@ -6,8 +6,9 @@ from typing import cast
 import cv2
 import numpy as np
 
+from pipelines.video.colour.dither import dither
 from pipelines.video.colour.proxy import proxy_rgb
-from pipelines.video.colour.samples import full_range, of_size, raised_to_rgb
+from pipelines.video.colour.samples import from_signal, full_range, of_size, raised_to_rgb
 from pipelines.video.info import ColourTags, VideoInfo
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Planes
@@ -46,6 +47,14 @@ class Coding:
             cv2.transform(
                 cv2.merge(of_size(planes, size or (planes.width, planes.height))), matrix.astype(np.float32)
             ),
+        )
+
+    def planes(self, codes: Deep, index: int) -> Planes:
+        """Return opaque samples of frame `index` for `codes` of any size, dithered."""
+        layout = replace(self.layout, alpha=False)
+        made = from_signal(self.signal(codes), layout, self.tags)
+        return Planes(
+            tuple(dither(plane, layout.bits, index) for plane in made), layout.bits, layout.subsampling
         )
 
     def signal(self, codes: Deep | Floats) -> Floats:

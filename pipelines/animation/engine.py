@@ -53,10 +53,16 @@ class PortraitEngine(Engine):
         """Width and height of the frames of the result."""
 
     @property
+    def reduced(self) -> Size | None:
+        """Size to which whole frames of the source are reduced, of which `size` is the upper left part, if it is."""
+        video = self.inputs.source.video
+        return self.size if self.size == (video.width, video.height) else None
+
+    @property
     def fills_frames(self) -> bool:
-        """Whether faces are pasted into whole frames of a source video, not reduced, cropped or beside others."""
-        video, beside = self.inputs.source.video, self.settings.side_by_side
-        return self.inputs.source.kind == "video" and not beside and self.size == (video.width, video.height)
+        """Whether faces are pasted into whole frames of a source video, not cropped or beside others."""
+        beside = self.settings.side_by_side
+        return self.inputs.source.kind == "video" and not beside and self.reduced is not None
 
     @property
     def keeps_samples(self) -> bool:

@@ -82,8 +82,7 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         sound, reason = _audio_source(inputs, self.engine.settings.audio)
         heard = sound.video if sound else None
         foreseen = foreseen_warnings(run.video, self._result(run), heard=heard, silent=sound is None)
-        lost = depth_notes(inputs.source.video, self.engine.codec) if self.engine.fills_frames else ()
-        return (*first, *lost, *((reason,) if reason else ()), *foreseen)
+        return (*first, *self._lost_depth(), *((reason,) if reason else ()), *foreseen)
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments, joined video and pictures from the size of the result."""
@@ -180,6 +179,18 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         if self.engine.inputs.makes_a_picture or not encoding(self.engine.codec, 0).even:
             return shown.width, shown.height
         return shown.width + shown.width % 2, shown.height + shown.height % 2
+
+    def _lost_depth(self) -> tuple[str, ...]:
+        """Say what the result loses of the depth of a source video."""
+        source = self.engine.inputs.source
+        if self.engine.fills_frames:
+            return depth_notes(source.video, self.engine.codec)
+        if source.kind != "video" or not (source.video.deep or source.video.hdr):
+            return ()
+        return (
+            "The result is SDR with 8 bits: videos side by side, and faces alone, have no more. Use neither to keep "
+            "the depth of the source.",
+        )
 
     def _transparency_warning(self) -> str | None:
         """Say what became of the portrait's transparent parts; None where it has none."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.animation.engine import Animated, PortraitEngine
-from pipelines.animation.inputs import InputMedia, colour_of, read_frames_of, settings_of
+from pipelines.animation.inputs import colour_of, read_frames_of, settings_of
 from pipelines.animation.side_by_side import beside, panels
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Sink
@@ -23,7 +23,7 @@ from pipelines.video.colour.paste import paste_samples
 from pipelines.video.colour.samples import rgb16
 from pipelines.video.encoding.encodings import encoding
 from pipelines.video.pictures.images import iter_images, probe_picture
-from pipelines.video.samples.planes import Planes
+from pipelines.video.samples.planes import Planes, trimmed
 from pipelines.video.writer import VideoWriter, result_colour
 from pipelines.vision.types import Pixels
 
@@ -52,7 +52,7 @@ class PortraitStage:
         """Make frames `[start, stop)`, in the samples of the source where the engine keeps those."""
         with closing(self._engine.frames(run, start, stop)) as frames:
             if self._engine.keeps_samples:
-                yield from _pasted(run, self._engine.inputs.source, frames, start, stop)
+                yield from _pasted(run, self._engine, frames, start, stop)
             else:
                 yield from frames
 
@@ -75,13 +75,17 @@ class PortraitStage:
 
 
 def _pasted(
-    run: RunContext, source: InputMedia, frames: Iterable[Animated], start: int, stop: int
+    run: RunContext, engine: PortraitEngine, frames: Iterable[Animated], start: int, stop: int
 ) -> Generator[Animated]:
-    """Paste what `frames` changed of the source into its samples; the others stay as they were decoded."""
-    coding = coding_of(source.video)
+    """Paste what `frames` changed of the source into its samples; the others stay as they were decoded, or reduced."""
+    source = engine.inputs.source
+    coding, whole = coding_of(source.video), (source.video.width, source.video.height)
     with closing(read_frames_of(run, source, start, stop, planes=True)) as read:
         for item, frame in zip(frames, read, strict=True):
             planes = laid_over(frame.planes(), source.video.background, source.video.colour)
+            if engine.reduced and engine.reduced != whole:
+                planes = coding.planes(coding.codes(planes, engine.reduced), item.index)
+            planes = trimmed(planes, *engine.size)
             changed = (item.pixels != item.source).any(axis=2)
             yield replace(item, planes=paste_samples(planes, item.pixels, changed, coding, item.index)[0])
 

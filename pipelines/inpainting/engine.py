@@ -98,7 +98,8 @@ class InpaintEngine(Engine):
         encoder = held_pixel_bytes(chosen_codec(settings.codec, video))
         if fills_samples(video, settings):
             paste = _PASTE_PIXEL_BYTES + (0 if self.deep else _LIFT_PIXEL_BYTES)
-            encoder, frame = encoder + paste, 2 * frame
+            grown = settings.scale_w * settings.scale_h if settings.outpaints else 1
+            encoder, frame = int(grown * (encoder + paste)), 2 * frame
         if settings.tracker != "builtin":
             fixed += int(tracking_load(settings).fixed)
         return Load(fixed=fixed, per_pixel=decoders + encoder, per_window_pixel=frame)

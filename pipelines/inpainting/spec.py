@@ -55,7 +55,7 @@ register_task(
         "frames.",
         settings=InpaintSettings,
         inputs=(VIDEO, _MASK),
-        result_version=8,
+        result_version=9,
         suffixes=(".json", ".csv", ".png"),
         folder=FolderSpec(
             "inpainted",

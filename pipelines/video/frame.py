@@ -112,14 +112,20 @@ class YuvPicture:
     def luma(self, width: int | None) -> Pixels:
         """(H, W) uint8, full range; of HDR, that of an SDR picture of the same scene."""
         if self._hdr:
-            # Averaged after the conversion, since SDR is averaged in its own code values.
-            return cast(Pixels, _shrink(sdr_luma(self.planes(), self._tags), width))
+            # Averaged as codes of 8 bits, as SDR is.
+            return _full_range(_shrink(sdr_luma(self.planes(), self._tags), width))
         opacity = self.alpha()
         if not has_luma_plane(self._frame) or (opacity is not None and opacity.min() < 255):
             return RgbPicture(self.rgb, tags.luma_weights(self._tags)).luma(width)
         across = self._turns % 2 == 1
         plane = _shrink(_luma_plane(self._frame), width, across=across)
-        return self._upright(_full_range(plane, self._frame))
+        bits = self._frame.format.components[0].bits
+        if _has_full_range(self._frame):
+            return self._upright(cast(Pixels, cv2.convertScaleAbs(plane, alpha=255 / (2**bits - 1))))
+        if bits > 8:
+            # Rounded as an encoder of 8 bits would, so that deep and other video of a scene measure alike.
+            plane = cast(Pixels, cv2.convertScaleAbs(plane, alpha=2.0 ** (8 - bits)))
+        return self._upright(_full_range(plane))
 
     def alpha(self) -> Pixels | None:
         """(H, W) uint8; of a palette, the opacity of its colours."""
@@ -187,11 +193,11 @@ def shrink(pixels: Plane, width: int, height: int) -> Plane:
     return cast(Plane, cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-def _full_range(plane: Plane, frame: VideoFrame) -> Pixels:
-    bits = frame.format.components[0].bits
-    full = frame.color_range == _JPEG_RANGE or frame.format.name.startswith(("yuvj", "gray"))
-    if full:
-        return cast(Pixels, cv2.convertScaleAbs(plane, alpha=255 / (2**bits - 1)))
-    # Limited range: 16 is black, 235 white. The subtraction saturates at 0, so values below black become black.
-    step = 2 ** (bits - 8)
-    return cast(Pixels, cv2.convertScaleAbs(cv2.subtract(plane, 16.0 * step), alpha=255 / (219 * step)))
+def _has_full_range(frame: VideoFrame) -> bool:
+    return frame.color_range == _JPEG_RANGE or frame.format.name.startswith(("yuvj", "gray"))
+
+
+def _full_range(plane: Plane) -> Pixels:
+    """Stretch codes of limited range, 16 black and 235 white; those below black saturate."""
+    above = cv2.subtract(plane, 16.0)  # type: ignore[call-overload]
+    return cast(Pixels, cv2.convertScaleAbs(above, alpha=255 / 219))

@@ -13,7 +13,7 @@ from memory.plan import Cost, Load
 from memory.probe import probe_hardware
 from memory.units import GIB, MIB
 from pipelines.animation.engine import Animated, PortraitEngine
-from pipelines.animation.faces.crop import CROP_PX
+from pipelines.animation.faces.crop import CROP_PX, limit_size
 from pipelines.animation.faces.track import MOST_FACES
 from pipelines.animation.inputs import PortraitInputs, picture_bytes
 from pipelines.animation.liveportrait import memory_cost
@@ -52,6 +52,8 @@ _HELD_BYTES = MIB
 _PASTE_PIXEL_BYTES = 145
 """Bytes per pixel that pasting into samples holds, for a face as large as the frame: measured at 126, and the samples
 before and after."""
+_REDUCE_PIXEL_BYTES = 25
+"""Bytes per pixel of a deep source that reducing its frames holds: three planes of 16 bits, and their colours."""
 _READERS = 3
 """Open decoders: at most two of the source, and one of the driving."""
 
@@ -97,9 +99,18 @@ class LivePortraitEngine(PortraitEngine):
     def size(self) -> Size:
         """The source's size if faces are pasted back into it, otherwise that of a crop."""
         options, video = self.settings, self.inputs.source.video
-        if options.flag_do_crop and options.flag_stitching and options.flag_pasteback:
+        if self.reduced is not None:
             return source_size(video.width, video.height, options)
         return CROP_PX, CROP_PX
+
+    @property
+    def reduced(self) -> Size | None:
+        """The source's size up to the largest that is set, if faces are pasted back into it."""
+        options, video = self.settings, self.inputs.source.video
+        if not (options.flag_do_crop and options.flag_stitching and options.flag_pasteback):
+            return None
+        height, width = limit_size(video.height, video.width, options.source_max_dim)
+        return width, height
 
     def windows(self, choice: Choice) -> Sequence[int]:
         """Return all lengths up to the number of queued frames that suits the host."""
@@ -249,7 +260,12 @@ class LivePortraitEngine(PortraitEngine):
             fixed=cost.host.fixed + pictures + max(width * height * encoder, decoding),
             per_pixel=(_READERS + self.keeps_samples)
             * held_bytes(video, decoder)
-            / (video.width * video.height),
+            / (video.width * video.height)
+            + (
+                _REDUCE_PIXEL_BYTES
+                if self.keeps_samples and self.reduced != (shown.width, shown.height)
+                else 0
+            ),
             per_window_frame=_HELD_BYTES * (MOST_FACES if self.settings.face == "all" else 1),
             per_window_pixel=queued,
             per_batch_frame=cost.host.per_batch_frame,

@@ -4,12 +4,12 @@ from collections.abc import Generator
 from contextlib import closing
 
 from pipelines.masks.reading import read_masks, size_of
-from pipelines.masks.resize import small_frame, small_mask
+from pipelines.masks.resize import small_mask
 from pipelines.settings import InpaintSettings
 from pipelines.stages import RunContext
 from pipelines.video.colour.coding import Coding
 from pipelines.video.colour.eight_bits import laid_over
-from pipelines.video.encoding.encodings import chosen_codec
+from pipelines.video.encoding.encodings import chosen_codec, keeps_depth
 from pipelines.video.info import VideoInfo
 from pipelines.video.reader import bounded_decoder, read_frames
 from pipelines.video.samples.planes import Planes
@@ -20,11 +20,12 @@ def fills_samples(video: VideoInfo, settings: InpaintSettings) -> bool:
     """Tell whether the samples of `video` are filled as they are stored, instead of 8 bits of RGB.
 
     So they are where the source has more than 8 bits or is HDR, and where the result is lossless. The published output
-    and outpainting are made of RGB.
+    is what was published, with 8 bits, unless both source and result are deep.
     """
-    if settings.outpaints or settings.reference_output:
-        return False
-    return video.deep or video.hdr is not None or chosen_codec(settings.codec, video) == "ffv1"
+    codec, deep = chosen_codec(settings.codec, video), video.deep or video.hdr is not None
+    if settings.reference_output:
+        return deep and keeps_depth(codec)
+    return deep or codec == "ffv1"
 
 
 def read_planes(run: RunContext, start: int, stop: int) -> Generator[Planes]:
@@ -44,4 +45,4 @@ def read_codes(run: RunContext, coding: Coding, start: int, stop: int) -> Genera
     size = size_of(run)
     with closing(read_planes(run, start, stop)) as frames, closing(read_masks(run, start, stop)) as masks:
         for planes, mask in zip(frames, masks, strict=True):
-            yield small_frame(coding.codes(planes), size), small_mask(mask, size)
+            yield coding.codes(planes, size), small_mask(mask, size)

@@ -5,7 +5,7 @@ size of the source, so that unfilled pixels stay unchanged; or, for the publishe
 the requested size.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar, cast
 
@@ -48,13 +48,13 @@ class CanvasPlacement:
         (width, height), top, left = self.picture, self.top, self.left
         return slice(top + rows, top + height - rows), slice(left + columns, left + width - columns)
 
-    def put(self, picture: Pixels) -> Pixels:
-        """Place `picture` `(h, w, 3)` on a black canvas."""
+    def put(self, picture: PictureT, black: int = 0) -> PictureT:
+        """Place `picture` `(h, w, 3)` on a canvas of the code `black`."""
         if self.picture == self.whole:
             return picture
-        whole = np.zeros((self.whole[1], self.whole[0], 3), np.uint8)
+        whole = np.full((self.whole[1], self.whole[0], 3), black, picture.dtype)
         whole[self.slices] = picture
-        return whole
+        return cast(PictureT, whole)
 
     def hole(self, mask: Mask | None) -> Mask:
         """Return what is to be filled, `(H, W)` bool: all around the picture, and `mask` `(h, w)` in it."""
@@ -67,6 +67,10 @@ class CanvasPlacement:
         across, down = picture[0] / self.picture[0], picture[1] / self.picture[1]
         whole = (round(self.whole[0] * across), round(self.whole[1] * down))
         return CanvasPlacement(picture, whole, round(self.left * across), round(self.top * down))
+
+    def aligned(self, rows: int, columns: int) -> "CanvasPlacement":
+        """Move the picture up and to the left onto multiples of so many rows and columns."""
+        return replace(self, left=self.left // columns * columns, top=self.top // rows * rows)
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,13 @@ class Canvas:
     published: bool
 
     @classmethod
-    def of(cls, source: Size, settings: InpaintSettings, size: Size) -> "Canvas":
-        """Make the canvas for frames of `source` size that are computed at `size`, rounded down to the grid."""
+    def of(
+        cls, source: Size, settings: InpaintSettings, size: Size, steps: tuple[int, int] = (1, 1)
+    ) -> "Canvas":
+        """Make the canvas for frames of `source` size that are computed at `size`, rounded down to the grid.
+
+        In the result their corner lies on multiples of `steps`, rows and columns.
+        """
         picture = (_rounded(size[0]), _rounded(size[1]))
         whole = picture
         if settings.outpaints:
@@ -93,7 +102,7 @@ class Canvas:
                 _rounded(int(settings.scale_h * picture[1])),
             )
         work = CanvasPlacement(picture, whole, (whole[0] - picture[0]) // 2, (whole[1] - picture[1]) // 2)
-        result = work.scaled(source)
+        result = work.scaled(source).aligned(*steps)
         return cls(
             work, result, size if settings.reference_output else result.whole, settings.reference_output
         )
@@ -140,11 +149,11 @@ class Canvas:
         width, height = self.work.whole
         return self.resized(self.small_frame(frame)[:height, :width])
 
-    def resized(self, picture: Pixels) -> Pixels:
+    def resized(self, picture: PictureT) -> PictureT:
         """Resize what was computed `(h, w, 3)` to the published output."""
         if picture.shape[1::-1] == self.output:
             return picture
-        return cast(Pixels, cv2.resize(picture, self.output, interpolation=cv2.INTER_LINEAR))
+        return cast(PictureT, cv2.resize(picture, self.output, interpolation=cv2.INTER_LINEAR))
 
     def large(self, mask: Mask) -> Mask:
         """Resize a computed mask `(h, w)` to the output, by nearest neighbour."""

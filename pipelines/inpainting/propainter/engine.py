@@ -10,11 +10,12 @@ from memory.budget import Budget
 from memory.ladder import Effort, Ladder, Rung, standard_rungs
 from memory.plan import Cost
 from pipelines.errors import BadInput
-from pipelines.inpainting.deep.filled import DeepFilled, pasted_samples
+from pipelines.inpainting.deep.filled import DeepFilled
 from pipelines.inpainting.deep.reading import fills_samples
-from pipelines.inpainting.engine import Fill, Filled, InpaintEngine
+from pipelines.inpainting.engine import Filled, InpaintEngine
 from pipelines.inpainting.propainter.canvas import Canvas
 from pipelines.inpainting.propainter.context import ProPainterNetworks
+from pipelines.inpainting.propainter.deep_results import deep_frames
 from pipelines.inpainting.propainter.inputs import marks_nothing, read_results, read_work
 from pipelines.inpainting.propainter.memory_plan import ON_DEMAND, Workload, fit_configuration
 from pipelines.inpainting.propainter.schedule import Schedule
@@ -25,7 +26,7 @@ from pipelines.settings import InpaintSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext
 from pipelines.video.clock.timeline import constant
-from pipelines.video.colour.coding import coding_of
+from pipelines.video.colour.samples import chroma_steps
 from pipelines.video.info import VideoInfo
 from pipelines.vision.types import Pixels, Size
 from pipelines.weights.locate import find
@@ -109,14 +110,13 @@ class ProPainterEngine(InpaintEngine):
         canvas = canvas_of(run)
         with closing(_painted(run, canvas, Span(start, stop))) as frames:
             painted = (canvas.cropped(frame) for frame in frames)
+            if fills_samples(self.video, self.settings):
+                yield from deep_frames(run, canvas, painted, start, stop)
+                return
             if canvas.published:
                 for index, fill in enumerate(painted, start):
                     before, after = canvas.resized(fill.before), canvas.resized(fill.after)
                     yield Filled(index, before, after, canvas.large(fill.mask), canvas.large(fill.invented))
-                return
-            if fills_samples(self.video, self.settings):
-                fills = (Fill(frame.after, frame.invented) for frame in painted)
-                yield from pasted_samples(run, coding_of(self.video), fills, start, stop)
                 return
             with closing(read_results(run, canvas, start, stop)) as results:
                 for index, (fill, (frame, hole)) in enumerate(zip(painted, results, strict=True), start):
@@ -131,7 +131,9 @@ def canvas_of(run: RunContext) -> Canvas:
     size = run.choice.number("work_width"), run.choice.number("work_height")
     if scale != 1.0:
         size = int(size[0] * scale), int(size[1] * scale)
-    return Canvas.of((video.width, video.height), settings_of(run), size)
+    settings = settings_of(run)
+    steps = chroma_steps(video.layout) if fills_samples(video, settings) else (1, 1)
+    return Canvas.of((video.width, video.height), settings, size, steps)
 
 
 def schedule_of(settings: InpaintSettings, frames: int) -> Schedule:

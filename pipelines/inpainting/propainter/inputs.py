@@ -29,7 +29,10 @@ def read_work(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generat
 
 def read_results(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generator[tuple[Pixels, Mask]]:
     """Yield source frames and holes `(H, W)` at the size of the result. Holds one of each."""
-    with closing(read_pixels(run, start, stop)) as frames, closing(_masks(run, start, stop)) as masks:
+    with (
+        closing(read_pixels(run, start, stop)) as frames,
+        closing(read_result_masks(run, start, stop)) as masks,
+    ):
         for frame, mask in zip(frames, masks, strict=True):
             yield frame, canvas.result.hole(mask)
 
@@ -40,7 +43,7 @@ def marks_nothing(run: RunContext) -> bool:
     return settings.outpaints and not settings.follows and len(run.inputs) < 2
 
 
-def _masks(run: RunContext, start: int, stop: int) -> Generator[Mask | None]:
+def read_result_masks(run: RunContext, start: int, stop: int) -> Generator[Mask | None]:
     """Yield dilated masks at the source's size; None for outpainting without masks."""
     if marks_nothing(run):
         yield from (None for _ in range(start, stop))
@@ -50,7 +53,7 @@ def _masks(run: RunContext, start: int, stop: int) -> Generator[Mask | None]:
 
 def _small_masks(run: RunContext, canvas: Canvas, start: int, stop: int) -> Generator[Mask | None]:
     if not canvas.published or marks_nothing(run):
-        yield from _masks(run, start, stop)
+        yield from read_result_masks(run, start, stop)
         return
     steps = settings_of(run).mask_dilation
     with closing(_published_masks(run, canvas.work.picture, start, stop)) as masks:

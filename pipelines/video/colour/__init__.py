@@ -9,7 +9,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "dither": ["dither"],
-        "proxy": ["luma_of_codes", "proxy_luma", "proxy_rgb", "tone_mapped", "undo_proxy"],
+        "proxy": ["dithered", "luma_of_codes", "proxy_luma", "proxy_rgb", "undo_proxy"],
         "samples": ["from_signal", "rgb16", "sdr_luma", "sdr_rgb", "to_signal"],
         "tags": ["hdr_kind", "luma_weights"],
     },

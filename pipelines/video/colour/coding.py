@@ -6,12 +6,13 @@ from typing import cast
 import cv2
 import numpy as np
 
+from pipelines.video.colour.dither import dither
 from pipelines.video.colour.proxy import proxy_rgb
-from pipelines.video.colour.samples import full_range, full_size, raised_to_rgb
+from pipelines.video.colour.samples import from_signal, full_range, of_size, raised_to_rgb
 from pipelines.video.info import ColourTags, VideoInfo
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Planes
-from pipelines.vision.types import Deep, Floats, Pixels
+from pipelines.vision.types import Deep, Floats, Pixels, Size
 
 _TOP = 65535
 
@@ -37,11 +38,24 @@ class Coding:
         """Codes from black to nominal white."""
         return _TOP if full_range(self.layout, self.tags) else 219 << 8
 
-    def codes(self, planes: Planes) -> Deep:
-        """Return the R'G'B' codes (H, W, 3) uint16 of `planes`."""
+    def codes(self, planes: Planes, size: Size | None = None) -> Deep:
+        """Return the R'G'B' codes (H, W, 3) uint16 of `planes`, reduced to `size` by averaging."""
         matrix = raised_to_rgb(planes.layout, self.tags) * self.span
         matrix[:, 3] += self.black
-        return cast(Deep, cv2.transform(cv2.merge(full_size(planes)), matrix.astype(np.float32)))
+        return cast(
+            Deep,
+            cv2.transform(
+                cv2.merge(of_size(planes, size or (planes.width, planes.height))), matrix.astype(np.float32)
+            ),
+        )
+
+    def planes(self, codes: Deep, index: int) -> Planes:
+        """Return opaque samples of frame `index` for `codes` of any size, dithered."""
+        layout = replace(self.layout, alpha=False)
+        made = from_signal(self.signal(codes), layout, self.tags)
+        return Planes(
+            tuple(dither(plane, layout.bits, index) for plane in made), layout.bits, layout.subsampling
+        )
 
     def signal(self, codes: Deep | Floats) -> Floats:
         """Return the signal (H, W, 3) float32 of `codes`."""

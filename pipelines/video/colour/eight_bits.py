@@ -5,9 +5,8 @@ from typing import cast
 
 import numpy as np
 
-from pipelines.video.colour.dither import dither
-from pipelines.video.colour.proxy import tone_mapped, undo_proxy
-from pipelines.video.colour.samples import chroma_steps, from_signal, reduced_chroma, rgb16
+from pipelines.video.colour.proxy import dithered, undo_proxy
+from pipelines.video.colour.samples import chroma_steps, from_signal, reduced_chroma, rgb16_strips
 from pipelines.video.colour.tags import hdr_kind
 from pipelines.video.info import ColourTags
 from pipelines.video.samples.layout import SampleLayout
@@ -21,7 +20,9 @@ def eight_bits(planes: Planes, tags: ColourTags, index: int) -> Pixels:
     HDR is tone-mapped to SDR in BT.709; SDR keeps its primaries and transfer. Transparency is not looked at.
     """
     shown = tags if hdr_kind(tags) else replace(tags, primaries=None)
-    return cast(Pixels, dither(tone_mapped(rgb16(planes, tags), shown), 8, index))
+    return np.concatenate(
+        [dithered(strip, shown, index, top=row) for row, strip in rgb16_strips(planes, tags)]
+    )
 
 
 def laid_over(planes: Planes, background: Colour, tags: ColourTags) -> Planes:

@@ -39,15 +39,16 @@ def paste_samples(
         drawn = coding.signal(_enlarged(cast(Deep, fill), size, box))
     made = from_signal(np.where(inside[..., None], drawn, known), part.layout, coding.tags)
     steps, edge = chroma_steps(planes.layout), 0
+    marked = [(inside, inside), _touched(inside, *steps)]
     after = []
     for number, (plane, codes) in enumerate(zip(planes.colours, made, strict=True)):
         down, across = steps if number else (1, 1)
+        touched, covered = marked[min(number, 1)]
         whole = plane.copy()
         rows, columns = slice(box.top // down, None), slice(box.left // across, None)
         target = whole[rows, columns][: codes.shape[0], : codes.shape[1]]
-        touched, covered = _touched(inside, down, across)
         new = dither(codes, planes.bits, index, top=box.top // down, left=box.left // across)
-        target[touched] = new[touched]
+        np.copyto(target, new, where=touched)
         edge = int(np.count_nonzero(touched & ~covered))
         after.append(whole)
     return Planes(tuple(after), planes.bits, planes.subsampling), edge
@@ -86,6 +87,6 @@ def _touched(mask: Mask, down: int, across: int) -> tuple[Mask, Mask]:
     if (down, across) == (1, 1):
         return mask, mask
     rows, columns = -mask.shape[0] % down, -mask.shape[1] % across
-    blocks = np.pad(mask, ((0, rows), (0, columns)), mode="edge")
-    blocks = blocks.reshape(blocks.shape[0] // down, down, blocks.shape[1] // across, across)
-    return np.asarray(blocks.any(axis=(1, 3))), np.asarray(blocks.all(axis=(1, 3)))
+    blocks = np.pad(mask, ((0, rows), (0, columns)), mode="edge") if rows or columns else mask
+    parts = [blocks[row::down, column::across] for row in range(down) for column in range(across)]
+    return np.logical_or.reduce(parts), np.logical_and.reduce(parts)

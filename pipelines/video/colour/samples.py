@@ -6,6 +6,7 @@ taken to lie on the even ones, chroma that has half of the rows between two of t
 HEVC. Codes of 4:4:4 and RGB come back to less than half a code.
 """
 
+from collections.abc import Generator
 from typing import cast
 
 import cv2
@@ -16,8 +17,12 @@ from pipelines.video.colour.proxy import luma_of_codes, proxy_luma, proxy_rgb
 from pipelines.video.colour.tags import luma_weights
 from pipelines.video.info import ColourTags
 from pipelines.video.samples.layout import SampleLayout
-from pipelines.video.samples.planes import Planes
-from pipelines.vision.types import Deep, Floats, Pixels
+from pipelines.video.samples.planes import Plane, Planes
+from pipelines.vision.types import Deep, Floats, Pixels, Size
+
+_STRIP_ROWS = 48
+"""Rows converted at a time, so that what lies between the steps stays in the processor's cache: twice as fast as whole
+frames of 1080 rows."""
 
 
 def to_signal(planes: Planes, tags: ColourTags) -> Floats:
@@ -28,17 +33,25 @@ def to_signal(planes: Planes, tags: ColourTags) -> Floats:
 
 def rgb16(planes: Planes, tags: ColourTags) -> Deep:
     """Return R'G'B' (H, W, 3) uint16, full range, clipped: what `proxy_rgb` takes."""
-    matrix = raised_to_rgb(planes.layout, tags) * 65535
-    return cast(Deep, cv2.transform(cv2.merge(full_size(planes)), matrix.astype(np.float32)))
+    return np.concatenate([strip for _, strip in rgb16_strips(planes, tags)])
+
+
+def rgb16_strips(planes: Planes, tags: ColourTags) -> Generator[tuple[int, Deep]]:
+    """Yield the same in strips (h, W, 3), each with its first row."""
+    matrix = (raised_to_rgb(planes.layout, tags) * 65535).astype(np.float32)
+    whole = full_size(planes)
+    for row in range(0, planes.height, _STRIP_ROWS):
+        strip = [plane[row : row + _STRIP_ROWS] for plane in whole]
+        yield row, cast(Deep, cv2.transform(cv2.merge(strip), matrix))
 
 
 def sdr_rgb(planes: Planes, tags: ColourTags) -> Pixels:
     """Return the proxy (H, W, 3) uint8 of `planes`; see `proxy_rgb`."""
-    return proxy_rgb(rgb16(planes, tags), tags)
+    return np.concatenate([proxy_rgb(strip, tags) for _, strip in rgb16_strips(planes, tags)])
 
 
 def sdr_luma(planes: Planes, tags: ColourTags) -> Pixels:
-    """Return luma (H, W) uint8 for measurements; see `proxy_luma`."""
+    """Return luma (H, W) uint8 for measurements, in codes of limited range; see `proxy_luma`."""
     if planes.subsampling == "rgb":
         weights = np.array([luma_weights(tags)], np.float32)
         return proxy_luma(cast(Deep, cv2.transform(rgb16(planes, tags), weights)), tags)
@@ -83,13 +96,38 @@ def reduced_chroma(plane: Floats, down: int, across: int) -> Floats:
     return np.ascontiguousarray(plane)
 
 
+def of_size(planes: Planes, size: Size) -> list[Deep]:
+    """Return three planes as `full_size` does, reduced to `size` by averaging; all of them, if it is the picture's."""
+    if size == (planes.width, planes.height):
+        return full_size(planes)
+    across, down = planes.width / size[0], planes.height / size[1]
+    if planes.subsampling != "420" or max(across, down) > 2:
+        return [_reduced(plane, size) for plane in full_size(planes)]
+    # Chroma is not reduced but enlarged, to where it lies: in even columns, between rows.
+    place = np.array([[across / 2, 0, (across - 1) / 4], [0, down / 2, (down - 2) / 4]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    luma, *chroma = (_raised(plane, planes.bits) for plane in planes.colours)
+    moved = (
+        cv2.warpAffine(plane, place, size, flags=flags, borderMode=cv2.BORDER_REPLICATE) for plane in chroma
+    )
+    return [_reduced(luma, size), *(cast(Deep, plane) for plane in moved)]
+
+
+def _reduced(plane: Deep, size: Size) -> Deep:
+    return cast(Deep, cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+
+def _raised(plane: Plane, bits: int) -> Deep:
+    """Return samples in the high bits of 16."""
+    return plane.astype(np.uint16) << np.uint16(16 - bits)
+
+
 def full_size(planes: Planes) -> list[Deep]:
     """Return three planes of the picture's size, in the high bits of 16; grey three times.
 
     Chroma is enlarged there, where rounding is not seen.
     """
-    shift = np.uint16(16 - planes.bits)
-    first, *others = (plane.astype(np.uint16) << shift for plane in planes.colours)
+    first, *others = (_raised(plane, planes.bits) for plane in planes.colours)
     if not others:
         return [first] * 3
     down, across = chroma_steps(planes.layout)

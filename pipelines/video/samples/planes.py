@@ -95,6 +95,17 @@ class Planes:
         return cls(colours, layout.bits, layout.subsampling, alpha)
 
 
+def trimmed(planes: Planes, width: int, height: int) -> Planes:
+    """Return the samples of the upper left part of a picture."""
+    if (planes.width, planes.height) == (width, height):
+        return planes
+    layout = planes.layout
+    chroma, whole = layout.chroma_size(width, height), planes.y.shape
+    sizes = [(width, height) if plane.shape == whole else chroma for plane in planes.stored]
+    parts = tuple(plane[:down, :across] for plane, (across, down) in zip(planes.stored, sizes, strict=True))
+    return Planes.of_stored(parts, layout)
+
+
 def planes_of(frame: VideoFrame, turns: int = 0) -> Planes:
     """Copy the samples of a decoded frame, turned counterclockwise by so many quarters. Holds one more copy."""
     layout = layout_of(frame.format.name)

@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,8 +18,6 @@ from tests.pipelines.scoring.conftest import pan, plant, scene
 SIZE = (320, 180)
 TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
 """ITU-R BT.2087."""
-NITS = (np.arange(256) / 255) ** 2.4 * 203
-"""Light of SDR levels on a display after BT.1886, white as BT.2408 asks."""
 SDR, PQ, HLG = (
     ("bt709", "bt709", "bt709"),
     ("bt2020nc", "bt2020", "smpte2084"),
@@ -37,7 +36,10 @@ def drawn() -> np.ndarray:
 
 
 def graded(frame: np.ndarray, transfer: str) -> np.ndarray:
-    nits = NITS[frame] @ TO_BT2020.T
+    """Return 16 bits of the same light; `frame` has levels of 8 bits, whole or not."""
+    if transfer == "bt709":
+        return np.rint(frame * 257.0).astype("<u2")
+    nits = (frame / 255.0) ** 2.4 * 203 @ TO_BT2020.T
     if transfer == "smpte2084":
         signal = nits_to_pq(nits)
     else:
@@ -96,3 +98,16 @@ def test_the_same_scene_has_the_same_faults_and_sharpness(tags, sdr, tmp_path):
     assert equal.mean() >= 0.98
     assert np.abs(hdr["sharpness"] / sdr["sharpness"] - 1).max() < 0.1
     assert np.abs(hdr["contrast"] / sdr["contrast"] - 1).max() < 0.1
+
+
+@pytest.mark.parametrize("tags", [SDR, PQ, HLG], ids=["sdr", "pq", "hlg"])
+def test_defocused_frames_have_the_steps_of_8_bits_in_deep_video(tags, tmp_path):
+    """The steps are most of the curvature there: where they are rounded differs by a sixth, without them by half."""
+    soft = [
+        cv2.GaussianBlur(luma.astype(np.float32), (0, 0), 7) for luma in pan(scene(5), 4, step=3, size=SIZE)
+    ]
+    levels = [np.repeat(luma[..., None], 3, axis=2) for luma in soft]
+    encode(tmp_path / "shallow.mp4", [np.rint(frame).astype(np.uint8) for frame in levels], SDR)
+    encode(tmp_path / "deep.mp4", [graded(frame, tags[2]) for frame in levels], tags)
+    shallow, deep = (judged(tmp_path / f"{name}.mp4")["sharpness"] for name in ("shallow", "deep"))
+    assert np.abs(deep / shallow - 1).max() < 0.25

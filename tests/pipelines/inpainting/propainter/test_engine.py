@@ -322,3 +322,70 @@ def test_a_size_that_was_lowered_stays_lowered_when_a_run_is_resumed(ask, frames
 def enlarged(frames: Path) -> Path:
     large = [np.asarray(Image.fromarray(each).resize((288, 192))) for each in pictures(frames)]
     return drawn(frames.parent, "enlarged", large)
+
+
+def deep_clip(path: Path, width: int = WIDTH, tags: str = "", kind: str = "yuv420p10le") -> Path:
+    drawn = f"testsrc2=size={width}x{HEIGHT}:rate=25:duration=1,format={kind}"
+    size = ("-f", "lavfi", "-i", f"{drawn},setparams={tags}" if tags else drawn)
+    assert ffmpeg.run([*size, "-c:v", "ffv1", "-y", str(path)], timeout_seconds=30).returncode == 0
+    return path
+
+
+HDR = "colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084:range=tv"
+
+
+@pytest.mark.parametrize(
+    ("kind", "tags", "width"), [("yuv420p10le", HDR, 96), ("yuv422p10le", "", 95), ("gbrp12le", "", 96)]
+)
+def test_outpainting_keeps_the_samples_of_a_deep_video_and_paints_around_them_with_its_depth(
+    kind, tags, width, ask, tmp_path
+):
+    source = deep_clip(tmp_path / "clip.mkv", width, tags, kind)
+    asked = {"mode": "video_outpainting", "scale_w": 1.3, "scale_h": 1.2, "codec": "ffv1"}
+    made = probe(done(ask(source, **asked)).result)
+    before = probe(source)
+    assert (made.layout, made.colour) == (before.layout, before.colour)
+    assert made.width > width
+    assert made.height > HEIGHT
+    for old, new in zip(read_frames(before, planes=True), read_frames(made, planes=True), strict=True):
+        first, *others = zip(old.planes().colours, new.planes().colours, strict=True)
+        top, left = position(*first)
+        for a, b in others:
+            down, across = -(-first[0].shape[0] // a.shape[0]), -(-first[0].shape[1] // a.shape[1])
+            rows, columns = (HEIGHT // down, width // across)
+            assert np.array_equal(b[top // down :, left // across :][:rows, :columns], a[:rows, :columns])
+        outside = first[1][: max(1, top)]
+        assert len(np.unique(outside % 4)) > 1
+
+
+def position(part: np.ndarray, whole: np.ndarray) -> tuple[int, int]:
+    """Find where `part` lies in `whole`, exactly."""
+    height, width = part.shape
+    for top in range(whole.shape[0] - height + 1):
+        for left in range(whole.shape[1] - width + 1):
+            if np.array_equal(whole[top : top + height, left : left + width], part):
+                return top, left
+    raise AssertionError("the picture is not there")
+
+
+@pytest.mark.parametrize("more", [{}, {"width": 80, "height": 72}, {"mode": "video_outpainting"}])
+def test_the_published_output_of_a_deep_video_is_deep_and_shows_the_same_as_that_of_8_bits(
+    more, ask, masks, tmp_path
+):
+    source = deep_clip(tmp_path / "clip.mkv")
+    inputs = (source,) if "mode" in more else (source, masks)
+    deep, flat = (
+        probe(done(ask(*inputs, reference_output=True, codec=codec, crf=1, **more)).result)
+        for codec in ("ffv1", "h264")
+    )
+    assert deep.bit_depth == 10
+    assert (deep.width, deep.height) == (flat.width, flat.height)
+    for index, (a, b) in enumerate(zip(read_frames(deep), read_frames(flat), strict=True)):
+        if index % 8 == 0:
+            assert np.abs(a.rgb().astype(int) - b.rgb()).mean() < 6
+    if not more:
+        for index, (old, new) in enumerate(
+            zip(read_frames(probe(source), planes=True), read_frames(deep, planes=True), strict=True)
+        ):
+            kept = ~dilate(hole(index), 5)
+            assert np.array_equal(old.planes().y[kept], new.planes().y[kept])

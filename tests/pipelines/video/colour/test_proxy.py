@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipelines.video.colour.proxy import luma_of_codes, proxy_luma, proxy_rgb, tone_mapped, undo_proxy
+from pipelines.video.colour.proxy import dithered, luma_of_codes, proxy_luma, proxy_rgb, undo_proxy
 from pipelines.video.colour.tone_map import tone_map
 from pipelines.video.colour.transfer import nits_to_pq, scene_to_hlg, sdr_to_light
 from pipelines.video.info import ColourTags
@@ -45,7 +45,7 @@ def test_each_pixel_is_what_the_formulas_say(tags: ColourTags, encode) -> None:
     shown = proxy_rgb(encode(nits), tags)
     assert shown.dtype == np.uint8
     assert np.abs(shown - expected).max() < 1.5
-    assert np.abs(tone_mapped(encode(nits), tags) - expected).max() < 1
+    assert np.abs(dithered(encode(nits), tags, 3) - expected).max() < 1.5
 
 
 @pytest.mark.parametrize(("tags", "encode"), [(PQ, as_pq), (HLG, as_hlg)])
@@ -63,7 +63,7 @@ def test_grey_stays_grey_and_reference_white_is_nearly_white(tags: ColourTags, e
 def test_deep_sdr_is_only_rounded_and_a_wide_gamut_converted() -> None:
     codes = np.random.default_rng(2).integers(0, 65536, (60, 5, 3), dtype=np.uint16)
     assert np.array_equal(proxy_rgb(codes, SDR), np.rint(codes / 257))
-    assert np.array_equal(np.rint(tone_mapped(codes, SDR)), np.rint(codes / 257))
+    assert np.abs(dithered(codes, SDR, 0) - codes / 257).max() < 1
     light = colours(np.random.default_rng(3), 1)
     expected = np.clip(light @ np.linalg.inv(TO_BT2020).T, 0, 1) ** (1 / 2.4) * 255
     assert np.abs(proxy_rgb(deep(light ** (1 / 2.4)), WIDE) - expected).max() < 1.5
@@ -73,6 +73,22 @@ def test_strips_do_not_show() -> None:
     row = np.random.default_rng(4).integers(0, 65536, (1, 9, 3), dtype=np.uint16)
     shown = proxy_rgb(np.repeat(row, 131, axis=0), HLG)
     assert (shown == shown[0]).all()
+
+
+@pytest.mark.parametrize("tags", [PQ, HLG, SDR, WIDE])
+def test_dithered_levels_have_the_mean_of_what_is_shown_and_parts_are_those_of_the_whole(
+    tags: ColourTags,
+) -> None:
+    for code in range(30000, 30500, 25):
+        grey = np.full((64, 64, 3), code, np.uint16)
+        mean = dithered(grey, tags, 5).mean()
+        assert abs(mean - proxy_rgb(grey, tags)[0, 0].mean()) < 0.51
+    rising = [
+        dithered(np.full((64, 64, 3), code, np.uint16), tags, 5).mean() for code in range(30000, 30500, 25)
+    ]
+    assert np.ptp(np.diff(rising)) < 0.1
+    noise = np.random.default_rng(6).integers(0, 65536, (100, 20, 3), dtype=np.uint16)
+    assert np.array_equal(dithered(noise[31:], tags, 9, top=31), dithered(noise, tags, 9)[31:])
 
 
 @pytest.mark.parametrize("tags", [PQ, HLG, SDR, WIDE])
@@ -88,9 +104,10 @@ def test_luma_of_the_same_light_is_that_of_sdr(tags: ColourTags, encode) -> None
     levels = np.arange(256)
     nits = sdr_to_light(levels / 255) * 203
     codes = encode(np.repeat(nits[None, :, None], 3, axis=2))[..., 0]
-    assert np.abs(proxy_luma(codes, tags)[0] - levels * 251 / 255).max() <= 1
-    assert proxy_luma(np.array([[65535]], np.uint16), tags)[0, 0] == 255
-    assert np.array_equal(proxy_luma(np.arange(256, dtype=np.uint16)[None] * 257, SDR)[0], levels)
+    assert np.abs(proxy_luma(codes, tags)[0] - (16 + levels * 219 * 251 / 255**2)).max() <= 0.6
+    assert proxy_luma(np.array([[65535]], np.uint16), tags)[0, 0] == 235
+    limited = np.rint(16 + levels * 219 / 255)
+    assert np.array_equal(proxy_luma(np.arange(256, dtype=np.uint16)[None] * 257, SDR)[0], limited)
 
 
 @pytest.mark.parametrize("bits", [10, 12])
@@ -100,4 +117,4 @@ def test_luma_of_codes_equals_luma_of_full_range(bits: int, tags: ColourTags) ->
     codes = np.arange(black, white + 1, dtype=np.uint16)[None]
     full = np.rint((codes - black) / (white - black) * 65535).astype(np.uint16)
     assert np.abs(luma_of_codes(codes, bits, tags).astype(int) - proxy_luma(full, tags)).max() <= 1
-    assert luma_of_codes(np.array([[0, black, white]], np.uint16), bits, tags).tolist() == [[0, 0, 255]]
+    assert luma_of_codes(np.array([[0, black, white]], np.uint16), bits, tags).tolist() == [[16, 16, 235]]

@@ -1,9 +1,19 @@
 """Samples, the signal that they stand for, and back."""
 
+import cv2
 import numpy as np
 import pytest
 
-from pipelines.video.colour.samples import chroma_steps, from_signal, rgb16, sdr_luma, sdr_rgb, to_signal
+from pipelines.video.colour.samples import (
+    chroma_steps,
+    from_signal,
+    full_size,
+    of_size,
+    rgb16,
+    sdr_luma,
+    sdr_rgb,
+    to_signal,
+)
 from pipelines.video.info import ColourTags
 from pipelines.video.samples.layout import SampleLayout, Subsampling
 from pipelines.video.samples.planes import Planes
@@ -148,3 +158,21 @@ def test_luma_of_rgb_is_that_of_yuv() -> None:
     ]
     assert np.abs(lumas[0] - lumas[1]).max() <= 1
     assert np.array_equal(lumas[1], lumas[2])
+
+
+@pytest.mark.parametrize("subsampling", ["420", "422", "444", "gray"])
+@pytest.mark.parametrize("size", [(48, 36), (20, 15), (64, 36)])
+def test_planes_are_reduced_to_what_their_picture_is_reduced_to(
+    subsampling: Subsampling, size: tuple[int, int]
+) -> None:
+    across, down = np.arange(64, dtype=np.float32), np.arange(48, dtype=np.float32)[:, None]
+    red, green = 0.2 + across * 0.008 + 0 * down, 0.3 + down * 0.01 + 0 * across
+    picture = np.dstack([red, green, 0.7 - (across + down) * 0.004])
+    tags = ColourTags("tv", "bt709")
+    codes = from_signal(picture.astype(np.float32), SampleLayout(10, subsampling), tags)
+    planes = Planes(tuple(np.rint(plane).astype(np.uint16) for plane in codes), 10, subsampling)
+    whole = cv2.resize(cv2.merge(full_size(planes)), size, interpolation=cv2.INTER_AREA)
+    made = cv2.merge(of_size(planes, size))
+    assert made.shape == (size[1], size[0], 3)
+    # Less than one code of 10 bits, beside the edges, where chroma is repeated.
+    assert np.abs(made.astype(int) - whole)[2:-2, 2:-2].max() < 64

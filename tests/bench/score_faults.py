@@ -5,9 +5,10 @@
 
 Clips are drawn at random from scikit-image's pictures: a camera (or a thing) moves over a picture at 640 x 360; frames
 are copied or blurred; noise is added before the copy, after it, or both; x264 encodes. Clean clips have no fault: cuts,
-still pictures, fades, films shown at a higher rate. Flat freezes are those of pictures almost without contrast. A
-planted fault counts as found if exactly one run touches it. A false run touches no planted fault of its kind. The
-thresholds were chosen on seeds 1 to 3.
+still pictures, fades, films shown at a higher rate. Flat freezes are those of pictures almost without contrast, told
+apart by whether anything that was encoded moves in the second before them, and stops. A planted fault counts as found
+if exactly one run touches it. A false run touches no planted fault of its kind. The thresholds were chosen on seeds 1
+to 3.
 
 What an encoder leaves of a missed freeze is measured apart from the scorer, by phase correlation of decoded frames: the
 freeze is called erased if, from the frame before it to its last one, the picture moves by more than half of what it
@@ -44,6 +45,9 @@ Run = tuple[int, int]
 
 LEAST_MOVED_PX = 0.05
 """Motion below which phase correlation cannot tell whether a freeze was erased."""
+LEAST_SHIFT, LEAST_NOISE, NOISE_SHARE = 0.05, 0.25, 0.8
+"""Something was seen to move before a flat freeze if the median shift was so many grey levels, or if the mean change
+was as large as the second number, and is below this share of it in the freeze: others hardly differ from copies."""
 
 
 def records_of(path: Path) -> NDArray[np.void]:
@@ -105,6 +109,10 @@ class Outcome:
             here, near = runs(found[column]), np.convolve(planted, (1, 1, 1), "same") > 0
             for fault in runs(planted):
                 labels = {"all": "", "length": length_of(fault, clip.rate), **clip.labels}
+                if clip.fault == "flat freeze":
+                    labels["before it"] = (
+                        "something moves" if was_moving(found, fault, clip.rate) else "nothing moves"
+                    )
                 for label in labels.items():
                     self.tallies[clip.fault, *label].add(fault, here, found[column])
                 hits = touching(here, fault)
@@ -150,6 +158,14 @@ def length_of(fault: Run, rate: int) -> str:
     seconds = (fault[1] - fault[0]) / rate
     names = {0.1: "below 0.1 s", 0.5: "0.1 to 0.5 s", 2.0: "0.5 to 2 s", np.inf: "2 s and more"}
     return next(name for most, name in names.items() if seconds < most)
+
+
+def was_moving(found: NDArray[np.void], fault: Run, rate: int) -> bool:
+    """Whether anything in the encoded pictures moves in the second before a fault, and less in it."""
+    before, within = found[max(1, fault[0] - max(16, rate)) : fault[0]], found[slice(*fault)]
+    change = np.median(before["difference"])
+    is_noisy = change >= LEAST_NOISE and np.median(within["difference"]) < NOISE_SHARE * change
+    return bool(np.median(before["shift"]) >= LEAST_SHIFT or is_noisy)
 
 
 def is_erased(path: Path, fault: Run, planted: Flags) -> bool | None:

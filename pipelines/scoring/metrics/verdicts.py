@@ -10,7 +10,7 @@ Verdicts therefore do not depend on how the records are split into arrays.
 - Frozen: the picture stands still although the shot moved before. Repeats at a regular rhythm are its cadence, not
   frozen frames; a still from its shot's first frame on is a still.
 - Blurred: clearly less sharp than the better frames of the same shot nearby, or than the last good ones; or so soft
-  that no edge is left.
+  that no edge is left. Not in a shot all of which is almost without contrast: its sharpness is that of its noise.
 
 The thresholds were chosen on clips with synthetic blur, copied frames and cuts; test_verdicts.py checks the accuracy.
 """
@@ -22,9 +22,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from pipelines.scoring.metrics.baselines import FLASH_FRAMES, Change, Steps, Stills, opening
+from pipelines.scoring.metrics.baselines import FLASH_FRAMES, Steps, opening
 from pipelines.scoring.metrics.cadence import Cadence
 from pipelines.scoring.metrics.frame_features import RECORD
+from pipelines.scoring.metrics.stills import FLAT_CONTRAST, Change, Stills
 from pipelines.vision.shots import CONTEXT, find_cuts
 
 REACH = 20
@@ -112,7 +113,12 @@ def _remembered(blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
         rows["blank"] |= _fades(rows["contrast"], rows["blank"])
         rows["blurred"] &= ~rows["blank"]
         rows["frozen"][:stop] = stills.find(_change_of(rows), stop)
-        steps = _add_steps(rows, stop, steps, is_start)
+        if rows["contrast"][~rows["blank"]].max(initial=0) < FLAT_CONTRAST:
+            rows["blurred"] = (
+                False  # the noise alone, which an encoder keeps and smooths as it likes, has edges
+            )
+        else:
+            steps = _add_steps(rows, stop, steps, is_start)
         yield rows[:stop]
 
 
@@ -161,7 +167,9 @@ def _change_of(rows: Verdicts) -> Change:
     # Records of earlier versions have no shift: on ordinary clips it is about a fifth of the largest local change.
     shift = np.where(np.isnan(rows["shift"]), change / 5, rows["shift"])
     difference = np.nan_to_num(rows["difference"], nan=255)
-    return Change(*(a.tolist() for a in (shift, change, difference, rows["noise"], rows["blank"])))
+    return Change(
+        *(a.tolist() for a in (shift, change, difference, rows["noise"], rows["contrast"], rows["blank"]))
+    )
 
 
 def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps:

@@ -194,6 +194,16 @@ def test_frames_that_the_encoder_makes_a_little_softer_are_not_blurred():
     assert np.flatnonzero(found).tolist() == list(range(120, 126))
 
 
+@pytest.mark.parametrize("contrast", [2.5, 40])
+def test_noise_that_an_encoder_keeps_in_copies_of_a_flat_picture_is_no_blur(contrast):
+    sharp = np.full(300, 0.5)
+    sharp[100:200] = 0.3
+    sharp[250:260] = 0.1
+    records = records_with(sharp)
+    records["contrast"] = contrast
+    assert judge(records)["blurred"].any() == (contrast == 40)
+
+
 def random_records(n, seed=0):
     rng = np.random.default_rng(seed)
     records = np.zeros(n, RECORD)

@@ -35,6 +35,7 @@ def mask_path(run: RunContext) -> Path:
         raise BadInput(
             "Nothing says what to remove.",
             "Give --mask, or mark the object with --box x,y,width,height@frame.",
+            "mask.nothing",
         )
     return run.inputs[1]
 

@@ -32,6 +32,12 @@ class TargetSize:
             raise BadInput(
                 f"The mask {self.path} is {width}x{height}, the video {video.width}x{video.height} as displayed.",
                 "Draw it on a frame of this video, in the orientation in which the video is displayed.",
+                "mask.size",
+                name=self.path.name,
+                width=width,
+                height=height,
+                video_width=video.width,
+                video_height=video.height,
             )
 
     def resized(self, mask: Mask) -> Mask:

@@ -6,6 +6,7 @@ from pathlib import Path
 from memory.plan import Load
 from memory.probe import probe_hardware
 from memory.units import MIB
+from pipelines.errors import Sentence
 from pipelines.masks.memory_cost import prompt_bytes, reading_bytes
 from pipelines.masks.reading import mask_settings_of, open_job_masks
 from pipelines.masks.sequence import reject_unusable
@@ -105,4 +106,16 @@ def _lost_message(lost: list[Span]) -> str:
     )
     more = f" and {len(lost) - _LOST_NAMED} more times" if len(lost) > _LOST_NAMED else ""
     where = f"The object was lost on frames {named}{more}"
-    return f"{where}. Mark it there too (on the page, or with another --box), then run again."
+    return Sentence(
+        f"{where}. Mark it there too (on the page, or with another --box), then run again.",
+        "lost",
+        where=_neutral(lost),
+    )
+
+
+def _neutral(lost: list[Span]) -> str:
+    """Write stretches without words of a language: `12–19, 30, …`."""
+    listed = [
+        f"{span.start}–{span.stop - 1}" if len(span) > 1 else f"{span.start}" for span in lost[:_LOST_NAMED]
+    ]
+    return ", ".join([*listed, *(["…"] if len(lost) > _LOST_NAMED else [])])

@@ -135,7 +135,13 @@ def _still(question: StillQuestion) -> Event:
     video, frame = probe(question.path, salvage=True), question.frame
     check_pixels(video.width, video.height, question.most_pixels)
     if frame >= video.frames:
-        raise BadInput(f"There is no frame {frame}: the video has {video.frames}.", "Frames count from 0.")
+        raise BadInput(
+            f"There is no frame {frame}: the video has {video.frames}.",
+            "Frames count from 0.",
+            "frame.none",
+            frame=frame,
+            frames=video.frames,
+        )
     with closing(read_frames(video, frame, frame + 1, salvage=True)) as frames:
         picture = save_picture(next(frames).rgb(), question.picture, most_width_px=question.most_width_px)
     return events.Preview(job="", frame=frame, path=picture)

@@ -90,7 +90,9 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
         first = error.errors()[0]
         where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
-        raise BadInput(f"{where}{message}.", "Change the setting and run again.") from error
+        raise BadInput(
+            f"{where}{message}.", "Change the setting and run again.", "setting.refused"
+        ) from error
 
 
 def _parse_value(field: FieldInfo, value: Any) -> Any:

@@ -1,5 +1,7 @@
 """The words of the page, in English and Chinese: tables, no code."""
 
+from ui.i18n.catalogue import CATALOGUES
+
 STATIC: dict[str, tuple[str, str]] = {
     "longtake_tagline": (
         "Videos of any length, on whatever memory is there.",
@@ -532,30 +534,5 @@ FIELDS_ZH: dict[str, tuple[str, str]] = {
 }
 """A setting's label and sentence in Chinese; the English ones are made from the settings model."""
 
-ERRORS_ZH: dict[str, str] = {
-    "internal": "程序内部错误。",
-    "bad_input": "请求的参数无法使用。",
-    "not_a_video": "文件不存在、为空，或不是可读的视频。",
-    "no_video_stream": "文件中没有视频画面。",
-    "unsupported_video": "不支持这种视频。",
-    "damaged_video": "视频被截断或已损坏；“抢救”可使用其中可读的部分。",
-    "over_limit": "超出了本服务器允许的范围。",
-    "no_such_job": "没有这个任务，或您无权查看。",
-    "forbidden": "此链接只能查看任务，不能操作。",
-    "queue_full": "排队的任务已满，请稍后再试。",
-    "input_changed": "输入文件已经改变，请作为新任务重新开始。",
-    "not_enough_memory": "内存不足，或超过了设定的上限。",
-    "not_enough_disk": "磁盘空间不足。",
-    "too_many_files": "打开的文件过多。",
-    "disk_failed": "磁盘读写失败。",
-    "folder_unusable": "文件夹不存在、只读或无权使用。",
-    "weights_missing": "缺少所需的网络权重。",
-    "weights_broken": "权重文件已损坏，或不是发布的文件。",
-    "licence_not_accepted": "尚未接受权重的许可。",
-    "encoder_died": "编码器提前退出。",
-    "reader_died": "解码器提前退出。",
-    "child_died": "辅助程序提前退出。",
-    "reader_stalled": "解码器长时间没有输出。",
-    "worker_died": "工作进程多次在同一位置退出。",
-}
-"""What happened, by an error's code; the English message adds the numbers."""
+for _number, _language in enumerate(("en", "zh")):
+    CATALOGUES[_language].tables["live"] = {key: pair[_number] for key, pair in LIVE.items()}

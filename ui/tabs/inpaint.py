@@ -18,7 +18,8 @@ from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
 from ui.components.run_view import PRIVATE
-from ui.i18n.texts import error_text, input_key
+from ui.i18n.messages import error_text
+from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import marks, still, uploads_only
 from ui.server.answers import visitor_error
@@ -149,7 +150,7 @@ class InpaintTab(TaskTab):
         settings = settings.model_copy(update={"track": bool(path and follow)})
         if path or settings.follows:
             return FormRequest(video, (str(path),) if path else (), settings)
-        raise BadInput("Nothing says what to remove.", "Mark it on a frame, or give a mask.")
+        raise BadInput("Nothing says what to remove.", "Mark it on a frame, or give a mask.", "mask.nothing")
 
     async def _load_video(self, request: gr.Request, video: str | None, mask: str | None) -> tuple[Any, ...]:
         """Show the first frame of a new video on the pad, without marks."""
@@ -185,7 +186,10 @@ class InpaintTab(TaskTab):
         frame, _, name = link.rpartition("#")[0].partition("@")
         if video is None or sheet is None or Path(video).name != name:
             words = BadInput(
-                f"{shortened(name) or 'The video'} is not on the pad.", "Choose it as the video first."
+                f"{shortened(name) or 'The video'} is not on the pad.",
+                "Choose it as the video first.",
+                "mark.not_loaded",
+                name=shortened(name),
             )
             gr.Warning(error_text(words))
             return gr.skip(), gr.skip(), gr.skip()

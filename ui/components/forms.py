@@ -36,7 +36,10 @@ def field_names(model: type[Machine]) -> list[str]:
 def field_texts(model: type[Machine]) -> dict[str, tuple[str, str]]:
     """Label (with unit) and description of each setting of a form, in English."""
     return {
-        name: (label_en(name, _unit(model.model_fields[name])), model.model_fields[name].description or "")
+        name: (
+            label_en(name, _unit(model.model_fields[name]).replace("GiB", "GB")),
+            model.model_fields[name].description or "",
+        )
         for name in field_names(model)
     }
 

@@ -1,15 +1,21 @@
 """Sizes and times for people, the same everywhere on the page."""
 
+import math
+
 from memory.units import GIB, KIB, MIB
 
 
 def size(size_bytes: float) -> str:
-    """Bytes for people: `1.5 GB`, `640 MB`, `12 KB`, with units of 1024 as Gradio and file managers have them."""
-    for unit, name in ((GIB, "GB"), (MIB, "MB"), (KIB, "KB")):
-        if abs(size_bytes) >= 0.9995 * unit:
-            number = size_bytes / unit
-            return f"{number:.1f} {name}" if unit == GIB else f"{number:.0f} {name}"
-    return f"{size_bytes:.0f} B"
+    """Bytes for people: `12.3 GB`, `1.50 GB`, `640 MB`, `12 KB`.
+
+    The units are those of 1024 by the names that Gradio and most file managers give them.
+    """
+    gb = abs(size_bytes) / GIB
+    if gb >= 0.995:
+        return f"{size_bytes / GIB:.1f} GB" if gb >= 10 else f"{size_bytes / GIB:.2f} GB"
+    if 0 < abs(size_bytes) < 0.995 * MIB:
+        return f"{math.ceil(size_bytes / KIB)} KB"
+    return f"{size_bytes / MIB:.0f} MB"
 
 
 def clock(seconds: float) -> str:

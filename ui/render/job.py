@@ -35,7 +35,7 @@ ${{value.bars.map(bar => `
   <div class="lt-bar" role="meter"
     aria-label="${{bar.device ? {script_label("device_memory")} : {script_label("memory")}}}"
     aria-valuemin="0" aria-valuemax="${{bar.limit}}" aria-valuenow="${{bar.now}}"
-    aria-valuetext="${{(bar.now / {GIB}).toFixed(1)}} GB">
+    aria-valuetext="${{(bar.now / {GIB}).toFixed(2)}} GB">
     <i class="lt-now" style="width:${{100 * Math.min(1, bar.now / bar.scale)}}%"></i>
     <i class="lt-mark lt-predicted" style="left:${{100 * Math.min(1, bar.predicted / bar.scale)}}%"></i>
     <i class="lt-mark lt-peak" style="left:${{100 * Math.min(1, bar.peak / bar.scale)}}%"></i>
@@ -44,7 +44,7 @@ ${{value.bars.map(bar => `
     ${{[[`{both("now")}`, 'now', bar.now], [`{both("peak")}`, 'peak', bar.peak],
         [`{both("predicted")}`, 'predicted', bar.predicted], [`{both("limit")}`, 'limit', bar.limit]].map(row =>
       `<div><dt class="lt-key-${{row[1]}}">${{row[0]}}</dt>
-        <dd>${{(row[2] / {GIB}).toFixed(1)}} <small>GB</small></dd></div>`
+        <dd>${{(row[2] / {GIB}).toFixed(2)}} <small>GB</small></dd></div>`
     ).join('')}}
   </dl>
 </section>`).join('')}}

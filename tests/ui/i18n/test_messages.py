@@ -143,7 +143,7 @@ def test_each_front_end_says_it_in_its_own_words() -> None:
 
 def test_sizes_and_times_are_written_for_people() -> None:
     error = OverLimit("", "", "limit.file", name="a.mp4", most_bytes=2 << 30)
-    assert "larger than 2.0 GB" in said(CATALOGUES["en"], error)
+    assert "larger than 2.00 GB" in said(CATALOGUES["en"], error)
 
 
 def test_an_error_of_a_plug_in_is_told_as_it_is_in_english_and_by_its_code_in_others() -> None:

@@ -70,8 +70,10 @@ class Masks:
                 yield from [marked] * (stop - start if self.still else 1)
 
 
-def open_masks(path: Path, video: VideoInfo, *, frames: Span | None = None, invert: bool = False) -> Masks:
-    """Open the masks at `path` for `video`.
+def open_masks(
+    path: Path, video: VideoInfo, *, frames: Span | None = None, invert: bool = False, scale: bool = False
+) -> Masks:
+    """Open the masks at `path` for `video`; with `scale`, those of another aspect ratio are stretched to it.
 
     If only `frames` of the video are used, one mask for each of these will do.
 
@@ -80,7 +82,7 @@ def open_masks(path: Path, video: VideoInfo, *, frames: Span | None = None, inve
         DamagedVideo, UnsupportedVideo: a mask, or the mask video, cannot be read.
         OverLimit: images or zip members are far larger than the video, or far too many.
     """
-    source = _open(TargetSize(path.expanduser(), video))
+    source = _open(TargetSize(path.expanduser(), video, scale))
     used = frames if frames and source.frames == len(frames) < video.frames else None
     if source.frames not in (1, video.frames) and used is None:
         raise BadInput(

@@ -95,6 +95,16 @@ def script_text(text: Callable[[Catalogue], str]) -> str:
     return f"(({table})[document.documentElement.lang.split('-')[0]] || {json.dumps(words[ENGLISH])})"
 
 
+def template_label(key: str) -> str:
+    """The live text `key` for an attribute of an HTML template, which the browser fills in."""
+    return f"${{{script_label(key)}}}"
+
+
+def plain(key: str, **values: str) -> str:
+    """The live text `key` with values in it as plain text, for a toast: in the visitor's language."""
+    return (current() or CATALOGUES[ENGLISH]).text("live", key).format(**values)
+
+
 def script_label(key: str) -> str:
     """The live text `key` in the same way."""
     return script_text(lambda catalogue: catalogue.text("live", key))

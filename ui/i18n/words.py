@@ -54,6 +54,7 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_free": ("Free the worker", "释放工作进程"),
     "longtake_doctor": ("Look at everything", "全面检查"),
     "longtake_files": ("Downloads", "下载"),
+    "longtake_stretch_mask": ("Stretch the mask to the video", "将蒙版拉伸到视频的尺寸"),
 }
 """Texts that stand on the page from the start: key -> (English, Chinese). Gradio has a `file` of its own."""
 
@@ -438,6 +439,12 @@ LIVE: dict[str, tuple[str, str]] = {
     "system.doctor.ill": ("{count} of {all} need a look.", "{all} 项中有 {count} 项需要处理。"),
     "system.doctor.ok": ("fine", "正常"),
     "system.doctor.look": ("needs a look", "需要处理"),
+    "mask.looking": ("Checking the mask …", "正在检查蒙版……"),
+    "mask.fits": ("The mask fits the video.", "蒙版与视频相符。"),
+    "mask.stretched": (
+        "The mask can be used; it is stretched to the video where its shape differs.",
+        "蒙版可以使用；形状不同时会拉伸到视频的尺寸。",
+    ),
 }
 """Texts that are said while the page is used: key -> (English, Chinese)."""
 
@@ -464,6 +471,7 @@ FIELDS_ZH: dict[str, tuple[str, str]] = {
     ),
     "weights_place": ("权重位置", "Q-Align 的各层在何处等待轮到自己；auto 选择放得下的最快位置。"),
     "mask_dilation": ("蒙版扩张", "蒙版向各方向扩张的步数，使物体边缘不残留。"),
+    "scale_mask": ("拉伸蒙版", "蒙版的形状与视频不同时拉伸到视频的尺寸；否则会被拒绝。"),
     "invert": ("反转", "移除蒙版中黑色的部分，而不是白色的部分。"),
     "track": ("跟踪", "跟踪蒙版图片所标记的物体：每张图片是一条提示，对应文件名末尾的帧号。"),
     "box": ("方框", "要跟踪的物体的方框，写作 x,y,宽,高@帧（像素）；多个之间用空格分隔。"),

@@ -17,6 +17,7 @@ from pipelines.storage.names import shortened
 from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
+from ui.components.mask_note import MaskNote
 from ui.components.run_view import PRIVATE
 from ui.i18n.messages import error_text
 from ui.i18n.texts import input_key
@@ -50,6 +51,7 @@ class InpaintTab(TaskTab):
     def __init__(self, service: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
         super().__init__(service, texts, spec)
         self._connect_pad()
+        self._mask_note.connect(self.file, self._mask, self.fields)
 
     @property
     def actions(self) -> list[Action]:
@@ -77,7 +79,7 @@ class InpaintTab(TaskTab):
     def lay_out_middle(self) -> None:
         """Place the pad, and the marks as text."""
         with gr.Column(visible=False, elem_classes="lt-marking") as self._marking:
-            gr.HTML(pad.tools())
+            gr.HTML(html_template=pad.tools())
             self._pad = gr.HTML(elem_id=self.id("editor"))
             self._frame = gr.Slider(
                 0, 1, 0, step=1, label=self.texts("longtake_frame"), elem_id=self.id("frame")
@@ -113,6 +115,7 @@ class InpaintTab(TaskTab):
                     height=120,
                 )
             )
+            self._mask_note = MaskNote(self.service, texts, self.id)
 
     def _connect_pad(self) -> None:
         page, quiet = [self._pad, self._sheet], {**PRIVATE, "concurrency_limit": 2}
@@ -141,6 +144,8 @@ class InpaintTab(TaskTab):
         if not isinstance(settings, MaskSettings):
             raise TypeError(f"masks are asked for with MaskSettings, not with {type(settings).__name__}")
         if mask:
+            if video:
+                await self._mask_note.verify(visitor, video, mask, settings)
             prompts = {} if settings.track else {"box": (), "point": ()}
             return FormRequest(video, (mask,), settings.model_copy(update=prompts))
         path = None

@@ -172,9 +172,7 @@ def test_each_bar_tells_its_numbers_to_screen_readers() -> None:
     assert (int(disk["aria-valuenow"]), int(disk["aria-valuemax"])) == (60 * GIB, 100 * GIB)
     for meter in (host, device, disk):
         assert (
-            meter["aria-label"]
-            and "GB used" in meter["aria-valuetext"]
-            and "已用" in meter["aria-valuetext"]
+            meter["aria-label"] and "GB used" in meter["aria-valuetext"] and "已用" in meter["aria-valuetext"]
         )
 
 

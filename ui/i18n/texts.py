@@ -7,7 +7,7 @@ languages side by side, and the style sheet shows one.
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 
 import gradio as gr
@@ -34,6 +34,16 @@ def label_en(field: str, unit: str) -> str:
 def field_key(field: str, part: str) -> str:
     """The key of a setting's `label` or `info`."""
     return f"longtake_{part}_{field}"
+
+
+def choice_keys(field: str, choices: Iterable[str]) -> dict[str, str]:
+    """The keys of those choices of a setting that have a name of their own; others are shown as they are written."""
+    return {
+        choice: next(key for key in keys if key in STATIC)
+        for choice in choices
+        for keys in [(f"longtake_choice_{field}_{choice}", f"longtake_choice_{choice}")]
+        if any(key in STATIC for key in keys)
+    }
 
 
 def input_key(task: str, name: str) -> str:

@@ -1,12 +1,31 @@
 """Errors for users: each says what happened (`message`, with the numbers) and what to do next (`hint`).
 
-The command line exits with `exit_code`; the page and the API show `code`, `message` and `hint`. Exceptions of libraries
+Message and hint are those of the command line, which exits with `exit_code`; the API shows them with `code`. The page
+has sentences of its own in each language: it finds them by `key`, and fills in `values`. Exceptions of libraries
 (decoder, encoder, torch) are mapped to these where they are caught, with `raise ... from`.
 """
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Self
+
+Value = str | int | float
+"""What a sentence is filled with. Names that end in `_bytes` and `_seconds` are sizes and times; "
+"others are as given."""
+
+
+class Sentence(str):
+    """A sentence of the command line, with the `key` and the `values` by which others say the same in their words."""
+
+    key: str
+    values: Mapping[str, Value]
+
+    def __new__(cls, text: str, key: str = "", /, **values: Value) -> Self:
+        """Make the sentence `text`."""
+        made = super().__new__(cls, text)
+        made.key, made.values = key, values
+        return made
 
 
 class LongtakeError(Exception):
@@ -17,20 +36,28 @@ class LongtakeError(Exception):
     reported = False
     """Whether the error has been reported as an event already."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", key: str = "", /, **values: Value) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.key = key
+        self.values = values
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
     @staticmethod
-    def from_code(code: str, message: str, hint: str = "", exit_code: int | None = None) -> "LongtakeError":
+    def from_code(
+        code: str,
+        message: str,
+        hint: str = "",
+        exit_code: int | None = None,
+        key: str = "",
+        values: Mapping[str, Value] | None = None,
+    ) -> "LongtakeError":
         """Rebuild an error that another process reported, as the class in this module that has its `code`."""
-        error = next((kind for kind in _kinds(LongtakeError) if kind.code == code), LongtakeError)(
-            message, hint
-        )
+        kind = next((kind for kind in _kinds(LongtakeError) if kind.code == code), LongtakeError)
+        error = kind(message, hint, key, **(values or {}))
         error.code = code
         error.exit_code = error.exit_code if exit_code is None else exit_code
         return error
@@ -225,20 +252,26 @@ def name_os_error(error: OSError) -> LongtakeError | None:
     """Return what the system refused, by its name, with what to do; None for errors of another kind."""
     number, what = error.errno, _said(error)
     if number in _FULL:
-        return NotEnoughDisk(f"{_FULL[number]} ({what}).", f"{_KEPT}. Free some space, then resume.")
+        return NotEnoughDisk(
+            f"{_FULL[number]} ({what}).", f"{_KEPT}. Free some space, then resume.", "disk.full"
+        )
     if number in _TOO_MANY:
         return TooManyFiles(
             f"{_TOO_MANY[number]} has as many files open as it may ({what}).",
             f"{_KEPT}. Raise the limit (`ulimit -n`) or close other programs, then resume.",
+            "disk.files",
         )
     if number == errno.EIO:
         return DiskFailed(
-            f"The disk could not be read or written ({what}).", f"{_KEPT}. Check the disk, then resume."
+            f"The disk could not be read or written ({what}).",
+            f"{_KEPT}. Check the disk, then resume.",
+            "disk.failed",
         )
     if number in _UNUSABLE:
         return FolderUnusable(
             f"{error.filename or 'A file'} {_UNUSABLE[number]} ({what}).",
             f"{_KEPT}. Make it usable, then resume.",
+            "disk.unusable",
         )
     return None
 

@@ -205,7 +205,12 @@ def task_spec(name: str) -> TaskSpec:
     """Return the task called `name`. Raises BadInput, listing the choices, if there is none."""
     found = tasks()
     if name not in found:
-        raise BadInput(f"There is no task {quoted(name)}.", f"The tasks are {', '.join(found)}.")
+        raise BadInput(
+            f"There is no task {quoted(name)}.",
+            f"The tasks are {', '.join(found)}.",
+            "request.task",
+            name=quoted(name),
+        )
     return found[name]
 
 
@@ -219,7 +224,12 @@ def engine_spec(task: str, name: str) -> EngineSpec:
     """Return the engine `name` of `task`. Raises BadInput, listing the choices, if there is none."""
     engines = engines_of(task)
     if name not in engines:
-        raise BadInput(f"{task} has no engine {quoted(name)}.", f"Its engines are {', '.join(engines)}.")
+        raise BadInput(
+            f"{task} has no engine {quoted(name)}.",
+            f"Its engines are {', '.join(engines)}.",
+            "request.engine",
+            name=quoted(name),
+        )
     return engines[name]
 
 
@@ -267,4 +277,6 @@ def _load() -> None:
                 raise BadInput(
                     f"The plug-in {name} cannot be imported ({type(error).__name__}: {error}).",
                     f"Put its folder on PYTHONPATH, fix it, or remove it from {PLUGINS}.",
+                    "plugin.broken",
+                    name=name,
                 ) from error

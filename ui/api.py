@@ -220,18 +220,27 @@ class Api:
             dict(zip(self._all, values[count:], strict=True)),
         )
         if name not in self._tasks:
-            raise BadInput(f"There is no task {quoted(name)}.", f"There are: {', '.join(self._tasks)}.")
+            raise BadInput(
+                f"There is no task {quoted(name)}.",
+                f"There are: {', '.join(self._tasks)}.",
+                "request.task",
+                name=quoted(name),
+            )
         task, model = self._tasks[name], settings_model(name)
         files = dict(zip(self._other_files, (second, *more), strict=True))
         accepted = [each.name for each in task.inputs[1:]]
         for other, path in files.items():
             if path and other not in accepted:
-                raise BadInput(f"The task {name} takes no {other}.", "Leave it out.")
+                raise BadInput(
+                    f"The task {name} takes no {other}.", "Leave it out.", "request.parameter", name=other
+                )
         own = forms.field_names(model)
         for other in settings.keys() - set(own):
             # A number in a text field arrives as text.
             if str(settings[other]) != str(forms.default(self._all[other], other)):
-                raise BadInput(f"{other} is no setting of {name}.", "Leave it out.")
+                raise BadInput(
+                    f"{other} is no setting of {name}.", "Leave it out.", "request.parameter", name=other
+                )
         own_settings = forms.read(model, {each: settings[each] for each in own})
         return name, file, _other_inputs(task, [files[each] for each in accepted], own_settings), own_settings
 
@@ -316,7 +325,7 @@ def _other_inputs(task: TaskSpec, others: Sequence[str | None], settings: Settin
     """The paths of the inputs after the first. Raises BadInput where a required one is missing."""
     for each, file in zip(task.inputs[1:], others, strict=True):
         if not file and each.required(settings):
-            raise BadInput(*each.missing)
+            raise BadInput(*each.missing, "input.missing")
     return tuple(file for file in others if file)
 
 

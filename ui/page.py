@@ -18,7 +18,8 @@ from pipelines.spec import TaskSpec, settings_model, task_spec, tasks
 from ui.api import Api
 from ui.components import forms
 from ui.components.run_view import PRIVATE, parse_link
-from ui.i18n.texts import both, error_text, i18n
+from ui.i18n.messages import error_text
+from ui.i18n.texts import both, i18n
 from ui.jobs.service import JobService
 from ui.render import system as render_system
 from ui.render.jobs import Removed

@@ -91,6 +91,9 @@ class PortraitInputs:
                 f"The driving video has {self.driving.video.frames} frames, but the selected part of the source starts "
                 f"at frame {asked.start}.",
                 "Choose an earlier --start, or a longer driving video.",
+                "part.driving_short",
+                frames=self.driving.video.frames,
+                start=asked.start,
             )
         return Span(asked.start, stop)
 
@@ -104,7 +107,9 @@ def probe_portrait_inputs(
     pixels to animate.
     """
     if len(inputs) < 2:
-        raise BadInput("There is no driving video.", "Give a driving video after the portrait.")
+        raise BadInput(
+            "There is no driving video.", "Give a driving video after the portrait.", "input.no_driving"
+        )
     source = probe_source(inputs[0], salvage=salvage, background=background)
     return PortraitInputs(source, probe_media(inputs[1], salvage=salvage).over(background))
 
@@ -119,6 +124,8 @@ def probe_source(path: Path, *, salvage: bool, background: str = "white") -> Inp
         raise BadInput(
             f"{source.video.path.name} is a motion template, not a portrait.",
             "Give the portrait first, then the template that drives it.",
+            "input.template_as_portrait",
+            name=source.video.path.name,
         )
     return source.over(background)
 
@@ -192,7 +199,10 @@ def picture_at(path: Path) -> InputMedia:
     """Probe a source that must be a picture. Raises BadInput for anything else, and the errors of `probe_picture`."""
     if path.is_file() and not _is_still(path):
         raise BadInput(
-            f"{path.name} is not a picture.", "Give a portrait as JPEG, PNG, WebP, AVIF, HEIC or TIFF."
+            f"{path.name} is not a picture.",
+            "Give a portrait as JPEG, PNG, WebP, AVIF, HEIC or TIFF.",
+            "input.not_a_picture",
+            name=path.name,
         )
     return InputMedia("picture", probe_picture(path))
 

@@ -10,6 +10,7 @@ from pipelines.animation.engine import PortraitEngine
 from pipelines.animation.inputs import InputMedia, PortraitInputs, is_transparent, probe_portrait_inputs
 from pipelines.animation.side_by_side import row_sizes, stacked
 from pipelines.animation.stage import PICTURE_SUFFIX, PortraitStage, as_png, moments_of, read_moment
+from pipelines.errors import Sentence
 from pipelines.jobs.events import Outputs
 from pipelines.settings import VIDEO_SUFFIXES, AnimateSettings
 from pipelines.spans import Span
@@ -197,11 +198,15 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         if not is_transparent(self.engine.inputs.source):
             return None
         if self.engine.keeps_transparency:
-            return "The portrait's transparent parts are transparent in the result."
+            return Sentence(
+                "The portrait's transparent parts are transparent in the result.", "transparency_kept"
+            )
         behind = self.engine.settings.background
-        return (
+        return Sentence(
             f"The portrait's transparent parts are {behind} in the result. Choose another colour with --background, or "
-            "keep them transparent with the built-in engine and --codec prores4444 or vp9."
+            "keep them transparent with the built-in engine and --codec prores4444 or vp9.",
+            "transparency_filled",
+            colour=behind,
         )
 
 
@@ -212,15 +217,23 @@ def _audio_source(inputs: PortraitInputs, audio: str) -> tuple[InputMedia | None
     chosen, other = (inputs.driving, inputs.source) if audio == "driving" else (inputs.source, inputs.driving)
     if not chosen.sounds:
         if other.sounds:
-            name = "source" if audio == "driving" else "driving"
-            return None, f"The {audio} has no sound. Use `--audio {name}` for the sound of the {name}."
+            name, key = ("source", "driving_silent") if audio == "driving" else ("driving", "source_silent")
+            return None, Sentence(
+                f"The {audio} has no sound. Use `--audio {name}` for the sound of the {name}.",
+                key,
+            )
         return None, ""
     rates = chosen.video.frame_rate, inputs.moving.video.frame_rate
     if rates[0] != rates[1]:
         return chosen, (
-            f"The driving video has {float(rates[0]):.6g} frames per second, the source {float(rates[1]):.6g}. "
-            "Frames are matched one to one, so the sound of the driving video will be out of sync. "
-            "Use `--audio source` or `--audio none` instead."
+            Sentence(
+                f"The driving video has {float(rates[0]):.6g} frames per second, the source {float(rates[1]):.6g}. "
+                "Frames are matched one to one, so the sound of the driving video will be out of sync. "
+                "Use `--audio source` or `--audio none` instead.",
+                "out_of_sync",
+                driving_rate=f"{float(rates[0]):.6g}",
+                source_rate=f"{float(rates[1]):.6g}",
+            )
         )
     return chosen, ""
 

@@ -111,7 +111,10 @@ class CopyEngine(FrameEngine):
                     span, checksums = spans[at], _load(run, spans[at])
                 if _checksum(frame) != checksums[index - span.start]:
                     raise LongtakeError(
-                        f"Frame {index} was decoded differently the second time.", "Try another --decoder."
+                        f"Frame {index} was decoded differently the second time.",
+                        "Try another --decoder.",
+                        "decoder.differs",
+                        frame=index,
                     )
                 yield frame
 

@@ -72,7 +72,7 @@ def _broken_weights() -> Iterator[None]:
     try:
         yield
     except NotAVideo as error:
-        raise WeightsBroken(error.message, error.hint) from error
+        raise WeightsBroken(error.message, error.hint, "weights.broken") from error
 
 
 def offers(task: str, settings: Settings, hardware: Hardware | None = None) -> list[Availability]:
@@ -146,4 +146,5 @@ def check_weights(
         raise InputChanged(
             f"The weights of {titles} have changed since this job was started.",
             "Start a new job, or restore the files.",
+            "weights.changed",
         )

@@ -20,7 +20,7 @@ from pipelines.storage.frame_export import frame_folder
 from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.report import write_report
-from pipelines.tracking.prepass import lost_stretches, mask_bytes, tracking_stages
+from pipelines.tracking.prepass import lost_stretches, mask_bytes, stretched, tracking_stages
 from pipelines.video.encoding.depth_notes import depth_notes
 from pipelines.video.encoding.disk import result_bytes
 from pipelines.video.encoding.encodings import check_available, chosen_codec
@@ -56,7 +56,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
 
     def notices(self, run: RunContext) -> tuple[str, ...]:
         """Return what the result cannot keep of the source."""
-        return (*self._lost(), *foreseen_warnings(run.video, self._result(run)))
+        return (*self._lost(), *stretched(run), *foreseen_warnings(run.video, self._result(run)))
 
     def disk_bytes(self, frames: Span) -> int:
         """Estimate segments and joined file, and pictures."""
@@ -96,7 +96,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
                 "settings": run.settings.identity(),
                 "work_size": list(self.engine.work_size(run)),
                 "audio_packets": joined.audio_packets,
-                "warnings": [*self._lost(), *joined.warnings],
+                "warnings": [*self._lost(), *stretched(run), *joined.warnings],
                 "lost": [[span.start, span.stop] for span in lost],
                 "summary": {
                     **invention.describe(start, seconds),

@@ -5,12 +5,13 @@ Times are seconds since the epoch, sizes are in bytes, frames are indices of inp
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from pipelines.errors import LongtakeError
+from pipelines.errors import LongtakeError, Sentence, Value
 from pipelines.storage.kept_files import KeptFile
 from pipelines.storage.names import StoredPath, without_folders
 
@@ -164,6 +165,14 @@ class Warned(_Event):
     job: str
     code: str
     message: str
+    key: str = ""
+    values: Mapping[str, Value] = {}
+
+    @classmethod
+    def of(cls, job: str, code: str, message: str) -> Self:
+        """Make the event for a warning, with key and values where `message` is a `Sentence`."""
+        sentence = message if isinstance(message, Sentence) else Sentence(message)
+        return cls(job=job, code=code, message=str(message), key=sentence.key, values=sentence.values)
 
 
 class Outputs(BaseModel):
@@ -220,18 +229,26 @@ class Failed(_Event):
     message: str
     hint: str = ""
     exit_code: int = 1
+    key: str = ""
+    values: Mapping[str, Value] = {}
 
     @classmethod
     def of(cls, job: str, error: LongtakeError) -> Self:
         """Make the event that reports `error`."""
         return cls(
-            job=job, code=error.code, message=error.message, hint=error.hint, exit_code=error.exit_code
+            job=job,
+            code=error.code,
+            message=error.message,
+            hint=error.hint,
+            exit_code=error.exit_code,
+            key=error.key,
+            values=error.values,
         )
 
     def to_error(self, *paths: Path) -> LongtakeError:
         """Make the error that the event reports, with `paths` (a visitor's files on the server) as their names."""
         message = without_folders(self.message, paths)
-        return LongtakeError.from_code(self.code, message, self.hint, self.exit_code)
+        return LongtakeError.from_code(self.code, message, self.hint, self.exit_code, self.key, self.values)
 
 
 class Paused(_Event):

@@ -41,4 +41,5 @@ def reject_other_version(task: str, result_version: int, id: str, name: str) -> 
             f"The job {id} ({name}) was left unfinished by another version of Longtake, which makes other results "
             f"(result version {result_version}, now {today}).",
             f"Start it again as a new job, or compute it anew with `python -m pipelines resume {id} --force`.",
+            "job.other_version",
         )

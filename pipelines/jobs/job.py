@@ -119,7 +119,9 @@ class Job:
         is_name = isinstance(id, str) and re.fullmatch("[0-9A-Za-z]{1,64}", id)
         if is_name and (job := cls(jobs_dir.absolute() / id)).exists():
             return job
-        raise NoSuchJob(f"There is no job {quoted(id)} in {jobs_dir}.", "Check the id and --jobs-dir.")
+        raise NoSuchJob(
+            f"There is no job {quoted(id)} in {jobs_dir}.", "Check the id and --jobs-dir.", "job.gone"
+        )
 
     @classmethod
     def all(cls, jobs_dir: Path) -> list["Job"]:
@@ -162,7 +164,9 @@ class Job:
                     f"{self.folder} cannot be read ({error.strerror}).", "Make it readable, then try again."
                 ) from error
             raise BadInput(
-                f"{self.folder} holds no readable job.", "Start the job again with the same command."
+                f"{self.folder} holds no readable job.",
+                "Start the job again with the same command.",
+                "job.unreadable",
             ) from error
 
     def save(self, record: JobRecord) -> None:
@@ -181,7 +185,10 @@ class Job:
         for known in self.record().inputs:
             if not known.is_same(known.path, tick):
                 raise InputChanged(
-                    f"{known.path} has changed since this job was started.", "Start it again as a new job."
+                    f"{known.path} has changed since this job was started.",
+                    "Start it again as a new job.",
+                    "input.changed",
+                    name=known.path.name,
                 )
 
     def renew(self) -> None:

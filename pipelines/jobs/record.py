@@ -42,6 +42,7 @@ class JobRecord(BaseModel):
             raise BadInput(
                 f"The job {self.id} has settings that this version does not know ({what}).",
                 "Delete it, or start it again with today's settings.",
+                "job.unknown_settings",
             ) from error
 
     @property

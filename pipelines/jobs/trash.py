@@ -48,7 +48,7 @@ def move_job(job: Job) -> Path:
     """Move the job's folder to the trash; return its new path. Raises BadInput where a process is running it."""
     with job.runner() as free:
         if not free:
-            raise BadInput(f"The job {job.id} is running.", "Cancel it first.")
+            raise BadInput(f"The job {job.id} is running.", "Cancel it first.", "job.busy")
         return _move(job.folder, job.folder.parent)
 
 

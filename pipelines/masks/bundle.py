@@ -110,7 +110,7 @@ def stamp_of(*files: Path) -> int:
 class _Files:
     def __init__(self, path: Path, files: list[Path]) -> None:
         if not files:
-            raise BadInput(f"The folder {path} holds no images.", ACCEPTED)
+            raise BadInput(f"The folder {path} holds no images.", ACCEPTED, "mask.no_images", name=path.name)
         self._files = files
 
     @property

@@ -52,13 +52,19 @@ def open_image(file: Path | IO[bytes], name: str, max_pixels: int) -> Generator[
                 raise BadInput(
                     f"The mask {name} holds {pictures} images in one file.",
                     "Give a folder or a zip of images, a GIF or a video instead.",
+                    "mask.several_images",
+                    name=name,
+                    count=pictures,
                 )
             image.load()
         except Image.DecompressionBombError as error:
             raise too_large(name, "far more pixels", max_pixels) from error
         except UNREADABLE as error:
             raise DamagedVideo(
-                f"The mask {name} is damaged or not an image.", "Save it again, as PNG if possible."
+                f"The mask {name} is damaged or not an image.",
+                "Save it again, as PNG if possible.",
+                "mask.damaged",
+                name=name,
             ) from error
         yield image
 
@@ -172,4 +178,6 @@ def too_large(name: str, size: str, max_pixels: int) -> OverLimit:
     return OverLimit(
         f"The mask {name} has {size}; up to {max_pixels} are read for this video.",
         "Give masks of the size of the video.",
+        "mask.huge",
+        name=name,
     )

@@ -35,13 +35,17 @@ def mask_path(run: RunContext) -> Path:
         raise BadInput(
             "Nothing says what to remove.",
             "Give --mask, or mark the object with --box x,y,width,height@frame.",
+            "mask.nothing",
         )
     return run.inputs[1]
 
 
 def open_job_masks(run: RunContext) -> Masks:
     """Open the masks of a job whose mask input is not a set of prompts. Raises the errors of `open_masks`."""
-    return open_masks(mask_path(run), run.video, frames=run.frames, invert=mask_settings_of(run).invert)
+    settings = mask_settings_of(run)
+    return open_masks(
+        mask_path(run), run.video, frames=run.frames, invert=settings.invert, scale=settings.scale_mask
+    )
 
 
 def size_of(run: RunContext) -> Size:

@@ -70,8 +70,10 @@ class Masks:
                 yield from [marked] * (stop - start if self.still else 1)
 
 
-def open_masks(path: Path, video: VideoInfo, *, frames: Span | None = None, invert: bool = False) -> Masks:
-    """Open the masks at `path` for `video`.
+def open_masks(
+    path: Path, video: VideoInfo, *, frames: Span | None = None, invert: bool = False, scale: bool = False
+) -> Masks:
+    """Open the masks at `path` for `video`; with `scale`, those of another aspect ratio are stretched to it.
 
     If only `frames` of the video are used, one mask for each of these will do.
 
@@ -80,12 +82,16 @@ def open_masks(path: Path, video: VideoInfo, *, frames: Span | None = None, inve
         DamagedVideo, UnsupportedVideo: a mask, or the mask video, cannot be read.
         OverLimit: images or zip members are far larger than the video, or far too many.
     """
-    source = _open(TargetSize(path.expanduser(), video))
+    source = _open(TargetSize(path.expanduser(), video, scale))
     used = frames if frames and source.frames == len(frames) < video.frames else None
     if source.frames not in (1, video.frames) and used is None:
         raise BadInput(
             f"There are {source.frames} masks in {path} for {video.frames} frames of {video.path.name}.",
             "Give one mask for all frames, or one for each frame.",
+            "mask.count",
+            masks=source.frames,
+            name=path.name,
+            frames=video.frames,
         )
     return Masks(source, path, first=used.start if used else 0, invert=invert)
 
@@ -101,6 +107,8 @@ def read_prompt_masks(path: Path, video: VideoInfo) -> Generator[tuple[str, Mask
         raise BadInput(
             f"{path} is not an image.",
             "A painted prompt is an image whose file name ends with its frame number.",
+            "mask.not_an_image",
+            name=path.name,
         )
     masks = Masks(ImageSequence(bundle, TargetSize(path, video)), path, invert=False)
     with closing(masks.read(0, len(bundle.names))) as found:
@@ -122,11 +130,19 @@ def reject_unusable(masks: Masks, frames: Span) -> None:
                 raise BadInput(
                     f"The mask of frame {index} marks {share:.0%} of the frame; at most {MOST_SHARE:.0%} may be.",
                     "White is removed; --invert inverts a mask.",
+                    "mask.too_much",
+                    frame=index,
+                    percent=round(100 * share),
+                    most=round(100 * MOST_SHARE),
                 )
             return
     raise BadInput(
         f"The mask {masks.path} is empty: it marks no pixel of frames {frames.start} to {frames.stop - 1}.",
         "White is removed, black stays; --invert inverts a mask.",
+        "mask.empty",
+        name=masks.path.name,
+        start=frames.start,
+        stop=frames.stop - 1,
     )
 
 
@@ -149,6 +165,13 @@ def _probe_mask(path: Path) -> VideoInfo:
     try:
         return probe(path)
     except (NotAVideo, NoVideoStream) as error:
-        raise BadInput(f"{path} is not a mask: {error.message}", ACCEPTED) from error
+        raise BadInput(
+            f"{path} is not a mask: {error.message}", ACCEPTED, "mask.unreadable", name=path.name
+        ) from error
     except DamagedVideo as error:
-        raise DamagedVideo(error.message, "Make the mask again: --salvage applies to videos only.") from error
+        raise DamagedVideo(
+            error.message,
+            "Make the mask again: --salvage applies to videos only.",
+            "mask.damaged",
+            name=path.name,
+        ) from error

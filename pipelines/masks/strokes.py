@@ -51,7 +51,9 @@ class Stroke:
         """A stroke as the page writes it. Raises BadInput for what is none."""
         match = _STROKE.fullmatch(word)
         if not match:
-            raise BadInput(f"{word[:40]!r} is no stroke of a brush.", "Paint on the frame.")
+            raise BadInput(
+                f"{word[:40]!r} is no stroke of a brush.", "Paint on the frame.", "paint.unreadable"
+            )
         numbers = iter(map(int, match[3].split(",")))
         return cls(int(match[4]), int(match[2]), tuple(zip(numbers, numbers, strict=True)), bool(match[1]))
 
@@ -59,12 +61,17 @@ class Stroke:
 def read_strokes(text: str) -> list[Stroke]:
     """The strokes in `text`, between spaces. Raises BadInput for what is none, OverLimit for far too many."""
     if len(text) > MOST_CHARACTERS:
-        raise OverLimit("More is painted than can be taken in.", "Use a wider brush, or a box.")
+        raise OverLimit(
+            "More is painted than can be taken in.", "Use a wider brush, or a box.", "paint.too_much"
+        )
     strokes = [Stroke.parse(word) for word in text.split()]
     if (frames := len({stroke.frame for stroke in strokes})) > MOST_FRAMES:
         raise OverLimit(
             f"{frames} frames are painted on; {MOST_FRAMES} is the most.",
             "Follow from fewer, or give a mask.",
+            "paint.too_many_frames",
+            frames=frames,
+            most=MOST_FRAMES,
         )
     return strokes
 
@@ -80,6 +87,7 @@ def painted(strokes: Sequence[Stroke], size: tuple[int, int]) -> Generator[tuple
         raise OverLimit(
             f"What is painted takes {pixels / 1e6:,.0f} megapixels to draw; {MOST_PIXELS / 1e6:,.0f} is the most.",
             "Paint fewer and shorter strokes with one width of the brush, or use a box.",
+            "paint.too_much",
         )
     return _marks(runs, size)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines.errors import BadInput
 from pipelines.masks.resize import large_mask
 from pipelines.video.info import VideoInfo
-from pipelines.vision.types import Mask
+from pipelines.vision.types import Mask, Size
 
 _ASPECT_TOLERANCE = 0.05
 """Relative difference of aspect ratios up to which a mask is resized: rounding, not another orientation."""
@@ -23,15 +23,36 @@ class TargetSize:
 
     path: Path
     video: VideoInfo
+    scale: bool = False
+    """Whether a mask of another aspect ratio is stretched to the video, not refused."""
+
+    @property
+    def size(self) -> Size:
+        """The width and height to which masks are resized."""
+        return (self.video.width, self.video.height)
+
+    def fits(self, width: int, height: int) -> bool:
+        """Whether the aspect ratio is that of the stored pixels or of the displayed frame."""
+        shape, stored = width / height, self.video.width / self.video.height
+        return any(
+            abs(shape / each - 1) <= _ASPECT_TOLERANCE
+            for each in (stored, stored * self.video.sample_aspect_ratio)
+        )
 
     def check(self, width: int, height: int) -> None:
-        """Raise BadInput for an aspect ratio that is neither that of the stored pixels nor of the displayed frame."""
-        video, shape = self.video, width / height
-        stored = video.width / video.height
-        if all(abs(shape / s - 1) > _ASPECT_TOLERANCE for s in (stored, stored * video.sample_aspect_ratio)):
+        """Raise BadInput for an aspect ratio that does not fit, unless it is to be stretched."""
+        video = self.video
+        if not self.scale and not self.fits(width, height):
             raise BadInput(
                 f"The mask {self.path} is {width}x{height}, the video {video.width}x{video.height} as displayed.",
-                "Draw it on a frame of this video, in the orientation in which the video is displayed.",
+                "Draw it on a frame of this video, in the orientation in which the video is displayed, or stretch it "
+                "with --scale-mask.",
+                "mask.size",
+                name=self.path.name,
+                width=width,
+                height=height,
+                video_width=video.width,
+                video_height=video.height,
             )
 
     def resized(self, mask: Mask) -> Mask:

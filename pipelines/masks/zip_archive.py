@@ -55,7 +55,12 @@ class Archive:
         with self._open() as file:
             images = [member for member in file.infolist() if self._is_mask(member)]
         if not images:
-            raise BadInput(f"{path} holds no images.", "A zip of masks holds a PNG for each frame.")
+            raise BadInput(
+                f"{path} holds no images.",
+                "A zip of masks holds a PNG for each frame.",
+                "mask.no_images",
+                name=path.name,
+            )
         self._members = sorted(images, key=lambda member: natural_key(member.filename))
 
     @property
@@ -92,6 +97,8 @@ class Archive:
                 raise BadInput(
                     f"{self.path} is not a readable zip ({shortened(str(error))}).",
                     "Pack the masks again, or give their folder.",
+                    "zip.damaged",
+                    name=self.path.name,
                 ) from error
             yield file
 
@@ -117,6 +124,8 @@ class Archive:
                 f"{shortened(name)} in {self.path} unpacks to {member.file_size} bytes; "
                 f"up to {self._member_bytes} are read.",
                 "Give masks of the size of the video.",
+                "mask.huge",
+                name=shortened(name),
             )
         return True
 
@@ -135,6 +144,8 @@ class Archive:
             raise DamagedVideo(
                 f"{shortened(member.filename)} in {self.path} is damaged ({shortened(str(error))}).",
                 "Pack the masks again.",
+                "zip.damaged",
+                name=self.path.name,
             ) from error
         content.seek(0)
         return content
@@ -143,6 +154,8 @@ class Archive:
         return BadInput(
             f"{self.path} is refused because of its member {quoted(name)}: {why}.",
             "Pack only the masks, as plain files.",
+            "zip.refused",
+            name=self.path.name,
         )
 
 
@@ -159,5 +172,7 @@ class _BoundedFile(io.FileIO):
             raise OverLimit(
                 f"{self._path} lists far more members than the video has frames.",
                 "A zip of masks holds one image, or one for each frame.",
+                "zip.many",
+                name=self._path.name,
             )
         return super().read(size) or b""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipelines.errors import Sentence
 from pipelines.jobs.job import Job
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, Warn
@@ -55,5 +56,12 @@ class FinishedSpans:
             (changed, "damaged_files", "have been damaged on the disk"),
         ):
             if count:
-                self._warn(code, f"{count} finished spans ({stage.name}) {why}. They are computed again.")
+                self._warn(
+                    code,
+                    Sentence(
+                        f"{count} finished spans ({stage.name}) {why}. They are computed again.",
+                        "again",
+                        count=count,
+                    ),
+                )
         return kept

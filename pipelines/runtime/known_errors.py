@@ -7,7 +7,9 @@ from pipelines.jobs.job import Job
 
 def job_gone(job: Job) -> FolderUnusable:
     """Return the error for a job whose folder somebody removed."""
-    return FolderUnusable(f"The folder of the job, {job.folder}, is gone.", "Start the job again.")
+    return FolderUnusable(
+        f"The folder of the job, {job.folder}, is gone.", "Start the job again.", "job.folder_gone"
+    )
 
 
 def known_error(error: Exception) -> LongtakeError:
@@ -18,6 +20,7 @@ def known_error(error: Exception) -> LongtakeError:
         return NotEnoughMemory(
             f"Out of memory at the smallest settings that this job can use ({error}).",
             "Finished spans are kept. Close other programs or choose a lower --quality, then resume.",
+            "memory.smallest",
         )
     if isinstance(error, OSError) and (named := name_os_error(error)):
         return named

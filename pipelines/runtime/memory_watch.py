@@ -12,7 +12,7 @@ from memory.meter import Level, Meter, Reading
 from memory.peaks import PeakMarks
 from memory.probe import probe_host
 from memory.units import GIB
-from pipelines.errors import NotEnoughMemory
+from pipelines.errors import NotEnoughMemory, Sentence
 from pipelines.jobs.events import Event, Failed, Memory, Warned
 from pipelines.jobs.job import Job
 from pipelines.runtime.event_log import EventLog
@@ -116,14 +116,24 @@ class MemoryWatch:
         if self._passed_bytes:
             yield (
                 "limit_passed",
-                f"For a moment the job held {_gib(self._passed_bytes)}, over the limit of {limit:g} GiB. The same was "
-                f"computed again with less, and stayed below it. Raise --ram-limit-gb if it may hold that much.",
+                Sentence(
+                    f"For a moment the job held {_gib(self._passed_bytes)}, over the limit of {limit:g} GiB. The same "
+                    "was computed again with less, and stayed below it. Raise --ram-limit-gb if it may hold that much.",
+                    "limit_passed",
+                    peak_bytes=self._passed_bytes,
+                    limit_bytes=int(limit * GIB),
+                ),
             )
         elif self._peaks and self._peaks.sum_bytes > limit * GIB:
             yield (
                 "limit_reached",
-                f"The highest marks of the job's processes add up to {_gib(self._peaks.sum_bytes)}, over the limit of "
-                f"{limit:g} GiB. They need not have been reached at the same time.",
+                Sentence(
+                    f"The highest marks of the job's processes add up to {_gib(self._peaks.sum_bytes)}, over the "
+                    f"limit of {limit:g} GiB. They need not have been reached at the same time.",
+                    "limit_reached",
+                    peak_bytes=self._peaks.sum_bytes,
+                    limit_bytes=int(limit * GIB),
+                ),
             )
 
     def write(self, path: Path) -> None:
@@ -150,6 +160,9 @@ class MemoryWatch:
             f"For a moment the job held {_gib(peak_bytes)}, over the limit of {self._limit_gb:g} GiB.",
             "Finished spans are kept; resume with "
             f"--ram-limit-gb {math.ceil(peak_bytes / 0.9 / GIB * 10) / 10:.1f} or more, or choose a lower --quality.",
+            "memory.limit_passed",
+            peak_bytes=peak_bytes,
+            limit_bytes=int((self._limit_gb or 0) * GIB),
         )
 
     def _tell(self, event: Event) -> None:
@@ -174,11 +187,13 @@ class MemoryWatch:
             )
         if reading.host_available_bytes < self._low_bytes and not self._warned:
             self._warned = True
-            message = (
+            message = Sentence(
                 f"Only {reading.host_available_bytes / GIB:.1f} GiB of memory are available on this machine; "
-                "the job continues, but the system may kill it."
+                "the job continues, but the system may kill it.",
+                "memory_low",
+                left_bytes=reading.host_available_bytes,
             )
-            self._tell(Warned(job=self._job.id, code="memory_pressure", message=message))
+            self._tell(Warned.of(self._job.id, "memory_pressure", message))
 
     def _on_level(self, level: Level, reading: Reading) -> None:
         if level == "soft":
@@ -188,6 +203,9 @@ class MemoryWatch:
             f"The job used {reading.host_bytes / GIB:.2f} GiB and was about to exceed "
             f"the limit of {self._limit_gb:g} GiB.",
             f"Finished spans are kept; resume with --ram-limit-gb {reading.host_bytes * 1.25 / GIB:.1f} or more.",
+            "memory.limit_passed",
+            peak_bytes=reading.host_bytes,
+            limit_bytes=int((self._limit_gb or 0) * GIB),
         )
         if self._leave:
             self._event_log.emit(Failed.of(self._job.id, error))

@@ -89,6 +89,9 @@ class OomRetry:
             raise DamagedVideo(
                 f"The video ended at frame {self._at}, {stop - self._at} frames early.",
                 "Use --salvage to continue with the frames that can be read.",
+                "video.ended_early",
+                frame=self._at,
+                missing=stop - self._at,
             )
         return item
 

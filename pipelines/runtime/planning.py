@@ -73,6 +73,19 @@ class Preparation:
         """Whether the run needs more disk space than there is."""
         return self.budget.disk_bytes is not None and self.plan.disk_bytes > self.budget.disk_bytes
 
+    @property
+    def shortage(self) -> dict[str, int]:
+        """What a run that does not fit needs most, and what there is of it, in bytes."""
+        plan = self.plan
+        pairs = [
+            (plan.predicted_host_bytes, plan.budget_host_bytes),
+            (plan.predicted_device_bytes, plan.budget_device_bytes),
+        ]
+        if self.lacks_disk:
+            pairs = [(plan.disk_bytes, self.budget.disk_bytes or 0)]
+        needed, have = max(pairs, key=lambda pair: pair[0] - pair[1])
+        return {"needed_bytes": needed, "have_bytes": have}
+
     def planned(self, job: str, frames_kept: int) -> Planned:
         """Make the event that reports the preparation."""
         plan, choice = self.plan, self.choice
@@ -183,7 +196,9 @@ def _kept_plan(kept: Decision) -> Plan:
         return Plan.from_json(kept.plan)
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
-            "The job was planned by another version, whose plan cannot be read.", "Run it again with --force."
+            "The job was planned by another version, whose plan cannot be read.",
+            "Run it again with --force.",
+            "job.other_version",
         ) from error
 
 
@@ -214,6 +229,10 @@ def range_of(video: VideoInfo, settings: Settings) -> Span:
         raise BadInput(
             f"There is no frame between {begin:g} s and {end:g} s: the video is {video.seconds:g} s long.",
             "Choose --start and --end within the video.",
+            "part.empty",
+            start_seconds=begin,
+            end_seconds=end,
+            length_seconds=video.seconds,
         )
     return span
 

@@ -35,7 +35,7 @@ class Reporter:
         """Warn, unless that was said: what was foreseen is found again when the result is joined."""
         if message not in self._warned:
             self._warned.add(message)
-            self.emit(events.Warned(job=self._job.id, code=code, message=message))
+            self.emit(events.Warned.of(self._job.id, code, message))
 
     def degraded(self, frame: int, step: Step) -> None:
         """Tell that the run goes on with less from `frame` on."""

@@ -23,6 +23,7 @@ from pipelines.errors import (
     LongtakeError,
     NotEnoughDisk,
     NotEnoughMemory,
+    Sentence,
 )
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
@@ -214,11 +215,18 @@ class _Run:
             raise no_room(
                 prepared.plan.reason,
                 "Finished spans are kept: free some space or raise the limit, then resume.",
+                "disk.plan" if prepared.lacks_disk else "memory.plan",
+                **prepared.shortage,
             )
         if prepared.video.damage:
             words, missing = prepared.video.damage.splitlines()[0], prepared.video.missing_frames
             self._report.warn(
-                "damaged", f"The file is damaged ({words}): {missing} frames cannot be read and are skipped."
+                "damaged",
+                Sentence(
+                    f"The file is damaged ({words}): {missing} frames cannot be read and are skipped.",
+                    "damaged",
+                    missing=missing,
+                ),
             )
         for notice in prepared.pipeline.notices(run):
             self._report.warn("source", notice)
@@ -272,7 +280,9 @@ class _Run:
             for stage in lacking:
                 self._run_stage(stage, run, prepared)
         raise DiskFailed(
-            f"Files in {self._job.folder} change after they were written.", "Check the disk, then resume."
+            f"Files in {self._job.folder} change after they were written.",
+            "Check the disk, then resume.",
+            "disk.failed",
         )
 
     def _write(self, stage: Stage, run: RunContext, span: Span, items: Iterator[Any]) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Hashable
 
-from pipelines.errors import ChildDied
+from pipelines.errors import ChildDied, Sentence
 from pipelines.stages import Warn
 
 MOST_TRIES = 3
@@ -22,4 +22,4 @@ class Tries:
         self._deaths[place] += 1
         if self._deaths[place] == MOST_TRIES:
             raise died
-        self._warn(died.code, f"{died.message} {then}")
+        self._warn(died.code, Sentence(f"{died.message} {then}", "tool_died"))

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipelines.engines.availability import Resolved, resolve
-from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull, name_os_error
+from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull, Sentence, name_os_error
 from pipelines.jobs import events, trash
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job, State
@@ -127,8 +127,12 @@ class JobQueue:
             ticket = Ticket.of(job)
             ticket.record(len(self._waiting))
             if wrong and (job.folder / wrong).exists():  # what somebody removed is just made again
-                words = f"{wrong} has been damaged since the job was done. It is made again."
-                job.journal.append(events.Warned(job=job.id, code="damaged_files", message=words))
+                words = Sentence(
+                    f"{wrong} has been damaged since the job was done. It is made again.",
+                    "made_again",
+                    name=wrong,
+                )
+                job.journal.append(events.Warned.of(job.id, "damaged_files", words))
             self._waiting.append(ticket)
             self._changed.notify_all()
         return job
@@ -172,10 +176,14 @@ class JobQueue:
         with self._folders:
             with self._changed:
                 if not job.exists():
-                    raise NoSuchJob(f"There is no job {job.id} any more.", "It has been deleted.")
+                    raise NoSuchJob(
+                        f"There is no job {job.id} any more.", "It has been deleted.", "job.deleted"
+                    )
                 if self.state(job) in ("queued", "running"):
                     raise BadInput(
-                        f"The job {job.id} is waiting or running.", "Cancel it first, then delete it."
+                        f"The job {job.id} is waiting or running.",
+                        "Cancel it first, then delete it.",
+                        "job.busy",
                     )
                 uploads = trash.uploads_of(job)
                 folder = trash.move_job(job)
@@ -188,7 +196,9 @@ class JobQueue:
         """Stop an idle runner and wait until it has stopped. Raises BadInput where a job runs or waits."""
         with self._changed:
             if self._running or self._waiting:
-                raise BadInput("The worker is busy.", "Try again when no job is running or waiting.")
+                raise BadInput(
+                    "The worker is busy.", "Try again when no job is running or waiting.", "worker.busy"
+                )
             self._freeing = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or not self._freeing)
@@ -299,7 +309,10 @@ class JobQueue:
         held = len(self._waiting) + (self._running is not None)
         if self._max_waiting is not None and held > self._max_waiting:
             raise QueueFull(
-                f"The queue is full ({self._max_waiting} jobs waiting).", "Try again when some are done."
+                f"The queue is full ({self._max_waiting} jobs waiting).",
+                "Try again when some are done.",
+                "queue.full",
+                waiting=self._max_waiting,
             )
 
     def _record_positions(self) -> None:

@@ -25,6 +25,8 @@ def device_for(settings: Machine, hardware: Hardware) -> Device | None:
         raise BadInput(
             f"There is no device {settings.device}. {there}".strip(),
             "Use `--device auto` to choose from what is available.",
+            "device.missing",
+            device=settings.device,
         )
     return device
 

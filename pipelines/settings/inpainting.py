@@ -41,6 +41,11 @@ class MaskSettings(Settings):
     invert: bool = setting(
         "Remove the black area of the mask instead of the white one.", changes_result=True, default=False
     )
+    scale_mask: bool = setting(
+        "Stretch a mask of another shape to the size of the video; otherwise it is refused.",
+        changes_result=True,
+        default=False,
+    )
     track: bool = setting(
         "Track what the mask images mark: each is a prompt for the frame number at the end of its name.",
         changes_result=True,

@@ -97,7 +97,12 @@ def read_contents(path: Path, tick: Tick = lambda count: None) -> Contents:
     sha256 = _hash(before, tick)
     after = _State.of(path)
     if sha256 is None or after.written != before.written:
-        raise InputChanged(f"{path.name} is being changed.", "Wait until it is complete, then start again.")
+        raise InputChanged(
+            f"{path.name} is being changed.",
+            "Wait until it is complete, then start again.",
+            "input.being_changed",
+            name=path.name,
+        )
     if is_kept and after.known == before.known and before.has_settled(started_ns):
         hash_cache.keep(path, before.known, sha256)
     return Contents(before.size_bytes, sha256, before.written)

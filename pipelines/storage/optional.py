@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from memory.oom import is_out_of_memory
-from pipelines.errors import LongtakeError, name_os_error
+from pipelines.errors import LongtakeError, Sentence, name_os_error
 
 log = logging.getLogger(__name__)
 
@@ -20,4 +20,4 @@ def optional(what: str, warn: Callable[[str, str], None]) -> Iterator[None]:
             raise
         if not (isinstance(error, LongtakeError) or (isinstance(error, OSError) and name_os_error(error))):
             log.warning("no %s", what, exc_info=True)
-        warn("no_picture", f"The {what} could not be made ({error}).")
+        warn("no_picture", Sentence(f"The {what} could not be made ({error}).", "no_picture"))

@@ -30,7 +30,12 @@ def special_kind(path: Path) -> str | None:
 def reject_special(path: Path) -> None:
     """Raise NotAVideo where `path` is a pipe, a socket, a device or a name of an open stream; never opens it."""
     if kind := special_kind(path):
-        raise NotAVideo(f"{path} is {kind}, not a file.", "Save what it carries as a file, and give that.")
+        raise NotAVideo(
+            f"{path} is {kind}, not a file.",
+            "Save what it carries as a file, and give that.",
+            "input.special",
+            name=path.name,
+        )
 
 
 def _names_a_stream(path: Path) -> bool:

@@ -33,6 +33,7 @@ from pipelines.tracking.prepass import (
     lost_stretches,
     mask_bytes,
     mask_reading,
+    stretched,
     tracking_load,
     tracking_stages,
 )
@@ -170,6 +171,8 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
                 joined = join_segments(parts, run.video, run.frames, part, silent=True)
         for sentence in joined.warnings:
             warn("times", sentence)
+        for sentence in stretched(run):
+            warn("source", sentence)
         lost = lost_stretches(run, warn)
         summary = _Summary()
         with atomic_write(table) as part:
@@ -182,6 +185,7 @@ class TrackPipeline(VideoPipeline[TrackEngine]):
                 "video": video_facts(run.video),
                 "settings": run.settings.identity(),
                 "mask_reading": mask_reading(run, warn),
+                "warnings": list(stretched(run)),
                 "lost": [[span.start, span.stop] for span in lost],
                 "summary": summary.describe(),
             },

@@ -6,9 +6,12 @@ from pathlib import Path
 from memory.plan import Load
 from memory.probe import probe_hardware
 from memory.units import MIB
+from pipelines.errors import Sentence
+from pipelines.masks.bundle import mask_size
 from pipelines.masks.memory_cost import prompt_bytes, reading_bytes
-from pipelines.masks.reading import mask_settings_of, open_job_masks
+from pipelines.masks.reading import mask_path, mask_settings_of, open_job_masks
 from pipelines.masks.sequence import reject_unusable
+from pipelines.masks.target_size import TargetSize
 from pipelines.settings import MaskSettings
 from pipelines.settings.devices import device_for
 from pipelines.spans import Span, runs
@@ -82,6 +85,27 @@ def mask_reading(run: RunContext, warn: Callable[[str, str], None]) -> str | Non
     return masks.reading
 
 
+def stretched(run: RunContext) -> tuple[Sentence, ...]:
+    """Return a sentence where the given mask is stretched to the video, nothing where it is not."""
+    settings = mask_settings_of(run)
+    if not settings.scale_mask or not _has_mask(run):
+        return ()
+    path, video = mask_path(run).expanduser(), run.video
+    size = mask_size(path, video.frames)
+    if size is None or TargetSize(path, video).fits(*size):
+        return ()
+    width, height = size
+    said = Sentence(
+        f"The mask of {width} x {height} pixels was stretched to the {video.width} x {video.height} of the video.",
+        "mask_stretched",
+        width=width,
+        height=height,
+        video_width=video.width,
+        video_height=video.height,
+    )
+    return (said,)
+
+
 def _has_mask(run: RunContext) -> bool:
     """Whether the job was given a mask, and not only prompts."""
     settings = mask_settings_of(run)
@@ -105,4 +129,16 @@ def _lost_message(lost: list[Span]) -> str:
     )
     more = f" and {len(lost) - _LOST_NAMED} more times" if len(lost) > _LOST_NAMED else ""
     where = f"The object was lost on frames {named}{more}"
-    return f"{where}. Mark it there too (on the page, or with another --box), then run again."
+    return Sentence(
+        f"{where}. Mark it there too (on the page, or with another --box), then run again.",
+        "lost",
+        where=_neutral(lost),
+    )
+
+
+def _neutral(lost: list[Span]) -> str:
+    """Write stretches without words of a language: `12–19, 30, …`."""
+    listed = [
+        f"{span.start}–{span.stop - 1}" if len(span) > 1 else f"{span.start}" for span in lost[:_LOST_NAMED]
+    ]
+    return ", ".join([*listed, *(["…"] if len(lost) > _LOST_NAMED else [])])

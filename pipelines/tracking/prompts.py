@@ -49,7 +49,10 @@ class ObjectPrompt:
         match = _BOX.fullmatch(text)
         if not match:
             raise BadInput(
-                f"{quoted(text)} is not a box.", "Write x,y,width,height@frame, for example 120,80,60,140@0."
+                f"{quoted(text)} is not a box.",
+                "Write x,y,width,height@frame, for example 120,80,60,140@0.",
+                "mark.not_a_box",
+                text=quoted(text),
             )
         x, y, width, height = (float(match[k]) for k in range(1, 5))
         return cls(int(match[5]), box=(x, y, width, height))
@@ -67,6 +70,7 @@ def check_prompts(prompts: Sequence[ObjectPrompt], size: tuple[int, int], frames
         raise BadInput(
             "No prompt marks the object.",
             "Give a mask, or mark the object on a frame with a box, points or paint.",
+            "mask.nothing",
         )
     found: dict[int, ObjectPrompt] = {}
     for prompt in prompts:
@@ -77,6 +81,8 @@ def check_prompts(prompts: Sequence[ObjectPrompt], size: tuple[int, int], frames
             raise BadInput(
                 f"The prompt at frame {prompt.frame} marks nothing.",
                 "Draw a box, paint, or click on the object itself.",
+                "mark.nothing",
+                frame=prompt.frame,
             )
     return [found[frame] for frame in sorted(found)]
 
@@ -87,24 +93,35 @@ def _check(prompt: ObjectPrompt, size: tuple[int, int], frames: Span) -> None:
         raise BadInput(
             f"The prompt at frame {prompt.frame} is outside the frames {frames.start} to {frames.stop - 1}.",
             "Mark a frame that is processed, or change --start and --end.",
+            "mark.outside_part",
+            frame=prompt.frame,
+            start=frames.start,
+            stop=frames.stop - 1,
         )
     picture = f"the picture of {width}x{height} pixels"
     if prompt.box is not None:
         x, y, w, h = prompt.box
         if w < _LEAST_SIDE_PX or h < _LEAST_SIDE_PX:
             raise BadInput(
-                f"The box at frame {prompt.frame} is {w:g}x{h:g} pixels.", "Draw it around the object."
+                f"The box at frame {prompt.frame} is {w:g}x{h:g} pixels.",
+                "Draw it around the object.",
+                "mark.small_box",
+                frame=prompt.frame,
             )
         if x < 0 or y < 0 or x + w > width or y + h > height:
             raise BadInput(
                 f"The box {x:g},{y:g},{w:g},{h:g} at frame {prompt.frame} is not inside {picture}.",
                 "A box is x,y,width,height in pixels of the displayed picture, from its upper left corner.",
+                "mark.box_outside",
+                frame=prompt.frame,
             )
     for x, y, _ in prompt.points:
         if not (0 <= x < width and 0 <= y < height):
             raise BadInput(
                 f"The point {x:g},{y:g} at frame {prompt.frame} is not inside {picture}.",
                 "Click on the picture.",
+                "mark.point_outside",
+                frame=prompt.frame,
             )
     if prompt.mask is not None:
         rows, columns = prompt.mask.shape
@@ -112,9 +129,20 @@ def _check(prompt: ObjectPrompt, size: tuple[int, int], frames: Span) -> None:
             raise BadInput(
                 f"The mask at frame {prompt.frame} has {columns}x{rows} pixels, and the video {width}x{height}.",
                 "Paint on a frame at its full size.",
+                "mark.size",
+                frame=prompt.frame,
+                width=columns,
+                height=rows,
+                video_width=width,
+                video_height=height,
             )
         if not prompt.mask.any():
-            raise BadInput(f"The mask at frame {prompt.frame} is empty.", "Paint over the object.")
+            raise BadInput(
+                f"The mask at frame {prompt.frame} is empty.",
+                "Paint over the object.",
+                "mark.nothing",
+                frame=prompt.frame,
+            )
 
 
 def _merge(first: ObjectPrompt, second: ObjectPrompt) -> ObjectPrompt:

@@ -70,6 +70,8 @@ def find_segmenter(weights: Path | None = None) -> Path:
         raise WeightsMissing(
             "SAM 2 needs the package transformers.",
             "Run `pip install -r requirements-track.txt`, or leave out --tracker.",
+            "weights.missing",
+            title="SAM 2",
         )
     config = find(MODEL, weights)["config.json"]
     try:
@@ -112,6 +114,7 @@ def _broken(path: Path, why: str) -> WeightsBroken:
     return WeightsBroken(
         f"SAM 2 cannot be loaded from {path}: {why}.",
         f"`python -m pipelines weights {MODEL} --fetch` fetches it.",
+        "weights.broken",
     )
 
 

@@ -75,7 +75,7 @@ class Sam2BackwardStage(OneFile):
             masks = self._kept_masks(run, Span(at, at + 1))
             if masks is None:
                 raise LongtakeError(
-                    f"The mask of frame {frame} is missing.", "Recompute the job with --force."
+                    f"The mask of frame {frame} is missing.", "Recompute the job with --force.", "job.damaged"
                 )
             yield tracked_from_mask(frame, masks[0])
 

@@ -57,7 +57,9 @@ class PassStage(OneFile):
         for frame in range(start, stop):
             if (record := self._record(run, frame)) is None:
                 raise LongtakeError(
-                    f"The record of frame {frame} is missing.", "Recompute the job with --force."
+                    f"The record of frame {frame} is missing.",
+                    "Recompute the job with --force.",
+                    "job.damaged",
                 )
             yield record
 

@@ -24,7 +24,7 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from pipelines.errors import EncoderDied
+from pipelines.errors import EncoderDied, Sentence
 from pipelines.spans import Span
 from pipelines.storage.pulse import beat
 from pipelines.video.files import ffmpeg
@@ -211,16 +211,29 @@ def _join(
         os.fsync(written.fileno())
     seldom = sound.seldom_played(tracks) if kind in _WITH_TIMESCALE else []
     remarks = [
-        f"Many players do not support {codec} sound in MP4; it was copied unchanged." for codec in seldom
+        Sentence(
+            f"Many players do not support {codec} sound in MP4; it was copied unchanged.",
+            "seldom",
+            codec=codec,
+        )
+        for codec in seldom
     ]
     if kind == "webm" and clock.info.sample_aspect_ratio != 1:
         remarks.append(
-            "The source has non-square pixels, which WebM cannot store: players will show it distorted."
+            Sentence(
+                "The source has non-square pixels, which WebM cannot store: players will show it distorted.",
+                "aspect",
+            )
         )
     if moved := sum(track.clock.moved for track in tracks):
         most = max(track.clock.furthest for track in tracks)
         remarks.append(
-            f"{moved} packets of sound had equal or backward times; they were moved by at most {float(most):.3g} s."
+            Sentence(
+                f"{moved} packets of sound had equal or backward times; they were moved by at most "
+                f"{float(most):.3g} s.",
+                "sound_times",
+                packets=moved,
+            )
         )
     planned = heard.plan.warnings() if heard.plan else []
     return JoinReport(len(clock.frames), sum(track.packets for track in tracks), (*notes, *planned, *remarks))
@@ -264,7 +277,9 @@ def _iter_pictures(
 
 
 def _mismatch(what: str) -> EncoderDied:
-    return EncoderDied(f"The segments do not fit together: {what}.", "Run the job again with --force.")
+    return EncoderDied(
+        f"The segments do not fit together: {what}.", "Run the job again with --force.", "job.damaged"
+    )
 
 
 def _mux(target: OutputContainer, packet: "Packet[Stream]", tracks: Sequence[Track]) -> None:
@@ -283,7 +298,7 @@ def _mapped_errors(out: Path) -> Iterator[None]:
         yield
     except (av.error.FFmpegError, OSError) as error:
         raise refusal(error, out) or EncoderDied(
-            f"{out} cannot be written ({error.strerror}).", "Resume the job."
+            f"{out} cannot be written ({error.strerror}).", "Resume the job.", "encoder.died"
         ) from error
 
 

@@ -67,9 +67,11 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
         return images.probe_images(path, salvage=salvage)
     reject_special(path)
     if not path.is_file():
-        raise NotAVideo(f"{path} does not exist.", "Check the path.")
+        raise NotAVideo(f"{path} does not exist.", "Check the path.", "input.gone", name=path.name)
     if path.stat().st_size == 0:
-        raise NotAVideo(f"{path} is empty (0 bytes).", "Copy or download it again.")
+        raise NotAVideo(
+            f"{path} is empty (0 bytes).", "Copy or download it again.", "input.empty", name=path.name
+        )
     if picture := images.probe_file(path):
         return picture
     try:
@@ -77,7 +79,12 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
             info, clock = _describe(path, container)
         packets = counting.by_packets(info)
     except av.error.FFmpegError as error:
-        raise DamagedVideo(f"{path} is damaged ({reason(error)}).", "Get another copy of the file.") from None
+        raise DamagedVideo(
+            f"{path} is damaged ({reason(error)}).",
+            "Get another copy of the file.",
+            "video.damaged",
+            name=path.name,
+        ) from None
     damage = counting.complaints(info)
     count, damage = _count(info, packets, thorough=salvage) if damage is None else (packets, damage)
     if damage is None:
@@ -95,7 +102,12 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
         raise damaged(info, damage)
     count = counting.by_salvaging(info)
     if not count.frames:
-        raise DamagedVideo(f"No frame of {path} can be read.", "Get another copy of the file.")
+        raise DamagedVideo(
+            f"No frame of {path} can be read.",
+            "Get another copy of the file.",
+            "video.damaged",
+            name=path.name,
+        )
     expected = max(packets.frames, clock.header_frames - packets.hidden)
     return replace(
         info,
@@ -150,8 +162,12 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
             raise NotAVideo(
                 f"{path} is a picture ({kind.removesuffix('_pipe')}) that cannot be read.",
                 "If it is not damaged, convert it to PNG or JPEG first.",
+                "picture.unreadable",
+                name=path.name,
             )
-        raise NotAVideo(f"{path} is a {kind}, not a video.", "Give the video itself.")
+        raise NotAVideo(
+            f"{path} is a {kind}, not a video.", "Give the video itself.", "video.other_kind", name=path.name
+        )
     stream = _find_stream(path, container)
     origin = _origin(container, stream)
     clock = _Clock((stream.guessed_rate, stream.average_rate, stream.base_rate), origin, stream.frames)
@@ -160,6 +176,8 @@ def _describe(path: Path, container: InputContainer) -> tuple[VideoInfo, _Clock]
         raise UnsupportedVideo(
             f"{path} stores its colours as {other}, which cannot be shown correctly here.",
             "Convert it to the usual YCbCr of BT.709 or BT.2020 first.",
+            "video.colours",
+            name=path.name,
         )
     rotation, mirrored = _orientation(path, frame)
     width, height, field_order = _shown(path, container, stream, frame)
@@ -204,7 +222,12 @@ def _find_stream(path: Path, container: InputContainer) -> VideoStream:
             if container.streams.audio
             else "no stream"
         )
-        raise NoVideoStream(f"{path} contains {has}, but no video.", "Give a file with a video stream.")
+        raise NoVideoStream(
+            f"{path} contains {has}, but no video.",
+            "Give a file with a video stream.",
+            "video.no_pictures",
+            name=path.name,
+        )
     return streams[0]
 
 
@@ -226,14 +249,22 @@ def _first_frame(path: Path, container: InputContainer, stream: VideoStream) -> 
         if has_encrypted_headers(path):
             raise encrypted(path) from error
         raise UnsupportedVideo(
-            f"There is no decoder for the video in {path}.", "Convert it to H.264 in MP4 first."
+            f"There is no decoder for the video in {path}.",
+            "Convert it to H.264 in MP4 first.",
+            "video.no_decoder",
+            name=path.name,
         ) from error
     except av.error.FFmpegError as error:
         broken = error
     if has_encrypted_headers(path):
         raise encrypted(path) from broken
     cause = None if isinstance(broken, MemoryError) else broken
-    raise DamagedVideo(f"No frame of {path} can be decoded.", "Get another copy of the file.") from cause
+    raise DamagedVideo(
+        f"No frame of {path} can be decoded.",
+        "Get another copy of the file.",
+        "video.damaged",
+        name=path.name,
+    ) from cause
 
 
 def _orientation(path: Path, frame: VideoFrame) -> tuple[int, bool]:
@@ -248,7 +279,11 @@ def _orientation(path: Path, frame: VideoFrame) -> tuple[int, bool]:
         matrix = _FLIPPED
     if frame.rotation % 90:
         raise UnsupportedVideo(
-            f"{path} is rotated by {frame.rotation} degrees.", "Rotate it upright with a video editor first."
+            f"{path} is rotated by {frame.rotation} degrees.",
+            "Rotate it upright with a video editor first.",
+            "video.rotated",
+            name=path.name,
+            degrees=round(frame.rotation),
         )
     mirrored = matrix[0] * matrix[4] - matrix[1] * matrix[3] < 0
     return frame.rotation % 360, mirrored

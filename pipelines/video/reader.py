@@ -192,15 +192,27 @@ def _open(info: VideoInfo, start: int, decoder: Decoder, wanted: _Wanted) -> Num
     if decoder == "ffmpeg":
         return iter_by_ffmpeg(info, start, planes=wanted.planes)
     if asked == "decord" and (reason := _NOT_STORED if wanted.planes else why_not_decord(info)):
-        raise UnsupportedVideo(f"decord {reason} ({info.path}).", "Use --decoder auto.")
+        raise UnsupportedVideo(
+            f"decord {reason} ({info.path}).", "Use --decoder auto.", "decoder.cannot", name=info.path.name
+        )
     if asked == "pyav" and (info.mirrored or info.salvaged or info.cropped):
-        raise UnsupportedVideo(f"PyAV cannot read this file correctly ({info.path}).", "Use --decoder auto.")
+        raise UnsupportedVideo(
+            f"PyAV cannot read this file correctly ({info.path}).",
+            "Use --decoder auto.",
+            "decoder.cannot",
+            name=info.path.name,
+        )
     if decoder == "decord":
         try:
             return open_decord(info, start)
         except CannotOpen as error:
             if asked == "decord":
-                raise UnsupportedVideo(f"decord {error} ({info.path}).", "Use --decoder auto.") from error
+                raise UnsupportedVideo(
+                    f"decord {error} ({info.path}).",
+                    "Use --decoder auto.",
+                    "decoder.cannot",
+                    name=info.path.name,
+                ) from error
     return (
         (index, YuvPicture(frame, info))
         for index, frame in iter_decoded(info, start, alpha=wanted.alpha or info.transparent)

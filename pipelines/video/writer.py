@@ -167,7 +167,9 @@ class VideoWriter:
         packets = count_packets(self._path)
         if packets != self._frames:
             raise EncoderDied(
-                f"Only {packets} of {self._frames} frames were written to {self._path}.", "Resume the job."
+                f"Only {packets} of {self._frames} frames were written to {self._path}.",
+                "Resume the job.",
+                "encoder.died",
             )
         with self._path.open("rb") as written:
             os.fsync(written.fileno())
@@ -286,5 +288,7 @@ def _ratio(value: Fraction) -> str:
 def _reason(path: Path, status: int, errors: list[str]) -> LongtakeError:
     output = " | ".join(errors) or "no error message."
     return ffmpeg.refusal(status, errors) or EncoderDied(
-        f"ffmpeg exited with status {status} while writing {path}: {output}", "Resume the job."
+        f"ffmpeg exited with status {status} while writing {path}: {output}",
+        "Resume the job.",
+        "encoder.died",
     )

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
-from pipelines.settings import AnimateSettings
+from pipelines.settings import AnimateSettings, MaskSettings
 from pipelines.spec import read_settings
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.names import StoredPath, to_json
@@ -100,7 +100,23 @@ class MarksQuestion(BaseModel):
         return (self.video,)
 
 
-Asked = PlanQuestion | StillQuestion | FacesQuestion | MarksQuestion
+class MaskQuestion(BaseModel):
+    """Can `mask` be used for `video` with these settings? Answered by `preview`: the file `place`, which is empty."""
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["mask"] = "mask"
+    video: StoredPath
+    mask: StoredPath
+    asked: dict[str, Any]
+    place: StoredPath
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are looked at, the one that errors name first."""
+        return (self.mask, self.video)
+
+
+Asked = PlanQuestion | StillQuestion | FacesQuestion | MarksQuestion | MaskQuestion
 _QUESTION: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="type")])
 
 
@@ -116,6 +132,8 @@ def answer(question: Asked) -> Event:
                 return _faces(question)
             case MarksQuestion():
                 return _marks(question)
+            case MaskQuestion():
+                return _mask(question)
     except LongtakeError as error:
         return events.Failed.of("", error)
 
@@ -135,7 +153,13 @@ def _still(question: StillQuestion) -> Event:
     video, frame = probe(question.path, salvage=True), question.frame
     check_pixels(video.width, video.height, question.most_pixels)
     if frame >= video.frames:
-        raise BadInput(f"There is no frame {frame}: the video has {video.frames}.", "Frames count from 0.")
+        raise BadInput(
+            f"There is no frame {frame}: the video has {video.frames}.",
+            "Frames count from 0.",
+            "frame.none",
+            frame=frame,
+            frames=video.frames,
+        )
     with closing(read_frames(video, frame, frame + 1, salvage=True)) as frames:
         picture = save_picture(next(frames).rgb(), question.picture, most_width_px=question.most_width_px)
     return events.Preview(job="", frame=frame, path=picture)
@@ -166,6 +190,21 @@ def _marks(question: MarksQuestion) -> Event:
     marks = painted(read_strokes(question.strokes), question.size)
     path = save_marks(marks, question.folder, follow=question.follow)
     return events.Preview(job="", frame=0, path=path or question.folder)
+
+
+def _mask(question: MaskQuestion) -> Event:
+    from pipelines.masks.sequence import open_masks, reject_unusable
+    from pipelines.runtime.planning import range_of
+    from pipelines.video.probe import probe
+
+    settings = MaskSettings.model_validate(question.asked)
+    video = probe(question.video, salvage=True)
+    frames = range_of(video, settings)
+    masks = open_masks(question.mask, video, frames=frames, invert=settings.invert, scale=settings.scale_mask)
+    reject_unusable(masks, frames)
+    question.place.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(question.place, b"")
+    return events.Preview(job="", frame=0, path=question.place)
 
 
 if __name__ == "__main__":

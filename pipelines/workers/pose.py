@@ -130,6 +130,9 @@ def _check_fits(settings: PoseSettings, device: Device | None, decoding_bytes: i
             raise NotEnoughMemory(
                 f"Posing loads {need / GIB:.2f} GiB of {what}, and {have / GIB:.2f} GiB can be used.",
                 "Wait until the running job has ended, or raise the limit.",
+                "memory.pose",
+                needed_bytes=need,
+                have_bytes=have,
             )
 
 
@@ -158,7 +161,7 @@ def answer(cache: PoserCache, question: PoseQuestion) -> Event:
         if not is_out_of_memory(error):
             raise
         words = "Out of memory.", "Wait until the running job has ended, or close other programs."
-        return events.Failed.of("", NotEnoughMemory(*words))
+        return events.Failed.of("", NotEnoughMemory(*words, "memory.pose_killed"))
     return events.Preview(job="", frame=0, path=picture)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pipelines.errors import WorkerDied
+from pipelines.errors import Sentence, WorkerDied
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
@@ -44,8 +44,12 @@ def run_through(
             error = WorkerDied(
                 f"The worker {death}, {tries} times at the same span.",
                 "Finished spans are kept. Try a lower --quality or --ram-limit-gb, then resume.",
+                "worker.died",
+                tries=tries,
             )
             emit(events.Failed.of(job.id, error))
             return
-        message = f"The worker {death}; the job continues from the last finished span."
-        emit(events.Warned(job=job.id, code="worker_died", message=message))
+        message = Sentence(
+            f"The worker {death}; the job continues from the last finished span.", "worker_died"
+        )
+        emit(events.Warned.of(job.id, "worker_died", message))

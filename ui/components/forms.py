@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from pipelines.errors import BadInput
 from pipelines.settings import Machine, Settings
-from ui.i18n.texts import field_key, label_en
+from ui.i18n.texts import choice_keys, field_key, label_en
 
 SettingsModel = TypeVar("SettingsModel", bound=Machine)
 
@@ -36,7 +36,10 @@ def field_names(model: type[Machine]) -> list[str]:
 def field_texts(model: type[Machine]) -> dict[str, tuple[str, str]]:
     """Label (with unit) and description of each setting of a form, in English."""
     return {
-        name: (label_en(name, _unit(model.model_fields[name])), model.model_fields[name].description or "")
+        name: (
+            label_en(name, _unit(model.model_fields[name]).replace("GiB", "GB")),
+            model.model_fields[name].description or "",
+        )
         for name in field_names(model)
     }
 
@@ -50,7 +53,14 @@ def make_component(
 ) -> Component:
     """The component of a setting, placed where this is called; `titles` are the labels of its choices."""
     texts = {"label": i18n(field_key(name, "label")), "info": i18n(field_key(name, "info"))}
-    return _component(model, name, titles, **texts, elem_id=elem_id, min_width=120)
+    named = {choice: i18n(key) for choice, key in choice_keys(name, choices_of(model, name)).items()}
+    return _component(model, name, {**named, **titles}, **texts, elem_id=elem_id, min_width=120)
+
+
+def choices_of(model: type[Machine], name: str) -> list[str]:
+    """The choices of a setting; none where it is no choice."""
+    kind = _kind(model.model_fields[name])
+    return list(map(str, get_args(kind))) if get_origin(kind) is Literal else []
 
 
 def make_parameter(model: type[Machine], name: str) -> Component:
@@ -90,7 +100,9 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
         first = error.errors()[0]
         where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
-        raise BadInput(f"{where}{message}.", "Change the setting and run again.") from error
+        raise BadInput(
+            f"{where}{message}.", "Change the setting and run again.", "setting.refused"
+        ) from error
 
 
 def _parse_value(field: FieldInfo, value: Any) -> Any:

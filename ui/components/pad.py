@@ -2,7 +2,7 @@
 
 from html import escape
 
-from ui.i18n.texts import both, label
+from ui.i18n.texts import both, label, template_label
 from ui.render.media import address
 
 _TOOLS = ("paint", "wipe", "box", "on", "off")
@@ -22,8 +22,8 @@ def tools() -> str:
         f'<button type="button" data-mark="{name}">{both("tool." + name)}</button>' for name in _ACTIONS
     )
     return (
-        f'<div class="lt-tools"><div role="radiogroup" aria-label="{label("tool")}">{kinds}</div>'
-        f'<input type="range" {_BRUSH} aria-label="{label("tool.width")}">'
+        f'<div class="lt-tools"><div role="radiogroup" aria-label="{template_label("tool")}">{kinds}</div>'
+        f'<input type="range" {_BRUSH} aria-label="{template_label("tool.width")}">'
         f'<div class="lt-tool-ends">{actions}</div></div>'
     )
 

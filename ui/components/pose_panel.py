@@ -123,7 +123,9 @@ class PosePanel:
                 visitor, cache = self._service.visitor(request), Path(self._shown.GRADIO_CACHE)
                 picture = await self._service.pose(visitor, source, settings, cache)
             except (LongtakeError, OSError) as error:
-                known = error if isinstance(error, LongtakeError) else LongtakeError(str(error))
+                known = (
+                    error if isinstance(error, LongtakeError) else LongtakeError(str(error), "", "internal")
+                )
                 yield job.refusal(known)
                 return
             yield media.posed(str(picture), settings.background if await _is_transparent(picture) else "")

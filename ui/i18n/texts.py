@@ -1,19 +1,21 @@
-"""Texts of the page, in English and Chinese.
+"""Texts of the page in the language of the visitor.
 
-Static texts, which the page has from the start, are translated by Gradio (`I18N`). Live texts, which appear while a job
-runs, are written in both languages side by side (`both`), and the style sheet shows the one that the browser asks for;
-so two people can watch one job in two languages.
+Static texts, which the page has from the start, are translated by Gradio (`I18N`). Live texts, which answer a request,
+are written in the language that its browser asks for; those that are made before there is a request are written in all
+languages side by side, and the style sheet shows one.
 """
 
+import json
 import re
+from collections.abc import Callable, Iterable
 from html import escape
 
 import gradio as gr
 
-from pipelines.errors import LongtakeError
 from pipelines.spec import tasks
 from pipelines.storage.names import brief, printable
-from ui.i18n.words import ERRORS_ZH, FIELDS_ZH, LIVE, STATIC
+from ui.i18n.catalogue import CATALOGUES, ENGLISH, Catalogue, current
+from ui.i18n.words import FIELDS_ZH, STATIC
 
 _OPTION = re.compile(r"--([a-z][a-z0-9]*(?:-[a-z0-9]+)*)(?![\w-])")
 """An option of the command line in a message."""
@@ -34,6 +36,16 @@ def field_key(field: str, part: str) -> str:
     return f"longtake_{part}_{field}"
 
 
+def choice_keys(field: str, choices: Iterable[str]) -> dict[str, str]:
+    """The keys of those choices of a setting that have a name of their own; others are shown as they are written."""
+    return {
+        choice: next(key for key in keys if key in STATIC)
+        for choice in choices
+        for keys in [(f"longtake_choice_{field}_{choice}", f"longtake_choice_{choice}")]
+        if any(key in STATIC for key in keys)
+    }
+
+
 def input_key(task: str, name: str) -> str:
     """The key of the label of one of a task's files."""
     return f"longtake_input_{task}_{name}"
@@ -49,66 +61,107 @@ def _task_texts() -> dict[str, tuple[str, str]]:
 
 
 def both(key: str) -> str:
-    """The live text `key` as HTML in both languages; the browser shows one."""
-    english, chinese = LIVE[key]
-    return spans(english, chinese)
+    """The live text `key` as HTML in the visitor's language, or in each where several visitors get it."""
+    return spans_of(lambda catalogue: catalogue.text("live", key))
 
 
 def spans(english: str, chinese: str) -> str:
-    """A text in two languages as HTML; escapes."""
-    return f'<span lang="en">{escape(english)}</span><span lang="zh">{escape(chinese)}</span>'
+    """A text that is no catalogue's as HTML, in the same way; escapes."""
+    return spans_of(lambda catalogue: _of_pair(catalogue, english, chinese))
 
 
 def filled(key: str, **values: str) -> str:
-    """The live text `key` with values in it, as HTML in both languages; escapes."""
-    english, chinese = LIVE[key]
-    return spans(english.format(**values), chinese.format(**values))
+    """The live text `key` with values in it, as HTML in the same way; escapes."""
+    return spans_of(lambda catalogue: catalogue.text("live", key).format(**values))
+
+
+def spans_of(text: Callable[[Catalogue], str]) -> str:
+    """What `text` returns, as HTML in the visitor's language, or in each where several visitors get it; escapes."""
+    if only := current():
+        return escape(text(only))
+    return "".join(
+        f'<span lang="{each.language}">{escape(text(each))}</span>' for each in CATALOGUES.values()
+    )
 
 
 def label(key: str) -> str:
-    """The live text `key` for an attribute, where only one text fits: `Memory / 内存`."""
-    return attribute(*LIVE[key])
+    """The live text `key` for an attribute: in the visitor's language, in English where several visitors get it."""
+    return _attribute(lambda catalogue: catalogue.text("live", key))
 
 
 def attribute(english: str, chinese: str) -> str:
-    """A text in two languages for an attribute; escapes."""
-    return escape(f"{english} / {chinese}", quote=True)
+    """A text that is no catalogue's for an attribute, in the same way; escapes."""
+    return _attribute(lambda catalogue: _of_pair(catalogue, english, chinese))
 
 
-def error_text(error: LongtakeError) -> str:
-    """An error in one line and both languages, with its code; plain text."""
-    chinese = ERRORS_ZH.get(error.code, ERRORS_ZH["internal"])
-    return f"{_plain(brief(printable(str(error))))} / {chinese} [{error.code}]"
+def _attribute(text: Callable[[Catalogue], str]) -> str:
+    return escape(text(current() or CATALOGUES[ENGLISH]), quote=True)
+
+
+def script_text(text: Callable[[Catalogue], str]) -> str:
+    """A JavaScript expression with what `text` returns in the language of the page; for attributes of templates."""
+    words = {each.language: escape(text(each), quote=True) for each in CATALOGUES.values()}
+    table = json.dumps(words, ensure_ascii=False).replace("`", "").replace("${", "$ {")
+    return f"(({table})[document.documentElement.lang.split('-')[0]] || {json.dumps(words[ENGLISH])})"
+
+
+def template_label(key: str) -> str:
+    """The live text `key` for an attribute of an HTML template, which the browser fills in."""
+    return f"${{{script_label(key)}}}"
+
+
+def plain(key: str, **values: str) -> str:
+    """The live text `key` with values in it as plain text, for a toast: in the visitor's language."""
+    return (current() or CATALOGUES[ENGLISH]).text("live", key).format(**values)
+
+
+def script_label(key: str) -> str:
+    """The live text `key` in the same way."""
+    return script_text(lambda catalogue: catalogue.text("live", key))
+
+
+def in_language(pair: tuple[str, str], catalogue: Catalogue) -> str:
+    """A text of a task, an engine or a plug-in in the language of `catalogue`."""
+    return _of_pair(catalogue, *pair)
+
+
+def _of_pair(catalogue: Catalogue, english: str, chinese: str) -> str:
+    """A text of a task, an engine or a plug-in, which come in English and Chinese; others are found by the English."""
+    if catalogue.language == "zh":
+        return chinese
+    return catalogue.tables.get("others", {}).get(english, english)
 
 
 def page_words(message: str) -> str:
     """A message as HTML in which options of the command line have the names of the page's fields; escapes.
 
-    `--source-box` becomes the label of that field, in both languages; options that the page lacks stay as they are.
+    `--source-box` becomes the label of that field; options that the page lacks stay as they are.
     """
-    parts = _OPTION.split(_QUOTED_OPTION.sub(r"\1", brief(printable(message))))
-    return "".join(
-        spans(*field)
-        if number % 2 and (field := _field(part))
-        else escape(f"--{part}" if number % 2 else part)
-        for number, part in enumerate(parts)
-    )
+    return spans_of(lambda catalogue: plain_words(brief(printable(message)), catalogue))
 
 
-def _plain(message: str) -> str:
-    """The same as plain text, in English."""
+def plain_words(message: str, catalogue: Catalogue | None = None) -> str:
+    """The same as plain text, with the labels in the language of `catalogue`; by default in English."""
+    named = catalogue or CATALOGUES[ENGLISH]
     return _OPTION.sub(
-        lambda option: (_field(option[1]) or (option[0],))[0], _QUOTED_OPTION.sub(r"\1", message)
-    )
+        lambda option: _field(named, option[1]) or option[0], _QUOTED_OPTION.sub(r"\1", message)
+    ).replace("`", "")
 
 
-def _field(option: str) -> tuple[str, str] | None:
-    """The label of an option's field, in quotes and both languages; None where the page has no such field."""
+def _field(catalogue: Catalogue, option: str) -> str | None:
+    """The label of an option's field in quotes; None where the page has no such field."""
     name = option.replace("-", "_")
     for field in (name, f"flag_{name}"):
         if field in FIELDS_ZH:
-            return f"“{label_en(field, '')}”", f"“{FIELDS_ZH[field][0]}”"
+            return f"“{label_in(catalogue, field)}”"
     return None
+
+
+def label_in(catalogue: Catalogue, field: str) -> str:
+    """The label of a setting in a language, without its unit."""
+    if catalogue.language == "zh":
+        return FIELDS_ZH[field][0]
+    return label_en(field, "")
 
 
 def i18n(fields: dict[str, tuple[str, str]]) -> gr.I18n:

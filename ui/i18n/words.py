@@ -1,5 +1,7 @@
 """The words of the page, in English and Chinese: tables, no code."""
 
+from ui.i18n.catalogue import CATALOGUES
+
 STATIC: dict[str, tuple[str, str]] = {
     "longtake_tagline": (
         "Videos of any length, on whatever memory is there.",
@@ -52,6 +54,34 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_free": ("Free the worker", "释放工作进程"),
     "longtake_doctor": ("Look at everything", "全面检查"),
     "longtake_files": ("Downloads", "下载"),
+    "longtake_choice_auto": ("Auto", "自动"),
+    "longtake_choice_builtin": ("Built-in", "内置"),
+    "longtake_choice_draft": ("Draft", "草稿"),
+    "longtake_choice_balanced": ("Balanced", "均衡"),
+    "longtake_choice_high": ("High", "高"),
+    "longtake_choice_ultimate": ("Ultimate", "极致"),
+    "longtake_choice_none": ("None", "无"),
+    "longtake_choice_preset_none": ("No GPU", "无显卡"),
+    "longtake_choice_audio_driving": ("Driving video", "驱动视频"),
+    "longtake_choice_audio_source": ("Source", "来源"),
+    "longtake_choice_source_crop_none": ("Whole picture", "整幅画面"),
+    "longtake_choice_insightface": ("InsightFace", "InsightFace"),
+    "longtake_choice_expression-friendly": ("Fit to the face", "适应人脸"),
+    "longtake_choice_pose-friendly": ("Keep the pose", "保持姿态"),
+    "longtake_choice_animation_region_all": ("Everything", "全部"),
+    "longtake_choice_animation_region_exp": ("Expression", "表情"),
+    "longtake_choice_animation_region_pose": ("Head pose", "头部姿态"),
+    "longtake_choice_animation_region_lip": ("Lips", "嘴唇"),
+    "longtake_choice_animation_region_eyes": ("Eyes", "眼睛"),
+    "longtake_choice_video_quality": ("Video quality", "视频质量"),
+    "longtake_choice_image_quality": ("Image quality", "图像质量"),
+    "longtake_choice_image_aesthetics": ("Image aesthetics", "图像美感"),
+    "longtake_choice_weights_place_device": ("GPU", "显卡"),
+    "longtake_choice_weights_place_host": ("Memory", "内存"),
+    "longtake_choice_weights_place_disk": ("Disk", "磁盘"),
+    "longtake_choice_video_inpainting": ("Fill the mask", "填补蒙版"),
+    "longtake_choice_video_outpainting": ("Extend the picture", "扩展画面"),
+    "longtake_stretch_mask": ("Stretch the mask to the video", "将蒙版拉伸到视频的尺寸"),
 }
 """Texts that stand on the page from the start: key -> (English, Chinese). Gradio has a `file` of its own."""
 
@@ -436,6 +466,12 @@ LIVE: dict[str, tuple[str, str]] = {
     "system.doctor.ill": ("{count} of {all} need a look.", "{all} 项中有 {count} 项需要处理。"),
     "system.doctor.ok": ("fine", "正常"),
     "system.doctor.look": ("needs a look", "需要处理"),
+    "mask.looking": ("Checking the mask …", "正在检查蒙版……"),
+    "mask.fits": ("The mask fits the video.", "蒙版与视频相符。"),
+    "mask.stretched": (
+        "The mask can be used; it is stretched to the video where its shape differs.",
+        "蒙版可以使用；形状不同时会拉伸到视频的尺寸。",
+    ),
 }
 """Texts that are said while the page is used: key -> (English, Chinese)."""
 
@@ -462,6 +498,7 @@ FIELDS_ZH: dict[str, tuple[str, str]] = {
     ),
     "weights_place": ("权重位置", "Q-Align 的各层在何处等待轮到自己；auto 选择放得下的最快位置。"),
     "mask_dilation": ("蒙版扩张", "蒙版向各方向扩张的步数，使物体边缘不残留。"),
+    "scale_mask": ("拉伸蒙版", "蒙版的形状与视频不同时拉伸到视频的尺寸；否则会被拒绝。"),
     "invert": ("反转", "移除蒙版中黑色的部分，而不是白色的部分。"),
     "track": ("跟踪", "跟踪蒙版图片所标记的物体：每张图片是一条提示，对应文件名末尾的帧号。"),
     "box": ("方框", "要跟踪的物体的方框，写作 x,y,宽,高@帧（像素）；多个之间用空格分隔。"),
@@ -532,30 +569,5 @@ FIELDS_ZH: dict[str, tuple[str, str]] = {
 }
 """A setting's label and sentence in Chinese; the English ones are made from the settings model."""
 
-ERRORS_ZH: dict[str, str] = {
-    "internal": "程序内部错误。",
-    "bad_input": "请求的参数无法使用。",
-    "not_a_video": "文件不存在、为空，或不是可读的视频。",
-    "no_video_stream": "文件中没有视频画面。",
-    "unsupported_video": "不支持这种视频。",
-    "damaged_video": "视频被截断或已损坏；“抢救”可使用其中可读的部分。",
-    "over_limit": "超出了本服务器允许的范围。",
-    "no_such_job": "没有这个任务，或您无权查看。",
-    "forbidden": "此链接只能查看任务，不能操作。",
-    "queue_full": "排队的任务已满，请稍后再试。",
-    "input_changed": "输入文件已经改变，请作为新任务重新开始。",
-    "not_enough_memory": "内存不足，或超过了设定的上限。",
-    "not_enough_disk": "磁盘空间不足。",
-    "too_many_files": "打开的文件过多。",
-    "disk_failed": "磁盘读写失败。",
-    "folder_unusable": "文件夹不存在、只读或无权使用。",
-    "weights_missing": "缺少所需的网络权重。",
-    "weights_broken": "权重文件已损坏，或不是发布的文件。",
-    "licence_not_accepted": "尚未接受权重的许可。",
-    "encoder_died": "编码器提前退出。",
-    "reader_died": "解码器提前退出。",
-    "child_died": "辅助程序提前退出。",
-    "reader_stalled": "解码器长时间没有输出。",
-    "worker_died": "工作进程多次在同一位置退出。",
-}
-"""What happened, by an error's code; the English message adds the numbers."""
+for _number, _language in enumerate(("en", "zh")):
+    CATALOGUES[_language].tables["live"] = {key: pair[_number] for key, pair in LIVE.items()}

@@ -38,6 +38,8 @@ def check_model(model: str, machine: Machine, *, local: bool) -> None:
         raise WeightsMissing(
             f"This server has no weights of {PUBLISHED[model].title} that can be used.",
             "Choose another engine, or ask whoever runs the server.",
+            "weights.server",
+            title=PUBLISHED[model].title,
         ) from error
 
 
@@ -52,6 +54,8 @@ def accept_licence(model: str, *, local: bool) -> None:
         raise LicenceNotAccepted(
             f"{licences.notice(model)}; whoever runs this server has not accepted it.",
             "Choose another engine, or ask them.",
+            "licence.server",
+            title=PUBLISHED[model].title,
         )
     with suppress(OSError):
         licences.accept(model)

@@ -41,7 +41,12 @@ class PosingProcess:
         it failed.
         """
         if self._waiting >= MOST_WAITING:
-            raise QueueFull(f"{self._waiting} poses wait to be drawn.", "Try again in a minute.")
+            raise QueueFull(
+                f"{self._waiting} poses wait to be drawn.",
+                "Try again in a minute.",
+                "pose.waiting",
+                waiting=self._waiting,
+            )
         self._waiting += 1
         try:
             return await self._exchange(question)
@@ -68,7 +73,7 @@ class PosingProcess:
                 return event.path
             case events.Failed():
                 raise event.to_error(question.source)
-        raise LongtakeError("The portrait could not be posed.", "The server's log says why.")
+        raise LongtakeError("The portrait could not be posed.", "The server's log says why.", "pose.failed")
 
     async def _started(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
@@ -89,8 +94,9 @@ class PosingProcess:
             return NotEnoughMemory(
                 "What poses the portrait was killed: memory may have ended.",
                 "Try again when nothing else runs.",
+                "memory.pose_killed",
             )
-        return LongtakeError("The portrait could not be posed.", "The server's log says why.")
+        return LongtakeError("The portrait could not be posed.", "The server's log says why.", "pose.failed")
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         self._process = None

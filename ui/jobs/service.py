@@ -173,13 +173,19 @@ class JobService:
 
     def _checked(self, file: str | None) -> Path:
         if not file:
-            raise BadInput("There is no video.", "Choose one first.")
+            raise BadInput("There is no video.", "Choose one first.", "input.none")
         path, most = Path(file), self.policy.max_file_gb
         if not path.exists():
-            raise BadInput(f"{path.name} is not here any more.", "Upload it again.")
+            raise BadInput(
+                f"{path.name} is not here any more.", "Upload it again.", "input.gone", name=path.name
+            )
         if path.stat().st_size > most * GIB:
             raise OverLimit(
-                f"{shortened(path.name)} is larger than {most:g} GiB.", "Cut it or encode it smaller."
+                f"{shortened(path.name)} is larger than {most:g} GiB.",
+                "Cut it or encode it smaller.",
+                "limit.file",
+                name=shortened(path.name),
+                most_bytes=int(most * GIB),
             )
         return path
 
@@ -190,12 +196,19 @@ class JobService:
             check_pixels(width, height, policy.most_pixels)
         if policy.max_minutes and minutes > policy.max_minutes:
             raise OverLimit(
-                f"The video has {minutes:.1f} minutes, more than {policy.max_minutes:g}.", "Cut it first."
+                f"The video has {minutes:.1f} minutes, more than {policy.max_minutes:g}.",
+                "Cut it first.",
+                "limit.minutes",
+                minutes=round(minutes, 1),
+                most=policy.max_minutes,
             )
         if policy.jobs_max_gb and disk > policy.jobs_max_gb:
             raise OverLimit(
                 f"The job would write {disk:.1f} GiB; all jobs together may keep {policy.jobs_max_gb:g}.",
                 "Choose a shorter part with start and end.",
+                "limit.disk",
+                needed_bytes=plan.disk_bytes,
+                most_bytes=int(policy.jobs_max_gb * GIB),
             )
 
     def _check_share(self, visitor: Visitor) -> None:
@@ -206,6 +219,8 @@ class JobService:
             raise QueueFull(
                 f"You have {mine} jobs waiting or running, as many as one visitor may.",
                 "Wait for one to end, or cancel one.",
+                "queue.share",
+                jobs=mine,
             )
 
     # -- one job ---------------------------------------------------------------------------------------------
@@ -222,7 +237,7 @@ class JobService:
             found = None
         if self.right(visitor, found or Job(self.queue.jobs_dir / _NO_ID), key) and found:
             return found
-        raise NoSuchJob("There is no such job, or it is not yours.", "Open it by its whole link.")
+        raise NoSuchJob("There is no such job, or it is not yours.", "Open it by its whole link.", "job.gone")
 
     def find_to_act(self, visitor: Visitor, id: str, key: str = "") -> Job:
         """The job with this id, if `visitor` may stop, resume and delete it.
@@ -234,6 +249,7 @@ class JobService:
             raise Forbidden(
                 "This link or key lets you look at the job; to stop, resume or delete it is forbidden (403).",
                 "Ask whoever started the job for the link that may.",
+                "job.look_only",
             )
         return job
 
@@ -275,7 +291,7 @@ class JobService:
         elif visitor.name in owned_by:
             drop_owner(job, visitor)
         else:
-            raise BadInput("Several visitors asked for this job.", "Only they can delete it.")
+            raise BadInput("Several visitors asked for this job.", "Only they can delete it.", "job.shared")
 
     def snapshot(self, job: Job, right: Right = "edit") -> JobView:
         """The job as it is now, for somebody with this `right`. Reads all events since its last start."""

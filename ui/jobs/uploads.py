@@ -89,7 +89,11 @@ def uploads_only(file: gr.File) -> gr.File:
     async def refuse_addresses(path: str | Path | None) -> str | None:
         if "://" in str(path):
             raise visitor_error(
-                BadInput(f"{quoted(str(path))} is an address.", "Download it, then upload the file.")
+                BadInput(
+                    f"{quoted(str(path))} is an address.",
+                    "Download it, then upload the file.",
+                    "input.address",
+                )
             )
         return await into_cache(path)
 
@@ -124,7 +128,9 @@ async def _draw(*flags: str) -> None:
     )
     _, stderr = await process.communicate()
     if process.returncode:
-        raise LongtakeError("The example could not be drawn.", stderr.decode(errors="replace").strip())
+        raise LongtakeError(
+            "The example could not be drawn.", stderr.decode(errors="replace").strip(), "example.failed"
+        )
 
 
 Ask = Callable[[Asked], Awaitable[Event]]
@@ -232,11 +238,17 @@ async def ask_process(question: Asked, most_bytes: int | None = None) -> Event:
             raise OverLimit(
                 f"{name} takes more than {too_much.result() / GIB:.1f} GiB of memory to look at.",
                 "Encode it smaller, or make it of fewer pixels.",
+                "memory.inspection",
+                name=name,
+                most_bytes=too_much.result(),
             )
         else:
             raise NotAVideo(
                 f"{name} could not be understood within {INSPECT_SECONDS:.0f} s.",
                 "Convert it and try again.",
+                "video.inspection_slow",
+                name=name,
+                seconds=round(INSPECT_SECONDS),
             )
     finally:
         # Reached on cancellation too: the visitor may have left.
@@ -279,10 +291,17 @@ def _answer(out: bytes, paths: Sequence[Path], code: int | None) -> Event:
             case _:
                 continue
     if code == LongtakeError.exit_code:
-        raise LongtakeError(f"{name} could not be looked at.", "The server's log says why.")
+        raise LongtakeError(
+            f"{name} could not be looked at.",
+            "The server's log says why.",
+            "video.inspection_failed",
+            name=name,
+        )
     raise NotAVideo(
         f"{name} could not be looked at: the process that tried ended with exit status {code}.",
         "The file may be damaged. Convert it and try again.",
+        "video.not_inspected",
+        name=name,
     )
 
 

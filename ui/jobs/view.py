@@ -118,6 +118,9 @@ class JobView:
     preview: events.Preview | None = None
     segment: events.Segment | None = None
     outputs: Outputs | None = None
+    failed: events.Failed | None = None
+    notes: tuple[events.Degraded | events.Warned, ...] = ()
+    """The newest warnings, as many as the status has."""
     log: tuple[tuple[float, str], ...] = ()
     """Seconds since the epoch and a line of text, the newest last, at most `_LOG_LINES`."""
     inputs: tuple[Path, ...] = ()
@@ -136,6 +139,12 @@ class JobView:
 
     def _after(self, event: Event) -> "JobView":
         match event:
+            case events.Degraded() | events.Warned():
+                messages = (*self.status.messages, self.told(event.message))[-_WARNINGS:]
+                return replace(self.with_status(messages=messages), notes=(*self.notes, event)[-_WARNINGS:])
+            case events.Failed() | events.Started():
+                failed = event if isinstance(event, events.Failed) else None
+                return replace(self.with_status(**_changes(event, self)), failed=failed)
             case events.Planned():
                 return replace(self.with_status(**_plan(event)), planned=event)
             case events.Progress(value=value):
@@ -213,8 +222,6 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
                 "device_bytes": event.device_bytes,
                 "device_peak_bytes": event.device_peak_bytes,
             }
-        case events.Degraded() | events.Warned():
-            return {"messages": (*view.status.messages, view.told(event.message))[-_WARNINGS:]}
         case events.Failed():
             error = {"code": event.code, "message": view.told(event.message), "hint": view.told(event.hint)}
             return {**error, "state": "failed", "eta_seconds": None}

@@ -31,7 +31,7 @@ class Viewing:
         """Return the result of `job`, of which a version can be made. Raises BadInput where there is none."""
         last = job.journal.last_state()
         if not isinstance(last, Done) or not last.outputs.result:
-            raise BadInput("The job has no video.", "Wait until it is done.")
+            raise BadInput("The job has no video.", "Wait until it is done.", "job.no_video")
         return last.outputs.result
 
     def start(self, job: Job, ram_limit_gb: float | None) -> Job:

@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import json
 import logging
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from memory.units import MIB
-from ui.i18n.texts import error_text
+from ui.i18n.catalogue import language_of, speaking
+from ui.i18n.messages import error_text
 from ui.limits.room import Arrival, NoRoom, Room
 from ui.server.answers import SAID
 from ui.server.visitors import Visitor
@@ -72,8 +73,10 @@ class CountUploads:
         arrival = Arrival(self._room, Visitor.of(sender, behind_proxy=self._behind_proxy).counted_as)
         _arrival.set(arrival)
         exchange = _Exchange(arrival, receive, send)
+        is_browser = "accept-language" in request.headers  # programs send none
         try:
-            await exchange.serve(self._app, scope)
+            with speaking(language_of(request.headers)) if is_browser else nullcontext():
+                await exchange.serve(self._app, scope)
         finally:
             _arrival.set(None)
             await asyncio.shield(asyncio.to_thread(arrival.end))

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 from memory.units import GIB, MIB
-from pipelines.errors import OverLimit
+from pipelines.errors import OverLimit, Value
 from pipelines.jobs import trash
 from ui.limits.ledger import Ledger
 from ui.server.policy import Policy
@@ -34,8 +34,10 @@ _SPARE_BYTES = 256 * MIB
 class NoRoom(OverLimit):
     """There is no room for what a visitor sends; `is_final` where there never will be."""
 
-    def __init__(self, message: str, hint: str, *, is_final: bool = False) -> None:
-        super().__init__(message, hint)
+    def __init__(
+        self, message: str, hint: str, key: str, /, *, is_final: bool = False, **values: Value
+    ) -> None:
+        super().__init__(message, hint, key, **values)
         self.is_final = is_final
 
 
@@ -84,6 +86,9 @@ class Room:
             raise NoRoom(
                 f"{_size(whole_bytes)} would be more than the {_size(most)} that one visitor may keep here.",
                 "Cut the file or encode it smaller.",
+                "room.file",
+                size_bytes=whole_bytes,
+                most_bytes=most,
                 is_final=True,
             )
         with self._lock:
@@ -117,6 +122,11 @@ class Room:
                     f"Your uploads take up {_size(held + wanted - more_bytes)}, and this would be "
                     f"{_size(more_bytes)} more; one visitor may keep {_size(most)}.",
                     f"Start their jobs, or wait: what is not used for {UNUSED_SECONDS / 60:.0f} minutes makes room.",
+                    "room.share",
+                    held_bytes=held + wanted - more_bytes,
+                    needed_bytes=more_bytes,
+                    most_bytes=most,
+                    minutes=round(UNUSED_SECONDS / 60),
                 )
         self._check_number(visitor)
         self._check_disk(more_bytes)
@@ -128,6 +138,9 @@ class Room:
                 raise NoRoom(
                     f"You have {len(files)} files here, as many as one visitor may.",
                     f"What is not used for {UNUSED_SECONDS / 60:.0f} minutes makes room.",
+                    "room.files",
+                    files=len(files),
+                    minutes=round(UNUSED_SECONDS / 60),
                 )
             self._erase(visitor, file)
 
@@ -141,6 +154,9 @@ class Room:
                 f"The server's disk is full: jobs and uploads leave {_size(max(0, left + more_bytes))}, and this "
                 f"takes {_size(more_bytes)}.",
                 "Try again in a few minutes, or delete jobs that you need no more.",
+                "room.disk",
+                free_bytes=max(0, left + more_bytes),
+                needed_bytes=more_bytes,
             )
 
     def _used(self) -> int:

@@ -92,7 +92,7 @@ class Turns:
         newest = self._lines[visitor][-1]
         self._forget(visitor, newest)
         if not newest.done():
-            newest.set_exception(QueueFull(message, "Try again in a minute."))
+            newest.set_exception(QueueFull(message, "Try again in a minute.", "queue.looks"))
 
     def _forget(self, visitor: str, request: asyncio.Future[None]) -> None:
         line = self._lines.get(visitor, deque())

@@ -10,7 +10,7 @@ from pipelines.jobs.events import Planned
 from pipelines.spec import BUILT_IN
 from pipelines.weights.catalog import Licence, Published
 from ui.i18n.texts import both, filled, spans
-from ui.server.system_info import size
+from ui.i18n.units import size
 
 
 def engine_notes(

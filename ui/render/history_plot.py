@@ -6,9 +6,9 @@ from html import escape
 
 from memory.units import GIB, MIB
 from ui.i18n.texts import both, filled
+from ui.i18n.units import size
 from ui.i18n.words import LIVE
 from ui.server.monitor import Sample
-from ui.server.system_info import size
 
 POINTS = 360
 """The most points of a line."""
@@ -100,4 +100,4 @@ def _round_up(size_bytes: int) -> int:
 
 
 def _short(size_bytes: float) -> str:
-    return f"{size_bytes / GIB:g} GiB" if size_bytes >= GIB else f"{size_bytes / MIB:g} MiB"
+    return f"{size_bytes / GIB:g} GB" if size_bytes >= GIB else f"{size_bytes / MIB:g} MB"

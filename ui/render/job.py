@@ -5,17 +5,21 @@ fills in; their values are numbers only, so no outside text can become part of o
 """
 
 import time
-from collections.abc import Callable
+from functools import partial
 from html import escape
+from itertools import zip_longest
 
-from memory.units import GIB, MIB
+from memory.units import GIB
 from pipelines.errors import LongtakeError
 from pipelines.example.faults import FAULTS
 from pipelines.jobs.events import Facts, Planned
 from pipelines.spec import Text, all_engines, tasks
 from pipelines.video.clock.time_code import time_range
-from ui.i18n.texts import attribute, both, filled, label, page_words, spans
-from ui.i18n.words import ERRORS_ZH, LIVE
+from ui.i18n.messages import error_html, failure_html, warning_html
+from ui.i18n.texts import both, filled, in_language, page_words, script_label, script_text, spans
+from ui.i18n.units import clock as clock
+from ui.i18n.units import size
+from ui.i18n.words import LIVE
 from ui.jobs.uploads import EXAMPLE_NAME
 from ui.jobs.view import JobView, Status
 from ui.render.engines import expected
@@ -28,9 +32,10 @@ GAUGE = f"""
 ${{value.bars.map(bar => `
 <section class="lt-gauge">
   <h3>${{bar.device ? `{both("device_memory")}` : `{both("memory")}`}}</h3>
-  <div class="lt-bar" role="meter" aria-label="${{bar.device ? '{label("device_memory")}' : '{label("memory")}'}}"
+  <div class="lt-bar" role="meter"
+    aria-label="${{bar.device ? {script_label("device_memory")} : {script_label("memory")}}}"
     aria-valuemin="0" aria-valuemax="${{bar.limit}}" aria-valuenow="${{bar.now}}"
-    aria-valuetext="${{(bar.now / {GIB}).toFixed(2)}} GiB">
+    aria-valuetext="${{(bar.now / {GIB}).toFixed(2)}} GB">
     <i class="lt-now" style="width:${{100 * Math.min(1, bar.now / bar.scale)}}%"></i>
     <i class="lt-mark lt-predicted" style="left:${{100 * Math.min(1, bar.predicted / bar.scale)}}%"></i>
     <i class="lt-mark lt-peak" style="left:${{100 * Math.min(1, bar.peak / bar.scale)}}%"></i>
@@ -39,7 +44,7 @@ ${{value.bars.map(bar => `
     ${{[[`{both("now")}`, 'now', bar.now], [`{both("peak")}`, 'peak', bar.peak],
         [`{both("predicted")}`, 'predicted', bar.predicted], [`{both("limit")}`, 'limit', bar.limit]].map(row =>
       `<div><dt class="lt-key-${{row[1]}}">${{row[0]}}</dt>
-        <dd>${{(row[2] / {GIB}).toFixed(2)}} <small>GiB</small></dd></div>`
+        <dd>${{(row[2] / {GIB}).toFixed(2)}} <small>GB</small></dd></div>`
     ).join('')}}
   </dl>
 </section>`).join('')}}
@@ -53,21 +58,19 @@ CURVES: dict[str, Text] = {
 """What the live curve shows, by task, or by `task/engine` where an engine's curve differs."""
 
 
-def _by_kind(text: Callable[[str, str], str]) -> str:
-    words = (text(english, chinese).replace("`", "") for english, chinese in CURVES.values())
-    return "[" + ", ".join(f"`{each}`" for each in words) + "][value.kind]"
-
+_CURVE_TITLES = ", ".join(f"`{spans(*words)}`" for words in CURVES.values())
+_CURVE_LABELS = ", ".join(script_text(partial(in_language, words)) for words in CURVES.values())
 
 CURVE = f"""
 <section class="lt-curve">
-  <h3>${{{_by_kind(spans)}}}</h3>
+  <h3>${{[{_CURVE_TITLES}][value.kind]}}</h3>
   ${{value.points.length < 2 ? `<p class="lt-quiet">{both("curve_empty")}</p>` : (() => {{
     const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
     const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
     const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
     const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
     return `<div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
-      aria-label="${{{_by_kind(attribute)}}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
+      aria-label="${{[{_CURVE_LABELS}][value.kind]}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
       <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
       <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
       <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p>`;
@@ -124,8 +127,11 @@ def strip(view: JobView) -> str:
     share = f'<progress max="{s.total}" value="{s.done}"></progress>' if s.total else "<progress></progress>"
     if s.state not in ("queued", "running"):
         share = ""
-    details = " · ".join(part for part in _details(s) if part)
-    notes = "".join(f'<p class="lt-note">{page_words(message)}</p>' for message in s.messages)
+    details = " · ".join(part for part in _details(view) if part)
+    notes = "".join(
+        f'<p class="lt-note">{warning_html(note, message)}</p>'
+        for note, message in zip_longest(view.notes, s.messages)
+    )
     return (
         f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}">'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
@@ -149,14 +155,16 @@ def _links(s: Status) -> str:
     return f'<span class="lt-links">{"".join(links)}</span>' if links else ""
 
 
-def _details(s: Status) -> list[str]:
+def _details(view: JobView) -> list[str]:
+    s = view.status
     if s.state == "queued":
         return [
             f"{s.position} {both('ahead')}" if s.position else both("next"),
             f"{both('starts_in')} {clock(s.starts_in_seconds)}" if s.starts_in_seconds else "",
         ]
     if s.state == "failed":
-        return [failure(s.code, f"{s.message} {s.hint}")]
+        message = f"{s.message} {s.hint}".strip()
+        return [failure_html(view.failed, message) if view.failed else page_words(message)]
     if s.state in ("paused", "cancelled", "interrupted"):
         return [escape(s.message), both("resumable")]
     quiet = filled("quiet", seconds=str(s.silent_seconds)) if s.silent_seconds else ""
@@ -176,14 +184,6 @@ def _stage(name: str) -> str:
     return both(f"stage.{name}") if f"stage.{name}" in LIVE else escape(name)
 
 
-def failure(code: str, message: str) -> str:
-    """An error as HTML: a Chinese sentence, which an English page hides, then the English message and the code."""
-    chinese = ERRORS_ZH.get(code, ERRORS_ZH["internal"])
-    return (
-        f'<span lang="zh">{escape(chinese)} </span>{page_words(message.strip())} <code>{escape(code)}</code>'
-    )
-
-
 def log_lines(view: JobView) -> str:
     """The log as an HTML list, the newest line first."""
     rows = "".join(
@@ -196,7 +196,8 @@ def log_lines(view: JobView) -> str:
 def refusal(error: LongtakeError) -> str:
     """The card for a file that is refused."""
     return (
-        f'<section class="lt-card lt-failed" role="alert"><p>{failure(error.code, str(error))}</p></section>'
+        f'<section class="lt-card lt-failed" role="alert" data-code="{escape(error.code, quote=True)}">'
+        f"<p>{error_html(error)}</p></section>"
     )
 
 
@@ -224,7 +225,7 @@ def card(plan: Planned, video_path: str) -> str:
         ("sound", escape(facts.sound) if facts.sound else both("none")),
         ("preset", f"{escape(plan.preset)} · {both('engine')} {escape(plan.engine)}"),
         ("memory", _memory(plan)),
-        ("disk", f"{_size(plan.disk_bytes)}"),
+        ("disk", f"{size(plan.disk_bytes)}"),
     ]
     if plan.predicted_seconds is not None:
         rows.append(("time", expected(plan.predicted_seconds)))
@@ -267,19 +268,6 @@ def _ratio(text: str) -> float:
 
 
 def _memory(plan: Planned) -> str:
-    device = f" + {_size(plan.predicted_device_bytes)} GPU" if plan.predicted_device_bytes else ""
+    device = f" + {size(plan.predicted_device_bytes)} GPU" if plan.predicted_device_bytes else ""
     badge = f'<span class="lt-risk lt-risk-{plan.risk}">{both(f"risk.{plan.risk}")}</span>'
-    return f"{_size(plan.predicted_host_bytes)}{device} {both('of')} {_size(plan.budget_host_bytes)} {badge}"
-
-
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / GIB:.2f} GiB" if size_bytes >= GIB / 10 else f"{size_bytes / MIB:.1f} MiB"
-
-
-def clock(seconds: float) -> str:
-    """Seconds for people: `0:07`, `12:30`, `1:02:03`; below ten seconds with tenths: `3.2 s`."""
-    if round(seconds, 1) < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+    return f"{size(plan.predicted_host_bytes)}{device} {both('of')} {size(plan.budget_host_bytes)} {badge}"

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import Protocol
 
-from memory.units import GIB
 from pipelines.spec import tasks
 from ui.i18n.texts import both, spans
+from ui.i18n.units import size
 from ui.jobs.service import Entry
 
 _GOES_ON = ("interrupted", "paused", "cancelled", "failed")
@@ -57,11 +57,11 @@ def _removed(removed: Sequence[Removed], named: bool) -> str:
     if not removed:
         return ""
     if not named:  # they may be other visitors' files
-        freed = sum(r.freed_bytes for r in removed) / GIB
-        words = f"{both('jobs.tidied')} {len(removed)} · {freed:.2f} GiB"
+        freed = size(sum(r.freed_bytes for r in removed))
+        words = f"{both('jobs.tidied')} {len(removed)} · {freed}"
         return f'<section class="lt-card lt-quiet"><p>{words}</p></section>'
     rows = "".join(
-        f"<li>{time.strftime('%H:%M', time.localtime(r.time))} · {escape(r.name)} · {r.freed_bytes / GIB:.2f} GiB</li>"
+        f"<li>{time.strftime('%H:%M', time.localtime(r.time))} · {escape(r.name)} · {size(r.freed_bytes)}</li>"
         for r in removed
     )
     return f'<section class="lt-card lt-quiet"><p>{both("jobs.tidied")}:</p><ul>{rows}</ul></section>'

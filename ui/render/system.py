@@ -10,13 +10,14 @@ from html import escape
 from memory.units import GIB
 from pipelines.doctor import Finding
 from ui.i18n.texts import both, filled, label, spans
+from ui.i18n.units import size
 from ui.i18n.words import LIVE
 from ui.render.history_plot import last_hour
 from ui.render.job import clock
 from ui.server.leak_check import sentence
 from ui.server.monitor import Sample
 from ui.server.policy import Policy
-from ui.server.system_info import BaselineNow, DeviceNow, ProcessesNow, System, size
+from ui.server.system_info import BaselineNow, DeviceNow, ProcessesNow, System
 
 
 def hardware_strip(system: System, policy: Policy) -> str:

@@ -9,6 +9,7 @@ import json
 import logging
 import traceback
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.storage.names import shortened
 from pipelines.storage.paths import PROJECT_ROOT
-from ui.i18n.texts import error_text
+from ui.i18n.catalogue import language_of, speaking
+from ui.i18n.messages import error_text
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +63,10 @@ class Told(gr.Error):
 
 
 def visitor_error(error: Exception) -> Told:
-    """Return `error` as the message that visitors see, in both languages, with its code; also writes it to the log."""
+    """Return `error` as the message that visitors see, in their language; also writes it to the log.
+
+    Programs get the sentence of the command line, with its code.
+    """
     known = error if isinstance(error, LongtakeError) else _known(error)
     _log("error shown to a visitor: %s", known if known is error else f"{known} {_fault(error)}")
     return Told(error_text(known), print_exception=False)
@@ -69,8 +74,10 @@ def visitor_error(error: Exception) -> Told:
 
 def _known(error: Exception) -> LongtakeError:
     if isinstance(error, OSError):  # its text names paths of the server
-        return LongtakeError(f"The server could not do this: {error.strerror or type(error).__name__}.")
-    return LongtakeError("This is a fault of the server.", "Its log says more.")
+        return LongtakeError(
+            f"The server could not do this: {error.strerror or type(error).__name__}.", "", "internal.system"
+        )
+    return LongtakeError("This is a fault of the server.", "Its log says more.", "internal")
 
 
 class AnsweringBlocks(gr.Blocks):
@@ -90,28 +97,39 @@ class AnsweringBlocks(gr.Blocks):
             for value, component in zip(values, block_fn.inputs, strict=True)
         ]
 
-    async def process_api(self, *args: Any, **kwargs: Any) -> Any:
-        """Answer an event. Raises whatever goes wrong as `Told`."""
+    async def process_api(self, block_fn: Any, *args: Any, **kwargs: Any) -> Any:
+        """Answer an event, one of the page in its visitor's language. Raises whatever goes wrong as `Told`."""
         try:
-            return await super().process_api(*args, **kwargs)
+            with self._speaking(block_fn, kwargs.get("request")):
+                return await super().process_api(block_fn, *args, **kwargs)
         except Told:
             raise
         except Exception as error:
             raise visitor_error(error) from error
 
+    def _speaking(self, block_fn: Any, request: Any) -> AbstractContextManager[None]:
+        event = self.fns.get(block_fn) if isinstance(block_fn, int) else block_fn
+        asked = request[0] if isinstance(request, list) and request else request
+        if event is None or event.api_visibility != "private" or not hasattr(asked, "headers"):
+            return nullcontext()  # a program's, whose words are those of the command line
+        return speaking(language_of(asked.headers))
+
 
 def _refused(error: Exception) -> BadInput:
     """The error for values that Gradio refused with `error`."""
     if isinstance(error, InvalidPathError):
-        return BadInput("This file was not uploaded to this server.", "Upload it first.")
+        return BadInput(
+            "This file was not uploaded to this server.", "Upload it first.", "input.not_uploaded"
+        )
     if isinstance(error, gr.Error):
         value, middle, choices = error.message.rpartition(_CHOICES)
         reason = f"{shortened(value)}{middle}{shortened(choices, _REASON_CHARACTERS)}"
-        return BadInput(f"A value of the request cannot be used: {reason}.")
+        return BadInput(f"A value of the request cannot be used: {reason}.", "", "request.value")
     cause = error.__cause__ or error
     return BadInput(
         f"A value of the request is of another kind than expected ({type(cause).__name__}).",
         "*Use via API* lists the parameters and their kinds.",
+        "request.kind",
     )
 
 

@@ -11,8 +11,9 @@ from itertools import pairwise
 from typing import Literal
 
 from memory.units import MIB
+from ui.i18n.units import size
 from ui.i18n.words import LIVE
-from ui.server.system_info import BaselineNow, size
+from ui.server.system_info import BaselineNow
 
 TOLERANCE_BYTES = 128 * MIB
 """Growth that is no leak, however it came: 17 ordinary jobs of three tasks raised a worker by 51 MiB (measured)."""

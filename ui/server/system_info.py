@@ -11,7 +11,6 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from memory.probe import Host
-from memory.units import GIB, MIB
 from pipelines.storage.paths import PROJECT_ROOT
 
 Role = Literal["page", "worker", "other"]
@@ -160,14 +159,6 @@ class System(_FrozenModel):
     queue: QueueNow
     counters: CountersNow
     baseline: BaselineNow
-
-
-def size(size_bytes: int) -> str:
-    """Bytes for people: `1.50 GiB`, `12.3 GiB`, `640 MiB`."""
-    gib = size_bytes / GIB
-    if abs(gib) >= 10:
-        return f"{gib:.1f} GiB"
-    return f"{gib:.2f} GiB" if abs(gib) >= 0.995 else f"{size_bytes / MIB:.0f} MiB"
 
 
 @cache

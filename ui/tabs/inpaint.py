@@ -17,9 +17,11 @@ from pipelines.storage.names import shortened
 from pipelines.weights.catalog import PUBLISHED
 from ui.components import pad
 from ui.components.forms import make_component
+from ui.components.mask_note import MaskNote
 from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
-from ui.i18n.texts import error_text, input_key
+from ui.i18n.messages import error_text
+from ui.i18n.texts import input_key
 from ui.jobs.service import JobService
 from ui.jobs.uploads import marks, still, uploads_only
 from ui.server.answers import visitor_error
@@ -51,6 +53,7 @@ class InpaintTab(TaskTab):
         self._pages = Newest()
         super().__init__(service, texts, spec)
         self._connect_pad()
+        self._mask_note.connect(self.file, self._mask, self.fields)
 
     @property
     def actions(self) -> list[Action]:
@@ -78,7 +81,7 @@ class InpaintTab(TaskTab):
     def lay_out_middle(self) -> None:
         """Place the pad, and the marks as text."""
         with gr.Column(visible=False, elem_classes="lt-marking") as self._marking:
-            gr.HTML(pad.tools())
+            gr.HTML(html_template=pad.tools())
             self._pad = gr.HTML(elem_id=self.id("editor"))
             self._frame = gr.Slider(
                 0, 1, 0, step=1, label=self.texts("longtake_frame"), elem_id=self.id("frame")
@@ -114,6 +117,7 @@ class InpaintTab(TaskTab):
                     height=120,
                 )
             )
+            self._mask_note = MaskNote(self.service, texts, self.id)
 
     def _connect_pad(self) -> None:
         page, quiet = [self._pad, self._sheet], {**PRIVATE, "concurrency_limit": 2}
@@ -142,6 +146,8 @@ class InpaintTab(TaskTab):
         if not isinstance(settings, MaskSettings):
             raise TypeError(f"masks are asked for with MaskSettings, not with {type(settings).__name__}")
         if mask:
+            if video:
+                await self._mask_note.verify(visitor, video, mask, settings)
             prompts = {} if settings.track else {"box": (), "point": ()}
             return FormRequest(video, (mask,), settings.model_copy(update=prompts))
         path = None
@@ -151,7 +157,7 @@ class InpaintTab(TaskTab):
         settings = settings.model_copy(update={"track": bool(path and follow)})
         if path or settings.follows:
             return FormRequest(video, (str(path),) if path else (), settings)
-        raise BadInput("Nothing says what to remove.", "Mark it on a frame, or give a mask.")
+        raise BadInput("Nothing says what to remove.", "Mark it on a frame, or give a mask.", "mask.nothing")
 
     async def _load_video(self, request: gr.Request, video: str | None, mask: str | None) -> tuple[Any, ...]:
         """Show the first frame of a new video on the pad, without marks."""
@@ -196,7 +202,10 @@ class InpaintTab(TaskTab):
         frame, _, name = link.rpartition("#")[0].partition("@")
         if video is None or sheet is None or Path(video).name != name:
             words = BadInput(
-                f"{shortened(name) or 'The video'} is not on the pad.", "Choose it as the video first."
+                f"{shortened(name) or 'The video'} is not on the pad.",
+                "Choose it as the video first.",
+                "mark.not_loaded",
+                name=shortened(name),
             )
             gr.Warning(error_text(words))
             return gr.skip(), gr.skip(), gr.skip()

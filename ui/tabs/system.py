@@ -53,7 +53,9 @@ class SystemTab:
         try:
             if not self._service.policy.local:
                 raise BadInput(
-                    "Only whoever runs this server may free its worker.", "It is let go when idle."
+                    "Only whoever runs this server may free its worker.",
+                    "It is let go when idle.",
+                    "admin.worker",
                 )
             self._service.queue.free_worker()
         except LongtakeError as error:
@@ -62,7 +64,9 @@ class SystemTab:
 
     async def _run_doctor(self) -> str:
         if not self._service.policy.local:
-            raise visitor_error(BadInput("Only whoever runs this server may look at everything.", ""))
+            raise visitor_error(
+                BadInput("Only whoever runs this server may look at everything.", "", "admin.doctor")
+            )
         process = await asyncio.create_subprocess_exec(
             *(
                 sys.executable,
@@ -85,5 +89,9 @@ class SystemTab:
             )
         except (ValidationError, json.JSONDecodeError) as error:
             raise visitor_error(
-                LongtakeError("The look at the system failed.", "Run `python -m pipelines doctor`.")
+                LongtakeError(
+                    "The look at the system failed.",
+                    "Run `python -m pipelines doctor`.",
+                    "admin.doctor_failed",
+                )
             ) from error

@@ -88,7 +88,10 @@ def _axes(landmarks: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if len(landmarks) not in _AXIS_POINTS:
         known = ", ".join(map(str, _AXIS_POINTS))
         raise BadInput(
-            f"{len(landmarks)} landmarks for a face are not a known layout.", f"Give {known} landmarks."
+            f"{len(landmarks)} landmarks for a face are not a known layout.",
+            f"Give {known} landmarks.",
+            "landmarks.layout",
+            count=len(landmarks),
         )
     points = landmarks.astype(np.float64)
     left, right, mouth = (points[list(chosen)].mean(axis=0) for chosen in _AXIS_POINTS[len(landmarks)])
@@ -134,7 +137,9 @@ class DrivingWindow:
         """Left, top, right and bottom of the window. Raises BadInput where no frame showed a face."""
         if not self._frames:
             raise BadInput(
-                "No frame of the driving video shows a face.", "Choose another video, or leave it uncropped."
+                "No frame of the driving video shows a face.",
+                "Choose another video, or leave it uncropped.",
+                "face.driving_never",
             )
         return self._sum / self._frames
 

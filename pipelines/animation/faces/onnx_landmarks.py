@@ -156,6 +156,7 @@ class OnnxDetector:
             raise WeightsMissing(
                 f"Landmarks need {name}, which was not found.",
                 "Put it beside the weights of LivePortrait, or leave off the options that need landmarks.",
+                "weights.landmarks",
             )
         return onnx.run(self._files[name], blob)
 

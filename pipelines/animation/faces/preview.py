@@ -178,6 +178,10 @@ def _read_within(settings: AnimateSettings, picture: InputMedia, at_least: Size 
         raise NotEnoughMemory(
             f"Decoding {picture.video.path.name} takes {needed / GIB:.2f} GiB, and {have / GIB:.2f} GiB can be used.",
             "Scale the picture down, or raise --ram-limit-gb.",
+            "memory.picture",
+            name=picture.video.path.name,
+            needed_bytes=needed,
+            have_bytes=have,
         )
     return read_picture(picture, at_least)
 
@@ -199,7 +203,9 @@ def _inspect_driving(driving: InputMedia, settings: AnimateSettings) -> _Side:
                 return shown
             first = first or shown
     if first is None:
-        raise BadInput("The driving video has no frame in this part.", "Choose an earlier --start.")
+        raise BadInput(
+            "The driving video has no frame in this part.", "Choose an earlier --start.", "part.driving_empty"
+        )
     return first
 
 

@@ -97,6 +97,9 @@ class UserBox:
             raise BadInput(
                 f"The face box lies outside the picture of {shown} x {round(height * shown / width)} pixels.",
                 "Give left, top, width and height of the face in pixels of the picture.",
+                "face.box_outside",
+                width=shown,
+                height=round(height * shown / width),
             )
         found = next((box for box in detect_by_votes(picture) if self._matches(box)), None)
         return [found or next(filter(self._matches, self._around(picture)), self.box)]
@@ -139,6 +142,7 @@ def find_faces(picture: Pixels, detector: FaceDetector, which: Which, flag: str)
         raise BadInput(
             f"No face{_at_least(detector, picture)} was found in the picture.",
             f"Mark it with {flag} left,top,width,height: from hairline to chin, from ear to ear.",
+            "face.source_none",
         )
     return select_faces(faces, which)
 
@@ -171,6 +175,8 @@ def find_reference(
     raise BadInput(
         f"No face{size} was found in {searched} frames of the driving video.",
         f"Mark the face on the first frame with {flag} left,top,width,height, or choose another video.",
+        "face.driving_none",
+        frames=searched,
     )
 
 
@@ -201,6 +207,9 @@ def select_faces(faces: Sequence[FaceBox], which: Which) -> list[FaceBox]:
     raise BadInput(
         f"There is no face {which}: there {count} in the picture.",
         f"Choose one of 1 to {len(faces)}, counted from the left, or the largest.",
+        "face.number",
+        number=which,
+        count=len(faces),
     )
 
 

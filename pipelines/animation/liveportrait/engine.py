@@ -29,7 +29,7 @@ from pipelines.animation.motion.templates import write_template_file
 from pipelines.animation.stage import read_figures
 from pipelines.animation.takes.rest import KEPT, cut_warning, seconds_of
 from pipelines.animation.takes.shot_stage import ShotStage
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, Sentence
 from pipelines.settings import AnimateSettings
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, Warn
@@ -87,11 +87,16 @@ class LivePortraitEngine(PortraitEngine):
             options.flag_source_video_eye_retargeting and scene.kind.source_video
         )
         if retargets and not scene.has_landmarks:
-            raise BadInput("Eye and lip options need face landmarks, which are not available.", _INSTALL)
+            raise BadInput(
+                "Eye and lip options need face landmarks, which are not available.",
+                _INSTALL,
+                "weights.landmarks",
+            )
         if options.face == "all" and not scene.pastes:
             raise BadInput(
                 "Several faces can only be animated if each is pasted back into the source.",
                 "Turn crop, stitching and paste-back on, or choose one face.",
+                "face.several_unpasted",
             )
         scene.find_faces()
 
@@ -186,21 +191,33 @@ class LivePortraitEngine(PortraitEngine):
         if scene.source.scale < 1:
             yield (
                 "size",
-                f"The source was reduced from {video.width} x {video.height} to {width} x {height} pixels. "
-                "Raise --source-max-dim to keep more detail.",
+                Sentence(
+                    f"The source was reduced from {video.width} x {video.height} to {width} x {height} pixels. "
+                    "Raise --source-max-dim to keep more detail.",
+                    "source_reduced",
+                    width=width,
+                    height=height,
+                ),
             )
         if self.settings.flag_normalize_lip and not scene.has_landmarks:
             yield (
                 "landmarks",
-                "The source's lips were not closed first, because that needs face landmarks, which are not available. "
-                f"{_INSTALL}",
+                Sentence(
+                    "The source's lips were not closed first, because that needs face landmarks, "
+                    "which are not available. "
+                    f"{_INSTALL}",
+                    "lips_not_closed",
+                ),
             )
         for number, face in enumerate(scene.tracked):
             if face.media is not scene.driving and scene.track(number).gone:
                 yield (
                     "face",
-                    "A face of the source is not visible in some frames, which are left unchanged; "
-                    "the report lists them.",
+                    Sentence(
+                        "A face of the source is not visible in some frames, which are left unchanged; "
+                        "the report lists them.",
+                        "source_face_gone",
+                    ),
                 )
 
     def products(self, run: RunContext) -> dict[str, Path]:

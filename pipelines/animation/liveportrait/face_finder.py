@@ -85,6 +85,7 @@ def _load_published(settings: SourceFace) -> OnnxDetector:
         raise WeightsMissing(
             "The published face models are incomplete: they need their files, landmark.onnx, onnxruntime and consent.",
             "Run `pip install -r requirements-faces.txt` and see `doctor` for the rest, or use --faces builtin.",
+            "weights.faces",
         )
     return OnnxDetector(files)
 

@@ -62,7 +62,11 @@ class Poser:
             finder = source_finder(settings, limit[1] / width)
             boxes = finder.on_picture(self._picture)
             if len(boxes) > 1:
-                raise BadInput("Only one face can be posed at a time.", "Choose it by number with --face.")
+                raise BadInput(
+                    "Only one face can be posed at a time.",
+                    "Choose it by number with --face.",
+                    "pose.one_face",
+                )
             view = StillView.of(self._picture, boxes[0], finder.landmarks)
             matrix = source_square(view.square(0), settings).to_crop()
         crop = source_crop(self._picture, matrix)[None]
@@ -119,6 +123,8 @@ def _check_movable(point: int, offset: Floats) -> None:
             if allowed
             else f"Point {point} of the expression does not move.",
             "Set the other coordinates to 0." if allowed else "Choose another point.",
+            "pose.point",
+            point=point,
         )
 
 

@@ -143,11 +143,13 @@ class KeypointDriver:
             raise BadInput(
                 "No landmarks were found that show how open the source's eyes and lips are.",
                 _LANDMARKS_HINT,
+                "face.source_landmarks",
             )
         if options.retargets and self._driving.eyes is None:
             raise BadInput(
                 "No landmarks were found that show how open the driving's eyes and lips are.",
                 _LANDMARKS_HINT,
+                "face.driving_landmarks",
             )
 
     def _drive(self, source: Motions, driving: Motions, targets: Targets | None) -> Floats:

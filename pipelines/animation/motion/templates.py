@@ -57,11 +57,22 @@ def read_template(path: Path) -> Template:
             f"{path} cannot be read ({error.strerror}).", "Check the path."
         ) from error
     if size_bytes > LARGEST_BYTES:
-        raise BadInput(f"{path} is too large for a motion template ({size_bytes >> 20} MiB).", _HINT)
+        raise BadInput(
+            f"{path} is too large for a motion template ({size_bytes >> 20} MiB).",
+            _HINT,
+            "template.large",
+            name=path.name,
+            size_bytes=size_bytes,
+        )
     try:
         return _read_npz(path) if path.suffix == ".npz" else _from_published(_unpickled(path.read_bytes()))
     except _READ_ERRORS as error:
-        raise BadInput(f"{path} is not a readable motion template: {_reason(error)}.", _HINT) from error
+        raise BadInput(
+            f"{path} is not a readable motion template: {_reason(error)}.",
+            _HINT,
+            "template.unreadable",
+            name=path.name,
+        ) from error
 
 
 def write_template(path: Path, template: Template) -> None:

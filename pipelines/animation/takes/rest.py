@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pipelines.animation.takes.shot_stage import Grid, Rows
 from pipelines.animation.takes.takes import Take, Takes
+from pipelines.errors import Sentence
 from pipelines.spans import Span
 from pipelines.video.clock.timeline import Timeline
 
@@ -83,10 +84,26 @@ class Rests:
             return None
         listed = [_listed(rest, seconds) for rest in self.kept[:_MOST_LISTED]]
         more = f"; and {self.count - _MOST_LISTED} more times" if self.count > _MOST_LISTED else ""
-        return (
+        return Sentence(
             f"The portrait holds still on {'; '.join(listed)}{more}. "
-            "Cut these frames out, or choose a video that shows one face throughout."
+            "Cut these frames out, or choose a video that shows one face throughout.",
+            "rest",
+            where=_where(
+                [
+                    (rest.frames.start, rest.frames.stop - 1, seconds(rest.frames.start))
+                    for rest in self.kept[:_MOST_LISTED]
+                ],
+                self.count,
+            ),
         )
+
+
+def _where(named: Sequence[tuple[int, int, float]], count: int) -> str:
+    """Write stretches without words of a language: `2.00 s (50–99), …`."""
+    listed = [
+        f"{seconds:.2f} s ({first if first == last else f'{first}–{last}'})" for first, last, seconds in named
+    ]
+    return ", ".join([*listed, *(["…"] if count > len(named) else [])])
 
 
 def seconds_of(timeline: Timeline) -> Seconds:
@@ -106,9 +123,11 @@ def cut_warning(cuts: Sequence[int], seconds: Seconds) -> str | None:
         return None
     listed = ", ".join(f"frame {cut} ({seconds(cut):.2f} s)" for cut in cuts[:_MOST_LISTED])
     more = f" and {len(cuts) - _MOST_LISTED} more times" if len(cuts) > _MOST_LISTED else ""
-    return (
+    return Sentence(
         f"The driving cuts at {listed}{more}: there the portrait goes back to rest and begins anew with the face of "
-        "the new shot. For one continuous motion, cut the video there and animate each part."
+        "the new shot. For one continuous motion, cut the video there and animate each part.",
+        "cut",
+        where=_where([(cut, cut, seconds(cut)) for cut in cuts[:_MOST_LISTED]], len(cuts)),
     )
 
 

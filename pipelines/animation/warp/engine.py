@@ -42,7 +42,7 @@ from pipelines.animation.takes.takes import Take, Takes, make_takes
 from pipelines.animation.warp.flow_warp import FlowWarp, first_needed
 from pipelines.animation.warp.motion_limits import MotionExtent
 from pipelines.animation.warp.restraint import HELD, restraint_warning
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, Sentence
 from pipelines.settings import AnimateSettings
 from pipelines.spec import task_spec
 from pipelines.stages import RunContext, Stage, Warn
@@ -93,16 +93,19 @@ class WarpEngine(PortraitEngine):
             raise BadInput(
                 "The built-in engine animates pictures, not videos.",
                 f"Give a picture as the source, {_INSTEAD}.",
+                "warp.needs_picture",
             )
         if inputs.driving.kind == "template":
             raise BadInput(
                 "The built-in engine cannot use a motion template: it needs the pixels of the driving video.",
                 f"Give the driving video itself, {_INSTEAD}.",
+                "warp.no_template",
             )
         if not inputs.driving.moves:
             raise BadInput(
                 "The driving is a single picture, but the built-in engine needs motion.",
                 f"Give a driving video, {_INSTEAD}.",
+                "warp.needs_motion",
             )
 
     @property
@@ -244,9 +247,12 @@ class WarpEngine(PortraitEngine):
         video, (width, height) = self.inputs.source.video, self.size
         if (width, height) == (video.width, video.height):
             return None
-        return (
+        return Sentence(
             f"The portrait was reduced from {video.width} x {video.height} to {width} x {height} pixels, the limit of "
-            "this quality. Raise --quality to keep more detail."
+            "this quality. Raise --quality to keep more detail.",
+            "portrait_reduced",
+            width=width,
+            height=height,
         )
 
     def _prepared(self, run: RunContext) -> _Prepared:
@@ -331,8 +337,10 @@ class _InTurn:
 
 def _preview() -> str:
     network = PUBLISHED["liveportrait"]
-    return (
+    return Sentence(
         "This is a preview: the built-in engine only warps the portrait, so the head does not turn and nothing hidden "
         f"appears. {network.title} renders every frame: it needs weights ({network.about_bytes / 1e6:.0f} MB, "
-        f"`python -m pipelines weights {network.model} --fetch`) and, to be fast, a GPU."
+        f"`python -m pipelines weights {network.model} --fetch`) and, to be fast, a GPU.",
+        "preview",
+        title=network.title,
     )

@@ -21,6 +21,7 @@ from pipelines.animation.faces.aligned_view import (
 )
 from pipelines.animation.warp.driving_flow import Motion
 from pipelines.animation.warp.flow_fields import FACE
+from pipelines.errors import Sentence
 
 WARN_DEGREES, WARN_SHIFT, WARN_GROWTH = 20.0, 0.5, 0.2
 """Turn in degrees, shift in eye distances and logarithm of the size (22 %) from which a warped picture looks warped."""
@@ -80,9 +81,10 @@ class MotionExtent:
             exceeded.append(f"grows or shrinks by {self.growth_percent:.0f} %")
         if not exceeded:
             return None
-        return (
+        return Sentence(
             f"The driving head {_joined(exceeded)} from its first frame. The built-in engine follows less "
-            "than that, and it shows. Choose a calmer driving video, or the network engine."
+            "than that, and it shows. Choose a calmer driving video, or the network engine.",
+            "motion",
         )
 
 

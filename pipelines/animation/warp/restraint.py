@@ -13,6 +13,7 @@ import numpy as np
 
 from pipelines.animation.faces.aligned_view import Floats
 from pipelines.animation.warp.fold_removal import MIN_AREA, smallest_areas
+from pipelines.errors import Sentence
 
 SYMMETRY = (0.48, 0.54)
 """Symmetry of a portrait up to which its mouth stays closed, and from which it follows in full. Measured: photographs
@@ -74,15 +75,19 @@ def restraint_warning(symmetries: Sequence[float], held_frames: int, frames: int
     askew = [symmetry for symmetry in symmetries if share_by_symmetry(symmetry) < HELD]
     if askew:
         which = "The portrait's face" if len(symmetries) == 1 else f"{len(askew)} of {len(symmetries)} faces"
-        return (
+        return Sentence(
             f"{which} cannot be matched from the front: its halves agree by {min(askew):.2f}, and {SYMMETRY[1]:.2f} is "
             "needed. Its mouth stays closed and the lower face moves less, so that nothing smears. Choose a portrait "
-            "that looks into the camera, or the network engine."
+            "that looks into the camera, or the network engine.",
+            "askew",
         )
     if held_frames:
-        return (
+        return Sentence(
             f"The driving face did not fit the portrait on {held_frames} of {frames} frames: the mouth was kept closed "
             "or the face moved less there. Choose a portrait and a driving video that are seen from the same side, or "
-            "the network engine."
+            "the network engine.",
+            "mouth_held",
+            held=held_frames,
+            frames=frames,
         )
     return None

@@ -69,6 +69,7 @@ class ProPainterEngine(InpaintEngine):
             raise BadInput(
                 "The published system does not take a mask when it extends the picture.",
                 "Leave out --mask or --reference-output.",
+                "mask.extends",
             )
         elif not settings.follows:
             open_job_masks(run)

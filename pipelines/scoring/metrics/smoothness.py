@@ -157,6 +157,7 @@ class Smoothness:
             raise BadInput(
                 "A video without frames has no smoothness score.",
                 "Check the file, or the start and end times.",
+                "part.no_frames",
             )
         return 1 - self.ratio
 

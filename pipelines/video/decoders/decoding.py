@@ -106,6 +106,9 @@ def _checked(
                     f"{info.path} changes its size at frame {index}: "
                     f"{size[0]}x{size[1]}, then {frame.width}x{frame.height}.",
                     "Cut the video there and process the parts separately.",
+                    "video.changes_size",
+                    name=info.path.name,
+                    frame=index,
                 )
             if frame.is_corrupt:
                 raise damaged(info, f"frame {index} was decoded with errors")
@@ -123,5 +126,8 @@ def _checked(
 def damaged(info: VideoInfo, what: str) -> DamagedVideo:
     """An error for a damaged file; `what` completes the sentence."""
     return DamagedVideo(
-        f"{info.path} is damaged: {what}.", "Use --salvage to continue with the readable frames."
+        f"{info.path} is damaged: {what}.",
+        "Use --salvage to continue with the readable frames.",
+        "video.damaged_frames",
+        name=info.path.name,
     )

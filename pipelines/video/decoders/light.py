@@ -11,7 +11,7 @@ from av.sidedata.sidedata import SideData
 from av.sidedata.sidedata import Type as Kind
 from av.video.frame import VideoFrame
 
-from pipelines.errors import UnsupportedVideo
+from pipelines.errors import Sentence, UnsupportedVideo
 from pipelines.video.files import ffmpeg
 from pipelines.video.info import ContentLight, MasteringDisplay, VideoInfo
 
@@ -73,20 +73,38 @@ def with_light(info: VideoInfo, frame: VideoFrame) -> VideoInfo:
                 f"{info.path} is Dolby Vision (profile {dolby.name if dolby else 5}) without a base for other "
                 "players: its colours would come out wrong.",
                 "Export it as HDR10, HLG or standard dynamic range first.",
+                "video.dolby",
+                name=info.path.name,
             )
         base, profile = _BASES[info.hdr], f" (profile {dolby.name})" if dolby else ""
         notes += (
-            f"{name} is Dolby Vision{profile}. Its {base} base is used; the result has no Dolby Vision.",
+            Sentence(
+                f"{name} is Dolby Vision{profile}. Its {base} base is used; the result has no Dolby Vision.",
+                "dolby",
+                name=name,
+                base=base,
+            ),
         )
     if found.hdr10_plus:
-        notes += (f"{name} has HDR10+ metadata for each scene. The result keeps only the static metadata.",)
+        notes += (
+            Sentence(
+                f"{name} has HDR10+ metadata for each scene. The result keeps only the static metadata.",
+                "hdr10_plus",
+                name=name,
+            ),
+        )
     brightness = found.light
     if brightness and not (brightness.max_cll and brightness.max_fall):
         # 0 means unknown. Matroska, by which metadata reach the encoder, tells both or none.
         if brightness.max_cll or brightness.max_fall:
             notes += (
-                f"{name} tells MaxCLL {brightness.max_cll} and MaxFALL {brightness.max_fall}, where 0 means unknown. "
-                "The result has neither.",
+                Sentence(
+                    f"{name} tells MaxCLL {brightness.max_cll} and MaxFALL {brightness.max_fall}, "
+                    f"where 0 means unknown. "
+                    "The result has neither.",
+                    "light",
+                    name=name,
+                ),
             )
         brightness = None
     return replace(

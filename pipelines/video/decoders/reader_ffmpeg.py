@@ -82,7 +82,9 @@ def iter_by_ffmpeg(info: VideoInfo, start: int, *, planes: bool = False) -> Iter
         status, errors = child.finish(_END_SECONDS)
         if status < 0:
             raise ReaderDied(
-                f"The decoder of {info.path.name} was killed by signal {-status}.", "Resume the job."
+                f"The decoder of {info.path.name} was killed by signal {-status}.",
+                "Resume the job.",
+                "decoder.died",
             )
         if (status or errors) and not info.salvaged:
             raise damaged(info, errors[0] if errors else f"ffmpeg ended with {status}")
@@ -106,6 +108,8 @@ def _frames(
             raise ReaderStalled(
                 f"ffmpeg returned no frame of {info.path} for {STALL_SECONDS:g} s before frame {index}.",
                 "Check that the disk with the file is reachable, then resume the job.",
+                "decoder.stalled",
+                frame=index,
             )
         if filled < sum(array.nbytes for array in arrays):
             return

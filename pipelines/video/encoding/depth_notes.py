@@ -1,5 +1,6 @@
 """Sentences about depth, chroma and dynamic range that a codec cannot keep."""
 
+from pipelines.errors import Sentence
 from pipelines.settings import FixedCodec
 from pipelines.video.colour.tone_map import PEAK_NITS, TARGET_NITS
 from pipelines.video.encoding.encodings import encoding, keeps_depth
@@ -22,14 +23,24 @@ def depth_notes(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
     if not keeps_depth(codec):
         if video.hdr:
             return (
-                f"{codec} keeps no HDR: the result is SDR with 8 bits. White stands for {TARGET_NITS:.0f} cd/m2, light "
-                f"up to {PEAK_NITS:.0f} cd/m2 is compressed, and brighter light is white. "
-                "Use --codec auto to keep HDR.",
+                Sentence(
+                    f"{codec} keeps no HDR: the result is SDR with 8 bits. White stands for "
+                    f"{TARGET_NITS:.0f} cd/m2, light "
+                    f"up to {PEAK_NITS:.0f} cd/m2 is compressed, and brighter light is white. "
+                    "Use --codec auto to keep HDR.",
+                    "no_hdr",
+                    codec=codec,
+                ),
             )
         if video.deep:
             return (
-                f"{codec} keeps 8 of the {video.bit_depth} bits of the source; they are dithered. "
-                "Use --codec auto to keep 10.",
+                Sentence(
+                    f"{codec} keeps 8 of the {video.bit_depth} bits of the source; they are dithered. "
+                    "Use --codec auto to keep 10.",
+                    "eight_bits",
+                    codec=codec,
+                    bits=video.bit_depth,
+                ),
             )
         return ()
     made, source = encoding(codec, 0, source=video.layout).layout, video.layout
@@ -37,6 +48,14 @@ def depth_notes(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
     if not (video.deep or video.hdr) or not (made.bits < source.bits or coarser):
         return ()
     return (
-        f"{codec} stores {made.bits} bits and {_CHROMA[made.subsampling]}; the source has {source.bits} bits and "
-        f"{_CHROMA[source.subsampling]}. Use --codec ffv1 to keep all samples.",
+        Sentence(
+            f"{codec} stores {made.bits} bits and {_CHROMA[made.subsampling]}; the source has {source.bits} bits and "
+            f"{_CHROMA[source.subsampling]}. Use --codec ffv1 to keep all samples.",
+            "fewer_bits",
+            codec=codec,
+            bits=made.bits,
+            chroma=_CHROMA[made.subsampling],
+            source_bits=source.bits,
+            source_chroma=_CHROMA[source.subsampling],
+        ),
     )

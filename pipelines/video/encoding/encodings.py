@@ -159,11 +159,18 @@ def check_available(codec: FixedCodec, width: int, height: int) -> None:
         raise BadInput(
             f"{codec} takes no pictures below {_LEAST_PX}x{_LEAST_PX}; these have {width}x{height}.",
             f"Use --codec {other}.",
+            "codec.small",
+            codec=str(codec),
+            other=str(other),
+            width=width,
+            height=height,
         )
     if codec.endswith("_nvenc") and not _encodes(codec):
         raise BadInput(
             f"{codec} is not available: no NVIDIA GPU with a video encoder was found.",
             f"Use --codec {codec.removesuffix('_nvenc')}.",
+            "codec.no_gpu",
+            codec=str(codec),
         )
 
 

@@ -28,6 +28,8 @@ def open_input(path: Path) -> Iterator[InputContainer]:
         raise NotAVideo(
             f"{path} is not a video that can be opened ({reason(error)}).",
             "It may be truncated, of another type than its name says, or still being written.",
+            "video.unreadable",
+            name=path.name,
         ) from error
     with container:
         yield container

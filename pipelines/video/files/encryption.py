@@ -69,4 +69,6 @@ def encrypted(path: Path) -> UnsupportedVideo:
     return UnsupportedVideo(
         f"{path} is encrypted (DRM): its frames cannot be decoded without the key.",
         "Give a copy without copy protection.",
+        "video.encrypted",
+        name=path.name,
     )

@@ -84,6 +84,7 @@ def run(arguments: list[str], *, timeout_seconds: float) -> subprocess.Completed
         raise LongtakeError(
             f"ffmpeg did not finish within {timeout_seconds:.0f} s.",
             "Check that the disk with the file is reachable.",
+            "encoder.slow",
         ) from error
 
 
@@ -103,7 +104,9 @@ def check_written(done: "subprocess.CompletedProcess[str]", path: Path) -> None:
         raise named
     if done.returncode < 0:
         raise EncoderDied(
-            f"ffmpeg was killed by signal {-done.returncode} while writing {path.name}.", "Resume the job."
+            f"ffmpeg was killed by signal {-done.returncode} while writing {path.name}.",
+            "Resume the job.",
+            "encoder.died",
         )
 
 

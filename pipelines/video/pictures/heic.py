@@ -102,14 +102,20 @@ def _as_png(path: Path, options: tuple[str, ...], most_bytes: int = -1) -> bytes
     if status or not picture:
         why = errors[0] if errors else f"ffmpeg ended with {status}"
         raise UnsupportedVideo(
-            f"{path} is a HEIC picture that cannot be decoded ({why}).", "Convert it to JPEG or PNG first."
+            f"{path} is a HEIC picture that cannot be decoded ({why}).",
+            "Convert it to JPEG or PNG first.",
+            "picture.heic",
+            name=path.name,
         )
     return picture
 
 
 def _no_alpha(path: Path) -> UnsupportedVideo:
     return UnsupportedVideo(
-        f"{path} is a HEIC picture whose transparency cannot be decoded.", "Convert it to PNG first."
+        f"{path} is a HEIC picture whose transparency cannot be decoded.",
+        "Convert it to PNG first.",
+        "picture.heic",
+        name=path.name,
     )
 
 

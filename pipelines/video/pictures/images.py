@@ -93,10 +93,16 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
             raise UnsupportedVideo(
                 f"{path} has {found[0]}x{found[1]} pixels, the images before it {size[0]}x{size[1]}.",
                 "All frames must have the same size: resize the images, or put them into separate folders.",
+                "picture.sizes",
+                name=path.name,
             )
         paths.append(path)
     if size is None:
-        raise NotAVideo(f"{folder} contains no readable images.", "Give a video file or a folder of images.")
+        raise NotAVideo(
+            f"{folder} contains no readable images.",
+            "Give a video file or a folder of images.",
+            "picture.none",
+        )
     return VideoInfo(
         path=folder,
         container="images",
@@ -134,7 +140,12 @@ def probe_picture(path: Path) -> VideoInfo:
         raise _huge(path) from error
     except UNREADABLE as error:
         what = "cannot be read as a picture" if path.is_file() else "does not exist"
-        raise NotAVideo(f"{path} {what}.", "Give a picture such as JPEG, PNG or WebP.") from error
+        raise NotAVideo(
+            f"{path} {what}.",
+            "Give a picture such as JPEG, PNG or WebP.",
+            "picture.unreadable",
+            name=path.name,
+        ) from error
     return VideoInfo(
         path=path,
         container="images",
@@ -151,7 +162,12 @@ def iter_images(info: VideoInfo, start: int, stop: int) -> Iterator[NDArray[np.u
     """Yield images `[start, stop)` as (H, W, 3) uint8 RGB. Holds one. Raises DamagedVideo, UnsupportedVideo."""
     for path, rgb in _iter_rgb(info, start, stop):
         if rgb.shape != (info.height, info.width, 3):
-            raise UnsupportedVideo(f"{path} changed its size during the job.", "Start the job again.")
+            raise UnsupportedVideo(
+                f"{path} changed its size during the job.",
+                "Start the job again.",
+                "input.changed",
+                name=path.name,
+            )
         yield rgb
 
 
@@ -216,7 +232,10 @@ def _probe_animation(path: Path, found: PictureFile) -> VideoInfo:
                 clock += delay
     except UNREADABLE as error:
         raise DamagedVideo(
-            f"{path} is damaged: frame {len(stamps)} cannot be decoded.", "Get another copy of the file."
+            f"{path} is damaged: frame {len(stamps)} cannot be decoded.",
+            "Get another copy of the file.",
+            "video.damaged",
+            name=path.name,
         ) from error
     return VideoInfo(
         path=path,
@@ -233,11 +252,18 @@ def _probe_animation(path: Path, found: PictureFile) -> VideoInfo:
 def _huge(path: Path) -> UnsupportedVideo:
     most = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
     return UnsupportedVideo(
-        f"{path} has more than {most:.0f} million pixels, the most that are read.", "Scale it down first."
+        f"{path} has more than {most:.0f} million pixels, the most that are read.",
+        "Scale it down first.",
+        "picture.large",
+        name=path.name,
+        most=round(most),
     )
 
 
 def _unreadable(path: Path) -> DamagedVideo:
     return DamagedVideo(
-        f"{path} is damaged or not an image.", "Remove it, or use --salvage to skip such images."
+        f"{path} is damaged or not an image.",
+        "Remove it, or use --salvage to skip such images.",
+        "picture.damaged",
+        name=path.name,
     )

@@ -10,4 +10,8 @@ def check_pixels(width: int, height: int, most_pixels: int | None) -> None:
         raise OverLimit(
             f"{width} × {height} ({size:.1f} megapixels) is more than {most:g} megapixels.",
             "Scale it down first.",
+            "limit.pixels",
+            width=width,
+            height=height,
+            most=round(most, 1),
         )

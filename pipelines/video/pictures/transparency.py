@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipelines.errors import Sentence
 from pipelines.video.info import VideoInfo
 from pipelines.video.pictures.picture import UNREADABLE, identify
 from pipelines.video.pictures.picture_pixels import is_transparent
@@ -17,7 +18,14 @@ def transparency_notes(info: VideoInfo) -> tuple[str, ...]:
         return ()
     shown = "white" if info.background == WHITE else f"#{bytes(info.background).hex()}"
     name = info.path.name
-    return (f"{name} has transparent parts. They are read as {shown}; colours hidden there are not used.",)
+    return (
+        Sentence(
+            f"{name} has transparent parts. They are read as {shown}; colours hidden there are not used.",
+            "transparent",
+            name=name,
+            colour=shown,
+        ),
+    )
 
 
 def _inspected(info: VideoInfo) -> list[Path]:

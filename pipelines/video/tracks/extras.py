@@ -13,6 +13,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from pipelines.errors import Sentence
 from pipelines.video.files import ffmpeg
 from pipelines.video.files.demuxing import has_decoder, open_input, video_streams
 from pipelines.video.info import VideoInfo
@@ -105,7 +106,13 @@ def convert_subtitles(source: VideoInfo, out: Path) -> tuple[list[Subtitle], lis
         if done.returncode:
             path.unlink(missing_ok=True)
             ffmpeg.check_written(done, path)
-            said.append(f"Subtitle track {number} is left out, because it cannot be converted to text.")
+            said.append(
+                Sentence(
+                    f"Subtitle track {number} is left out, because it cannot be converted to text.",
+                    "subtitle",
+                    number=number,
+                )
+            )
         else:
             kept.append(Subtitle(path, index))
     return kept, said
@@ -122,7 +129,11 @@ def _why_left_out(number: int, codec: str, source: VideoInfo) -> str | None:
     if codec not in _PICTURES and not source.clock_shifts:
         return None
     what = "consists of pictures" if codec in _PICTURES else "belongs to a clock that jumps"
-    return f"Subtitle track {number} is left out, because it {what}, which the result cannot hold."
+    return Sentence(
+        f"Subtitle track {number} is left out, because it {what}, which the result cannot hold.",
+        "subtitle",
+        number=number,
+    )
 
 
 def add_subtitles(
@@ -164,7 +175,13 @@ def foreseen_losses(info: VideoInfo, heard: VideoInfo) -> list[str]:
         with open_input(info.path) as container:
             tracks = len(video_streams(container))
         if tracks > 1:
-            said.append(f"The source has {tracks} picture tracks; the result has the first one only.")
+            said.append(
+                Sentence(
+                    f"The source has {tracks} picture tracks; the result has the first one only.",
+                    "tracks",
+                    tracks=tracks,
+                )
+            )
     if not heard.images:
         subtitles = enumerate(_subtitle_tracks(heard), 1)
         reasons = (_why_left_out(number, codec, heard) for number, (_, codec) in subtitles)
@@ -179,11 +196,20 @@ def losses(info: VideoInfo, first: InputContainer) -> list[str]:
     odd = (info.width % 2, info.height % 2)
     if any(odd) and (context.width, context.height) == (info.width + odd[0], info.height + odd[1]):
         said.append(
-            f"The picture was padded from {info.width}x{info.height} to {context.width}x{context.height}, "
-            "because the codec needs an even size. --codec ffv1, prores4444 and vp9 keep it."
+            Sentence(
+                f"The picture was padded from {info.width}x{info.height} to {context.width}x{context.height}, "
+                "because the codec needs an even size. --codec ffv1, prores4444 and vp9 keep it.",
+                "padded",
+                width=context.width,
+                height=context.height,
+            )
         )
     if info.interlaced and not any(frame.interlaced_frame for frame in islice(first.decode(segment), 1)):
         said.append(
-            "The source is interlaced. The result holds both fields in each frame, but is not marked as interlaced."
+            Sentence(
+                "The source is interlaced. The result holds both fields in each frame, but is not "
+                "marked as interlaced.",
+                "interlaced",
+            )
         )
     return said

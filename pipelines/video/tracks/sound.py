@@ -16,6 +16,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from pipelines.errors import Sentence
 from pipelines.video.files import ffmpeg
 from pipelines.video.files.demuxing import has_decoder, open_input, refusal
 from pipelines.video.info import VideoInfo
@@ -80,17 +81,24 @@ class SoundPlan:
 
     def warnings(self) -> list[str]:
         """One sentence for each track that is not copied."""
-        said = []
+        said = list[str]()
         for choice in self._choices.values():
             name = self.name(choice.number)
             if choice.way == "encode":
                 codec = CODEC_NAMES[self.codec]
                 said.append(
-                    f"{name} is re-encoded to {codec}, because it cannot be copied ({choice.reason})."
+                    Sentence(
+                        f"{name} is re-encoded to {codec}, because it cannot be copied ({choice.reason}).",
+                        "sound_encoded",
+                        codec=codec,
+                    )
                 )
             elif choice.way == "drop":
                 said.append(
-                    f"{name} is left out, because it can be neither copied nor re-encoded ({choice.reason})."
+                    Sentence(
+                        f"{name} is left out, because it can be neither copied nor re-encoded ({choice.reason}).",
+                        "sound_dropped",
+                    )
                 )
         return said
 

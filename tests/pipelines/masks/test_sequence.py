@@ -471,3 +471,8 @@ def test_masks_of_a_real_sequence(shared: Path) -> None:
     reject_unusable(masks, Span(0, video.frames))
     found = read(masks, 0, video.frames)
     assert found.shape == (80, 240, 432) and 0.005 < found.mean() < 0.1
+
+
+def test_another_shape_is_stretched_on_request(folder_of, discs, video) -> None:
+    found = read(open_masks(folder_of(discs(2), white), video(2, WIDTH, 3 * HEIGHT), scale=True), 0, 2)
+    assert np.array_equal(found[1], np.repeat(disc(1), 3, 0)), "by nearest neighbour"

@@ -68,14 +68,14 @@ def test_the_engine_that_will_run_is_marked_with_what_it_takes(plan: Planned) ->
     html = notes(NETWORK, "propainter", plan)
     builtin, network = html.split("<li")[1:]
     assert "data-runs" in network and "data-runs" not in builtin
-    assert "200 MiB + 6.00 GiB GPU" in network and "about 3.3 min" in network and "GPU" not in builtin
+    assert "200 MB + 6.00 GB GPU" in network and "about 3.3 min" in network and "GPU" not in builtin
     assert said("engine.runs") not in notes(replace(NETWORK, accepted=False), "propainter"), "it may not yet"
     assert "about" not in notes(NETWORK, "propainter", plan.model_copy(update={"predicted_seconds": None}))
 
 
 def test_a_network_says_weights_licence_and_device() -> None:
     html = notes(NETWORK)
-    assert "A &lt;card&gt;, 24.0 GiB" in html and "NTU S-Lab License 1.0" in html
+    assert "A &lt;card&gt;, 24.0 GB" in html and "NTU S-Lab License 1.0" in html
     assert said("engine.non_commercial") in html and said("engine.there") in html
     lacks = replace(NETWORK, error=MISSING, device=None, accepted=False)
     html = notes(lacks)
@@ -171,7 +171,7 @@ def test_a_network_is_chosen_its_licence_accepted_and_its_options_used(
     expect(run).to_be_enabled(timeout=PATIENCE_MS)
     expect(page.locator(".lt-consent")).to_be_hidden()
     assert licences.is_accepted("propainter")
-    expect(engines.locator("[data-runs]")).to_contain_text("iB")
+    expect(engines.locator("[data-runs]")).to_contain_text("GB")
     page.get_by_text("Options of this engine").click()
     expect(options).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

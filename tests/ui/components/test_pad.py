@@ -194,7 +194,7 @@ def test_marks_are_undone_cleared_typed_and_kept_while_frames_are_turned(
     assert hints(page) == ["", "", ""]
     expect(page.locator("#inpaint-marked")).to_contain_text("Mark generously")
     page.locator("#inpaint-run").click()
-    expect(page.get_by_test_id("toast-body")).to_contain_text("Nothing says what to remove")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("Mark the object to remove first")
     assert Job.all(queue.jobs_dir) == []
 
 
@@ -224,7 +224,9 @@ def test_where_it_was_lost_leads_to_the_frame_and_a_mask_takes_the_place_of_mark
     (job,) = Job.all(queue.jobs_dir)
     assert job.record().settings.end == 2.0, "a trial"
 
-    Image.new("L", (160, 120), 255).save(tmp_path / "white.png")
+    white = Image.new("L", (160, 120))
+    white.paste(255, (0, 0, 80, 120))
+    white.save(tmp_path / "white.png")
     page.get_by_role("button", name="Give a mask instead").click()
     page.locator("#inpaint-mask input[type=file]").set_input_files(tmp_path / "white.png")
     expect(page.locator(".lt-pad")).to_be_hidden()
@@ -243,4 +245,4 @@ def test_where_it_was_lost_leads_to_the_frame_and_a_mask_takes_the_place_of_mark
     page.locator("#inpaint-file").get_by_label("Clear").click()
     expect(page.locator(".lt-pad")).to_be_hidden()
     page.locator(".lt-report").get_by_role("button", name="17 – 19").click()
-    expect(page.get_by_test_id("toast-body")).to_contain_text("is not on the pad")
+    expect(page.get_by_test_id("toast-body")).to_contain_text("Load clip.mp4 first.")

@@ -4,19 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from pipelines import errors
-from pipelines.errors import LongtakeError, NotAVideo
+from pipelines.errors import NotAVideo
 from pipelines.spec import tasks
 from ui.i18n import texts
-from ui.i18n.texts import error_text, i18n, input_key, page_words
-from ui.i18n.words import ERRORS_ZH, LIVE, STATIC
-
-
-def kinds() -> list[type[LongtakeError]]:
-    found = [LongtakeError]
-    for kind in found:
-        found += kind.__subclasses__()
-    return [kind for kind in found if kind.__module__ == errors.__name__]
+from ui.i18n.messages import error_text
+from ui.i18n.texts import i18n, input_key, page_words
+from ui.i18n.words import LIVE, STATIC
 
 
 @pytest.mark.parametrize("key", [*STATIC, *LIVE])
@@ -33,17 +26,6 @@ def test_each_task_labels_its_files_in_its_own_words(monkeypatch: pytest.MonkeyP
     for language, labels in (("en", ("Video", "Clip")), ("zh-CN", ("视频", "片段"))):
         words = i18n({}).translations[language]
         assert (words[input_key("score", "file")], words[input_key("toy", "file")]) == labels
-
-
-def test_every_error_that_a_visitor_may_meet_has_a_chinese_sentence() -> None:
-    of_the_command_line = {"some_failed", "cancelled"}
-    assert {kind.code for kind in kinds()} - of_the_command_line <= set(ERRORS_ZH)
-
-
-def test_an_error_tells_message_hint_and_code_in_both_languages() -> None:
-    text = error_text(NotAVideo("a.mp4 is empty.", "Choose another."))
-    for part in ("a.mp4 is empty.", "Choose another.", ERRORS_ZH["not_a_video"], "not_a_video"):
-        assert part in text
 
 
 def test_the_page_names_its_fields_instead_of_options() -> None:

@@ -161,7 +161,7 @@ def test_what_was_removed_is_told_to_others_without_names(named: bool) -> None:
     gone = [Notice(time=0.0, job="a", name=EVIL, freed_bytes=GIB)] * 2
     html = jobs.jobs([], gone, named=named)
     assert ("onerror=" in html) is named and "<img" not in html
-    assert "GiB" in html and (named or "2 · 2.00 GiB" in html)
+    assert "GB" in html and (named or "2 · 2.00 GB" in html)
 
 
 def test_who_may_only_look_gets_the_link_for_that_and_no_buttons() -> None:

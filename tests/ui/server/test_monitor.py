@@ -17,6 +17,7 @@ from memory.units import GIB, MIB
 from pipelines.scheduler.queue import JobQueue
 from pipelines.scheduler.stats import Counters
 from pipelines.workers.runner import WorkerState
+from ui.i18n.units import size
 from ui.server import monitor as monitoring
 from ui.server.leak_check import (
     SETTLING_READINGS,
@@ -27,7 +28,7 @@ from ui.server.leak_check import (
 )
 from ui.server.monitor import HISTORY_SAMPLES, Monitor
 from ui.server.snapshot import Snapshot, preset_now, take_snapshot, usable_cores
-from ui.server.system_info import ProcessNow, System, size
+from ui.server.system_info import ProcessNow, System
 
 CARD = Device("cuda", 0, "RTX 4070", "GPU-1", 12 * GIB, 4 * GIB, others_bytes=2 * GIB, utilisation_percent=83)
 
@@ -264,11 +265,11 @@ def test_a_machine_without_a_gpu_has_the_preset_none() -> None:
 @pytest.mark.parametrize(
     ("size_bytes", "shown"),
     [
-        (0, "0 MiB"),
-        (640 * MIB, "640 MiB"),
-        (1023 * MIB, "1.00 GiB"),
-        (3 * GIB // 2, "1.50 GiB"),
-        (12 * GIB, "12.0 GiB"),
+        (0, "0 MB"),
+        (640 * MIB, "640 MB"),
+        (1023 * MIB, "1.00 GB"),
+        (3 * GIB // 2, "1.50 GB"),
+        (12 * GIB, "12.0 GB"),
     ],
 )
 def test_sizes_for_people(size_bytes: int, shown: str) -> None:
@@ -327,7 +328,7 @@ def test_a_page_that_grows_with_each_job_leaks() -> None:
     assert after(*grown[:3]).returned is True and after(*grown[:4]).returned is None
     baseline = after(*grown)
     assert baseline.returned is False
-    assert "The page holds 340 MiB; before the first job it held 100 MiB." in baseline.summary().sentence
+    assert "The page holds 340 MB; before the first job it held 100 MB." in baseline.summary().sentence
 
 
 def test_a_warm_worker_is_no_leak() -> None:

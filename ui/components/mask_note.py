@@ -1,0 +1,70 @@
+"""What is wrong with an uploaded mask, said as soon as it is there, with a button that stretches it."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+
+from pipelines.errors import LongtakeError
+from pipelines.settings import MaskSettings
+from ui.components import forms
+from ui.components.run_view import PRIVATE
+from ui.i18n.messages import error_html
+from ui.i18n.texts import both
+from ui.jobs.mask_check import check_mask
+from ui.jobs.service import JobService
+from ui.server.visitors import Visitor
+
+_FIELDS = ("invert", "scale_mask", "start", "end")
+"""The settings that decide whether a mask can be used."""
+
+
+class MaskNote:
+    """The note, laid out where it is constructed: below the mask's file."""
+
+    def __init__(self, service: JobService, texts: gr.I18n, id: Callable[[str], str]) -> None:
+        self._service = service
+        self._note = gr.HTML(elem_id=id("mask-note"), visible=False)
+        self._stretch = gr.Button(
+            texts("longtake_stretch_mask"), size="sm", visible=False, elem_id=id("mask-stretch")
+        )
+
+    def connect(self, video: Component, mask: Component, fields: dict[str, Component]) -> None:
+        """Check the mask whenever it, the video or a setting that matters for it changes."""
+        settings = [fields[name] for name in _FIELDS]
+        gr.on(
+            [each.change for each in (video, mask, *settings)],  # type: ignore[attr-defined]
+            self._check,
+            [video, mask, *settings],
+            [self._note, self._stretch],
+            trigger_mode="always_last",
+            concurrency_limit=2,
+            **PRIVATE,
+        )
+        self._stretch.click(lambda: True, None, [fields["scale_mask"]], queue=False, **PRIVATE)
+
+    async def verify(self, visitor: Visitor, video: str, mask: str, settings: MaskSettings) -> None:
+        """Raise what is wrong with a mask that marks what to remove, or with what it is asked with."""
+        if not settings.track:
+            ask = self._service.looks.by(visitor)
+            await check_mask(Path(video), Path(mask), settings, Path(self._note.GRADIO_CACHE), ask)
+
+    async def _check(
+        self, request: gr.Request, video: str | None, mask: str | None, *values: Any
+    ) -> AsyncIterator[tuple[Any, Any]]:
+        if not video or not mask:
+            yield gr.update(value="", visible=False), gr.update(visible=False)
+            return
+        looking = f'<p class="lt-quiet" role="status">{both("mask.looking")}</p>'
+        yield gr.update(value=looking, visible=True), gr.update(visible=False)
+        try:
+            settings = forms.read(MaskSettings, dict(zip(_FIELDS, values, strict=True)))
+            await self.verify(self._service.visitor(request), video, mask, settings)
+        except LongtakeError as error:
+            note = f'<p class="lt-note" role="alert" data-key="{error.key}">{error_html(error)}</p>'
+            yield gr.update(value=note, visible=True), gr.update(visible=error.key == "mask.size")
+            return
+        well = both("mask.stretched" if settings.scale_mask else "mask.fits")
+        yield gr.update(value=f'<p class="lt-quiet" role="status">{well}</p>'), gr.update(visible=False)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.animation.faces.aligned_view import FacePlacement, Floats, to_gray
 from pipelines.animation.faces.alignment import (
@@ -80,7 +81,7 @@ def _find_eye(view: Floats, side: int) -> tuple[float, float]:
     )
 
 
-def _peak(values: Floats, at: int) -> float:
+def _peak(values: NDArray[np.float64], at: int) -> float:
     """Return where a parabola through the largest value and its neighbours is largest, from `at`, -0.5 to 0.5."""
     if not 0 < at < len(values) - 1:
         return 0.0

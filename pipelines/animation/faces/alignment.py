@@ -12,6 +12,7 @@ from typing import cast
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.animation.faces.aligned_view import (
     FacePlacement,
@@ -48,8 +49,8 @@ _STEPS = (0.04, 0.02, 0.01, 0.005)
 _STEP_SCALES = np.array((1.0, 1.0, 2.0, 2.0))
 """Steps of the hill climb, in units of `Adjustment`; growth and roll move the picture less, so they step twice as
 far."""
-_MOUTH = (0.0, 0.262)
-"""Where the lips meet in the template, in face coordinates."""
+EYE, MOUTH = (0.2, -0.105), (0.0, 0.262)
+"""Where the right eye is in the template, and where the lips meet, in face coordinates."""
 _LIP_REACH, _LIP_SPREAD, _LIP_HALF_WIDTH = 0.12, 0.04, 0.07
 """Search for the lip line, in box sides: how far up and down, the spread of its prior, and half the averaged width."""
 
@@ -87,7 +88,7 @@ def fit(picture: Pixels, box: FaceBox) -> FacePlacement:
     Takes some milliseconds. A box that is a tenth of its side and a seventh of its size off still leads to the face.
     """
     start = FacePlacement.from_box(box)
-    equalised = _equalise(to_gray(start.view(picture, _VIEW_PX, _VIEW_REACH)))
+    equalised = equalise(to_gray(start.view(picture, _VIEW_PX, _VIEW_REACH)))
     prior_weight = _PRIOR_WEIGHT if box.votes else _PRIOR_WEIGHT_DRAWN
     grid = itertools.product(_COARSE_SHIFTS, _COARSE_SHIFTS, _COARSE_GROWTH)
     candidates = [(right, down, growth, 0.0) for right, down, growth in grid]
@@ -104,7 +105,7 @@ def fit(picture: Pixels, box: FaceBox) -> FacePlacement:
         roll,
     )
     return replace(
-        placement, lip_offset=_find_lip_offset(placement, picture), score=_correlation(equalised, best)
+        placement, lip_offset=find_lip_offset(placement, picture), score=_correlation(equalised, best)
     )
 
 
@@ -150,10 +151,7 @@ def _template() -> tuple[Floats, Floats]:
     matrix = view_to_face(_SIDE_PX, _REACH)
     x = np.arange(_SIDE_PX) * matrix[0, 0] + matrix[0, 2]
     y = x[:, None]
-    template = np.zeros((_SIDE_PX, _SIDE_PX))
-    for middle, height, across, down, tone in _BLOBS:
-        for side in {middle, -middle}:
-            template += tone * np.exp(-0.5 * (((x - side) / across) ** 2 + ((y - height) / down) ** 2))
+    template = draw_blobs(_SIDE_PX, _REACH).copy()
     middle, height, across, down = _OVAL
     radius = np.hypot((x - middle) / across, (y - height) / down)
     ring = np.exp(-0.5 * ((radius - _RING) / _RING_WIDTH) ** 2)
@@ -165,7 +163,20 @@ def _template() -> tuple[Floats, Floats]:
     return template.astype(np.float32), weight.astype(np.float32)
 
 
-def _equalise(gray: Pixels) -> Floats:
+@functools.cache
+def draw_blobs(side_px: int, reach: float) -> NDArray[np.float64]:
+    """Draw the template without its outline on a view `(side_px, side_px)` of the given reach; cached, so read-only."""
+    matrix = view_to_face(side_px, reach)
+    x = np.arange(side_px) * matrix[0, 0] + matrix[0, 2]
+    drawn = np.zeros((side_px, side_px))
+    for middle, height, across, down, tone in _BLOBS:
+        for side in {middle, -middle}:
+            drawn += tone * np.exp(-0.5 * (((x - side) / across) ** 2 + ((x[:, None] - height) / down) ** 2))
+    drawn.flags.writeable = False
+    return drawn
+
+
+def equalise(gray: Pixels) -> Floats:
     """Remove local brightness and contrast from a grey picture."""
     values = gray.astype(np.float32)
     deviation = values - cv2.GaussianBlur(values, (0, 0), _NEIGHBOURHOOD_PX, borderType=cv2.BORDER_REPLICATE)
@@ -175,12 +186,12 @@ def _equalise(gray: Pixels) -> Floats:
     return cast(Floats, deviation / np.sqrt(spread + _MIN_CONTRAST**2))
 
 
-def _find_lip_offset(placement: FacePlacement, picture: Pixels) -> float:
+def find_lip_offset(placement: FacePlacement, picture: Pixels) -> float:
     """Measure how far below the template's the lips meet, by the strongest dark line across the middle of the mouth."""
     side_px = 2 * _VIEW_PX
     view = to_gray(placement.view(picture, side_px, _VIEW_REACH))
     per_side = side_px / (2 * _VIEW_REACH)
-    x, y = (round((position + _VIEW_REACH) * per_side) for position in _MOUTH)
+    x, y = (round((position + _VIEW_REACH) * per_side) for position in MOUTH)
     reach, half = round(_LIP_REACH * per_side), round(_LIP_HALF_WIDTH * per_side)
     mouth = view[y - 2 * reach : y + 2 * reach + 1, x - half : x + half + 1]
     column = np.ones((2 * (round(0.06 * per_side) // 2) + 1, 1), np.uint8)
@@ -196,7 +207,7 @@ def measure_symmetry(placement: FacePlacement, picture: Pixels) -> float:
 
     Local brightness and contrast are removed first, so that light from one side does not count.
     """
-    view = _equalise(to_gray(placement.view(picture, _VIEW_PX, _VIEW_REACH)))
+    view = equalise(to_gray(placement.view(picture, _VIEW_PX, _VIEW_REACH)))
     view = cast(Floats, cv2.GaussianBlur(view, (0, 0), _MIRROR_BLUR_PX))
     mirrored, per_side = view[:, ::-1], _VIEW_PX / (2 * _VIEW_REACH)
     middle, height, across, down = _MIRRORED

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pipelines.animation.faces.aligned_view import FacePlacement
 from pipelines.animation.faces.alignment import fit
 from pipelines.animation.faces.cascade import FaceBox
+from pipelines.animation.faces.inner_size import match_size
 from pipelines.animation.faces.track import FaceTrack
 from pipelines.animation.warp.driving_flow import DrivingFlow, Motion, blend_motions
 from pipelines.animation.warp.mesh_warp import MeshWarp
@@ -85,7 +86,8 @@ class FlowWarp:
         self._track = driving if isinstance(driving, FaceTrack) else None
         self._placement = fit(reference, driving.first if isinstance(driving, FaceTrack) else driving)
         view = self._placement.view(reference)
-        self._meshes = [MeshWarp(source, fit(source, box), view, self._placement.lip_offset) for box in boxes]
+        placements = [match_size(fit(source, box), source, self._placement, reference) for box in boxes]
+        self._meshes = [MeshWarp(source, each, view, self._placement.lip_offset) for each in placements]
 
     def frames(self, read: Read, frames: Span, start: int, stop: int) -> Generator[WarpedFrame]:
         """Yield frames `[start, stop)` of the result; `frames` are all driving frames.

@@ -34,10 +34,11 @@ _SLOW_SHARE, _SLOW_SPREAD, _SLOW_FRAMES = 0.6, 0.5, 8
 """Frames beside a frozen one are copies, too, while both shift and difference are below this share of the least of the
 last ones, which are at least the second share of their median; at most so many before it. Encoders spread motion over
 the copies. With it 2 more of the 581 freezes of seeds 1 to 3 are found, and 2 more of the false ones."""
-_HOLD_FRAMES, _HOLD_SHARE, _BEFORE_HOLD, _AFTER_HOLD = 24, 0.4, 2, 3
+_HOLD_FRAMES, _HOLD_SHARE, _SIDE_FRAMES, _AFTER_HOLD, _BEFORE_HOLD = 24, 0.4, 2, 3, 7
 """A stretch of at most so many frames is a hand that holds still, not a freeze, if the last moving frames before it and
 the first ones after it all shift by less than this share of what is remembered: a freeze starts and ends at once.
-Equal frames are copies. It takes away 2 of the 55 false freezes of seeds 1 to 3."""
+Equal frames are copies, and so are those less than the last number of frames after others: a rhythm. It takes away 2
+of the 55 false freezes of seeds 1 to 3."""
 
 FLAT_CONTRAST = 3.5
 """Contrast below which a picture is so flat that motion gives little `shift`, and that sharpness is that of its noise:
@@ -110,6 +111,7 @@ class Stills:
         self._forget()
         self._run = 0
         self._hold = 0
+        self._moving = 0
         self._blank = 0
         self._started = False
 
@@ -131,13 +133,14 @@ class Stills:
                 at += 1
                 continue
             still = self._still_until(frames, at)
-            if still > at and not self._run:
+            if still > at and not self._run and self._moving >= _BEFORE_HOLD:
                 self._hold = self._hold_from(frames, at)
                 if self._hold:
                     continue
             if still > at:
                 found[at : min(still, stop)] = True
                 self._run += min(still, stop) - at
+                self._moving = 0
                 at = still
                 continue
             if self._started and not self._blank:  # the first frame of a shot differs from another picture
@@ -146,6 +149,7 @@ class Stills:
                 self._difference.values.append(frames.difference[at])
                 self._noise.values.append(frames.noise[at])
             self._started, self._run, self._blank = True, 0, 0
+            self._moving += 1
             at += 1
         return found
 
@@ -158,7 +162,7 @@ class Stills:
     def _hold_from(self, frames: Change, at: int) -> int:
         """Return how many frames from `at` on a hand holds still; 0 if it is a freeze, or longer than a hold."""
         slow = _HOLD_SHARE * self._shift.median()
-        if max(self._shift.last(_BEFORE_HOLD), default=slow) >= slow:
+        if max(self._shift.last(_SIDE_FRAMES), default=slow) >= slow:
             return 0
         end, still = at, self._still_until(frames, at)
         while end < still and still - at <= _HOLD_FRAMES:

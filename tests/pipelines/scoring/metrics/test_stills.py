@@ -125,6 +125,13 @@ def test_a_hand_that_holds_still_is_no_freeze_but_copies_are(rate, length, is_co
     assert found[72 : 72 + length].all() if is_copied else not found.any()
 
 
+def test_repeats_at_a_rhythm_are_no_holds_where_motion_is_slow():
+    shift = np.tile([12.0, 0.02], 80)
+    shift[80:120:2] = 2.0
+    found = Stills().find(change_of(shift, np.where(shift < 0.1, 1.0, 40.0)), len(shift))
+    assert np.flatnonzero(found).tolist() == list(range(5, 160, 2))
+
+
 @given(st.integers(5, 500), st.booleans(), SEEDS)
 @settings(max_examples=30, deadline=None)
 def test_a_freeze_of_a_flat_picture_is_told_by_weak_motion_or_a_part_of_its_noise(length, is_moving, seed):

@@ -80,15 +80,7 @@ def with_light(info: VideoInfo, frame: VideoFrame) -> VideoInfo:
         )
     if found.hdr10_plus:
         notes += (f"{name} has HDR10+ metadata for each scene. The result keeps only the static metadata.",)
-    brightness = found.light
-    if brightness and not (brightness.max_cll and brightness.max_fall):
-        # 0 means unknown. Matroska, by which metadata reach the encoder, tells both or none.
-        if brightness.max_cll or brightness.max_fall:
-            notes += (
-                f"{name} tells MaxCLL {brightness.max_cll} and MaxFALL {brightness.max_fall}, where 0 means unknown. "
-                "The result has neither.",
-            )
-        brightness = None
+    brightness = found.light if found.light and (found.light.max_cll or found.light.max_fall) else None
     return replace(
         info, mastering=found.mastering, light=brightness, chroma_location=chroma_location, notes=notes
     )

@@ -8,7 +8,7 @@ from typing import Literal
 from pipelines.errors import BadInput
 from pipelines.settings import Codec, FixedCodec
 from pipelines.video.files import ffmpeg
-from pipelines.video.info import VideoInfo
+from pipelines.video.info import ContentLight, VideoInfo
 from pipelines.video.samples.layout import SampleLayout
 
 RGB = SampleLayout(8, "rgb")
@@ -103,18 +103,22 @@ def encoding(
     *,
     width: int | None = None,
     height: int | None = None,
+    light: ContentLight | None = None,
 ) -> Encoding:
     """The encoding of `codec` at the quality `crf` (lower is better and larger; ProRes and FFV1 have one quality).
 
     `source` is the layout of the frames, which FFV1 keeps, and `width` and `height` are theirs, if known. Frames are
     neither reordered nor hidden, so that packets can be counted and given times. x265 is kept from writing to stderr,
-    and its MP4 video is tagged `hvc1`, the tag that players know.
+    and its MP4 video is tagged `hvc1`, the tag that players know. A `light` level of which half is known goes to the
+    encoder by an option; others come with the frames.
     """
     plain = ("-pix_fmt", "yuv420p", "-bf", "0")
     by_crf = ("-preset", preset, "-crf", str(crf))
     by_cq = ("-rc", "vbr", "-cq", str(crf), "-b:v", "0", *plain)
     narrow = ":cutree=0" if width is not None and width < _X265_NARROW_PX else ""
-    quiet = ("-x265-params", f"log-level=error{narrow}", "-tag:v", "hvc1")
+    levels = f"{light.max_cll},{light.max_fall}" if light and light.half_known else ""
+    half = f":max-cll={levels}" if levels and codec == "h265_10" else ""
+    quiet = ("-x265-params", f"log-level=error{narrow}{half}", "-tag:v", "hvc1")
     match codec:
         case "h264":
             return Encoding(("-c:v", "libx264", *by_crf, *plain), _EIGHT)
@@ -126,6 +130,7 @@ def encoding(
         case "av1_10":
             area = width * height if width is not None and height is not None else _AV1_SMALL_PX
             options = f"lp={_AV1_THREADS}" + (":pred-struct=1" if area < _AV1_SMALL_PX else "")
+            options += f":content-light={levels}" if levels else ""
             how = ("-preset", "8", "-crf", str(crf), "-svtav1-params", options)
             return Encoding(("-c:v", "libsvtav1", *how, "-pix_fmt", _TEN.pixel_format), _TEN)
         case "h264_nvenc":

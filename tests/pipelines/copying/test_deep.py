@@ -173,7 +173,10 @@ def test_deep_interlaced_video_stays_marked_without_loss(tmp_path: Path) -> None
     assert not warnings(job)
 
 
-@pytest.mark.parametrize("codec", ["auto", "ffv1"])
+SLOW = [pytest.param(codec, marks=pytest.mark.slow) for codec in ("h265_10", "prores422hq", "prores4444")]
+
+
+@pytest.mark.parametrize("codec", ["auto", "ffv1", *SLOW])
 def test_a_resumed_deep_copy_is_the_uninterrupted_one(
     codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

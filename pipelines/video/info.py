@@ -52,10 +52,18 @@ class MasteringDisplay:
 
 @dataclass(frozen=True)
 class ContentLight:
-    """Light level of an HDR video in cd/m2 (CTA-861.3): its brightest pixel and its brightest frame on average."""
+    """Light level of an HDR video in cd/m2 (CTA-861.3): its brightest pixel and its brightest frame on average.
+
+    One of them may be 0, which means unknown.
+    """
 
     max_cll: int
     max_fall: int
+
+    @property
+    def half_known(self) -> bool:
+        """Whether one of them is unknown: Matroska and MOV as ffmpeg writes and reads them tell both or none."""
+        return not (self.max_cll and self.max_fall)
 
 
 _VIDEO_BT709 = ColourTags("tv", "bt709", "bt709", "bt709")

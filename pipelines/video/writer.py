@@ -61,7 +61,7 @@ class VideoWriter:
         light: ContentLight | None = None,
         chroma_location: str | None = None,
     ) -> None:
-        how = encoding(codec, crf, preset, layout or RGB, width=width)
+        how = encoding(codec, crf, preset, layout or RGB, width=width, height=height, light=light)
         self._path = path
         self._layout = layout
         self._shape = (height, width, 4 if how.alpha else 3)

@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from pipelines.video.colour.coding import Coding
 from pipelines.video.colour.eight_bits import eight_bits
 from pipelines.video.colour.paste import paste_samples
 from pipelines.video.colour.samples import rgb16
-from pipelines.video.samples.planes import Planes
+from pipelines.video.samples.layout import alpha_bits
+from pipelines.video.samples.planes import Plane, Planes
 from pipelines.vision.types import Deep, Mask, Pixels
 
 
@@ -47,10 +48,13 @@ class DeepFilled:
 
     @property
     def cut_out(self) -> Planes:
-        """The samples after, opaque only where something was filled; grey has no alpha."""
+        """The samples after, opaque only where something was filled; grey, which has no alpha, gets neutral chroma."""
         planes = self.planes
         if planes.subsampling == "gray":
-            return planes
+            bits = alpha_bits(planes.bits)
+            luma = cast(Plane, planes.y << (bits - planes.bits))
+            neutral = np.full_like(luma, 2 ** (bits - 1))
+            planes = Planes((luma, neutral, neutral), bits, "444")
         alpha = self.mask * np.uint16(2**planes.bits - 1)
         return replace(planes, alpha=alpha.astype(np.uint8) if planes.bits == 8 else alpha)
 

@@ -93,20 +93,7 @@ def with_light(info: VideoInfo, frame: VideoFrame) -> VideoInfo:
                 name=name,
             ),
         )
-    brightness = found.light
-    if brightness and not (brightness.max_cll and brightness.max_fall):
-        # 0 means unknown. Matroska, by which metadata reach the encoder, tells both or none.
-        if brightness.max_cll or brightness.max_fall:
-            notes += (
-                Sentence(
-                    f"{name} tells MaxCLL {brightness.max_cll} and MaxFALL {brightness.max_fall}, "
-                    f"where 0 means unknown. "
-                    "The result has neither.",
-                    "light",
-                    name=name,
-                ),
-            )
-        brightness = None
+    brightness = found.light if found.light and (found.light.max_cll or found.light.max_fall) else None
     return replace(
         info, mastering=found.mastering, light=brightness, chroma_location=chroma_location, notes=notes
     )

@@ -43,6 +43,21 @@ def depth_notes(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
                 ),
             )
         return ()
+    return (*_coarser(video, codec), *_lost_light(video, codec))
+
+
+def _lost_light(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
+    light = video.light
+    # SVT-AV1 takes a level without MaxFALL, but none without MaxCLL.
+    if not light or not light.half_known or codec == "h265_10" or (codec == "av1_10" and light.max_cll):
+        return ()
+    return (
+        f"{video.path.name} tells MaxCLL {light.max_cll} and MaxFALL {light.max_fall}, where 0 means unknown. "
+        f"The result in {codec} has neither. Use --codec h265_10 to keep them.",
+    )
+
+
+def _coarser(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
     made, source = encoding(codec, 0, source=video.layout).layout, video.layout
     coarser = _FINER.index(made.subsampling) < _FINER.index(source.subsampling)
     if not (video.deep or video.hdr) or not (made.bits < source.bits or coarser):

@@ -49,7 +49,8 @@ def stream_header(
     light: ContentLight | None,
 ) -> bytes:
     """Return what comes before the first frame: one video track, with its static HDR metadata."""
-    colour = _whole("55BC", light.max_cll) + _whole("55BD", light.max_fall) if light else b""
+    told = light is not None and not light.half_known  # ffmpeg reads both or none.
+    colour = _whole("55BC", light.max_cll) + _whole("55BD", light.max_fall) if light and told else b""
     if mastering:
         colour += _element("55D0", _mastering(mastering))
     video = (

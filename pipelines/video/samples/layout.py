@@ -62,6 +62,11 @@ class SampleLayout:
         return -(-width // across), -(-height // down)
 
 
+def alpha_bits(bits: int) -> int:
+    """Return the least depth from `bits` on that 4:4:4 with transparency can have."""
+    return next(depth for depth in _ALPHA_DEPTHS["444"] if depth >= bits)
+
+
 @cache
 def layout_of(pixel_format: str) -> SampleLayout:
     """Return the planar layout that holds every sample of `pixel_format` (an ffmpeg name) unchanged.

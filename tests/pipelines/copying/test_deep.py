@@ -136,7 +136,47 @@ def test_each_deep_codec_keeps_tags_and_metadata(
         assert np.abs(same).mean() < 5, "each frame at its place, in its colours"
 
 
-@pytest.mark.parametrize("codec", ["auto", "ffv1"])
+@pytest.mark.parametrize(
+    ("levels", "codec", "keeps"),
+    [
+        ("1000,0", "auto", True),
+        ("0,400", "h265_10", True),
+        ("0,400", "auto", False),
+        ("1000,0", "ffv1", False),
+    ],
+)
+def test_half_a_light_level_is_kept_where_it_can_be(
+    levels: str, codec: str, keeps: bool, tmp_path: Path
+) -> None:
+    pixel_format, transfer, *how = CLIPS["pq"]
+    tags = f"setparams=colorspace=bt2020nc:range=tv:color_primaries=bt2020:color_trc={transfer}"
+    clip = tmp_path / "clip.mp4"
+    options = how[-1].replace("1000,400", levels)
+    ffmpeg(
+        "-f", "lavfi", "-i", f"testsrc2=s=64x48:d=0.2,format={pixel_format},{tags}", *how[:-1], options, clip
+    )
+    job, done = copied(tmp_path / "jobs", clip, codec=codec)
+    before, after = probe(clip), probe(done.outputs.result)
+    assert (after.light == before.light, after.light is None) == (keeps, not keeps)
+    assert after.mastering == before.mastering
+    assert any("0 means unknown" in said for said in warnings(job)) != keeps
+
+
+def test_deep_interlaced_video_stays_marked_without_loss(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mkv"
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=s=64x48:d=0.2,format=yuv420p10le,setfield=bff", "-c:v", "ffv1", clip
+    )
+    job, done = copied(tmp_path / "jobs", clip, codec="ffv1")
+    assert probe(clip).field_order == probe(done.outputs.result).field_order == "bff"
+    assert hashes(done.outputs.result, "yuv420p10le") == hashes(clip, "yuv420p10le")
+    assert not warnings(job)
+
+
+SLOW = [pytest.param(codec, marks=pytest.mark.slow) for codec in ("h265_10", "prores422hq", "prores4444")]
+
+
+@pytest.mark.parametrize("codec", ["auto", "ffv1", *SLOW])
 def test_a_resumed_deep_copy_is_the_uninterrupted_one(
     codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,16 +75,16 @@ def test_static_metadata_and_tags_are_read(tmp_path: Path, ffmpeg) -> None:
     assert info.notes == ()
 
 
-@pytest.mark.parametrize(("levels", "notes"), [("0,0", 0), ("1000,0", 1)])
-def test_an_unknown_light_level_is_none_and_half_of_one_is_told(
-    levels: str, notes: int, tmp_path: Path, ffmpeg
+@pytest.mark.parametrize(("levels", "light"), [("0,0", None), ("1000,0", ContentLight(1000, 0))])
+def test_an_unknown_light_level_is_none_and_half_of_one_is_read(
+    levels: str, light: ContentLight | None, tmp_path: Path, ffmpeg
 ) -> None:
     pixel_format, tags, *how, _ = CLIPS["pq.mp4"]
     path = drawn(
         ffmpeg, tmp_path / "a.mp4", pixel_format, tags, *how, f"log-level=error:max-cll={levels}:hdr10=1"
     )
     info = probe(path)
-    assert (info.light, len(info.notes)) == (None, notes)
+    assert (info.light, info.notes) == (light, ())
 
 
 def test_metadata_that_pyav_refuses_is_read_as_printed(tmp_path: Path, ffmpeg, monkeypatch) -> None:

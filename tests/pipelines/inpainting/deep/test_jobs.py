@@ -157,3 +157,19 @@ def test_a_cut_out_is_deep_and_transparent_around_the_fill(tmp_path, mask) -> No
     hole = np.asarray(blob(96, 64))
     assert opacity[hole].min() > 0.9 * opacity.max()
     assert np.median(opacity[~dilate(hole, 8)]) == 0
+
+
+@pytest.mark.parametrize("kind", ["gray10le", "gray14le"])
+def test_the_fill_of_grey_video_is_alone_in_a_transparent_result(kind, tmp_path, mask, monkeypatch) -> None:
+    install(monkeypatch.setattr)
+    source = clip(tmp_path / "clip.mkv", kind, "range=pc")
+    made = result(ask(tmp_path / "jobs", source, mask, codec="prores4444", mask_dilation=0)).result
+    assert probe(made).pixel_format.startswith("yuva444")
+    hole = np.asarray(blob(96, 64))
+    for old, new in zip(planes_of(source), planes_of(made), strict=True):
+        assert new.alpha[~dilate(hole, 1)].max() == 0
+        assert new.alpha[hole].min() > 0.99 * new.alpha.max()
+        shown = (new.y.astype(float) / 2 ** (new.bits - 10) - 64) / 876
+        far = ~dilate(hole, 8)
+        assert np.abs(shown - old.y / (2**old.bits - 1))[far].mean() < 0.01
+        assert abs(new.u[hole].mean() / 2**new.bits - 0.5) < 0.002

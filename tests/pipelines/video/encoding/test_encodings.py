@@ -20,6 +20,8 @@ from pipelines.video.encoding.encodings import check_available, encoding
 from pipelines.video.join import join_segments
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
+from pipelines.video.samples.layout import SampleLayout
+from pipelines.video.samples.planes import Planes
 from pipelines.video.writer import VideoWriter
 
 SOFTWARE = ["h264", "h265", "prores4444", "vp9"]
@@ -130,6 +132,19 @@ def test_x265_encodes_narrow_pictures_without_writing_past_its_buffers(
         for index in range(8):  # It moves: blocks are predicted from others, and weighed by that.
             out.write(texture[index : index + height, 2 * index : 2 * index + width])
     assert probe(path).frames == 8
+
+
+@pytest.mark.parametrize(("width", "height"), [(17, 19), (22, 22)])
+def test_av1_encodes_noise_in_small_pictures(width: int, height: int, tmp_path: Path) -> None:
+    path, layout = tmp_path / "clip.mp4", SampleLayout(10, "420")
+    across, down = layout.chroma_size(width, height)
+    sizes = ((height, width), (down, across), (down, across))
+    noise = np.random.default_rng(0)
+    with VideoWriter(path, width, height, Fraction(25), codec="av1_10", crf=1, layout=layout) as out:
+        for _ in range(40):
+            planes = tuple(noise.integers(0, 1024, size, dtype=np.uint16) for size in sizes)
+            out.write(Planes(planes, 10, "420"))
+    assert probe(path).frames == 40
 
 
 @pytest.mark.parametrize(("codec", "other"), [("h265", "h264"), ("h265_10", "ffv1"), ("av1_10", "ffv1")])

@@ -217,7 +217,7 @@ def test_the_machine_is_shown_and_examined(visit: Visit, queue: JobQueue) -> Non
     expect(page.locator("#hardware")).to_contain_text("GiB free")
     page.get_by_role("tab", name="System").click()
     expect(page.locator("#system")).to_contain_text("The last hour")
-    page.get_by_role("button", name="Look at everything").click()
+    page.get_by_role("button", name="Run diagnostics").click()
     expect(page.locator("#doctor")).to_contain_text("ffmpeg", timeout=PATIENCE_MS)
 
 
@@ -259,7 +259,7 @@ def test_a_portrait_without_a_face_cannot_be_run_until_its_face_is_marked(
     expect(page.locator("#animate-card")).to_contain_text("low risk")
     expect(page.locator("#animate-run")).to_be_disabled()
     expect(page.locator("#animate-try")).to_be_disabled()
-    page.get_by_role("button", name="Which face").click()
+    page.get_by_role("button", name="Faces").click()
     page.locator("#animate-setting-source_box").locator("input, textarea").fill("60,40,120,120")
     expect(page.locator("#animate-run")).to_be_enabled(timeout=PATIENCE_MS)
     expect(note).to_have_count(0)
@@ -277,7 +277,7 @@ def test_of_several_faces_one_is_chosen_by_a_click(visit: Visit, queue: JobQueue
     first = page.locator("#animate-faces img").get_attribute("src")
     page.get_by_role("button", name="Take face / 使用人脸 2").click()
     expect(page.locator("#animate-faces img")).not_to_have_attribute("src", str(first), timeout=PATIENCE_MS)
-    page.get_by_role("button", name="Which face").click()
+    page.get_by_role("button", name="Faces").click()
     expect(page.locator("#animate-setting-face input, #animate-setting-face textarea")).to_have_value("2")
 
 
@@ -310,7 +310,7 @@ def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQue
     page = visit(queue, Policy(local=False))
     page.get_by_role("tab", name="System").click()
     expect(page.locator("#system")).to_contain_text("The last hour")
-    expect(page.get_by_role("button", name="Free the worker")).to_be_hidden()
+    expect(page.get_by_role("button", name="Release worker memory")).to_be_hidden()
     expect(page.locator("#system")).not_to_contain_text(str(queue.jobs_dir))
 
 

@@ -227,7 +227,7 @@ def test_where_it_was_lost_leads_to_the_frame_and_a_mask_takes_the_place_of_mark
     white = Image.new("L", (160, 120))
     white.paste(255, (0, 0, 80, 120))
     white.save(tmp_path / "white.png")
-    page.get_by_role("button", name="Give a mask instead").click()
+    page.get_by_role("button", name="Upload a mask instead").click()
     page.locator("#inpaint-mask input[type=file]").set_input_files(tmp_path / "white.png")
     expect(page.locator(".lt-pad")).to_be_hidden()
     page.locator("#inpaint-check_all").click()

@@ -1,5 +1,9 @@
-"""Print every text of the page, with errors and warnings, in each language: `python -m ui.strings > docs/strings.md`."""
+"""Print every text of the page, with errors and warnings, in each language.
 
+`python -m ui.strings > docs/strings.md` writes the list in the documentation.
+"""
+
+import sys
 from collections.abc import Iterator
 
 from pipelines.example.faults import FAULTS
@@ -18,8 +22,8 @@ _HEAD = """# The page's words
 
 [README](../README.md) · [中文](../README.zh.md) · [The page](page.md)
 
-Every text of the page, as a visitor reads it; `{name}` stands for a value. Made by `python -m ui.strings > docs/strings.md`
-from the catalogues in `ui/i18n/catalogues/`, one file a language: a new language is one new file there.
+Every text of the page, as a visitor reads it; `{name}` stands for a value. Made by
+`python -m ui.strings > docs/strings.md` from the catalogues in `ui/i18n/catalogues/`, one file a language: a new language is one new file there.
 """
 
 
@@ -66,4 +70,4 @@ def _section(title: str, rows: Iterator[tuple[str, list[str]]]) -> str:
 
 
 if __name__ == "__main__":
-    print(document(), end="")
+    sys.stdout.write(document())

@@ -180,8 +180,9 @@ def _static_texts(catalogue: Catalogue, fields: dict[str, tuple[str, str]]) -> d
     texts |= {key: catalogue.text("static", key) for key in STATIC}
     labels, sentences = (catalogue.tables.get(name, {}) for name in ("field_labels", "field_sentences"))
     for name, (title, sentence) in fields.items():
-        unit = title.partition(" (")[2]
-        label = f"{labels[name]} ({unit}" if name in labels and unit else labels.get(name, title)
+        unit = title.partition(" (")[2].removesuffix(")")
+        unit = f" ({catalogue.tables.get('units', {}).get(unit, unit)})" if unit else ""
+        label = f"{labels[name]}{unit}" if name in labels else title
         texts |= {field_key(name, "label"): label}
         texts |= {field_key(name, "info"): sentences.get(name, sentence)}
     return texts

@@ -344,7 +344,7 @@ def test_a_worker_that_holds_more_after_each_of_several_jobs_leaks(a_job: int, d
     assert baseline.returned is False
     told = baseline.summary()
     assert told.worker_jobs == 5
-    assert "The warm worker holds" in told.sentence and "Release worker memory" in told.sentence
+    assert "The idle worker holds" in told.sentence and "Release worker memory" in told.sentence
 
 
 def test_a_slow_leak_is_found_in_the_end() -> None:

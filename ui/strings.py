@@ -23,8 +23,8 @@ _HEAD = """# The page's words
 [README](../README.md) · [中文](../README.zh.md) · [The page](page.md)
 
 Every text of the page, as a visitor reads it; `{name}` stands for a value. Made by
-`python -m ui.strings > docs/strings.md` from the catalogues in `ui/i18n/catalogues/`, one file a language: a new language is
-one new file there.
+`python -m ui.strings > docs/strings.md` from the catalogues in `ui/i18n/catalogues/`, one file a language: a new
+language is one new file there.
 """
 
 

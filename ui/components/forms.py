@@ -100,9 +100,9 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
         first = error.errors()[0]
         where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
-        raise BadInput(
-            f"{where}{message}.", "Change the setting and run again.", "setting.refused"
-        ) from error
+        hint, field = "Change the setting and run again.", first["loc"][0] if first["loc"] else ""
+        key = "setting.refused" if field else "setting.combination"
+        raise BadInput(f"{where}{message}.", hint, key, field=str(field)) from error
 
 
 def _parse_value(field: FieldInfo, value: Any) -> Any:

@@ -192,7 +192,7 @@ def test_marks_are_undone_cleared_typed_and_kept_while_frames_are_turned(
     undo.click()
     page.get_by_role("button", name="Clear all").click()
     assert hints(page) == ["", "", ""]
-    expect(page.locator("#inpaint-marked")).to_contain_text("Mark generously")
+    expect(page.locator("#inpaint-marked")).to_contain_text("Mark a little beyond")
     page.locator("#inpaint-run").click()
     expect(page.get_by_test_id("toast-body")).to_contain_text("Mark the object to remove first")
     assert Job.all(queue.jobs_dir) == []

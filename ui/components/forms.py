@@ -101,8 +101,12 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
         where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
         hint, field = "Change the setting and run again.", first["loc"][0] if first["loc"] else ""
-        key = "setting.refused" if field else "setting.combination"
-        raise BadInput(f"{where}{message}.", hint, key, field=str(field)) from error
+        raise BadInput(
+            f"{where}{message}.",
+            hint,
+            "setting.refused" if field else "setting.combination",
+            field=str(field),
+        ) from error
 
 
 def _parse_value(field: FieldInfo, value: Any) -> Any:

@@ -46,6 +46,12 @@ def choice_keys(field: str, choices: Iterable[str]) -> dict[str, str]:
     }
 
 
+def choice_name(field: str, choice: str) -> str:
+    """What a setting is set to, as HTML: the name of the choice, or the choice as it is written; escapes."""
+    keys = choice_keys(field, [choice])
+    return spans_of(lambda catalogue: catalogue.text("static", keys[choice]) if keys else choice)
+
+
 def input_key(task: str, name: str) -> str:
     """The key of the label of one of a task's files."""
     return f"longtake_input_{task}_{name}"

@@ -16,7 +16,7 @@ from pipelines.jobs.events import Facts, Planned
 from pipelines.spec import Text, all_engines, tasks
 from pipelines.video.clock.time_code import time_range
 from ui.i18n.messages import error_html, failure_html, warning_html
-from ui.i18n.texts import both, filled, in_language, page_words, script_label, script_text, spans
+from ui.i18n.texts import both, choice_name, filled, in_language, page_words, script_label, script_text, spans
 from ui.i18n.units import clock as clock
 from ui.i18n.units import size
 from ui.i18n.words import LIVE
@@ -223,7 +223,10 @@ def card(plan: Planned, video_path: str) -> str:
         ("rate", f"{rate:.3f}".rstrip("0").rstrip(".") + " fps" + _variable(facts.variable_frame_rate)),
         ("codec", escape(facts.codec) + _depth(facts)),
         ("sound", escape(facts.sound) if facts.sound else both("none")),
-        ("preset", f"{escape(plan.preset)} · {both('engine')} {escape(plan.engine)}"),
+        (
+            "preset",
+            f"{choice_name('preset', plan.preset)} · {both('engine')} {choice_name('engine', plan.engine)}",
+        ),
         ("memory", _memory(plan)),
         ("disk", f"{size(plan.disk_bytes)}"),
     ]

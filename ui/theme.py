@@ -4,13 +4,17 @@ from pathlib import Path
 
 import gradio as gr
 
+from ui.i18n.texts import language_style
+
 _HERE = Path(__file__).parent
 CSS_PATHS = sorted((_HERE / "styles").glob("*.css"))
 """The style sheets, in the order in which they apply."""
 
 _SCRIPTS = sorted((_HERE / "scripts").glob("*.js"))
-HEAD = '<meta name="color-scheme" content="light dark">\n' + "".join(
-    f"<script>{script.read_text(encoding='utf-8')}</script>\n" for script in _SCRIPTS
+HEAD = (
+    language_style()
+    + '<meta name="color-scheme" content="light dark">\n'
+    + "".join(f"<script>{script.read_text(encoding='utf-8')}</script>\n" for script in _SCRIPTS)
 )
 """What the head of the page holds: its scripts, each on its own."""
 

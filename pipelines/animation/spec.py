@@ -20,8 +20,8 @@ register_task(
                 "driving",
                 "The driving video; also a picture or a motion template.",
                 (
-                    "Driving: a video, a picture or a motion template",
-                    "跟随什么：视频、图片或动作模板",
+                    "Driving video (or image, motion template)",
+                    "驱动视频（或图片、动作模板）",
                 ),
                 missing=("There is no driving video.", "Give a driving video, picture or motion template."),
             ),

@@ -69,7 +69,7 @@ register_task(
             check=_check_folder,
             others=_mask_of,
         ),
-        curve=("Share of the filled area that no frame shows, so far", "目前填补部分中由程序生成的比例"),
+        curve=("Generated share of the filled area", "填补部分中由程序生成的比例"),
         before_and_after=True,
         models=tracker_of,
     )

@@ -21,7 +21,7 @@ def _open(inputs: tuple[Path, ...], settings: TrackSettings) -> "Pipeline":
 register_task(
     TaskSpec(
         name="track",
-        title=("Check the mask", "检查蒙版"),
+        title=("Preview mask", "预览蒙版"),
         help="""Show what `inpaint` would remove from a video, and keep it as a video of masks to correct and give back.
 
 The mask video (`-o FILE.mkv`) is lossless, white on black, one mask a frame, before they are dilated: with the same
@@ -31,7 +31,7 @@ masks laid over it.""",
         inputs=(VIDEO, replace(MASK, required=lambda settings: not settings.follows)),
         result_version=5,
         suffixes=(".mkv", ".mp4", ".csv", ".json"),
-        curve=("Share of the picture that is masked, so far", "目前被蒙版覆盖的画面比例"),
+        curve=("Masked share of the picture", "被蒙版覆盖的画面比例"),
         trial="mask_preview",
         part_of="inpaint",
         models=tracker_of,

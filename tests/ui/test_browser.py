@@ -91,7 +91,7 @@ def test_a_bad_file_shows_why_and_the_page_lives(
     choose(page, bad)
     alert = page.locator("#score-card [role=alert]")
     expect(alert).to_contain_text("words.mp4", timeout=PATIENCE_MS)
-    expect(alert).to_contain_text("not_a_video")
+    expect(page.locator("#score-card [data-code=not_a_video]")).to_be_visible()
     expect(page.locator("#score-run")).to_be_disabled()
     page.locator("#score-file").get_by_label("Clear").click()
     choose(page, clip)
@@ -104,7 +104,7 @@ def test_a_setting_that_changes_is_looked_at_again(visit: Visit, queue: JobQueue
     choose(page, clip)
     be_enabled(page)
     page.locator("#score-setting-end input, #score-setting-end textarea").fill("nonsense")
-    expect(page.locator("#score-card [role=alert]")).to_contain_text("End")
+    expect(page.locator("#score-card [role=alert]")).to_contain_text("“End time”")
     expect(page.locator("#score-run")).to_be_disabled()
     page.locator("#score-setting-end input, #score-setting-end textarea").fill("")
     be_enabled(page)
@@ -204,7 +204,9 @@ def test_a_link_of_somebody_else_leads_nowhere(
     queue = make_queue(good_run)
     job = Job.create(queue.jobs_dir, "score", (clip,), ScoreSettings(), 1)
     page = visit(queue, Policy(local=False), query=f"?job={job.id}&key=wrong")
-    expect(page.get_by_test_id("toast-body")).to_contain_text("no_such_job")
+    expect(page.get_by_test_id("toast-body")).to_contain_text(
+        "This job no longer exists, or the link is incomplete."
+    )
     expect(page.locator(".lt-run [data-state]")).to_be_hidden()
 
 
@@ -217,10 +219,10 @@ def test_the_example_shows_what_is_wrong_with_it(visit: Visit, queue: JobQueue) 
 
 def test_the_machine_is_shown_and_examined(visit: Visit, queue: JobQueue) -> None:
     page = visit(queue)
-    expect(page.locator("#hardware")).to_contain_text("GiB free")
+    expect(page.locator("#hardware")).to_contain_text("GB free")
     page.get_by_role("tab", name="System").click()
     expect(page.locator("#system")).to_contain_text("The last hour")
-    page.get_by_role("button", name="Look at everything").click()
+    page.get_by_role("button", name="Run diagnostics").click()
     expect(page.locator("#doctor")).to_contain_text("ffmpeg", timeout=PATIENCE_MS)
 
 
@@ -262,7 +264,7 @@ def test_a_portrait_without_a_face_cannot_be_run_until_its_face_is_marked(
     expect(page.locator("#animate-card")).to_contain_text("low risk")
     expect(page.locator("#animate-run")).to_be_disabled()
     expect(page.locator("#animate-try")).to_be_disabled()
-    page.get_by_role("button", name="Which face").click()
+    page.get_by_role("button", name="Faces").click()
     page.locator("#animate-setting-source_box").locator("input, textarea").fill("60,40,120,120")
     expect(page.locator("#animate-run")).to_be_enabled(timeout=PATIENCE_MS)
     expect(note).to_have_count(0)
@@ -278,9 +280,9 @@ def test_of_several_faces_one_is_chosen_by_a_click(visit: Visit, queue: JobQueue
     for name, path in (("file", pair), ("driving", alone)):
         page.locator(f"#animate-{name} input[type=file]").set_input_files(path)
     first = page.locator("#animate-faces img").get_attribute("src")
-    page.get_by_role("button", name="Take face / 使用人脸 2").click()
+    page.get_by_role("button", name="Select face 2").click()
     expect(page.locator("#animate-faces img")).not_to_have_attribute("src", str(first), timeout=PATIENCE_MS)
-    page.get_by_role("button", name="Which face").click()
+    page.get_by_role("button", name="Faces").click()
     expect(page.locator("#animate-setting-face input, #animate-setting-face textarea")).to_have_value("2")
 
 
@@ -291,12 +293,12 @@ def test_a_pose_says_what_it_needs(visit: Visit, queue: JobQueue, tmp_path: Path
     page.get_by_role("tab", name="Animate portrait").click()
     page.locator("#animate-file input[type=file]").set_input_files(portrait)
     expect(page.locator("#animate-file")).to_contain_text("portrait", timeout=PATIENCE_MS)  # it has arrived
-    page.get_by_role("button", name="Pose it by hand").click()
+    page.get_by_role("button", name="Manual pose").click()
     page.locator("#pose-yaw input[type=range]").press("ArrowRight")
     expect(page.locator("#pose-shown [role=alert]")).to_contain_text(
         "weights liveportrait --fetch", timeout=PATIENCE_MS
     )
-    page.get_by_role("button", name="Points of the expression").click()
+    page.get_by_role("button", name="Expression points").click()
     down, key = page.locator("#pose-y input[type=range]"), page.locator("#pose-key input, #pose-key textarea")
     expect(key).to_be_visible()
     down.focus()
@@ -351,7 +353,7 @@ def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQue
     page = visit(queue, Policy(local=False))
     page.get_by_role("tab", name="System").click()
     expect(page.locator("#system")).to_contain_text("The last hour")
-    expect(page.get_by_role("button", name="Free the worker")).to_be_hidden()
+    expect(page.get_by_role("button", name="Release worker memory")).to_be_hidden()
     expect(page.locator("#system")).not_to_contain_text(str(queue.jobs_dir))
 
 

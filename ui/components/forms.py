@@ -100,8 +100,12 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
         first = error.errors()[0]
         where = label_en(str(first["loc"][0]), "") + ": " if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
+        hint, field = "Change the setting and run again.", first["loc"][0] if first["loc"] else ""
         raise BadInput(
-            f"{where}{message}.", "Change the setting and run again.", "setting.refused"
+            f"{where}{message}.",
+            hint,
+            "setting.refused" if field else "setting.combination",
+            field=str(field),
         ) from error
 
 

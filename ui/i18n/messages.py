@@ -9,7 +9,7 @@ from pipelines.errors import LongtakeError, Value
 from pipelines.jobs.events import Degraded, Failed, Warned
 from pipelines.storage.names import brief, printable, shortened
 from ui.i18n.catalogue import ENGLISH, Catalogue, current
-from ui.i18n.texts import page_words, plain_words, spans_of
+from ui.i18n.texts import label_in, page_words, plain_words, spans_of
 from ui.i18n.units import clock, size
 
 
@@ -42,7 +42,7 @@ def sentence(
     if found is None:
         return plain_words(brief(printable(otherwise)))
     try:
-        return found.format(**{name: _written(name, value) for name, value in values.items()})
+        return found.format(**{name: _written(catalogue, name, value) for name, value in values.items()})
     except (KeyError, IndexError, ValueError):  # an event of another version, with other values
         return plain_words(brief(printable(otherwise)))
 
@@ -52,7 +52,9 @@ def html_of(table: str, keys: tuple[str, ...], values: Mapping[str, Value], othe
     return spans_of(lambda catalogue: sentence(catalogue, table, keys, values, otherwise))
 
 
-def _written(name: str, value: Value) -> str:
+def _written(catalogue: Catalogue, name: str, value: Value) -> str:
+    if name == "field":
+        return label_in(catalogue, str(value))
     if name.endswith("_bytes"):
         return size(float(value))
     if name.endswith("_seconds"):

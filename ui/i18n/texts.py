@@ -46,12 +46,18 @@ def choice_keys(field: str, choices: Iterable[str]) -> dict[str, str]:
     }
 
 
+def choice_name(field: str, choice: str) -> str:
+    """What a setting is set to, as HTML: the name of the choice, or the choice as it is written; escapes."""
+    keys = choice_keys(field, [choice])
+    return spans_of(lambda catalogue: catalogue.text("static", keys[choice]) if keys else choice)
+
+
 def input_key(task: str, name: str) -> str:
     """The key of the label of one of a task's files."""
     return f"longtake_input_{task}_{name}"
 
 
-def _task_texts() -> dict[str, tuple[str, str]]:
+def task_texts() -> dict[str, tuple[str, str]]:
     """The texts of the tasks' tabs: titles, labels of the files, and the button that runs."""
     found: dict[str, tuple[str, str]] = {}
     for task in tasks().values():
@@ -159,22 +165,40 @@ def _field(catalogue: Catalogue, option: str) -> str | None:
 
 def label_in(catalogue: Catalogue, field: str) -> str:
     """The label of a setting in a language, without its unit."""
-    if catalogue.language == "zh":
-        return FIELDS_ZH[field][0]
-    return label_en(field, "")
+    return catalogue.find("field_labels", field) or label_en(field, "")
 
 
 def i18n(fields: dict[str, tuple[str, str]]) -> gr.I18n:
     """The static texts for Gradio; `fields` adds label and sentence of each setting, in English.
 
-    Titles and inputs of tasks are those of their specs. A plug-in's settings are in English in both languages.
+    Titles and inputs of tasks are those of their specs. A plug-in's settings are in English in all languages.
     """
-    static = {**_task_texts(), **STATIC}
-    english = {key: text for key, (text, _) in static.items()}
-    chinese = {key: text for key, (_, text) in static.items()}
+    found = {
+        locale: _static_texts(catalogue, fields)
+        for catalogue in CATALOGUES.values()
+        for locale in catalogue.locales
+    }
+    return gr.I18n(**found)
+
+
+def _static_texts(catalogue: Catalogue, fields: dict[str, tuple[str, str]]) -> dict[str, str]:
+    texts = {key: in_language(pair, catalogue) for key, pair in task_texts().items()}
+    texts |= {key: catalogue.text("static", key) for key in STATIC}
+    labels, sentences = (catalogue.tables.get(name, {}) for name in ("field_labels", "field_sentences"))
     for name, (title, sentence) in fields.items():
-        title_zh, sentence_zh = FIELDS_ZH.get(name, (title.partition(" (")[0], sentence))
-        unit = title[title.find(" (") :] if " (" in title else ""
-        english |= {field_key(name, "label"): title, field_key(name, "info"): sentence}
-        chinese |= {field_key(name, "label"): title_zh + unit, field_key(name, "info"): sentence_zh}
-    return gr.I18n(en=english, **{"zh-CN": chinese, "zh": chinese})
+        unit = title.partition(" (")[2].removesuffix(")")
+        unit = f" ({catalogue.tables.get('units', {}).get(unit, unit)})" if unit else ""
+        label = f"{labels[name]}{unit}" if name in labels else title
+        texts |= {field_key(name, "label"): label}
+        texts |= {field_key(name, "info"): sentences.get(name, sentence)}
+    return texts
+
+
+def language_style() -> str:
+    """A style sheet that shows, of texts in all languages side by side, the one of the page's language."""
+    others = [language for language in CATALOGUES if language != ENGLISH]
+    rules = [f'html:not(:lang({each})) [lang="{each}"]' for each in others]
+    spoken = ", ".join(f":lang({each})" for each in others)
+    return (
+        f"<style>{', '.join([*rules, f'html:is({spoken}) [lang={ENGLISH}]'])} {{ display: none; }}</style>\n"
+    )

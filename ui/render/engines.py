@@ -9,7 +9,7 @@ from pipelines.errors import WeightsMissing
 from pipelines.jobs.events import Planned
 from pipelines.spec import BUILT_IN
 from pipelines.weights.catalog import Licence, Published
-from ui.i18n.texts import both, filled, spans
+from ui.i18n.texts import both, filled
 from ui.i18n.units import size
 
 
@@ -108,10 +108,10 @@ def _device(device: Device | None) -> str:
 def expected(seconds: float) -> str:
     """An estimate of a time, as rough in words as it is: `about 3 min`."""
     if seconds < 90:
-        return spans(f"about {_few(seconds)} s", f"约 {_few(seconds)} 秒")
+        return filled("about.seconds", number=_few(seconds))
     if seconds < 5400:
-        return spans(f"about {_few(seconds / 60)} min", f"约 {_few(seconds / 60)} 分钟")
-    return spans(f"about {_few(seconds / 3600)} h", f"约 {_few(seconds / 3600)} 小时")
+        return filled("about.minutes", number=_few(seconds / 60))
+    return filled("about.hours", number=_few(seconds / 3600))
 
 
 def _few(number: float) -> str:

@@ -16,7 +16,7 @@ from pipelines.jobs.events import Facts, Planned
 from pipelines.spec import Text, all_engines, tasks
 from pipelines.video.clock.time_code import time_range
 from ui.i18n.messages import error_html, failure_html, warning_html
-from ui.i18n.texts import both, filled, in_language, page_words, script_label, script_text, spans
+from ui.i18n.texts import both, choice_name, filled, in_language, page_words, script_label, script_text, spans
 from ui.i18n.units import clock as clock
 from ui.i18n.units import size
 from ui.i18n.words import LIVE
@@ -223,7 +223,10 @@ def card(plan: Planned, video_path: str) -> str:
         ("rate", f"{rate:.3f}".rstrip("0").rstrip(".") + " fps" + _variable(facts.variable_frame_rate)),
         ("codec", escape(facts.codec) + _depth(facts)),
         ("sound", escape(facts.sound) if facts.sound else both("none")),
-        ("preset", f"{escape(plan.preset)} · {both('engine')} {escape(plan.engine)}"),
+        (
+            "preset",
+            f"{choice_name('preset', plan.preset)} · {both('engine')} {choice_name('engine', plan.engine)}",
+        ),
         ("memory", _memory(plan)),
         ("disk", f"{size(plan.disk_bytes)}"),
     ]
@@ -239,7 +242,7 @@ def card(plan: Planned, video_path: str) -> str:
     )
     return (
         f'<section class="lt-card"><h3 class="lt-name">{escape(facts.name)}</h3><div class="lt-split">{player}'
-        f"<dl>{listed}</dl></div><p>{escape(plan.preset_reason)}</p><p>{escape(plan.reason)}</p>"
+        f"<dl>{listed}</dl></div><p>{_needs(plan)}</p>"
         f"{_faults() if facts.name == EXAMPLE_NAME else ''}</section>"
     )
 
@@ -265,6 +268,20 @@ def _variable(variable: bool) -> str:
 def _ratio(text: str) -> float:
     above, _, below = text.partition("/")
     return float(above) / float(below or 1)
+
+
+def _needs(plan: Planned) -> str:
+    """What a run needs in one sentence, or why it does not fit and what helps; the details are in the job's log."""
+    pairs = [
+        (plan.predicted_host_bytes, plan.budget_host_bytes),
+        (plan.predicted_device_bytes, plan.budget_device_bytes),
+    ]
+    short = next((pair for pair in pairs if pair[0] > pair[1]), None)
+    if plan.risk != "cannot":
+        return filled("plan.fits", memory=size(plan.predicted_host_bytes), disk=size(plan.disk_bytes))
+    if short:
+        return filled("plan.memory_short", memory=size(short[0]), available=size(short[1]))
+    return filled("plan.disk_short", disk=size(plan.disk_bytes))
 
 
 def _memory(plan: Planned) -> str:

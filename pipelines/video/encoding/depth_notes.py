@@ -52,8 +52,13 @@ def _lost_light(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
     if not light or not light.half_known or codec == "h265_10" or (codec == "av1_10" and light.max_cll):
         return ()
     return (
-        f"{video.path.name} tells MaxCLL {light.max_cll} and MaxFALL {light.max_fall}, where 0 means unknown. "
-        f"The result in {codec} has neither. Use --codec h265_10 to keep them.",
+        Sentence(
+            f"{video.path.name} tells MaxCLL {light.max_cll} and MaxFALL {light.max_fall}, where 0 means unknown. "
+            f"The result in {codec} has neither. Use --codec h265_10 to keep them.",
+            "light",
+            name=video.path.name,
+            codec=codec,
+        ),
     )
 
 

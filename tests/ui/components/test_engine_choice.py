@@ -180,7 +180,8 @@ def test_a_network_is_chosen_its_licence_accepted_and_its_options_used(
     expect(options).to_be_hidden()
     expect(run).to_be_enabled(timeout=PATIENCE_MS)
     pick(page, "propainter")
-    expect(page.locator("#inpaint-card [role=alert]")).to_contain_text("weights_missing", timeout=PATIENCE_MS)
+    refusal = page.locator("#inpaint-card [data-code=weights_missing]")
+    expect(refusal).to_be_visible(timeout=PATIENCE_MS)
     expect(engines).to_contain_text("python -m pipelines weights propainter --fetch")
     expect(run).to_be_disabled()
 

@@ -192,7 +192,7 @@ def test_marks_are_undone_cleared_typed_and_kept_while_frames_are_turned(
     undo.click()
     page.get_by_role("button", name="Clear all").click()
     assert hints(page) == ["", "", ""]
-    expect(page.locator("#inpaint-marked")).to_contain_text("Mark generously")
+    expect(page.locator("#inpaint-marked")).to_contain_text("Mark a little beyond")
     page.locator("#inpaint-run").click()
     expect(page.get_by_test_id("toast-body")).to_contain_text("Mark the object to remove first")
     assert Job.all(queue.jobs_dir) == []
@@ -227,7 +227,7 @@ def test_where_it_was_lost_leads_to_the_frame_and_a_mask_takes_the_place_of_mark
     white = Image.new("L", (160, 120))
     white.paste(255, (0, 0, 80, 120))
     white.save(tmp_path / "white.png")
-    page.get_by_role("button", name="Give a mask instead").click()
+    page.get_by_role("button", name="Upload a mask instead").click()
     page.locator("#inpaint-mask input[type=file]").set_input_files(tmp_path / "white.png")
     expect(page.locator(".lt-pad")).to_be_hidden()
     page.locator("#inpaint-check_all").click()

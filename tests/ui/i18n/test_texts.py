@@ -31,9 +31,9 @@ def test_each_task_labels_its_files_in_its_own_words(monkeypatch: pytest.MonkeyP
 def test_the_page_names_its_fields_instead_of_options() -> None:
     sentence = "Mark it with --source-box left,top, or use `--audio source` & --no-such-option."
     html = page_words(sentence)
-    assert "“Source box”" in html and "“来源人脸框”" in html and "“Audio”" in html
+    assert "“Source box”" in html and "“来源人脸框”" in html and "“Audio track”" in html
     assert "--source-box" not in html and "`" not in html
     assert "--no-such-option" in html and "&amp;" in html
     text = error_text(NotAVideo("Too long.", sentence))
-    assert "“Source box” left,top, or use “Audio” source & --no-such-option." in text
+    assert "“Source box” left,top, or use “Audio track” source & --no-such-option." in text
     assert "“Relative motion”" in page_words("Turn --relative-motion off")

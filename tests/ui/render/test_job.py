@@ -268,7 +268,7 @@ def test_a_portrait_that_cannot_be_used_says_why_and_what_to_change() -> None:
             ("No face of at least 31 pixels", "“Source box”", "至少 31 像素"),
         ),
         ({"side": "source", "smallest_px": None}, ("No face was found", "“Source box”", "没有找到人脸")),
-        ({"side": "source", "smallest_px": 31, "faces": 2}, ("too few faces", "(found: 2)", "找到 2 张")),
+        ({"side": "source", "smallest_px": 31, "faces": 2}, ("fewer faces (2)", "“Faces”", "只有 2 张")),
     ):
         blocked, doubtful = (media.missing_source(side, blocks=blocks) for blocks in (True, False))
         assert all(word in html for word in words for html in (blocked, doubtful))

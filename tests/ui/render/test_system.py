@@ -142,8 +142,8 @@ def test_the_strip_with_gpus_tells_each_ones_memory() -> None:
     html = text(hardware_strip(system([CARD, CARD]), Policy.space()), "en")
     assert "RTX 4070 + 1" in html
     assert html.count("3.00 of 12.0 GB free") == 2
-    assert "Limit per job" in html and "12.0 GB of host memory" in html
-    assert "of a machine of 64.0 GB" in html
+    assert "Limit per job" in html and "12.0 GB of memory" in html
+    assert "s 64.0 GB" in html
 
 
 def test_a_tick_does_not_close_what_the_reader_opened() -> None:
@@ -241,13 +241,13 @@ def test_the_plot_is_told_in_words_in_both_languages() -> None:
     label = dict(parsed(html).attributes)
     (told,) = [value for name, value in parsed(html).attributes if name == "aria-label"]
     assert label["role"] == "img" and told
-    assert "Host, everyone 410 MB to 4.00 GB" in told and "GPU, everyone 1.00 GB to 1.00 GB" in told
+    assert "Memory, all programs 410 MB to 4.00 GB" in told and "GPU, all programs 1.00 GB to 1.00 GB" in told
     assert "最近 4 分钟" in told
 
 
 def test_lines_are_told_apart_by_words_too() -> None:
     html = text(last_hour(samples(10, device=GIB)), "en")
-    assert "Host, everyone" in html and "Host, Longtake" in html and "GPU, everyone" in html
+    assert "Memory, all programs" in html and "Memory, Longtake" in html and "GPU, all programs" in html
     assert "GPU" not in last_hour(samples(10))
 
 
@@ -282,9 +282,7 @@ def test_the_baseline_is_told_with_its_numbers(returned: bool | None, lamp: str)
 
 def test_counters_are_told() -> None:
     html = text(system_panel(system(), ()), "en")
-    assert re.search(
-        r"Frames per second\s+12.3\s+Workers replaced\s+1\s+Went on with less\s+2\s+Done\s+7", html
-    )
+    assert re.search(r"Frames per second\s+12.3\s+Worker restarts\s+1\s+Fallbacks\s+2\s+Done\s+7", html)
 
 
 def test_processes_are_listed_where_they_are_told() -> None:
@@ -305,8 +303,8 @@ FINDINGS = [
 
 def test_the_doctor_is_told_with_advice_and_not_by_colour_alone() -> None:
     html = doctor_text(FINDINGS, private=True)
-    assert "1 of 3 need a look." in text(html, "en") and "3 项中有 1 项" in text(html, "zh")
-    assert html.count('aria-label="fine"') == 2 and html.count('aria-label="needs a look"') == 1
+    assert "1 of 3 need attention." in text(html, "en") and "3 项中有 1 项" in text(html, "zh")
+    assert html.count('aria-label="fine"') == 2 and html.count('aria-label="needs attention"') == 1
     assert "Make room." in html and "/home/ann smith/weights" in html
     assert LIVE["system.doctor.well"][0] in doctor_text(FINDINGS[:2])
 

@@ -172,4 +172,7 @@ def test_a_filled_frame_can_be_seen_exported_and_cut_out() -> None:
     signal = np.clip(to_signal(planes, PQ), 0, 1) * 65535
     assert np.abs(item.deep_pixels - signal).max() <= 1
     assert np.array_equal(item.cut_out.alpha, np.where(mask, 1023, 0))
-    assert DeepFilled(5, gray := noise(10, "gray"), gray, mask, mask, 0, coding).cut_out is gray
+    cut = DeepFilled(5, gray := noise(10, "gray"), gray, mask, mask, 0, coding).cut_out
+    assert np.array_equal(cut.alpha, np.where(mask, 1023, 0))
+    assert np.array_equal(cut.y, gray.y)
+    assert (cut.u == 512).all()

@@ -20,6 +20,7 @@ from ui.components import forms
 from ui.components.run_view import PRIVATE, parse_link
 from ui.i18n.texts import both, error_text, i18n
 from ui.jobs.service import JobService
+from ui.render import jobs as render_jobs
 from ui.render import system as render_system
 from ui.render.jobs import Removed
 from ui.server.answers import AnsweringBlocks
@@ -51,6 +52,7 @@ def build(
         with gr.Row(elem_classes="lt-head"):
             gr.Markdown("# Longtake", container=False)
             gr.Markdown(I18N("longtake_tagline"), container=False)
+            gr.HTML(render_jobs.notify_button(), container=False)
             if has_logins:
                 gr.HTML(f'<a href="logout">{both("log_out")}</a>', container=False)
         strip = gr.HTML(render_system.hardware_strip(monitor.system(), service.policy), elem_id="hardware")

@@ -230,8 +230,8 @@ LIVE: dict[str, tuple[str, str]] = {
     "link.edit": ("Link that may also stop and delete it", "也可停止和删除的链接"),
     "faults": ("Known faults in this clip, to hold the result against", "此片段中已知的缺陷，可与结果对照"),
     "jobs.none": (
-        "No jobs yet. Score a video and it appears here, and stays when the page is closed.",
-        "还没有任务。评分一个视频后会出现在这里，关闭页面后也会保留。",
+        "No jobs yet. Start one on another tab: it is listed here, and stays when you close the page.",
+        "还没有任务。在其他标签页开始一个任务后会列在这里，关闭页面后也会保留。",
     ),
     "jobs.open": ("Open", "打开"),
     "jobs.resume": ("Resume", "继续"),
@@ -436,6 +436,27 @@ LIVE: dict[str, tuple[str, str]] = {
     "system.doctor.ill": ("{count} of {all} need a look.", "{all} 项中有 {count} 项需要处理。"),
     "system.doctor.ok": ("fine", "正常"),
     "system.doctor.look": ("needs a look", "需要处理"),
+    # -- jobs
+    "kind.full": ("Full run", "完整运行"),
+    "kind.preview": ("Preview", "预览"),
+    "kind.mask_check": ("Mask check", "蒙版检查"),
+    "jobs.filter.state": ("State", "状态"),
+    "jobs.filter.kind": ("Kind", "类型"),
+    "jobs.all": ("All", "全部"),
+    "jobs.active": ("Waiting or running", "等待或运行中"),
+    "jobs.ended": ("Done", "已完成"),
+    "jobs.stopped": ("Stopped", "已停止"),
+    "jobs.all_kinds": ("All kinds", "全部类型"),
+    "jobs.search": ("File name", "文件名"),
+    "jobs.no_match": ("No job matches this filter.", "没有符合筛选条件的任务。"),
+    "jobs.earlier": ("Move up", "上移"),
+    "jobs.later": ("Move down", "下移"),
+    "jobs.remove": ("Remove", "移除"),
+    "jobs.delete": ("Delete", "删除"),
+    "jobs.keep": ("Keep it", "保留"),
+    "jobs.ask.delete": ("Delete this job and its files?", "删除此任务及其文件？"),
+    "jobs.ask.remove": ("Remove this job from the queue?", "将此任务移出队列？"),
+    "notify.ask": ("Notify me when the job ends", "任务结束时通知我"),
 }
 """Texts that are said while the page is used: key -> (English, Chinese)."""
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
-from pydantic import BaseModel, ConfigDict, Field
 
 from memory.units import GIB
 from pipelines.engines.availability import Resolved
@@ -29,9 +28,11 @@ from pipelines.video.pictures.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.hashing import fingerprint
+from ui.jobs.listing import Entry, JobList
 from ui.jobs.looks import Looks
 from ui.jobs.pose_client import PosingProcess
 from ui.jobs.stream import views
+from ui.jobs.thumbnails import Thumbnails
 from ui.jobs.uploads import inspect_video, keep, place_of_look
 from ui.jobs.view import JobView
 from ui.jobs.viewing import Viewing
@@ -40,28 +41,10 @@ from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
 from ui.server.visitors import Keys, Right, Visitor, add_owner, drop_owner, owners
 
-SHOWN_JOBS = 100
-"""The most jobs in a list; the newest are shown."""
-
 _NO_ID = "0" * 16
 """Stands for a job that there is none of, so that looking for it takes the work of looking for another's."""
 
 _S = TypeVar("_S", bound=Machine)
-
-
-class Entry(BaseModel):
-    """A job in a list."""
-
-    model_config = ConfigDict(frozen=True)
-    job: str
-    key: str = Field(description="The same as `edit`.")
-    view: str = Field(description="The key that lets its holder look at the job.")
-    edit: str = Field(description="The key that lets its holder also stop, resume and delete it.")
-    name: str
-    task: str
-    state: str
-    position: int | None = Field(description="Jobs ahead while it waits.")
-    created: float = Field(description="Seconds since the epoch.")
 
 
 class JobService:
@@ -75,6 +58,9 @@ class JobService:
         self.looks = Looks(policy, self.room)
         self.viewing = Viewing(queue)
         self._keys = Keys(queue.jobs_dir)
+        self.list = JobList(queue, policy, self._keys, self.viewing)
+        most_bytes = int(policy.inspect_max_gb * GIB)
+        self.thumbnails = Thumbnails(queue.jobs_dir, most_bytes=most_bytes, most_pixels=policy.most_pixels)
         self._posing = PosingProcess()
         self._submitted_by: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -303,6 +289,10 @@ class JobService:
         acts = not known and self.right(visitor, job, key) == "edit"
         return f"?job={job.id}&key={self._keys.edit(job) if acts else self._keys.view(job)}"
 
+    def files_key(self, job: Job) -> str:
+        """The name of the folder from which files of `job` are served."""
+        return self._keys.files(job)
+
     def _named(self, view: JobView, job: Job, right: Right) -> JobView:
         looks, acts = self._keys.view(job), self._keys.edit(job) if right == "edit" else ""
         named = view.with_status(job=job.id, key=acts or looks, view=looks, edit=acts)
@@ -312,27 +302,13 @@ class JobService:
 
     def jobs(self, visitor: Visitor) -> list[Entry]:
         """The jobs that `visitor` started (local mode: all), the newest first, at most `SHOWN_JOBS`."""
-        found: list[Entry] = []
-        for job in reversed(Job.all(self.queue.jobs_dir)):
-            if len(found) == SHOWN_JOBS:
-                break
-            if (self.policy.local or visitor.name in owners(job)) and not self.viewing.is_one(job):
-                found.append(self._entry(job))
-        return found
+        return self.list.entries(visitor)
 
-    def _entry(self, job: Job) -> Entry:
-        record = job.record()
-        return Entry(
-            job=job.id,
-            key=self._keys.edit(job),
-            view=self._keys.view(job),
-            edit=self._keys.edit(job),
-            name=shortened(record.inputs[0].path.name),
-            task=record.task,
-            state=self.queue.state(job),
-            position=self.queue.ahead(job),
-            created=record.created,
-        )
+    def remove(self, visitor: Visitor, job: Job) -> None:
+        """Do what `delete` does, also where the job waits. Raises BadInput where it runs."""
+        if self.list.is_only_of(visitor, job):
+            self.queue.withdraw(job)
+        self.delete(visitor, job)
 
     def _pause_jobs_of(self, visitor: str) -> None:
         if self.policy.on_disconnect == "continue":

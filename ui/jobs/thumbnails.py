@@ -7,9 +7,10 @@ counts with the job and is deleted with it.
 import asyncio
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.jobs.job import Job
@@ -90,9 +91,8 @@ class Thumbnails:
             left.unlink(missing_ok=True)
 
 
-def length_of(job: Job) -> float | None:
-    """Return the seconds of video that `job` was asked for; None while that is unknown. Raises as `Job.record`."""
-    asked = job.record().asked
+def length_of(job: Job, asked: Mapping[str, Any]) -> float | None:
+    """Return the seconds of video that `job`, with the settings `asked`, is for; None while that is unknown."""
     start, end = _number(asked.get("start")) or 0.0, _number(asked.get("end"))
     whole = _whole_seconds(job)
     if whole is None:

@@ -30,6 +30,10 @@ def job_on(clip: Path, **asked: float) -> Job:
     return Job.create(clip.parent / "jobs", "score", (clip,), ScoreSettings(**asked), 1)
 
 
+def length(job: Job) -> float | None:
+    return length_of(job, job.record().asked)
+
+
 def test_it_is_a_small_picture_that_is_drawn_once_and_deleted_with_its_job(
     make: Make, clip: Path, make_queue: Callable[..., JobQueue], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -42,7 +46,7 @@ def test_it_is_a_small_picture_that_is_drawn_once_and_deleted_with_its_job(
 
     monkeypatch.setattr(thumbnails, "ask_process", count)
     job, mine = job_on(clip, start=0.4), make()
-    assert (mine.find(job), length_of(job)) == (None, None)
+    assert (mine.find(job), length(job)) == (None, None)
     before = trash.disk_bytes([clip.parent / "jobs"])
     asyncio.run(mine.draw_missing([job]))
     asyncio.run(mine.draw_missing([job]))
@@ -53,8 +57,8 @@ def test_it_is_a_small_picture_that_is_drawn_once_and_deleted_with_its_job(
     assert trash.disk_bytes([clip.parent / "jobs"]) > before
     with Image.open(picture) as image:
         assert image.width <= WIDTH_PX
-    assert length_of(job) == pytest.approx(1.2)
-    assert length_of(job_on(clip, end=0.5)) is None, "each job has its own"
+    assert length(job) == pytest.approx(1.2)
+    assert length(job_on(clip, end=0.5)) is None, "each job has its own"
     make_queue(lambda _: iter(())).delete(job)
     assert not picture.exists()
     assert not [path for path in (clip.parent / "jobs" / "cache").rglob("*") if path.is_file()]
@@ -92,4 +96,4 @@ def test_what_cannot_be_drawn_is_tried_once(
 
     monkeypatch.setattr(thumbnails, "ask_process", never)
     asyncio.run(mine.draw_missing([job]))
-    assert length_of(job) is None
+    assert length(job) is None

@@ -14,7 +14,7 @@ from pipelines.jobs.events import Planned
 from pipelines.scheduler.janitor import Notice
 from ui.i18n.texts import label_en
 from ui.i18n.words import FIELDS_ZH, LIVE, STATIC
-from ui.jobs.service import Entry
+from ui.jobs.listing import Entry
 from ui.jobs.view import JobView, Status
 from ui.render import job, jobs, media
 from ui.reports import score

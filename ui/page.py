@@ -19,7 +19,9 @@ from ui.api import Api
 from ui.components import forms
 from ui.components.run_view import PRIVATE, parse_link
 from ui.i18n.texts import both, error_text, i18n
+from ui.jobs import downloads
 from ui.jobs.service import JobService
+from ui.render import job as render_job
 from ui.render import jobs as render_jobs
 from ui.render import system as render_system
 from ui.render.jobs import Removed
@@ -81,6 +83,7 @@ def build(
         for each in task_tabs.values():
             each.run_view.follow_after((arrived, followed), each.submitted)
         page.unload(visits.leave)
+        page.routes.append(downloads.route(service.queue.jobs_dir, service.keys))
         Api(service, lambda: monitor.system(private=service.policy.local).model_dump(mode="json"))
     # Handlers are many and light; heavy work waits in the job queue.
     page.queue(default_concurrency_limit=None, max_size=256)
@@ -124,7 +127,7 @@ class _Visits:
 
     def _show(self, id: str, key: str, request: gr.Request) -> tuple[Any, ...]:
         """Select the tab of a job, hide its card and set its link; change nothing where there is no job."""
-        tab, link = "", ""
+        tab, link, refused = "", "", ""
         if id:
             try:
                 visitor = self._service.visitor(request)
@@ -135,10 +138,16 @@ class _Visits:
                     self._service.query(visitor, job, key),
                 )
             except LongtakeError as error:
+                refused = render_job.refusal(error)
                 gr.Warning(error_text(error))
+        # A link that leads nowhere is said where its job would stand.
+        first = gr.update(value=refused, visible=True) if refused else gr.skip()
         return (
             gr.Tabs(selected=tab) if tab else gr.skip(),
-            *(gr.update(visible=False) if name == tab else gr.skip() for name in self._tabs),
+            *(
+                gr.update(visible=False) if name == tab else first if name == self._tabs[0] else gr.skip()
+                for name in self._tabs
+            ),
             *(link if name == tab else "" for name in self._tabs),
         )
 

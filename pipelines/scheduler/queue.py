@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pipelines.engines.availability import Resolved, resolve
 from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull, name_os_error
-from pipelines.jobs import events, trash
+from pipelines.jobs import events, trash, versions
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job, State
 from pipelines.scheduler.stats import Counters, QueueStats
@@ -187,10 +187,22 @@ class JobQueue:
                     self._record_position(ticket, slot)
 
     def delete(self, job: Job) -> int:
-        """Delete `job`, the uploads that only it reads and what was drawn of those; return the bytes that this freed.
+        """Delete `job`, its versions, and the uploads that only they read; return the bytes that this freed.
 
-        Raises BadInput where it waits or runs, here or in another process, NoSuchJob where it does not exist.
+        Versions that nobody else needs go when they have ended; one that runs is cancelled. Raises BadInput where `job`
+        waits or runs, here or in another process, NoSuchJob where it does not exist.
         """
+        shown = versions.shown_by(job)
+        freed = self._delete(job)
+        for version in versions.left_over(job.folder.parent, shown):
+            versions.disown(version)  # first: it may end at any moment
+            self.stop(version)
+            with suppress(BadInput, NoSuchJob):
+                freed += self._delete(version)
+        return freed
+
+    def _delete(self, job: Job) -> int:
+        """Delete `job`, the uploads that only it reads and what was drawn of those. Raises as `delete`."""
         jobs_dir = job.folder.parent
         with self._folders:
             with self._changed:
@@ -297,6 +309,9 @@ class JobQueue:
                     self._running = None
                     self._stats.end()
                     self._record_positions()
+            if versions.is_disowned(job):
+                with suppress(BadInput, NoSuchJob):
+                    self._delete(job)
             for call in self._after_each:
                 call(job)
 

@@ -34,6 +34,7 @@ masks laid over it.""",
         curve=("Share of the picture that is masked, so far", "目前被蒙版覆盖的画面比例"),
         trial="mask_preview",
         part_of="inpaint",
+        done=lambda settings: "mask",
         models=tracker_of,
     )
 )

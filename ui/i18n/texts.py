@@ -65,6 +65,12 @@ def filled(key: str, **values: str) -> str:
     return spans(english.format(**values), chinese.format(**values))
 
 
+def plain(key: str, **values: str) -> str:
+    """The live text `key` with values in it as plain text, for a toast, where only one text fits."""
+    english, chinese = LIVE[key]
+    return f"{english.format(**values)} / {chinese.format(**values)}"
+
+
 def label(key: str) -> str:
     """The live text `key` for an attribute, where only one text fits: `Memory / 内存`."""
     return attribute(*LIVE[key])

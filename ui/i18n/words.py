@@ -52,6 +52,11 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_free": ("Free the worker", "释放工作进程"),
     "longtake_doctor": ("Look at everything", "全面检查"),
     "longtake_files": ("Downloads", "下载"),
+    # -- result
+    "longtake_details": ("Details", "详细信息"),
+    "longtake_refine": ("Refine", "改进"),
+    "longtake_again": ("Edit and run again", "修改后重新运行"),
+    "longtake_compare": ("Compare before and after", "前后对比"),
 }
 """Texts that stand on the page from the start: key -> (English, Chinese). Gradio has a `file` of its own."""
 
@@ -457,6 +462,35 @@ LIVE: dict[str, tuple[str, str]] = {
     "jobs.ask.delete": ("Delete this job and its files?", "删除此任务及其文件？"),
     "jobs.ask.remove": ("Remove this job from the queue?", "将此任务移出队列？"),
     "notify.ask": ("Notify me when the job ends", "任务结束时通知我"),
+    # -- result
+    "kind.mask": ("Mask check", "蒙版检查"),
+    "kind.part": ("Part of the video", "视频片段"),
+    "input": ("Input", "输入"),
+    "files": ("Files", "文件"),
+    "download": ("Download", "下载"),
+    "download.all": ("All files (zip)", "全部文件（zip）"),
+    "film.play": ("Play or pause", "播放或暂停"),
+    "film.back": ("One frame back", "后退一帧"),
+    "film.on": ("One frame on", "前进一帧"),
+    "film.loop": ("Loop", "循环"),
+    "film.natural": ("100 %", "100 %"),
+    "film.wipe": ("Before and after", "前后对比"),
+    "film.seek": ("Position", "播放位置"),
+    "film.before": ("Before", "之前"),
+    "film.after": ("After", "之后"),
+    "viewing.comparing": (
+        "The comparison of the result with its source is being made: {share}.",
+        "正在制作结果与来源的对比：{share}。",
+    ),
+    "marks.boxes": ("Boxes", "方框"),
+    "marks.points": ("Points", "点"),
+    "marks.frames": ("Painted frames", "涂抹的帧"),
+    "again.choose": (
+        "These files are not kept here any more: {names}. Choose them again; settings and marks are as they were.",
+        "这些文件已不再保留：{names}。请重新选择；设置和标记保持原样。",
+    ),
+    "yes": ("yes", "是"),
+    "no": ("no", "否"),
 }
 """Texts that are said while the page is used: key -> (English, Chinese)."""
 

@@ -6,7 +6,7 @@ Of Gradio it uses only the request.
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import reduce
@@ -22,7 +22,7 @@ from pipelines.jobs import trash
 from pipelines.jobs.events import Planned
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
-from pipelines.settings import Machine, PoseSettings, Settings
+from pipelines.settings import CopySettings, Machine, PoseSettings, Settings
 from pipelines.storage.names import shortened
 from pipelines.video.pictures.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
@@ -31,11 +31,11 @@ from ui.jobs.hashing import fingerprint
 from ui.jobs.listing import Entry, JobList
 from ui.jobs.looks import Looks
 from ui.jobs.pose_client import PosingProcess
-from ui.jobs.stream import views
+from ui.jobs.stream import POLL_SECONDS, views
 from ui.jobs.thumbnails import Thumbnails
 from ui.jobs.uploads import inspect_video, keep, place_of_look
 from ui.jobs.view import JobView
-from ui.jobs.viewing import Viewing
+from ui.jobs.viewing import Kind, Viewing
 from ui.limits.room import Room
 from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
@@ -56,9 +56,9 @@ class JobService:
         self.presence = Presence(self._pause_jobs_of, grace_seconds=grace_seconds)
         self.room = Room(queue.jobs_dir, policy)
         self.looks = Looks(policy, self.room)
-        self.viewing = Viewing(queue)
-        self._keys = Keys(queue.jobs_dir)
-        self.list = JobList(queue, policy, self._keys, self.viewing)
+        self.viewing = Viewing(queue, policy.ram_limit_gb)
+        self.keys = Keys(queue.jobs_dir)
+        self.list = JobList(queue, policy, self.keys, self.viewing)
         most_bytes = int(policy.inspect_max_gb * GIB)
         self.thumbnails = Thumbnails(queue.jobs_dir, most_bytes=most_bytes, most_pixels=policy.most_pixels)
         self._posing = PosingProcess()
@@ -208,7 +208,7 @@ class JobService:
             found = None
         if self.right(visitor, found or Job(self.queue.jobs_dir / _NO_ID), key) and found:
             return found
-        raise NoSuchJob("There is no such job, or it is not yours.", "Open it by its whole link.")
+        raise NoSuchJob("This job no longer exists, or the link is incomplete.", "Open it by its whole link.")
 
     def find_to_act(self, visitor: Visitor, id: str, key: str = "") -> Job:
         """The job with this id, if `visitor` may stop, resume and delete it.
@@ -225,7 +225,7 @@ class JobService:
 
     def right(self, visitor: Visitor, job: Job, key: str = "") -> Right:
         """What `visitor` may do with `job` when they have `key`."""
-        by_key, owned_by = self._keys.right(job, key), owners(job)
+        by_key, owned_by = self.keys.right(job, key), owners(job)
         return "edit" if self.policy.local or visitor.name in owned_by else by_key
 
     def resume(self, visitor: Visitor, job: Job) -> None:
@@ -236,18 +236,43 @@ class JobService:
                 self._submitted_by[job.id] = visitor.counted_as
             self.queue.start(job)
 
-    async def make_viewable(self, visitor: Visitor, job: Job) -> Job:
-        """Make a version of a result that any browser plays; return its job. Raises QueueFull, BadInput."""
+    async def make_viewable(self, visitor: Visitor, job: Job, kind: Kind = "copy") -> Job:
+        """Make a version of a result that any browser plays, alone or with its source; return its job.
+
+        Raises QueueFull, BadInput, InputChanged.
+        """
         # Before the lock, which keeps others waiting.
         await fingerprint(self.viewing.source(job))
-        return await asyncio.to_thread(self._make_viewable, visitor, job)
+        return await asyncio.to_thread(self._make_version, visitor, lambda: self.viewing.start(job, kind))
 
-    def _make_viewable(self, visitor: Visitor, job: Job) -> Job:
+    async def make_upload_viewable(self, visitor: Visitor, file: str | None) -> Job:
+        """Make a version of an upload that any browser plays; return its job. Raises as `submit`."""
+        path, policy = self._checked(file), self.policy
+        if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
+            await self.inspect(visitor, "copy", file, CopySettings())
+        content = await fingerprint(path)
+
+        def start() -> Job:
+            self.room.ledger.use([path])
+            kept = keep(path, self.queue.jobs_dir)
+            try:
+                return self.viewing.start_upload(kept, content)
+            except Exception:
+                trash.erase(trash.move_unread(self.queue.jobs_dir, [kept]).values())
+                raise
+
+        return await asyncio.to_thread(self._make_version, visitor, start)
+
+    def _make_version(self, visitor: Visitor, start: Callable[[], Job]) -> Job:
         with self._lock:
             self._check_share(visitor)
-            made = self.viewing.start(job, self.policy.ram_limit_gb)
+            made = start()
             self._submitted_by[made.id] = visitor.counted_as
             return made
+
+    def inputs_key(self, job: Job) -> str:
+        """The name of the folder from which its inputs are given back to whoever asked for `job`."""
+        return self.keys.inputs(job)
 
     def delete(self, visitor: Visitor, job: Job) -> None:
         """Remove a job from `visitor`'s list, and its files from the disk unless other visitors own it too.
@@ -256,7 +281,6 @@ class JobService:
         """
         owned_by = owners(job)
         if self.policy.local or len(owned_by) < 2:
-            self.viewing.delete(job)
             self.queue.delete(job)
         elif visitor.name in owned_by:
             drop_owner(job, visitor)
@@ -273,13 +297,15 @@ class JobService:
             view = view.with_status(state=state, eta_seconds=None)
         return self._named(view, job, right)
 
-    async def watch(self, job: Job, right: Right = "edit") -> AsyncGenerator[JobView]:
-        """Yield the job's newest view until it ends; only one view where it neither waits nor runs."""
+    async def watch(
+        self, job: Job, right: Right = "edit", *, period_seconds: float = POLL_SECONDS
+    ) -> AsyncGenerator[JobView]:
+        """Yield the job's newest view until it ends, one a period at most; one alone where it has ended."""
         view = await asyncio.to_thread(self.snapshot, job, right)
         if view.status.state not in ("queued", "running"):
             yield view
             return
-        async with aclosing(views(self.queue, job)) as stream:
+        async with aclosing(views(self.queue, job, period_seconds)) as stream:
             async for view in stream:
                 yield self._named(view, job, right)
 
@@ -287,16 +313,16 @@ class JobService:
         """The job's link for `visitor`'s address bar, which came with `key`: for looking, where they need no other."""
         known = self.policy.local or (visitor.lasts and visitor.name in owners(job))
         acts = not known and self.right(visitor, job, key) == "edit"
-        return f"?job={job.id}&key={self._keys.edit(job) if acts else self._keys.view(job)}"
+        return f"?job={job.id}&key={self.keys.edit(job) if acts else self.keys.view(job)}"
 
     def files_key(self, job: Job) -> str:
         """The name of the folder from which files of `job` are served."""
-        return self._keys.files(job)
+        return self.keys.files(job)
 
     def _named(self, view: JobView, job: Job, right: Right) -> JobView:
-        looks, acts = self._keys.view(job), self._keys.edit(job) if right == "edit" else ""
+        looks, acts = self.keys.view(job), self.keys.edit(job) if right == "edit" else ""
         named = view.with_status(job=job.id, key=acts or looks, view=looks, edit=acts)
-        return replace(named, files=self._keys.files(job))
+        return replace(named, files=self.keys.files(job))
 
     # -- all jobs --------------------------------------------------------------------------------------------
 

@@ -10,11 +10,13 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.workers.watchdog import LIFE, QUIET_SECONDS
 from ui.jobs.view import JobView
 
-_POLL_SECONDS = 0.25
+POLL_SECONDS = 0.25
 
 
-async def views(queue: JobQueue, job: Job) -> AsyncGenerator[JobView, None]:
-    """Yield the newest view of `job` whenever it has changed, at most four a second, until the job ends.
+async def views(
+    queue: JobQueue, job: Job, period_seconds: float = POLL_SECONDS
+) -> AsyncGenerator[JobView, None]:
+    """Yield the newest view of `job` whenever it has changed, at most one in a period, until the job ends.
 
     While the job waits, the view has its position and its expected start, as the queue knows them now. Closing the
     generator at any moment ends the listener and nothing else. A slow reader skips views, so one view is held, not a
@@ -36,7 +38,7 @@ async def views(queue: JobQueue, job: Job) -> AsyncGenerator[JobView, None]:
             if ended:
                 listener.raise_error()
                 return
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(period_seconds)
     finally:
         # May run on the event loop: only a flag is set here.
         listener.close()

@@ -60,13 +60,13 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     return kept
 
 
-def hand_out(path: Path, cache: Path, name: str) -> str:
+def hand_out(path: Path, cache: Path, name: str, called: str = "") -> str:
     """Link the result at `path` into the page's cache, from where files are served; returns the new path.
 
     No part of the jobs' folder is ever served. The new folder begins with `name`, which cannot be guessed and opens
-    nothing else (`Keys.files`). Raises OSError where the result is gone.
+    nothing else (`Keys.files`); the file there is `called` so, or as before. Raises OSError where the result is gone.
     """
-    return str(_link_or_copy(path, cache / f"{name}-{path.stat().st_mtime_ns:x}" / path.name))
+    return str(_link_or_copy(path, cache / f"{name}-{path.stat().st_mtime_ns:x}" / (called or path.name)))
 
 
 def _link_or_copy(path: Path, target: Path) -> Path:

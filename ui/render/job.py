@@ -31,12 +31,12 @@ ${{value.bars.map(bar => `
   <div class="lt-bar" role="meter" aria-label="${{bar.device ? '{label("device_memory")}' : '{label("memory")}'}}"
     aria-valuemin="0" aria-valuemax="${{bar.limit}}" aria-valuenow="${{bar.now}}"
     aria-valuetext="${{(bar.now / {GIB}).toFixed(2)}} GiB">
-    <i class="lt-now" style="width:${{100 * Math.min(1, bar.now / bar.scale)}}%"></i>
+    <i class="lt-now" ${{value.ended ? 'hidden' : ''}} style="width:${{100 * Math.min(1, bar.now / bar.scale)}}%"></i>
     <i class="lt-mark lt-predicted" style="left:${{100 * Math.min(1, bar.predicted / bar.scale)}}%"></i>
     <i class="lt-mark lt-peak" style="left:${{100 * Math.min(1, bar.peak / bar.scale)}}%"></i>
   </div>
   <dl>
-    ${{[[`{both("now")}`, 'now', bar.now], [`{both("peak")}`, 'peak', bar.peak],
+    ${{[...(value.ended ? [] : [[`{both("now")}`, 'now', bar.now]]), [`{both("peak")}`, 'peak', bar.peak],
         [`{both("predicted")}`, 'predicted', bar.predicted], [`{both("limit")}`, 'limit', bar.limit]].map(row =>
       `<div><dt class="lt-key-${{row[1]}}">${{row[0]}}</dt>
         <dd>${{(row[2] / {GIB}).toFixed(2)}} <small>GiB</small></dd></div>`
@@ -44,7 +44,7 @@ ${{value.bars.map(bar => `
   </dl>
 </section>`).join('')}}
 """
-"""A bar of memory for each of `value.bars`: bytes now, peak, predicted, limit; `scale` is the bar's length."""
+"""A bar of memory for each of `value.bars`: bytes now (until it `ended`), peak, predicted, limit, its `scale`."""
 
 CURVES: dict[str, Text] = {
     **{task.name: task.curve for task in tasks().values() if task.curve},
@@ -53,44 +53,53 @@ CURVES: dict[str, Text] = {
 """What the live curve shows, by task, or by `task/engine` where an engine's curve differs."""
 
 
+_SO_FAR = (", so far", "目前")
+"""What the captions of curves say of a job that runs, and not of one that has ended."""
+
+
 def _by_kind(text: Callable[[str, str], str]) -> str:
-    words = (text(english, chinese).replace("`", "") for english, chinese in CURVES.values())
-    return "[" + ", ".join(f"`{each}`" for each in words) + "][value.kind]"
+    """JavaScript that gives the caption by `value.kind`: the first half of the list is of jobs that run."""
+    running = list(CURVES.values())
+    english, chinese = _SO_FAR
+    ended = [(ours.removesuffix(english), theirs.removeprefix(chinese)) for ours, theirs in running]
+    words = (text(*each).replace("`", "") for each in (*running, *ended))
+    return f"[{', '.join(f'`{each}`' for each in words)}][value.kind + (value.ended ? {len(running)} : 0)]"
 
 
 CURVE = f"""
-<section class="lt-curve">
-  <h3>${{{_by_kind(spans)}}}</h3>
-  ${{value.points.length < 2 ? `<p class="lt-quiet">{both("curve_empty")}</p>` : (() => {{
-    const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
-    const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
-    const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
-    const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
-    return `<div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
-      aria-label="${{{_by_kind(attribute)}}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
-      <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
-      <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
-      <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p>`;
-  }})()}}
-</section>
+${{value.hidden ? '' : (() => {{
+  const heading = {_by_kind(spans)};
+  if (value.points.length < 2)
+    return `<section class="lt-curve"><h3>${{heading}}</h3><p class="lt-quiet">{both("curve_empty")}</p></section>`;
+  const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
+  const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
+  const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
+  const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
+  return `<section class="lt-curve"><h3>${{heading}}</h3>
+    <div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
+    aria-label="${{{_by_kind(attribute)}}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
+    <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
+    <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
+    <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p></section>`;
+}})()}}
 """
 """A line through `value.points` (frame, value); the axis ends at frame `value.last`.
 
-The height is at least a tenth of the highest value, so that noise does not fill it.
+The height is at least a tenth of the highest value, so that noise does not fill it. Nothing where it is `hidden`.
 """
 
 
-def gauge(view: JobView) -> dict[str, list[dict[str, float | bool]]]:
+def gauge(view: JobView) -> dict[str, object]:
     """The value of `GAUGE`: no bars before there is a plan, and one for the device only where the plan uses it."""
     s = view.status
     if not s.host_limit_bytes:
-        return {"bars": []}
+        return {"bars": [], "ended": view.ended}
     bars = [_bar(False, s.host_bytes, s.host_peak_bytes, s.host_predicted_bytes, s.host_limit_bytes)]
     if s.device_predicted_bytes:
         bars.append(
             _bar(True, s.device_bytes, s.device_peak_bytes, s.device_predicted_bytes, s.device_limit_bytes)
         )
-    return {"bars": bars}
+    return {"bars": bars, "ended": view.ended}
 
 
 def _bar(device: bool, now: int, peak: int, predicted: int, limit: int) -> dict[str, float | bool]:
@@ -115,7 +124,15 @@ def curve(view: JobView) -> dict[str, object]:
         last = max(last, s.frame + s.total - s.done)
     names = list(CURVES)
     kind = next((names.index(name) for name in (f"{s.task}/{s.engine}", s.task) if name in CURVES), 0)
-    return {"points": [list(point) for point in points], "last": last, "kind": kind}
+    has_curve = f"{s.task}/{s.engine}" in CURVES or s.task in CURVES
+    says_nothing = view.ended and (len(points) < 2 or not any(value for _, value in points))
+    return {
+        "points": [list(point) for point in points],
+        "last": last,
+        "kind": kind,
+        "ended": view.ended,
+        "hidden": says_nothing or not (has_curve or points),
+    }
 
 
 def strip(view: JobView) -> str:
@@ -127,11 +144,19 @@ def strip(view: JobView) -> str:
     details = " · ".join(part for part in _details(s) if part)
     notes = "".join(f'<p class="lt-note">{page_words(message)}</p>' for message in s.messages)
     return (
-        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}">'
+        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}" '
+        f'data-task="{escape(s.task, quote=True)}"{" data-mine" if view.is_mine else ""}>'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
-        f'<span class="lt-name">{escape(s.name)}</span></span>{_links(s)}</p>'
+        f'<span class="lt-name">{escape(s.name)}</span>{_what(s)}</span>{_links(s)}</p>'
         f'{share}<p class="lt-figures">{details}</p>{notes}</section>'
     )
+
+
+def _what(s: Status) -> str:
+    """The kind of the run and its length, as far as they are known."""
+    parts = [both(f"kind.{s.kind}") if s.kind else "", clock(s.seconds) if s.seconds else ""]
+    told = "".join(f" · {part}" for part in parts if part)
+    return f'<span class="lt-kind">{told}</span>' if told else ""
 
 
 def _can(s: Status) -> str:

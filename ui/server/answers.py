@@ -19,6 +19,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.errors import BadInput, LongtakeError
@@ -75,6 +76,11 @@ def _known(error: Exception) -> LongtakeError:
 
 class AnsweringBlocks(gr.Blocks):
     """Blocks whose events answer with a sentence and a code, whatever they are asked and whatever they raise."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.routes: list[Route] = []
+        """Further routes that are served with it."""
 
     async def preprocess_data(self, block_fn: Any, *args: Any, **kwargs: Any) -> Any:
         """Check and convert the values of a request. Raises BadInput as `Told` where they do not fit."""

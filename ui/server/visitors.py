@@ -110,6 +110,10 @@ class Keys:
         """The name of the folder from which the results of `job` are served; opens nothing else."""
         return self._made("files ", job)
 
+    def inputs(self, job: Job) -> str:
+        """The name of the folder from which the inputs of `job` are given back to its owner; opens nothing else."""
+        return self._made("inputs ", job)
+
     def right(self, job: Job, key: object) -> Right:
         """What the holder of `key`, which may be any value of a request, may do; compared in constant time."""
         given = key.encode(errors="replace") if isinstance(key, str) else b""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -9,12 +10,15 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import LongtakeError
+from pipelines.jobs.job import Job
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
+from pipelines.storage.names import shortened
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
-from ui.components.run_view import PRIVATE, RunView
-from ui.i18n.texts import input_key
+from ui.components.run_view import PRIVATE, RunView, parse_link
+from ui.i18n.texts import input_key, plain
+from ui.jobs import again
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_clip, uploads_only
 from ui.render import job as render
@@ -133,6 +137,14 @@ class TaskTab:
         """Look for what keeps `engine` from using the first file, once its plan fits; takes longer than the plan."""
         return None
 
+    def filled(self, asked: again.Again) -> list[Any]:
+        """The values of the components in `more` for a job's question that is asked again."""
+        others = asked.files[1:]
+        return [others[number] if number < len(others) else None for number in range(len(self._others))]
+
+    def remember(self, job: Job, more: Sequence[Any]) -> None:
+        """Note what only the form knows of a job that was submitted; `more` are the values of those components."""
+
     def played(self, video: Any, others: Sequence[Any]) -> str:
         """The path of the file that the card plays."""
         return str(video)
@@ -213,6 +225,7 @@ class TaskTab:
             )
             for button, action in zip(self._buttons, self.actions, strict=True)
         ]
+        self.run_view.ask_again(self._ask_again, [self.file, *self.more, *settings])
         # When a job is deleted, the card that it had replaced comes back.
         self.run_view.link.change(
             lambda link: gr.skip() if link else gr.update(visible=True),
@@ -232,6 +245,24 @@ class TaskTab:
             return await self.example()
         except LongtakeError as error:
             raise visitor_error(error) from error
+
+    async def _ask_again(self, request: gr.Request, link: str) -> list[Any]:
+        """Fill the form with the question of a job: its files as far as they are kept, its marks and settings."""
+        try:
+            service, visitor = self.service, self.service.visitor(request)
+            job = service.find(visitor, *parse_link(link))
+            asked = await again.again(service, visitor, job, Path(self.file.GRADIO_CACHE))
+        except (LongtakeError, OSError) as error:
+            raise visitor_error(error) from error
+        if missing := [name for name, file in zip(asked.names, asked.files, strict=True) if file is None]:
+            gr.Info(plain("again.choose", names=", ".join(map(shortened, missing))))
+        settings = [
+            forms.shown(self._model, name, asked.asked[name])
+            if name in asked.asked
+            else forms.default(self._model, name)
+            for name in self._names
+        ]
+        return [asked.files[0], *self.filled(asked), *settings]
 
     async def _inspect(
         self, request: gr.Request, video: str | None, *values: Any
@@ -287,6 +318,7 @@ class TaskTab:
                 form = await self.read_form(visitor, video, values[:count], settings)
                 settings = action.change(form.settings)
                 job = await self.service.submit(visitor, action.task, form.video, settings, form.others)
+                self.remember(job, values[:count])
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
             return self.service.query(visitor, job), gr.update(visible=False)

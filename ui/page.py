@@ -16,7 +16,7 @@ from pipelines.errors import LongtakeError
 from pipelines.settings import Machine, PoseSettings
 from pipelines.spec import TaskSpec, settings_model, task_spec, tasks
 from ui.api import Api
-from ui.components import forms
+from ui.components import forms, own_settings
 from ui.components.run_view import PRIVATE, parse_link
 from ui.i18n.texts import both, error_text, i18n
 from ui.jobs import downloads
@@ -82,6 +82,7 @@ def build(
         followed = wanted.change(visits.follow_link, [wanted], link_outputs, **PRIVATE, queue=False)
         for each in task_tabs.values():
             each.run_view.follow_after((arrived, followed), each.submitted)
+        own_settings.connect(page, [each.own_form for each in task_tabs.values()])
         page.unload(visits.leave)
         page.routes.append(downloads.route(service.queue.jobs_dir, service.keys))
         Api(service, lambda: monitor.system(private=service.policy.local).model_dump(mode="json"))

@@ -115,7 +115,7 @@ def shown(model: type[Machine], name: str, value: Any) -> Any:
         return " ".join(map(str, value))
     field = model.model_fields[name]
     is_text = _kind(field) in (int, float) and not _has_slider(field)
-    return f"{value:g}" if is_text and isinstance(value, float) else str(value) if is_text else value
+    return str(value).removesuffix(".0") if is_text else value
 
 
 def with_parameters(handler: Callable[..., Any], *names: str) -> Callable[..., Any]:

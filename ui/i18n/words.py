@@ -462,6 +462,13 @@ LIVE: dict[str, tuple[str, str]] = {
     "jobs.ask.delete": ("Delete this job and its files?", "删除此任务及其文件？"),
     "jobs.ask.remove": ("Remove this job from the queue?", "将此任务移出队列？"),
     "notify.ask": ("Notify me when the job ends", "任务结束时通知我"),
+    "own.presets": ("My presets", "我的预设"),
+    "own.defaults": ("Defaults", "默认设置"),
+    "own.save": ("Save", "保存"),
+    "own.delete": ("Delete", "删除"),
+    "own.name": ("Name of the preset", "预设名称"),
+    "own.ask": ("Delete the preset", "删除预设"),
+    "own.cancel": ("Cancel", "取消"),
     # -- result
     "kind.mask": ("Mask check", "蒙版检查"),
     "kind.part": ("Part of the video", "视频片段"),

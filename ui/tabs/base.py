@@ -14,7 +14,7 @@ from pipelines.jobs.job import Job
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
 from pipelines.storage.names import shortened
-from ui.components import forms
+from ui.components import forms, own_settings
 from ui.components.engine_choice import EngineChoice
 from ui.components.run_view import PRIVATE, RunView, parse_link
 from ui.i18n.texts import input_key, plain
@@ -179,6 +179,7 @@ class TaskTab:
             for name in self._names:
                 if name not in self.fields and name not in self.placed_later:
                     self.fields[name] = self.field(name)
+        gr.HTML(own_settings.row(self.task))
         with gr.Column(elem_classes="lt-ask"):
             self._buttons = [self._button(action) for action in self.actions]
 
@@ -232,6 +233,13 @@ class TaskTab:
             [self.run_view.link],
             [self.card],
             **PRIVATE,
+        )
+
+    @property
+    def own_form(self) -> own_settings.Form:
+        """The settings that the browser keeps."""
+        return own_settings.Form(
+            self.task, self._model, [self.fields[name] for name in self._names], self._names
         )
 
     # -- handlers --------------------------------------------------------------------------------------------

@@ -115,14 +115,13 @@ def fitted(form: Form, wanted: Mapping[str, Any], values: Sequence[Any]) -> list
     shown = {
         name: new for name, value in found.items() if (new := _fitting(form.model, name, value)) is not None
     }
-    updates: list[Any] = []
-    for name, value in zip(form.names, values, strict=True):
-        if name:
-            updates.append(shown[name] if name in shown and shown[name] != value else gr.skip())
-        else:
-            sheet = {**value, **{each: shown[each] for each in value if each in shown}}
-            updates.append(sheet if sheet != value else gr.skip())
-    return updates
+    # Also where a value is that already: it may have been changed while the request was on its way.
+    return [
+        shown.get(name, gr.skip())
+        if name
+        else {**value, **{each: shown[each] for each in value if each in shown}}
+        for name, value in zip(form.names, values, strict=True)
+    ]
 
 
 def _fitting(model: type[Settings], name: str, value: Any) -> Any:

@@ -6,18 +6,21 @@ window.longtakeSettings = (() => {
   const KEY = "longtake.settings", VERSION = 1, MOST_OWN = 50;
   const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
   const now = {}, defaults = {};
-  let kept = load(), ofTheFiles = [];
+  let kept = { version: VERSION, last: {}, own: {} }, isStored = true, ofTheFiles = [];
 
+  // What another tab of the browser kept meanwhile counts; where there is no storage, what this page knows.
   function load() {
+    if (!isStored) return;
+    let text;
+    try { text = localStorage.getItem(KEY); } catch { return; }
     try {
-      const found = JSON.parse(localStorage.getItem(KEY) ?? "null");
-      if (isObject(found) && found.version === VERSION && isObject(found.last) && isObject(found.own)) return found;
-    } catch { /* no storage, or somebody else's text */ }
-    return { version: VERSION, last: {}, own: {} };
+      const found = JSON.parse(text ?? "null");
+      if (isObject(found) && found.version === VERSION && isObject(found.last) && isObject(found.own)) kept = found;
+    } catch { /* somebody else's text: what this page knows takes its place */ }
   }
 
   function save() {
-    try { localStorage.setItem(KEY, JSON.stringify(kept)); } catch { /* no storage, or it is full */ }
+    try { localStorage.setItem(KEY, JSON.stringify(kept)); } catch { isStored = false; /* none, or it is full */ }
   }
 
   // A component holds one setting, or, where its name is empty, several by name; null is not kept.
@@ -34,6 +37,7 @@ window.longtakeSettings = (() => {
   function begin(forms, without, values) {
     let at = 0;
     ofTheFiles = without;
+    load();
     for (const [task, names] of forms) {
       now[task] = byName(names, values.slice(at, (at += names.length)));
       defaults[task] = { ...now[task] };
@@ -45,8 +49,7 @@ window.longtakeSettings = (() => {
 
   function keep(task, names, values) {
     now[task] = byName(names, values);
-    // Another tab of the browser may have kept something meanwhile.
-    kept = load();
+    load();
     kept.last[task] = now[task];
     save();
   }
@@ -107,7 +110,7 @@ window.longtakeSettings = (() => {
     const dialog = event.target.closest?.("dialog[data-own]"), row = dialog?.closest(".lt-own");
     if (!row) return;
     const task = row.dataset.task;
-    kept = load();
+    load();
     kept.own[task] = own(task);
     let name = chosen(row);
     if (dialog.dataset.own === "delete") delete kept.own[task][name];

@@ -6,8 +6,9 @@ says so.
 """
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -19,13 +20,13 @@ from ui.api import Api
 from ui.components import forms, own_settings
 from ui.components.run_view import PRIVATE, parse_link
 from ui.i18n.texts import both, error_text, i18n
-from ui.jobs import downloads
+from ui.jobs import downloads, dropped
 from ui.jobs.service import JobService
 from ui.render import job as render_job
 from ui.render import jobs as render_jobs
 from ui.render import system as render_system
 from ui.render.jobs import Removed
-from ui.server.answers import AnsweringBlocks
+from ui.server.answers import AnsweringBlocks, visitor_error
 from ui.server.monitor import Monitor
 from ui.tabs.base import TaskTab
 from ui.tabs.jobs import JobsTab
@@ -82,6 +83,7 @@ def build(
         followed = wanted.change(visits.follow_link, [wanted], link_outputs, **PRIVATE, queue=False)
         for each in task_tabs.values():
             each.run_view.follow_after((arrived, followed), each.submitted)
+        _take_job_files(service, tabs, {each.task: each for each in task_tabs.values()})
         own_settings.connect(page, [each.own_form for each in task_tabs.values()])
         page.unload(visits.leave)
         page.routes.append(downloads.route(service.queue.jobs_dir, service.keys))
@@ -99,6 +101,30 @@ def _refresh_regularly(strip: gr.HTML, service: JobService, monitor: Monitor) ->
         **PRIVATE,
         queue=False,
     )
+
+
+def _take_job_files(service: JobService, tabs: gr.Tabs, forms_by_task: Mapping[str, TaskTab]) -> None:
+    """Show the question of a `job.json` that is dropped on the page; a script writes its text into a hidden field."""
+    field = gr.Textbox(visible="hidden", elem_id="dropped-job")
+
+    def fill(text: str, request: gr.Request) -> list[Any]:
+        if not text:
+            return [gr.skip()] * len(outputs)
+        try:
+            brought = dropped.read(text.partition(" ")[2])
+            asked = dropped.question(service, service.visitor(request), brought, Path(field.GRADIO_CACHE))
+        except (LongtakeError, OSError) as error:
+            raise visitor_error(error) from error
+        name = brought.task.part_of or brought.task.name
+        values = [
+            value
+            for task, form in forms_by_task.items()
+            for value in (form.fill(asked) if task == name else [gr.skip()] * len(form.filled_components))
+        ]
+        return [gr.Tabs(selected=name), *values]
+
+    outputs = [tabs, *(each for form in forms_by_task.values() for each in form.filled_components)]
+    field.change(fill, [field], outputs, **PRIVATE, concurrency_limit=2)
 
 
 def tab_of(task: TaskSpec) -> type[TaskTab]:

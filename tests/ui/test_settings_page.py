@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from pipelines.scheduler.queue import JobQueue
+from pipelines.settings import InpaintSettings
+from ui.jobs.uploads import keep
 
 pytestmark = pytest.mark.browser
 
@@ -80,7 +83,7 @@ def test_settings_are_there_again_and_presets_have_names(visit: Visit, queue: Jo
     more.click()
     expect(field(page, "vram_limit_gb")).to_have_value("")
     field(page, "vram_limit_gb").fill("3")
-    page.wait_for_function(f"{_STORED}?.last.score?.vram_limit_gb === '3'")
+    page.wait_for_function("""localStorage.getItem('longtake.settings').includes('"vram_limit_gb":"3"')""")
 
 
 def test_a_browser_without_storage_serves_as_well(visit: Visit, queue: JobQueue) -> None:
@@ -98,3 +101,36 @@ def test_a_browser_without_storage_serves_as_well(visit: Visit, queue: JobQueue)
     expect(field(page, "ram_limit_gb")).to_have_value("", timeout=PATIENCE_MS)
     row.get_by_role("combobox").select_option("own mine")
     expect(field(page, "ram_limit_gb")).to_have_value("1.25", timeout=PATIENCE_MS)
+
+
+_DROP = """(text) => {
+  const data = new DataTransfer();
+  data.items.add(new File([text], "job.json", { type: "application/json" }));
+  const target = document.querySelector("#score-file");
+  for (const type of ["dragenter", "dragover", "drop"])
+    target.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+}"""
+
+
+def test_a_dropped_job_shows_its_question_and_a_hostile_one_a_sentence(
+    visit: Visit, make_queue: Callable[..., JobQueue], clip: Path
+) -> None:
+    queue = make_queue(lambda _: iter(()))
+    asked = InpaintSettings(box=("4,4,20,20@7",), quality="high", end=1.2)
+    job = queue.submit("inpaint", keep(clip, queue.jobs_dir), asked)
+    page = visit(queue, locale="en-US")
+    page.locator("#score-file").wait_for()
+    toast = page.get_by_test_id("toast-body")
+    for hostile, said in ((" " * 256_001, "too large"), ("[" * 100_000, "no job.json")):
+        page.evaluate(_DROP, hostile)
+        expect(toast.filter(has_text=said)).to_be_visible(timeout=PATIENCE_MS)
+    page.evaluate(_DROP, (job.folder / "job.json").read_text())
+    expect(page.get_by_role("tab", name="Remove object")).to_have_attribute(
+        "aria-selected", "true", timeout=PATIENCE_MS
+    )
+    expect(page.locator("#inpaint-marked [data-frames]")).to_have_attribute(
+        "data-frames", "7", timeout=PATIENCE_MS
+    )
+    expect(page.locator(".lt-pad")).to_have_attribute("data-video", "clip.mp4")
+    expect(page.locator("#inpaint-setting-end :is(input, textarea)")).to_have_value("1.2")
+    expect(page.locator("#inpaint-run")).to_be_enabled(timeout=PATIENCE_MS)

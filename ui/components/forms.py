@@ -118,6 +118,15 @@ def shown(model: type[Machine], name: str, value: Any) -> Any:
     return str(value).removesuffix(".0") if is_text else value
 
 
+def fitting(model: type[Machine], name: str, value: Any) -> Any:
+    """A setting's value, such as one of a job, as its form field shows it; where it misfits, the default."""
+    try:
+        settings = model.model_validate({name: value})
+    except ValidationError:
+        return default(model, name)
+    return shown(model, name, getattr(settings, name))
+
+
 def with_parameters(handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
     """Give `handler(*values, request)` a signature in which the values are called `names`.
 

@@ -62,7 +62,9 @@ def row(task: str) -> str:
         f'<div class="lt-own" data-task="{task}"><label>{both("own.presets")} <select class="lt-own-choice">'
         f'<option value="">–</option><option value="defaults" data-zh="{chinese}">{english}</option></select></label>'
         f'<button type="button" data-own-ask="save">{both("own.save")}</button>'
-        f'<button type="button" data-own-ask="delete" disabled>{both("own.delete")}</button>{dialogs}</div>'
+        f'<button type="button" data-own-ask="delete" disabled>{both("own.delete")}</button>'
+        f'<button type="button" data-own-open>{both("own.open")}</button>'
+        f'<input type="file" accept=".json,application/json" hidden>{dialogs}</div>'
     )
 
 

@@ -466,6 +466,7 @@ LIVE: dict[str, tuple[str, str]] = {
     "own.defaults": ("Defaults", "默认设置"),
     "own.save": ("Save", "保存"),
     "own.delete": ("Delete", "删除"),
+    "own.open": ("Open a job.json", "打开 job.json"),
     "own.name": ("Name of the preset", "预设名称"),
     "own.ask": ("Delete the preset", "删除预设"),
     "own.cancel": ("Cancel", "取消"),

@@ -262,10 +262,19 @@ class TaskTab:
             asked = await again.again(service, visitor, job, Path(self.file.GRADIO_CACHE))
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
+        return self.fill(asked)
+
+    @property
+    def filled_components(self) -> list[Any]:
+        """The components that `fill` gives values to."""
+        return [self.file, *self.more, *(self.fields[name] for name in self._names)]
+
+    def fill(self, asked: again.Again) -> list[Any]:
+        """Values that show a question in the form; tells which of its files have to be chosen again."""
         if missing := [name for name, file in zip(asked.names, asked.files, strict=True) if file is None]:
             gr.Info(plain("again.choose", names=", ".join(map(shortened, missing))))
         settings = [
-            forms.shown(self._model, name, asked.asked[name])
+            forms.fitting(self._model, name, asked.asked[name])
             if name in asked.asked
             else forms.default(self._model, name)
             for name in self._names

@@ -28,6 +28,7 @@ from pipelines.video.pictures.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.hashing import fingerprint
+from ui.jobs.job_log import JobLog
 from ui.jobs.listing import Entry, JobList
 from ui.jobs.looks import Looks
 from ui.jobs.pose_client import PosingProcess
@@ -64,6 +65,8 @@ class JobService:
         self._posing = PosingProcess()
         self._submitted_by: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._log = JobLog()
+        queue.after_each(self._log.ended)
 
     def visitor(self, request: gr.Request) -> Visitor:
         """The visitor who sent `request`."""
@@ -153,9 +156,13 @@ class JobService:
                 # Without a job they would be nobody's.
                 trash.erase(trash.move_unread(self.queue.jobs_dir, kept).values())
                 raise
-            self._submitted_by[job.id] = visitor.counted_as
+            self._note_asked(visitor, job)
             add_owner(job, visitor)
             return job
+
+    def _note_asked(self, visitor: Visitor, job: Job) -> None:
+        self._submitted_by[job.id] = visitor.counted_as
+        self._log.asked(job, visitor.said)
 
     def _checked(self, file: str | None) -> Path:
         if not file:
@@ -233,7 +240,7 @@ class JobService:
         with self._lock:
             if not self.queue.holds(job):
                 self._check_share(visitor)
-                self._submitted_by[job.id] = visitor.counted_as
+                self._note_asked(visitor, job)
             self.queue.start(job)
 
     async def make_viewable(self, visitor: Visitor, job: Job, kind: Kind = "copy") -> Job:
@@ -267,7 +274,7 @@ class JobService:
         with self._lock:
             self._check_share(visitor)
             made = start()
-            self._submitted_by[made.id] = visitor.counted_as
+            self._note_asked(visitor, made)
             return made
 
     def inputs_key(self, job: Job) -> str:

@@ -244,7 +244,9 @@ async def ask_process(question: Asked, most_bytes: int | None = None) -> Event:
         await _end(process)
         exchange.cancel()
     told = shortened(stderr.decode(errors="replace").strip(), _LOGGED_CHARACTERS)
-    log.info("inspecting %s ended with %s: %s", name, process.returncode, told)
+    # Of those that go well there are several for each file that somebody chooses.
+    level = logging.INFO if process.returncode else logging.DEBUG
+    log.log(level, "inspecting %s ended with %s: %s", name, process.returncode, told)
     return _answer(out, question.files, process.returncode)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from gradio.exceptions import InvalidPathError
+from gradio.route_utils import FnIndexInferError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -174,6 +175,8 @@ def _is_plain_refusal(begun: Message) -> bool:
 def _answer(error: Exception) -> Response:
     if isinstance(error, _FAULTS) and not isinstance(error, RecursionError):
         return _refusal(500, "This is a fault of the server. Its log says more.")
+    if isinstance(error, FnIndexInferError):
+        return _refusal(404, "There is no such endpoint. *Use via API* lists those that there are.")
     return _refusal(400, "The request cannot be understood. *Use via API* describes what the server takes.")
 
 

@@ -18,6 +18,7 @@ import gradio as gr
 
 from pipelines.jobs.job import Job
 from pipelines.storage.atomic import write_bytes
+from pipelines.storage.names import quoted, shortened
 
 COOKIE = "longtake_visitor"
 _COOKIE_DAYS = 180
@@ -33,6 +34,8 @@ class Visitor:
     counted_as: str
     lasts: bool = True
     """Whether they are known again when they load the page anew; not those without login and cookie."""
+    said: str = "somebody"
+    """The user's name or the address, as the server's log has them."""
 
     @classmethod
     def of(cls, request: gr.Request, *, behind_proxy: bool = False) -> "Visitor":
@@ -50,7 +53,10 @@ class Visitor:
         )
         # Limits count by address: a cookie is easily deleted.
         return cls(
-            _hash(identity), _hash(f"user {user}" if user else f"host {host}"), lasts=bool(user or cookie)
+            _hash(identity),
+            _hash(f"user {user}" if user else f"host {host}"),
+            lasts=bool(user or cookie),
+            said=f"user {quoted(user)}" if user else shortened(host) or "somebody",
         )
 
 

@@ -166,7 +166,7 @@ def _bar(key: str, total: int, ours: int | None, others: int) -> str:
     )
     rows.append(("free", "system.free", max(0, total - used)))
     return (
-        f'<div class="lt-bar lt-stack" role="meter" aria-label="{label(key)}" aria-valuemin="0" '
+        f'<div class="lt-bar lt-parts" role="meter" aria-label="{label(key)}" aria-valuemin="0" '
         f'aria-valuemax="{total}" aria-valuenow="{min(used, total)}" aria-valuetext="{escape(" / ".join(texts))}">'
         f"{parts}</div>{_figures([(name, both(word), _big(size(held))) for name, word, held in rows])}"
     )
@@ -193,7 +193,7 @@ def _processes(processes: ProcessesNow) -> str:
     )
     figures = _figures([(name, both(f"system.{word}"), _big(size(held))) for name, word, held in rows])
     each = "" if processes.each is None else _each(processes)
-    bar = f'<div class="lt-bar lt-stack" aria-hidden="true">{parts}</div>'
+    bar = f'<div class="lt-bar lt-parts" aria-hidden="true">{parts}</div>'
     return _tile(both("system.processes"), size(processes.total_bytes), f"{bar}{figures}{each}")
 
 

@@ -142,14 +142,20 @@ def strip(view: JobView) -> str:
     if s.state not in ("queued", "running"):
         share = ""
     details = " · ".join(part for part in _details(s) if part)
-    notes = "".join(f'<p class="lt-note">{page_words(message)}</p>' for message in s.messages)
+    # Beside a result, what is said of it comes after it.
+    said, ways = ("", "") if view.outputs else (notes(s), links(s))
     return (
         f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}" '
         f'data-task="{escape(s.task, quote=True)}"{" data-mine" if view.is_mine else ""}>'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
-        f'<span class="lt-name">{escape(s.name)}</span>{_what(s)}</span>{_links(s)}</p>'
-        f'{share}<p class="lt-figures">{details}</p>{notes}</section>'
+        f'<span class="lt-name">{escape(s.name)}</span>{_what(s)}</span>{ways}</p>'
+        f'{share}<p class="lt-figures">{details}</p>{said}</section>'
     )
+
+
+def notes(s: Status) -> str:
+    """The warnings of a job."""
+    return "".join(f'<p class="lt-note">{page_words(message)}</p>' for message in s.messages)
 
 
 def _what(s: Status) -> str:
@@ -164,7 +170,8 @@ def _can(s: Status) -> str:
     return "look" if looks_only else _ACTIONS.get(s.state, "go-on")
 
 
-def _links(s: Status) -> str:
+def links(s: Status) -> str:
+    """The links to a job that the visitor may have."""
     job = escape(s.job, quote=True)
     links = [
         f'<a class="lt-link" href="?job={job}&amp;key={escape(key, quote=True)}">{both(words)}</a>'
@@ -182,6 +189,8 @@ def _details(s: Status) -> list[str]:
         ]
     if s.state == "failed":
         return [failure(s.code, f"{s.message} {s.hint}")]
+    if s.state == "done":
+        return []
     if s.state in ("paused", "cancelled", "interrupted"):
         return [escape(s.message), both("resumable")]
     quiet = filled("quiet", seconds=str(s.silent_seconds)) if s.silent_seconds else ""

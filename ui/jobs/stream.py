@@ -12,7 +12,7 @@ from ui.jobs.view import JobView
 
 POLL_SECONDS = 0.25
 _PATIENCE = 30
-"""Of a job that has been followed so many times as long as a period, no period is shorter: nobody sees the difference."""
+"""A job has been followed so many times as long as a period: by then nobody sees the difference of a second."""
 
 
 async def views(

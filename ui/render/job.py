@@ -246,8 +246,11 @@ def inspecting() -> str:
     return f'<section class="lt-card lt-quiet" role="status"><p>{both("looking")}</p></section>'
 
 
-def card(plan: Planned, video_path: str) -> str:
-    """Facts of a file and the costs of a run; `video_path` is the file in the page's cache, for the player."""
+def card(plan: Planned, video_path: str, *, is_made: bool = False) -> str:
+    """Facts of a file and the costs of a run; `video_path` is the file in the page's cache, for the player.
+
+    `is_made`: it is a version for viewing.
+    """
     facts = plan.facts
     rate = float(_ratio(facts.frame_rate))
     rows = [
@@ -265,14 +268,15 @@ def card(plan: Planned, video_path: str) -> str:
     if facts.damage:
         rows.append(("damage", escape(facts.damage)))
     listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)
-    # Files are not converted for the browser: where it cannot play one, the player is hidden.
+    # Where the browser cannot play a file, the player is hidden, and a version for viewing is offered.
     player = (
         f'<video src="{address(video_path)}" controls muted playsinline '
         f'preload="metadata" onerror="this.hidden=true" aria-label="{escape(facts.name)}"></video>'
     )
+    note = f'<p class="lt-note">{both("viewing.upload")}</p>' if is_made else ""
     return (
         f'<section class="lt-card"><h3 class="lt-name">{escape(facts.name)}</h3><div class="lt-split">{player}'
-        f"<dl>{listed}</dl></div><p>{escape(plan.preset_reason)}</p><p>{escape(plan.reason)}</p>"
+        f"<dl>{listed}</dl></div>{note}<p>{escape(plan.preset_reason)}</p><p>{escape(plan.reason)}</p>"
         f"{_faults() if facts.name == EXAMPLE_NAME else ''}</section>"
     )
 

@@ -86,7 +86,7 @@ def removal(queue: JobQueue, tmp_path: Path, plan: events.Planned) -> Callable[.
         asked = InpaintSettings(box=("30,20,40,50@5",), point=("90,60@5",), engine="flow", start=seconds)
         version = task_spec("inpaint").result_version
         job = Job.create(queue.jobs_dir, "inpaint", (clip,), asked, version)
-        again.save_marks(job, again.Painted("8:100,20,120,60@5"))
+        again.save_marks(job, again.Paint("8:100,20,120,60@5"))
         folder = job.folder
         result = numbered(folder / "result.mp4", 150, frames, start)
         (folder / "report.json").write_text(

@@ -41,7 +41,7 @@ def job(queue: JobQueue, clip: Path, tmp_path: Path) -> Job:
     asked = InpaintSettings(point=("5,6@9",), start=0.4, end=2.4, track=True)
     made = Job.create(queue.jobs_dir, "inpaint", tuple(kept), asked, 1)
     add_owner(made, ANN)
-    again.save_marks(made, again.Painted(STROKES))
+    again.save_marks(made, again.Paint(STROKES))
     return made
 
 
@@ -53,7 +53,7 @@ def test_the_owner_gets_files_marks_and_settings_back(
     assert found.names == ("clip.mp4",), "the mask is made of the marks again"
     (file,) = found.files
     assert file and Path(file).is_relative_to(cache) and Path(file).read_bytes() == clip.read_bytes()
-    assert found.painted == again.Painted(STROKES) and found.painted.frames == [3, 12]
+    assert found.painted == again.Paint(STROKES) and found.painted.frames == [3, 12]
     assert found.asked["point"] == ["5,6@9"] and found.asked["start"] == 0.4
     assert found.asked["end"] is None, "the buttons say how much is tried"
     assert Path(file) in service.room.ledger.files("ann")
@@ -95,18 +95,18 @@ def test_a_note_of_marks_that_is_none_marks_nothing(job: Job, note: str) -> None
 
 
 def test_marks_are_forgotten_with_the_mask_that_was_given_instead(job: Job) -> None:
-    again.save_marks(job, again.Painted(""))
-    assert again.read_marks(job) == again.Painted()
-    again.save_marks(job, again.Painted(STROKES, follow=False))
+    again.save_marks(job, again.Paint(""))
+    assert again.read_marks(job) == again.Paint()
+    again.save_marks(job, again.Paint(STROKES, follow=False))
     with job.runner():
         job.forget_work()
-    assert again.read_marks(job) == again.Painted(STROKES, follow=False), "they are part of the question"
+    assert again.read_marks(job) == again.Paint(STROKES, follow=False), "they are part of the question"
 
 
 def test_the_frame_that_is_shown_says_what_was_asked(job: Job, plan: object) -> None:
     facts = plan.facts  # type: ignore[attr-defined]
-    record, nothing = job.record(), again.Painted()
-    assert again.shown_frame(record, again.Painted(STROKES), facts) == 3
+    record, nothing = job.record(), again.Paint()
+    assert again.shown_frame(record, again.Paint(STROKES), facts) == 3
     assert again.shown_frame(record, nothing, facts) == 9
     unmarked = record.model_copy(update={"asked": {**record.asked, "point": []}})
     assert again.shown_frame(unmarked, nothing, facts) == 10

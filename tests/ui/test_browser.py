@@ -365,7 +365,8 @@ def test_what_the_browser_cannot_play_is_shown_once_a_version_for_viewing_is_mad
     expect(film).to_be_hidden()
     button.click()
     expect(page.locator(".lt-film")).to_contain_text("The result is among the files", timeout=PATIENCE_MS)
-    expect(film).to_have_js_property("videoWidth", 160)
+    expect(film).to_have_js_property("videoWidth", 160, timeout=PATIENCE_MS)
     expect(button).to_be_hidden()
+    page.locator(".lt-thumbnail img").wait_for()  # all has come: a reload breaks nothing off
     page.reload()
-    expect(film).to_have_js_property("videoWidth", 160)
+    expect(film).to_have_js_property("videoWidth", 160, timeout=PATIENCE_MS)

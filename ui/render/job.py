@@ -25,7 +25,7 @@ _ACTIONS = {"queued": "stop", "running": "stop", "done": ""}
 """The buttons that apply to a job, by its state; the style sheet hides the others."""
 
 GAUGE = f"""
-${{value.bars.map(bar => `
+${{(value?.bars ?? []).map(bar => `
 <section class="lt-gauge">
   <h3>${{bar.device ? `{both("device_memory")}` : `{both("memory")}`}}</h3>
   <div class="lt-bar" role="meter" aria-label="${{bar.device ? '{label("device_memory")}' : '{label("memory")}'}}"
@@ -67,7 +67,7 @@ def _by_kind(text: Callable[[str, str], str]) -> str:
 
 
 CURVE = f"""
-${{value.hidden ? '' : (() => {{
+${{value?.points === undefined || value.hidden ? '' : (() => {{
   const heading = {_by_kind(spans)};
   if (value.points.length < 2)
     return `<section class="lt-curve"><h3>${{heading}}</h3><p class="lt-quiet">{both("curve_empty")}</p></section>`;
@@ -83,7 +83,7 @@ ${{value.hidden ? '' : (() => {{
     <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p></section>`;
 }})()}}
 """
-"""A line through `value.points` (frame, value); the axis ends at frame `value.last`.
+"""A line through `value.points` (frame, value); the axis ends at frame `value.last`. Folded away, it has no value yet.
 
 The height is at least a tenth of the highest value, so that noise does not fill it. Nothing where it is `hidden`.
 """

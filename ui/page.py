@@ -146,14 +146,17 @@ class _Visits:
         """Register the visitor's session, and show the job that the address names, if any."""
         self._service.presence.arrive(str(request.session_hash), self._service.visitor(request).name)
         query = dict(request.query_params)
-        return self._show(query.get("job", ""), query.get("key", ""), request)
+        return self._show(query.get("job", ""), query.get("key", ""), request, arrives=True)
 
     def follow_link(self, link: str, request: gr.Request) -> tuple[Any, ...]:
         """Show the job of a link that was clicked on the page."""
         return self._show(*parse_link(link), request)
 
-    def _show(self, id: str, key: str, request: gr.Request) -> tuple[Any, ...]:
-        """Select the tab of a job, hide its card and set its link; change nothing where there is no job."""
+    def _show(self, id: str, key: str, request: gr.Request, *, arrives: bool = False) -> tuple[Any, ...]:
+        """Select the tab of a job, hide its card and set its link; change nothing where there is no job.
+
+        To whoever `arrives` by a link that leads nowhere, that is said where the job would stand.
+        """
         tab, link, refused = "", "", ""
         if id:
             try:
@@ -165,9 +168,10 @@ class _Visits:
                     self._service.query(visitor, job, key),
                 )
             except LongtakeError as error:
-                refused = render_job.refusal(error)
-                gr.Warning(error_text(error))
-        # A link that leads nowhere is said where its job would stand.
+                if arrives:
+                    refused = render_job.refusal(error)
+                else:
+                    gr.Warning(error_text(error))
         first = gr.update(value=refused, visible=True) if refused else gr.skip()
         return (
             gr.Tabs(selected=tab) if tab else gr.skip(),

@@ -151,6 +151,11 @@ def _kind(field: FieldInfo) -> Any:
     return field.annotation
 
 
+def unit(model: type[Machine], name: str) -> str:
+    """The unit of a setting, empty where it has none."""
+    return _unit(model.model_fields[name])
+
+
 def _unit(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     return str(extra["unit"]) if isinstance(extra, dict) else ""

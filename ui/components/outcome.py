@@ -6,6 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from pipelines.errors import BadInput
 from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
@@ -18,9 +20,10 @@ from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.render import film, marks, media
+from ui.render.job import links, notes
 from ui.reports.view import frame_times, read_report, shows_something
 
-_HIDDEN = {"box", "point", "ram_limit_gb", "vram_limit_gb", "preset", "device"}
+_HIDDEN = {"box", "point", "track", "ram_limit_gb", "vram_limit_gb", "preset", "device"}
 """Settings that are shown as marks, or that are the machine's and not the question's."""
 
 
@@ -40,7 +43,7 @@ class Outcome:
         paths = [path for path in outputs.paths() if path.exists()]
         named = {path: self._link(view, path, name) for path, name in self._names(view, paths).items()}
         pictures = [path for path in outputs.pictures if path in named]
-        report = read_report(outputs.report) if outputs.report else ""
+        report = notes(view.status) + (read_report(outputs.report) if outputs.report else "")
         shown = ""
         if pictures and (outputs.report is None or shows_something(outputs.report)):
             times = frame_times(outputs.report) if outputs.report else {}
@@ -64,7 +67,7 @@ class Outcome:
             shown = film.player(self._film(view, named, shows_wipe=shows_wipe))
         elif outputs.result and main.suffix in self.PICTURE_SUFFIXES:
             shown = film.picture(named)
-        return shown + film.take(named)
+        return shown + film.take(named, links(view.status))
 
     def _film(self, view: JobView, named: str, *, shows_wipe: bool) -> film.Film:
         job, viewing = self._job(view), self._service.viewing
@@ -100,8 +103,8 @@ class Outcome:
         record, painted = job.record(), again.read_marks(job)
         boxes, points = (list(map(str, record.asked.get(name, ()))) for name in ("box", "point"))
         drawn = ""
-        if view.planned:
-            size = (view.planned.facts.width, view.planned.facts.height)
+        if thumbnail:
+            size = _size(view, thumbnail)
             drawn = marks.drawing(size, self.frame(view), boxes, points, painted.strokes)
         inputs = record.inputs[:1] if painted.strokes else record.inputs
         counts = marks.counted(boxes, points, painted.frames)
@@ -128,6 +131,14 @@ class Outcome:
         return view.job
 
 
+def _size(view: JobView, thumbnail: str) -> tuple[int, int]:
+    """The size of the input: from its plan; before that, that of its picture, which large ones are scaled to."""
+    if view.planned:
+        return view.planned.facts.width, view.planned.facts.height
+    with Image.open(thumbnail) as picture:
+        return picture.size
+
+
 def _first_frame(job: Job, rate: str) -> int:
     start = job.record().asked.get("start")
     return round(start * Fraction(rate)) if rate and isinstance(start, int | float) else 0
@@ -148,8 +159,10 @@ def _settings(task: str, asked: dict[str, Any]) -> dict[str, str]:
             or (name != "quality" and value == model.model_fields[name].default)
         ):
             continue
-        english = label_en(name, "")
-        rows[spans(english, FIELDS_ZH.get(name, (english, ""))[0])] = _value(value)
+        english, unit = label_en(name, ""), forms.unit(model, name)
+        rows[spans(english, FIELDS_ZH.get(name, (english, ""))[0])] = (
+            f"{_value(value)} {escape(unit)}".rstrip()
+        )
     return rows
 
 

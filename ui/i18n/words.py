@@ -501,6 +501,10 @@ LIVE: dict[str, tuple[str, str]] = {
     "film.seek": ("Position", "播放位置"),
     "film.before": ("Before", "之前"),
     "film.after": ("After", "之后"),
+    "viewing.upload": (
+        "This is a version for viewing: H.264, 8 bits, standard dynamic range. Runs read your own file.",
+        "这是观看版本（H.264，8 位，标准动态范围）。运行时读取的是您自己的文件。",
+    ),
     "viewing.comparing": (
         "The comparison of the result with its source is being made: {share}.",
         "正在制作结果与来源的对比：{share}。",

@@ -31,7 +31,7 @@ _MARKS = "marks"
 
 
 @dataclass(frozen=True)
-class Painted:
+class Paint:
     """What was painted on the pad: strokes as text, and whether they are followed."""
 
     strokes: str = ""
@@ -52,10 +52,10 @@ class Again:
     asked: dict[str, Any]
     files: tuple[str | None, ...]
     names: tuple[str, ...]
-    painted: Painted
+    painted: Paint
 
 
-def save_marks(job: Job, painted: Painted) -> None:
+def save_marks(job: Job, painted: Paint) -> None:
     """Note what was painted for `job`, which only reads the mask that was made of it; forget it where it is nothing."""
     if painted.strokes.strip():
         text = json.dumps({"strokes": painted.strokes, "follow": painted.follow})
@@ -64,14 +64,14 @@ def save_marks(job: Job, painted: Painted) -> None:
         (job.folder / _MARKS).unlink(missing_ok=True)
 
 
-def read_marks(job: Job) -> Painted:
+def read_marks(job: Job) -> Paint:
     """What was painted for `job`; nothing where that was not noted."""
     path = job.folder / _MARKS
     with suppress(OSError, ValueError, TypeError, KeyError):
         if path.stat().st_size < 2 * MOST_CHARACTERS:
             noted = json.loads(path.read_bytes())
-            return Painted(str(noted["strokes"]), bool(noted["follow"]))
-    return Painted()
+            return Paint(str(noted["strokes"]), bool(noted["follow"]))
+    return Paint()
 
 
 def may_ask_again(service: "JobService", visitor: Visitor, job: Job) -> bool:
@@ -130,7 +130,7 @@ def _first_input(service: "JobService", job: Job) -> Path | None:
     return kept_upload(job, known) or (known.path if service.policy.local and known.path.exists() else None)
 
 
-def shown_frame(record: JobRecord, painted: Painted, facts: Facts | None) -> int:
+def shown_frame(record: JobRecord, painted: Paint, facts: Facts | None) -> int:
     """The frame of the input that says most of what was asked: the first that is marked, else the first of the run."""
     marks = [*record.asked.get("box", ()), *record.asked.get("point", ())]
     marked = [int(mark.rpartition("@")[2]) for mark in map(str, marks) if mark.rpartition("@")[2].isdecimal()]

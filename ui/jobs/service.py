@@ -305,14 +305,14 @@ class JobService:
         return self._named(view, job, right)
 
     async def watch(
-        self, job: Job, right: Right = "edit", *, period_seconds: float = POLL_SECONDS
+        self, job: Job, right: Right = "edit", *, longest_seconds: float = POLL_SECONDS
     ) -> AsyncGenerator[JobView]:
-        """Yield the job's newest view until it ends, one a period at most; one alone where it has ended."""
+        """Yield the job's newest view until it ends, as `views` does; one alone where it has ended."""
         view = await asyncio.to_thread(self.snapshot, job, right)
         if view.status.state not in ("queued", "running"):
             yield view
             return
-        async with aclosing(views(self.queue, job, period_seconds)) as stream:
+        async with aclosing(views(self.queue, job, longest_seconds)) as stream:
             async for view in stream:
                 yield self._named(view, job, right)
 

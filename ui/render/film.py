@@ -109,12 +109,12 @@ def not_made(message: str) -> str:
     )
 
 
-def take(path: str) -> str:
-    """The button that downloads a job's main file, which has its name."""
+def take(path: str, links: str) -> str:
+    """The button that downloads a job's main file, which has its name, and the `links` to the job as HTML."""
     name = escape(Path(path).name, quote=True)
     return (
         f'<p class="lt-take"><a class="lt-download" href="{address(path)}" download="{name}">'
-        f"{both('download')}</a> <span>{name}</span></p>"
+        f'{both("download")}</a> <span class="lt-name">{name}</span>{links}</p>'
     )
 
 

@@ -25,7 +25,7 @@ _ACTIONS = {"queued": "stop", "running": "stop", "done": ""}
 """The buttons that apply to a job, by its state; the style sheet hides the others."""
 
 GAUGE = f"""
-${{value.bars.map(bar => `
+${{(value?.bars ?? []).map(bar => `
 <section class="lt-gauge">
   <h3>${{bar.device ? `{both("device_memory")}` : `{both("memory")}`}}</h3>
   <div class="lt-bar" role="meter" aria-label="${{bar.device ? '{label("device_memory")}' : '{label("memory")}'}}"
@@ -67,7 +67,7 @@ def _by_kind(text: Callable[[str, str], str]) -> str:
 
 
 CURVE = f"""
-${{value.hidden ? '' : (() => {{
+${{value?.points === undefined || value.hidden ? '' : (() => {{
   const heading = {_by_kind(spans)};
   if (value.points.length < 2)
     return `<section class="lt-curve"><h3>${{heading}}</h3><p class="lt-quiet">{both("curve_empty")}</p></section>`;
@@ -83,7 +83,7 @@ ${{value.hidden ? '' : (() => {{
     <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p></section>`;
 }})()}}
 """
-"""A line through `value.points` (frame, value); the axis ends at frame `value.last`.
+"""A line through `value.points` (frame, value); the axis ends at frame `value.last`. Folded away, it has no value yet.
 
 The height is at least a tenth of the highest value, so that noise does not fill it. Nothing where it is `hidden`.
 """
@@ -142,14 +142,20 @@ def strip(view: JobView) -> str:
     if s.state not in ("queued", "running"):
         share = ""
     details = " · ".join(part for part in _details(s) if part)
-    notes = "".join(f'<p class="lt-note">{page_words(message)}</p>' for message in s.messages)
+    # Beside a result, what is said of it comes after it.
+    said, ways = ("", "") if view.outputs else (notes(s), links(s))
     return (
         f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}" '
         f'data-task="{escape(s.task, quote=True)}"{" data-mine" if view.is_mine else ""}>'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
-        f'<span class="lt-name">{escape(s.name)}</span>{_what(s)}</span>{_links(s)}</p>'
-        f'{share}<p class="lt-figures">{details}</p>{notes}</section>'
+        f'<span class="lt-name">{escape(s.name)}</span>{_what(s)}</span>{ways}</p>'
+        f'{share}<p class="lt-figures">{details}</p>{said}</section>'
     )
+
+
+def notes(s: Status) -> str:
+    """The warnings of a job."""
+    return "".join(f'<p class="lt-note">{page_words(message)}</p>' for message in s.messages)
 
 
 def _what(s: Status) -> str:
@@ -164,7 +170,8 @@ def _can(s: Status) -> str:
     return "look" if looks_only else _ACTIONS.get(s.state, "go-on")
 
 
-def _links(s: Status) -> str:
+def links(s: Status) -> str:
+    """The links to a job that the visitor may have."""
     job = escape(s.job, quote=True)
     links = [
         f'<a class="lt-link" href="?job={job}&amp;key={escape(key, quote=True)}">{both(words)}</a>'
@@ -182,6 +189,8 @@ def _details(s: Status) -> list[str]:
         ]
     if s.state == "failed":
         return [failure(s.code, f"{s.message} {s.hint}")]
+    if s.state == "done":
+        return []
     if s.state in ("paused", "cancelled", "interrupted"):
         return [escape(s.message), both("resumable")]
     quiet = filled("quiet", seconds=str(s.silent_seconds)) if s.silent_seconds else ""
@@ -237,8 +246,11 @@ def inspecting() -> str:
     return f'<section class="lt-card lt-quiet" role="status"><p>{both("looking")}</p></section>'
 
 
-def card(plan: Planned, video_path: str) -> str:
-    """Facts of a file and the costs of a run; `video_path` is the file in the page's cache, for the player."""
+def card(plan: Planned, video_path: str, *, is_made: bool = False) -> str:
+    """Facts of a file and the costs of a run; `video_path` is the file in the page's cache, for the player.
+
+    `is_made`: it is a version for viewing.
+    """
     facts = plan.facts
     rate = float(_ratio(facts.frame_rate))
     rows = [
@@ -256,14 +268,15 @@ def card(plan: Planned, video_path: str) -> str:
     if facts.damage:
         rows.append(("damage", escape(facts.damage)))
     listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)
-    # Files are not converted for the browser: where it cannot play one, the player is hidden.
+    # Where the browser cannot play a file, the player is hidden, and a version for viewing is offered.
     player = (
         f'<video src="{address(video_path)}" controls muted playsinline '
         f'preload="metadata" onerror="this.hidden=true" aria-label="{escape(facts.name)}"></video>'
     )
+    note = f'<p class="lt-note">{both("viewing.upload")}</p>' if is_made else ""
     return (
         f'<section class="lt-card"><h3 class="lt-name">{escape(facts.name)}</h3><div class="lt-split">{player}'
-        f"<dl>{listed}</dl></div><p>{escape(plan.preset_reason)}</p><p>{escape(plan.reason)}</p>"
+        f"<dl>{listed}</dl></div>{note}<p>{escape(plan.preset_reason)}</p><p>{escape(plan.reason)}</p>"
         f"{_faults() if facts.name == EXAMPLE_NAME else ''}</section>"
     )
 

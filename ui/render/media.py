@@ -4,9 +4,12 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from PIL import Image
 
 from pipelines.spec import tasks
 from pipelines.video.clock.time_code import time_code
@@ -28,13 +31,23 @@ def latest(view: JobView) -> str:
     source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
     number = f"{view.preview.frame:,}"
     alt = f"{label('latest')} {number}"
-    picture = (_before_and_after if _compares(view.status.task) else _whole)(source, alt)
+    picture = (_before_and_after if _is_pair(view, data) else _whole)(source, alt)
     return f'<figure class="lt-latest lt-big">{picture}<figcaption>{both("latest")} · {number}</figcaption></figure>'
 
 
-def _compares(task: str) -> bool:
-    """Whether the preview of `task` is two pictures side by side: before and after."""
-    return task in tasks() and tasks()[task].before_and_after
+def _is_pair(view: JobView, jpeg: bytes) -> bool:
+    """Whether a preview is two pictures side by side, before and after: of such a task, and about twice as wide.
+
+    The passes before the last one have pictures of their own.
+    """
+    task = view.status.task
+    if view.planned is None or task not in tasks() or not tasks()[task].before_and_after:
+        return False
+    try:
+        width, height = Image.open(BytesIO(jpeg)).size
+    except OSError:
+        return False
+    return width / height > 1.5 * view.planned.facts.width / view.planned.facts.height
 
 
 def _whole(source: str, alt: str) -> str:

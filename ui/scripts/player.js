@@ -160,6 +160,10 @@
     event.preventDefault();
     ACTIONS[name](around);
   });
+  // What has no picture that can be decoded plays as sound alone: for us it cannot be played.
+  document.addEventListener("loadedmetadata", (event) => {
+    if (event.target.matches?.(".lt-card video") && !event.target.videoWidth) event.target.hidden = true;
+  }, true);
   for (const kind of ["loadeddata", "seeked", "timeupdate", "play", "pause", "error"]) {
     document.addEventListener(kind, (event) => {
       const around = film(event.target);

@@ -1,6 +1,7 @@
 """The tab of a task: choose a video, see its facts and the memory that a run would take, run it, watch it."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import LongtakeError
+from pipelines.jobs.events import Planned
 from pipelines.jobs.job import Job
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
@@ -19,8 +21,10 @@ from ui.components.engine_choice import EngineChoice
 from ui.components.run_view import PRIVATE, RunView, parse_link
 from ui.i18n.texts import input_key, plain
 from ui.jobs import again
+from ui.jobs.hashing import fingerprint
 from ui.jobs.service import JobService
-from ui.jobs.uploads import example_clip, uploads_only
+from ui.jobs.uploads import example_clip, hand_out, uploads_only
+from ui.render import film
 from ui.render import job as render
 from ui.server.answers import visitor_error
 from ui.server.visitors import Visitor
@@ -87,6 +91,11 @@ class TaskTab:
             with gr.Column(scale=9, min_width=320):
                 self.lay_out_middle()
                 self.card = gr.HTML(render.welcome(self.task), elem_id=self.id("card"))
+                # The style sheet shows it where the browser has told that it cannot play the file.
+                self._view_here = gr.Button(
+                    texts("longtake_view_here"), size="sm", elem_classes="lt-view-upload", scale=0
+                )
+                self._making = gr.HTML()
                 self.run_view = RunView(service, texts)
         self._connect()
 
@@ -216,6 +225,11 @@ class TaskTab:
             **PRIVATE,
             concurrency_limit=1,
         )
+        self._view_here.click(
+            self._make_viewable, files, [self._making], **PRIVATE, trigger_mode="once", concurrency_limit=None
+        ).success(
+            self._inspect, [*files, *settings], [self.card, *self._buttons, *self.engines.shown], **PRIVATE
+        )
         self.submitted = [
             button.click(
                 self._starter(action),
@@ -307,7 +321,7 @@ class TaskTab:
             # The card still shows the error after the toast has gone.
             yield render.refusal(error), *disabled, *choice
             raise visitor_error(error) from error
-        card = render.card(plan, self.played(video, others))
+        card = await self._card(plan, self.played(video, others))
         yield card, *disabled, *self.engines.updates(engines, plan)
         ready, problem = plan.risk != "cannot" and engines.accepted, None
         if ready:
@@ -315,6 +329,29 @@ class TaskTab:
         buttons = [gr.update(interactive=ready and not (problem and problem.blocks))] * len(self._buttons)
         noted = card + problem.note if problem else gr.skip()
         yield noted, *buttons, *[gr.skip()] * len(self.engines.shown)
+
+    async def _card(self, plan: Planned, played: str) -> str:
+        """The card of a file, with the version for viewing where one was made."""
+        made = self.service.viewing.find(await fingerprint(Path(played)))
+        if made is None:
+            return render.card(plan, played)
+        key = self.service.keys.files(Job(made.parent))
+        return render.card(plan, hand_out(made, Path(self.file.GRADIO_CACHE), key), is_made=True)
+
+    async def _make_viewable(
+        self, request: gr.Request, video: str | None, *others: Any
+    ) -> AsyncIterator[str]:
+        """Make a version of the file on the card that any browser plays."""
+        try:
+            visitor, played = self.service.visitor(request), self.played(video, others)
+            made = await self.service.make_upload_viewable(visitor, played)
+            async with aclosing(self.service.watch(made)) as views:
+                async for view in views:
+                    yield film.making("viewing.making", view.status.done, view.status.total)
+            yield film.not_made(view.status.message) if view.status.state != "done" else ""
+        except (LongtakeError, OSError) as error:
+            yield ""
+            raise visitor_error(error) from error
 
     async def _accept(
         self, request: gr.Request, video: str | None, *values: Any

@@ -187,7 +187,7 @@ class InpaintTab(TaskTab):
     def remember(self, job: Job, more: Sequence[Any]) -> None:
         """Note what was painted; a mask file is an input of its own."""
         mask, follow, strokes, *_ = more
-        again.save_marks(job, again.Painted("" if mask else strokes, bool(follow)))
+        again.save_marks(job, again.Paint("" if mask else strokes, bool(follow)))
 
     async def _load_video(
         self, request: gr.Request, video: str | None, mask: str | None, kept: KeptMarks | None

@@ -486,8 +486,6 @@ LIVE: dict[str, tuple[str, str]] = {
     "own.ask": ("Delete the preset", "删除预设"),
     "own.cancel": ("Cancel", "取消"),
     # -- result
-    "kind.mask": ("Mask check", "蒙版检查"),
-    "kind.part": ("Part of the video", "视频片段"),
     "input": ("Input", "输入"),
     "files": ("Files", "文件"),
     "download": ("Download", "下载"),

@@ -20,7 +20,7 @@ from pipelines.jobs.record import JobRecord
 from pipelines.masks.strokes import MOST_CHARACTERS, read_strokes
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.contents import read_contents
-from ui.jobs.kinds import is_preview
+from ui.jobs.kind import is_trial
 from ui.jobs.uploads import hand_out, still
 from ui.server.visitors import Visitor, owners
 
@@ -94,7 +94,7 @@ async def again(service: "JobService", visitor: Visitor, job: Job, cache: Path) 
 
 def _again(service: "JobService", visitor: Visitor, job: Job, cache: Path) -> Again:
     record, painted = job.record(), read_marks(job)
-    asked = {**record.asked, "end": None} if is_preview(record.asked) else dict(record.asked)
+    asked = {**record.asked, "end": None} if is_trial(record.asked) else dict(record.asked)
     inputs = record.inputs[:1] if painted.strokes else record.inputs
     found = [kept_upload(job, known) for known in inputs]
     files = [hand_out(path, cache, service.inputs_key(job)) if path else None for path in found]

@@ -21,7 +21,7 @@ from pipelines.jobs.job import Job
 from pipelines.jobs.record import JobRecord
 from pipelines.spec import task_spec
 from pipelines.storage.names import printable
-from ui.jobs.kinds import kind_of
+from ui.jobs.kind import kind_of
 from ui.server.visitors import Keys
 
 _MOST_STEM_BYTES = 120

@@ -102,7 +102,7 @@ def question(service: JobService, visitor: Visitor, dropped: Dropped, cache: Pat
     the records of all jobs.
     """
     mine = list(_jobs_of(service, visitor))
-    painted = again.Painted()
+    painted = again.Paint()
     with suppress(NoSuchJob):
         job = Job.find(service.queue.jobs_dir, dropped.id)
         if job in mine and _hashes(job) == [known.content for known in dropped.inputs]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from pipelines.jobs.job import Job
+from pipelines.jobs.record import JobRecord
 from pipelines.settings import FilmSettings
 from pipelines.settings.base import TRIAL_SECONDS
 from pipelines.spec import tasks
@@ -11,9 +12,9 @@ from pipelines.spec import tasks
 Kind = Literal["preview", "mask_check", "full"]
 
 
-def kind_of(job: Job) -> Kind:
-    """Return the kind of `job`, by its task and settings. Raises as `Job.record`."""
-    record = job.record()
+def kind_of(job: Job | JobRecord) -> Kind:
+    """Return the kind of a job, by its task and settings. Raises as `Job.record`."""
+    record = job.record() if isinstance(job, Job) else job
     return kind_of_request(record.task, record.asked)
 
 
@@ -28,6 +29,10 @@ def kind_of_request(task: str, asked: Mapping[str, Any]) -> Kind:
         return "full"
     if spec.part_of:
         return "mask_check"
+    return "preview" if is_trial(asked) and issubclass(spec.settings, FilmSettings) else "full"
+
+
+def is_trial(asked: Mapping[str, Any]) -> bool:
+    """Whether the settings `asked` are those of a button that tries a few seconds."""
     start, end = asked.get("start") or 0.0, asked.get("end")
-    is_trial = isinstance(start, int | float) and end == start + TRIAL_SECONDS
-    return "preview" if is_trial and issubclass(spec.settings, FilmSettings) else "full"
+    return isinstance(start, int | float) and end == start + TRIAL_SECONDS

@@ -16,7 +16,7 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs, Planned
 from pipelines.jobs.job import Job
 from pipelines.storage.names import brief, shortened, without_folders
-from ui.jobs.kinds import Kind, kind_of
+from ui.jobs.kind import Kind, kind_of
 
 CURVE_POINTS = 200
 _WARNINGS = 5
@@ -38,9 +38,9 @@ class Status(BaseModel):
     )
     name: str = Field(default="", description="Name of the input, shortened where it has over 80 characters.")
     task: str = ""
-    kind: Kind = Field(
+    kind: Kind | Literal[""] = Field(
         default="",
-        description="`preview`: a few seconds to try; `mask`: a check of the mask; `part`, `full`.",
+        description="`preview`: a few seconds to try; `mask_check`: a check of the mask; `full`: the whole run.",
     )
     seconds: float | None = Field(
         default=None, description="Length of what is computed; null until it is planned."

@@ -55,22 +55,22 @@ def test_settings_marks_and_media_come_back_to_whoever_asked(
     found = asked_by(ANN, service, record)
     assert (found.asked["box"], found.asked["quality"], found.asked["start"]) == ([*BOX], "high", 0.4)
     assert found.files[0] and Path(found.files[0]).read_bytes() == clip.read_bytes()
-    assert found.painted == again.Painted()
-    again.save_marks(job, again.Painted("20:1,1,9,9@0", follow=False))
+    assert found.painted == again.Paint()
+    again.save_marks(job, again.Paint("20:1,1,9,9@0", follow=False))
     assert asked_by(ANN, service, record).painted.strokes == "20:1,1,9,9@0"
 
 
 def test_others_get_settings_and_no_media_though_they_know_the_hash(
     service: JobService, job: Job, record: dict[str, Any], clip: Path
 ) -> None:
-    again.save_marks(job, again.Painted("20:1,1,9,9@0"))
+    again.save_marks(job, again.Paint("20:1,1,9,9@0"))
     served = service.queue.jobs_dir / "cache" / "upload" / "clip.mp4"
     served.parent.mkdir(parents=True)
     served.write_bytes(clip.read_bytes())
     service.room.ledger.add(ANN.counted_as, [served])
     found = asked_by(BOB, service, record)
     assert found.asked["box"] == [*BOX]
-    assert (found.files, found.names, found.painted) == ((None,), ("clip.mp4",), again.Painted())
+    assert (found.files, found.names, found.painted) == ((None,), ("clip.mp4",), again.Paint())
     user = Visitor("192.0.2.7", "192.0.2.7")  # who logs in is counted by name
     assert asked_by(user, service, record).files == (str(served),)
 

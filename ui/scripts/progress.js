@@ -25,7 +25,7 @@
     };
   }
 
-  const jobOf = (strip) => new URLSearchParams(strip.querySelector("a[href*='job=']")?.getAttribute("href") ?? "").get("job") ?? "";
+  const jobOf = (strip) => strip.dataset.job ?? "";
 
   function show() {
     const now = current();
@@ -111,5 +111,5 @@
   new MutationObserver((changes) => {
     if (changes.some((change) => inStrip(change.target) || [...change.addedNodes].some(inStrip))) show();
   // Gradio changes the attributes and texts of what stands there already.
-  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["value", "data-state", "href"] });
+  }).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["value", "data-state", "data-job"] });
 })();

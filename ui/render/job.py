@@ -146,7 +146,8 @@ def strip(view: JobView) -> str:
     said, ways = ("", "") if view.outputs else (notes(s), links(s))
     return (
         f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}" '
-        f'data-job="{escape(s.job, quote=True)}" data-task="{escape(s.task, quote=True)}"{" data-mine" if view.is_mine else ""}>'
+        f'data-job="{escape(s.job, quote=True)}" '
+        f'data-task="{escape(s.task, quote=True)}"{" data-mine" if view.is_mine else ""}>'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
         f'<span class="lt-name">{escape(s.name)}</span>{_what(s)}</span>{ways}</p>'
         f'{share}<p class="lt-figures">{details}</p>{said}</section>'

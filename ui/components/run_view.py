@@ -36,7 +36,7 @@ _CONFIRM = """(link) => {
 }"""
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LONGEST_SECONDS = 2.0
-"""How often a job that has been watched for a minute is told anew: each time costs the tab 15 ms and the line 2 KB."""
+"""How often a job that is watched for longer is told anew: each time costs the tab 15 ms and the line 2 KB."""
 _PICTURE_BYTES_PER_SECOND = 9_000
 """What the pictures of a job that is watched may take of the line: 32 MB an hour, one of 90 KB every ten seconds."""
 _MOST_CURIOUS = 1000

@@ -11,7 +11,7 @@ from pipelines.workers.watchdog import LIFE, QUIET_SECONDS
 from ui.jobs.view import JobView
 
 POLL_SECONDS = 0.25
-_PATIENCE = 30
+_PATIENCE = 10
 """A job has been followed so many times as long as a period: by then nobody sees the difference of a second."""
 
 

@@ -25,13 +25,17 @@ _LOW_HOST_BYTES = 2 * GIB
 
 
 class Finding(BaseModel):
-    """One check: what was found, whether it is fine, and what to do where it is not."""
+    """One check: what was found, whether it is fine, and what to do where it is not.
+
+    `missing`: something optional is not there; runs without it are fine.
+    """
 
     model_config = ConfigDict(frozen=True)
     what: str
     found: str
     ok: bool
     advice: str = ""
+    missing: bool = False
 
 
 def examine(jobs_dir: Path, hardware: Hardware | None = None) -> list[Finding]:
@@ -87,6 +91,7 @@ def _devices(hardware: Hardware) -> Iterator[Finding]:
             what="gpu",
             found=hardware.no_device_reason,
             ok=True,
+            missing=True,
             advice="The built-in engines do not need one.",
         )
 
@@ -156,6 +161,7 @@ def weights_finding(model: str, folder: Path | None = None, *, needed: bool = Fa
             what=model,
             found=f"{title} is not installed; {_size(published.about_bytes)}, {licence}",
             ok=not needed,
+            missing=not needed,
             advice=f"`python -m pipelines weights {model} --fetch{into}` downloads it from {published.origin}",
         )
     except WeightsBroken as error:

@@ -32,6 +32,7 @@ _BUILT_IN = (
     "pipelines.tracking.spec",
     "pipelines.animation.spec",
     "pipelines.copying.spec",
+    "pipelines.comparing.spec",
     "pipelines.scoring.builtin.spec",
     "pipelines.scoring.qalign.spec",
     "pipelines.inpainting.flow.spec",
@@ -117,7 +118,9 @@ class TaskSpec:
     curve: Text | None = None
     """Caption of the live curve; None: there is no curve."""
     before_and_after: bool = False
-    """Whether previews hold before and after side by side, which the page then overlays."""
+    """Whether its frames are those of its first input, changed; then previews hold before and after side by side."""
+    done: Callable[[Any], str] = lambda settings: "result"
+    """Given the settings, the word that a download has after the video's name: `removed` as in `clip_removed.mp4`."""
     served: bool = True
     """Whether the page and the API offer the task."""
     trial: str = ""

@@ -19,9 +19,10 @@ from pipelines.jobs.job import Job
 from pipelines.settings import PoseSettings, ScoreSettings, Settings, trial
 from pipelines.spec import TaskSpec, settings_model, tasks
 from pipelines.storage.names import quoted
+from ui import api_types
 from ui.components import forms
 from ui.jobs.service import JobService
-from ui.jobs.uploads import hand_out, uploads_only
+from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView, Status
 from ui.server.answers import visitor_error
 from ui.server.visitors import Right
@@ -45,13 +46,14 @@ class Api:
         """Each setting of any task, and the model that describes it."""
         # Invisible components cost the page only their entry in its configuration.
         self._trigger = gr.Button(visible=False)
-        self._file = uploads_only(gr.File(label="The video: an upload.", visible=False))
-        other_inputs = {each.name: each for task in self._tasks.values() for each in task.inputs[1:]}
-        self._other_files = {
-            # The explicit None makes the parameter optional: Gradio requires one that has no value.
-            name: uploads_only(gr.File(None, label=each.help, visible=False))
-            for name, each in other_inputs.items()
+        self._video = api_types.upload("file", "The video.")
+        first_inputs = {task.inputs[0].name: task.inputs[0] for task in self._tasks.values()}
+        self._first_files = {
+            name: self._video if name == "file" else api_types.upload(name, each.help)
+            for name, each in first_inputs.items()
         }
+        other_inputs = {each.name: each for task in self._tasks.values() for each in task.inputs[1:]}
+        self._other_files = {name: api_types.upload(name, each.help) for name, each in other_inputs.items()}
         self._task = gr.Dropdown(
             list(self._tasks), value=next(iter(self._tasks)), label="The task.", visible=False
         )
@@ -60,9 +62,9 @@ class Api:
             "", label="One of the job's keys: needed where the job is not the caller's.", visible=False
         )
         self._follow = gr.Checkbox(False, label="Stream statuses until the job ends.", visible=False)
-        self._status = gr.JSON(label="Status", visible=False)
+        self._status = api_types.status()
         self._files = gr.File(label="The files of a finished job.", file_count="multiple", visible=False)
-        self._settings = {name: forms.make_parameter(model, name) for name, model in self._all.items()}
+        self._settings = {name: api_types.setting(model, name) for name, model in self._all.items()}
         for task in self._tasks.values():
             self._publish_task(task.name, task, (task.settings.__doc__ or "").split("\n")[0])
             if task.trial:
@@ -81,7 +83,10 @@ class Api:
     ) -> None:
         """Publish an endpoint such as `/score`: it runs the task and streams statuses."""
         first, *others = task.inputs
-        files = {first.name: self._file, **{each.name: self._other_files[each.name] for each in others}}
+        files = {
+            first.name: self._first_files[first.name],
+            **{each.name: self._other_files[each.name] for each in others},
+        }
         names = forms.field_names(settings_model(task.name))
         self._publish(
             forms.with_parameters(self._runner(task, change), *files, *names),
@@ -96,29 +101,36 @@ class Api:
         # The task stays the third parameter, for programs that pass parameters by position.
         (second, second_file), *more = self._other_files.items()
         names = ("file", second, "task", *(name for name, _ in more))
-        inputs = [self._file, second_file, self._task, *(file for _, file in more), *self._settings.values()]
-        for name, handler, description in (
+        file = api_types.upload("file", "The first file of the task: the video, or for animate the portrait.")
+        inputs = [file, second_file, self._task, *(file for _, file in more), *self._settings.values()]
+        for name, handler, answer, description in (
             (
                 "submit",
                 self._submitter(),
+                self._status,
                 "Queue a job and answer at once with its status; /job tells how it goes.",
             ),
-            ("estimate", self._estimator(), "What a run would do and hold, and why, without running it."),
+            (
+                "estimate",
+                self._estimator(),
+                api_types.plan(),
+                "What a run would do and hold, and why, without running it.",
+            ),
         ):
             endpoint = forms.with_parameters(handler, *names, *self._settings)
-            self._publish(endpoint, inputs, [self._status], name, description)
+            self._publish(endpoint, inputs, [answer], name, description)
         description = "What a video is: size, length, rate, sound."
-        self._publish(self._inspect, [self._file], [self._status], "inspect", description)
+        self._publish(self._inspect, [self._video], [api_types.facts()], "inspect", description)
 
     def _publish_pose(self) -> None:
         """Publish `/pose`, which answers with a picture and makes no job."""
         names = forms.field_names(PoseSettings)
-        fields = [forms.make_parameter(PoseSettings, name) for name in names]
+        fields = [api_types.setting(PoseSettings, name) for name in names]
         description = (PoseSettings.__doc__ or "").split("\n")[0] + " Needs LivePortrait's weights."
         picture = gr.File(label="The portrait, posed: a JPEG.", visible=False)
         self._publish(
             forms.with_parameters(self._poser(names), "source", *names),
-            [self._file, *fields],
+            [self._first_files["source"], *fields],
             [picture],
             "pose",
             description,
@@ -143,7 +155,9 @@ class Api:
             "job",
             "A job's full status and, when it is done, its files; as a stream with follow.",
         )
-        publish(self._list, [], [self._status], "jobs", "The caller's jobs, the newest first (at most 100).")
+        publish(
+            self._list, [], [api_types.jobs()], "jobs", "The caller's jobs, the newest first (at most 100)."
+        )
         for action, description in {
             "cancel": "Stop a job; finished spans are kept.",
             "pause": "Stop a job for now; finished spans are kept.",
@@ -152,7 +166,11 @@ class Api:
         }.items():
             publish(self._job_action(action), job, [self._status], action, description)
         publish(
-            self._machine, [], [self._status], "system", "The machine, its memory, the worker and the queue."
+            self._machine,
+            [],
+            [api_types.machine()],
+            "system",
+            "The machine, its memory, the worker and the queue.",
         )
 
     def _publish(

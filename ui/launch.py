@@ -40,7 +40,7 @@ from ui.limits.incoming import CountUploads
 from ui.limits.room import Room
 from ui.page import I18N
 from ui.server import system_info
-from ui.server.answers import EXCEPTION_HANDLERS, Answered
+from ui.server.answers import EXCEPTION_HANDLERS, Answered, AnsweringBlocks
 from ui.server.metrics import CONTENT_TYPE
 from ui.server.passwords import Passwords
 from ui.server.policy import Policy
@@ -82,6 +82,7 @@ def launch(
     """
     framed = "SPACE_ID" in os.environ
     added = additions(is_stopping=is_stopping, metrics=metrics, passwords=users, framed=framed)
+    added["routes"] += page.routes if isinstance(page, AnsweringBlocks) else []
     added["middleware"] += [
         Middleware(OnlyBehindGate),
         Middleware(CountUploads, room=room, behind_proxy=policy.behind_proxy),

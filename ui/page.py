@@ -6,8 +6,9 @@ says so.
 """
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -16,14 +17,17 @@ from pipelines.errors import LongtakeError
 from pipelines.settings import Machine, PoseSettings
 from pipelines.spec import TaskSpec, settings_model, task_spec, tasks
 from ui.api import Api
-from ui.components import forms
+from ui.components import forms, own_settings
 from ui.components.run_view import PRIVATE, parse_link
 from ui.i18n.messages import error_text
 from ui.i18n.texts import both, i18n
+from ui.jobs import downloads, dropped
 from ui.jobs.service import JobService
+from ui.render import job as render_job
+from ui.render import jobs as render_jobs
 from ui.render import system as render_system
 from ui.render.jobs import Removed
-from ui.server.answers import AnsweringBlocks
+from ui.server.answers import AnsweringBlocks, visitor_error
 from ui.server.monitor import Monitor
 from ui.tabs.base import TaskTab
 from ui.tabs.jobs import JobsTab
@@ -52,6 +56,7 @@ def build(
         with gr.Row(elem_classes="lt-head"):
             gr.Markdown("# Longtake", container=False)
             gr.Markdown(I18N("longtake_tagline"), container=False)
+            gr.HTML(render_jobs.notify_button(), container=False)
             if has_logins:
                 gr.HTML(f'<a href="logout">{both("log_out")}</a>', container=False)
         strip = gr.HTML(render_system.hardware_strip(monitor.system(), service.policy), elem_id="hardware")
@@ -79,7 +84,10 @@ def build(
         followed = wanted.change(visits.follow_link, [wanted], link_outputs, **PRIVATE, queue=False)
         for each in task_tabs.values():
             each.run_view.follow_after((arrived, followed), each.submitted)
+        _take_job_files(service, tabs, {each.task: each for each in task_tabs.values()})
+        own_settings.connect(page, [each.own_form for each in task_tabs.values()])
         page.unload(visits.leave)
+        page.routes.append(downloads.route(service.queue.jobs_dir, service.keys))
         Api(service, lambda: monitor.system(private=service.policy.local).model_dump(mode="json"))
     # Handlers are many and light; heavy work waits in the job queue.
     page.queue(default_concurrency_limit=None, max_size=256)
@@ -94,6 +102,30 @@ def _refresh_regularly(strip: gr.HTML, service: JobService, monitor: Monitor) ->
         **PRIVATE,
         queue=False,
     )
+
+
+def _take_job_files(service: JobService, tabs: gr.Tabs, forms_by_task: Mapping[str, TaskTab]) -> None:
+    """Show the question of a `job.json` that is dropped on the page; a script writes its text into a hidden field."""
+    field = gr.Textbox(visible="hidden", elem_id="dropped-job")
+
+    def fill(text: str, request: gr.Request) -> list[Any]:
+        if not text:
+            return [gr.skip()] * len(outputs)
+        try:
+            brought = dropped.read(text.partition(" ")[2])
+            asked = dropped.question(service, service.visitor(request), brought, Path(field.GRADIO_CACHE))
+        except (LongtakeError, OSError) as error:
+            raise visitor_error(error) from error
+        name = brought.task.part_of or brought.task.name
+        values = [
+            value
+            for task, form in forms_by_task.items()
+            for value in (form.fill(asked) if task == name else [gr.skip()] * len(form.filled_components))
+        ]
+        return [gr.Tabs(selected=name), *values]
+
+    outputs = [tabs, *(each for form in forms_by_task.values() for each in form.filled_components)]
+    field.change(fill, [field], outputs, **PRIVATE, concurrency_limit=2)
 
 
 def tab_of(task: TaskSpec) -> type[TaskTab]:
@@ -115,15 +147,18 @@ class _Visits:
         """Register the visitor's session, and show the job that the address names, if any."""
         self._service.presence.arrive(str(request.session_hash), self._service.visitor(request).name)
         query = dict(request.query_params)
-        return self._show(query.get("job", ""), query.get("key", ""), request)
+        return self._show(query.get("job", ""), query.get("key", ""), request, arrives=True)
 
     def follow_link(self, link: str, request: gr.Request) -> tuple[Any, ...]:
         """Show the job of a link that was clicked on the page."""
         return self._show(*parse_link(link), request)
 
-    def _show(self, id: str, key: str, request: gr.Request) -> tuple[Any, ...]:
-        """Select the tab of a job, hide its card and set its link; change nothing where there is no job."""
-        tab, link = "", ""
+    def _show(self, id: str, key: str, request: gr.Request, *, arrives: bool = False) -> tuple[Any, ...]:
+        """Select the tab of a job, hide its card and set its link; change nothing where there is no job.
+
+        To whoever `arrives` by a link that leads nowhere, that is said where the job would stand.
+        """
+        tab, link, refused = "", "", ""
         if id:
             try:
                 visitor = self._service.visitor(request)
@@ -134,10 +169,17 @@ class _Visits:
                     self._service.query(visitor, job, key),
                 )
             except LongtakeError as error:
-                gr.Warning(error_text(error))
+                if arrives:
+                    refused = render_job.refusal(error)
+                else:
+                    gr.Warning(error_text(error))
+        first = gr.update(value=refused, visible=True) if refused else gr.skip()
         return (
             gr.Tabs(selected=tab) if tab else gr.skip(),
-            *(gr.update(visible=False) if name == tab else gr.skip() for name in self._tabs),
+            *(
+                gr.update(visible=False) if name == tab else first if name == self._tabs[0] else gr.skip()
+                for name in self._tabs
+            ),
             *(link if name == tab else "" for name in self._tabs),
         )
 

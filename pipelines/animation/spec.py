@@ -29,6 +29,7 @@ register_task(
         result_version=7,
         suffixes=(".png", ".json"),
         many=1,
+        done=lambda settings: "animated",
         trial="animate_preview",
         folder=FolderSpec(
             "animated",

@@ -112,7 +112,8 @@ class Console:
                 self._line(finding)
             else:
                 fields = finding.model_dump()
-                mark = "[green]ok[/green]" if fields["ok"] else "[yellow]!![/yellow]"
+                fine = "--" if fields.get("missing") else "[green]ok[/green]"
+                mark = fine if fields["ok"] else "[yellow]!![/yellow]"
                 self._out.print(f"{mark}  {fields['what']:<12} {_plain(fields['found'])}")
                 if fields["advice"]:
                     self._out.print(f"{'':<17}{_plain(fields['advice'])}")

@@ -71,6 +71,7 @@ register_task(
         ),
         curve=("Generated share of the filled area", "填补部分中由程序生成的比例"),
         before_and_after=True,
+        done=lambda settings: "extended" if settings.outpaints else "removed",
         models=tracker_of,
     )
 )

@@ -36,8 +36,8 @@ from pipelines.storage.sealed import Damaged, read_sealed, write_sealed
 State = Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"]
 Request = Literal["cancel", "pause"]
 
-_KEPT = ("job.json", "lock", GATE, "visitors")
-"""What stays when computed work is discarded; `visitors` is the page's list of who may see the job."""
+_KEPT = ("job.json", "lock", GATE, "visitors", "marks", "shows")
+"""What stays when computed work is discarded: also the page's notes of who may see it, its marks, what it shows."""
 _CREATE_TRIES, _CREATE_SECONDS = 100, 0.01
 """How often, and how many seconds apart, creating a job is tried while another process creates or deletes it."""
 

@@ -16,8 +16,8 @@ from pipelines.storage.kept_files import KeptFile
 from pipelines.storage.optional import optional
 from pipelines.vision.types import Pixels
 
-_PREVIEW_PX = 640
-"""Largest width of the live preview, which the page shows beside the progress."""
+_PREVIEW_PX = 1280
+"""Largest width of the live preview, which the page shows large; that of a removal is two pictures side by side."""
 _CURVE_POINTS = 24
 """Points of the live curve per span: a span of 240 frames gives one mean per 10 frames."""
 

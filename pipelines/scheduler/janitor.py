@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from memory.units import MIB
 from pipelines.errors import BadInput, LongtakeError
-from pipelines.jobs import trash
+from pipelines.jobs import trash, versions
+from pipelines.jobs.events import ENDINGS
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 
@@ -35,12 +36,12 @@ class Janitor:
     """Keeps everything below the jobs folder (jobs, uploads, cache) within `max_bytes`; None is no limit.
 
     Leftovers of a killed deletion or upload, uploads that no job has read for an hour, and pictures of uploads that
-    nobody has looked at for an hour are always removed. Where that is not enough, it removes, until it is: files that
-    the page served more than an hour ago (the originals stay); what `spare` erases of the number of bytes that it is
-    given; and, where jobs alone hold more than the limit, jobs that ended (done, failed, cancelled), earliest ending
-    first, then jobs that could be resumed (paused, interrupted), earliest first. So what belongs to no job never makes
-    a job go. A job that waits or runs, in this process or another, is never removed. Other folders count towards the
-    limit but are left alone.
+    nobody has looked at for an hour are always removed, and so are versions for viewing of what no job has any more.
+    Where that is not enough, it removes, until it is: files that the page served more than an hour ago (the originals
+    stay); what `spare` erases of the number of bytes that it is given; and, where jobs alone hold more than the limit,
+    jobs that ended (done, failed, cancelled), earliest ending first, then jobs that could be resumed (paused,
+    interrupted), earliest first. So what belongs to no job never makes a job go. A job that waits or runs, in this
+    process or another, is never removed. Other folders count towards the limit but are left alone.
 
     Jobs that ended more than an hour ago also go where jobs leave less than `reserve_bytes` of the limit to what
     comes.
@@ -96,10 +97,16 @@ class Janitor:
             trash.erase(trash.leftovers(self._jobs_dir))
             self._drop_looks(old)
             trash.erase(trash.unchanged_since(trash.broken_off(self._jobs_dir), old))
-            removed = [*self._drop_uploads(old), *self._make_room(old)]
+            removed = [*self._drop_versions(old), *self._drop_uploads(old), *self._make_room(old)]
             trash.remove_empty_folders(self._jobs_dir, old)
             self._notices.extend(removed)
         return removed
+
+    def _drop_versions(self, old: float) -> Iterator[Notice]:
+        for version in versions.left_over(self._jobs_dir):
+            last = version.journal.last_state()
+            if isinstance(last, ENDINGS) and last.time < old and (notice := self._drop(version)):
+                yield notice
 
     def _drop_uploads(self, old: float) -> Iterator[Notice]:
         kept = trash.unchanged_since(trash.uploads(self._jobs_dir), old)

@@ -6,7 +6,7 @@ This module stays light, because the page imports it.
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pipelines.engines.availability import Resolved, resolve
 from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull, Sentence, name_os_error
-from pipelines.jobs import events, trash
+from pipelines.jobs import events, trash, versions
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job, State
 from pipelines.scheduler.stats import Counters, QueueStats
@@ -155,23 +155,58 @@ class JobQueue:
 
     def stop(self, job: Job, what: str = "cancel") -> None:
         """Cancel or pause `job`, whether it waits or runs, here or in another process."""
+        if not self.withdraw(job, what):
+            job.request("cancel" if what == "cancel" else "pause")
+
+    def withdraw(self, job: Job, what: str = "cancel") -> bool:
+        """Cancel or pause `job` where it waits here; return whether it did. A running one goes on."""
         with self._changed:
-            for ticket in self._waiting:
-                if ticket.job == job:
-                    self._waiting.remove(ticket)
-                    self._record(
-                        events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id),
-                        job,
-                    )
-                    self._record_positions()
-                    return
-        job.request("cancel" if what == "cancel" else "pause")
+            ticket = next((each for each in self._waiting if each.job == job), None)
+            if ticket is None:
+                return False
+            self._waiting.remove(ticket)
+            ended = events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id)
+            self._record(ended, job)
+            self._record_positions()
+            return True
+
+    def move(self, job: Job, places: int, among: Collection[Job]) -> None:
+        """Move the waiting `job` by so many places among the waiting jobs of `among`; below 0, it starts earlier.
+
+        Those exchange their places; all other jobs keep theirs. Raises BadInput where it does not wait here.
+        """
+        with self._changed:
+            slots = [slot for slot, ticket in enumerate(self._waiting) if ticket.job in among]
+            tickets = [self._waiting[slot] for slot in slots]
+            moved = next((ticket for ticket in tickets if ticket.job == job), None)
+            if moved is None:
+                raise BadInput("The job is not waiting any more.", "Only waiting jobs can be moved.")
+            place = tickets.index(moved) + places
+            tickets.remove(moved)
+            tickets.insert(max(0, place), moved)
+            for slot, ticket in zip(slots, tickets, strict=True):
+                changed = self._waiting[slot] is not ticket
+                self._waiting[slot] = ticket
+                if changed:
+                    self._record_position(ticket, slot)
 
     def delete(self, job: Job) -> int:
-        """Delete `job`, the uploads that only it reads and what was drawn of those; return the bytes that this freed.
+        """Delete `job`, its versions, and the uploads that only they read; return the bytes that this freed.
 
-        Raises BadInput where it waits or runs, here or in another process, NoSuchJob where it does not exist.
+        Versions that nobody else needs go when they have ended; one that runs is cancelled. Raises BadInput where `job`
+        waits or runs, here or in another process, NoSuchJob where it does not exist.
         """
+        shown = versions.shown_by(job)
+        freed = self._delete(job)
+        for version in versions.left_over(job.folder.parent, shown):
+            versions.disown(version)  # first: it may end at any moment
+            self.stop(version)
+            with suppress(BadInput, NoSuchJob):
+                freed += self._delete(version)
+        return freed
+
+    def _delete(self, job: Job) -> int:
+        """Delete `job`, the uploads that only it reads and what was drawn of those. Raises as `delete`."""
         jobs_dir = job.folder.parent
         with self._folders:
             with self._changed:
@@ -284,6 +319,9 @@ class JobQueue:
                     self._running = None
                     self._stats.end()
                     self._record_positions()
+            if versions.is_disowned(job):
+                with suppress(BadInput, NoSuchJob):
+                    self._delete(job)
             for call in self._after_each:
                 call(job)
 
@@ -317,9 +355,13 @@ class JobQueue:
 
     def _record_positions(self) -> None:
         for position, ticket in enumerate(self._waiting):
-            # A job whose folder was removed by hand fails when its turn comes.
-            with suppress(OSError):
-                ticket.record(position)
+            self._record_position(ticket, position)
+
+    @staticmethod
+    def _record_position(ticket: Ticket, position: int) -> None:
+        # A job whose folder was removed by hand fails when its turn comes.
+        with suppress(OSError):
+            ticket.record(position)
 
     def _record(self, event: Event, job: Job) -> None:
         self._stats.record(event)

@@ -17,12 +17,20 @@ from pipelines.settings.animation import (
 from pipelines.settings.base import Machine, Settings, engine_of, trial
 from pipelines.settings.inpainting import InpaintSettings, MaskSettings, ProPainterSettings, TrackSettings
 from pipelines.settings.scoring import ScoreSettings
-from pipelines.settings.video_output import VIDEO_SUFFIXES, Codec, CopySettings, FilmSettings, FixedCodec
+from pipelines.settings.video_output import (
+    VIDEO_SUFFIXES,
+    Codec,
+    CompareSettings,
+    CopySettings,
+    FilmSettings,
+    FixedCodec,
+)
 
 __all__ = [
     "VIDEO_SUFFIXES",
     "AnimateSettings",
     "Codec",
+    "CompareSettings",
     "CopySettings",
     "FilmSettings",
     "FixedCodec",

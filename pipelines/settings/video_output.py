@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pipelines.settings.base import Place, Settings, setting
+from pipelines.settings.base import MOST_SECONDS, Place, Settings, setting
 
 FixedCodec = Literal[
     "h264",
@@ -52,3 +52,16 @@ class FilmSettings(Settings):
 
 class CopySettings(FilmSettings):
     """Decode and re-encode a video with its sound: a test of decoding, encoding and joining on a file."""
+
+
+class CompareSettings(FilmSettings):
+    """Put a video and its source above each other in one video."""
+
+    source_start: float | None = setting(
+        "Time of the source at which the video begins.",
+        changes_result=True,
+        unit="s",
+        default=None,
+        ge=0,
+        le=MOST_SECONDS,
+    )

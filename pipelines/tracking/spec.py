@@ -34,6 +34,7 @@ masks laid over it.""",
         curve=("Masked share of the picture", "被蒙版覆盖的画面比例"),
         trial="mask_preview",
         part_of="inpaint",
+        done=lambda settings: "mask",
         models=tracker_of,
     )
 )

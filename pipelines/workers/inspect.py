@@ -7,6 +7,7 @@ import json
 import sys
 from contextlib import closing
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,28 @@ class StillQuestion(BaseModel):
     def files(self) -> tuple[Path, ...]:
         """The file that is looked at."""
         return (self.path,)
+
+
+class ThumbnailQuestion(BaseModel):
+    """What does a job's input look like? Answered by `preview`, a small JPEG at `picture`: the frame at `start`.
+
+    The picture is of the first of `inputs`. A file beside it, with the suffix `.json`, has the length of the first that
+    moves, in `seconds`; null where none does.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    type: Literal["thumbnail"] = "thumbnail"
+    inputs: tuple[StoredPath, ...] = Field(min_length=1)
+    start: float = Field(ge=0)
+    picture: StoredPath
+    most_width_px: int
+    most_pixels: int | None = None
+    """Largest size of a frame, where the server sets a limit."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are looked at, the one that errors name first."""
+        return self.inputs
 
 
 class FacesQuestion(BaseModel):
@@ -116,7 +139,7 @@ class MaskQuestion(BaseModel):
         return (self.mask, self.video)
 
 
-Asked = PlanQuestion | StillQuestion | FacesQuestion | MarksQuestion | MaskQuestion
+Asked = PlanQuestion | StillQuestion | ThumbnailQuestion | FacesQuestion | MarksQuestion | MaskQuestion
 _QUESTION: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="type")])
 
 
@@ -128,6 +151,8 @@ def answer(question: Asked) -> Event:
                 return _plan(question)
             case StillQuestion():
                 return _still(question)
+            case ThumbnailQuestion():
+                return _thumbnail(question)
             case FacesQuestion():
                 return _faces(question)
             case MarksQuestion():
@@ -162,6 +187,25 @@ def _still(question: StillQuestion) -> Event:
         )
     with closing(read_frames(video, frame, frame + 1, salvage=True)) as frames:
         picture = save_picture(next(frames).rgb(), question.picture, most_width_px=question.most_width_px)
+    return events.Preview(job="", frame=frame, path=picture)
+
+
+def _thumbnail(question: ThumbnailQuestion) -> Event:
+    from pipelines.storage.jpeg import save_picture
+    from pipelines.video.probe import probe
+    from pipelines.video.reader import read_frames
+
+    first = probe(question.inputs[0], salvage=True)
+    check_pixels(first.width, first.height, question.most_pixels)
+    frame = min(int(question.start * first.frame_rate), first.frames - 1)
+    with closing(read_frames(first, frame, frame + 1, salvage=True)) as frames:
+        pixels = next(frames).rgb()
+    # The others are probed only where the first is a picture.
+    videos = chain([first], (probe(path, salvage=True) for path in question.inputs[1:]))
+    moving = next((video for video in videos if video.frames > 1), None)
+    seconds = {"seconds": moving.seconds if moving else None}
+    write_bytes(question.picture.with_suffix(".json"), json.dumps(seconds).encode())
+    picture = save_picture(pixels, question.picture, most_width_px=question.most_width_px)
     return events.Preview(job="", frame=frame, path=picture)
 
 

@@ -60,6 +60,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, ..
         "track": (clip, mask),
         "animate": (portrait, clip),
         "copy": (clip,),
+        "compare": (clip, clip),
     }
 
 

@@ -42,5 +42,5 @@ def test_a_fault_in_the_table_is_named(table, old, new, sentence):
 
 
 def test_a_task_without_presets():
-    with pytest.raises(ValueError, match="score, copy, inpaint, track, animate, not for 'paint'"):
+    with pytest.raises(ValueError, match="score, copy, compare, inpaint, track, animate, not for 'paint'"):
         own_tiers().task("paint")

@@ -217,6 +217,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             show_error=False,
             _frontend=False,  # a busy machine is taken for one without an address otherwise
             app_kwargs={
+                "routes": getattr(page, "routes", []),
                 "exception_handlers": EXCEPTION_HANDLERS,
                 "middleware": [Middleware(Answered), Middleware(GiveCookie)],
             },

@@ -89,8 +89,10 @@ def tab(page: Page, name: str) -> Locator:
 
 
 def be_running(page: Page) -> None:
-    page.locator(".lt-curve-block polyline").wait_for()
-    page.locator(".lt-latest img").wait_for()
+    page.locator(".lt-latest:not(.lt-waiting) img").wait_for()
+    page.locator(
+        ".lt-thumbnail img"
+    ).wait_for()  # the last that comes: leaving the page breaks nothing off then
 
 
 @pytest.mark.parametrize(("scheme", "locale"), [("light", "en-US"), ("dark", "zh-CN")])

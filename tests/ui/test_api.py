@@ -99,6 +99,35 @@ def test_the_endpoints_are_published_with_the_settings_as_named_parameters(clien
         assert sentence in parameters[name]["label"], "each parameter is explained"
 
 
+def test_parameters_and_answers_have_their_own_types_and_labels(client: Client) -> None:
+    endpoints = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    for name, endpoint in endpoints.items():
+        for each in (*endpoint["parameters"], *endpoint["returns"]):
+            kind, label = each["python_type"]["type"], each["label"]
+            assert kind and "str | float | bool" not in kind and kind != "Any", (name, label)
+            assert not label.startswith("parameter_"), name
+        for parameter in endpoint["parameters"]:
+            assert parameter["parameter_default"] != "" or parameter["python_type"]["type"] == "str", (
+                name,
+                parameter,
+            )
+            assert "sample_file" not in json.dumps(parameter["example_input"], default=str), name
+    animate = {p["parameter_name"]: p for p in endpoints["/animate"]["parameters"]}
+    assert "ortrait" in animate["source"]["label"]
+    end = animate["end"]
+    assert (end["python_type"]["type"], end["parameter_default"], end["parameter_has_default"]) == (
+        "float | None",
+        None,
+        True,
+    )
+    returned = {name: endpoint["returns"][0]["python_type"]["type"] for name, endpoint in endpoints.items()}
+    assert (
+        returned["/score"].startswith("dict(job: str, ") and "eta_seconds: float | None" in returned["/score"]
+    )
+    assert returned["/jobs"].startswith("list[dict(job: str, ")
+    assert "frame_rate: str" in returned["/inspect"] and "risk: str" in returned["/estimate"]
+
+
 def test_a_run_tells_full_statuses_and_ends_with_its_files(client: Client, clip: Path) -> None:
     job = client.submit(file=handle_file(clip), window=5, end=1.5, api_name="/score")
     final = job.result(timeout=PATIENCE_SECONDS)

@@ -56,6 +56,20 @@ def test_the_python_example_runs_as_it_stands(url: str, clip: Path) -> None:
     assert "scores.csv" in files and "report.json" in files
 
 
+def test_the_python_example_shows_errors(url: str, clip: Path) -> None:
+    wrong = example("python", url).replace('"high"', '"best"')
+    done = subprocess.run(
+        [sys.executable, "-c", wrong],
+        cwd=clip.parent,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert done.returncode
+    assert "best" in done.stderr.splitlines()[-1]
+    assert "NameError" not in done.stderr
+
+
 def test_the_javascript_example_runs_as_it_stands(
     url: str, clip: Path, node_modules: Callable[[str], Path]
 ) -> None:

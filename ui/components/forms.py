@@ -123,6 +123,26 @@ def default(model: type[Machine], name: str) -> Any:
     return "" if value in (None, ()) else value
 
 
+def shown(model: type[Machine], name: str, value: Any) -> Any:
+    """A setting's value as its form field shows it, such as one of a job: several values have spaces between them."""
+    if value is None:
+        return default(model, name) if model.model_fields[name].default is None else ""
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value))
+    field = model.model_fields[name]
+    is_text = _kind(field) in (int, float) and not _has_slider(field)
+    return str(value).removesuffix(".0") if is_text else value
+
+
+def fitting(model: type[Machine], name: str, value: Any) -> Any:
+    """A setting's value, such as one of a job, as its form field shows it; where it misfits, the default."""
+    try:
+        settings = model.model_validate({name: value})
+    except ValidationError:
+        return default(model, name)
+    return shown(model, name, getattr(settings, name))
+
+
 def with_parameters(handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
     """Give `handler(*values, request)` a signature in which the values are called `names`.
 
@@ -147,6 +167,11 @@ def _kind(field: FieldInfo) -> Any:
     return field.annotation
 
 
+def unit(model: type[Machine], name: str) -> str:
+    """The unit of a setting, empty where it has none."""
+    return _unit(model.model_fields[name])
+
+
 def _unit(field: FieldInfo) -> str:
     extra = field.json_schema_extra
     return str(extra["unit"]) if isinstance(extra, dict) else ""
@@ -154,10 +179,15 @@ def _unit(field: FieldInfo) -> str:
 
 def _number(field: FieldInfo, kind: type, common: dict[str, Any]) -> Component:
     lower, upper = _limit(field, "ge"), _limit(field, "le")
-    if lower is not None and upper is not None and field.default is not None:
-        return gr.Slider(lower, upper, step=1 if kind is int else None, **common)
+    if _has_slider(field):
+        return gr.Slider(lower or 0, upper or 0, step=1 if kind is int else None, **common)
     # Gradio's own number field turns an empty value into 0 in the browser; here empty is not 0.
     return gr.Textbox(max_lines=1, max_length=16, placeholder="–", **common)
+
+
+def _has_slider(field: FieldInfo) -> bool:
+    limits = _limit(field, "ge"), _limit(field, "le")
+    return None not in limits and field.default is not None
 
 
 def _limit(field: FieldInfo, which: str) -> float | None:

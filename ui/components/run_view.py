@@ -1,11 +1,13 @@
-"""The view of a running job; each task's tab has one, and a job's link leads to it.
+"""The view of a job; each task's tab has one, and a job's link leads to it: its picture or result first, then the rest.
 
 A run view only listens. Its buttons ask the service; closing the page stops nothing.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs
@@ -14,18 +16,18 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import LongtakeError
-from pipelines.jobs.events import Outputs
 from ui.components.newest import Newest
+from ui.components.outcome import Outcome
+from ui.jobs import again
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
+from ui.jobs.viewing import Kind
+from ui.render import film, media
 from ui.render import job as render
-from ui.render import media
-from ui.reports.view import frame_times, read_report
 from ui.server.answers import visitor_error
 
-_ACTIONS = ("cancel", "pause", "resume", "delete")
-_VIDEO_SUFFIXES = (".mp4", ".webm", ".mov", ".mkv")
+_ACTIONS = ("refine", "again", "compare", "resume", "pause", "cancel", "view_here", "delete")
 _VARIANTS: dict[str, Literal["primary", "stop"]] = {"resume": "primary", "delete": "stop"}
 _KEEP_LINK = "(link) => { if (link) history.replaceState(null, '', link); }"
 _FORGET_LINK = "() => { history.replaceState(null, '', location.pathname); }"
@@ -34,6 +36,12 @@ _CONFIRM = """(link) => {
   return [confirm(words) ? link : ''];
 }"""
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_LONGEST_SECONDS = 2.0
+"""How often a job that is watched for longer is told anew: each time costs the tab 15 ms and the line 2 KB."""
+_PICTURE_BYTES_PER_SECOND = 9_000
+"""What the pictures of a job that is watched may take of the line: 32 MB an hour, one of 90 KB every ten seconds."""
+_MOST_CURIOUS = 1000
+"""Sessions whose details are remembered to be open; bounds what is kept of those that just left."""
 
 
 class RunView:
@@ -42,69 +50,67 @@ class RunView:
     def __init__(self, service: JobService, texts: gr.I18n) -> None:
         self._service = service
         self._texts = texts
+        self._outcome = Outcome(service, lambda: self._cache)
         # The stream of an earlier job ends when the visit follows another.
         self._followed = Newest()
+        # Sessions whose details are open: others are not sent what they do not see.
+        self._curious: set[str] = set()
         self.link = gr.Textbox(visible=False)
         with gr.Column(visible=False, elem_classes="lt-run") as self._view:
             self._strip = gr.HTML(elem_classes="lt-strip-block")
+            self._stage = gr.HTML(elem_classes="lt-stage")
+            self._making = gr.HTML()
             with gr.Row(elem_classes="lt-actions"):
                 self._buttons = {name: self._button(name) for name in _ACTIONS}
-            with gr.Row(equal_height=False):
-                with gr.Column(scale=3, min_width=300):
-                    self._gauge = gr.HTML(
-                        render.gauge(JobView()), html_template=render.GAUGE, elem_classes="lt-gauge-block"
-                    )
-                    self._curve = gr.HTML(
-                        render.curve(JobView()), html_template=render.CURVE, elem_classes="lt-curve-block"
-                    )
-                with gr.Column(scale=2, min_width=240):
-                    self._latest = gr.HTML()
-                    self._segment = gr.HTML()
-            self._lay_out_results()
-            with gr.Accordion(texts("longtake_log"), open=False):
+            self._part = gr.HTML()
+            self._report = gr.HTML()
+            self._question = gr.HTML()
+            with gr.Accordion(
+                texts("longtake_details"), open=False, elem_classes="lt-details"
+            ) as self._details:
+                self._gauge = gr.HTML(
+                    render.gauge(JobView()), html_template=render.GAUGE, elem_classes="lt-gauge-block"
+                )
+                self._curve = gr.HTML(
+                    render.curve(JobView()), html_template=render.CURVE, elem_classes="lt-curve-block"
+                )
+                self._charts = gr.HTML()
                 self._log = gr.HTML(elem_classes="lt-log-block")
-        self._live: list[Component] = [
-            self._strip,
-            self._gauge,
-            self._curve,
-            self._latest,
-            self._segment,
-            self._log,
-        ]
+        self._folded: list[Component] = [self._gauge, self._curve, self._log]
+        self._shown: list[Component] = [self._strip, self._stage, self._part, self._report, self._charts]
 
     def follow_after(self, arrivals: Sequence[Any], submitted: Sequence[Any]) -> None:
         """Follow the job of `link` after the events that arrive at a link and those that submitted a job."""
-        outputs = [self._view, *self._live, self._finished, *self._results]
+        free: dict[str, Any] = {**PRIVATE, "trigger_mode": "multiple", "concurrency_limit": None}
         buttons = {
             name: self._buttons[name].click(self._job_action(name), [self.link], None, **PRIVATE, queue=False)
             for name in ("cancel", "pause", "resume")
         }
         for start in (*arrivals, *submitted, buttons["resume"]):
             # Another job may be opened while one is being followed.
-            start.success(
-                self._follow,
-                [self.link],
-                outputs,
-                trigger_mode="multiple",
-                concurrency_limit=None,
-                **PRIVATE,
-            )
+            start.success(self._follow, [self.link], [self._view, *self._shown, *self._folded], **free)
+            start.success(self._ask, [self.link], [self._question, self._stage, self._making], **free)
         for event in submitted:
             event.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
-        self._view_here.click(
-            self._make_viewable,
-            [self.link],
-            [self._film],
-            trigger_mode="once",
-            concurrency_limit=None,
-            **PRIVATE,
-        )
+        kinds: dict[str, Kind] = {"view_here": "copy", "compare": "compare"}
+        for name, kind in kinds.items():
+            self._buttons[name].click(
+                self._maker(kind),
+                [self.link],
+                [self._making, self._stage],
+                **{**free, "trigger_mode": "once"},
+            )
+        self._details.expand(self._look_closer, [self.link], self._folded, **PRIVATE, queue=False)
+        self._details.collapse(self._look_away, None, None, **PRIVATE, queue=False)
         deleted = self._buttons["delete"].click(
             self._remover(), [self.link], [self.link, self._view], js=_CONFIRM, **PRIVATE, queue=False
         )
         deleted.success(None, None, None, js=_FORGET_LINK, **PRIVATE)
 
-    # -- layout ----------------------------------------------------------------------------------------------
+    def ask_again(self, handler: Any, outputs: Sequence[Component]) -> None:
+        """Have the buttons that ask a job's question again fill a form: `handler` takes the link."""
+        for name in ("refine", "again"):
+            self._buttons[name].click(handler, [self.link], list(outputs), **PRIVATE, concurrency_limit=None)
 
     def _button(self, name: str) -> gr.Button:
         # The style sheet hides the buttons that do not apply, by the state in the strip.
@@ -112,112 +118,124 @@ class RunView:
             self._texts(f"longtake_{name}"),
             size="sm",
             variant=_VARIANTS.get(name, "secondary"),
-            elem_classes=f"lt-{name}",
+            elem_classes=f"lt-{name.replace('_', '-')}" + ("-button" if name == "compare" else ""),
             min_width=100,
             scale=0,
         )
 
-    def _lay_out_results(self) -> None:
-        with gr.Column(visible=False) as self._finished:
-            report = gr.HTML()
-            self._film = gr.HTML()
-            # The style sheet shows it where the browser has told that it cannot play the film.
-            self._view_here = gr.Button(
-                self._texts("longtake_view_here"), size="sm", elem_classes="lt-view-here", scale=0
-            )
-            # Not gr.Image and gr.Gallery: their scripts add half a megabyte to the first load of the page.
-            pictures = gr.HTML()
-            files = gr.File(
-                label=self._texts("longtake_files"),
-                file_count="multiple",
-                interactive=False,
-                elem_classes="lt-files",
-            )
-        self._results: list[Component] = [report, self._film, pictures, files]
-
-    # -- handlers --------------------------------------------------------------------------------------------
+    # -- following -------------------------------------------------------------------------------------------
 
     async def _follow(self, link: str, request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
         if not link:
             return
         last, state = JobView(), ""
+        session, pictures = str(request.session_hash), _Pace(_PICTURE_BYTES_PER_SECOND)
         try:
             visitor, (id, key) = self._service.visitor(request), parse_link(link)
             job = self._service.find(visitor, id, key)
-            right = self._service.right(visitor, job, key)
+            right, asks = (
+                self._service.right(visitor, job, key),
+                again.may_ask_again(self._service, visitor, job),
+            )
+            watched = self._service.watch(job, right, longest_seconds=_LONGEST_SECONDS)
             with self._followed.run(request) as is_newest:
-                async with aclosing(self._service.watch(job, right)) as views:
+                async with aclosing(watched) as views:
                     async for view in views:
                         if not is_newest():
                             return
-                        yield await asyncio.to_thread(self._values, view, last, state)
+                        view = replace(view, is_mine=asks)
+                        is_curious = session in self._curious
+                        yield await asyncio.to_thread(self._values, view, last, state, pictures, is_curious)
                         last, state = view, view.status.state
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
 
-    def _values(self, view: JobView, last: JobView, last_state: str) -> tuple[Any, ...]:
-        state = view.status.state
-        changed = state != last_state
-        new_preview = view.preview is not None and view.preview is not last.preview
-        return (
-            gr.update(visible=True) if not last_state else gr.skip(),
-            render.strip(view),
-            render.gauge(view),
-            render.curve(view),
-            media.latest(view) if new_preview else gr.update(value="") if not last_state else gr.skip(),
-            self._newest(view) if changed or view.segment is not last.segment else gr.skip(),
-            render.log_lines(view) if view.log != last.log else gr.skip(),
-            gr.update(visible=view.outputs is not None) if changed else gr.skip(),
-            *(self._outcome(view) if view.outputs else (gr.skip(),) * len(self._results)),
-        )
+    def _values(
+        self, view: JobView, last: JobView, last_state: str, pictures: "_Pace", is_curious: bool
+    ) -> tuple[Any, ...]:
+        skip = gr.skip()
+        if view.outputs:
+            stage, report, charts = self._outcome.of(view)
+            shown: tuple[Any, ...] = (stage, "", report, charts)
+        else:
+            begins, ends = not last_state, view.ended
+            picture = "" if begins or ends else skip
+            if not ends and view.preview is not None and pictures.is_due():
+                picture = media.latest(view)
+                pictures.spend(len(picture))
+            part = self._newest(view) if begins or view.segment is not last.segment else skip
+            shown = (picture, "" if ends else part, "" if begins else skip, "" if begins else skip)
+        folded = self._closer(view) if is_curious or view.ended else (skip,) * len(self._folded)
+        return (gr.update(visible=True) if not last_state else skip, render.strip(view), *shown, *folded)
+
+    def _closer(self, view: JobView) -> tuple[Any, ...]:
+        return render.gauge(view), render.curve(view), render.log_lines(view)
 
     def _newest(self, view: JobView) -> str:
         segment = view.segment
-        # The finished result replaces the newest segment.
         if (
             segment is None
-            or view.outputs
-            or segment.path.suffix not in _VIDEO_SUFFIXES
+            or segment.path.suffix not in self._outcome.VIDEO_SUFFIXES
             or not segment.path.exists()
         ):
             return ""
         path = hand_out(segment.path, self._cache, view.files)
         return media.segment(path, segment.start, segment.stop)
 
-    def _outcome(self, view: JobView) -> tuple[Any, ...]:
-        outputs, name = view.outputs or Outputs(), view.files
-        cache = self._cache
-        video = outputs.result if outputs.result and outputs.result.suffix in _VIDEO_SUFFIXES else None
-        pictures = outputs.pictures
-        return (
-            read_report(outputs.report) if outputs.report else "",
-            self._film_of(view, video) if video else "",
-            media.pictures(
-                [hand_out(path, cache, name) for path in pictures],
-                frame_times(outputs.report) if outputs.report else {},
-            ),
-            [hand_out(path, cache, name) for path in outputs.paths() if path not in pictures[1:]],
-        )
-
-    def _film_of(self, view: JobView, video: Path) -> str:
-        """The version for viewing, where one was made, else the result itself."""
-        made = self._service.viewing.find(view.job) if view.job else None
-        return media.video(hand_out(made or video, self._cache, view.files), is_made=made is not None)
-
-    async def _make_viewable(self, link: str, request: gr.Request) -> AsyncIterator[str]:
+    async def _ask(self, link: str, request: gr.Request) -> AsyncIterator[tuple[Any, ...]]:
+        """Show what the job was asked, then its input as a picture, also in place of the first frame."""
+        if not link:
+            return
+        visitor = self._service.visitor(request)
         try:
-            job = await asyncio.to_thread(self._find_to_act, link, request)
-            made = await self._service.make_viewable(self._service.visitor(request), job)
-            async with aclosing(self._service.watch(made)) as views:
-                async for view in views:
-                    yield media.making(view.status.done, view.status.total)
-            if view.status.state != "done":
-                yield media.not_made(view.status.message)
-                return
-            whole = await asyncio.to_thread(self._service.snapshot, job)
-            yield await asyncio.to_thread(self._film_of, whole, self._service.viewing.source(job))
+            job = self._service.find(visitor, *parse_link(link))
+            view = await asyncio.to_thread(self._service.snapshot, job, "view")
+            yield self._outcome.question(view, ""), gr.skip(), ""
+            frame = self._outcome.frame(view)
+            picture = await again.thumbnail(self._service, visitor, job, frame, self._cache)
+            if picture:
+                now = await asyncio.to_thread(self._service.snapshot, job, "view")
+                first = media.waiting(str(picture)) if not now.ended and now.preview is None else gr.skip()
+                yield self._outcome.question(now, str(picture)), first, gr.skip()
+        except (LongtakeError, OSError):
+            return  # following the job says what is wrong
+
+    async def _look_closer(self, link: str, request: gr.Request) -> tuple[Any, ...]:
+        """Send the details, which have been opened."""
+        if len(self._curious) >= _MOST_CURIOUS:
+            self._curious.clear()
+        self._curious.add(str(request.session_hash))
+        try:
+            job = self._service.find(self._service.visitor(request), *parse_link(link))
+            return self._closer(await asyncio.to_thread(self._service.snapshot, job, "view"))
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
+
+    def _look_away(self, request: gr.Request) -> None:
+        self._curious.discard(str(request.session_hash))
+
+    # -- acting ----------------------------------------------------------------------------------------------
+
+    def _maker(self, kind: Kind) -> Any:
+        async def make(link: str, request: gr.Request) -> AsyncIterator[tuple[Any, Any]]:
+            key = "viewing.comparing" if kind == "compare" else "viewing.making"
+            try:
+                job = await asyncio.to_thread(self._find_to_act, link, request)
+                made = await self._service.make_viewable(self._service.visitor(request), job, kind)
+                async with aclosing(self._service.watch(made, longest_seconds=_LONGEST_SECONDS)) as views:
+                    async for view in views:
+                        yield film.making(key, view.status.done, view.status.total), gr.skip()
+                if view.status.state != "done":
+                    yield film.not_made(view.status.message), gr.skip()
+                    return
+                whole = await asyncio.to_thread(self._service.snapshot, job)
+                stage = await asyncio.to_thread(self._outcome.stage, whole, shows_wipe=kind == "compare")
+                yield "", stage
+            except (LongtakeError, OSError) as error:
+                yield "", gr.skip()
+                raise visitor_error(error) from error
+
+        return make
 
     @property
     def _cache(self) -> Path:
@@ -251,6 +269,20 @@ class RunView:
 
     def _find_to_act(self, link: str, request: gr.Request) -> Any:
         return self._service.find_to_act(self._service.visitor(request), *parse_link(link))
+
+
+class _Pace:
+    """Lets something of varying size through as often as a line of so many bytes a second allows."""
+
+    def __init__(self, bytes_per_second: float) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._due = 0.0
+
+    def is_due(self) -> bool:
+        return time.monotonic() >= self._due
+
+    def spend(self, size_bytes: int) -> None:
+        self._due = time.monotonic() + size_bytes / self._bytes_per_second
 
 
 def parse_link(link: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ Of Gradio it uses only the request.
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import reduce
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradio as gr
-from pydantic import BaseModel, ConfigDict, Field
 
 from memory.units import GIB
 from pipelines.engines.availability import Resolved
@@ -23,45 +22,30 @@ from pipelines.jobs import trash
 from pipelines.jobs.events import Planned
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
-from pipelines.settings import Machine, PoseSettings, Settings
+from pipelines.settings import CopySettings, Machine, PoseSettings, Settings
 from pipelines.storage.names import shortened
 from pipelines.video.pictures.limits import check_pixels
 from pipelines.workers.pose import MODEL, PoseQuestion
 from ui.jobs.engine_policy import accept_licence, check_model, resolve_for
 from ui.jobs.hashing import fingerprint
+from ui.jobs.job_log import JobLog
+from ui.jobs.listing import Entry, JobList
 from ui.jobs.looks import Looks
 from ui.jobs.pose_client import PosingProcess
-from ui.jobs.stream import views
+from ui.jobs.stream import POLL_SECONDS, views
+from ui.jobs.thumbnails import Thumbnails
 from ui.jobs.uploads import inspect_video, keep, place_of_look
 from ui.jobs.view import JobView
-from ui.jobs.viewing import Viewing
+from ui.jobs.viewing import Kind, Viewing
 from ui.limits.room import Room
 from ui.server.policy import Policy
 from ui.server.sessions import GRACE_SECONDS, Presence
 from ui.server.visitors import Keys, Right, Visitor, add_owner, drop_owner, owners
 
-SHOWN_JOBS = 100
-"""The most jobs in a list; the newest are shown."""
-
 _NO_ID = "0" * 16
 """Stands for a job that there is none of, so that looking for it takes the work of looking for another's."""
 
 _S = TypeVar("_S", bound=Machine)
-
-
-class Entry(BaseModel):
-    """A job in a list."""
-
-    model_config = ConfigDict(frozen=True)
-    job: str
-    key: str = Field(description="The same as `edit`.")
-    view: str = Field(description="The key that lets its holder look at the job.")
-    edit: str = Field(description="The key that lets its holder also stop, resume and delete it.")
-    name: str
-    task: str
-    state: str
-    position: int | None = Field(description="Jobs ahead while it waits.")
-    created: float = Field(description="Seconds since the epoch.")
 
 
 class JobService:
@@ -73,11 +57,16 @@ class JobService:
         self.presence = Presence(self._pause_jobs_of, grace_seconds=grace_seconds)
         self.room = Room(queue.jobs_dir, policy)
         self.looks = Looks(policy, self.room)
-        self.viewing = Viewing(queue)
-        self._keys = Keys(queue.jobs_dir)
+        self.viewing = Viewing(queue, policy.ram_limit_gb)
+        self.keys = Keys(queue.jobs_dir)
+        self.list = JobList(queue, policy, self.keys, self.viewing)
+        most_bytes = int(policy.inspect_max_gb * GIB)
+        self.thumbnails = Thumbnails(queue.jobs_dir, most_bytes=most_bytes, most_pixels=policy.most_pixels)
         self._posing = PosingProcess()
         self._submitted_by: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._log = JobLog()
+        queue.after_each(self._log.ended)
 
     def visitor(self, request: gr.Request) -> Visitor:
         """The visitor who sent `request`."""
@@ -167,9 +156,13 @@ class JobService:
                 # Without a job they would be nobody's.
                 trash.erase(trash.move_unread(self.queue.jobs_dir, kept).values())
                 raise
-            self._submitted_by[job.id] = visitor.counted_as
+            self._note_asked(visitor, job)
             add_owner(job, visitor)
             return job
+
+    def _note_asked(self, visitor: Visitor, job: Job) -> None:
+        self._submitted_by[job.id] = visitor.counted_as
+        self._log.asked(job, visitor.said)
 
     def _checked(self, file: str | None) -> Path:
         if not file:
@@ -255,7 +248,7 @@ class JobService:
 
     def right(self, visitor: Visitor, job: Job, key: str = "") -> Right:
         """What `visitor` may do with `job` when they have `key`."""
-        by_key, owned_by = self._keys.right(job, key), owners(job)
+        by_key, owned_by = self.keys.right(job, key), owners(job)
         return "edit" if self.policy.local or visitor.name in owned_by else by_key
 
     def resume(self, visitor: Visitor, job: Job) -> None:
@@ -263,21 +256,46 @@ class JobService:
         with self._lock:
             if not self.queue.holds(job):
                 self._check_share(visitor)
-                self._submitted_by[job.id] = visitor.counted_as
+                self._note_asked(visitor, job)
             self.queue.start(job)
 
-    async def make_viewable(self, visitor: Visitor, job: Job) -> Job:
-        """Make a version of a result that any browser plays; return its job. Raises QueueFull, BadInput."""
+    async def make_viewable(self, visitor: Visitor, job: Job, kind: Kind = "copy") -> Job:
+        """Make a version of a result that any browser plays, alone or with its source; return its job.
+
+        Raises QueueFull, BadInput, InputChanged.
+        """
         # Before the lock, which keeps others waiting.
         await fingerprint(self.viewing.source(job))
-        return await asyncio.to_thread(self._make_viewable, visitor, job)
+        return await asyncio.to_thread(self._make_version, visitor, lambda: self.viewing.start(job, kind))
 
-    def _make_viewable(self, visitor: Visitor, job: Job) -> Job:
+    async def make_upload_viewable(self, visitor: Visitor, file: str | None) -> Job:
+        """Make a version of an upload that any browser plays; return its job. Raises as `submit`."""
+        path, policy = self._checked(file), self.policy
+        if policy.max_megapixels or policy.max_minutes or policy.jobs_max_gb:
+            await self.inspect(visitor, "copy", file, CopySettings())
+        content = await fingerprint(path)
+
+        def start() -> Job:
+            self.room.ledger.use([path])
+            kept = keep(path, self.queue.jobs_dir)
+            try:
+                return self.viewing.start_upload(kept, content)
+            except Exception:
+                trash.erase(trash.move_unread(self.queue.jobs_dir, [kept]).values())
+                raise
+
+        return await asyncio.to_thread(self._make_version, visitor, start)
+
+    def _make_version(self, visitor: Visitor, start: Callable[[], Job]) -> Job:
         with self._lock:
             self._check_share(visitor)
-            made = self.viewing.start(job, self.policy.ram_limit_gb)
-            self._submitted_by[made.id] = visitor.counted_as
+            made = start()
+            self._note_asked(visitor, made)
             return made
+
+    def inputs_key(self, job: Job) -> str:
+        """The name of the folder from which its inputs are given back to whoever asked for `job`."""
+        return self.keys.inputs(job)
 
     def delete(self, visitor: Visitor, job: Job) -> None:
         """Remove a job from `visitor`'s list, and its files from the disk unless other visitors own it too.
@@ -286,7 +304,6 @@ class JobService:
         """
         owned_by = owners(job)
         if self.policy.local or len(owned_by) < 2:
-            self.viewing.delete(job)
             self.queue.delete(job)
         elif visitor.name in owned_by:
             drop_owner(job, visitor)
@@ -303,13 +320,15 @@ class JobService:
             view = view.with_status(state=state, eta_seconds=None)
         return self._named(view, job, right)
 
-    async def watch(self, job: Job, right: Right = "edit") -> AsyncGenerator[JobView]:
-        """Yield the job's newest view until it ends; only one view where it neither waits nor runs."""
+    async def watch(
+        self, job: Job, right: Right = "edit", *, longest_seconds: float = POLL_SECONDS
+    ) -> AsyncGenerator[JobView]:
+        """Yield the job's newest view until it ends, as `views` does; one alone where it has ended."""
         view = await asyncio.to_thread(self.snapshot, job, right)
         if view.status.state not in ("queued", "running"):
             yield view
             return
-        async with aclosing(views(self.queue, job)) as stream:
+        async with aclosing(views(self.queue, job, longest_seconds)) as stream:
             async for view in stream:
                 yield self._named(view, job, right)
 
@@ -317,38 +336,28 @@ class JobService:
         """The job's link for `visitor`'s address bar, which came with `key`: for looking, where they need no other."""
         known = self.policy.local or (visitor.lasts and visitor.name in owners(job))
         acts = not known and self.right(visitor, job, key) == "edit"
-        return f"?job={job.id}&key={self._keys.edit(job) if acts else self._keys.view(job)}"
+        return f"?job={job.id}&key={self.keys.edit(job) if acts else self.keys.view(job)}"
+
+    def files_key(self, job: Job) -> str:
+        """The name of the folder from which files of `job` are served."""
+        return self.keys.files(job)
 
     def _named(self, view: JobView, job: Job, right: Right) -> JobView:
-        looks, acts = self._keys.view(job), self._keys.edit(job) if right == "edit" else ""
+        looks, acts = self.keys.view(job), self.keys.edit(job) if right == "edit" else ""
         named = view.with_status(job=job.id, key=acts or looks, view=looks, edit=acts)
-        return replace(named, files=self._keys.files(job))
+        return replace(named, files=self.keys.files(job))
 
     # -- all jobs --------------------------------------------------------------------------------------------
 
     def jobs(self, visitor: Visitor) -> list[Entry]:
         """The jobs that `visitor` started (local mode: all), the newest first, at most `SHOWN_JOBS`."""
-        found: list[Entry] = []
-        for job in reversed(Job.all(self.queue.jobs_dir)):
-            if len(found) == SHOWN_JOBS:
-                break
-            if (self.policy.local or visitor.name in owners(job)) and not self.viewing.is_one(job):
-                found.append(self._entry(job))
-        return found
+        return self.list.entries(visitor)
 
-    def _entry(self, job: Job) -> Entry:
-        record = job.record()
-        return Entry(
-            job=job.id,
-            key=self._keys.edit(job),
-            view=self._keys.view(job),
-            edit=self._keys.edit(job),
-            name=shortened(record.inputs[0].path.name),
-            task=record.task,
-            state=self.queue.state(job),
-            position=self.queue.ahead(job),
-            created=record.created,
-        )
+    def remove(self, visitor: Visitor, job: Job) -> None:
+        """Do what `delete` does, also where the job waits. Raises BadInput where it runs."""
+        if self.list.is_only_of(visitor, job):
+            self.queue.withdraw(job)
+        self.delete(visitor, job)
 
     def _pause_jobs_of(self, visitor: str) -> None:
         if self.policy.on_disconnect == "continue":

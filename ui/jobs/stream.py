@@ -10,17 +10,23 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.workers.watchdog import LIFE, QUIET_SECONDS
 from ui.jobs.view import JobView
 
-_POLL_SECONDS = 0.25
+POLL_SECONDS = 0.25
+_PATIENCE = 10
+"""A job has been followed so many times as long as a period: by then nobody sees the difference of a second."""
 
 
-async def views(queue: JobQueue, job: Job) -> AsyncGenerator[JobView, None]:
+async def views(
+    queue: JobQueue, job: Job, longest_seconds: float = POLL_SECONDS
+) -> AsyncGenerator[JobView, None]:
     """Yield the newest view of `job` whenever it has changed, at most four a second, until the job ends.
+
+    The longer it is followed, the longer are the periods, up to `longest_seconds`.
 
     While the job waits, the view has its position and its expected start, as the queue knows them now. Closing the
     generator at any moment ends the listener and nothing else. A slow reader skips views, so one view is held, not a
     backlog.
     """
-    listener = _Listener(queue, job)
+    listener, begun = _Listener(queue, job), time.monotonic()
     shown: JobView | None = None
     try:
         while True:
@@ -36,7 +42,8 @@ async def views(queue: JobQueue, job: Job) -> AsyncGenerator[JobView, None]:
             if ended:
                 listener.raise_error()
                 return
-            await asyncio.sleep(_POLL_SECONDS)
+            period = (time.monotonic() - begun) / _PATIENCE
+            await asyncio.sleep(max(POLL_SECONDS, min(longest_seconds, period)))
     finally:
         # May run on the event loop: only a flag is set here.
         listener.close()

@@ -60,13 +60,13 @@ def keep(path: Path, jobs_dir: Path) -> Path:
     return kept
 
 
-def hand_out(path: Path, cache: Path, name: str) -> str:
+def hand_out(path: Path, cache: Path, name: str, called: str = "") -> str:
     """Link the result at `path` into the page's cache, from where files are served; returns the new path.
 
     No part of the jobs' folder is ever served. The new folder begins with `name`, which cannot be guessed and opens
-    nothing else (`Keys.files`). Raises OSError where the result is gone.
+    nothing else (`Keys.files`); the file there is `called` so, or as before. Raises OSError where the result is gone.
     """
-    return str(_link_or_copy(path, cache / f"{name}-{path.stat().st_mtime_ns:x}" / path.name))
+    return str(_link_or_copy(path, cache / f"{name}-{path.stat().st_mtime_ns:x}" / (called or path.name)))
 
 
 def _link_or_copy(path: Path, target: Path) -> Path:
@@ -256,7 +256,9 @@ async def ask_process(question: Asked, most_bytes: int | None = None) -> Event:
         await _end(process)
         exchange.cancel()
     told = shortened(stderr.decode(errors="replace").strip(), _LOGGED_CHARACTERS)
-    log.info("inspecting %s ended with %s: %s", name, process.returncode, told)
+    # Of those that go well there are several for each file that somebody chooses.
+    level = logging.INFO if process.returncode else logging.DEBUG
+    log.log(level, "inspecting %s ended with %s: %s", name, process.returncode, told)
     return _answer(out, question.files, process.returncode)
 
 

@@ -16,6 +16,7 @@ from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs, Planned
 from pipelines.jobs.job import Job
 from pipelines.storage.names import brief, shortened, without_folders
+from ui.jobs.kind import Kind, kind_of
 
 CURVE_POINTS = 200
 _WARNINGS = 5
@@ -37,6 +38,13 @@ class Status(BaseModel):
     )
     name: str = Field(default="", description="Name of the input, shortened where it has over 80 characters.")
     task: str = ""
+    kind: Kind | Literal[""] = Field(
+        default="",
+        description="`preview`: a few seconds to try; `mask_check`: a check of the mask; `full`: the whole run.",
+    )
+    seconds: float | None = Field(
+        default=None, description="Length of what is computed; null until it is planned."
+    )
     state: Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"] = "queued"
     position: int = Field(default=0, description="Jobs ahead while it is queued.")
     starts_in_seconds: float | None = Field(default=None, description="Expected, while it is queued.")
@@ -130,6 +138,13 @@ class JobView:
     job: Job | None = None
     files: str = ""
     """The name of the folder from which the results are served."""
+    is_mine: bool = False
+    """Whether whoever looks at it asked for it, and may ask again."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job neither waits nor runs."""
+        return self.status.state not in ("queued", "running")
 
     def after(self, event: Event) -> "JobView":
         """The view after one more event."""
@@ -188,14 +203,16 @@ class JobView:
     @classmethod
     def of(cls, job: Job) -> "JobView":
         """The view of `job` before its first event."""
-        inputs = tuple(each.path for each in job.record().inputs)
-        return cls(inputs=inputs, jobs_dir=job.folder.parent, job=job)
+        record = job.record()
+        inputs = tuple(each.path for each in record.inputs)
+        return cls(Status(kind=kind_of(record)), inputs=inputs, jobs_dir=job.folder.parent, job=job)
 
 
 def _plan(event: Planned) -> dict[str, object]:
     return {
         "done": event.frames_kept,
         "total": event.frames,
+        "seconds": round(event.frames * event.facts.seconds / max(1, event.facts.frames), 3),
         "engine": event.engine,
         "preset": event.preset,
         "reason": event.reason,

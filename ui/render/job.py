@@ -29,19 +29,19 @@ _ACTIONS = {"queued": "stop", "running": "stop", "done": ""}
 """The buttons that apply to a job, by its state; the style sheet hides the others."""
 
 GAUGE = f"""
-${{value.bars.map(bar => `
+${{(value?.bars ?? []).map(bar => `
 <section class="lt-gauge">
   <h3>${{bar.device ? `{both("device_memory")}` : `{both("memory")}`}}</h3>
   <div class="lt-bar" role="meter"
     aria-label="${{bar.device ? {script_label("device_memory")} : {script_label("memory")}}}"
     aria-valuemin="0" aria-valuemax="${{bar.limit}}" aria-valuenow="${{bar.now}}"
     aria-valuetext="${{(bar.now / {GIB}).toFixed(2)}} GB">
-    <i class="lt-now" style="width:${{100 * Math.min(1, bar.now / bar.scale)}}%"></i>
+    <i class="lt-now" ${{value.ended ? 'hidden' : ''}} style="width:${{100 * Math.min(1, bar.now / bar.scale)}}%"></i>
     <i class="lt-mark lt-predicted" style="left:${{100 * Math.min(1, bar.predicted / bar.scale)}}%"></i>
     <i class="lt-mark lt-peak" style="left:${{100 * Math.min(1, bar.peak / bar.scale)}}%"></i>
   </div>
   <dl>
-    ${{[[`{both("now")}`, 'now', bar.now], [`{both("peak")}`, 'peak', bar.peak],
+    ${{[...(value.ended ? [] : [[`{both("now")}`, 'now', bar.now]]), [`{both("peak")}`, 'peak', bar.peak],
         [`{both("predicted")}`, 'predicted', bar.predicted], [`{both("limit")}`, 'limit', bar.limit]].map(row =>
       `<div><dt class="lt-key-${{row[1]}}">${{row[0]}}</dt>
         <dd>${{(row[2] / {GIB}).toFixed(2)}} <small>GB</small></dd></div>`
@@ -49,7 +49,7 @@ ${{value.bars.map(bar => `
   </dl>
 </section>`).join('')}}
 """
-"""A bar of memory for each of `value.bars`: bytes now, peak, predicted, limit; `scale` is the bar's length."""
+"""A bar of memory for each of `value.bars`: bytes now (until it `ended`), peak, predicted, limit, its `scale`."""
 
 CURVES: dict[str, Text] = {
     **{task.name: task.curve for task in tasks().values() if task.curve},
@@ -58,42 +58,56 @@ CURVES: dict[str, Text] = {
 """What the live curve shows, by task, or by `task/engine` where an engine's curve differs."""
 
 
-_CURVE_TITLES = ", ".join(f"`{spans(*words)}`" for words in CURVES.values())
-_CURVE_LABELS = ", ".join(script_text(partial(in_language, words)) for words in CURVES.values())
+_SO_FAR = (", so far", "目前")
+"""What the captions of curves say of a job that runs, and not of one that has ended."""
+
+
+def _captions() -> list[Text]:
+    """The captions of curves by `value.kind`: of jobs that run, then of jobs that have ended."""
+    running = list(CURVES.values())
+    english, chinese = _SO_FAR
+    return running + [(ours.removesuffix(english), theirs.removeprefix(chinese)) for ours, theirs in running]
+
+
+_KIND = f"value.kind + (value.ended ? {len(CURVES)} : 0)"
+_CURVE_TITLES = ", ".join(f"`{spans(*words)}`" for words in _captions())
+_CURVE_LABELS = ", ".join(script_text(partial(in_language, words)) for words in _captions())
+
 
 CURVE = f"""
-<section class="lt-curve">
-  <h3>${{[{_CURVE_TITLES}][value.kind]}}</h3>
-  ${{value.points.length < 2 ? `<p class="lt-quiet">{both("curve_empty")}</p>` : (() => {{
-    const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
-    const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
-    const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
-    const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
-    return `<div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
-      aria-label="${{[{_CURVE_LABELS}][value.kind]}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
-      <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
-      <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
-      <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p>`;
-  }})()}}
-</section>
+${{value?.points === undefined || value.hidden ? '' : (() => {{
+  const heading = [{_CURVE_TITLES}][{_KIND}];
+  if (value.points.length < 2)
+    return `<section class="lt-curve"><h3>${{heading}}</h3><p class="lt-quiet">{both("curve_empty")}</p></section>`;
+  const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
+  const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
+  const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
+  const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
+  return `<section class="lt-curve"><h3>${{heading}}</h3>
+    <div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
+    aria-label="${{[{_CURVE_LABELS}][{_KIND}]}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
+    <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
+    <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
+    <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p></section>`;
+}})()}}
 """
-"""A line through `value.points` (frame, value); the axis ends at frame `value.last`.
+"""A line through `value.points` (frame, value); the axis ends at frame `value.last`. Folded away, it has no value yet.
 
-The height is at least a tenth of the highest value, so that noise does not fill it.
+The height is at least a tenth of the highest value, so that noise does not fill it. Nothing where it is `hidden`.
 """
 
 
-def gauge(view: JobView) -> dict[str, list[dict[str, float | bool]]]:
+def gauge(view: JobView) -> dict[str, object]:
     """The value of `GAUGE`: no bars before there is a plan, and one for the device only where the plan uses it."""
     s = view.status
     if not s.host_limit_bytes:
-        return {"bars": []}
+        return {"bars": [], "ended": view.ended}
     bars = [_bar(False, s.host_bytes, s.host_peak_bytes, s.host_predicted_bytes, s.host_limit_bytes)]
     if s.device_predicted_bytes:
         bars.append(
             _bar(True, s.device_bytes, s.device_peak_bytes, s.device_predicted_bytes, s.device_limit_bytes)
         )
-    return {"bars": bars}
+    return {"bars": bars, "ended": view.ended}
 
 
 def _bar(device: bool, now: int, peak: int, predicted: int, limit: int) -> dict[str, float | bool]:
@@ -118,7 +132,15 @@ def curve(view: JobView) -> dict[str, object]:
         last = max(last, s.frame + s.total - s.done)
     names = list(CURVES)
     kind = next((names.index(name) for name in (f"{s.task}/{s.engine}", s.task) if name in CURVES), 0)
-    return {"points": [list(point) for point in points], "last": last, "kind": kind}
+    has_curve = f"{s.task}/{s.engine}" in CURVES or s.task in CURVES
+    says_nothing = view.ended and (len(points) < 2 or not any(value for _, value in points))
+    return {
+        "points": [list(point) for point in points],
+        "last": last,
+        "kind": kind,
+        "ended": view.ended,
+        "hidden": says_nothing or not (has_curve or points),
+    }
 
 
 def strip(view: JobView) -> str:
@@ -128,16 +150,31 @@ def strip(view: JobView) -> str:
     if s.state not in ("queued", "running"):
         share = ""
     details = " · ".join(part for part in _details(view) if part)
-    notes = "".join(
-        f'<p class="lt-note">{warning_html(note, message)}</p>'
-        for note, message in zip_longest(view.notes, s.messages)
-    )
+    # Beside a result, what is said of it comes after it.
+    said, ways = ("", "") if view.outputs else (notes(view), links(s))
     return (
-        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}">'
+        f'<section class="lt-strip lt-{s.state}" data-state="{s.state}" data-can="{_can(s)}" '
+        f'data-job="{escape(s.job, quote=True)}" '
+        f'data-task="{escape(s.task, quote=True)}"{" data-mine" if view.is_mine else ""}>'
         f'<p class="lt-split-line"><span><strong role="status">{both(f"state.{s.state}")}</strong> '
-        f'<span class="lt-name">{escape(s.name)}</span></span>{_links(s)}</p>'
-        f'{share}<p class="lt-figures">{details}</p>{notes}</section>'
+        f'<span class="lt-name">{escape(s.name)}</span>{_what(s)}</span>{ways}</p>'
+        f'{share}<p class="lt-figures">{details}</p>{said}</section>'
     )
+
+
+def notes(view: JobView) -> str:
+    """The warnings of a job."""
+    return "".join(
+        f'<p class="lt-note">{warning_html(note, message)}</p>'
+        for note, message in zip_longest(view.notes, view.status.messages)
+    )
+
+
+def _what(s: Status) -> str:
+    """The kind of the run and its length, as far as they are known."""
+    parts = [both(f"kind.{s.kind}") if s.kind else "", clock(s.seconds) if s.seconds else ""]
+    told = "".join(f" · {part}" for part in parts if part)
+    return f'<span class="lt-kind">{told}</span>' if told else ""
 
 
 def _can(s: Status) -> str:
@@ -145,7 +182,8 @@ def _can(s: Status) -> str:
     return "look" if looks_only else _ACTIONS.get(s.state, "go-on")
 
 
-def _links(s: Status) -> str:
+def links(s: Status) -> str:
+    """The links to a job that the visitor may have."""
     job = escape(s.job, quote=True)
     links = [
         f'<a class="lt-link" href="?job={job}&amp;key={escape(key, quote=True)}">{both(words)}</a>'
@@ -165,6 +203,8 @@ def _details(view: JobView) -> list[str]:
     if s.state == "failed":
         message = f"{s.message} {s.hint}".strip()
         return [failure_html(view.failed, message) if view.failed else page_words(message)]
+    if s.state == "done":
+        return []
     if s.state in ("paused", "cancelled", "interrupted"):
         return [escape(s.message), both("resumable")]
     quiet = filled("quiet", seconds=str(s.silent_seconds)) if s.silent_seconds else ""
@@ -213,8 +253,11 @@ def inspecting() -> str:
     return f'<section class="lt-card lt-quiet" role="status"><p>{both("looking")}</p></section>'
 
 
-def card(plan: Planned, video_path: str) -> str:
-    """Facts of a file and the costs of a run; `video_path` is the file in the page's cache, for the player."""
+def card(plan: Planned, video_path: str, *, is_made: bool = False) -> str:
+    """Facts of a file and the costs of a run; `video_path` is the file in the page's cache, for the player.
+
+    `is_made`: it is a version for viewing.
+    """
     facts = plan.facts
     rate = float(_ratio(facts.frame_rate))
     rows = [
@@ -235,14 +278,15 @@ def card(plan: Planned, video_path: str) -> str:
     if facts.damage:
         rows.append(("damage", escape(facts.damage)))
     listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)
-    # Files are not converted for the browser: where it cannot play one, the player is hidden.
+    # Where the browser cannot play a file, the player is hidden, and a version for viewing is offered.
     player = (
         f'<video src="{address(video_path)}" controls muted playsinline '
         f'preload="metadata" onerror="this.hidden=true" aria-label="{escape(facts.name)}"></video>'
     )
+    note = f'<p class="lt-note">{both("viewing.upload")}</p>' if is_made else ""
     return (
         f'<section class="lt-card"><h3 class="lt-name">{escape(facts.name)}</h3><div class="lt-split">{player}'
-        f"<dl>{listed}</dl></div><p>{_needs(plan)}</p>"
+        f"<dl>{listed}</dl></div>{note}<p>{_needs(plan)}</p>"
         f"{_faults() if facts.name == EXAMPLE_NAME else ''}</section>"
     )
 

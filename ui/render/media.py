@@ -4,9 +4,12 @@ import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from PIL import Image
 
 from pipelines.spec import tasks
 from pipelines.video.clock.time_code import time_code
@@ -28,13 +31,23 @@ def latest(view: JobView) -> str:
     source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
     number = f"{view.preview.frame:,}"
     alt = f"{label('latest')} {number}"
-    picture = (_before_and_after if _compares(view.status.task) else _whole)(source, alt)
-    return f'<figure class="lt-latest">{picture}<figcaption>{both("latest")} · {number}</figcaption></figure>'
+    picture = (_before_and_after if _is_pair(view, data) else _whole)(source, alt)
+    return f'<figure class="lt-latest lt-big">{picture}<figcaption>{both("latest")} · {number}</figcaption></figure>'
 
 
-def _compares(task: str) -> bool:
-    """Whether the preview of `task` is two pictures side by side: before and after."""
-    return task in tasks() and tasks()[task].before_and_after
+def _is_pair(view: JobView, jpeg: bytes) -> bool:
+    """Whether a preview is two pictures side by side, before and after: of such a task, and about twice as wide.
+
+    The passes before the last one have pictures of their own.
+    """
+    task = view.status.task
+    if view.planned is None or task not in tasks() or not tasks()[task].before_and_after:
+        return False
+    try:
+        width, height = Image.open(BytesIO(jpeg)).size
+    except OSError:
+        return False
+    return width / height > 1.5 * view.planned.facts.width / view.planned.facts.height
 
 
 def _whole(source: str, alt: str) -> str:
@@ -111,46 +124,34 @@ def posed(path: str, background: str = "") -> str:
 
 
 def segment(path: str, start: int, stop: int) -> str:
-    """The newest finished part of a video, as a player; `path` is in the page's cache."""
+    """A link that plays the newest finished part of a video by itself; `path` is in the page's cache."""
     return (
-        f'<figure class="lt-latest"><video src="{address(path)}" controls muted autoplay playsinline loop '
-        f'onerror="this.parentNode.hidden=true" aria-label="{label("segment")}"></video>'
-        f"<figcaption>{both('segment')} · {start:,} – {stop - 1:,}</figcaption></figure>"
+        f'<p class="lt-part"><a href="{address(path)}" target="_blank" rel="noopener">{both("segment")}</a> '
+        f"<small>{both('frames')} {start:,} – {stop - 1:,}</small></p>"
     )
 
 
-def video(path: str, *, is_made: bool = False) -> str:
-    """A finished video, as a player; where the browser cannot play it, a sentence. `is_made`: a version for viewing."""
-    said = "viewing.made" if is_made else "viewing.cannot"
+def waiting(path: str) -> str:
+    """The input of a job of which no frame is done yet; `path` is in the page's cache."""
     return (
-        f'<section class="lt-card lt-film"><video src="{address(path)}" controls playsinline '
-        f'onerror="this.hidden=true" aria-label="{label("result")}"></video>'
-        f'<p class="{"lt-note" if is_made else "lt-note lt-cannot"}">{both(said)}</p></section>'
+        f'<figure class="lt-latest lt-big lt-waiting"><img src="{address(path)}" alt="{label("input")}">'
+        f"<figcaption>{both('input')}</figcaption></figure>"
     )
 
 
-def making(done: int, total: int) -> str:
-    """How far a version for viewing is."""
-    share = f"{100 * done // max(total, 1)} %"
-    return f'<section class="lt-card"><p role="status">{filled("viewing.making", share=share)}</p></section>'
-
-
-def not_made(message: str) -> str:
-    """Why there is no version for viewing."""
-    return (
-        f'<section class="lt-card"><p role="alert">{both("viewing.not_made")} {escape(message)}</p></section>'
-    )
-
-
-def pictures(paths: Sequence[str], times: Mapping[int, float] | None = None) -> str:
+def pictures(
+    paths: Sequence[str], times: Mapping[int, float] | None = None, *, is_drawn: bool = False
+) -> str:
     """Pictures of a result, each a link to its full size: the chart, and frames captioned with number and time.
 
-    `times` are the seconds of frames, as far as they are known.
+    `times` are the seconds of frames, as far as they are known. A chart that `is_drawn`, without a photograph in it, is
+    shown in the colours of the theme.
     """
     frames = [path for path in paths if "worst-" in Path(path).name]
     charts = [path for path in paths if path not in frames]
+    kind = "lt-chart lt-drawn" if is_drawn else "lt-chart"
     shown = "".join(
-        f'<a class="lt-chart" href="{address(path)}" target="_blank"><img src="{address(path)}" '
+        f'<a class="{kind}" href="{address(path)}" target="_blank"><img src="{address(path)}" '
         f'alt="{label("chart")}"></a>'
         for path in charts
     )

@@ -19,6 +19,9 @@ from ui.server.monitor import Sample
 from ui.server.policy import Policy
 from ui.server.system_info import BaselineNow, DeviceNow, ProcessesNow, System
 
+TIGHT_MEMORY_BYTES, TIGHT_DISK_BYTES = 2 * GIB, 5 * GIB
+"""With less free memory or disk there may be no room for another job; the doctor warns below the same."""
+
 
 def hardware_strip(system: System, policy: Policy) -> str:
     """One slim line: device, free memory, limit, disk, preset; a button opens the sentences behind it.
@@ -91,12 +94,38 @@ def _reasons(system: System, policy: Policy) -> list[str]:
 
 
 def system_panel(system: System, samples: Sequence[Sample]) -> str:
-    """The whole System tab: bars, the last hour, processes, worker, baseline, counters."""
+    """The whole System tab: what runs, what waits and whether there is room; then the figures of the machine."""
     tiles = [_host(system), *map(_device, system.hardware.devices), _disk(system)]
     more = [_processes(system.processes), _worker(system), _baseline(system.baseline), _counters(system)]
     return (
-        f'<div class="lt-system"><div class="lt-tiles">{"".join(tiles)}</div>{last_hour(samples)}'
+        f'<div class="lt-system">{_at_a_glance(system)}<div class="lt-tiles">{"".join(tiles)}</div>{last_hour(samples)}'
         f'<div class="lt-tiles">{"".join(more)}</div></div>'
+    )
+
+
+def _at_a_glance(system: System) -> str:
+    """In sentences: what runs, what waits, and whether there is room for more."""
+    queue, host, disk = system.queue, system.hardware.host, system.disk
+    runs = filled("glance.runs", time=clock(system.worker.seconds)) if queue.running else both("glance.idle")
+    count = min(queue.waiting, 2)
+    waits = filled(("glance.none_wait", "glance.one_waits", "glance.wait")[count], count=f"{queue.waiting:,}")
+    is_tight = host.available_bytes < TIGHT_MEMORY_BYTES or disk.free_bytes < TIGHT_DISK_BYTES
+    room = filled(
+        "glance.tight" if is_tight else "glance.room",
+        memory=size(host.available_bytes),
+        disk=size(disk.free_bytes),
+    )
+    lamps = (
+        "busy" if queue.running else "warm",
+        "busy" if queue.waiting else "warm",
+        "bad" if is_tight else "warm",
+    )
+    rows = "".join(
+        f'<li><i class="lt-lamp lt-lamp-{lamp}" aria-hidden="true"></i>{sentence}</li>'
+        for lamp, sentence in zip(lamps, (runs, waits, room), strict=True)
+    )
+    return (
+        f'<section class="lt-tile"><h3>{both("glance.title")}</h3><ul class="lt-glance">{rows}</ul></section>'
     )
 
 
@@ -138,7 +167,7 @@ def _bar(key: str, total: int, ours: int | None, others: int) -> str:
     )
     rows.append(("free", "system.free", max(0, total - used)))
     return (
-        f'<div class="lt-bar lt-stack" role="meter" aria-label="{label(key)}" aria-valuemin="0" '
+        f'<div class="lt-bar lt-parts" role="meter" aria-label="{label(key)}" aria-valuemin="0" '
         f'aria-valuemax="{total}" aria-valuenow="{min(used, total)}" aria-valuetext="{escape(" / ".join(texts))}">'
         f"{parts}</div>{_figures([(name, both(word), _big(size(held))) for name, word, held in rows])}"
     )
@@ -165,7 +194,7 @@ def _processes(processes: ProcessesNow) -> str:
     )
     figures = _figures([(name, both(f"system.{word}"), _big(size(held))) for name, word, held in rows])
     each = "" if processes.each is None else _each(processes)
-    bar = f'<div class="lt-bar lt-stack" aria-hidden="true">{parts}</div>'
+    bar = f'<div class="lt-bar lt-parts" aria-hidden="true">{parts}</div>'
     return _tile(both("system.processes"), size(processes.total_bytes), f"{bar}{figures}{each}")
 
 
@@ -184,6 +213,7 @@ def _worker(system: System) -> str:
     rows = [
         ("none", both("system.running"), f"{queue.running:,}"),
         ("none", both("system.waiting"), f"{queue.waiting:,}"),
+        ("none", both("system.frames_per_second"), f"{system.counters.frames_per_second:,.1f}"),
     ]
     if worker.state != "none":
         engine = escape(worker.engine) or both("none")
@@ -208,7 +238,6 @@ def _baseline(baseline: BaselineNow) -> str:
 def _counters(system: System) -> str:
     counters = system.counters
     rows = [
-        ("none", both("system.frames_per_second"), f"{counters.frames_per_second:,.1f}"),
         ("none", both("system.restarts"), f"{counters.restarts:,}"),
         ("none", both("system.degradations"), f"{counters.degradations:,}"),
         *(("none", _ending(ending), f"{count:,}") for ending, count in counters.finished.items() if count),
@@ -235,11 +264,20 @@ def doctor_text(findings: Sequence[Finding], *, private: bool = False) -> str:
 
 
 def _finding(finding: Finding, private: bool) -> str:
-    lamp, word = ("warm", "ok") if finding.ok else ("bad", "look")
-    advice = f"<small>{escape(_public(finding.advice, private))}</small>" if finding.advice else ""
+    fine = ("none", "missing") if finding.missing else ("warm", "ok")
+    lamp, word = fine if finding.ok else ("bad", "look")
+    advice = f"<small>{_code(_public(finding.advice, private))}</small>" if finding.advice else ""
     return (
         f'<li><i class="lt-lamp lt-lamp-{lamp}" role="img" aria-label="{label(f"system.doctor.{word}")}"></i>'
-        f"<b>{escape(finding.what)}</b><span>{escape(_public(finding.found, private))} {advice}</span></li>"
+        f"<b>{escape(finding.what)}</b><span>{_code(_public(finding.found, private))} {advice}</span></li>"
+    )
+
+
+def _code(text: str) -> str:
+    """`text` as HTML, with what is in backquotes as code; escapes."""
+    return "".join(
+        f"<code>{escape(part)}</code>" if number % 2 else escape(part)
+        for number, part in enumerate(text.split("`"))
     )
 
 

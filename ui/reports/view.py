@@ -27,6 +27,12 @@ def frame_times(path: Path) -> dict[int, float]:
     return {each["frame"]: each["seconds"] for each in report.get("worst", ())}
 
 
+def shows_something(path: Path) -> bool:
+    """Whether the pictures of the report at `path` show something: not where a removal invented nothing."""
+    summary = json.loads(path.read_text(encoding="utf-8")).get("summary", {})
+    return bool(summary.get("mean_invented_share", True))
+
+
 def plain(report: dict[str, Any]) -> str:
     """The figures of a report's summary, labelled with their keys, and its warnings."""
     figures = {name: value for name, value in report.get("summary", {}).items() if _is_figure(value)}

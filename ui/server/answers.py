@@ -16,10 +16,12 @@ from typing import Any
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from gradio.exceptions import InvalidPathError
+from gradio.route_utils import FnIndexInferError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pipelines.errors import BadInput, LongtakeError
@@ -82,6 +84,11 @@ def _known(error: Exception) -> LongtakeError:
 
 class AnsweringBlocks(gr.Blocks):
     """Blocks whose events answer with a sentence and a code, whatever they are asked and whatever they raise."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.routes: list[Route] = []
+        """Further routes that are served with it."""
 
     async def preprocess_data(self, block_fn: Any, *args: Any, **kwargs: Any) -> Any:
         """Check and convert the values of a request. Raises BadInput as `Told` where they do not fit."""
@@ -186,6 +193,8 @@ def _is_plain_refusal(begun: Message) -> bool:
 def _answer(error: Exception) -> Response:
     if isinstance(error, _FAULTS) and not isinstance(error, RecursionError):
         return _refusal(500, "This is a fault of the server. Its log says more.")
+    if isinstance(error, FnIndexInferError):
+        return _refusal(404, "There is no such endpoint. *Use via API* lists those that there are.")
     return _refusal(400, "The request cannot be understood. *Use via API* describes what the server takes.")
 
 

@@ -18,6 +18,7 @@ import gradio as gr
 
 from pipelines.jobs.job import Job
 from pipelines.storage.atomic import write_bytes
+from pipelines.storage.names import quoted, shortened
 
 COOKIE = "longtake_visitor"
 _COOKIE_DAYS = 180
@@ -33,6 +34,8 @@ class Visitor:
     counted_as: str
     lasts: bool = True
     """Whether they are known again when they load the page anew; not those without login and cookie."""
+    said: str = "somebody"
+    """The user's name or the address, as the server's log has them."""
 
     @classmethod
     def of(cls, request: gr.Request, *, behind_proxy: bool = False) -> "Visitor":
@@ -50,7 +53,10 @@ class Visitor:
         )
         # Limits count by address: a cookie is easily deleted.
         return cls(
-            _hash(identity), _hash(f"user {user}" if user else f"host {host}"), lasts=bool(user or cookie)
+            _hash(identity),
+            _hash(f"user {user}" if user else f"host {host}"),
+            lasts=bool(user or cookie),
+            said=f"user {quoted(user)}" if user else shortened(host) or "somebody",
         )
 
 
@@ -109,6 +115,10 @@ class Keys:
     def files(self, job: Job) -> str:
         """The name of the folder from which the results of `job` are served; opens nothing else."""
         return self._made("files ", job)
+
+    def inputs(self, job: Job) -> str:
+        """The name of the folder from which the inputs of `job` are given back to its owner; opens nothing else."""
+        return self._made("inputs ", job)
 
     def right(self, job: Job, key: object) -> Right:
         """What the holder of `key`, which may be any value of a request, may do; compared in constant time."""

@@ -16,6 +16,7 @@ from ui.components.newest import Newest
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
 from ui.i18n.texts import input_key
+from ui.jobs import again
 from ui.jobs.service import JobService
 from ui.jobs.uploads import example_portrait, faces_of, uploads_only
 from ui.render import job as render
@@ -74,6 +75,10 @@ class AnimateTab(TaskTab):
     def required_files(self) -> list[Component]:
         """The driving file: a portrait alone has neither length nor rate."""
         return [self._driving]
+
+    def filled(self, asked: again.Again) -> list[Any]:
+        """The driving file."""
+        return [(*asked.files, None)[1]]
 
     def lay_out_inputs(self) -> None:
         """The driving file."""

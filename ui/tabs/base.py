@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -10,15 +11,21 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import LongtakeError
+from pipelines.jobs.events import Planned
+from pipelines.jobs.job import Job
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
-from ui.components import forms
+from pipelines.storage.names import shortened
+from ui.components import forms, own_settings
 from ui.components.engine_choice import EngineChoice
 from ui.components.newest import Newest
-from ui.components.run_view import PRIVATE, RunView
-from ui.i18n.texts import input_key
+from ui.components.run_view import PRIVATE, RunView, parse_link
+from ui.i18n.texts import input_key, plain
+from ui.jobs import again
+from ui.jobs.hashing import fingerprint
 from ui.jobs.service import JobService
-from ui.jobs.uploads import example_clip, uploads_only
+from ui.jobs.uploads import example_clip, hand_out, uploads_only
+from ui.render import film
 from ui.render import job as render
 from ui.server.answers import visitor_error
 from ui.server.visitors import Visitor
@@ -86,6 +93,11 @@ class TaskTab:
             with gr.Column(scale=9, min_width=320):
                 self.lay_out_middle()
                 self.card = gr.HTML(render.welcome(self.task), elem_id=self.id("card"))
+                # The style sheet shows it where the browser has told that it cannot play the file.
+                self._view_here = gr.Button(
+                    texts("longtake_view_here"), size="sm", elem_classes="lt-view-upload", scale=0
+                )
+                self._making = gr.HTML()
                 self.run_view = RunView(service, texts)
         self._connect()
 
@@ -136,6 +148,14 @@ class TaskTab:
         """Look for what keeps `engine` from using the first file, once its plan fits; takes longer than the plan."""
         return None
 
+    def filled(self, asked: again.Again) -> list[Any]:
+        """The values of the components in `more` for a job's question that is asked again."""
+        others = asked.files[1:]
+        return [others[number] if number < len(others) else None for number in range(len(self._others))]
+
+    def remember(self, job: Job, more: Sequence[Any]) -> None:
+        """Note what only the form knows of a job that was submitted; `more` are the values of those components."""
+
     def played(self, video: Any, others: Sequence[Any]) -> str:
         """The path of the file that the card plays."""
         return str(video)
@@ -170,6 +190,7 @@ class TaskTab:
             for name in self._names:
                 if name not in self.fields and name not in self.placed_later:
                     self.fields[name] = self.field(name)
+        gr.HTML(own_settings.row(self.task))
         with gr.Column(elem_classes="lt-ask"):
             self._buttons = [self._button(action) for action in self.actions]
 
@@ -206,6 +227,11 @@ class TaskTab:
             **PRIVATE,
             concurrency_limit=1,
         )
+        self._view_here.click(
+            self._make_viewable, files, [self._making], **PRIVATE, trigger_mode="once", concurrency_limit=None
+        ).success(
+            self._inspect, [*files, *settings], [self.card, *self._buttons, *self.engines.shown], **PRIVATE
+        )
         self.submitted = [
             button.click(
                 self._starter(action),
@@ -216,12 +242,20 @@ class TaskTab:
             )
             for button, action in zip(self._buttons, self.actions, strict=True)
         ]
+        self.run_view.ask_again(self._ask_again, [self.file, *self.more, *settings])
         # When a job is deleted, the card that it had replaced comes back.
         self.run_view.link.change(
             lambda link: gr.skip() if link else gr.update(visible=True),
             [self.run_view.link],
             [self.card],
             **PRIVATE,
+        )
+
+    @property
+    def own_form(self) -> own_settings.Form:
+        """The settings that the browser keeps."""
+        return own_settings.Form(
+            self.task, self._model, [self.fields[name] for name in self._names], self._names
         )
 
     # -- handlers --------------------------------------------------------------------------------------------
@@ -235,6 +269,33 @@ class TaskTab:
             return await self.example()
         except LongtakeError as error:
             raise visitor_error(error) from error
+
+    async def _ask_again(self, request: gr.Request, link: str) -> list[Any]:
+        """Fill the form with the question of a job: its files as far as they are kept, its marks and settings."""
+        try:
+            service, visitor = self.service, self.service.visitor(request)
+            job = service.find(visitor, *parse_link(link))
+            asked = await again.again(service, visitor, job, Path(self.file.GRADIO_CACHE))
+        except (LongtakeError, OSError) as error:
+            raise visitor_error(error) from error
+        return self.fill(asked)
+
+    @property
+    def filled_components(self) -> list[Any]:
+        """The components that `fill` gives values to."""
+        return [self.file, *self.more, *(self.fields[name] for name in self._names)]
+
+    def fill(self, asked: again.Again) -> list[Any]:
+        """Values that show a question in the form; tells which of its files have to be chosen again."""
+        if missing := [name for name, file in zip(asked.names, asked.files, strict=True) if file is None]:
+            gr.Info(plain("again.choose", names=", ".join(map(shortened, missing))))
+        settings = [
+            forms.fitting(self._model, name, asked.asked[name])
+            if name in asked.asked
+            else forms.default(self._model, name)
+            for name in self._names
+        ]
+        return [asked.files[0], *self.filled(asked), *settings]
 
     async def _inspect(
         self, request: gr.Request, video: str | None, *values: Any
@@ -274,7 +335,7 @@ class TaskTab:
             if complete:
                 yield render.refusal(error), *disabled, *choice
             return
-        card = render.card(plan, self.played(video, others))
+        card = await self._card(plan, self.played(video, others))
         yield card, *disabled, *self.engines.updates(engines, plan)
         ready, problem = plan.risk != "cannot" and engines.accepted, None
         if ready:
@@ -282,6 +343,29 @@ class TaskTab:
         buttons = [gr.update(interactive=ready and not (problem and problem.blocks))] * len(self._buttons)
         noted = card + problem.note if problem else gr.skip()
         yield noted, *buttons, *[gr.skip()] * len(self.engines.shown)
+
+    async def _card(self, plan: Planned, played: str) -> str:
+        """The card of a file, with the version for viewing where one was made."""
+        made = self.service.viewing.find(await fingerprint(Path(played)))
+        if made is None:
+            return render.card(plan, played)
+        key = self.service.keys.files(Job(made.parent))
+        return render.card(plan, hand_out(made, Path(self.file.GRADIO_CACHE), key), is_made=True)
+
+    async def _make_viewable(
+        self, request: gr.Request, video: str | None, *others: Any
+    ) -> AsyncIterator[str]:
+        """Make a version of the file on the card that any browser plays."""
+        try:
+            visitor, played = self.service.visitor(request), self.played(video, others)
+            made = await self.service.make_upload_viewable(visitor, played)
+            async with aclosing(self.service.watch(made)) as views:
+                async for view in views:
+                    yield film.making("viewing.making", view.status.done, view.status.total)
+            yield film.not_made(view.status.message) if view.status.state != "done" else ""
+        except (LongtakeError, OSError) as error:
+            yield ""
+            raise visitor_error(error) from error
 
     async def _accept(
         self, request: gr.Request, video: str | None, *values: Any
@@ -302,6 +386,7 @@ class TaskTab:
                 form = await self.read_form(visitor, video, values[:count], settings)
                 settings = action.change(form.settings)
                 job = await self.service.submit(visitor, action.task, form.video, settings, form.others)
+                self.remember(job, values[:count])
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
             return self.service.query(visitor, job), gr.update(visible=False)

@@ -11,6 +11,7 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import BadInput, LongtakeError
+from pipelines.jobs.job import Job
 from pipelines.settings import InpaintSettings, MaskSettings, Settings, trial
 from pipelines.spec import TaskSpec, settings_model
 from pipelines.storage.names import shortened
@@ -22,6 +23,7 @@ from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
 from ui.i18n.messages import error_text
 from ui.i18n.texts import input_key
+from ui.jobs import again
 from ui.jobs.service import JobService
 from ui.jobs.uploads import marks, still, uploads_only
 from ui.server.answers import visitor_error
@@ -36,6 +38,25 @@ class PadFrame:
     size: tuple[int, int]
     frames: int
     index: int = 0
+
+
+@dataclass(frozen=True)
+class KeptMarks:
+    """Marks, as the pad writes them, that belong to the upload at `video`."""
+
+    video: str | None = None
+    strokes: str = ""
+    boxes: str = ""
+    points: str = ""
+
+    @property
+    def first_frame(self) -> int:
+        """The first frame that is marked, 0 where none is."""
+        marks = f"{self.strokes} {self.boxes} {self.points}".split()
+        return min(
+            (int(frame) for _, _, frame in (mark.rpartition("@") for mark in marks) if frame.isdecimal()),
+            default=0,
+        )
 
 
 def _check(settings: Settings) -> Settings:
@@ -67,8 +88,8 @@ class InpaintTab(TaskTab):
 
     @property
     def more(self) -> list[Component]:
-        """The mask file, whether to follow the marks, the strokes, and the frame on the pad."""
-        return [self._mask, self._follow, self._strokes, self._sheet]
+        """The mask file, whether to follow the marks, the strokes, the frame on the pad, and marks kept for a video."""
+        return [self._mask, self._follow, self._strokes, self._sheet, self._kept_marks]
 
     def lay_out_inputs(self) -> None:
         """Place nothing: the mask file comes with the other settings of the mask, in `lay_out_more`."""
@@ -94,6 +115,8 @@ class InpaintTab(TaskTab):
         # A script that wants another frame on the pad writes it here, as `frame@name of the video#time`.
         self._turn = gr.Textbox(visible="hidden", elem_id=self.id("turn"))
         self._sheet = gr.State(None)
+        # The marks of a job whose question is asked again: its video clears what is marked when it comes.
+        self._kept_marks = gr.State(None)
 
     def lay_out_more(self) -> None:
         """Place the settings that follow the marks, and the mask file as the alternative to marks."""
@@ -123,7 +146,10 @@ class InpaintTab(TaskTab):
         page, quiet = [self._pad, self._sheet], {**PRIVATE, "concurrency_limit": 2}
         prompts = [self.fields["box"], self.fields["point"], self._strokes]
         self.file.change(
-            self._load_video, [self.file, self._mask], [self._marking, self._frame, *page, *prompts], **quiet
+            self._load_video,
+            [self.file, self._mask, self._kept_marks],
+            [self._marking, self._frame, *page, *prompts],
+            **quiet,
         )
         self._mask.change(
             lambda mask, sheet: gr.update(visible=sheet is not None and not mask),
@@ -142,7 +168,7 @@ class InpaintTab(TaskTab):
         self, visitor: Visitor, video: str | None, more: Sequence[Any], settings: Settings
     ) -> FormRequest:
         """The request with the given mask file, else with a mask made from the marks."""
-        mask, follow, strokes, sheet = more
+        mask, follow, strokes, sheet, _ = more
         if not isinstance(settings, MaskSettings):
             raise TypeError(f"masks are asked for with MaskSettings, not with {type(settings).__name__}")
         if mask:
@@ -159,25 +185,43 @@ class InpaintTab(TaskTab):
             return FormRequest(video, (str(path),) if path else (), settings)
         raise BadInput("Nothing says what to remove.", "Mark it on a frame, or give a mask.", "mask.nothing")
 
-    async def _load_video(self, request: gr.Request, video: str | None, mask: str | None) -> tuple[Any, ...]:
-        """Show the first frame of a new video on the pad, without marks."""
+    def filled(self, asked: again.Again) -> list[Any]:
+        """The mask file, or the marks, which stay where the video is on the pad already."""
+        painted, mask = asked.painted, (*asked.files, None)[1]
+        boxes, points = (" ".join(map(str, asked.asked.get(name, ()))) for name in self.placed_later)
+        kept = KeptMarks(asked.files[0], painted.strokes, boxes, points)
+        return [mask, painted.follow, painted.strokes, gr.skip(), kept]
+
+    def remember(self, job: Job, more: Sequence[Any]) -> None:
+        """Note what was painted; a mask file is an input of its own."""
+        mask, follow, strokes, *_ = more
+        again.save_marks(job, again.Paint("" if mask else strokes, bool(follow)))
+
+    async def _load_video(
+        self, request: gr.Request, video: str | None, mask: str | None, kept: KeptMarks | None
+    ) -> tuple[Any, ...]:
+        """Show the first frame of a new video on the pad, without marks; the first marked one of a job asked again."""
         with self._pages.run(request) as is_newest:
-            shown = await self._first_page(request, video, mask)
+            shown = await self._first_page(request, video, mask, kept)
             return shown if is_newest() else (gr.skip(),) * len(shown)
 
-    async def _first_page(self, request: gr.Request, video: str | None, mask: str | None) -> tuple[Any, ...]:
+    async def _first_page(
+        self, request: gr.Request, video: str | None, mask: str | None, kept: KeptMarks | None
+    ) -> tuple[Any, ...]:
         nothing = gr.update(visible=False), gr.skip(), "", None, "", "", ""
         if video is None:
             return nothing
         try:
             visitor = self.service.visitor(request)
             facts = (await self.service.inspect(visitor, self.task, video, InpaintSettings())).facts
-            sheet = PadFrame((facts.width, facts.height), facts.frames)
+            marks = kept if kept and kept.video == str(video) else KeptMarks()
+            first = min(marks.first_frame, facts.frames - 1)
+            sheet = PadFrame((facts.width, facts.height), facts.frames, first)
             page = await self._page(visitor, video, sheet)
         except (LongtakeError, OSError):
             return nothing  # the card shows the error
-        frames = gr.update(value=0, maximum=max(1, facts.frames - 1))
-        return gr.update(visible=not mask), frames, page, sheet, "", "", ""
+        frames = gr.update(value=first, maximum=max(1, facts.frames - 1))
+        return gr.update(visible=not mask), frames, page, sheet, marks.boxes, marks.points, marks.strokes
 
     async def _show_frame(
         self, request: gr.Request, video: str | None, frame: float, sheet: PadFrame | None

@@ -85,7 +85,7 @@ class SystemTab:
         out, _ = await process.communicate()
         try:
             return system.doctor_text(
-                _FINDINGS.validate_python([json.loads(line) for line in out.splitlines()])
+                _FINDINGS.validate_python([json.loads(line) for line in out.splitlines()]), private=True
             )
         except (ValidationError, json.JSONDecodeError) as error:
             raise visitor_error(

@@ -704,3 +704,59 @@ def test_what_the_system_refuses_the_queue_is_told_by_its_name(open_queue, clips
     queue = open_queue(Script(refuse))
     last = list(queue.listen(queue.submit("score", clips[0], ScoreSettings())))[-1]
     assert (last.code, last.exit_code) == ("folder_unusable", 2)
+
+
+def held(open_queue, tmp_path: Path) -> tuple[JobQueue, threading.Event, list[Job]]:
+    """A queue whose runner is busy until the event is set, and the five jobs that wait behind it."""
+    go = threading.Event()
+    queue = open_queue(Script(lambda job: (go.wait(20), finish(job))[1]))
+    jobs = []
+    for name in "abcdef":
+        path = tmp_path / f"{name}.mp4"
+        path.write_bytes(name.encode())
+        jobs.append(queue.submit("score", path, ScoreSettings()))
+    # Whether the first has been taken from the line yet is a matter of luck.
+    while queue.running is None:
+        threading.Event().wait(0.001)
+    return queue, go, jobs[1:]
+
+
+@pytest.mark.parametrize(
+    ("moved", "places", "among", "order"),
+    [
+        ("d", -1, "bcdef", "bdcef"),
+        ("d", 1, "bcdef", "bcedf"),
+        ("e", -1, "be", "ecdbf"),  # c and d are another's: they keep their places
+        ("b", 1, "bdf", "dcbef"),
+        ("b", -1, "bdf", "bcdef"),
+        ("f", 5, "bdf", "bcdef"),
+        ("f", -9, "bdf", "fcbed"),
+    ],
+)
+def test_waiting_jobs_exchange_places_among_those_that_may(
+    open_queue, tmp_path: Path, moved: str, places: int, among: str, order: str
+) -> None:
+    queue, go, jobs = held(open_queue, tmp_path)
+    by_name = dict(zip("bcdef", jobs, strict=True))
+    queue.move(by_name[moved], places, {by_name[name] for name in among})
+    assert queue.waiting == [by_name[name] for name in order]
+    for position, name in enumerate(order):
+        told = by_name[name].journal.last_state()
+        assert isinstance(told, events.Queued)
+        assert told.position == position or by_name[name] not in {by_name[each] for each in among}
+    go.set()
+
+
+def test_what_runs_or_is_gone_is_not_moved_or_withdrawn(open_queue, tmp_path: Path) -> None:
+    queue, go, jobs = held(open_queue, tmp_path)
+    running = queue.running
+    assert running
+    assert not queue.withdraw(running)
+    assert running.requested() is None
+    assert queue.withdraw(jobs[0])
+    assert queue.state(jobs[0]) == "cancelled"
+    for job in (running, jobs[0]):
+        with pytest.raises(BadInput, match="not waiting"):
+            queue.move(job, 1, {running, *jobs})
+    assert queue.waiting == jobs[1:]
+    go.set()

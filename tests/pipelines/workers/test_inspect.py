@@ -1,5 +1,6 @@
 """A look at a video from outside: what a task would do with it, what a frame looks like, and what stands against it."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 
 from memory.units import MIB
 from pipelines.jobs import events
-from pipelines.workers.inspect import FacesQuestion, PlanQuestion, StillQuestion, answer
+from pipelines.workers.inspect import FacesQuestion, PlanQuestion, StillQuestion, ThumbnailQuestion, answer
 
 ROOT = Path(__file__).parents[3]
 FRAMES = 12
@@ -184,3 +185,22 @@ def test_what_cannot_be_animated_is_said(clip: Path) -> None:
     outside = {"source_box": "9000,9000,90,90"}
     told = answer(FacesQuestion(inputs=(clip,), asked=outside, picture=clip.parent / "one.jpg"))
     assert isinstance(told, events.Failed) and told.code == "bad_input"
+
+
+def test_a_thumbnail_is_of_the_first_input_and_tells_the_length_of_what_moves(clip: Path) -> None:
+    portrait = clip.parent / "portrait.png"
+    Image.new("RGB", (300, 400), (200, 0, 0)).save(portrait)
+    picture = clip.parent / "cache" / "small.jpg"
+
+    def drawn(*inputs: Path, start: float = 0.0) -> dict[str, float | None]:
+        question = ThumbnailQuestion(inputs=inputs, start=start, picture=picture, most_width_px=48)
+        assert isinstance(told := answer(question), events.Preview), told
+        return json.loads(picture.with_suffix(".json").read_bytes())
+
+    assert drawn(portrait, clip) == {"seconds": FRAMES / 25}
+    assert Image.open(picture).size == (48, 64)
+    assert drawn(portrait) == {"seconds": None}
+    assert drawn(clip, start=0.28) == {"seconds": FRAMES / 25}
+    assert abs(np.asarray(Image.open(picture)).mean() - 20 * 7) < 6
+    assert drawn(clip, start=1e6) == {"seconds": FRAMES / 25}
+    assert abs(np.asarray(Image.open(picture)).mean() - 20 * (FRAMES - 1)) < 6

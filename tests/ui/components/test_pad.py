@@ -74,9 +74,9 @@ def test_what_is_painted_over_is_removed(visit: Visit, queue: JobQueue, clip: Pa
     page.locator("#inpaint-run").click()
     page.locator(".lt-run [data-state=done]").wait_for()
     expect(page.locator(".lt-report")).to_contain_text("Frames filled")
-    film = page.locator(".lt-film video")
+    film = page.locator(".lt-film video.lt-plain")
     expect(film).to_have_js_property("videoWidth", 160)
-    expect(page.locator(".lt-files a[href$='/result.mp4']")).to_be_visible()
+    expect(page.locator(".lt-files a[href$='/clip_removed.mp4']")).to_be_visible()
     (job,) = Job.all(queue.jobs_dir)
     settings = job.record().settings
     assert isinstance(settings, InpaintSettings) and not settings.track

@@ -18,6 +18,7 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import CopySettings
 from pipelines.workers.in_process import InProcess
 from ui.components.run_view import RunView
+from ui.jobs.hashing import fingerprint
 from ui.jobs.service import JobService
 from ui.jobs.view import JobView, Status
 from ui.page import I18N
@@ -98,11 +99,24 @@ def test_without_it_the_result_stays(queue: JobQueue, job: Job) -> None:
     assert service.viewing.find(job) is None and job.has_result()
 
 
-@pytest.mark.parametrize("note", ["../../etc", "", "0" * 32])
-def test_a_note_that_leads_nowhere_is_none(queue: JobQueue, job: Job, note: str) -> None:
+def test_an_upload_has_one_that_is_made_once_and_is_no_job_of_the_visitors(
+    queue: JobQueue, tmp_path: Path, job: Job
+) -> None:
     service = JobService(queue, Policy(), grace_seconds=0)
-    (job.folder / "viewing").write_text(note)
-    assert service.viewing.find(job) is None
+    visitor, clip = Visitor("ann", "ann"), str(tmp_path / "clip.mkv")
+    made = asyncio.run(service.make_upload_viewable(visitor, clip))
+    path = done(queue, made).result
+    content = asyncio.run(fingerprint(tmp_path / "clip.mkv"))
+    assert path and service.viewing.find(content) == path
+    assert asyncio.run(service.make_upload_viewable(visitor, clip)) == made
+    assert [entry.job for entry in service.jobs(visitor)] == [job.id]
+    assert made.record().inputs[0].path.is_relative_to((tmp_path / "jobs" / "uploads").absolute())
+
+
+def test_a_result_without_a_before_is_not_compared(queue: JobQueue, job: Job) -> None:
+    service = JobService(queue, Policy(), grace_seconds=0)
+    with pytest.raises(BadInput, match="no frames to compare"):
+        asyncio.run(service.make_viewable(Visitor("ann", "ann"), job, "compare"))
 
 
 def test_a_version_that_cannot_be_made_says_why() -> None:
@@ -116,11 +130,14 @@ def test_a_version_that_cannot_be_made_says_why() -> None:
     with gr.Blocks():
         view = RunView(SimpleNamespace(), I18N)
     view._service = SimpleNamespace(
-        visitor=lambda request: "ann", find_to_act=lambda *_: "job", make_viewable=make, watch=watch
+        visitor=lambda request: "ann",
+        find_to_act=lambda *_: "job",
+        make_viewable=make,
+        watch=lambda made, **_: watch(),
     )
 
     async def shown() -> list[str]:
-        return [html async for html in view._make_viewable("?job=1", SimpleNamespace())]
+        return [html async for html, _ in view._maker("copy")("?job=1", SimpleNamespace())]
 
     making, *_, last = asyncio.run(shown())
     assert "37 %" in making

@@ -14,9 +14,9 @@ from pipelines.jobs.events import Planned
 from pipelines.scheduler.janitor import Notice
 from ui.i18n.texts import label_en
 from ui.i18n.words import FIELDS_ZH, LIVE, STATIC
-from ui.jobs.service import Entry
+from ui.jobs.listing import Entry
 from ui.jobs.view import JobView, Status
-from ui.render import job, jobs, media
+from ui.render import film, job, jobs, media
 from ui.reports import score
 from ui.reports.view import read_report
 
@@ -95,7 +95,7 @@ def test_nothing_on_the_gauge_lies_outside_it(
 
 
 def test_there_is_no_gauge_before_there_is_a_plan() -> None:
-    assert job.gauge(JobView()) == {"bars": []}
+    assert job.gauge(JobView())["bars"] == []
 
 
 @pytest.mark.parametrize(("frame", "done", "last"), [(None, 0, 0), (9, 10, 39), (109, 10, 139), (39, 40, 39)])
@@ -288,7 +288,8 @@ def test_a_report_of_a_task_without_a_module_of_its_own_is_a_list_of_its_figures
 
 def test_films_and_pictures_are_addressed_in_the_cache() -> None:
     path = '/cache/k/a "b".mp4'
-    for html in (media.video(path), media.segment(path, 0, 240)):
+    shown = film.player(film.Film(path))
+    for html in (shown, media.segment(path, 0, 240), media.waiting(path), film.take(path, "")):
         assert "gradio_api/file=/cache/k/a%20%22b%22.mp4" in html
     html = media.pictures(["/c/report.png", "/c/worst-00000007.jpg"])
     assert html.count("<img") == 2 and "Frame" in html and " 7<" in html

@@ -282,7 +282,29 @@ def test_the_baseline_is_told_with_its_numbers(returned: bool | None, lamp: str)
 
 def test_counters_are_told() -> None:
     html = text(system_panel(system(), ()), "en")
-    assert re.search(r"Frames per second\s+12.3\s+Worker restarts\s+1\s+Fallbacks\s+2\s+Done\s+7", html)
+    assert re.search(
+        rf"{LIVE['system.restarts'][0]}\s+1\s+{LIVE['system.degradations'][0]}\s+2\s+Done\s+7", html
+    )
+    assert re.search(r"Frames per second now\s+12.3", html)
+
+
+@pytest.mark.parametrize(
+    ("queue", "said"),
+    [
+        (QueueNow(running=0, waiting=0), ("No job is running.", "No job is waiting.")),
+        (QueueNow(running=1, waiting=1), ("A job has been running for", "One job is waiting.")),
+        (QueueNow(running=1, waiting=7), ("A job has been running for", "7 jobs are waiting.")),
+    ],
+)
+def test_what_runs_and_what_waits_is_said_first(queue: QueueNow, said: tuple[str, str]) -> None:
+    glance = text(system_panel(system(queue=queue), ()), "en").partition("Memory")[0]
+    for words in (*said, "There is room for more"):
+        assert words in glance
+
+
+def test_little_room_is_said_in_words() -> None:
+    disk = system().disk.model_copy(update={"free_bytes": GIB})
+    assert "There may be no room" in text(system_panel(system(disk=disk), ()), "en")
 
 
 def test_processes_are_listed_where_they_are_told() -> None:
@@ -307,6 +329,18 @@ def test_the_doctor_is_told_with_advice_and_not_by_colour_alone() -> None:
     assert html.count('aria-label="fine"') == 2 and html.count('aria-label="needs attention"') == 1
     assert "Make room." in html and "/home/ann smith/weights" in html
     assert LIVE["system.doctor.well"][0] in doctor_text(FINDINGS[:2])
+
+
+def test_what_is_optional_and_missing_is_neither_fine_nor_a_fault() -> None:
+    advice = "`python -m pipelines weights <b> --fetch` downloads it from example.org/b"
+    finding = Finding(what="b", found="B is not installed", ok=True, missing=True, advice=advice)
+    html = doctor_text([finding], private=True)
+    assert LIVE["system.doctor.well"][0] in html
+    assert "lt-lamp-none" in html and "lt-lamp-warm" not in html and "optional, not installed" in html
+    assert (
+        "<code>python -m pipelines weights &lt;b&gt; --fetch</code> downloads it from example.org/b" in html
+    )
+    assert "`" not in html
 
 
 def test_paths_are_for_the_person_at_this_machine() -> None:

@@ -62,7 +62,7 @@ def make_parameter(model: type[Machine], name: str) -> Component:
 
 def _component(model: type[Machine], name: str, titles: Mapping[str, Any], **common: Any) -> Component:
     field, common["value"] = model.model_fields[name], default(model, name)
-    kind = _kind(field)
+    kind = kind_of(field)
     if get_origin(kind) is Literal:
         choices = [(titles.get(choice, choice), choice) for choice in map(str, get_args(kind))]
         return (
@@ -95,7 +95,7 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
 
 def _parse_value(field: FieldInfo, value: Any) -> Any:
     """The value of a field: several values are separated by spaces, and an empty field is None."""
-    if get_origin(_kind(field)) is tuple:
+    if get_origin(kind_of(field)) is tuple:
         return value.split() if isinstance(value, str) else value
     return None if value == "" else value
 
@@ -105,6 +105,13 @@ def default(model: type[Machine], name: str) -> Any:
     value = model.model_fields[name].default
     # Not None: Gradio would make it a required parameter.
     return "" if value in (None, ()) else value
+
+
+def shown(model: type[Machine], name: str, value: Any) -> Any:
+    """A setting's value as its form field shows it: empty text for None, words for several."""
+    if value is None or value == ():
+        return ""
+    return " ".join(map(str, value)) if get_origin(kind_of(model.model_fields[name])) is tuple else value
 
 
 def with_parameters(handler: Callable[..., Any], *names: str) -> Callable[..., Any]:
@@ -124,7 +131,7 @@ def with_parameters(handler: Callable[..., Any], *names: str) -> Callable[..., A
     return handler
 
 
-def _kind(field: FieldInfo) -> Any:
+def kind_of(field: FieldInfo) -> Any:
     """The type of a field without `| None`."""
     if get_origin(field.annotation) is UnionType:
         return next(kind for kind in get_args(field.annotation) if kind is not NoneType)

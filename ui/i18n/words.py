@@ -5,11 +5,9 @@ STATIC: dict[str, tuple[str, str]] = {
         "Videos of any length, on whatever memory is there.",
         "任意长度的视频，任何大小的内存。",
     ),
-    "longtake_more": ("More settings", "更多设置"),
     "longtake_run": ("Run", "开始"),
     "longtake_auto": ("Auto", "自动"),
     "longtake_builtin": ("Built-in", "内置"),
-    "longtake_options": ("Options of this engine", "此引擎的选项"),
     "longtake_accept": ("I accept it for what I do", "我接受，并遵守它"),
     "longtake_jobs": ("Jobs", "任务"),
     "longtake_system": ("System", "系统"),
@@ -21,17 +19,11 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_check_all_inpaint": ("Check the mask: all", "检查蒙版：全部"),
     "longtake_frame": ("Frame to mark on", "在哪一帧上标记"),
     "longtake_follow": ("Follow what is painted", "跟踪所涂抹的物体"),
-    "longtake_follow_info": (
-        "Without it, what is painted goes from the same place of every frame. Boxes and points are always followed.",
-        "不勾选时，每一帧都移除同一位置的涂抹内容。方框和点总是会被跟踪。",
-    ),
     "longtake_mask_file": ("Give a mask instead", "改为提供蒙版文件"),
     "longtake_example_animate": ("No portrait at hand? Take the example", "手边没有肖像？试试示例"),
     "longtake_run_animate": ("Animate it", "开始生成"),
     "longtake_try_animate": ("Try it: 2 s", "试做：2 秒"),
     "longtake_faces": ("Which face", "选择人脸"),
-    "longtake_motion": ("Motion", "动作"),
-    "longtake_retargeting": ("Eyes and lips", "眼睛与嘴唇"),
     "longtake_pose": ("Pose it by hand (LivePortrait)", "手动摆姿势（LivePortrait）"),
     "longtake_pose_info": (
         "One picture, drawn anew whenever a slider moves. Eyes and lips need the published face models. Transparent "
@@ -41,8 +33,6 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_pose_reset": ("As it was", "复原"),
     "longtake_pose_points": ("Points of the expression", "表情的关键点"),
     "longtake_pose_point": ("Point", "关键点"),
-    "longtake_source_crop": ("Cut-out of the portrait", "肖像的裁切"),
-    "longtake_driving_crop": ("Cut-out of the driving", "驱动的裁切"),
     "longtake_cancel": ("Cancel", "取消"),
     "longtake_view_here": ("Make a version for viewing", "制作观看版本"),
     "longtake_pause": ("Pause", "暂停"),
@@ -52,6 +42,10 @@ STATIC: dict[str, tuple[str, str]] = {
     "longtake_free": ("Free the worker", "释放工作进程"),
     "longtake_doctor": ("Look at everything", "全面检查"),
     "longtake_files": ("Downloads", "下载"),
+    # -- first
+    "longtake_example_inpaint_run": ("Example: remove the balloon", "示例：移除热气球"),
+    "longtake_example_animate_run": ("Example: let the portrait speak", "示例：让肖像说话"),
+    "longtake_example_score_run": ("Example: find the blurred parts", "示例：找出模糊的部分"),
 }
 """Texts that stand on the page from the start: key -> (English, Chinese). Gradio has a `file` of its own."""
 
@@ -64,20 +58,6 @@ LIVE: dict[str, tuple[str, str]] = {
     ),
     "pose.shown": ("The portrait, posed. Click to keep it", "摆好姿势的肖像，点击可保存"),
     "empty": ("Choose what the task reads, then run it.", "选择任务所需的文件，然后开始。"),
-    "empty.inpaint": (
-        "Choose a video, then mark what is to go on any frame: paint over it, drag a box around it, or click on it. It "
-        "is followed through the video and filled with what other frames show there; what no frame shows is invented, "
-        "and you are told where.",
-        "请选择视频，然后在任意一帧上标记要移除的物体：涂抹、拖出方框或点击。程序会在视频中跟踪它，并用其他帧中的内容填补；"
-        "任何帧都没有显示的部分由程序生成，并会告诉您位置。",
-    ),
-    "empty.animate": (
-        "Choose a portrait, and what it is to follow: a video of somebody who speaks or moves, seen from the front. "
-        "The faces that were found are shown first. The built-in engine gives a preview; the network, where its "
-        "weights are, draws every frame anew.",
-        "请选择一张肖像，以及它要跟随的内容：某人正面说话或活动的视频。首先会显示找到的人脸。"
-        "内置引擎给出预览；有权重时，网络会重新绘制每一帧。",
-    ),
     "faces_meant": ("The faces that are taken", "将使用的人脸"),
     "face_missing.source": (
         "No face was found in the portrait, so a run may fail. Choose another picture, or say where the face is: "
@@ -138,16 +118,7 @@ LIVE: dict[str, tuple[str, str]] = {
     "stage.landmarks": ("finding landmarks", "寻找关键点"),
     "stage.motion": ("reading the motion", "读取动作"),
     "stage.animate": ("animating", "生成动画"),
-    "empty.score": (
-        "Choose a video. It is looked at first: what it is, which preset fits, how much memory it will take.",
-        "请选择一个视频。首先会检查：它是什么、适合哪种预设、需要多少内存。",
-    ),
     "looking": ("Looking at the video …", "正在检查视频……"),
-    "kept": (
-        "Frames stream through in small windows, so length does not matter. Closing this page does not stop a "
-        "job: find it under Jobs, or keep its link.",
-        "帧以小窗口流式处理，因此长度无关紧要。关闭页面不会停止任务：可在“任务”中找到它，或保存它的链接。",
-    ),
     "size": ("Picture", "画面"),
     "length": ("Length", "时长"),
     "rate": ("Rate", "帧率"),
@@ -344,7 +315,6 @@ LIVE: dict[str, tuple[str, str]] = {
     "strip.limit": ("Limit per job", "单任务上限"),
     "strip.disk": ("Disk", "磁盘"),
     "strip.preset": ("Preset", "预设"),
-    "strip.why": ("Why?", "为什么？"),
     "strip.container": (
         "The container may use {limit} of a machine of {machine}; the limit counts.",
         "容器最多可用 {limit}（整机 {machine}），以此上限为准。",
@@ -436,6 +406,50 @@ LIVE: dict[str, tuple[str, str]] = {
     "system.doctor.ill": ("{count} of {all} need a look.", "{all} 项中有 {count} 项需要处理。"),
     "system.doctor.ok": ("fine", "正常"),
     "system.doctor.look": ("needs a look", "需要处理"),
+    # -- first
+    "empty.inpaint": (
+        "Choose a video and mark what should disappear: it is removed from every frame.",
+        "选择视频并标记要去掉的物体，它会从每一帧中移除。",
+    ),
+    "empty.animate": (
+        "Choose a portrait and a video of somebody who speaks or moves: the portrait does the same.",
+        "选择一张肖像和一段有人说话或活动的视频，肖像会做同样的动作。",
+    ),
+    "empty.score": (
+        "Choose a video and see where it is blurred, frozen, too dark or shaky.",
+        "选择视频，查看哪里模糊、卡顿、过暗或抖动。",
+    ),
+    "group.more": ("More settings", "更多设置"),
+    "group.options": ("Options of this engine", "此引擎的选项"),
+    "group.motion": ("Motion", "动作"),
+    "group.retargeting": ("Eyes and lips", "眼睛与嘴唇"),
+    "group.source_crop": ("Crop of the portrait", "肖像的裁切"),
+    "group.driving_crop": ("Crop of the driving video", "驱动视频的裁切"),
+    "group.mask": ("Mask", "蒙版"),
+    "group.output": ("Output", "输出"),
+    "group.machine": ("Machine", "机器"),
+    "marks_as_text": ("Marks as text", "以文本显示标记"),
+    "why.no_file": ("Choose a video first.", "请先选择视频。"),
+    "why.no_file.animate": ("Choose a portrait and a driving video first.", "请先选择肖像和驱动视频。"),
+    "why.looking": ("The file is being checked.", "正在检查文件。"),
+    "why.refused": ("This cannot run: see the message.", "无法运行：请看提示。"),
+    "why.cannot": ("This does not fit into memory: see the message.", "内存不足：请看提示。"),
+    "why.consent": ("Accept the licence of the engine first.", "请先接受引擎的许可。"),
+    "why.no_marks": (
+        "Mark the object to remove on the picture, or upload a mask.",
+        "请在画面上标记要移除的物体，或上传蒙版。",
+    ),
+    "examples": ("Try an example", "试试示例"),
+    "login.please": ("Log in to continue.", "请先登录。"),
+    "login.user": ("User name", "用户名"),
+    "login.password": ("Password", "密码"),
+    "login.enter": ("Log in", "登录"),
+    "login.wrong": ("User name or password is wrong.", "用户名或密码不正确。"),
+    "login.wait": (
+        "Too many wrong passwords. Try again in {seconds} s.",
+        "密码错误次数过多，请在 {seconds} 秒后重试。",
+    ),
+    "login.broken": ("The server did not answer. Try again.", "服务器没有响应，请重试。"),
 }
 """Texts that are said while the page is used: key -> (English, Chinese)."""
 
@@ -559,3 +573,32 @@ ERRORS_ZH: dict[str, str] = {
     "worker_died": "工作进程多次在同一位置退出。",
 }
 """What happened, by an error's code; the English message adds the numbers."""
+
+CHOICES: dict[str, tuple[str, str]] = {
+    # -- first
+    "auto": ("auto", "自动"),
+    "none": ("none", "无"),
+    "draft": ("draft", "草稿"),
+    "balanced": ("balanced", "均衡"),
+    "high": ("high", "高"),
+    "ultimate": ("ultimate", "极致"),
+    "builtin": ("built-in", "内置"),
+    "driving": ("driving video", "驱动视频"),
+    "source": ("portrait", "肖像"),
+    "all": ("all", "全部"),
+    "exp": ("expression", "表情"),
+    "pose": ("pose", "姿态"),
+    "lip": ("lips", "嘴唇"),
+    "eyes": ("eyes", "眼睛"),
+    "device": ("GPU", "显卡"),
+    "host": ("memory", "内存"),
+    "disk": ("disk", "磁盘"),
+    "video_quality": ("video quality", "视频质量"),
+    "image_quality": ("picture quality", "图片质量"),
+    "image_aesthetics": ("picture aesthetics", "图片美感"),
+    "video_inpainting": ("fill the mask", "填补蒙版"),
+    "video_outpainting": ("extend the picture", "扩展画面"),
+    "expression-friendly": ("expression", "表情优先"),
+    "pose-friendly": ("pose", "姿态优先"),
+}
+"""Values of settings as choices on the page: (English, Chinese); others are shown as they are."""

@@ -24,6 +24,7 @@ from memory.units import GIB
 from pipelines.errors import LongtakeError
 from pipelines.scheduler.queue import JobQueue
 from ui import theme
+from ui.front.pages import Front
 from ui.gate import (
     BoundedBodies,
     Names,
@@ -82,7 +83,7 @@ def launch(
     """
     framed = "SPACE_ID" in os.environ
     added = additions(is_stopping=is_stopping, metrics=metrics, passwords=users, framed=framed)
-    added["routes"] += page.routes if isinstance(page, AnsweringBlocks) else []
+    added["routes"] += [*Front(page).routes(), *(page.routes if isinstance(page, AnsweringBlocks) else [])]
     added["middleware"] += [
         Middleware(OnlyBehindGate),
         Middleware(CountUploads, room=room, behind_proxy=policy.behind_proxy),
@@ -106,7 +107,6 @@ def launch(
         footer_links=["api", "settings"],
         theme=theme.theme(),
         css_paths=theme.CSS_PATHS,
-        head=theme.HEAD,
         i18n=I18N,
     )
     return url

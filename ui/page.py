@@ -1,4 +1,4 @@
-"""The page: a strip with the hardware, a tab per task, *Jobs* and *System*.
+"""The page: a tab per task, *Jobs* and *System*; the machine has a quiet corner.
 
 Handlers ask `JobService` and follow events; none runs a job. So no event needs a concurrency limit of its own: the job
 queue starts jobs one at a time, and leaving the page, reloading it or ending an API call stops none, unless the policy
@@ -20,7 +20,8 @@ from ui.api import Api
 from ui.components import forms, own_settings
 from ui.components.run_view import PRIVATE, parse_link
 from ui.i18n.messages import error_text
-from ui.i18n.texts import both, i18n
+from ui.i18n.texts import both, i18n, spans
+from ui.i18n.words import STATIC
 from ui.jobs import downloads, dropped
 from ui.jobs.service import JobService
 from ui.render import job as render_job
@@ -33,7 +34,12 @@ from ui.tabs.base import TaskTab
 from ui.tabs.jobs import JobsTab
 from ui.tabs.system import SystemTab
 
-_TAB_TASKS = [task for task in tasks().values() if task.served and not task.part_of]
+_FIRST = ("inpaint", "animate", "score")
+"""The order of the tabs, by what most visitors come for; tabs of plug-ins follow."""
+_TAB_TASKS = sorted(
+    (task for task in tasks().values() if task.served and not task.part_of),
+    key=lambda task: _FIRST.index(task.name) if task.name in _FIRST else len(_FIRST),
+)
 """The tasks that have a tab, in the order of the tabs."""
 _FORMS: list[type[Machine]] = [*(settings_model(task.name) for task in _TAB_TASKS), PoseSettings]
 I18N = i18n({name: texts for form in _FORMS for name, texts in forms.field_texts(form).items()})
@@ -54,12 +60,15 @@ def build(
     )
     with page:
         with gr.Row(elem_classes="lt-head"):
-            gr.Markdown("# Longtake", container=False)
-            gr.Markdown(I18N("longtake_tagline"), container=False)
+            # Not gr.Markdown: its scripts are the largest of the first load.
+            gr.HTML("<h1>Longtake</h1>", container=False)
+            gr.HTML(f"<p>{spans(*STATIC['longtake_tagline'])}</p>", container=False)
             gr.HTML(render_jobs.notify_button(), container=False)
+            strip = gr.HTML(
+                render_system.hardware_strip(monitor.system(), service.policy), elem_id="hardware"
+            )
             if has_logins:
                 gr.HTML(f'<a href="logout">{both("log_out")}</a>', container=False)
-        strip = gr.HTML(render_system.hardware_strip(monitor.system(), service.policy), elem_id="hardware")
         with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             task_tabs: dict[gr.Tab, TaskTab] = {}
             for task in _TAB_TASKS:

@@ -1,4 +1,4 @@
-"""The theme of the page, light and dark; fonts come with Gradio or the system, never from another host."""
+"""The theme of the page, light and dark; fonts are the system's."""
 
 from pathlib import Path
 
@@ -10,13 +10,13 @@ _HERE = Path(__file__).parent
 CSS_PATHS = sorted((_HERE / "styles").glob("*.css"))
 """The style sheets, in the order in which they apply."""
 
-_SCRIPTS = sorted((_HERE / "scripts").glob("*.js"))
-HEAD = (
-    language_style()
-    + '<meta name="color-scheme" content="light dark">\n'
-    + "".join(f"<script>{script.read_text(encoding='utf-8')}</script>\n" for script in _SCRIPTS)
-)
-"""What the head of the page holds: its scripts, each on its own."""
+SCRIPTS = {
+    script.name: script.read_text(encoding="utf-8") for script in sorted((_HERE / "scripts").glob("*.js"))
+}
+"""The scripts of the page, by name."""
+
+HEAD = language_style() + '<meta name="color-scheme" content="light dark">'
+"""What else the head of the page holds."""
 
 
 def theme() -> gr.themes.Base:
@@ -25,8 +25,9 @@ def theme() -> gr.themes.Base:
         primary_hue=gr.themes.colors.teal,
         neutral_hue=gr.themes.colors.slate,
         radius_size=gr.themes.sizes.radius_lg,
-        font=(gr.themes.LocalFont("IBM Plex Sans"), gr.themes.Font("sans-serif")),
-        font_mono=(gr.themes.LocalFont("IBM Plex Mono"), gr.themes.Font("monospace")),
+        # Not the fonts that Gradio brings: its semibold cuts have no Latin letters but a and b.
+        font=(gr.themes.Font("system-ui"), gr.themes.Font("sans-serif")),
+        font_mono=(gr.themes.Font("ui-monospace"), gr.themes.Font("monospace")),
     ).set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",

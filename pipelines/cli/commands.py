@@ -97,6 +97,7 @@ def doctor(*, options: JobsOptions = _JOBS) -> None:
 def example(
     *,
     portrait: Annotated[bool, Parameter(negative="")] = False,
+    removal: Annotated[bool, Parameter(negative="")] = False,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -104,6 +105,7 @@ def example(
 
     Args:
         portrait: Generate a portrait and a talking driving video instead, for trying out animation.
+        removal: Generate a clip with a balloon that crosses it instead, for trying out removal.
         output: Where to write the clip (MP4); with --portrait a folder. Existing files are kept.
         json: Print one JSON object to stdout and nothing else.
     """
@@ -112,6 +114,11 @@ def example(
         from pipelines.example.portrait import write_portrait_example  # loads OpenCV
 
         console.show(write_portrait_example(output or Path()))
+        return
+    if removal:
+        from pipelines.example.crossing import write_removal_example  # loads OpenCV
+
+        console.show(write_removal_example(output or Path("longtake-balloon.mp4")))
         return
     from pipelines.example.clip import write_example  # loads OpenCV
 

@@ -1,4 +1,4 @@
-"""Examples that the project draws itself: a clip with known faults for scoring, and a portrait with a driving clip."""
+"""Examples that the project draws itself: clips with known faults and with an object to remove, and a portrait."""
 
 import lazy_loader
 
@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "clip": ["Example", "write_example"],
+        "crossing": ["RemovalExample", "write_removal_example"],
         "faults": ["FAULTS", "Fault"],
         "portrait": ["PortraitExample", "write_portrait_example"],
     },

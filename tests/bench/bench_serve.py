@@ -1,4 +1,4 @@
-"""What serving costs: cold start, first paint, memory at rest and under uploads, beside a bare Gradio page.
+"""What serving costs: cold start, size and CPU time of the page, first paint, memory, beside a bare Gradio page.
 
     python tests/bench/bench_serve.py [--uploads 50] [--visits 7]
 
@@ -8,8 +8,10 @@ same Chromium. Machines are noisy: read the ratios. Results are printed and kept
 
 import argparse
 import contextlib
+import json
 import os
 import platform
+import re
 import shutil
 import socket
 import statistics
@@ -31,12 +33,15 @@ MIB = 2**20
 UPLOAD_MIB = 20
 PATIENCE_SECONDS = 120.0
 
+FRONT = ("/ on the wire, kB", "components at the start", "CPU of the server per GET of /, ms")
+CONFIG = re.compile(r"window\.gradio_config = (.*?);</script>", re.DOTALL)
+
 BARE = """
 import sys
 import gradio as gr
 with gr.Blocks(analytics_enabled=False) as page:
     gr.Markdown("# Bare")
-    gr.Button("Run", elem_id="score-run")
+    gr.Button("Run", elem_id="inpaint-run")
 page.launch(server_port=int(sys.argv[1]), quiet=True, ssr_mode=False, run_history=False, enable_monitoring=False)
 """
 
@@ -94,13 +99,26 @@ def bare(port: int) -> list[str]:
     return [sys.executable, "-c", BARE, str(port)]
 
 
+def front(server: Server, gets: int = 40) -> tuple[float, float, float]:
+    """The page at `/`: kB on the wire, components, and the server's CPU milliseconds per request."""
+    with httpx.Client(headers={"accept-encoding": "gzip, br"}) as client:
+        answer = client.get(server.url)  # the first is rendered
+        components = json.loads(CONFIG.findall(answer.text)[0])["components"]
+        before = server.process.cpu_times()
+        for _ in range(gets):
+            client.get(server.url)
+        after = server.process.cpu_times()
+    seconds = after.user + after.system - before.user - before.system
+    return answer.num_bytes_downloaded / 1000, len(components), 1000 * seconds / gets
+
+
 def visit(browser: Browser, url: str) -> tuple[float, float]:
     """Milliseconds to the first paint with content, and until the main button is seen, in a fresh browser."""
     context = browser.new_context()
     try:
         page = context.new_page()
         page.goto(url)
-        page.wait_for_selector("#score-run", state="visible", timeout=PATIENCE_SECONDS * 1000)
+        page.wait_for_selector("#inpaint-run", state="visible", timeout=PATIENCE_SECONDS * 1000)
         seen = page.evaluate("performance.now()")
         paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         return paint, seen
@@ -156,6 +174,8 @@ def measure(uploads: int, visits: int) -> list[tuple[str, float, float | None]]:
             ("cold start, s", page.cold_start_seconds, other.cold_start_seconds),
             ("memory at rest, MiB", page.rss_mib, other.rss_mib),
         ]
+        for name, *pair in zip(FRONT, front(page), front(other), strict=True):
+            rows.append((name, pair[0], pair[1]))
         if found := paints(page, other, visits):
             rows.append(("first contentful paint, ms", found[0][0], found[1][0]))
             rows.append(("main button visible, ms", found[0][1], found[1][1]))

@@ -32,6 +32,7 @@ from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.workers.runner import WorkerState
 from ui import theme
+from ui.front.pages import Front
 from ui.jobs.service import JobService
 from ui.page import I18N, build
 from ui.server.answers import EXCEPTION_HANDLERS, Answered
@@ -217,7 +218,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             show_error=False,
             _frontend=False,  # a busy machine is taken for one without an address otherwise
             app_kwargs={
-                "routes": getattr(page, "routes", []),
+                "routes": [*Front(page).routes(), *getattr(page, "routes", [])],
                 "exception_handlers": EXCEPTION_HANDLERS,
                 "middleware": [Middleware(Answered), Middleware(GiveCookie)],
             },
@@ -370,7 +371,7 @@ def visit(
     contexts, outside, errors = [], [], []
 
     def open_page(queue: JobQueue, policy: Policy | None = None, *, query: str = "", **options: Any) -> Page:
-        look_of_it = {"theme": theme.theme(), "css_paths": theme.CSS_PATHS, "head": theme.HEAD, "i18n": I18N}
+        look_of_it = {"theme": theme.theme(), "css_paths": theme.CSS_PATHS, "i18n": I18N}
         url = serve(page_over(queue, policy), **look_of_it)
         context = chromium.new_context(**options)
         context.set_default_timeout(1000 * PATIENCE_SECONDS)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -119,6 +120,7 @@ def test_axe_finds_nothing_serious(
     page.locator(".lt-why").wait_for()
     look("at rest")
 
+    tab(page, "score").click()
     page.locator("#score-file input[type=file]").set_input_files(clip)
     expect(page.locator("#score-run")).to_be_enabled(timeout=PATIENCE_MS)
     look("a video that was looked at")
@@ -143,6 +145,7 @@ def test_axe_finds_nothing_serious(
     tab(page, "inpaint").click()
     page.locator("#inpaint-file input[type=file]").set_input_files(clip)
     page.locator(".lt-pad canvas").wait_for()
+    page.locator(".lt-fold summary").click()
     page.locator("#inpaint-setting-box textarea").fill("10,10,40,40@0 10,10,40,40@39")
     page.locator("#inpaint-marked .lt-turn").first.wait_for()
     look("a video to be marked")
@@ -173,6 +176,7 @@ def test_all_can_be_done_by_keyboard(visit: Callable[..., Page], queue: JobQueue
     expect(page.locator("#lt-why")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("#lt-why")).to_be_hidden()
+    press("[data-tab-id=score]")
     with page.expect_file_chooser() as chooser:
         press("#score-file button")
     chooser.value.set_files(clip)
@@ -194,3 +198,27 @@ def test_all_can_be_done_by_keyboard(visit: Callable[..., Page], queue: JobQueue
     expect(page.locator(".lt-run [data-state]")).to_be_hidden()
     press("[data-tab-id=system]")
     expect(page.locator("#system")).to_contain_text("The last hour")
+
+
+def test_the_page_that_asks_for_a_password_is_for_everyone(
+    chromium: Any, start_app: Callable[..., Any], node_modules: Callable[[str], Path]
+) -> None:
+    url = start_app("--auth=ann:open sesame").url
+    context = chromium.new_context(locale="en-GB")
+    page = context.new_page()
+    page.goto(url)
+    expect(page).to_have_title("Longtake")
+    expect(page.get_by_label("User name")).to_be_focused()
+    page.keyboard.type("ann")
+    told = page.get_by_role("alert")
+    for _ in range(6):
+        page.get_by_label("Password").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button")).to_have_attribute("aria-disabled", "false", timeout=PATIENCE_MS)
+    expect(told).to_contain_text("Too many wrong passwords. Try again in")
+    page.add_script_tag(path=node_modules(AXE_CORE) / "axe-core" / "axe.min.js")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = page.evaluate("async () => (await axe.run(document)).violations.map(({ id }) => id)")
+        assert found == [], scheme
+    context.close()

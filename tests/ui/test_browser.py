@@ -44,7 +44,13 @@ def long_clip(tmp_path: Path) -> Path:
     return path
 
 
+def scoring(page: Page) -> None:
+    """Open the tab that asks for nothing but a video."""
+    page.locator("[role=tab][data-tab-id=score]:visible").click()
+
+
 def choose(page: Page, path: Path) -> None:
+    scoring(page)
     page.locator("#score-file input[type=file]").set_input_files(path)
 
 
@@ -54,6 +60,7 @@ def be_enabled(page: Page) -> None:
 
 def test_a_video_is_looked_at_scored_and_reported(visit: Visit, queue: JobQueue, long_clip: Path) -> None:
     page = visit(queue)
+    scoring(page)
     expect(page.locator("#score-run")).to_be_disabled()
     choose(page, long_clip)
     be_enabled(page)
@@ -213,6 +220,7 @@ def test_a_link_of_somebody_else_leads_nowhere(
 
 def test_the_example_shows_what_is_wrong_with_it(visit: Visit, queue: JobQueue) -> None:
     page = visit(queue)
+    scoring(page)
     page.locator("#score-example").click()
     be_enabled(page)
     expect(page.locator("#score-card .lt-faults li")).to_have_count(len(FAULTS))
@@ -360,6 +368,7 @@ def test_a_page_for_others_hides_what_is_the_servers(visit: Visit, queue: JobQue
 
 def test_a_chinese_browser_gets_chinese(visit: Visit, queue: JobQueue, clip: Path) -> None:
     page = visit(queue, locale="zh-CN")
+    scoring(page)
     expect(page.locator("#score-run")).to_have_text("开始评分")
     expect(page.locator("#score-setting-quality")).to_contain_text("质量")
     choose(page, clip)
@@ -381,8 +390,8 @@ def test_a_job_can_be_started_by_keyboard(
     page = visit(make_queue(good_run))
     choose(page, clip)
     be_enabled(page)
-    page.locator("#score-setting-quality input").focus()
-    for _ in range(12):
+    page.locator("#score-setting-quality select").focus()
+    for _ in range(16):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "score-run":
             break

@@ -63,11 +63,12 @@ def test_in_a_job_and_out_and_no_other_page_gets_in(
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
     for password in ("wrong", "open sesame"):
-        page.get_by_label("username").fill("ann")
-        page.get_by_label("password").fill(password)
-        page.get_by_role("button", name="Login").click()
+        page.get_by_label("User name").fill("ann")
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Log in").click()
         if password == "wrong":
-            page.get_by_text("Incorrect Credentials").wait_for()
+            page.get_by_text("User name or password is wrong.").wait_for()
+    page.get_by_role("tab", name="Score", exact=True).click()
     page.locator("#score-file input[type=file]").set_input_files(clip)
     expect(page.locator("#score-run")).to_be_enabled(timeout=PATIENCE_MS)
     page.locator("#score-run").click()
@@ -82,7 +83,7 @@ def test_in_a_job_and_out_and_no_other_page_gets_in(
     (login,) = [each for each in context.cookies() if each["name"].startswith("access-token")]
     assert login["httpOnly"] and login["sameSite"] == "Lax" and login["expires"] > 0
     page.get_by_role("link", name="Log out").click()
-    page.get_by_label("username").wait_for()
+    page.get_by_label("User name").wait_for()
     assert not [each for each in context.cookies() if each["name"].startswith("access-token")]
     assert not errors
     context.close()
@@ -94,6 +95,6 @@ def test_the_page_opens_under_any_name_that_it_has(chromium: Any, start_app: Cal
     context = chromium.new_context()
     page = context.new_page()
     assert page.goto(f"http://localhost:{port}/", timeout=PATIENCE_MS).status == 200  # type: ignore[union-attr]
-    page.locator("#score-file input[type=file]").wait_for(state="attached", timeout=PATIENCE_MS)
+    page.locator("#inpaint-file input[type=file]").wait_for(state="attached", timeout=PATIENCE_MS)
     context.close()
     assert "Refused" not in served.log.read_text()

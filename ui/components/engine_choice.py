@@ -13,6 +13,7 @@ from pipelines.settings import Settings, engine_of
 from pipelines.spec import BUILT_IN, engine_spec, engines_of
 from pipelines.weights import licences
 from ui.components import forms
+from ui.components.option_sheet import OptionSheet, grouped
 from ui.jobs.service import JobService
 from ui.render import engines
 
@@ -58,19 +59,18 @@ class EngineChoice:
         self._engines = engines_of(task)
         self._id = id
         self._headings = headings
-        self._groups: dict[str, gr.Accordion] = {}
+        self.sheets: dict[str, OptionSheet] = {}
+        """The options of each engine that has some."""
         self.shown: list[Any] = []
 
-    def lay_out(self, field: Callable[[str], Component]) -> dict[str, Component]:
-        """Place the choice and the options of each engine; returns the components of the settings, by name.
-
-        `field` makes and places the component of a setting.
-        """
+    def lay_out(self) -> Component:
+        """Place the choice and the options of each engine; returns the component of the choice."""
         titles = {"auto": self._texts("longtake_auto"), **{name: self._title(name) for name in self._engines}}
         radio = forms.make_component(
             self._model, "engine", self._texts, self._id("setting-engine"), titles=titles
         )
-        placed = {"engine": radio}
+        # What each is and needs stands in the notes below.
+        radio.info = None
         self._notes = gr.HTML(
             self._render_notes(EngineChoices(self._task, self._model()), None), elem_id=self._id("engines")
         )
@@ -85,22 +85,21 @@ class EngineChoice:
         for engine in self._engines:
             names = [name for name in self._model.model_fields if engine_of(self._model, name) == engine]
             if names:
-                label = self._texts("longtake_options")
-                with gr.Accordion(label, open=False, visible=False) as self._groups[engine]:
-                    placed |= self._lay_out_options(names, field)
-        self.shown = [self._notes, self._consent, self._licence, *self._groups.values()]
-        return placed
-
-    def _lay_out_options(
-        self, names: Sequence[str], field: Callable[[str], Component]
-    ) -> dict[str, Component]:
-        """Place the options of one engine, those under no heading first."""
-        under = {name for below in self._headings.values() for name in below}
-        placed = {name: field(name) for name in names if name not in under}
-        for heading, below in self._headings.items():
-            gr.Markdown(self._texts(heading), elem_classes="lt-heading")
-            placed |= {name: field(name) for name in below if name in names}
-        return placed
+                self.sheets[engine] = OptionSheet(
+                    self._model,
+                    grouped(names, self._headings),
+                    self._id("setting-"),
+                    self._id(f"options-{engine}"),
+                    fold="group.options",
+                    visible=False,
+                )
+        self.shown = [
+            self._notes,
+            self._consent,
+            self._licence,
+            *(sheet.component for sheet in self.sheets.values()),
+        ]
+        return radio
 
     async def inspect(self, settings: Settings) -> EngineChoices:
         """Check weights, licence and device of each engine for `settings`, in a thread."""
@@ -113,7 +112,7 @@ class EngineChoice:
         licence = ""
         if offer.spec.weights and needs_consent:
             licence = engines.consent(offer.spec.weights, local=self._service.policy.local)
-        groups = (gr.update(visible=engine == choices.runs) for engine in self._groups)
+        groups = (gr.update(visible=engine == choices.runs) for engine in self.sheets)
         return self._render_notes(choices, plan), gr.update(visible=needs_consent), licence, *groups
 
     def accept_licence(self, engine: str) -> None:

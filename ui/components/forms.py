@@ -59,7 +59,7 @@ def make_component(
 
 def choices_of(model: type[Machine], name: str) -> list[str]:
     """The choices of a setting; none where it is no choice."""
-    kind = _kind(model.model_fields[name])
+    kind = kind_of(model.model_fields[name])
     return list(map(str, get_args(kind))) if get_origin(kind) is Literal else []
 
 
@@ -72,7 +72,7 @@ def make_parameter(model: type[Machine], name: str) -> Component:
 
 def _component(model: type[Machine], name: str, titles: Mapping[str, Any], **common: Any) -> Component:
     field, common["value"] = model.model_fields[name], default(model, name)
-    kind = _kind(field)
+    kind = kind_of(field)
     if get_origin(kind) is Literal:
         choices = [(titles.get(choice, choice), choice) for choice in map(str, get_args(kind))]
         return (
@@ -111,7 +111,7 @@ def read(model: type[SettingsModel], values: Mapping[str, Any]) -> SettingsModel
 
 def _parse_value(field: FieldInfo, value: Any) -> Any:
     """The value of a field: several values are separated by spaces, and an empty field is None."""
-    if get_origin(_kind(field)) is tuple:
+    if get_origin(kind_of(field)) is tuple:
         return value.split() if isinstance(value, str) else value
     return None if value == "" else value
 
@@ -130,7 +130,7 @@ def shown(model: type[Machine], name: str, value: Any) -> Any:
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     field = model.model_fields[name]
-    is_text = _kind(field) in (int, float) and not _has_slider(field)
+    is_text = kind_of(field) in (int, float) and not _has_slider(field)
     return str(value).removesuffix(".0") if is_text else value
 
 
@@ -160,7 +160,7 @@ def with_parameters(handler: Callable[..., Any], *names: str) -> Callable[..., A
     return handler
 
 
-def _kind(field: FieldInfo) -> Any:
+def kind_of(field: FieldInfo) -> Any:
     """The type of a field without `| None`."""
     if get_origin(field.annotation) is UnionType:
         return next(kind for kind in get_args(field.annotation) if kind is not NoneType)

@@ -1,6 +1,7 @@
 """What is wrong with an uploaded mask, said as soon as it is there, with a button that stretches it."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from gradio.components import Component
 from pipelines.errors import LongtakeError
 from pipelines.settings import MaskSettings
 from ui.components import forms
+from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
+from ui.components.settings_form import SettingsForm
 from ui.i18n.messages import error_html
 from ui.i18n.texts import both
 from ui.jobs.mask_check import check_mask
@@ -26,24 +29,42 @@ class MaskNote:
 
     def __init__(self, service: JobService, texts: gr.I18n, id: Callable[[str], str]) -> None:
         self._service = service
+        self._checks = Newest()
         self._note = gr.HTML(elem_id=id("mask-note"), visible=False)
         self._stretch = gr.Button(
             texts("longtake_stretch_mask"), size="sm", visible=False, elem_id=id("mask-stretch")
         )
 
-    def connect(self, video: Component, mask: Component, fields: dict[str, Component]) -> None:
+    def connect(self, video: Component, mask: Component, form: SettingsForm) -> None:
         """Check the mask whenever it, the video or a setting that matters for it changes."""
-        settings = [fields[name] for name in _FIELDS]
+        sheets = {id(sheet): sheet.component for sheet in map(form.sheet_of, _FIELDS)}
+        settings = [*sheets.values()]
+
+        async def check(
+            request: gr.Request, video: str | None, mask: str | None, *values: Any
+        ) -> AsyncIterator[tuple[Any, Any]]:
+            known = {name: value for sheet in values for name, value in sheet.items()}
+            asked = {name: known[name] for name in _FIELDS if name in known}
+            with self._checks.run(request) as is_newest:
+                async with aclosing(self._check(request, video, mask, asked)) as updates:
+                    async for update in updates:
+                        if not is_newest():
+                            return
+                        yield update
+
         gr.on(
             [each.change for each in (video, mask, *settings)],  # type: ignore[attr-defined]
-            self._check,
+            check,
             [video, mask, *settings],
             [self._note, self._stretch],
             trigger_mode="always_last",
             concurrency_limit=2,
             **PRIVATE,
         )
-        self._stretch.click(lambda: True, None, [fields["scale_mask"]], queue=False, **PRIVATE)
+        stretched = form.sheet_of("scale_mask").component
+        self._stretch.click(
+            lambda values: {**values, "scale_mask": True}, [stretched], [stretched], queue=False, **PRIVATE
+        )
 
     async def verify(self, visitor: Visitor, video: str, mask: str, settings: MaskSettings) -> None:
         """Raise what is wrong with a mask that marks what to remove, or with what it is asked with."""
@@ -52,15 +73,15 @@ class MaskNote:
             await check_mask(Path(video), Path(mask), settings, Path(self._note.GRADIO_CACHE), ask)
 
     async def _check(
-        self, request: gr.Request, video: str | None, mask: str | None, *values: Any
-    ) -> AsyncIterator[tuple[Any, Any]]:
+        self, request: gr.Request, video: str | None, mask: str | None, asked: dict[str, Any]
+    ) -> AsyncGenerator[tuple[Any, Any]]:
         if not video or not mask:
             yield gr.update(value="", visible=False), gr.update(visible=False)
             return
         looking = f'<p class="lt-quiet" role="status">{both("mask.looking")}</p>'
         yield gr.update(value=looking, visible=True), gr.update(visible=False)
         try:
-            settings = forms.read(MaskSettings, dict(zip(_FIELDS, values, strict=True)))
+            settings = forms.read(MaskSettings, asked)
             await self.verify(self._service.visitor(request), video, mask, settings)
         except LongtakeError as error:
             note = f'<p class="lt-note" role="alert" data-key="{error.key}">{error_html(error)}</p>'

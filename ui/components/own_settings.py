@@ -16,8 +16,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import Settings
 from ui.components import forms
 from ui.components.run_view import PRIVATE
-from ui.i18n.texts import both, label
-from ui.i18n.words import LIVE
+from ui.i18n.texts import both, in_each, label
 
 OF_THE_FILES = frozenset(
     {"start", "end", "box", "point", "face", "driving_face", "source_box", "driving_box"}
@@ -57,10 +56,10 @@ def row(task: str) -> str:
         f'<button type="button" data-own-close>{both("own.cancel")}</button></div></form></dialog>'
         for act, body in (("save", name), ("delete", f'<p>{both("own.ask")} <b class="lt-name"></b></p>'))
     )
-    english, chinese = LIVE["own.defaults"]
+    defaults = in_each(lambda catalogue: catalogue.text("live", "own.defaults"))
     return (
         f'<div class="lt-own" data-task="{task}"><label>{both("own.presets")} <select class="lt-own-choice">'
-        f'<option value="">–</option><option value="defaults" data-zh="{chinese}">{english}</option></select></label>'
+        f'<option value="">–</option><option value="defaults" {defaults}></option></select></label>'
         f'<button type="button" data-own-ask="save">{both("own.save")}</button>'
         f'<button type="button" data-own-ask="delete" disabled>{both("own.delete")}</button>'
         f'<button type="button" data-own-open>{both("own.open")}</button>'

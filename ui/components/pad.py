@@ -45,3 +45,8 @@ def marked() -> str:
         f'<p class="lt-quiet lt-marked" data-frames=""><span class="lt-some">{both("marked")}: '
         f'<span class="lt-frames"></span></span><span class="lt-none">{both("mark_here")}</span></p>'
     )
+
+
+def fold() -> str:
+    """The fold over the marks as text; the style sheet hides what follows it while it is closed."""
+    return f"<details><summary>{both('marks_as_text')}</summary></details>"

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from pipelines.settings import PoseSettings
 from ui.components import forms
 from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
-from ui.i18n.texts import both
+from ui.i18n.texts import both, spans
+from ui.i18n.words import STATIC
 from ui.jobs.service import JobService
 from ui.render import job, media
 
@@ -39,7 +40,7 @@ class PosePanel:
     def __init__(self, service: JobService, texts: gr.I18n) -> None:
         self._service = service
         with gr.Accordion(texts("longtake_pose"), open=False, elem_id="pose"):
-            gr.Markdown(texts("longtake_pose_info"), elem_classes="lt-quiet")
+            gr.HTML(f"<p>{spans(*STATIC['longtake_pose_info'])}</p>", elem_classes="lt-quiet")
             with gr.Row(equal_height=False):
                 with gr.Column(scale=3, min_width=260):
                     self._sliders = {name: self._field(name, texts) for name in _SLIDERS}
@@ -66,15 +67,27 @@ class PosePanel:
     def _field(self, name: str, texts: gr.I18n) -> Component:
         return forms.make_component(PoseSettings, name, texts, f"pose-{name}")
 
-    def connect(self, source: gr.File, fields: Mapping[str, Component]) -> None:
-        """Draw again whenever the pose changes; those of the form's `fields` that choose or crop the face apply too."""
-        crop = [name for name in forms.field_names(PoseSettings) if name in fields]
+    def connect(
+        self,
+        source: gr.File,
+        form: Sequence[Component],
+        read: Callable[[Sequence[Any]], Mapping[str, Any]],
+    ) -> None:
+        """Draw again whenever the pose changes; those of the form's settings that choose or crop the face apply too.
+
+        `read` makes the settings of the form, by name, from the values of the components `form`.
+        """
         posed: dict[str, Any] = {**self._sliders, "key": self._key}
-        names = [*posed, *crop]
+
+        def settings(values: Sequence[Any]) -> PoseSettings:
+            mine, others = values[: len(posed)], read(values[len(posed) :])
+            crop = {name: others[name] for name in forms.field_names(PoseSettings) if name in others}
+            return forms.read(PoseSettings, {**crop, **dict(zip(posed, mine, strict=True))})
+
         drawn = gr.on(
             [component.change for component in posed.values()],
-            self._drawer(names),
-            [source, *posed.values(), *(fields[name] for name in crop)],
+            self._drawer(settings),
+            [source, *posed.values(), *form],
             [self._shown],
             trigger_mode="always_last",
             concurrency_limit=1,
@@ -101,7 +114,7 @@ class PosePanel:
         )
         self._point.input(_move_of, [self._key, self._point], self._moves, **PRIVATE)
 
-    def _drawer(self, names: list[str]) -> Any:
+    def _drawer(self, read: Callable[[Sequence[Any]], PoseSettings]) -> Any:
         drawn = Newest()
 
         async def draw(request: gr.Request, source: str | None, *values: Any) -> AsyncIterator[str]:
@@ -119,7 +132,7 @@ class PosePanel:
                 return
             yield job.inspecting()
             try:
-                settings = forms.read(PoseSettings, dict(zip(names, values, strict=True)))
+                settings = read(values)
                 visitor, cache = self._service.visitor(request), Path(self._shown.GRADIO_CACHE)
                 picture = await self._service.pose(visitor, source, settings, cache)
             except (LongtakeError, OSError) as error:

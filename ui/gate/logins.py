@@ -11,7 +11,6 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.gate import headers
-from ui.gate.login_page import without_api
 from ui.gate.origins import FROM_ALLOWED_SITE
 from ui.gate.refusal import refuse
 from ui.server.guesses import ASKING
@@ -60,8 +59,6 @@ class OnlyLoggedIn:
             await refuse(scope, receive, send, 401, "Nobody is logged in.", response=answer)
             return
         scope = _with_only(scope, tokens)
-        if not tokens and headers.path(scope) == "/":
-            scope, send = _uncompressed(scope), without_api(send)
         forwarded = ", ".join(headers.values(scope, b"x-forwarded-for")) if self._behind_proxy else ""
         asking = ASKING.set(headers.sender(scope, forwarded))
         try:
@@ -119,10 +116,6 @@ class OnlyLoggedIn:
 def _is_seen_at_https(scope: Scope) -> bool:
     """Whether the page of ours that asks is at https, behind a front that does not say so."""
     return headers.first(scope, b"origin").startswith("https://") and not scope.get(FROM_ALLOWED_SITE)
-
-
-def _uncompressed(scope: Scope) -> Scope:
-    return {**scope, "headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
 
 
 def _attributes(scope: Scope, seconds: int, *, tls: bool) -> str:

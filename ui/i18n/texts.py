@@ -111,6 +111,15 @@ def script_text(text: Callable[[Catalogue], str]) -> str:
     return f"(({table})[document.documentElement.lang.split('-')[0]] || {json.dumps(words[ENGLISH])})"
 
 
+def in_each(text: Callable[[Catalogue], str]) -> str:
+    """What `text` returns in each language, as the attribute by which the script of the page says one of them.
+
+    That becomes the element's label where it has one (`aria-label`), else its text.
+    """
+    words = {each.language: text(each) for each in CATALOGUES.values()}
+    return f'data-words="{escape(json.dumps(words, ensure_ascii=False), quote=True)}"'
+
+
 def template_label(key: str) -> str:
     """The live text `key` for an attribute of an HTML template, which the browser fills in."""
     return f"${{{script_label(key)}}}"
@@ -184,14 +193,19 @@ def i18n(fields: dict[str, tuple[str, str]]) -> gr.I18n:
 def _static_texts(catalogue: Catalogue, fields: dict[str, tuple[str, str]]) -> dict[str, str]:
     texts = {key: in_language(pair, catalogue) for key, pair in task_texts().items()}
     texts |= {key: catalogue.text("static", key) for key in STATIC}
-    labels, sentences = (catalogue.tables.get(name, {}) for name in ("field_labels", "field_sentences"))
-    for name, (title, sentence) in fields.items():
-        unit = title.partition(" (")[2].removesuffix(")")
-        unit = f" ({catalogue.tables.get('units', {}).get(unit, unit)})" if unit else ""
-        label = f"{labels[name]}{unit}" if name in labels else title
-        texts |= {field_key(name, "label"): label}
-        texts |= {field_key(name, "info"): sentences.get(name, sentence)}
+    for name, english in fields.items():
+        label, sentence = setting_texts(name, english, catalogue)
+        texts |= {field_key(name, "label"): label, field_key(name, "info"): sentence}
     return texts
+
+
+def setting_texts(name: str, english: tuple[str, str], catalogue: Catalogue) -> tuple[str, str]:
+    """Label and sentence of a setting in the language of `catalogue`; `english` are those made from its model."""
+    title, sentence = english
+    labels, sentences = (catalogue.tables.get(table, {}) for table in ("field_labels", "field_sentences"))
+    unit = title.partition(" (")[2].removesuffix(")")
+    unit = f" ({catalogue.tables.get('units', {}).get(unit, unit)})" if unit else ""
+    return f"{labels[name]}{unit}" if name in labels else title, sentences.get(name, sentence)
 
 
 def language_style() -> str:

@@ -118,6 +118,14 @@ async def example_portrait(jobs_dir: Path) -> tuple[Path, Path]:
     return paths
 
 
+async def removal_clip(jobs_dir: Path) -> Path:
+    """The example of a removal, drawn at the first call by a subprocess. Raises LongtakeError where that fails."""
+    path = jobs_dir.absolute() / "example" / REMOVAL_NAME
+    if not path.exists():
+        await _draw("--removal", "-o", str(path))
+    return path
+
+
 async def _draw(*flags: str) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "pipelines", "example", *flags),
@@ -314,6 +322,8 @@ def _parsed(line: bytes) -> Event | None:
         return None
 
 
-EXAMPLE_NAME, PORTRAIT_NAME, DRIVING_NAME = (
-    f"longtake-{name}" for name in ("example.mp4", "portrait.png", "driving.mp4")
+EXAMPLE_NAME, PORTRAIT_NAME, DRIVING_NAME, REMOVAL_NAME = (
+    f"longtake-{name}" for name in ("example.mp4", "portrait.png", "driving.mp4", "balloon.mp4")
 )
+REMOVAL_BOX = "92,74,72,96@0"
+"""The balloon on the first frame of the example of a removal, as `pipelines.example.crossing.BOX` has it."""

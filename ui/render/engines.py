@@ -73,7 +73,10 @@ def _row(offer: Availability, runs: bool, plan: Planned | None, local: bool) -> 
     ready = offer.error is None and offer.accepted
     badge = f' <span class="lt-runs">{both("engine.runs")}</span>' if runs and ready else ""
     state = " data-runs" if runs else ""
-    return f"<li{state}><p><strong>{_title(offer)}</strong>{badge}</p><dl>{listed}</dl></li>"
+    return (
+        f"<li{state}><details><summary><strong>{_title(offer)}</strong>{badge}</summary>"
+        f"<dl>{listed}</dl></details></li>"
+    )
 
 
 def _needs(offer: Availability, published: Published, local: bool) -> list[tuple[str, str]]:

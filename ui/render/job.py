@@ -244,8 +244,7 @@ def refusal(error: LongtakeError) -> str:
 def welcome(task: str) -> str:
     """The card before a file is chosen."""
     empty = f"empty.{task}" if f"empty.{task}" in LIVE else "empty"
-    how = "".join(f"<p>{both(key)}</p>" for key in (empty, "kept"))
-    return f'<section class="lt-card lt-quiet">{how}</section>'
+    return f'<section class="lt-card lt-quiet"><p>{both(empty)}</p></section>'
 
 
 def inspecting() -> str:

@@ -24,10 +24,9 @@ TIGHT_MEMORY_BYTES, TIGHT_DISK_BYTES = 2 * GIB, 5 * GIB
 
 
 def hardware_strip(system: System, policy: Policy) -> str:
-    """One slim line: device, free memory, limit, disk, preset; a button opens the sentences behind it.
+    """A quiet button with the device and its free memory; a popover has the rest: limits, disk, preset and why.
 
-    The sentences are a popover, whose open state is not an attribute: a refresh of the line would close `<details>`
-    while it is being read.
+    It is a popover, whose open state is not an attribute: a refresh would close `<details>` while it is being read.
     """
     hardware, host = system.hardware, system.hardware.host
     items = [_device_name(system), _free("strip.host", host.available_bytes, host.total_bytes)]
@@ -35,16 +34,17 @@ def hardware_strip(system: System, policy: Policy) -> str:
     if policy.ram_limit_gb is not None:
         items.append(f"<dt>{both('strip.limit')}</dt><dd>{size(int(policy.ram_limit_gb * GIB))}</dd>")
     items.append(_free("strip.disk", system.disk.free_bytes, None))
-    why = (
-        '<button type="button" popovertarget="lt-why" class="lt-why">'
-        f"{escape(system.preset.vram)} · {both('strip.why')}</button>"
-    )
-    items.append(f"<dt>{both('strip.preset')}</dt><dd>{why}</dd>")
+    items.append(f"<dt>{both('strip.preset')}</dt><dd>{escape(system.preset.vram)}</dd>")
+    device = next(iter(hardware.devices), None)
+    name = escape(device.name) if device else both("strip.no_gpu")
+    free = size(device.free_bytes if device else host.available_bytes)
     listed = "".join(f"<div>{item}</div>" for item in items)
     sentences = "".join(f"<p>{text}</p>" for text in _reasons(system, policy))
     return (
-        f'<section class="lt-hardware" aria-label="{label("strip.hardware")}"><dl>{listed}</dl>'
-        f'<div id="lt-why" popover>{sentences}</div></section>'
+        f'<section class="lt-hardware" aria-label="{label("strip.hardware")}">'
+        f'<button type="button" popovertarget="lt-why" class="lt-why">{name} · '
+        f"{filled('strip.free', free=free)}</button>"
+        f'<div id="lt-why" popover><dl>{listed}</dl>{sentences}</div></section>'
     )
 
 

@@ -66,13 +66,11 @@ window.longtakeSettings = (() => {
 
   /* -- the row of each tab ------------------------------------------------------------------------------------- */
 
-  const isChinese = () => document.documentElement.lang.startsWith("zh");
-
   function show() {
     for (const row of document.querySelectorAll(".lt-own")) {
       const choice = row.querySelector(".lt-own-choice"), names = Object.keys(own(row.dataset.task)).sort();
       const shown = [...choice.options].filter((each) => each.dataset.own !== undefined).map((each) => each.dataset.own);
-      if (isChinese()) choice.querySelectorAll("[data-zh]").forEach((each) => { each.textContent = each.dataset.zh; });
+      window.longtakeSay(choice);
       if (names.join("\n") === shown.join("\n")) continue;
       choice.querySelectorAll("[data-own]").forEach((each) => each.remove());
       for (const name of names) {

@@ -22,7 +22,8 @@ from ui.jobs.uploads import example_portrait, faces_of, uploads_only
 from ui.render import job as render
 from ui.render import media
 from ui.server.visitors import Visitor
-from ui.tabs.base import Action, FileProblem, TaskTab
+from ui.tabs.base import TaskTab
+from ui.tabs.parts import Action, FileProblem
 
 _BY_CLICK = ("face", "driving_face")
 _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_crop")
@@ -36,30 +37,30 @@ class AnimateTab(TaskTab):
     example_label = "longtake_example_animate"
     groups = MappingProxyType(
         {
-            "longtake_motion": (
+            "group.motion": (
                 *("flag_relative_motion", "driving_option", "driving_multiplier", "animation_region"),
                 *("flag_stitching", "flag_normalize_lip", "driving_smooth_observation_variance"),
             ),
-            "longtake_retargeting": (
+            "group.retargeting": (
                 *("flag_eye_retargeting", "flag_lip_retargeting", "flag_source_video_eye_retargeting"),
             ),
-            "longtake_source_crop": (
+            "group.source_crop": (
                 *("faces", "flag_do_crop", "flag_do_rot", "flag_pasteback", "scale", "vx_ratio", "vy_ratio"),
                 *("source_max_dim", "source_division"),
             ),
-            "longtake_driving_crop": (
+            "group.driving_crop": (
                 *("flag_crop_driving_video", "scale_crop_driving_video"),
                 *("vx_ratio_crop_driving_video", "vy_ratio_crop_driving_video"),
             ),
         }
     )
 
-    main = (("quality", "audio"), ("start", "end"), ("side_by_side",))
+    main = ("quality", "audio", "start", "end", "side_by_side")
 
     def __init__(self, service: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
         super().__init__(service, texts, spec)
         self._connect_faces()
-        self._pose.connect(self.file, self.fields)
+        self._pose.connect(self.file, self.form.components, self.form.by_name)
 
     @property
     def actions(self) -> list[Action]:
@@ -95,7 +96,7 @@ class AnimateTab(TaskTab):
         """Place the settings that choose faces, for files with several faces or none that is found."""
         with gr.Accordion(self.texts("longtake_faces"), open=False):
             for name in _FACE_FIELDS:
-                self.fields[name] = self.field(name)
+                self.form.place(name)
 
     def lay_out_middle(self) -> None:
         """Place the preview of the faces that were found, and the panel that poses the portrait by hand."""
@@ -139,8 +140,11 @@ class AnimateTab(TaskTab):
 
     def _connect_faces(self) -> None:
         names = [*_FACE_FIELDS, "salvage"]
-        fields = [self.fields[name] for name in names]
         previews = Newest()
+        watched = [
+            *(self.form.fields[name] for name in _FACE_FIELDS),
+            self.form.sheet_of("salvage").component,
+        ]
 
         async def preview(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
             with previews.run(request) as is_newest:
@@ -151,7 +155,8 @@ class AnimateTab(TaskTab):
             if not source or not driving:
                 return gr.update(visible=False)
             try:
-                settings = forms.read(AnimateSettings, dict(zip(names, values, strict=True)))
+                asked = self.form.by_name(values)
+                settings = forms.read(AnimateSettings, {name: asked[name] for name in names})
                 visitor = self.service.visitor(request)
                 picture, found = await self._look_for_faces(visitor, (source, driving), settings)
             except (LongtakeError, OSError, ValueError):
@@ -162,9 +167,9 @@ class AnimateTab(TaskTab):
             return gr.update(value=media.faces(str(picture), found["places"], missing), visible=True)
 
         gr.on(
-            [component.change for component in (self.file, self._driving, *fields)],
+            [component.change for component in (self.file, self._driving, *watched)],
             preview,
-            [self.file, self._driving, *fields],
+            [self.file, self._driving, *self.form.components],
             [self._faces],
             trigger_mode="always_last",
             concurrency_limit=2,
@@ -172,8 +177,8 @@ class AnimateTab(TaskTab):
         )
         # Fields in a closed accordion send no change event.
         self._clicked.change(
-            _clicked_face, [self._clicked], [self.fields[name] for name in _BY_CLICK], **PRIVATE
-        ).then(preview, [self.file, self._driving, *fields], [self._faces], **PRIVATE)
+            _clicked_face, [self._clicked], [self.form.fields[name] for name in _BY_CLICK], **PRIVATE
+        ).then(preview, [self.file, self._driving, *self.form.components], [self._faces], **PRIVATE)
 
 
 def _clicked_face(clicked: str) -> list[Any]:

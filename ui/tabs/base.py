@@ -1,11 +1,10 @@
 """The tab of a task: choose a video, see its facts and the memory that a run would take, run it, watch it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -16,10 +15,12 @@ from pipelines.jobs.job import Job
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
 from pipelines.storage.names import shortened
-from ui.components import forms, own_settings
-from ui.components.engine_choice import EngineChoice
+from ui.components import own_settings
 from ui.components.newest import Newest
+from ui.components.option_sheet import Groups
+from ui.components.reason import Reason
 from ui.components.run_view import PRIVATE, RunView, parse_link
+from ui.components.settings_form import SettingsForm
 from ui.i18n.texts import input_key, plain
 from ui.jobs import again
 from ui.jobs.hashing import fingerprint
@@ -29,39 +30,15 @@ from ui.render import film
 from ui.render import job as render
 from ui.server.answers import visitor_error
 from ui.server.visitors import Visitor
+from ui.tabs.parts import Action, FileProblem, FormRequest
 
 _INSPECTIONS_AT_ONCE = 2
+_PICTURES = Path(__file__).parents[1] / "pictures"
+"""Pictures of the examples by task, before and after side by side, made by `docs/gallery.py`."""
 
 
-def _unchanged(settings: Settings) -> Settings:
-    return settings
-
-
-@dataclass(frozen=True)
-class Action:
-    """A button that submits a job of `task`; `change` derives its settings from those of the form."""
-
-    name: str
-    task: str
-    variant: Literal["primary", "secondary"] = "primary"
-    change: Callable[[Settings], Settings] = _unchanged
-
-
-@dataclass(frozen=True)
-class FormRequest:
-    """The contents of a form: a video, the other files that the task reads, and settings."""
-
-    video: str | None
-    others: tuple[str, ...]
-    settings: Settings
-
-
-@dataclass(frozen=True)
-class FileProblem:
-    """What a tab finds about a form's files beside the plan: a note as HTML, and whether it rules out a run."""
-
-    note: str
-    blocks: bool
+_MARKED = "(...marks) => marks.map((mark) => typeof mark === 'string' ? mark.trim().slice(0, 1) : mark)"
+"""Of marks, the server needs to know only whether there are some: strokes have up to 400 kB."""
 
 
 class TaskTab:
@@ -70,12 +47,12 @@ class TaskTab:
     Every other task has this one: its files, its settings, and a button that runs it.
     """
 
-    main: Sequence[Sequence[str]] = (("quality",), ("start", "end"))
-    """The settings that are visible at once, row by row."""
-    placed_later: tuple[str, ...] = ()
-    """Settings that a subclass places in `fields` itself, in the middle; a change of them needs no new inspection."""
+    main: Sequence[str] = ("quality", "start", "end")
+    """The settings that are visible at once."""
+    placed_later: Sequence[str] = ()
+    """Settings that a subclass places in the middle; a change of them needs no new inspection."""
     example_label = "longtake_example"
-    groups: Mapping[str, Sequence[str]] = MappingProxyType({})
+    groups: Groups = MappingProxyType({})
     """Headings over some of the engines' options, and the settings below each."""
 
     def __init__(self, service: JobService, texts: gr.I18n, spec: TaskSpec) -> None:
@@ -84,13 +61,13 @@ class TaskTab:
         self.spec = spec
         self.task = spec.name
         self._model = settings_model(spec.name)
-        self._names = forms.field_names(self._model)
-        self.fields: dict[str, Any] = {}
         self._inspections = Newest()
+        self.form = SettingsForm(service, texts, spec.name, self._model, self.id)
+        # In the order in which they are used, which is that of the keyboard; the style sheet makes two columns.
         with gr.Row(equal_height=False, elem_classes="lt-task"):
-            with gr.Column(scale=4, min_width=300, elem_classes="lt-question"):
-                self._lay_out_form(self.main)
-            with gr.Column(scale=9, min_width=320):
+            with gr.Column(elem_classes="lt-source", min_width=280):
+                self._lay_out_source()
+            with gr.Column(elem_classes="lt-answer", min_width=280):
                 self.lay_out_middle()
                 self.card = gr.HTML(render.welcome(self.task), elem_id=self.id("card"))
                 # The style sheet shows it where the browser has told that it cannot play the file.
@@ -98,7 +75,10 @@ class TaskTab:
                     texts("longtake_view_here"), size="sm", elem_classes="lt-view-upload", scale=0
                 )
                 self._making = gr.HTML()
+                self._lay_out_gallery()
                 self.run_view = RunView(service, texts)
+            with gr.Column(elem_classes="lt-question", min_width=280):
+                self._lay_out_form()
         self._connect()
 
     # -- for subclasses --------------------------------------------------------------------------------------
@@ -130,6 +110,11 @@ class TaskTab:
         """The file components of `more` without which nothing can be inspected."""
         pairs = zip(self._others, self.spec.inputs[1:], strict=True)
         return [other for other, each in pairs if each.required(self._model())]
+
+    @property
+    def marks(self) -> list[Any]:
+        """The components of which one has to have a value before a run; empty where nothing has to be marked."""
+        return []
 
     @property
     def actions(self) -> list[Action]:
@@ -166,7 +151,7 @@ class TaskTab:
         """The id of one of the tab's elements."""
         return f"{self.task}-{name}"
 
-    def _lay_out_form(self, main: Sequence[Sequence[str]]) -> None:
+    def _lay_out_source(self) -> None:
         texts = self.texts
         # No list of suffixes here or for other files: what a file is follows from its content.
         self.file = uploads_only(
@@ -179,19 +164,24 @@ class TaskTab:
         )
         self.lay_out_inputs()
         self._example = gr.Button(texts(self.example_label), size="sm", elem_id=self.id("example"))
+
+    def _lay_out_gallery(self) -> None:
+        """Place the picture of the example, which runs at a click."""
+        picture = _PICTURES / f"{self.task}.webp"
+        with gr.Column(elem_classes="lt-examples", visible=picture.exists()):
+            self._try_example = gr.Button(
+                self.texts(f"longtake_example_{self.task}_run"),
+                icon=picture if picture.exists() else None,
+                elem_id=self.id("try-example"),
+            )
+
+    def _lay_out_form(self) -> None:
         self.lay_out_more()
-        for row in main:
-            with gr.Row():
-                for name in row:
-                    self.fields[name] = self.field(name)
-        self.engines = EngineChoice(self.service, texts, self.task, self._model, self.id, self.groups)
-        self.fields |= self.engines.lay_out(self.field)
-        with gr.Accordion(texts("longtake_more"), open=False):
-            for name in self._names:
-                if name not in self.fields and name not in self.placed_later:
-                    self.fields[name] = self.field(name)
+        self.form.lay_out(self.main, self.groups, self.placed_later)
+        self.engines = self.form.engines
         gr.HTML(own_settings.row(self.task))
         with gr.Column(elem_classes="lt-ask"):
+            self.reason = Reason(self.task, self.id("why"))
             self._buttons = [self._button(action) for action in self.actions]
 
     def _button(self, action: Action) -> gr.Button:
@@ -202,47 +192,56 @@ class TaskTab:
             elem_id=self.id(action.name),
         )
 
-    def field(self, name: str) -> Component:
-        """The component of a setting, placed where this is called."""
-        return forms.make_component(self._model, name, self.texts, self.id(f"setting-{name}"))
-
     def _connect(self) -> None:
         files = [self.file, *self.required_files]
         self._example.click(self._load_example, None, files, **PRIVATE, concurrency_limit=1)
-        settings = [self.fields[name] for name in self._names]
-        watched = [self.fields[name] for name in self._names if name not in self.placed_later]
-        gr.on(
+        watched = [
+            *(sheet.component for sheet in self.form.sheets),
+            *(f for name, f in self.form.fields.items() if name not in self.placed_later),
+        ]
+        verdict = gr.State("no_file")
+        shown = [self.card, verdict, self.reason.component, *self._buttons, *self.engines.shown]
+        inspected = gr.on(
             [component.change for component in (*files, *watched)],
             self._inspect,
-            [*files, *settings],
-            [self.card, *self._buttons, *self.engines.shown],
+            [*files, *self.form.components],
+            shown,
             trigger_mode="always_last",
             concurrency_limit=_INSPECTIONS_AT_ONCE,
             **PRIVATE,
         )
-        self.engines.accept.click(
-            self._accept,
-            [*files, *settings],
-            [self.card, *self._buttons, *self.engines.shown],
-            **PRIVATE,
-            concurrency_limit=1,
+        accepted = self.engines.accept.click(
+            self._accept, [*files, *self.form.components], shown, **PRIVATE, concurrency_limit=1
         )
-        self._view_here.click(
-            self._make_viewable, files, [self._making], **PRIVATE, trigger_mode="once", concurrency_limit=None
-        ).success(
-            self._inspect, [*files, *settings], [self.card, *self._buttons, *self.engines.shown], **PRIVATE
-        )
+        # What is marked while a file is inspected counts, so the buttons are set by what is there after it.
+        gate: dict[str, Any] = {**PRIVATE, "queue": False, "js": _MARKED}
+        for event in (inspected, accepted):
+            event.then(
+                self._set_buttons, [verdict, *self.marks], [self.reason.component, *self._buttons], **gate
+            )
+        for mark in self.marks:
+            mark.change(
+                self._set_buttons, [verdict, *self.marks], [self.reason.component, *self._buttons], **gate
+            )
+        making: dict[str, Any] = {**PRIVATE, "trigger_mode": "once", "concurrency_limit": None}
+        self._view_here.click(self._make_viewable, files, [self._making], **making).success(
+            self._inspect, [*files, *self.form.components], shown, **PRIVATE
+        ).then(self._set_buttons, [verdict, *self.marks], [self.reason.component, *self._buttons], **gate)
+        outputs = [self.run_view.link, self.card]
         self.submitted = [
             button.click(
                 self._starter(action),
-                [self.file, *self.more, *settings],
-                [self.run_view.link, self.card],
+                [self.file, *self.more, *self.form.components],
+                outputs,
                 **PRIVATE,
                 concurrency_limit=None,
             )
             for button, action in zip(self._buttons, self.actions, strict=True)
         ]
-        self.run_view.ask_again(self._ask_again, [self.file, *self.more, *settings])
+        self.submitted.append(
+            self._try_example.click(self._run_example, None, outputs, **PRIVATE, concurrency_limit=1)
+        )
+        self.run_view.ask_again(self._ask_again, self.filled_components)
         # When a job is deleted, the card that it had replaced comes back.
         self.run_view.link.change(
             lambda link: gr.skip() if link else gr.update(visible=True),
@@ -254,9 +253,8 @@ class TaskTab:
     @property
     def own_form(self) -> own_settings.Form:
         """The settings that the browser keeps."""
-        return own_settings.Form(
-            self.task, self._model, [self.fields[name] for name in self._names], self._names
-        )
+        names = [""] * len(self.form.sheets) + list(self.form.fields)
+        return own_settings.Form(self.task, self._model, self.form.components, names)
 
     # -- handlers --------------------------------------------------------------------------------------------
 
@@ -283,19 +281,27 @@ class TaskTab:
     @property
     def filled_components(self) -> list[Any]:
         """The components that `fill` gives values to."""
-        return [self.file, *self.more, *(self.fields[name] for name in self._names)]
+        return [self.file, *self.more, *self.form.components]
 
     def fill(self, asked: again.Again) -> list[Any]:
         """Values that show a question in the form; tells which of its files have to be chosen again."""
         if missing := [name for name, file in zip(asked.names, asked.files, strict=True) if file is None]:
             gr.Info(plain("again.choose", names=", ".join(map(shortened, missing))))
-        settings = [
-            forms.fitting(self._model, name, asked.asked[name])
-            if name in asked.asked
-            else forms.default(self._model, name)
-            for name in self._names
-        ]
-        return [asked.files[0], *self.filled(asked), *settings]
+        return [asked.files[0], *self.filled(asked), *self.form.showing(asked.asked)]
+
+    async def example_request(self) -> FormRequest:
+        """The run of the example in the gallery. Raises LongtakeError."""
+        files = await self.example()
+        first, *others = [files] if isinstance(files, str) else files
+        return FormRequest(first, tuple(others), self._model())
+
+    async def _run_example(self, request: gr.Request) -> tuple[Any, Any]:
+        try:
+            visitor, form = self.service.visitor(request), await self.example_request()
+            job = await self.service.submit(visitor, self.task, form.video, form.settings, form.others)
+        except (LongtakeError, OSError) as error:
+            raise visitor_error(error) from error
+        return self.service.query(visitor, job), gr.update(visible=False)
 
     async def _inspect(
         self, request: gr.Request, video: str | None, *values: Any
@@ -316,33 +322,32 @@ class TaskTab:
     ) -> AsyncGenerator[tuple[Any, ...]]:
         """Inspect the engines and, where there is one, the video."""
         others, values = values[: len(self.required_files)], values[len(self.required_files) :]
-        disabled = [gr.update(interactive=False)] * len(self._buttons)
-        choice = [gr.skip()] * len(self.engines.shown)
         complete = video is not None and all(others)
         first = render.inspecting() if complete else render.welcome(self.task)
-        yield gr.update(value=first, visible=True), *disabled, *choice
+        yield self._shown(gr.update(value=first, visible=True), "looking" if complete else "no_file")
         try:
-            settings = self._read(values)
+            settings = self.form.read(values)
             engines = await self.engines.inspect(settings)
             choice = [*self.engines.updates(engines)]
             # Shown before the video is inspected, which takes longer.
-            yield gr.skip(), *disabled, *choice
+            yield self._shown(gr.skip(), "looking" if complete else "no_file", choice)
             if not complete:
                 return
             visitor = self.service.visitor(request)
             plan = await self.service.inspect(visitor, self.task, video, settings, others)
         except LongtakeError as error:
             if complete:
-                yield render.refusal(error), *disabled, *choice
+                yield self._shown(render.refusal(error), "refused")
             return
         card = await self._card(plan, self.played(video, others))
-        yield card, *disabled, *self.engines.updates(engines, plan)
-        ready, problem = plan.risk != "cannot" and engines.accepted, None
-        if ready:
+        yield self._shown(card, "looking", self.engines.updates(engines, plan))
+        verdict = "cannot" if plan.risk == "cannot" else "ready" if engines.accepted else "consent"
+        problem = None
+        if verdict == "ready":
             problem = await self.check_files(visitor, str(video), settings, engines.runs)
-        buttons = [gr.update(interactive=ready and not (problem and problem.blocks))] * len(self._buttons)
-        noted = card + problem.note if problem else gr.skip()
-        yield noted, *buttons, *[gr.skip()] * len(self.engines.shown)
+        if problem and problem.blocks:
+            verdict = "refused"
+        yield self._shown(card + problem.note if problem else gr.skip(), verdict)
 
     async def _card(self, plan: Planned, played: str) -> str:
         """The card of a file, with the version for viewing where one was made."""
@@ -367,12 +372,24 @@ class TaskTab:
             yield ""
             raise visitor_error(error) from error
 
+    def _shown(self, card: Any, verdict: str, choice: Sequence[Any] = ()) -> tuple[Any, ...]:
+        """Values for card, verdict, reason, buttons and engines, while it is open whether something can run."""
+        told = gr.skip() if verdict == "ready" else self.reason.text(verdict)
+        buttons = [gr.update(interactive=False) if verdict != "ready" else gr.skip()] * len(self._buttons)
+        return card, verdict, told, *buttons, *(choice or [gr.skip()] * len(self.engines.shown))
+
+    def _set_buttons(self, verdict: str, *marked: Any) -> tuple[Any, ...]:
+        """The reason why nothing can run, and the buttons, which can be pressed where there is none."""
+        why = "no_marks" if verdict == "ready" and marked and not any(marked) else verdict
+        enabled = gr.update(interactive=why == "ready")
+        return self.reason.text(why), *[enabled] * len(self._buttons)
+
     async def _accept(
         self, request: gr.Request, video: str | None, *values: Any
     ) -> AsyncIterator[tuple[Any, ...]]:
         """Record that the licence of the chosen engine is accepted, and inspect again."""
         try:
-            self.engines.accept_licence(self._read(values[len(self.required_files) :]).engine)
+            self.engines.accept_licence(self.form.read(values[len(self.required_files) :]).engine)
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
         async for update in self._inspect(request, video, *values):
@@ -382,7 +399,7 @@ class TaskTab:
         async def start(request: gr.Request, video: str | None, *values: Any) -> tuple[Any, Any]:
             count = len(self.more)
             try:
-                settings, visitor = self._read(values[count:]), self.service.visitor(request)
+                settings, visitor = self.form.read(values[count:]), self.service.visitor(request)
                 form = await self.read_form(visitor, video, values[:count], settings)
                 settings = action.change(form.settings)
                 job = await self.service.submit(visitor, action.task, form.video, settings, form.others)
@@ -392,6 +409,3 @@ class TaskTab:
             return self.service.query(visitor, job), gr.update(visible=False)
 
         return start
-
-    def _read(self, values: Sequence[Any]) -> Settings:
-        return forms.read(self._model, dict(zip(self._names, values, strict=True)))

@@ -25,10 +25,11 @@ from ui.i18n.messages import error_text
 from ui.i18n.texts import input_key
 from ui.jobs import again
 from ui.jobs.service import JobService
-from ui.jobs.uploads import marks, still, uploads_only
+from ui.jobs.uploads import REMOVAL_BOX, marks, removal_clip, still, uploads_only
 from ui.server.answers import visitor_error
 from ui.server.visitors import Visitor
-from ui.tabs.base import Action, FormRequest, TaskTab
+from ui.tabs.base import TaskTab
+from ui.tabs.parts import Action, FormRequest
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class InpaintTab(TaskTab):
         self._pages = Newest()
         super().__init__(service, texts, spec)
         self._connect_pad()
-        self._mask_note.connect(self.file, self._mask, self.fields)
+        self._mask_note.connect(self.file, self._mask, self.form)
 
     @property
     def actions(self) -> list[Action]:
@@ -89,7 +90,7 @@ class InpaintTab(TaskTab):
     @property
     def more(self) -> list[Component]:
         """The mask file, whether to follow the marks, the strokes, the frame on the pad, and marks kept for a video."""
-        return [self._mask, self._follow, self._strokes, self._sheet, self._kept_marks]
+        return [self._mask, self._follow, self._strokes, self._turned, self._kept_marks]
 
     def lay_out_inputs(self) -> None:
         """Place nothing: the mask file comes with the other settings of the mask, in `lay_out_more`."""
@@ -98,6 +99,11 @@ class InpaintTab(TaskTab):
     def required_files(self) -> list[Component]:
         """The video alone can be inspected."""
         return []
+
+    @property
+    def marks(self) -> list[Any]:
+        """A mask file, strokes, boxes or points."""
+        return [self._mask, self._strokes, *(self.form.fields[name] for name in self.placed_later)]
 
     def lay_out_middle(self) -> None:
         """Place the pad, and the marks as text."""
@@ -108,30 +114,29 @@ class InpaintTab(TaskTab):
                 0, 1, 0, step=1, label=self.texts("longtake_frame"), elem_id=self.id("frame")
             )
             gr.HTML(pad.marked(), elem_id=self.id("marked"))
-            with gr.Row():
+            self._follow = gr.Checkbox(
+                True, label=self.texts("longtake_follow"), container=False, elem_id=self.id("follow")
+            )
+            # The script of the pad writes into the fields, so they stay in the page while they are folded.
+            gr.HTML(pad.fold(), elem_classes="lt-fold")
+            with gr.Row(elem_classes="lt-folded"):
                 for name in self.placed_later:
-                    self.fields[name] = self.field(name)
+                    self.form.place(name)
             self._strokes = gr.Textbox(visible="hidden", elem_id=self.id("strokes"))
         # A script that wants another frame on the pad writes it here, as `frame@name of the video#time`.
         self._turn = gr.Textbox(visible="hidden", elem_id=self.id("turn"))
-        self._sheet = gr.State(None)
+        self._turned = gr.State(None)
         # The marks of a job whose question is asked again: its video clears what is marked when it comes.
         self._kept_marks = gr.State(None)
 
     def lay_out_more(self) -> None:
-        """Place the settings that follow the marks, and the mask file as the alternative to marks."""
+        """Place the choice of a tracker, and the mask file as the alternative to marks."""
         texts = self.texts
-        self._follow = gr.Checkbox(
-            True,
-            label=texts("longtake_follow"),
-            info=texts("longtake_follow_info"),
-            elem_id=self.id("follow"),
-        )
         titles = {"builtin": texts("longtake_builtin"), "sam2": PUBLISHED["sam2"].title}
         tracker = make_component(InpaintSettings, "tracker", texts, self.id("setting-tracker"), titles)
         # Without the package that SAM 2 needs there is no choice.
         tracker.visible = find_spec("transformers") is not None
-        self.fields["tracker"] = tracker
+        self.form.add("tracker", tracker)
         with gr.Accordion(texts("longtake_mask_file"), open=False):
             self._mask = uploads_only(
                 gr.File(
@@ -143,8 +148,8 @@ class InpaintTab(TaskTab):
             self._mask_note = MaskNote(self.service, texts, self.id)
 
     def _connect_pad(self) -> None:
-        page, quiet = [self._pad, self._sheet], {**PRIVATE, "concurrency_limit": 2}
-        prompts = [self.fields["box"], self.fields["point"], self._strokes]
+        page, quiet = [self._pad, self._turned], {**PRIVATE, "concurrency_limit": 2}
+        prompts = [self.form.fields["box"], self.form.fields["point"], self._strokes]
         self.file.change(
             self._load_video,
             [self.file, self._mask, self._kept_marks],
@@ -153,16 +158,29 @@ class InpaintTab(TaskTab):
         )
         self._mask.change(
             lambda mask, sheet: gr.update(visible=sheet is not None and not mask),
-            [self._mask, self._sheet],
+            [self._mask, self._turned],
             [self._marking],
             **quiet,
         )
         self._frame.change(
-            self._show_frame, [self.file, self._frame, self._sheet], page, trigger_mode="always_last", **quiet
+            self._show_frame,
+            [self.file, self._frame, self._turned],
+            page,
+            trigger_mode="always_last",
+            **quiet,
         )
         self._turn.change(
-            self._follow_link, [self._turn, self.file, self._sheet], [self._frame, *page], **quiet
+            self._follow_link, [self._turn, self.file, self._turned], [self._frame, *page], **quiet
         )
+
+    async def example(self) -> Any:
+        """The example's file."""
+        return str(await removal_clip(self.service.queue.jobs_dir))
+
+    async def example_request(self) -> FormRequest:
+        """The example with a box around its balloon."""
+        settings = InpaintSettings.model_validate({"box": (REMOVAL_BOX,)})
+        return FormRequest(await self.example(), (), settings)
 
     async def read_form(
         self, visitor: Visitor, video: str | None, more: Sequence[Any], settings: Settings

@@ -158,6 +158,8 @@ def test_a_network_is_chosen_its_licence_accepted_and_its_options_used(
     page.get_by_role("tab", name="Remove object").click()
     page.locator("#inpaint-file input[type=file]").set_input_files(clip)
     run, engines = page.locator("#inpaint-run"), page.locator("#inpaint-engines")
+    page.locator(".lt-fold summary").click()
+    page.locator("#inpaint-setting-box textarea").fill("10,10,40,40@0")
     expect(run).to_be_enabled(timeout=PATIENCE_MS)
     expect(engines.locator("[data-runs]")).to_contain_text("Built-in")
     expect(engines.locator("[data-runs]")).to_contain_text("about")
@@ -171,7 +173,7 @@ def test_a_network_is_chosen_its_licence_accepted_and_its_options_used(
     expect(run).to_be_enabled(timeout=PATIENCE_MS)
     expect(page.locator(".lt-consent")).to_be_hidden()
     assert licences.is_accepted("propainter")
-    expect(engines.locator("[data-runs]")).to_contain_text("GB")
+    expect(engines.locator("[data-runs]")).to_contain_text("GB", timeout=PATIENCE_MS)
     page.get_by_text("Options of this engine").click()
     expect(options).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

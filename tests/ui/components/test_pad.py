@@ -27,7 +27,7 @@ Visit = Callable[..., Page]
 def open_removal(page: Page, clip: Path) -> None:
     page.get_by_role("tab", name="Remove object").click()
     page.locator("#inpaint-file input[type=file]").set_input_files(clip)
-    expect(page.locator("#inpaint-run")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.locator("#inpaint-why")).to_contain_text("Mark the object", timeout=PATIENCE_MS)
 
 
 def pad_of(page: Page) -> Locator:
@@ -171,6 +171,7 @@ def test_marks_are_undone_cleared_typed_and_kept_while_frames_are_turned(
     inked = "pad => pad.getContext('2d').getImageData(0, 0, pad.width, pad.height).data.some(Boolean)"
     pad_of(page)
     assert not page.locator("#inpaint-editor canvas").evaluate(inked)
+    page.locator(".lt-fold summary").click()
     page.locator("#inpaint-setting-box textarea").fill("10,10,40,40@0 10,10,40,40@39")
     page.locator("#inpaint-marked [data-frames='0, 39']").wait_for()
     assert page.locator("#inpaint-editor canvas").evaluate(inked), "what is typed is drawn"
@@ -193,8 +194,9 @@ def test_marks_are_undone_cleared_typed_and_kept_while_frames_are_turned(
     page.get_by_role("button", name="Clear all").click()
     assert hints(page) == ["", "", ""]
     expect(page.locator("#inpaint-marked")).to_contain_text("Mark a little beyond")
-    page.locator("#inpaint-run").click()
-    expect(page.get_by_test_id("toast-body")).to_contain_text("Mark the object to remove first")
+    expect(page.locator("#inpaint-run")).to_be_disabled()
+    expect(page.locator("#inpaint-run")).to_have_attribute("title", re.compile("^Mark the object"))
+    expect(page.locator("#inpaint-why")).to_contain_text("Mark the object to remove")
     assert Job.all(queue.jobs_dir) == []
 
 

@@ -108,6 +108,9 @@ class CompareEngine(FrameEngine):
             raise BadInput(
                 f"The source has {self._source.frames} frames, and {last} are compared.",
                 "Give the video that the first one was made of, and the time at which it begins.",
+                "compare.short",
+                frames=self._source.frames,
+                needed=last,
             )
 
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Pixels]:

@@ -54,9 +54,10 @@ def test_the_page_is_small_and_has_few_components(url: str) -> None:
     assert len(config["components"]) <= MOST_COMPONENTS
     assert config["page"][""]["components"] == [each["id"] for each in config["components"]]
     assert "window.gradio_api_info" not in answer.text
-    known = {None, 0, *(each["id"] for each in config["components"])}  # the page itself is 0
+    known = {None, config["layout"]["id"], *(each["id"] for each in config["components"])}
     for event in config["dependencies"]:
-        assert {*event["inputs"], *event["outputs"], *(target for target, _ in event["targets"])} <= known
+        used = {*event["inputs"], *event["outputs"], *(target for target, _ in event["targets"])}
+        assert used <= known, (event["api_name"], event["targets"], sorted(used - known))
     plain = httpx.get(url, headers={"accept-encoding": "identity"})
     assert "content-encoding" not in plain.headers and plain.text == answer.text
 

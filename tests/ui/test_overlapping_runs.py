@@ -70,7 +70,7 @@ def test_an_inspection_that_is_refused_ends_without_an_error(
 
     monkeypatch.setattr(score_tab.service, "inspect", refuse)
     monkeypatch.setattr(score_tab.service, "visitor", lambda _: None)
-    values = [score_tab.fields[name].value for name in score_tab._names]
+    values = score_tab.form.showing({})
 
     async def last() -> Any:
         return [update async for update in score_tab._inspect(request(), "video", *values)][-1]

@@ -65,7 +65,9 @@ class OptionSheet:
     def _checked(self, payload: Any) -> Any:
         """The values of the settings. Raises BadInput as visitors see it where there are none."""
         if not isinstance(payload, dict):
-            raise visitor_error(BadInput("The settings cannot be read.", "Load the page anew."))
+            raise visitor_error(
+                BadInput("The settings cannot be read.", "Load the page anew.", "form.unread")
+            )
         return {name: payload[name] for name in self.names if name in payload}
 
     def _group(self, model: type[Machine], key: str, names: Sequence[str], prefix: str) -> str:

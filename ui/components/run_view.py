@@ -18,6 +18,7 @@ from gradio.components import Component
 from pipelines.errors import LongtakeError
 from ui.components.newest import Newest
 from ui.components.outcome import Outcome
+from ui.i18n.texts import script_label
 from ui.jobs import again
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
@@ -31,10 +32,7 @@ _ACTIONS = ("refine", "again", "compare", "resume", "pause", "cancel", "view_her
 _VARIANTS: dict[str, Literal["primary", "stop"]] = {"resume": "primary", "delete": "stop"}
 _KEEP_LINK = "(link) => { if (link) history.replaceState(null, '', link); }"
 _FORGET_LINK = "() => { history.replaceState(null, '', location.pathname); }"
-_CONFIRM = """(link) => {
-  const words = navigator.language.startsWith('zh') ? '删除任务及其文件？' : 'Delete the job and its files?';
-  return [confirm(words) ? link : ''];
-}"""
+_CONFIRM = f"(link) => [confirm({script_label('jobs.ask.delete')}) ? link : '']"
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _LONGEST_SECONDS = 2.0
 """How often a job that is watched for longer is told anew: each time costs the tab 15 ms and the line 2 KB."""

@@ -88,6 +88,7 @@ async def again(service: "JobService", visitor: Visitor, job: Job, cache: Path) 
         raise Forbidden(
             "Only whoever started the job can edit it and run it again.",
             "Upload the video and mark it yourself.",
+            "job.again_other",
         )
     return await asyncio.to_thread(_again, service, visitor, job, cache)
 

@@ -113,10 +113,10 @@ def _answering(find: Callable[[str], Job], key_of: Callable[[Job], str]) -> Call
         try:
             job = find(request.path_params["job"])
             if not hmac.compare_digest(key_of(job).encode(), given):
-                raise NoSuchJob("", "")
+                raise NoSuchJob("", "", "job.gone")
             last, record = job.journal.last_state(), job.record()
             if not isinstance(last, Done):
-                raise NoSuchJob("", "")
+                raise NoSuchJob("", "", "job.gone")
         except (NoSuchJob, BadInput):
             return PlainTextResponse("These files are no longer here, or the link is incomplete.", 404)
         result = last.outputs.result

@@ -70,19 +70,29 @@ def read(text: str) -> Dropped:
         raise BadInput(
             f"This file is too large for a job.json: more than {MOST_CHARACTERS // 1000} kB.",
             "Choose the job.json from a job's folder.",
+            "dropped.large",
+            most_bytes=MOST_CHARACTERS,
         )
     try:
         record = _Record.model_validate(json.loads(text, parse_constant=_refuse))
     except (ValueError, RecursionError) as error:
-        raise BadInput("This file is no job.json.", "Choose the job.json from a job's folder.") from error
+        raise BadInput(
+            "This file is no job.json.", "Choose the job.json from a job's folder.", "dropped.other"
+        ) from error
     task = tasks().get(record.task)
     if task is None or not task.served:
-        raise BadInput(f"The task {quoted(record.task)} of this job.json is not known here.", "")
+        raise BadInput(
+            f"The task {quoted(record.task)} of this job.json is not known here.",
+            "",
+            "dropped.task",
+            task=record.task,
+        )
     if record.result_version != task.result_version:
         raise BadInput(
             "This job.json is from another version of Longtake "
             f"(result version {record.result_version}, here {task.result_version}).",
             "Choose its settings by hand.",
+            "dropped.version",
         )
     asked = {name: value for name, value in record.asked.items() if name not in _PATHS}
     try:
@@ -91,6 +101,7 @@ def read(text: str) -> Dropped:
         raise BadInput(
             "This job.json has settings that do not exist here, or not with these values.",
             "Choose its settings by hand.",
+            "dropped.settings",
         ) from error
     return Dropped(record.id, task, settings.model_dump(mode="json"), tuple(record.inputs))
 

@@ -1,4 +1,4 @@
-"""What kind of job a job is: a preview of a few seconds, a check of a mask, or the full run."""
+"""What kind of job a job is: a preview of a few seconds, a check of a mask, a part of the video, or the full run."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -9,7 +9,7 @@ from pipelines.settings import FilmSettings
 from pipelines.settings.base import TRIAL_SECONDS
 from pipelines.spec import tasks
 
-Kind = Literal["preview", "mask_check", "full"]
+Kind = Literal["preview", "mask_check", "part", "full"]
 
 
 def kind_of(job: Job | JobRecord) -> Kind:
@@ -29,7 +29,13 @@ def kind_of_request(task: str, asked: Mapping[str, Any]) -> Kind:
         return "full"
     if spec.part_of:
         return "mask_check"
-    return "preview" if is_trial(asked) and issubclass(spec.settings, FilmSettings) else "full"
+    if is_trial(asked) and issubclass(spec.settings, FilmSettings):
+        return "preview"
+    return "part" if any(_is_time(asked.get(name)) for name in ("start", "end")) else "full"
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
 
 
 def is_trial(asked: Mapping[str, Any]) -> bool:

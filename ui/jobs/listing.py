@@ -65,7 +65,9 @@ class JobList:
         Raises BadInput where it does not wait, Forbidden where others asked for it too.
         """
         if not self.is_only_of(visitor, job):
-            raise Forbidden("Only a job that nobody else asked for can be moved.", "It keeps its place.")
+            raise Forbidden(
+                "Only a job that nobody else asked for can be moved.", "It keeps its place.", "job.move_other"
+            )
         waiting = self._queue.waiting
         mine = {each for each in waiting if self.is_only_of(visitor, each) and not self._viewing.is_one(each)}
         self._queue.move(job, places, mine)

@@ -40,7 +40,8 @@ class Status(BaseModel):
     task: str = ""
     kind: Kind | Literal[""] = Field(
         default="",
-        description="`preview`: a few seconds to try; `mask_check`: a check of the mask; `full`: the whole run.",
+        description="`preview`: a few seconds to try; `mask_check`: a check of the mask; "
+        "`part`: a part of the video; `full`: all of it.",
     )
     seconds: float | None = Field(
         default=None, description="Length of what is computed; null until it is planned."

@@ -66,12 +66,16 @@ class Viewing:
         if kind == "copy":
             return self._made(result, job.id)
         if not self.can_compare(job):
-            raise BadInput("The result of this job has no frames to compare with.", "Play it alone.")
+            raise BadInput(
+                "The result of this job has no frames to compare with.", "Play it alone.", "compare.none"
+            )
         record = job.record()
         known = record.inputs[0]
         if not known.path.exists() or not known.is_same(known.path):
             raise InputChanged(
-                "The video that this result was made of has changed or is gone.", "Play it alone."
+                "The video that this result was made of has changed or is gone.",
+                "Play it alone.",
+                "compare.changed",
             )
         asked = record.settings
         settings = CompareSettings(

@@ -16,7 +16,7 @@ from ui.render.media import address
 _GOES_ON = ("interrupted", "paused", "cancelled", "failed")
 _FILTERS = {
     "state": ("jobs.all", "jobs.active", "jobs.ended", "jobs.stopped"),
-    "kind": ("jobs.all_kinds", "kind.full", "kind.preview", "kind.mask_check"),
+    "kind": ("jobs.all_kinds", "kind.full", "kind.part", "kind.preview", "kind.mask_check"),
 }
 """The choices of each filter, by their words."""
 _VALUES = {
@@ -24,6 +24,7 @@ _VALUES = {
     "jobs.ended": "done",
     "jobs.stopped": " ".join(_GOES_ON),
     "kind.full": "full",
+    "kind.part": "part",
     "kind.preview": "preview",
     "kind.mask_check": "mask_check",
 }

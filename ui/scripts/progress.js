@@ -6,10 +6,11 @@
   const GOES_ON = ["queued", "running"], SIGNS = { done: "✓", failed: "✕" };
   let plainTitle = "", plainIcon = null, last = { job: "", state: "" }, shown = "";
 
-  // Both languages stand side by side; a hidden tab has no layout that would tell which one is seen.
+  // All languages stand side by side; a hidden tab has no layout that would tell which one is seen.
   function said(element) {
-    const other = document.documentElement.lang.startsWith("zh") ? "en" : "zh", copy = element?.cloneNode(true);
-    copy?.querySelectorAll(`[lang="${other}"]`).forEach((text) => text.remove());
+    const language = document.documentElement.lang.split("-")[0], copy = element?.cloneNode(true);
+    const texts = [...(copy?.querySelectorAll("[lang]") ?? [])], mine = texts.filter((text) => text.lang === language);
+    texts.filter((text) => (mine.length ? text.lang !== language : text.lang !== "en")).forEach((text) => text.remove());
     return copy?.textContent.trim() ?? "";
   }
 

@@ -91,7 +91,7 @@ class JobsTab:
             case "remove" | "delete":
                 service.remove(visitor, job)
             case _:
-                raise BadInput("There is no such action.", "Use the buttons of the list.")
+                raise BadInput("There is no such action.", "Use the buttons of the list.", "job.no_action")
 
 
 def tick_while_open(timer: gr.Timer, tab: gr.Tab, *others: gr.Tab) -> None:

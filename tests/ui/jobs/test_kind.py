@@ -11,16 +11,16 @@ from ui.jobs.kind import kind_of, kind_of_request
 
 @pytest.mark.parametrize("asked", [{}, {"start": 0.1}, {"start": 3.3, "end": 60.0}])
 @pytest.mark.parametrize(("task", "model"), [("inpaint", InpaintSettings), ("animate", AnimateSettings)])
-def test_a_trial_is_a_preview_and_what_was_asked_for_is_the_full_run(
+def test_a_trial_is_a_preview_and_what_was_asked_for_is_a_part_or_the_full_run(
     task: str, model: type[InpaintSettings], asked: dict[str, float]
 ) -> None:
     settings = model(**asked)
-    assert kind_of_request(task, settings.model_dump(mode="json")) == "full"
+    assert kind_of_request(task, settings.model_dump(mode="json")) == ("part" if asked else "full")
     assert kind_of_request(task, trial(settings).model_dump(mode="json")) == "preview"
 
 
-def test_a_range_shorter_than_a_preview_is_run_in_full() -> None:
-    assert kind_of_request("inpaint", trial(InpaintSettings(end=1.5)).model_dump(mode="json")) == "full"
+def test_a_range_shorter_than_a_preview_is_a_part() -> None:
+    assert kind_of_request("inpaint", trial(InpaintSettings(end=1.5)).model_dump(mode="json")) == "part"
 
 
 def test_a_mask_is_checked_whatever_its_length() -> None:
@@ -29,10 +29,12 @@ def test_a_mask_is_checked_whatever_its_length() -> None:
 
 
 def test_scores_have_no_preview() -> None:
-    assert kind_of_request("score", trial(ScoreSettings()).model_dump(mode="json")) == "full"
+    assert kind_of_request("score", trial(ScoreSettings()).model_dump(mode="json")) == "part"
 
 
-@pytest.mark.parametrize("asked", [{"start": "early", "end": []}, {"end": None}, {"end": "2.0"}])
+@pytest.mark.parametrize(
+    "asked", [{"start": "early", "end": []}, {"end": None}, {"end": "2.0"}, {"start": True}]
+)
 def test_settings_of_other_versions_and_tasks_are_no_error(asked: dict[str, object]) -> None:
     assert kind_of_request("inpaint", asked) == "full"
     assert kind_of_request("of a plug-in that is gone", asked) == "full"

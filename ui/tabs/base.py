@@ -1,7 +1,6 @@
 """The tab of a task: choose a video, see its facts and the memory that a run would take, run it, watch it."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -10,35 +9,26 @@ import gradio as gr
 from gradio.components import Component
 
 from pipelines.errors import LongtakeError
-from pipelines.jobs.events import Planned
 from pipelines.jobs.job import Job
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
 from pipelines.storage.names import shortened
 from ui.components import own_settings
-from ui.components.newest import Newest
 from ui.components.option_sheet import Groups
 from ui.components.reason import Reason
 from ui.components.run_view import PRIVATE, RunView, parse_link
 from ui.components.settings_form import SettingsForm
 from ui.i18n.texts import input_key, plain
 from ui.jobs import again
-from ui.jobs.hashing import fingerprint
 from ui.jobs.service import JobService
-from ui.jobs.uploads import example_clip, hand_out, uploads_only
-from ui.render import film
-from ui.render import job as render
+from ui.jobs.uploads import example_clip, uploads_only
 from ui.server.answers import visitor_error
 from ui.server.visitors import Visitor
+from ui.tabs.card import FileCard
 from ui.tabs.parts import Action, FileProblem, FormRequest
 
-_INSPECTIONS_AT_ONCE = 2
 _PICTURES = Path(__file__).parents[1] / "pictures"
 """Pictures of the examples by task, before and after side by side, made by `docs/gallery.py`."""
-
-
-_MARKED = "(...marks) => marks.map((mark) => typeof mark === 'string' ? mark.trim().slice(0, 1) : mark)"
-"""Of marks, the server needs to know only whether there are some: strokes have up to 400 kB."""
 
 
 class TaskTab:
@@ -61,7 +51,6 @@ class TaskTab:
         self.spec = spec
         self.task = spec.name
         self._model = settings_model(spec.name)
-        self._inspections = Newest()
         self.form = SettingsForm(service, texts, spec.name, self._model, self.id)
         # In the order in which they are used, which is that of the keyboard; the style sheet makes two columns.
         with gr.Row(equal_height=False, elem_classes="lt-task"):
@@ -69,12 +58,8 @@ class TaskTab:
                 self._lay_out_source()
             with gr.Column(elem_classes="lt-answer", min_width=280):
                 self.lay_out_middle()
-                self.card = gr.HTML(render.welcome(self.task), elem_id=self.id("card"))
-                # The style sheet shows it where the browser has told that it cannot play the file.
-                self._view_here = gr.Button(
-                    texts("longtake_view_here"), size="sm", elem_classes="lt-view-upload", scale=0
-                )
-                self._making = gr.HTML()
+                self.inspected = FileCard(service, texts, self.task, self.id("card"))
+                self.card = self.inspected.card
                 self._lay_out_gallery()
                 self.run_view = RunView(service, texts)
             with gr.Column(elem_classes="lt-question", min_width=280):
@@ -199,34 +184,7 @@ class TaskTab:
             *(sheet.component for sheet in self.form.sheets),
             *(f for name, f in self.form.fields.items() if name not in self.placed_later),
         ]
-        verdict = gr.State("no_file")
-        shown = [self.card, verdict, self.reason.component, *self._buttons, *self.engines.shown]
-        inspected = gr.on(
-            [component.change for component in (*files, *watched)],
-            self._inspect,
-            [*files, *self.form.components],
-            shown,
-            trigger_mode="always_last",
-            concurrency_limit=_INSPECTIONS_AT_ONCE,
-            **PRIVATE,
-        )
-        accepted = self.engines.accept.click(
-            self._accept, [*files, *self.form.components], shown, **PRIVATE, concurrency_limit=1
-        )
-        # What is marked while a file is inspected counts, so the buttons are set by what is there after it.
-        gate: dict[str, Any] = {**PRIVATE, "queue": False, "js": _MARKED}
-        for event in (inspected, accepted):
-            event.then(
-                self._set_buttons, [verdict, *self.marks], [self.reason.component, *self._buttons], **gate
-            )
-        for mark in self.marks:
-            mark.change(
-                self._set_buttons, [verdict, *self.marks], [self.reason.component, *self._buttons], **gate
-            )
-        making: dict[str, Any] = {**PRIVATE, "trigger_mode": "once", "concurrency_limit": None}
-        self._view_here.click(self._make_viewable, files, [self._making], **making).success(
-            self._inspect, [*files, *self.form.components], shown, **PRIVATE
-        ).then(self._set_buttons, [verdict, *self.marks], [self.reason.component, *self._buttons], **gate)
+        self.inspected.connect(self, files, watched, self.reason, self._buttons)
         outputs = [self.run_view.link, self.card]
         self.submitted = [
             button.click(
@@ -302,98 +260,6 @@ class TaskTab:
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
         return self.service.query(visitor, job), gr.update(visible=False)
-
-    async def _inspect(
-        self, request: gr.Request, video: str | None, *values: Any
-    ) -> AsyncIterator[tuple[Any, ...]]:
-        """Inspect the form, until the visit inspects it anew; yields updates of card, buttons and engine choice.
-
-        Raises nothing: Gradio forgets the event that waits for one that fails. The card shows the error.
-        """
-        with self._inspections.run(request) as is_newest:
-            async with aclosing(self._inspection(request, video, *values)) as updates:
-                async for update in updates:
-                    if not is_newest():
-                        return
-                    yield update
-
-    async def _inspection(
-        self, request: gr.Request, video: str | None, *values: Any
-    ) -> AsyncGenerator[tuple[Any, ...]]:
-        """Inspect the engines and, where there is one, the video."""
-        others, values = values[: len(self.required_files)], values[len(self.required_files) :]
-        complete = video is not None and all(others)
-        first = render.inspecting() if complete else render.welcome(self.task)
-        yield self._shown(gr.update(value=first, visible=True), "looking" if complete else "no_file")
-        try:
-            settings = self.form.read(values)
-            engines = await self.engines.inspect(settings)
-            choice = [*self.engines.updates(engines)]
-            # Shown before the video is inspected, which takes longer.
-            yield self._shown(gr.skip(), "looking" if complete else "no_file", choice)
-            if not complete:
-                return
-            visitor = self.service.visitor(request)
-            plan = await self.service.inspect(visitor, self.task, video, settings, others)
-        except LongtakeError as error:
-            if complete:
-                yield self._shown(render.refusal(error), "refused")
-            return
-        card = await self._card(plan, self.played(video, others))
-        yield self._shown(card, "looking", self.engines.updates(engines, plan))
-        verdict = "cannot" if plan.risk == "cannot" else "ready" if engines.accepted else "consent"
-        problem = None
-        if verdict == "ready":
-            problem = await self.check_files(visitor, str(video), settings, engines.runs)
-        if problem and problem.blocks:
-            verdict = "refused"
-        yield self._shown(card + problem.note if problem else gr.skip(), verdict)
-
-    async def _card(self, plan: Planned, played: str) -> str:
-        """The card of a file, with the version for viewing where one was made."""
-        made = self.service.viewing.find(await fingerprint(Path(played)))
-        if made is None:
-            return render.card(plan, played)
-        key = self.service.keys.files(Job(made.parent))
-        return render.card(plan, hand_out(made, Path(self.file.GRADIO_CACHE), key), is_made=True)
-
-    async def _make_viewable(
-        self, request: gr.Request, video: str | None, *others: Any
-    ) -> AsyncIterator[str]:
-        """Make a version of the file on the card that any browser plays."""
-        try:
-            visitor, played = self.service.visitor(request), self.played(video, others)
-            made = await self.service.make_upload_viewable(visitor, played)
-            async with aclosing(self.service.watch(made)) as views:
-                async for view in views:
-                    yield film.making("viewing.making", view.status.done, view.status.total)
-            yield film.not_made(view.status.message) if view.status.state != "done" else ""
-        except (LongtakeError, OSError) as error:
-            yield ""
-            raise visitor_error(error) from error
-
-    def _shown(self, card: Any, verdict: str, choice: Sequence[Any] = ()) -> tuple[Any, ...]:
-        """Values for card, verdict, reason, buttons and engines, while it is open whether something can run."""
-        told = gr.skip() if verdict == "ready" else self.reason.text(verdict)
-        buttons = [gr.update(interactive=False) if verdict != "ready" else gr.skip()] * len(self._buttons)
-        return card, verdict, told, *buttons, *(choice or [gr.skip()] * len(self.engines.shown))
-
-    def _set_buttons(self, verdict: str, *marked: Any) -> tuple[Any, ...]:
-        """The reason why nothing can run, and the buttons, which can be pressed where there is none."""
-        why = "no_marks" if verdict == "ready" and marked and not any(marked) else verdict
-        enabled = gr.update(interactive=why == "ready")
-        return self.reason.text(why), *[enabled] * len(self._buttons)
-
-    async def _accept(
-        self, request: gr.Request, video: str | None, *values: Any
-    ) -> AsyncIterator[tuple[Any, ...]]:
-        """Record that the licence of the chosen engine is accepted, and inspect again."""
-        try:
-            self.engines.accept_licence(self.form.read(values[len(self.required_files) :]).engine)
-        except (LongtakeError, OSError) as error:
-            raise visitor_error(error) from error
-        async for update in self._inspect(request, video, *values):
-            yield update
 
     def _starter(self, action: Action) -> Any:
         async def start(request: gr.Request, video: str | None, *values: Any) -> tuple[Any, Any]:

@@ -65,7 +65,7 @@ def test_a_video_is_looked_at_scored_and_reported(visit: Visit, queue: JobQueue,
     choose(page, long_clip)
     be_enabled(page)
     card = page.locator("#score-card")
-    for fact in ("a & b.mp4", "320 × 240", "25 fps", "300 frames", "GiB", "low risk"):
+    for fact in ("a & b.mp4", "320 × 240", "25 fps", "300 frames", "GB", "low risk"):
         expect(card).to_contain_text(fact)
     page.locator("#score-run").click()
     page.locator(".lt-details button").first.click()
@@ -212,7 +212,7 @@ def test_a_link_of_somebody_else_leads_nowhere(
     queue = make_queue(good_run)
     job = Job.create(queue.jobs_dir, "score", (clip,), ScoreSettings(), 1)
     page = visit(queue, Policy(local=False), query=f"?job={job.id}&key=wrong")
-    expect(page.locator("#score-card")).to_contain_text(
+    expect(page.locator("#inpaint-card")).to_contain_text(
         "This job no longer exists, or the link is incomplete."
     )
     expect(page.locator(".lt-run [data-state]")).to_be_hidden()

@@ -50,7 +50,7 @@ def test_jobs_are_told_apart_filtered_moved_and_removed(
     page = visit(queue, locale="en-US")
     page.get_by_role("tab", name="Jobs").click()
     row = {job: page.locator(f"#jobs li[data-job='{job.id}']") for job in (full, preview, check)}
-    for job, words in {full: "Full run", preview: "Preview", check: "Check the mask"}.items():
+    for job, words in {full: "Part of the video", preview: "Preview", check: "Check the mask"}.items():
         expect(row[job]).to_contain_text(words)
         expect(row[job].locator("img")).to_have_js_property("naturalWidth", 160, timeout=PATIENCE_MS)
     expect(row[full]).to_contain_text("1.2 s")
@@ -109,6 +109,7 @@ def test_a_hidden_tab_says_how_far_its_job_is_and_that_it_has_ended(
     page = visit(make_queue(run), locale="en-US")
     page.evaluate(_NOTIFIED)
     expect(page).to_have_title("Longtake")
+    page.locator("[role=tab][data-tab-id=score]:visible").click()
     page.locator("#score-file input[type=file]").set_input_files(clip)
     expect(page.locator("#score-run")).to_be_enabled(timeout=PATIENCE_MS)
     ask = page.get_by_role("button", name="Notify me")

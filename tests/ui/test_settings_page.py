@@ -28,13 +28,18 @@ for (const name of ["getItem", "setItem"]) {
 """
 
 
+def scoring(page: Page) -> None:
+    page.locator("[role=tab][data-tab-id=score]:visible").click()
+
+
 def field(page: Page, name: str) -> Locator:
     return page.locator(f"#score-setting-{name} :is(input, textarea, select)").first
 
 
 def test_settings_are_there_again_and_presets_have_names(visit: Visit, queue: JobQueue) -> None:
     page = visit(queue, locale="en-US")
-    row, more = page.locator(".lt-own[data-task=score]"), page.get_by_text("More settings").first
+    scoring(page)
+    row, more = page.locator(".lt-own[data-task=score]"), page.locator("#score-sheet-more summary")
     choice = row.get_by_role("combobox")
     more.click()
     field(page, "ram_limit_gb").fill("1.25")
@@ -60,6 +65,7 @@ def test_settings_are_there_again_and_presets_have_names(visit: Visit, queue: Jo
     stored["last"]["inpaint"] = {"salvage": True}
     page.evaluate("text => localStorage.setItem('longtake.settings', text)", json.dumps(stored))
     page.reload()
+    scoring(page)
     more.click()
     expect(field(page, "vram_limit_gb")).to_have_value("2.5", timeout=PATIENCE_MS)
     expect(field(page, "ram_limit_gb")).to_have_value("1.25")
@@ -80,6 +86,7 @@ def test_settings_are_there_again_and_presets_have_names(visit: Visit, queue: Jo
 
     page.evaluate("localStorage.setItem('longtake.settings', '{\"version\": 1, \"last\": [[[')")
     page.reload()
+    scoring(page)
     more.click()
     expect(field(page, "vram_limit_gb")).to_have_value("")
     field(page, "vram_limit_gb").fill("3")
@@ -91,8 +98,9 @@ def test_a_browser_without_storage_serves_as_well(visit: Visit, queue: JobQueue)
     page.evaluate("localStorage.setItem('longtake.settings', '{\"version\": 1, \"last\": [[[')")
     page.add_init_script(_NO_STORAGE)
     page.reload()
+    scoring(page)
     row = page.locator(".lt-own[data-task=score]")
-    page.get_by_text("More settings").first.click()
+    page.locator("#score-sheet-more summary").click()
     field(page, "ram_limit_gb").fill("1.25")
     row.get_by_role("button", name="Save").click()
     page.get_by_label("Name of the preset").fill("mine")
@@ -106,7 +114,7 @@ def test_a_browser_without_storage_serves_as_well(visit: Visit, queue: JobQueue)
 _DROP = """(text) => {
   const data = new DataTransfer();
   data.items.add(new File([text], "job.json", { type: "application/json" }));
-  const target = document.querySelector("#score-file");
+  const target = document.querySelector("#inpaint-file");
   for (const type of ["dragenter", "dragover", "drop"])
     target.dispatchEvent(new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
 }"""
@@ -119,9 +127,9 @@ def test_a_dropped_job_shows_its_question_and_a_hostile_one_a_sentence(
     asked = InpaintSettings(box=("4,4,20,20@7",), quality="high", end=1.2)
     job = queue.submit("inpaint", keep(clip, queue.jobs_dir), asked)
     page = visit(queue, locale="en-US")
-    page.locator("#score-file").wait_for()
+    page.locator("#inpaint-file").wait_for()
     toast = page.get_by_test_id("toast-body")
-    for hostile, said in ((" " * 256_001, "too large"), ("[" * 100_000, "no job.json")):
+    for hostile, said in ((" " * 256_001, "too large"), ("[" * 100_000, "not a job.json")):
         page.evaluate(_DROP, hostile)
         expect(toast.filter(has_text=said)).to_be_visible(timeout=PATIENCE_MS)
     page.evaluate(_DROP, (job.folder / "job.json").read_text())

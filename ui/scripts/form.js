@@ -34,7 +34,7 @@ window.longtakeReason = (element) => {
     for (const button of ask.querySelectorAll("button")) {
       if (why) button.setAttribute("aria-describedby", why.id);
       else button.removeAttribute("aria-describedby");
-      button.title = shown?.textContent ?? "";
+      button.title = (shown ?? why)?.textContent ?? "";
     }
   };
   // Buttons come after it, and the sentence changes.

@@ -50,7 +50,7 @@ def test_jobs_are_told_apart_filtered_moved_and_removed(
     page = visit(queue, locale="en-US")
     page.get_by_role("tab", name="Jobs").click()
     row = {job: page.locator(f"#jobs li[data-job='{job.id}']") for job in (full, preview, check)}
-    for job, words in {full: "Part of the video", preview: "Preview", check: "Check the mask"}.items():
+    for job, words in {full: "Part of the video", preview: "Preview", check: "Preview mask"}.items():
         expect(row[job]).to_contain_text(words)
         expect(row[job].locator("img")).to_have_js_property("naturalWidth", 160, timeout=PATIENCE_MS)
     expect(row[full]).to_contain_text("1.2 s")

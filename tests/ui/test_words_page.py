@@ -24,7 +24,6 @@ NAMES = """() => [...document.querySelectorAll('[aria-label], [alt], [placeholde
 def open_removal(page: Page, clip: Path, language: int) -> None:
     page.locator("#tabs").get_by_role("tab", name=TITLES[language]).click()
     page.locator("#inpaint-file input[type=file]").set_input_files(clip)
-    expect(page.locator("#inpaint-run")).to_be_enabled(timeout=PATIENCE_MS)
     page.locator("#inpaint-editor canvas").wait_for(timeout=PATIENCE_MS)
 
 

@@ -1,9 +1,8 @@
 """The page that asks for a user's name and password: one small document that needs nothing else from the server."""
 
-from ui.i18n.texts import both
+from ui.i18n.texts import both, language_style
 
 _STYLE = """
-html:not(:lang(zh)) [lang="zh"], html:lang(zh) [lang="en"] { display: none; }
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
 body { margin: 0; min-height: 100vh; display: grid; place-items: center; background: light-dark(#f8fafc, #020617);
   color: light-dark(#0f172a, #f1f5f9); }
@@ -50,7 +49,7 @@ addEventListener("DOMContentLoaded", () => {
 
 
 def login_page() -> str:
-    """The page as HTML, in both languages."""
+    """The page as HTML, in all languages side by side."""
     told = "".join(
         f'<span data-why="{why}">{both(f"login.{why}").replace("{seconds}", "<b></b>")}</span>'
         for why in ("wrong", "wait", "broken")
@@ -58,7 +57,7 @@ def login_page() -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Longtake</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<style>{_STYLE}</style><script>{_SCRIPT}</script></head><body><main><h1>Longtake</h1>"
+        f"{language_style()}<style>{_STYLE}</style><script>{_SCRIPT}</script></head><body><main><h1>Longtake</h1>"
         f"<p>{both('login.please')}</p>"
         '<form method="post" action="login">'
         f'<label for="username">{both("login.user")}</label>'

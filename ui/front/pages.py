@@ -48,8 +48,7 @@ _SHELL_STYLE = """
   padding: 16px 32px;
   font-family: system-ui, sans-serif; color: var(--col); }
 #lt-shell b { font-size: 1.6rem; margin-inline-end: 10px; }
-#lt-shell [lang=zh], html:lang(zh) #lt-shell [lang=en], body:has(.lt-head) #lt-shell { display: none; }
-html:lang(zh) #lt-shell [lang=zh] { display: inline; }
+body:has(.lt-head) #lt-shell { display: none; }
 @media (prefers-color-scheme: dark) { #lt-shell { color: var(--col-dark); } }
 """
 

@@ -77,9 +77,14 @@
     await there;
   }
 
+  // Of the steps that are asked for while one is made, the last is made after it.
   async function step(film, way) {
     const playing = video(film), rate = ratio(film.dataset.rate);
-    if (!playing || film.dataset.busy) return;
+    if (!playing) return;
+    if (film.dataset.busy) {
+      film.dataset.next = way;
+      return;
+    }
     film.dataset.busy = "yes";
     playing.pause();
     const now = timeOf(playing);
@@ -92,6 +97,9 @@
     }
     delete film.dataset.busy;
     show(playing);
+    const next = Number(film.dataset.next ?? 0);
+    delete film.dataset.next;
+    if (next) await step(film, next);
   }
 
   function play(film) {

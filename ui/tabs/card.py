@@ -85,7 +85,7 @@ class FileCard:
         shown = [self.card, verdict, reason.component, *buttons, *engines.shown]
         inspected = gr.on(
             [component.change for component in (*files, *watched)],
-            self.inspect,
+            self.inspect_form,
             asked,
             shown,
             trigger_mode="always_last",
@@ -95,7 +95,7 @@ class FileCard:
         accepted = engines.accept.click(self._accept, asked, shown, **PRIVATE, concurrency_limit=1)
         making: dict[str, Any] = {**PRIVATE, "trigger_mode": "once", "concurrency_limit": None}
         made = self._view_here.click(self._make_viewable, list(files), [self._making], **making)
-        inspected_anew = made.success(self.inspect, asked, shown, **PRIVATE)
+        inspected_anew = made.success(self.inspect_form, asked, shown, **PRIVATE)
         # What is marked while a file is inspected counts, so the buttons are set by what is there after it.
         gate: dict[str, Any] = {**PRIVATE, "queue": False, "js": _MARKED}
         events = (event.then for event in (inspected, accepted, inspected_anew))
@@ -104,7 +104,7 @@ class FileCard:
 
     # -- handlers --------------------------------------------------------------------------------------------
 
-    async def inspect(
+    async def inspect_form(
         self, request: gr.Request, video: str | None, *values: Any
     ) -> AsyncIterator[tuple[Any, ...]]:
         """Inspect the form, until the visit inspects it anew; yields updates of card, buttons and engine choice.
@@ -195,5 +195,5 @@ class FileCard:
             )
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
-        async for update in self.inspect(request, video, *values):
+        async for update in self.inspect_form(request, video, *values):
             yield update

@@ -86,7 +86,7 @@ def attack_with_the_link_for_looking_on_the_page(out: Path) -> None:
             body = {"fn_index": handler["id"], "data": [link], "session_hash": pavel.session}
             answer = pavel.http.post("/gradio_api/run/predict", json=body).text
             assert status["edit"] not in answer, handler["api_name"]
-            asked += "forbidden" in answer
+            asked += "look at the job, but not change it" in answer
     assert asked >= len(_ACTIONS), "the buttons were not found"
     assert _look(olga, status["job"])[0] == "complete"
 

@@ -37,13 +37,14 @@ class MaskNote:
 
     def connect(self, video: Component, mask: Component, form: SettingsForm) -> None:
         """Check the mask whenever it, the video or a setting that matters for it changes."""
-        sheets = {id(sheet): sheet.component for sheet in map(form.sheet_of, _FIELDS)}
-        settings = [*sheets.values()]
+        sheets = list({id(sheet): sheet for sheet in map(form.sheet_of, _FIELDS)}.values())
+        settings = [sheet.component for sheet in sheets]
 
         async def check(
             request: gr.Request, video: str | None, mask: str | None, *values: Any
         ) -> AsyncIterator[tuple[Any, Any]]:
-            known = {name: value for sheet in values for name, value in sheet.items()}
+            pairs = zip(sheets, values, strict=True)
+            known = {name: value for sheet, sent in pairs for name, value in sheet.values(sent).items()}
             asked = {name: known[name] for name in _FIELDS if name in known}
             with self._checks.run(request) as is_newest:
                 async with aclosing(self._check(request, video, mask, asked)) as updates:
@@ -61,9 +62,13 @@ class MaskNote:
             concurrency_limit=2,
             **PRIVATE,
         )
-        stretched = form.sheet_of("scale_mask").component
+        sheet = form.sheet_of("scale_mask")
         self._stretch.click(
-            lambda values: {**values, "scale_mask": True}, [stretched], [stretched], queue=False, **PRIVATE
+            lambda sent: {**sheet.values(sent), "scale_mask": True},
+            [sheet.component],
+            [sheet.component],
+            queue=False,
+            **PRIVATE,
         )
 
     async def verify(self, visitor: Visitor, video: str, mask: str, settings: MaskSettings) -> None:

@@ -62,13 +62,18 @@ class OptionSheet:
             f"<details><summary>{both(fold)}</summary>{fields}</details>" if fold and fields else fields
         )
 
-    def _checked(self, payload: Any) -> Any:
-        """The values of the settings. Raises BadInput as visitors see it where there are none."""
+    def values(self, payload: Any) -> dict[str, Any]:
+        """The values of the settings in what the browser sent. Raises BadInput where there are none."""
         if not isinstance(payload, dict):
-            raise visitor_error(
-                BadInput("The settings cannot be read.", "Load the page anew.", "form.unread")
-            )
+            raise BadInput("The settings cannot be read.", "Load the page anew.", "form.unread")
         return {name: payload[name] for name in self.names if name in payload}
+
+    def _checked(self, payload: Any) -> Any:
+        # Gradio makes a component whose visibility a visit has changed anew, without this: readers ask `values`, too.
+        try:
+            return self.values(payload)
+        except BadInput as error:
+            raise visitor_error(error) from error
 
     def _group(self, model: type[Machine], key: str, names: Sequence[str], prefix: str) -> str:
         fields = "".join(self._field(name, model.model_fields[name], model, prefix) for name in names)

@@ -121,6 +121,8 @@ def fitted(form: Form, wanted: Mapping[str, Any], values: Sequence[Any]) -> list
         shown.get(name, gr.skip())
         if name
         else {**value, **{each: shown[each] for each in value if each in shown}}
+        if isinstance(value, dict)
+        else gr.skip()
         for name, value in zip(form.names, values, strict=True)
     ]
 

@@ -83,9 +83,10 @@ class SettingsForm:
         return next(sheet for sheet in self.sheets if name in sheet.names)
 
     def by_name(self, values: Sequence[Any]) -> dict[str, Any]:
-        """The values of the settings, by name, from those of `components`."""
+        """The values of the settings, by name, from those of `components`. Raises BadInput."""
         sheets, fields = values[: len(self.sheets)], values[len(self.sheets) :]
-        found = {name: value for sheet in sheets for name, value in sheet.items()}
+        pairs = zip(self.sheets, sheets, strict=True)
+        found = {name: value for sheet, sent in pairs for name, value in sheet.values(sent).items()}
         return {**found, **dict(zip(self.fields, fields, strict=True))}
 
     def read(self, values: Sequence[Any]) -> Settings:

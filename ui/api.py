@@ -237,7 +237,8 @@ class Api:
             values[:count],
             dict(zip(self._all, values[count:], strict=True)),
         )
-        if name not in self._tasks:
+        if not isinstance(name, str) or name not in self._tasks:
+            name = str(name)
             raise BadInput(
                 f"There is no task {quoted(name)}.",
                 f"There are: {', '.join(self._tasks)}.",

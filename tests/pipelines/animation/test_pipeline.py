@@ -559,7 +559,7 @@ def test_a_picture_and_a_curve_are_shown_while_it_runs(stand_in: type[StandIn], 
     curve = [point for event in told if isinstance(event, events.Segment) for point in event.curve]
     assert curve == [(i, float(i)) for i in range(FRAMES)]
     shown = next(event for event in told if isinstance(event, events.Preview))
-    assert Image.open(shown.path).size == (640, 167), "source, driving and result beside each other"
+    assert Image.open(shown.path).size == (1276, 333), "source, driving and result beside each other"
 
 
 # -- what is kept --------------------------------------------------------------------------------------------

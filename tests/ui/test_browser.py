@@ -338,7 +338,7 @@ def test_a_pose_stays_when_the_portrait_is_inspected_later(
     page.get_by_role("tab", name="Animate portrait").click()
     page.locator("#animate-file input[type=file]").set_input_files(portraits[0])
     expect(page.locator("#animate-file")).to_contain_text("portrait", timeout=PATIENCE_MS)
-    page.get_by_role("button", name="Pose it by hand").click()
+    page.get_by_role("button", name="Manual pose").click()
     page.locator("#pose-yaw input[type=range]").press("ArrowRight")
     refused = page.locator("#pose-shown [role=alert]")
     refused.wait_for()

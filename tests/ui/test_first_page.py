@@ -178,7 +178,7 @@ def test_the_pad_is_near_for_keyboards_and_targets_are_large_enough(
     while not page.evaluate("document.activeElement.matches('#inpaint-file button')"):
         page.keyboard.press("Tab")
     with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
+        page.locator("#inpaint-file button").first.press("Enter")
     chooser.value.set_files(clip)
     expect(page.locator("#inpaint-why")).to_contain_text("Mark the object", timeout=PATIENCE_MS)
     page.locator(".lt-pad canvas").wait_for()

@@ -43,7 +43,7 @@ def test_an_inspection_that_a_newer_one_overtook_writes_nothing(score_tab: TaskT
 
     async def run() -> tuple[list[Any], list[Any]]:
         async def collect() -> list[Any]:
-            return [update async for update in score_tab.inspected.inspect_form(request(), "video")]
+            return [update async for update in score_tab.inspected.inspect_form(request(), "video", "")]
 
         first = asyncio.create_task(collect())
         await asyncio.sleep(0)
@@ -73,6 +73,8 @@ def test_an_inspection_that_is_refused_ends_without_an_error(
     values = score_tab.form.showing({})
 
     async def last() -> Any:
-        return [update async for update in score_tab.inspected.inspect_form(request(), "video", *values)][-1]
+        return [update async for update in score_tab.inspected.inspect_form(request(), "video", *values, "")][
+            -1
+        ]
 
     assert "There are no frames." in asyncio.run(last())[0]

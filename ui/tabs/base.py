@@ -13,6 +13,7 @@ from pipelines.jobs.job import Job
 from pipelines.settings import Settings
 from pipelines.spec import TaskSpec, settings_model
 from pipelines.storage.names import shortened
+from pipelines.storage.paths import PROJECT_ROOT
 from ui.components import own_settings
 from ui.components.option_sheet import Groups
 from ui.components.reason import Reason
@@ -27,7 +28,7 @@ from ui.server.visitors import Visitor
 from ui.tabs.card import FileCard
 from ui.tabs.parts import Action, FileProblem, FormRequest
 
-_PICTURES = Path(__file__).parents[1] / "pictures"
+_PICTURES = PROJECT_ROOT / "ui" / "pictures"
 """Pictures of the examples by task, before and after side by side, made by `docs/gallery.py`."""
 
 

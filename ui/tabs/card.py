@@ -12,7 +12,7 @@ from pipelines.errors import LongtakeError
 from pipelines.jobs.events import Planned
 from pipelines.jobs.job import Job
 from pipelines.settings import Settings
-from ui.components.newest import Newest
+from ui.components.newest import NUMBERED, Newest
 from ui.components.reason import Reason
 from ui.components.run_view import PRIVATE
 from ui.components.settings_form import SettingsForm
@@ -69,6 +69,7 @@ class FileCard:
             texts("longtake_view_here"), size="sm", elem_classes="lt-view-upload", scale=0
         )
         self._making = gr.HTML()
+        self._number = gr.Textbox(visible="hidden")
 
     def connect(
         self,
@@ -81,7 +82,7 @@ class FileCard:
         """Inspect `files` with the settings of the form whenever one of them or of `watched` changes."""
         self._tab, self._reason, self._buttons = tab, reason, buttons
         engines, verdict = tab.form.engines, gr.State("no_file")
-        asked = [*files, *tab.form.components]
+        asked = [*files, *tab.form.components, self._number]
         shown = [self.card, verdict, reason.component, *buttons, *engines.shown]
         inspected = gr.on(
             [component.change for component in (*files, *watched)],
@@ -90,12 +91,15 @@ class FileCard:
             shown,
             trigger_mode="always_last",
             concurrency_limit=_INSPECTIONS_AT_ONCE,
+            js=NUMBERED,
             **PRIVATE,
         )
-        accepted = engines.accept.click(self._accept, asked, shown, **PRIVATE, concurrency_limit=1)
+        accepted = engines.accept.click(
+            self._accept, asked, shown, js=NUMBERED, concurrency_limit=1, **PRIVATE
+        )
         making: dict[str, Any] = {**PRIVATE, "trigger_mode": "once", "concurrency_limit": None}
         made = self._view_here.click(self._make_viewable, list(files), [self._making], **making)
-        inspected_anew = made.success(self.inspect_form, asked, shown, **PRIVATE)
+        inspected_anew = made.success(self.inspect_form, asked, shown, js=NUMBERED, **PRIVATE)
         # What is marked while a file is inspected counts, so the buttons are set by what is there after it.
         gate: dict[str, Any] = {**PRIVATE, "queue": False, "js": _MARKED}
         events = (event.then for event in (inspected, accepted, inspected_anew))
@@ -111,8 +115,9 @@ class FileCard:
 
         Raises nothing: Gradio forgets the event that waits for one that fails. The card shows the error.
         """
-        with self._inspections.run(request) as is_newest:
-            async with aclosing(self._inspection(request, video, *values)) as updates:
+        *asked, number = values
+        with self._inspections.run(request, number) as is_newest:
+            async with aclosing(self._inspection(request, video, *asked)) as updates:
                 async for update in updates:
                     if not is_newest():
                         return
@@ -191,7 +196,7 @@ class FileCard:
         """Record that the licence of the chosen engine is accepted, and inspect again."""
         try:
             self._tab.form.engines.accept_licence(
-                self._tab.form.read(values[len(self._tab.required_files) :]).engine
+                self._tab.form.read(values[len(self._tab.required_files) : -1]).engine
             )
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error

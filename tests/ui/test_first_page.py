@@ -89,6 +89,14 @@ def test_scripts_are_files_that_are_kept_for_ever(url: str) -> None:
     assert httpx.get(f"{url}front/pad-000000000000.js").status_code == 404
 
 
+def test_the_pictures_of_examples_are_none_of_the_cache_which_is_emptied(url: str) -> None:
+    icons = re.findall(r'"icon":\{"path":"([^"]+)","url":"([^"]+)"', httpx.get(url).text.replace('": ', '":'))
+    assert len(icons) >= 1
+    for path, address in icons:
+        assert Path(path).parent == Path(theme.__file__).parent / "pictures"
+        assert httpx.get(address).headers["content-type"] == "image/webp"
+
+
 @pytest.mark.parametrize("task", ["inpaint", "animate", "score"])
 def test_the_pictures_of_examples_are_small(task: str) -> None:
     path = Path(theme.__file__).parent / "pictures" / f"{task}.webp"

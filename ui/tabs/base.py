@@ -154,6 +154,8 @@ class TaskTab:
     def _lay_out_gallery(self) -> None:
         """Place the picture of the example, which runs at a click."""
         picture = _PICTURES / f"{self.task}.webp"
+        # Served from where it is: Gradio's cache, into which it would be copied, is emptied of what is old.
+        gr.set_static_paths([_PICTURES])
         with gr.Column(elem_classes="lt-examples", visible=picture.exists()):
             self._try_example = gr.Button(
                 self.texts(f"longtake_example_{self.task}_run"),

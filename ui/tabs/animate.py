@@ -1,6 +1,5 @@
 """The tab *Animate portrait*: source, driving, a preview of the faces, a trial, the run."""
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,11 +8,10 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from pipelines.errors import BadInput, LongtakeError, QueueFull
+from pipelines.errors import BadInput, LongtakeError
 from pipelines.settings import AnimateSettings, Settings, trial
 from pipelines.spec import TaskSpec, engines_of
 from ui.components import forms
-from ui.components.newest import Newest
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
 from ui.i18n.texts import input_key
@@ -26,8 +24,6 @@ from ui.server.visitors import Visitor
 from ui.tabs.base import TaskTab
 from ui.tabs.parts import Action, FileProblem
 
-_AGAIN_SECONDS = 0.5
-"""After this, faces are looked for again where others of this visitor's looks left no room: a look takes seconds."""
 _BY_CLICK = ("face", "driving_face")
 _FACE_FIELDS = ("face", "driving_face", "source_box", "driving_box", "source_crop")
 _SOURCE_FIELDS = ("face", "source_box", "source_crop", "salvage")
@@ -143,24 +139,12 @@ class AnimateTab(TaskTab):
 
     def _connect_faces(self) -> None:
         names = [*_FACE_FIELDS, "salvage"]
-        previews = Newest()
         watched = [
             *(self.form.fields[name] for name in _FACE_FIELDS),
             self.form.sheet_of("salvage").component,
         ]
 
         async def preview(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
-            with previews.run(request) as is_newest:
-                while is_newest():
-                    try:
-                        update = await draw(request, source, driving, *values)
-                    except QueueFull:
-                        await asyncio.sleep(_AGAIN_SECONDS)
-                    else:
-                        return update if is_newest() else gr.skip()
-                return gr.skip()
-
-        async def draw(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
             if not source or not driving:
                 return gr.update(visible=False)
             try:
@@ -168,8 +152,6 @@ class AnimateTab(TaskTab):
                 settings = forms.read(AnimateSettings, {name: asked[name] for name in names})
                 visitor = self.service.visitor(request)
                 picture, found = await self._look_for_faces(visitor, (source, driving), settings)
-            except QueueFull:
-                raise
             except (LongtakeError, OSError, ValueError):
                 # The card shows the error.
                 return gr.update(visible=False)

@@ -19,6 +19,7 @@ from pipelines.spec import TaskSpec, settings_model, task_spec, tasks
 from ui.api import Api
 from ui.components import forms, own_settings
 from ui.components.run_view import PRIVATE, parse_link
+from ui.components.shown import shown
 from ui.i18n.messages import error_text
 from ui.i18n.texts import both, i18n, spans
 from ui.i18n.words import STATIC
@@ -85,7 +86,7 @@ def build(
         system_tab.show_on(system, *task_tabs, jobs)
         _refresh_regularly(strip, service, monitor)
         cards, links = [t.card for t in task_tabs.values()], [t.run_view.link for t in task_tabs.values()]
-        visits = _Visits(service, [task.name for task in _TAB_TASKS])
+        visits = _Visits(service, {tab.task: tab.card for tab in task_tabs.values()})
         link_outputs = [tabs, *cards, *links]
         arrived = page.load(visits.arrive, None, link_outputs, **PRIVATE)
         # A script writes the link that was clicked here: loading the page anew would end the streams of other jobs.
@@ -146,11 +147,11 @@ def tab_of(task: TaskSpec) -> type[TaskTab]:
 
 
 class _Visits:
-    """Visitors who arrive, follow links and leave. `tabs` are the tasks' tabs, in the order of the outputs."""
+    """Visitors who arrive, follow links and leave. `cards` are those of the tasks' tabs, in their order."""
 
-    def __init__(self, service: JobService, tabs: Sequence[str]) -> None:
+    def __init__(self, service: JobService, cards: Mapping[str, gr.HTML]) -> None:
         self._service = service
-        self._tabs = tabs
+        self._cards = cards
 
     def arrive(self, request: gr.Request) -> tuple[Any, ...]:
         """Register the visitor's session, and show the job that the address names, if any."""
@@ -182,14 +183,18 @@ class _Visits:
                     refused = render_job.refusal(error)
                 else:
                     gr.Warning(error_text(error))
-        first = gr.update(value=refused, visible=True) if refused else gr.skip()
+        first, *_ = self._cards.values()
         return (
             gr.Tabs(selected=tab) if tab else gr.skip(),
             *(
-                gr.update(visible=False) if name == tab else first if name == self._tabs[0] else gr.skip()
-                for name in self._tabs
+                shown(card, False)
+                if name == tab
+                else shown(card, value=refused)
+                if card is first and refused
+                else gr.skip()
+                for name, card in self._cards.items()
             ),
-            *(link if name == tab else "" for name in self._tabs),
+            *(link if name == tab else "" for name in self._cards),
         )
 
     def leave(self, request: gr.Request) -> None:

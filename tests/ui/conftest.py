@@ -22,6 +22,7 @@ import imageio_ffmpeg
 import psutil
 import pytest
 from PIL import Image
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, sync_playwright
 from starlette.middleware import Middleware
 
@@ -351,6 +352,18 @@ def start_app(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         yield start
 
 
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """Remember that a test failed: the pages that it visited say what they showed."""
+    report = yield
+    if call.when == "call":
+        item.stash[FAILED] = report.failed
+    return report
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """Headless Chromium. Closed before other modules: an open Playwright holds the thread's event loop."""
@@ -365,10 +378,14 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(
-    chromium: Any, serve: Callable[..., str], page_over: Callable[..., gr.Blocks]
+    request: pytest.FixtureRequest,
+    chromium: Any,
+    serve: Callable[..., str],
+    page_over: Callable[..., gr.Blocks],
 ) -> Iterator[Callable[..., Page]]:
     """Opens a page over a queue; fails at the end if it asked anybody else for anything, or complained."""
     contexts, outside, errors = [], [], []
+    pages: list[tuple[Page, list[str]]] = []
 
     def open_page(queue: JobQueue, policy: Policy | None = None, *, query: str = "", **options: Any) -> Page:
         look_of_it = {"theme": theme.theme(), "css_paths": theme.CSS_PATHS, "i18n": I18N}
@@ -377,6 +394,9 @@ def visit(
         context.set_default_timeout(1000 * PATIENCE_SECONDS)
         contexts.append(context)
         page: Page = context.new_page()
+        pages.append((page, []))
+        page.on("response", functools.partial(_note, pages[-1][1]))
+        page.on("requestfailed", lambda r: pages[-1][1].append(f"{r.method} {r.url} failed: {r.failure}"))
         page.on(
             "request",
             lambda r: outside.append(r.url) if not r.url.startswith((url, "data:", "blob:")) else None,
@@ -387,12 +407,31 @@ def visit(
         return page
 
     yield open_page
+    if request.node.stash.get(FAILED, False):
+        for page, answered in pages:
+            request.node.add_report_section("teardown", "page", _shown(page))
+            request.node.add_report_section("teardown", "answers", "\n".join(answered[-80:]))
     # Gradio says of a request that it gives up because the page is left; files of visitors who leave are gone at once.
     said = [error for error in errors if "signal is aborted without reason" not in error]
     for context in contexts:
         context.close()
     assert not outside
     assert not said
+
+
+def _note(answered: list[str], response: Any) -> None:
+    """Note an answer to something that a page asked, with what it asked for."""
+    if response.request.resource_type in ("fetch", "xhr", "eventsource"):
+        sent = (response.request.post_data or "")[-600:] if "/queue/join" in response.url else ""
+        answered.append(f"{response.status} {response.request.method} {response.url[-100:]} {sent}")
+
+
+def _shown(page: Page) -> str:
+    """What a page shows, as text."""
+    try:
+        return str(page.locator("body").aria_snapshot(timeout=5_000))
+    except PlaywrightError as error:
+        return f"nothing could be read: {error}"
 
 
 @pytest.fixture(scope="session")

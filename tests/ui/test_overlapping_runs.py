@@ -1,6 +1,8 @@
 """Handlers whose runs overlap: the newest run's results stay."""
 
 import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from pipelines.errors import BadInput
 from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import task_spec
+from ui.components.updates import ends_quietly
 from ui.jobs.service import JobService
 from ui.page import I18N, tab_of
 from ui.server.policy import Policy
@@ -56,8 +59,47 @@ def test_an_inspection_that_a_newer_one_overtook_writes_nothing(score_tab: TaskT
         return await first, newer
 
     first, second = asyncio.run(run())
-    assert first == [("begun 1",)]
-    assert second == [("begun 2",), ("ended 2",)]
+    assert first == [("begun 1",), gr.skip()]
+    assert second == [("begun 2",), ("ended 2",), gr.skip()]
+
+
+def test_every_handler_that_updates_the_page_several_times_ends_quietly(
+    queue: JobQueue, page_over: Callable[..., gr.Blocks]
+) -> None:
+    """Gradio sends null for all outputs of a generator that ends without an update: forms lost their settings so."""
+    page = page_over(queue)
+    several = [
+        fn
+        for fn in page.fns.values()
+        if inspect.isasyncgenfunction(fn.fn) or inspect.isgeneratorfunction(fn.fn)
+    ]
+    of_the_page = [fn for fn in several if fn.api_visibility == "private"]
+    assert len(of_the_page) > 10
+    assert not [fn.name for fn in of_the_page if not getattr(fn.fn, "ends_quietly", False)]
+
+
+def test_the_last_update_of_a_handler_that_ends_quietly_changes_nothing() -> None:
+    closed: list[str] = []
+
+    @ends_quietly
+    async def told(*updates: str) -> AsyncIterator[str]:
+        try:
+            for update in updates:
+                yield update
+        finally:
+            closed.append("closed")
+
+    async def collect(*updates: str) -> list[Any]:
+        return [update async for update in told(*updates)]
+
+    async def left() -> None:
+        await anext(run := told("one", "two"))
+        await run.aclose()
+
+    assert asyncio.run(collect()) == [gr.skip()]
+    assert asyncio.run(collect("one", "two")) == ["one", "two", gr.skip()]
+    asyncio.run(left())
+    assert closed == ["closed"] * 3
 
 
 def test_an_inspection_that_is_refused_ends_without_an_error(
@@ -74,7 +116,7 @@ def test_an_inspection_that_is_refused_ends_without_an_error(
 
     async def last() -> Any:
         return [update async for update in score_tab.inspected.inspect_form(request(), "video", *values, "")][
-            -1
+            -2
         ]
 
     assert "There are no frames." in asyncio.run(last())[0]

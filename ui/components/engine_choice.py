@@ -14,6 +14,7 @@ from pipelines.spec import BUILT_IN, engine_spec, engines_of
 from pipelines.weights import licences
 from ui.components import forms
 from ui.components.option_sheet import OptionSheet, grouped
+from ui.components.shown import hide, shown
 from ui.jobs.service import JobService
 from ui.render import engines
 
@@ -74,7 +75,7 @@ class EngineChoice:
         self._notes = gr.HTML(
             self._render_notes(EngineChoices(self._task, self._model()), None), elem_id=self._id("engines")
         )
-        with gr.Column(visible=False, elem_classes="lt-consent-block") as self._consent:
+        with gr.Column(elem_classes="lt-consent-block"):  # hidden by the style sheet without a licence
             self._licence = gr.HTML()
             self.accept = gr.Button(
                 self._texts("longtake_accept"),
@@ -91,11 +92,10 @@ class EngineChoice:
                     self._id("setting-"),
                     self._id(f"options-{engine}"),
                     fold="group.options",
-                    visible=False,
                 )
+                hide(self.sheets[engine].component)
         self.shown = [
             self._notes,
-            self._consent,
             self._licence,
             *(sheet.component for sheet in self.sheets.values()),
         ]
@@ -112,8 +112,9 @@ class EngineChoice:
         licence = ""
         if offer.spec.weights and needs_consent:
             licence = engines.consent(offer.spec.weights, local=self._service.policy.local)
-        groups = (gr.update(visible=engine == choices.runs) for engine in self.sheets)
-        return self._render_notes(choices, plan), gr.update(visible=needs_consent), licence, *groups
+        sheets = self.sheets.items()
+        options = (shown(sheet.component, engine == choices.runs) for engine, sheet in sheets)
+        return self._render_notes(choices, plan), licence, *options
 
     def accept_licence(self, engine: str) -> None:
         """Record that the licence of an engine's weights is accepted. Raises OSError where that cannot be written."""

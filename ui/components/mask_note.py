@@ -14,6 +14,7 @@ from ui.components import forms
 from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
 from ui.components.settings_form import SettingsForm
+from ui.components.updates import ends_quietly
 from ui.i18n.messages import error_html
 from ui.i18n.texts import both
 from ui.jobs.mask_check import check_mask
@@ -30,19 +31,19 @@ class MaskNote:
     def __init__(self, service: JobService, texts: gr.I18n, id: Callable[[str], str]) -> None:
         self._service = service
         self._checks = Newest()
-        self._note = gr.HTML(elem_id=id("mask-note"), visible=False)
-        self._stretch = gr.Button(
-            texts("longtake_stretch_mask"), size="sm", visible=False, elem_id=id("mask-stretch")
-        )
+        self._note = gr.HTML(elem_id=id("mask-note"), elem_classes="lt-mask-note")
+        # The style sheet shows it where the note says that the size does not fit.
+        self._stretch = gr.Button(texts("longtake_stretch_mask"), size="sm", elem_id=id("mask-stretch"))
 
     def connect(self, video: Component, mask: Component, form: SettingsForm) -> None:
         """Check the mask whenever it, the video or a setting that matters for it changes."""
         sheets = list({id(sheet): sheet for sheet in map(form.sheet_of, _FIELDS)}.values())
         settings = [sheet.component for sheet in sheets]
 
+        @ends_quietly
         async def check(
             request: gr.Request, video: str | None, mask: str | None, *values: Any
-        ) -> AsyncIterator[tuple[Any, Any]]:
+        ) -> AsyncIterator[str]:
             pairs = zip(sheets, values, strict=True)
             known = {name: value for sheet, sent in pairs for name, value in sheet.values(sent).items()}
             asked = {name: known[name] for name in _FIELDS if name in known}
@@ -57,7 +58,7 @@ class MaskNote:
             [each.change for each in (video, mask, *settings)],  # type: ignore[attr-defined]
             check,
             [video, mask, *settings],
-            [self._note, self._stretch],
+            [self._note],
             trigger_mode="always_last",
             concurrency_limit=2,
             **PRIVATE,
@@ -79,18 +80,19 @@ class MaskNote:
 
     async def _check(
         self, request: gr.Request, video: str | None, mask: str | None, asked: dict[str, Any]
-    ) -> AsyncGenerator[tuple[Any, Any]]:
+    ) -> AsyncGenerator[str]:
         if not video or not mask:
-            yield gr.update(value="", visible=False), gr.update(visible=False)
+            yield ""
             return
-        looking = f'<p class="lt-quiet" role="status">{both("mask.looking")}</p>'
-        yield gr.update(value=looking, visible=True), gr.update(visible=False)
+        yield _quiet("mask.looking")
         try:
             settings = forms.read(MaskSettings, asked)
             await self.verify(self._service.visitor(request), video, mask, settings)
         except LongtakeError as error:
-            note = f'<p class="lt-note" role="alert" data-key="{error.key}">{error_html(error)}</p>'
-            yield gr.update(value=note, visible=True), gr.update(visible=error.key == "mask.size")
+            yield f'<p class="lt-note" role="alert" data-key="{error.key}">{error_html(error)}</p>'
             return
-        well = both("mask.stretched" if settings.scale_mask else "mask.fits")
-        yield gr.update(value=f'<p class="lt-quiet" role="status">{well}</p>'), gr.update(visible=False)
+        yield _quiet("mask.stretched" if settings.scale_mask else "mask.fits")
+
+
+def _quiet(key: str) -> str:
+    return f'<p class="lt-quiet" role="status">{both(key)}</p>'

@@ -17,6 +17,7 @@ from pipelines.settings import PoseSettings
 from ui.components import forms
 from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
+from ui.components.updates import ends_quietly
 from ui.i18n.texts import both, spans
 from ui.i18n.words import STATIC
 from ui.jobs.service import JobService
@@ -117,6 +118,7 @@ class PosePanel:
     def _drawer(self, read: Callable[[Sequence[Any]], PoseSettings]) -> Any:
         drawn = Newest()
 
+        @ends_quietly
         async def draw(request: gr.Request, source: str | None, *values: Any) -> AsyncIterator[str]:
             named = f'<div data-of="{quote(source or "", safe=_UNCHANGED)}">'
             with drawn.run(request) as is_newest:

@@ -12,6 +12,7 @@ from pipelines.errors import BadInput, LongtakeError
 from pipelines.settings import AnimateSettings, Settings, trial
 from pipelines.spec import TaskSpec, engines_of
 from ui.components import forms
+from ui.components.newest import Newest
 from ui.components.pose_panel import PosePanel
 from ui.components.run_view import PRIVATE
 from ui.i18n.texts import input_key
@@ -99,7 +100,7 @@ class AnimateTab(TaskTab):
 
     def lay_out_middle(self) -> None:
         """Place the preview of the faces that were found, and the panel that poses the portrait by hand."""
-        self._faces = gr.HTML(visible=False, elem_id=self.id("faces"))
+        self._faces = gr.HTML(elem_id=self.id("faces"))
         # A click on a face writes its field and number here: fields in a closed accordion are not in the page.
         self._clicked = gr.Textbox(visible="hidden", elem_id=self.id("chosen"))
         self._pose = PosePanel(self.service, self.texts)
@@ -144,20 +145,27 @@ class AnimateTab(TaskTab):
             self.form.sheet_of("salvage").component,
         ]
 
-        async def preview(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> Any:
+        looks = Newest()
+
+        async def preview(request: gr.Request, *values: Any) -> Any:
+            with looks.run(request) as is_newest:
+                shown = await found(request, *values)
+                return shown if is_newest() else gr.skip()
+
+        async def found(request: gr.Request, source: str | None, driving: str | None, *values: Any) -> str:
             if not source or not driving:
-                return gr.update(visible=False)
+                return ""
             try:
                 asked = self.form.by_name(values)
                 settings = forms.read(AnimateSettings, {name: asked[name] for name in names})
                 visitor = self.service.visitor(request)
-                picture, found = await self._look_for_faces(visitor, (source, driving), settings)
+                picture, marked = await self._look_for_faces(visitor, (source, driving), settings)
             except (LongtakeError, OSError, ValueError):
                 # The card shows the error.
-                return gr.update(visible=False)
+                return ""
             # The card says what the portrait lacks.
-            missing = [side for side in found["missing"] if side["side"] == "driving"]
-            return gr.update(value=media.faces(str(picture), found["places"], missing), visible=True)
+            missing = [side for side in marked["missing"] if side["side"] == "driving"]
+            return media.faces(str(picture), marked["places"], missing)
 
         gr.on(
             [component.change for component in (self.file, self._driving, *watched)],

@@ -19,6 +19,7 @@ from ui.components.option_sheet import Groups
 from ui.components.reason import Reason
 from ui.components.run_view import PRIVATE, RunView, parse_link
 from ui.components.settings_form import SettingsForm
+from ui.components.shown import shown
 from ui.i18n.texts import input_key, plain
 from ui.jobs import again
 from ui.jobs.service import JobService
@@ -205,7 +206,7 @@ class TaskTab:
         self.run_view.ask_again(self._ask_again, self.filled_components)
         # When a job is deleted, the card that it had replaced comes back.
         self.run_view.link.change(
-            lambda link: gr.skip() if link else gr.update(visible=True),
+            lambda link: gr.skip() if link else shown(self.card),
             [self.run_view.link],
             [self.card],
             **PRIVATE,
@@ -262,7 +263,7 @@ class TaskTab:
             job = await self.service.submit(visitor, self.task, form.video, form.settings, form.others)
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
-        return self.service.query(visitor, job), gr.update(visible=False)
+        return self.service.query(visitor, job), shown(self.card, False)
 
     def _starter(self, action: Action) -> Any:
         async def start(request: gr.Request, video: str | None, *values: Any) -> tuple[Any, Any]:
@@ -275,6 +276,6 @@ class TaskTab:
                 self.remember(job, values[:count])
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
-            return self.service.query(visitor, job), gr.update(visible=False)
+            return self.service.query(visitor, job), shown(self.card, False)
 
         return start

@@ -16,6 +16,8 @@ from ui.components.newest import NUMBERED, Newest
 from ui.components.reason import Reason
 from ui.components.run_view import PRIVATE
 from ui.components.settings_form import SettingsForm
+from ui.components.shown import shown
+from ui.components.updates import ends_quietly
 from ui.jobs.hashing import fingerprint
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
@@ -108,6 +110,7 @@ class FileCard:
 
     # -- handlers --------------------------------------------------------------------------------------------
 
+    @ends_quietly
     async def inspect_form(
         self, request: gr.Request, video: str | None, *values: Any
     ) -> AsyncIterator[tuple[Any, ...]]:
@@ -130,7 +133,7 @@ class FileCard:
         others, values = values[: len(self._tab.required_files)], values[len(self._tab.required_files) :]
         complete = video is not None and all(others)
         first = render.inspecting() if complete else render.welcome(self._task)
-        yield self._shown(gr.update(value=first, visible=True), "looking" if complete else "no_file")
+        yield self._shown(shown(self.card, value=first), "looking" if complete else "no_file")
         try:
             settings = self._tab.form.read(values)
             engines = await self._tab.form.engines.inspect(settings)
@@ -163,6 +166,7 @@ class FileCard:
         key = self._service.keys.files(Job(made.parent))
         return render.card(plan, hand_out(made, Path(self.card.GRADIO_CACHE), key), is_made=True)
 
+    @ends_quietly
     async def _make_viewable(
         self, request: gr.Request, video: str | None, *others: Any
     ) -> AsyncIterator[str]:
@@ -190,6 +194,7 @@ class FileCard:
         enabled = gr.update(interactive=why == "ready")
         return self._reason.text(why), *[enabled] * len(self._buttons)
 
+    @ends_quietly
     async def _accept(
         self, request: gr.Request, video: str | None, *values: Any
     ) -> AsyncIterator[tuple[Any, ...]]:

@@ -82,6 +82,23 @@ def test_what_is_painted_over_is_removed(visit: Visit, queue: JobQueue, clip: Pa
     assert isinstance(settings, InpaintSettings) and not settings.track
 
 
+def test_another_video_shows_the_pad_anew_and_none_of_the_hidden_fields(
+    visit: Visit, queue: JobQueue, clip: Path, tmp_path: Path
+) -> None:
+    page = visit(queue)
+    open_removal(page, clip)
+    mark(page, "box", (20, 20), (60, 60))
+    expect(page.locator("#inpaint-run")).to_be_enabled()
+    second = tmp_path / "second.mp4"
+    second.write_bytes(clip.read_bytes())
+    page.locator("#inpaint-file").get_by_role("button", name="Clear").click()
+    expect(page.locator(".lt-pad")).to_be_hidden()
+    open_removal(page, second)
+    expect(page.locator(".lt-pad")).to_have_attribute("data-video", "second.mp4", timeout=PATIENCE_MS)
+    assert hints(page) == ["", "", ""]
+    expect(page.locator("#inpaint-strokes")).to_be_hidden()
+
+
 def test_marks_are_in_pixels_of_the_video_by_mouse_finger_and_keyboard(
     visit: Visit, make_queue: Callable[..., JobQueue], good_run: Callable[[Job], Iterator[Event]], clip: Path
 ) -> None:

@@ -116,15 +116,15 @@ def fitted(form: Form, wanted: Mapping[str, Any], values: Sequence[Any]) -> list
     shown = {
         name: new for name, value in found.items() if (new := _fitting(form.model, name, value)) is not None
     }
-    # Also where a value is that already: it may have been changed while the request was on its way.
-    return [
-        shown.get(name, gr.skip())
-        if name
-        else {**value, **{each: shown[each] for each in value if each in shown}}
-        if isinstance(value, dict)
-        else gr.skip()
-        for name, value in zip(form.names, values, strict=True)
-    ]
+
+    def update(name: str, value: Any) -> Any:
+        if name:
+            # Also where the value is that already: it may have been changed while the request was on its way.
+            return shown.get(name, gr.skip())
+        mine = {each: shown[each] for each in value if each in shown} if isinstance(value, dict) else {}
+        return {**value, **mine} if mine else gr.skip()
+
+    return [update(name, value) for name, value in zip(form.names, values, strict=True)]
 
 
 def _fitting(model: type[Settings], name: str, value: Any) -> Any:

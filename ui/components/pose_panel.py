@@ -28,9 +28,9 @@ _FARTHEST = 0.1
 """The range of a keypoint's sliders, in keypoint coordinates; the text field takes larger moves."""
 
 
-_KEEP_OF_SOURCE = """(source, shown) =>
-  shown && shown.includes(`data-of="${source ? encodeURIComponent(source.path) : ''}"`) ? shown : ''"""
-"""Keeps what is shown where it is of the portrait that is chosen, or asks for one."""
+_CLEAR_OF_ANOTHER = """(source, shown) =>
+  !shown || shown.includes(`data-of="${source ? encodeURIComponent(source.path) : ''}"`) ? undefined : ''"""
+"""Clears what is shown of another portrait than the chosen one. Else it writes nothing: there may be a newer pose."""
 _UNCHANGED = "!*'()~"
 """Characters that JavaScript's encodeURIComponent leaves as they are, and `quote` would not."""
 
@@ -97,7 +97,7 @@ class PosePanel:
         # The drawn picture shows the previous portrait. Gradio runs the handlers of one event one after another, so
         # this may come after a pose of the new portrait, which stays.
         for event in (source.change, drawn.then):
-            event(None, [source, self._shown], [self._shown], js=_KEEP_OF_SOURCE, **PRIVATE)
+            event(None, [source, self._shown], [self._shown], js=_CLEAR_OF_ANOTHER, **PRIVATE)
         self._reset.click(
             lambda: (*[0] * len(self._sliders), "", *[0] * len(self._moves)),
             None,

@@ -55,7 +55,7 @@ class RunView:
         # Sessions whose details are open: others are not sent what they do not see.
         self._curious: set[str] = set()
         self.link = gr.Textbox(visible=False)
-        with gr.Column(elem_classes="lt-run"):  # hidden by the style sheet while its strip is empty
+        with gr.Column(visible=False, elem_classes="lt-run") as self._view:
             self._strip = gr.HTML(elem_classes="lt-strip-block")
             self._stage = gr.HTML(elem_classes="lt-stage")
             self._making = gr.HTML()
@@ -87,7 +87,7 @@ class RunView:
         }
         for start in (*arrivals, *submitted, buttons["resume"]):
             # Another job may be opened while one is being followed.
-            start.success(self._follow, [self.link], [*self._shown, *self._folded], **free)
+            start.success(self._follow, [self.link], [self._view, *self._shown, *self._folded], **free)
             start.success(self._ask, [self.link], [self._question, self._stage, self._making], **free)
         for event in submitted:
             event.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
@@ -102,7 +102,7 @@ class RunView:
         self._details.expand(self._look_closer, [self.link], self._folded, **PRIVATE, queue=False)
         self._details.collapse(self._look_away, None, None, **PRIVATE, queue=False)
         deleted = self._buttons["delete"].click(
-            self._remover(), [self.link], [self.link, self._strip], js=_CONFIRM, **PRIVATE, queue=False
+            self._remover(), [self.link], [self.link, self._view], js=_CONFIRM, **PRIVATE, queue=False
         )
         deleted.success(None, None, None, js=_FORGET_LINK, **PRIVATE)
 
@@ -166,7 +166,7 @@ class RunView:
             part = self._newest(view) if begins or view.segment is not last.segment else skip
             shown = (picture, "" if ends else part, "" if begins else skip, "" if begins else skip)
         folded = self._closer(view) if is_curious or view.ended else (skip,) * len(self._folded)
-        return (render.strip(view), *shown, *folded)
+        return (gr.update(visible=True) if not last_state else skip, render.strip(view), *shown, *folded)
 
     def _closer(self, view: JobView) -> tuple[Any, ...]:
         return render.gauge(view), render.curve(view), render.log_lines(view)
@@ -265,7 +265,7 @@ class RunView:
                 self._service.delete(self._service.visitor(request), self._find_to_act(link, request))
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
-            return "", ""
+            return "", gr.update(visible=False)
 
         return remove
 

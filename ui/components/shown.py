@@ -1,7 +1,7 @@
 """Components that are hidden and shown again, by a class of theirs.
 
-Gradio's own `visible` takes a component out of the page and puts it back, its value with it; and where a column is
-shown that was shown before, it shows the fields in it that are hidden for good.
+Gradio's own `visible` takes a component out of the page and puts it back, its value with it; and a column that is
+shown again shows the fields in it that are hidden for good. It is for views without fields.
 """
 
 from typing import Any

@@ -137,7 +137,9 @@ def test_a_version_that_cannot_be_made_says_why() -> None:
     )
 
     async def shown() -> list[str]:
-        return [html async for html, _ in view._maker("copy")("?job=1", SimpleNamespace())]
+        updates = [each async for each in view._maker("copy")("?job=1", SimpleNamespace())]
+        assert updates.pop() == gr.skip()
+        return [html for html, _ in updates]
 
     making, *_, last = asyncio.run(shown())
     assert "37 %" in making

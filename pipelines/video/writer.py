@@ -69,7 +69,8 @@ class VideoWriter:
         self._yuv = (how.layout, colour) if converts else None
         sent = how.layout if converts else layout
         self._shape = (height, width, 4 if how.alpha else 3)
-        self._pad = (height % 2, width % 2) if how.even else (0, 0)
+        least = how.least_px
+        self._pad = (max(height % 2, least - height), max(width % 2, least - width)) if how.even else (0, 0)
         self._frames = 0
         self._boxed = bool(layout and (mastering or light))
         size = (width + self._pad[1], height + self._pad[0])

@@ -175,7 +175,7 @@ class FramePipeline(VideoPipeline[FrameEngine]):
 
         Raises BadInput, and what the engine raises.
         """
-        check_available(codec_of(self.engine), run.video.width, run.video.height)
+        check_available(codec_of(self.engine))
         super().check(run)
         if folder := frame_folder(run):
             folder.claim()

@@ -68,7 +68,7 @@ class AnimatePipeline(TaskPipeline[PortraitEngine]):
         Raises BadInput, and what the engine raises.
         """
         if not self.engine.inputs.makes_a_picture:
-            check_available(self.engine.codec, *self._padded_size())
+            check_available(self.engine.codec)
         self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()

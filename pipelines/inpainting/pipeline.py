@@ -49,7 +49,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
 
         Raises BadInput, and what the engine raises.
         """
-        check_available(chosen_codec(self.engine.settings.codec, self.video), *self.engine.size(run))
+        check_available(chosen_codec(self.engine.settings.codec, self.video))
         self.engine.check(run)
         if folder := frame_folder(run):
             folder.claim()

@@ -5,17 +5,18 @@ write to a temporary name, close, then rename.
 """
 
 import os
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Any, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.errors import EncoderDied, LongtakeError
 from pipelines.settings import FixedCodec
+from pipelines.video.colour.as_yuv import as_yuv
+from pipelines.video.encoding.colour_filters import colour_filters, needs_converting, stored_tags
 from pipelines.video.encoding.encodings import RGB, AnyCodec, encoding, keeps_fields
 from pipelines.video.encoding.raw_stream import frame_header, stream_header
 from pipelines.video.files import ffmpeg
@@ -28,19 +29,18 @@ from pipelines.vision.types import Pixels
 _FINISH_SECONDS = 600.0
 """Time limit for encoding the look-ahead and writing the index after the last frame, on a busy machine."""
 _LARGEST_TIMESCALE = 2**31 - 1
-_DEFAULT_CHROMA = "left"
-"""Where subsampled chroma lies if a stream does not say: on even columns, between rows (MPEG-2, H.264, HEVC, AV1)."""
 
 
 class VideoWriter:
     """Writes frames to `path`, whose suffix selects the container (see `ffmpeg.muxer`).
 
     Frames are (height, width, 3) uint8 RGB, or, with a `layout`, `Planes` in that layout, which reach the encoder as
-    they are if it encodes that layout. An encoding with transparency takes RGBA, with 4 channels, for RGB. One that
-    needs even sizes gets odd ones padded by repeating the last row and column. `field_order` marks the frames as
-    interlaced, where the encoding can. `mastering` and `light` are HDR metadata to store, and `chroma_location` says
-    where the chroma of planes lies. Holds one frame when it pads;
-    the encoder's look-ahead (about 300 MB at 1080p) is in its own process, which ends when this one does.
+    they are if it encodes that layout; RGB and grey are converted for encoders of YUV. An encoding with transparency
+    takes RGBA, with 4 channels, for RGB. One that needs even sizes gets odd ones padded by repeating
+    the last row and column. `field_order` marks the frames as interlaced, where the encoding can. `mastering` and
+    `light` are HDR metadata to store, and `chroma_location` says where the chroma of planes lies. Holds one frame when
+    it pads, and one in float32 twice when it converts; the encoder's look-ahead (about 300 MB at 1080p) is in its own
+    process, which ends when this one does.
     """
 
     def __init__(
@@ -64,23 +64,25 @@ class VideoWriter:
         how = encoding(codec, crf, preset, layout or RGB, width=width, height=height, light=light)
         self._path = path
         self._layout = layout
+        colour = stored_tags(colour, layout, codec)
+        converts = needs_converting(colour, layout, how.layout)
+        self._yuv = (how.layout, colour) if converts else None
+        sent = how.layout if converts else layout
         self._shape = (height, width, 4 if how.alpha else 3)
-        self._pad = (height % 2, width % 2) if how.even else (0, 0)
+        least = how.least_px
+        self._pad = (max(height % 2, least - height), max(width % 2, least - width)) if how.even else (0, 0)
         self._frames = 0
         self._boxed = bool(layout and (mastering or light))
         size = (width + self._pad[1], height + self._pad[0])
-        if codec == "ffv1":
-            # FFV1 stores no range, and ffmpeg would convert to a limited one: the joined file is tagged instead.
-            colour = replace(colour, range=None)
         filters = [
-            *_colour_filters(colour, layout, how.layout, chroma_location),
+            *colour_filters(colour, sent, how.layout, chroma_location),
             f"setsar={_ratio(sample_aspect_ratio)}",
         ]
         fields: tuple[str, ...] = ()
         if field_order and keeps_fields(codec, height):
             filters.append(f"setfield={field_order}")
             fields = ("-flags", "+ildct+ilme")
-        raw = layout.pixel_format if layout else "rgba" if how.alpha else "rgb24"
+        raw = sent.pixel_format if sent else "rgba" if how.alpha else "rgb24"
         shape = ("-f", "rawvideo", "-pix_fmt", raw, "-s", "{}x{}".format(*size))
         self._child = ffmpeg.Child(
             [
@@ -104,8 +106,8 @@ class VideoWriter:
             ],
             feeds=True,
         )
-        if layout and self._boxed:
-            self._send([memoryview(stream_header(*size, layout, mastering, light))])
+        if sent and self._boxed:
+            self._send([memoryview(stream_header(*size, sent, mastering, light))])
 
     @property
     def encoder_pid(self) -> int:
@@ -120,24 +122,24 @@ class VideoWriter:
             EncoderDied: the encoder has exited; it is cleaned up. Where the system refused it something, that by its
                 name, such as NotEnoughDisk.
         """
-        arrays = self._samples(frame) if isinstance(frame, Planes) else [self._pixels(frame)]
+        arrays = self._samples(frame) if isinstance(frame, Planes) else self._pixels(frame)
         parts = [np.ascontiguousarray(array).data.cast("B") for array in arrays]
         if self._boxed:
             parts.insert(0, memoryview(frame_header(self._frames, sum(map(len, parts)))))
         self._send(parts)
         self._frames += 1
 
-    def _pixels(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _pixels(self, frame: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
         if self._shape[2] == 4 and frame.shape[2:] == (3,):
             frame = np.dstack([frame, np.full(frame.shape[:2], 255, np.uint8)])
         if self._layout or frame.shape != self._shape or frame.dtype != np.uint8:
             wanted = self._layout or f"{self._shape} uint8"
             raise ValueError(f"frames must be {wanted}, not {frame.shape} {frame.dtype}")
-        return (
-            np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
-            if any(self._pad)
-            else frame
-        )
+        if self._yuv:
+            return self._sent(Planes(tuple(frame[..., channel] for channel in range(3)), 8, "rgb"))
+        if any(self._pad):
+            frame = np.pad(frame, ((0, self._pad[0]), (0, self._pad[1]), (0, 0)), mode="edge")
+        return [frame]
 
     def _samples(self, planes: Planes) -> list[Plane]:
         """Return the planes of a frame in the order in which they are sent, padded."""
@@ -145,6 +147,13 @@ class VideoWriter:
         if planes.layout != self._layout or (planes.height, planes.width) != (height, width):
             found = f"{planes.width}x{planes.height} {planes.layout}"
             raise ValueError(f"frames must be {width}x{height} {self._layout or 'RGB'}, not {found}")
+        return self._sent(planes)
+
+    def _sent(self, planes: Planes) -> list[Plane]:
+        """Return the planes as the encoder takes them: converted and padded, where it needs that."""
+        if self._yuv:
+            planes = as_yuv(planes, *self._yuv)
+        height, width = self._shape[:2]
         if not any(self._pad):
             return list(planes.stored)
         across, down = planes.layout.chroma_size(width + self._pad[1], height + self._pad[0])
@@ -241,44 +250,6 @@ def _padded(plane: Plane, size: tuple[int, int]) -> Plane:
     return cast(
         Plane, np.pad(plane, [(0, want - have) for want, have in zip(size, plane.shape, strict=True)], "edge")
     )
-
-
-def _colour_filters(
-    colour: ColourTags, frames: SampleLayout | None, encoded: SampleLayout, chroma_location: str | None
-) -> list[str]:
-    """Filters that convert with the matrix and range that are tagged; fields without a tag are left alone.
-
-    Planes of YUV have that matrix and range already, and frames that stay RGB have neither. Where the chroma of planes
-    changes its place, it comes to lie where it did, or where MPEG puts it by default.
-    """
-    keeps_rgb = encoded.subsampling == "rgb"
-    if keeps_rgb:
-        colour = replace(colour, range="pc", matrix="gbr")
-    tags = {
-        "colorspace": colour.matrix,
-        "range": colour.range,
-        "color_primaries": colour.primaries,
-        "color_trc": colour.transfer,
-    }
-    scale: dict[str, str | None] = {}
-    if not keeps_rgb and (frames is None or frames.subsampling == "rgb"):
-        scale = {"out_color_matrix": colour.matrix, "out_range": colour.range}
-    if frames and frames.subsampling != encoded.subsampling and not keeps_rgb:
-        moved = {"out_chroma_loc": chroma_location or _DEFAULT_CHROMA}
-        if frames.subsampling in ("420", "422"):
-            moved["in_chroma_loc"] = moved["out_chroma_loc"]
-        scale |= moved
-    placed = {**tags, "chroma_location": chroma_location} if frames and not keeps_rgb else tags
-    before = (
-        "setparams",
-        {"range": colour.range} if frames and scale and frames.subsampling != "rgb" else {},
-    )
-    filters = [
-        f"{name}=" + ":".join(f"{key}={value}" for key, value in options.items() if value)
-        for name, options in (before, ("scale", scale), ("setparams", placed))
-        if any(options.values())
-    ]
-    return [*filters, f"format={encoded.pixel_format}"] if frames and scale else filters
 
 
 def _ratio(value: Fraction) -> str:

@@ -3,7 +3,7 @@
 from pipelines.errors import Sentence
 from pipelines.settings import FixedCodec
 from pipelines.video.colour.tone_map import PEAK_NITS, TARGET_NITS
-from pipelines.video.encoding.encodings import encoding, keeps_depth
+from pipelines.video.encoding.encodings import encoding, is_tiny, keeps_depth
 from pipelines.video.info import VideoInfo
 from pipelines.video.samples.layout import Subsampling
 
@@ -48,8 +48,9 @@ def depth_notes(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
 
 def _lost_light(video: VideoInfo, codec: FixedCodec) -> tuple[str, ...]:
     light = video.light
-    # SVT-AV1 takes a level without MaxFALL, but none without MaxCLL.
-    if not light or not light.half_known or codec == "h265_10" or (codec == "av1_10" and light.max_cll):
+    # SVT-AV1 takes a level without MaxFALL, but none without MaxCLL; libaom, for tiny pictures, neither.
+    av1 = codec == "av1_10" and not is_tiny(video.width, video.height)
+    if not light or not light.half_known or codec == "h265_10" or (av1 and light.max_cll):
         return ()
     return (
         Sentence(

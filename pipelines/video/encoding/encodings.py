@@ -1,7 +1,6 @@
 """How frames are encoded: one packet per frame, in frame order, each file playable on its own."""
 
 import functools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -32,10 +31,9 @@ _H264_PIXEL_BYTES = 170
 """The same of libx264 `veryfast`, for look-ahead, references and conversion: measured at 120 to 165. Others with 8 bits
 are counted alike."""
 _LEAST_PX = 16
-"""x265 takes no smaller width or height. SVT-AV1 takes them, but keeps too little room: it ended in pictures of 2 to 10
-pixels by writing past its buffers, or with an error."""
-_INSTEAD: Mapping[FixedCodec, FixedCodec] = {"h265": "h264", "h265_10": "ffv1", "av1_10": "ffv1"}
-"""What takes smaller pictures, for each codec that does not."""
+"""x265 takes no smaller width or height: such pictures are padded, and the stream says which part is shown. SVT-AV1
+takes them, but keeps too little room: it ended in pictures of 2 to 10 pixels by writing past its buffers, or with an
+error. AV1 has nothing to crop with, so libaom encodes them: slower, but these are small."""
 _AV1_SMALL_PX = 128 * 128
 """Below this area SVT-AV1 encodes frames in order, each in a packet of its own. Otherwise a packet holds up to six, and
 ffmpeg takes none of more than eight raw frames: noise at 17x19 had more with CRF 4, at 24x24 and 120x18 with CRF 1.
@@ -53,13 +51,15 @@ with much noise is 0.7."""
 class Encoding:
     """Encoder arguments for ffmpeg, and the layout of what it encodes.
 
-    `alpha`: frames in RGB have a fourth channel. `even`: width and height must be even.
+    `alpha`: frames in RGB have a fourth channel. `even`: width and height must be even. `least_px`: so must they be at
+    least; what is padded for that is not shown.
     """
 
     arguments: tuple[str, ...]
     layout: SampleLayout
     alpha: bool = False
     even: bool = True
+    least_px: int = 1
 
 
 def chosen_codec(asked: Codec, video: VideoInfo | None) -> FixedCodec:
@@ -118,15 +118,19 @@ def encoding(
     narrow = ":cutree=0" if width is not None and width < _X265_NARROW_PX else ""
     levels = f"{light.max_cll},{light.max_fall}" if light and light.half_known else ""
     half = f":max-cll={levels}" if levels and codec == "h265_10" else ""
-    quiet = ("-x265-params", f"log-level=error{narrow}{half}", "-tag:v", "hvc1")
+    quiet = ("-x265-params", f"log-level=error{narrow}{half}", "-tag:v", "hvc1", *_cropped(width, height))
     match codec:
         case "h264":
             return Encoding(("-c:v", "libx264", *by_crf, *plain), _EIGHT)
         case "h265":
-            return Encoding(("-c:v", "libx265", *by_crf, *plain, *quiet), _EIGHT)
+            return Encoding(("-c:v", "libx265", *by_crf, *plain, *quiet), _EIGHT, least_px=_LEAST_PX)
         case "h265_10":
             ten = ("-pix_fmt", _TEN.pixel_format, "-bf", "0")
-            return Encoding(("-c:v", "libx265", *by_crf, *ten, *quiet), _TEN)
+            return Encoding(("-c:v", "libx265", *by_crf, *ten, *quiet), _TEN, least_px=_LEAST_PX)
+        case "av1_10" if is_tiny(width, height):
+            at_once = ("-lag-in-frames", "0", "-row-mt", "0", "-threads", "1", "-cpu-used", "8")
+            slowly = ("-crf", str(crf), "-b:v", "0", *at_once, "-pix_fmt", _TEN.pixel_format)
+            return Encoding(("-c:v", "libaom-av1", *slowly), _TEN)
         case "av1_10":
             area = width * height if width is not None and height is not None else _AV1_SMALL_PX
             options = f"lp={_AV1_THREADS}" + (":pred-struct=1" if area < _AV1_SMALL_PX else "")
@@ -140,7 +144,7 @@ def encoding(
         case "prores422hq":
             layout = SampleLayout(10, "422")
             kind = ("-profile:v", "hq", "-pix_fmt", layout.pixel_format, "-vendor", "apl0")
-            return Encoding(("-c:v", "prores_ks", *kind), layout, even=False)
+            return Encoding(("-c:v", "prores_ks", *kind), layout)  # Of odd widths it loses the last chroma.
         case "prores4444":
             deep, alpha = source.bits > 8, source == RGB or source.alpha
             layout = SampleLayout(10, "444", alpha=alpha)
@@ -164,19 +168,21 @@ def encoding(
             )
 
 
-def check_available(codec: FixedCodec, width: int, height: int) -> None:
-    """Raise BadInput where `codec` takes no frames of this size, or needs an NVIDIA encoder and there is none."""
-    other = _INSTEAD.get(codec)
-    if other and min(width, height) + 1 < _LEAST_PX:  # Odd sizes are padded.
-        raise BadInput(
-            f"{codec} takes no pictures below {_LEAST_PX}x{_LEAST_PX}; these have {width}x{height}.",
-            f"Use --codec {other}.",
-            "codec.small",
-            codec=str(codec),
-            other=str(other),
-            width=width,
-            height=height,
-        )
+def is_tiny(width: int | None, height: int | None) -> bool:
+    """Tell whether a picture is smaller than what x265 and SVT-AV1 take. Odd sizes are padded to even ones."""
+    return width is not None and height is not None and min(width, height) + 1 < _LEAST_PX
+
+
+def _cropped(width: int | None, height: int | None) -> tuple[str, ...]:
+    """Arguments that let an H.265 stream show pictures of this size of the larger ones that were encoded."""
+    if width is None or height is None or not is_tiny(width, height):
+        return ()
+    right, bottom = (max(0, _LEAST_PX - side - side % 2) for side in (width, height))
+    return "-bsf:v", f"hevc_metadata=crop_right={right}:crop_bottom={bottom}"
+
+
+def check_available(codec: FixedCodec) -> None:
+    """Raise BadInput where `codec` needs an NVIDIA encoder and there is none."""
     if codec.endswith("_nvenc") and not _encodes(codec):
         raise BadInput(
             f"{codec} is not available: no NVIDIA GPU with a video encoder was found.",

@@ -2,7 +2,9 @@
 
 import json
 import re
+import signal
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from pipelines.settings import CopySettings
 from pipelines.video.probe import probe
 from pipelines.video.reader import read_frames
 
+ROOT = Path(__file__).parents[3]
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
 FRAMES, SPANNED = 20, 250
 """Frames of most clips, and of those with two spans: 240 and 10."""
@@ -189,6 +192,35 @@ def test_a_resumed_deep_copy_is_the_uninterrupted_one(
     assert step(job, closing=lambda: next(looks)).type == "paused"
     assert len(list((job.folder / "segments").iterdir())) == 1
     assert step(job).outputs.result.read_bytes() == whole.outputs.result.read_bytes()
+
+
+KILLED = """
+import os, signal, sys
+from itertools import count
+from pathlib import Path
+from pipelines.jobs.job import Job
+from pipelines.runtime import run
+from tests.pipelines.copying.test_deep import step
+
+run._LOOK_SECONDS = 0.0
+looks = count()
+job = Job.find(Path(sys.argv[1]), sys.argv[2])
+step(job, closing=lambda: next(looks) >= 495 and os.kill(os.getpid(), signal.SIGKILL))
+"""
+"""Ends a copy between two frames of its second span, as the system ends a process: its encoder is left alone."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+@pytest.mark.parametrize("codec", ["auto", *SLOW, pytest.param("ffv1", marks=pytest.mark.slow)])
+def test_a_killed_deep_copy_goes_on_to_the_uninterrupted_one(codec: str, tmp_path: Path) -> None:
+    clip = drawn(tmp_path, "pq", SPANNED)
+    _, whole = copied(tmp_path / "whole", clip, codec=codec)
+    job = Job.create(tmp_path / "cut", "copy", (clip,), CopySettings(engine="builtin", codec=codec), 1)
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "cut"), job.id]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == -signal.SIGKILL
+    assert len([path for path in (job.folder / "segments").iterdir() if "part" not in path.name]) == 1
+    assert step(job).outputs.result.read_bytes() == whole.outputs.result.read_bytes()
+    assert not list(job.folder.rglob("*part*"))
 
 
 def test_a_part_of_a_deep_clip_has_the_samples_of_these_frames(tmp_path: Path) -> None:

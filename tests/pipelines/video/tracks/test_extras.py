@@ -223,15 +223,12 @@ def test_a_container_crops(decoder: str, cropped: tuple[Path, Path], tmp_path: P
     assert (joined.width, joined.height, joined.frames) == (160, 104, 15)
 
 
-@pytest.mark.parametrize("decoder", ["auto", "pyav", "ffmpeg"])
-def test_a_clean_aperture_crops(decoder: str, clips: Clips, ffmpeg, tmp_path: Path) -> None:
-    """MOV and MP4 call it `clap` (ISO/IEC 14496-12, 12.1.4): a size and the offset of its centre."""
-    whole, path = tmp_path / "whole.mp4", tmp_path / "clap.mp4"
-    ffmpeg("-i", clips("closed.mp4"), "-an", "-c", "copy", whole)
+def with_clean_aperture(whole: Path, path: Path, entry: bytes) -> None:
+    """Add `clap` (ISO/IEC 14496-12, 12.1.4) to the video's `entry`: a size and the offset of its centre."""
     data = bytearray(whole.read_bytes())
     box = pack(">I4sIIIIiIiI", 40, b"clap", 120, 1, 64, 1, 10, 1, -6, 1)
     at = 0
-    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1"):
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", entry):
         while data[at + 4 : at + 8] != name:
             at += int.from_bytes(data[at : at + 4])
         size = int.from_bytes(data[at : at + 4])
@@ -240,6 +237,13 @@ def test_a_clean_aperture_crops(decoder: str, clips: Clips, ffmpeg, tmp_path: Pa
         at += 16 if name == b"stsd" else 8
     data[end:end] = box
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("decoder", ["auto", "pyav", "ffmpeg"])
+def test_a_clean_aperture_crops(decoder: str, clips: Clips, ffmpeg, tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.mp4", tmp_path / "clap.mp4"
+    ffmpeg("-i", clips("closed.mp4"), "-an", "-c", "copy", whole)
+    with_clean_aperture(whole, path, b"avc1")
     info, full = probe(path), probe(whole)
     assert (info.width, info.height, info.cropped) == (120, 64, True)
     if decoder == "pyav":
@@ -249,3 +253,35 @@ def test_a_clean_aperture_crops(decoder: str, clips: Clips, ffmpeg, tmp_path: Pa
     read = zip(read_frames(info, decoder=decoder), read_frames(full, decoder="ffmpeg"), strict=True)
     for cut, frame in read:
         assert np.array_equal(cut.rgb(), frame.rgb()[10:74, 30:150])
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_a_crop_of_hdr_keeps_samples_tags_and_metadata(container: str, ffmpeg, tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.mp4", tmp_path / f"clap.{container}"
+    display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+    tags = "setparams=colorspace=bt2020nc:range=tv:color_primaries=bt2020:color_trc=smpte2084"
+    ffmpeg(
+        *("-f", "lavfi", "-i", f"testsrc2=s=160x96:d=0.4,format=yuv420p10le,{tags}", "-c:v", "libx265"),
+        *(
+            "-x265-params",
+            f"log-level=error:master-display={display}:max-cll=1000,400",
+            "-tag:v",
+            "hvc1",
+            whole,
+        ),
+    )
+    with_clean_aperture(whole, tmp_path / "clap.mp4", b"hvc1")
+    if container == "mkv":
+        ffmpeg(
+            "-i", tmp_path / "clap.mp4", "-c", "copy", path
+        )  # FFmpeg writes what MP4 tells as Matroska's crop.
+    info, full = probe(path), probe(whole)
+    assert (info.width, info.height, info.cropped, full.cropped) == (120, 64, True, False)
+    kept = ("colour", "bit_depth", "mastering", "light", "hdr")
+    assert [getattr(info, key) for key in kept] == [getattr(full, key) for key in kept]
+    assert full.mastering and full.light and full.hdr == "pq"
+    for cut, frame in zip(read_frames(info, planes=True), read_frames(full, planes=True), strict=True):
+        some, all_ = cut.planes(), frame.planes()
+        assert np.array_equal(some.y, all_.y[10:74, 30:150])
+        assert np.array_equal(some.u, all_.u[5:37, 15:75])
+        assert np.array_equal(some.v, all_.v[5:37, 15:75])

@@ -16,6 +16,8 @@ _TABLES = {
     "static": "Titles, labels, buttons and choices",
     "live": "What is said while the page is used",
     "errors": "Errors",
+    "gradio": "Names of Gradio's controls",
+    "refusals": "Requests that are refused",
     "warnings": "Warnings of jobs",
 }
 _HEAD = """# The page's words

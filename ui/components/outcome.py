@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,13 @@ from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
 from pipelines.spec import settings_model
 from ui.components import forms
-from ui.i18n.texts import both, label_en, spans
-from ui.i18n.words import FIELDS_ZH
+from ui.i18n.texts import both, choice_name, engine_name, label_in, spans_of
 from ui.jobs import again, downloads
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.render import film, marks, media
-from ui.render.job import links, notes
+from ui.render.job import links, newest_notes, notes
 from ui.reports.view import frame_times, read_report, shows_something
 
 _HIDDEN = {"box", "point", "track", "ram_limit_gb", "vram_limit_gb", "preset", "device"}
@@ -43,7 +43,9 @@ class Outcome:
         paths = [path for path in outputs.paths() if path.exists()]
         named = {path: self._link(view, path, name) for path, name in self._names(view, paths).items()}
         pictures = [path for path in outputs.pictures if path in named]
-        report = notes(view) + (read_report(outputs.report) if outputs.report else "")
+        report = notes(view)
+        if outputs.report:
+            report += read_report(outputs.report, view.notes, newest_notes(view))
         shown = ""
         if pictures and (outputs.report is None or shows_something(outputs.report)):
             times = frame_times(outputs.report) if outputs.report else {}
@@ -159,16 +161,16 @@ def _settings(task: str, asked: dict[str, Any]) -> dict[str, str]:
             or (name != "quality" and value == model.model_fields[name].default)
         ):
             continue
-        english, unit = label_en(name, ""), forms.unit(model, name)
-        rows[spans(english, FIELDS_ZH.get(name, (english, ""))[0])] = (
-            f"{_value(value)} {escape(unit)}".rstrip()
-        )
+        named, unit = spans_of(partial(label_in, field=name)), forms.unit(model, name)
+        rows[named] = f"{_value(name, value)} {escape(unit)}".rstrip()
     return rows
 
 
-def _value(value: Any) -> str:
+def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return both("yes" if value else "no")
     if isinstance(value, list | tuple):
         return escape(" ".join(map(str, value)))
-    return escape(f"{value:g}" if isinstance(value, float) else str(value))
+    if name == "engine" and value != "auto":
+        return engine_name(str(value))
+    return choice_name(name, f"{value:g}" if isinstance(value, float) else str(value))

@@ -27,6 +27,7 @@ from ui import theme
 from ui.components.option_sheet import sheets_script
 from ui.front.early import EARLY
 from ui.front.login_page import login_page
+from ui.front.names import names_script
 from ui.front.trimmed import trimmed
 from ui.i18n.texts import spans
 from ui.i18n.words import STATIC
@@ -60,7 +61,7 @@ class Front:
 
     def __init__(self, blocks: gr.Blocks) -> None:
         self._blocks = blocks
-        scripts = {**theme.SCRIPTS, "sheets.js": sheets_script(blocks)}
+        scripts = {**theme.SCRIPTS, "sheets.js": sheets_script(blocks) + names_script()}
         self._files = {_hashed(name, text): text for name, text in scripts.items()}
         self._assets = {path.name: path for path in _ASSETS.iterdir() if path.is_file()}
         self._kept: OrderedDict[tuple[str, ...], bytes] = OrderedDict()

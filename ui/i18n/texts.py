@@ -12,7 +12,7 @@ from html import escape
 
 import gradio as gr
 
-from pipelines.spec import tasks
+from pipelines.spec import BUILT_IN, all_engines, tasks
 from pipelines.storage.names import brief, printable
 from ui.i18n.catalogue import CATALOGUES, ENGLISH, Catalogue, current
 from ui.i18n.words import FIELDS_ZH, STATIC
@@ -50,6 +50,12 @@ def choice_name(field: str, choice: str) -> str:
     """What a setting is set to, as HTML: the name of the choice, or the choice as it is written; escapes."""
     keys = choice_keys(field, [choice])
     return spans_of(lambda catalogue: catalogue.text("static", keys[choice]) if keys else choice)
+
+
+def engine_name(name: str) -> str:
+    """An engine's title as HTML: people know networks by their titles, and the others as built-in; escapes."""
+    title = next((each.title for each in all_engines() if each.name == name), name)
+    return both("engine.builtin") if title == BUILT_IN else escape(title)
 
 
 def input_key(task: str, name: str) -> str:

@@ -20,6 +20,8 @@ from ui.jobs.kind import Kind, kind_of
 
 CURVE_POINTS = 200
 _WARNINGS = 5
+_NOTES = 100
+"""Warnings that a view knows: more than any report repeats, which has each once."""
 _LOG_LINES = 60
 
 
@@ -129,7 +131,7 @@ class JobView:
     outputs: Outputs | None = None
     failed: events.Failed | None = None
     notes: tuple[events.Degraded | events.Warned, ...] = ()
-    """The newest warnings, as many as the status has."""
+    """The newest warnings, those of the status last."""
     log: tuple[tuple[float, str], ...] = ()
     """Seconds since the epoch and a line of text, the newest last, at most `_LOG_LINES`."""
     inputs: tuple[Path, ...] = ()
@@ -157,7 +159,7 @@ class JobView:
         match event:
             case events.Degraded() | events.Warned():
                 messages = (*self.status.messages, self.told(event.message))[-_WARNINGS:]
-                return replace(self.with_status(messages=messages), notes=(*self.notes, event)[-_WARNINGS:])
+                return replace(self.with_status(messages=messages), notes=(*self.notes, event)[-_NOTES:])
             case events.Failed() | events.Started():
                 failed = event if isinstance(event, events.Failed) else None
                 return replace(self.with_status(**_changes(event, self)), failed=failed)

@@ -14,8 +14,9 @@ from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
 from pipelines.spec import settings_model
 from ui.components import forms
+from ui.i18n.catalogue import Catalogue
 from ui.i18n.texts import both, choice_name, engine_name, label_in, spans_of
-from ui.jobs import again, downloads
+from ui.jobs import again, downloads, dropped
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
@@ -52,7 +53,8 @@ class Outcome:
             is_drawn = outputs.result is None
             shown = media.pictures([named[path] for path in pictures], times, is_drawn=is_drawn)
         kept = [named[path] for path in paths if path not in pictures[1:] and path != outputs.memory]
-        listed = film.files(kept, downloads.address(job, view.files))
+        record = (downloads.record_name(job.record()), dropped.taken(job)) if view.is_mine else None
+        listed = film.files(kept, downloads.address(job, view.files), record)
         if outputs.result is None:  # its charts are the result
             return self.stage(view), report + shown + listed, ""
         return self.stage(view), report + listed, shown
@@ -162,8 +164,12 @@ def _settings(task: str, asked: dict[str, Any]) -> dict[str, str]:
         ):
             continue
         named, unit = spans_of(partial(label_in, field=name)), forms.unit(model, name)
-        rows[named] = f"{_value(name, value)} {escape(unit)}".rstrip()
+        rows[named] = f"{_value(name, value)} {spans_of(partial(_unit, unit)) if unit else ''}".rstrip()
     return rows
+
+
+def _unit(unit: str, catalogue: Catalogue) -> str:
+    return catalogue.tables.get("units", {}).get(unit, unit)
 
 
 def _value(name: str, value: Any) -> str:

@@ -29,8 +29,7 @@ from ui.front.early import EARLY
 from ui.front.login_page import login_page
 from ui.front.names import names_script
 from ui.front.trimmed import trimmed
-from ui.i18n.texts import spans
-from ui.i18n.words import STATIC
+from ui.i18n.texts import static
 
 _INFO = "/gradio_api/info"
 _MOST_KEPT = 256
@@ -161,7 +160,7 @@ class Front:
 
 def _shell() -> str:
     """The head of the page as it looks before Gradio's scripts have come; gone once they have drawn it."""
-    tagline = spans(*STATIC["longtake_tagline"])
+    tagline = static("longtake_tagline")
     return f'<div id="lt-shell"><style>{_SHELL_STYLE}</style><b>Longtake</b> {tagline}</div>'
 
 

@@ -50,6 +50,11 @@ def _word(record: JobRecord, path: Path, result: Path | None) -> str:
     return f"{done}_preview" if kind_of(record) == "preview" else done
 
 
+def record_name(record: JobRecord) -> str:
+    """The name of a job's own `job.json`: `bmx-trees_job.json`."""
+    return f"{safe_stem(record.inputs[0].path.name)}_job.json"
+
+
 def safe_stem(name: str) -> str:
     """The name of a file without its suffix, as every system takes it: no separators, no controls, not too long."""
     stem = _REFUSED.sub("_", unicodedata.normalize("NFC", printable(Path(name).stem))).strip(" .")

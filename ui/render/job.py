@@ -62,7 +62,7 @@ CURVES: dict[str, Text] = {
 """What the live curve shows, by task, or by `task/engine` where an engine's curve differs."""
 
 
-_SO_FAR = (", so far", "目前")
+_SO_FAR = (" so far", "目前的")
 """What the captions of curves say of a job that runs, and not of one that has ended."""
 
 
@@ -70,7 +70,7 @@ def _captions() -> list[Text]:
     """The captions of curves by `value.kind`: of jobs that run, then of jobs that have ended."""
     running = list(CURVES.values())
     english, chinese = _SO_FAR
-    return running + [(ours.removesuffix(english), theirs.removeprefix(chinese)) for ours, theirs in running]
+    return running + [(ours.replace(english, ""), theirs.removeprefix(chinese)) for ours, theirs in running]
 
 
 _KIND = f"value.kind + (value.ended ? {len(CURVES)} : 0)"

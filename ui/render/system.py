@@ -5,11 +5,12 @@ Text that comes from outside (names of GPUs and processes, messages of drivers) 
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 
 from memory.units import GIB
 from pipelines.doctor import Finding
-from ui.i18n.texts import both, choice_name, engine_name, filled, in_each, label, spans
+from ui.i18n.texts import both, choice_name, engine_name, filled, in_each, label, spans_of
 from ui.i18n.units import size
 from ui.i18n.words import LIVE
 from ui.render.history_plot import last_hour
@@ -232,7 +233,7 @@ def _worker(system: System) -> str:
 
 def _baseline(baseline: BaselineNow) -> str:
     lamp = {None: "none", True: "warm", False: "bad"}[baseline.returned]
-    verdict = spans(*sentence(baseline))
+    verdict = spans_of(partial(sentence, baseline))
     return _tile(
         both("system.baseline"),
         "",

@@ -137,7 +137,11 @@ def test_a_version_that_cannot_be_made_says_why() -> None:
     )
 
     async def shown() -> list[str]:
-        return [html async for html, _ in view._maker("copy")("?job=1", SimpleNamespace())]
+        return [
+            update[0]
+            async for update in view._maker("copy")("?job=1", SimpleNamespace())
+            if isinstance(update, tuple)
+        ]
 
     making, *_, last = asyncio.run(shown())
     assert "37 %" in making

@@ -17,6 +17,7 @@ from ui.components import forms
 from ui.i18n.catalogue import Catalogue
 from ui.i18n.texts import both, choice_name, engine_name, label_in, spans_of
 from ui.jobs import again, downloads, dropped
+from ui.jobs.heat_map import heat_map
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
@@ -26,6 +27,10 @@ from ui.reports.view import frame_times, read_report, shows_something
 
 _HIDDEN = {"box", "point", "track", "ram_limit_gb", "vram_limit_gb", "preset", "device"}
 """Settings that are shown as marks, or that are the machine's and not the question's."""
+
+
+_MAPPED = {"inpaint"}
+"""Tasks whose picture is a photograph under a map, above a chart that the page draws itself."""
 
 
 class Outcome:
@@ -51,7 +56,12 @@ class Outcome:
         if pictures and (outputs.report is None or shows_something(outputs.report)):
             times = frame_times(outputs.report) if outputs.report else {}
             is_drawn = outputs.result is None
-            shown = media.pictures([named[path] for path in pictures], times, is_drawn=is_drawn)
+            paths_shown = [named[path] for path in pictures]
+            has_map = view.status.task in _MAPPED and not is_drawn
+            if has_map:
+                paths_shown[0] = str(heat_map(Path(paths_shown[0])))
+            words = "report.map" if has_map else "chart"
+            shown = media.pictures(paths_shown, times, is_drawn=is_drawn, words=words)
         kept = [named[path] for path in paths if path not in pictures[1:] and path != outputs.memory]
         record = (downloads.record_name(job.record()), dropped.taken(job)) if view.is_mine else None
         listed = film.files(kept, downloads.address(job, view.files), record)

@@ -142,6 +142,12 @@ def in_each(text: Callable[[Catalogue], str]) -> str:
     return f'data-words="{escape(json.dumps(words, ensure_ascii=False), quote=True)}"'
 
 
+def named(key: str) -> str:
+    """Attributes that name an element by the live text `key`; where several visitors get it, a script says theirs."""
+    words = "" if current() else f" {in_each(lambda catalogue: catalogue.text('live', key))}"
+    return f'aria-label="{label(key)}"{words}'
+
+
 def template_label(key: str) -> str:
     """The live text `key` for an attribute of an HTML template, which the browser fills in."""
     return f"${{{script_label(key)}}}"

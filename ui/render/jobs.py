@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from pipelines.spec import tasks
-from ui.i18n.texts import both, label, task_title
+from ui.i18n.texts import both, named, task_title
 from ui.i18n.units import size
 from ui.jobs.listing import Entry
 from ui.render.job import clock
@@ -94,7 +94,7 @@ def _choices(name: str, words: Sequence[str]) -> str:
         for key in words
         for value in [_VALUES.get(key, "")]
     )
-    return f'<div role="radiogroup" aria-label="{label(f"jobs.filter.{name}")}" data-filter="{name}">{choices}</div>'
+    return f'<div role="radiogroup" {named(f"jobs.filter.{name}")} data-filter="{name}">{choices}</div>'
 
 
 def _row(entry: Entry, picture: str) -> str:

@@ -10,7 +10,7 @@ from html import escape
 
 from memory.units import GIB
 from pipelines.doctor import Finding
-from ui.i18n.texts import both, choice_name, engine_name, filled, in_each, label, spans_of
+from ui.i18n.texts import both, choice_name, engine_name, filled, label, named, spans_of
 from ui.i18n.units import size
 from ui.i18n.words import LIVE
 from ui.render.history_plot import last_hour
@@ -41,9 +41,8 @@ def hardware_strip(system: System, policy: Policy) -> str:
     free = size(device.free_bytes if device else host.available_bytes)
     listed = "".join(f"<div>{item}</div>" for item in items)
     sentences = "".join(f"<p>{text}</p>" for text in _reasons(system, policy))
-    named = in_each(lambda catalogue: catalogue.text("live", "strip.hardware"))
     return (
-        f'<section class="lt-hardware" aria-label="{label("strip.hardware")}" {named}>'
+        f'<section class="lt-hardware" {named("strip.hardware")}>'
         f'<button type="button" popovertarget="lt-why" class="lt-why">{name} · '
         f"{filled('strip.free', free=free)}</button>"
         f'<div id="lt-why" popover><dl>{listed}</dl>{sentences}</div></section>'

@@ -12,11 +12,12 @@
     };
   });
   const name = (root) => {
-    names ??= read();
-    for (const each of root.querySelectorAll("button[aria-label], input[aria-label], footer[aria-label]")) {
-      for (const find of names) {
-        const said = find(each.getAttribute("aria-label"));
-        if (said !== null) each.setAttribute("aria-label", said);
+    if (!names?.length) names = read();
+    for (const each of root.querySelectorAll("button[aria-label], input[aria-label], footer[aria-label], [title], img[alt]")) {
+      for (const kind of ["aria-label", "title", "alt"]) {
+        const known = each.getAttribute(kind);
+        const said = known && names.map((find) => find(known)).find((found) => found !== null);
+        if (said) each.setAttribute(kind, said);
       }
     }
     window.longtakeSay(root);

@@ -16,6 +16,7 @@ _TABLES = {
     "static": "Titles, labels, buttons and choices",
     "live": "What is said while the page is used",
     "errors": "Errors",
+    "log": "The log of a job",
     "gradio": "Names of Gradio's controls",
     "refusals": "Requests that are refused",
     "warnings": "Warnings of jobs",

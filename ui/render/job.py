@@ -14,7 +14,8 @@ from memory.units import GIB
 from pipelines.errors import LongtakeError
 from pipelines.jobs.events import Degraded, Warned
 from pipelines.spec import Text, all_engines, tasks
-from ui.i18n.messages import error_html, failure_html, warning_html
+from ui.i18n.catalogue import ENGLISH, Catalogue
+from ui.i18n.messages import error_html, failure_html, sentence, warning_html
 from ui.i18n.texts import (
     both,
     filled,
@@ -23,10 +24,11 @@ from ui.i18n.texts import (
     script_label,
     script_text,
     spans,
+    spans_of,
 )
 from ui.i18n.units import clock as clock
 from ui.i18n.words import LIVE
-from ui.jobs.view import JobView, Status
+from ui.jobs.view import JobView, LogLine, Status
 from ui.render.card import card as card
 
 _ACTIONS = {"queued": "stop", "running": "stop", "done": ""}
@@ -236,10 +238,23 @@ def _stage(name: str) -> str:
 def log_lines(view: JobView) -> str:
     """The log as an HTML list, the newest line first."""
     rows = "".join(
-        f"<li><time>{time.strftime('%H:%M:%S', time.localtime(at))}</time> {escape(line)}</li>"
+        f"<li><time>{time.strftime('%H:%M:%S', time.localtime(at))}</time> {_log_line(line)}</li>"
         for at, line in reversed(view.log)
     )
     return f'<ol class="lt-log">{rows}</ol>'
+
+
+def _log_line(line: str) -> str:
+    """A line of the log: in English as it is, in other languages by its key, where it has one."""
+    if not isinstance(line, LogLine):
+        return escape(line)
+    return spans_of(lambda catalogue: _said(line, catalogue))
+
+
+def _said(line: LogLine, catalogue: Catalogue) -> str:
+    if catalogue.language == ENGLISH:
+        return line
+    return sentence(catalogue, "log", (line.key,), line.values, line)
 
 
 def refusal(error: LongtakeError) -> str:

@@ -1,6 +1,7 @@
 """What a view looks like: text from outside stays text, numbers stay bounded."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -352,3 +353,25 @@ def test_the_card_says_first_what_people_ask_and_folds_the_machines_words(plan: 
 )
 def test_codecs_have_the_names_by_which_people_know_them(codec: str, name: str) -> None:
     assert codec_name(codec) == name
+
+
+def test_the_log_is_in_the_language_of_the_visitor(plan: Planned) -> None:
+    view = JobView()
+    for event in (
+        events.Queued(job="a", task="score", name="clip.mp4", position=2),
+        events.Started(job="a", worker_pid=1),
+        plan,
+        events.Segment(job="a", start=0, stop=40, path=Path("/j/a/0.mkv")),
+        events.Done(job="a", outputs=events.Outputs()),
+    ):
+        view = view.after(event)
+    with speaking("zh"):
+        told = job.log_lines(view)
+    assert (
+        "前面有 2 个" in told
+        and "第 0–39 帧" in told
+        and "已规划" in told
+        and not re.search("[a-z]{6}", re.sub("<.*?>", "", told))
+    )
+    with speaking("en"):
+        assert "frames 0 to 39 are on disk" in job.log_lines(view)

@@ -13,6 +13,7 @@ import httpx
 import psutil
 from gradio import networking, tunneling
 from gradio.exceptions import ChecksumMismatchError, ShareCertificateWriteError
+from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.requests import Request
@@ -37,6 +38,7 @@ from ui.gate import (
     origin_of_flag,
 )
 from ui.gate.mount import Layer
+from ui.i18n.refusals import Refusal
 from ui.limits.incoming import CountUploads
 from ui.limits.room import Room
 from ui.page import I18N
@@ -163,8 +165,8 @@ class RefuseWhileStopping:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 503."""
         if scope["type"] == "http" and scope["method"] == "POST" and self._is_stopping():
-            refusal = PlainTextResponse("The server is stopping. Try again soon.", 503, {"Retry-After": "30"})
-            await refusal(scope, receive, send)
+            why = Refusal("server.stopping").to(Headers(scope=scope))
+            await PlainTextResponse(why, 503, {"Retry-After": "30"})(scope, receive, send)
             return
         await self._app(scope, receive, send)
 

@@ -21,8 +21,7 @@ from ui.components import forms, own_settings
 from ui.components.run_view import PRIVATE, parse_link
 from ui.components.shown import shown
 from ui.i18n.messages import error_text
-from ui.i18n.texts import both, i18n, spans
-from ui.i18n.words import STATIC
+from ui.i18n.texts import both, i18n, static
 from ui.jobs import downloads, dropped
 from ui.jobs.service import JobService
 from ui.render import job as render_job
@@ -63,7 +62,7 @@ def build(
         with gr.Row(elem_classes="lt-head"):
             # Not gr.Markdown: its scripts are the largest of the first load.
             gr.HTML("<h1>Longtake</h1>", container=False)
-            gr.HTML(f"<p>{spans(*STATIC['longtake_tagline'])}</p>", container=False)
+            gr.HTML(f"<p>{static('longtake_tagline')}</p>", container=False)
             gr.HTML(render_jobs.notify_button(), container=False)
             strip = gr.HTML(
                 render_system.hardware_strip(monitor.system(), service.policy), elem_id="hardware"

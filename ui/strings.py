@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pipelines.example.faults import FAULTS
 from pipelines.spec import all_engines, tasks
 from ui.i18n.catalogue import CATALOGUES
-from ui.i18n.texts import field_key, in_language, task_texts
+from ui.i18n.texts import field_key, of_task, task_texts
 from ui.page import I18N
 
 _TABLES = {
     "static": "Titles, labels, buttons and choices",
     "live": "What is said while the page is used",
     "errors": "Errors",
+    "log": "The log of a job",
+    "gradio": "Names of Gradio's controls",
+    "refusals": "Requests that are refused",
     "warnings": "Warnings of jobs",
 }
 _HEAD = """# The page's words
@@ -24,7 +27,8 @@ _HEAD = """# The page's words
 
 Every text of the page, as a visitor reads it; `{name}` stands for a value. Made by
 `python -m ui.strings > docs/strings.md` from the catalogues in `ui/i18n/catalogues/`, one file a language: a new
-language is one new file there.
+language is one new file there. It may have texts of tasks and of the example, which are the program's own, in a table
+`others`, by their English.
 """
 
 
@@ -58,7 +62,7 @@ def _tasks() -> Iterator[tuple[str, list[str]]]:
     pairs |= {f"curve of {each.name}": each.curve for each in all_engines() if each.curve}
     pairs |= {f"fault {number}": (fault.english, fault.chinese) for number, fault in enumerate(FAULTS, 1)}
     for key, pair in pairs.items():
-        yield key, [in_language(pair, catalogue) for catalogue in CATALOGUES.values()]
+        yield key, [of_task(catalogue, key, pair) for catalogue in CATALOGUES.values()]
 
 
 def _section(title: str, rows: Iterator[tuple[str, list[str]]]) -> str:

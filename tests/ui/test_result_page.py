@@ -19,7 +19,7 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import InpaintSettings, ScoreSettings
 from pipelines.spec import task_spec
 from pipelines.workers.in_process import InProcess
-from ui.jobs import again
+from ui.jobs import again, dropped
 from ui.jobs.uploads import keep
 from ui.server.policy import Policy
 from ui.server.visitors import Keys
@@ -229,10 +229,46 @@ def test_whoever_may_only_look_sees_all_and_can_change_nothing(
     for name in ("again", "refine", "compare-button", "delete", "resume"):
         expect(page.locator(f".lt-run button.lt-{name}")).to_be_hidden()
     expect(page.locator(".lt-turn")).to_have_css("pointer-events", "none")
+    expect(page.locator(".lt-files a")).not_to_have_count(0)
+    expect(page.locator(".lt-record")).to_have_count(0)
     page.locator(".lt-details button").first.click()
     expect(page.locator(".lt-chart img")).to_be_visible()
     white = page.locator(".lt-chart").evaluate("(chart) => getComputedStyle(chart).backgroundColor")
     assert white != "rgb(255, 255, 255)"
+
+
+AT_HAND = """(button) => {
+  const box = button.getBoundingClientRect(), bar = button.closest('.lt-ask');
+  const there = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+  const opaque = getComputedStyle(bar).backgroundColor.startsWith('rgb(');
+  return box.bottom <= innerHeight && button.closest('.lt-ask').contains(there) && opaque;
+}"""
+
+
+def test_a_lost_frame_is_turned_to_with_its_video_and_the_record_is_the_owners(
+    visit: Visit, queue: JobQueue, removal: Callable[..., Job]
+) -> None:
+    job = removal()
+    phone = {"width": 390, "height": 844}
+    page = visit(queue, query=f"?job={job.id}", viewport=phone, color_scheme="dark")
+    film = page.locator(".lt-film video.lt-plain")
+    expect(film).to_have_js_property("readyState", 4, timeout=PATIENCE_MS)
+    run = page.locator("#inpaint-run")
+    assert run.evaluate(AT_HAND) and film.evaluate(IN_VIEW), "beside the result, and not over it"
+    with page.expect_download() as taken:
+        page.locator("a.lt-record").click()
+    assert taken.value.suggested_filename == "bmx-trees_job.json"
+    text = taken.value.path().read_text()
+    assert str(queue.jobs_dir) not in text and dropped.read(text).id == job.id
+    page.locator(".lt-report .lt-turn").click()
+    page.locator(".lt-pad[data-frame='40'] img").wait_for(timeout=PATIENCE_MS)
+    expect(page.locator("#inpaint-setting-box textarea, #inpaint-setting-box input").first).to_have_value(
+        "30,20,40,50@5"
+    )
+    expect(run).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.get_by_test_id("toast-body")).to_have_count(0)
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    assert run.evaluate(AT_HAND) and page.locator("#inpaint-check").evaluate(AT_HAND)
 
 
 def test_a_link_that_leads_nowhere_says_so_where_the_job_would_stand(visit: Visit, queue: JobQueue) -> None:

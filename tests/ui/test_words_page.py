@@ -83,3 +83,5 @@ def test_no_name_or_message_is_in_two_languages(
     else:
         pad = page.locator(".lt-tools [type=range]").get_attribute("aria-label")
         assert pad and CHINESE.search(pad) and not re.search("[a-z]{3}", pad)
+        foreign = [name for name in names if re.search("[a-z]{3}", name) and not CHINESE.search(name)]
+        assert set(foreign) <= {clip.name}, "Gradio's own controls have names in the page's language too"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,23 @@ from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
 from pipelines.spec import settings_model
 from ui.components import forms
-from ui.i18n.texts import both, label_en, spans
-from ui.i18n.words import FIELDS_ZH
-from ui.jobs import again, downloads
+from ui.i18n.catalogue import Catalogue
+from ui.i18n.texts import both, choice_name, engine_name, label_in, spans_of
+from ui.jobs import again, downloads, dropped
+from ui.jobs.heat_map import heat_map
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.render import film, marks, media
-from ui.render.job import links, notes
+from ui.render.job import links, newest_notes, notes
 from ui.reports.view import frame_times, read_report, shows_something
 
 _HIDDEN = {"box", "point", "track", "ram_limit_gb", "vram_limit_gb", "preset", "device"}
 """Settings that are shown as marks, or that are the machine's and not the question's."""
+
+
+_MAPPED = {"inpaint"}
+"""Tasks whose picture is a photograph under a map, above a chart that the page draws itself."""
 
 
 class Outcome:
@@ -43,14 +49,22 @@ class Outcome:
         paths = [path for path in outputs.paths() if path.exists()]
         named = {path: self._link(view, path, name) for path, name in self._names(view, paths).items()}
         pictures = [path for path in outputs.pictures if path in named]
-        report = notes(view) + (read_report(outputs.report) if outputs.report else "")
+        report = notes(view)
+        if outputs.report:
+            report += read_report(outputs.report, view.notes, newest_notes(view))
         shown = ""
         if pictures and (outputs.report is None or shows_something(outputs.report)):
             times = frame_times(outputs.report) if outputs.report else {}
             is_drawn = outputs.result is None
-            shown = media.pictures([named[path] for path in pictures], times, is_drawn=is_drawn)
+            paths_shown = [named[path] for path in pictures]
+            has_map = view.status.task in _MAPPED and not is_drawn
+            if has_map:
+                paths_shown[0] = str(heat_map(Path(paths_shown[0])))
+            words = "report.map" if has_map else "chart"
+            shown = media.pictures(paths_shown, times, is_drawn=is_drawn, words=words)
         kept = [named[path] for path in paths if path not in pictures[1:] and path != outputs.memory]
-        listed = film.files(kept, downloads.address(job, view.files))
+        record = (downloads.record_name(job.record()), dropped.taken(job)) if view.is_mine else None
+        listed = film.files(kept, downloads.address(job, view.files), record)
         if outputs.result is None:  # its charts are the result
             return self.stage(view), report + shown + listed, ""
         return self.stage(view), report + listed, shown
@@ -159,16 +173,20 @@ def _settings(task: str, asked: dict[str, Any]) -> dict[str, str]:
             or (name != "quality" and value == model.model_fields[name].default)
         ):
             continue
-        english, unit = label_en(name, ""), forms.unit(model, name)
-        rows[spans(english, FIELDS_ZH.get(name, (english, ""))[0])] = (
-            f"{_value(value)} {escape(unit)}".rstrip()
-        )
+        named, unit = spans_of(partial(label_in, field=name)), forms.unit(model, name)
+        rows[named] = f"{_value(name, value)} {spans_of(partial(_unit, unit)) if unit else ''}".rstrip()
     return rows
 
 
-def _value(value: Any) -> str:
+def _unit(unit: str, catalogue: Catalogue) -> str:
+    return catalogue.tables.get("units", {}).get(unit, unit)
+
+
+def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return both("yes" if value else "no")
     if isinstance(value, list | tuple):
         return escape(" ".join(map(str, value)))
-    return escape(f"{value:g}" if isinstance(value, float) else str(value))
+    if name == "engine" and value != "auto":
+        return engine_name(str(value))
+    return choice_name(name, f"{value:g}" if isinstance(value, float) else str(value))

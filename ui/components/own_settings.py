@@ -16,7 +16,7 @@ from pipelines.errors import BadInput
 from pipelines.settings import Settings
 from ui.components import forms
 from ui.components.run_view import PRIVATE
-from ui.i18n.texts import both, in_each, label
+from ui.i18n.texts import both, in_each, named
 
 OF_THE_FILES = frozenset(
     {"start", "end", "box", "point", "face", "driving_face", "source_box", "driving_box"}
@@ -51,7 +51,7 @@ def row(task: str) -> str:
     """What chooses, saves and deletes a visitor's own presets of `task`; a script fills it in."""
     name = f'<label>{both("own.name")} <input type="text" name="name" maxlength="60" required></label>'
     dialogs = "".join(
-        f'<dialog class="lt-ask-first" data-own="{act}" aria-label="{label(f"own.{act}")}"><form method="dialog">'
+        f'<dialog class="lt-ask-first" data-own="{act}" {named(f"own.{act}")}><form method="dialog">'
         f'{body}<div><button type="submit" value="yes">{both(f"own.{act}")}</button>'
         f'<button type="button" data-own-close>{both("own.cancel")}</button></div></form></dialog>'
         for act, body in (("save", name), ("delete", f'<p>{both("own.ask")} <b class="lt-name"></b></p>'))

@@ -18,8 +18,7 @@ from ui.components import forms
 from ui.components.newest import Newest
 from ui.components.run_view import PRIVATE
 from ui.components.updates import ends_quietly
-from ui.i18n.texts import both, spans
-from ui.i18n.words import STATIC
+from ui.i18n.texts import both, static
 from ui.jobs.service import JobService
 from ui.render import job, media
 
@@ -41,7 +40,7 @@ class PosePanel:
     def __init__(self, service: JobService, texts: gr.I18n) -> None:
         self._service = service
         with gr.Accordion(texts("longtake_pose"), open=False, elem_id="pose"):
-            gr.HTML(f"<p>{spans(*STATIC['longtake_pose_info'])}</p>", elem_classes="lt-quiet")
+            gr.HTML(f"<p>{static('longtake_pose_info')}</p>", elem_classes="lt-quiet")
             with gr.Row(equal_height=False):
                 with gr.Column(scale=3, min_width=260):
                     self._sliders = {name: self._field(name, texts) for name in _SLIDERS}

@@ -27,9 +27,9 @@ from ui import theme
 from ui.components.option_sheet import sheets_script
 from ui.front.early import EARLY
 from ui.front.login_page import login_page
+from ui.front.names import names_script
 from ui.front.trimmed import trimmed
-from ui.i18n.texts import spans
-from ui.i18n.words import STATIC
+from ui.i18n.texts import static
 
 _INFO = "/gradio_api/info"
 _MOST_KEPT = 256
@@ -60,7 +60,7 @@ class Front:
 
     def __init__(self, blocks: gr.Blocks) -> None:
         self._blocks = blocks
-        scripts = {**theme.SCRIPTS, "sheets.js": sheets_script(blocks)}
+        scripts = {**theme.SCRIPTS, "sheets.js": sheets_script(blocks) + names_script()}
         self._files = {_hashed(name, text): text for name, text in scripts.items()}
         self._assets = {path.name: path for path in _ASSETS.iterdir() if path.is_file()}
         self._kept: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
@@ -160,7 +160,7 @@ class Front:
 
 def _shell() -> str:
     """The head of the page as it looks before Gradio's scripts have come; gone once they have drawn it."""
-    tagline = spans(*STATIC["longtake_tagline"])
+    tagline = static("longtake_tagline")
     return f'<div id="lt-shell"><style>{_SHELL_STYLE}</style><b>Longtake</b> {tagline}</div>'
 
 

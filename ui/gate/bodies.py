@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from memory.units import KIB, MIB
 from ui.gate import headers
 from ui.gate.refusal import refuse
+from ui.i18n.refusals import Refusal
 
 MOST_BYTES = 2 * MIB
 """Largest body outside uploads: the longest strokes have 400 kB, all other calls a few."""
@@ -50,7 +51,7 @@ class BoundedBodies:
             async with asyncio.timeout(self._seconds):
                 body = await self._read(receive, turns)
         except TimeoutError:
-            why = f"The body did not come within {self._seconds:g} seconds. Send it again."
+            why = Refusal("body.slow", seconds=f"{self._seconds:g}")
             await refuse(scope, receive, send, 408, why, headers={"Connection": "close"})
             return
         if body is None:
@@ -80,9 +81,7 @@ class BoundedBodies:
         return length.isdecimal() and (len(length) > _MOST_DIGITS or int(length) > self._most_bytes)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        why = (
-            f"A request may have {self._most_bytes / MIB:g} MiB. Files go to {UPLOADS}, then calls name them."
-        )
+        why = Refusal("body.large", most=f"{self._most_bytes / MIB:g} MB", uploads=UPLOADS)
         await refuse(scope, receive, send, 413, why)
 
 

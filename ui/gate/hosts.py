@@ -10,6 +10,7 @@ from pipelines.storage.names import quoted, shortened
 from ui.gate import headers
 from ui.gate.names import Names, parsed_host
 from ui.gate.refusal import refuse
+from ui.i18n.refusals import Refusal
 
 
 class OnlyKnownHosts:
@@ -32,26 +33,22 @@ class OnlyKnownHosts:
             return
         await self._app(scope, receive, send)
 
-    def _stranger(self, scope: Scope) -> str:
-        """Why a request is not meant for this server; empty where it is."""
+    def _stranger(self, scope: Scope) -> Refusal | None:
+        """Why a request is not meant for this server; None where it is."""
         if not scope["path"].startswith("/"):
-            return "Ask for a path that begins with a slash."
+            return Refusal("host.path")
         hosts = headers.values(scope, b"host")
         if len(hosts) != 1:
-            return f"The request has {len(hosts)} Host headers. Send one."
+            return Refusal("host.count", count=str(len(hosts)))
         reported = headers.first(scope, b"x-forwarded-host")
         if why := self._unknown(hosts[0]):
             return why
-        return self._unknown(reported, reported_by_proxy=True) if reported else ""
+        return self._unknown(reported, reported_by_proxy=True) if reported else None
 
-    def _unknown(self, text: str, *, reported_by_proxy: bool = False) -> str:
+    def _unknown(self, text: str, *, reported_by_proxy: bool = False) -> Refusal | None:
         host = parsed_host(text)
         if host is None:
-            return f"{quoted(text)} is no name of a server. Check the address."
+            return Refusal("host.no_name", text=quoted(text))
         if self._names.knows(host.name) or (reported_by_proxy and self._names.proxied):
-            return ""
-        name = shortened(host.name)
-        return (
-            f"This server does not answer to the name {name}. "
-            f"If that is its name, whoever runs it starts it with --allowed-host {name}."
-        )
+            return None
+        return Refusal("host.unknown", name=shortened(host.name))

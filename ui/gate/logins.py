@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ui.gate import headers
 from ui.gate.origins import FROM_ALLOWED_SITE
 from ui.gate.refusal import refuse
+from ui.i18n.refusals import Refusal
 from ui.server.guesses import ASKING
 
 SESSION_SECONDS = 7 * 24 * 3600
@@ -56,7 +57,7 @@ class OnlyLoggedIn:
         tokens = self._tokens(scope)
         if not tokens and not _is_open(headers.path(scope)):
             answer = JSONResponse({"detail": {"error": "Not authenticated", "auth_message": None}}, 401)
-            await refuse(scope, receive, send, 401, "Nobody is logged in.", response=answer)
+            await refuse(scope, receive, send, 401, Refusal("login.nobody"), response=answer)
             return
         scope = _with_only(scope, tokens)
         forwarded = ", ".join(headers.values(scope, b"x-forwarded-for")) if self._behind_proxy else ""

@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ui.gate.refusal import refuse
+from ui.i18n.refusals import Refusal
 
 Layer = Callable[[ASGIApp], ASGIApp]
 _PASSED = "longtake.passed_gate"
@@ -52,6 +53,6 @@ class OnlyBehindGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 503."""
         if scope["type"] == "http" and _PASSED not in scope:
-            await refuse(scope, receive, send, 503, "The server did not start as it should. Start it again.")
+            await refuse(scope, receive, send, 503, Refusal("server.not_started"))
             return
         await self._app(scope, receive, send)

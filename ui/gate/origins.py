@@ -15,6 +15,7 @@ from pipelines.storage.names import shortened
 from ui.gate import headers
 from ui.gate.names import Names, Origin, is_default_port, parsed_host, parsed_origin
 from ui.gate.refusal import refuse
+from ui.i18n.refusals import Refusal
 
 FROM_ALLOWED_SITE = "longtake.from_allowed_site"
 """Key of a scope: whether the request comes from a page of another site that may ask."""
@@ -129,15 +130,11 @@ def _referring(scope: Scope, origins: list[str]) -> str:
     return "/".join(headers.first(scope, b"referer").split("/")[:3])
 
 
-def _why(origins: list[str]) -> str:
+def _why(origins: list[str]) -> Refusal:
     found = parsed_origin(origins[0]) if len(origins) == 1 else None
     if found is None:
-        return "Pages of other sites may not ask this server. Open its own address."
-    text = shortened(origins[0])
-    return (
-        f"Pages of {text} may not ask this server. Open its own address, "
-        f"or whoever runs it starts it with --allowed-origin {text}."
-    )
+        return Refusal("origin.other")
+    return Refusal("origin.named", site=shortened(origins[0]))
 
 
 async def _answer_preflight(scope: Scope, receive: Receive, send: Send, allowed: str) -> None:

@@ -9,6 +9,7 @@ from memory.units import KIB
 from ui.gate import headers
 from ui.gate.bodies import UPLOADS
 from ui.gate.refusal import refuse
+from ui.i18n.refusals import Refusal
 
 _MOST_FIELD_BYTES = 64 * KIB
 """Of all parts of an upload that are no files. Gradio keeps those in memory, and its page sends none."""
@@ -48,7 +49,7 @@ class OnlyFiles:
             if not fields.are_large:
                 raise
         if fields.are_large and not started:
-            why = f"The parts of an upload that are no files may have {_MOST_FIELD_BYTES // KIB} KiB."
+            why = Refusal("upload.fields", most=f"{_MOST_FIELD_BYTES // KIB} KB")
             await refuse(scope, receive, send, 413, why)
 
 

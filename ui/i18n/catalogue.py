@@ -58,6 +58,11 @@ def language_of(headers: Mapping[str, str]) -> str:
     return next((each for each in CATALOGUES if each == first.partition("-")[0]), ENGLISH)
 
 
+def catalogue_of(headers: Mapping[str, str]) -> Catalogue:
+    """Return the catalogue in which a request is refused before it is an event: English for programs."""
+    return CATALOGUES[language_of(headers)]
+
+
 def current() -> Catalogue | None:
     """Return the catalogue of the request that is being answered; None where several visitors get one text."""
     return _current.get()

@@ -12,7 +12,7 @@ from html import escape
 
 import gradio as gr
 
-from pipelines.spec import tasks
+from pipelines.spec import BUILT_IN, TaskSpec, all_engines, tasks
 from pipelines.storage.names import brief, printable
 from ui.i18n.catalogue import CATALOGUES, ENGLISH, Catalogue, current
 from ui.i18n.words import FIELDS_ZH, STATIC
@@ -52,6 +52,12 @@ def choice_name(field: str, choice: str) -> str:
     return spans_of(lambda catalogue: catalogue.text("static", keys[choice]) if keys else choice)
 
 
+def engine_name(name: str) -> str:
+    """An engine's title as HTML: people know networks by their titles, and the others as built-in; escapes."""
+    title = next((each.title for each in all_engines() if each.name == name), name)
+    return both("engine.builtin") if title == BUILT_IN else escape(title)
+
+
 def input_key(task: str, name: str) -> str:
     """The key of the label of one of a task's files."""
     return f"longtake_input_{task}_{name}"
@@ -69,6 +75,21 @@ def task_texts() -> dict[str, tuple[str, str]]:
 def both(key: str) -> str:
     """The live text `key` as HTML in the visitor's language, or in each where several visitors get it."""
     return spans_of(lambda catalogue: catalogue.text("live", key))
+
+
+def static(key: str) -> str:
+    """The static text `key` in the same way, for what Gradio does not translate."""
+    return spans_of(lambda catalogue: catalogue.text("static", key))
+
+
+def task_title(task: TaskSpec) -> str:
+    """The title of a task in the same way."""
+    return spans_of(lambda catalogue: of_task(catalogue, f"longtake_{task.name}", task.title))
+
+
+def of_task(catalogue: Catalogue, key: str, pair: tuple[str, str]) -> str:
+    """A text of `task_texts` in the language of `catalogue`, which may have it under its key or by the English text."""
+    return catalogue.tables.get("static", {}).get(key) or in_language(pair, catalogue)
 
 
 def spans(english: str, chinese: str) -> str:
@@ -92,15 +113,16 @@ def spans_of(text: Callable[[Catalogue], str]) -> str:
 
 def label(key: str) -> str:
     """The live text `key` for an attribute: in the visitor's language, in English where several visitors get it."""
-    return _attribute(lambda catalogue: catalogue.text("live", key))
+    return attribute_of(lambda catalogue: catalogue.text("live", key))
 
 
 def attribute(english: str, chinese: str) -> str:
     """A text that is no catalogue's for an attribute, in the same way; escapes."""
-    return _attribute(lambda catalogue: _of_pair(catalogue, english, chinese))
+    return attribute_of(lambda catalogue: _of_pair(catalogue, english, chinese))
 
 
-def _attribute(text: Callable[[Catalogue], str]) -> str:
+def attribute_of(text: Callable[[Catalogue], str]) -> str:
+    """What `text` returns for an attribute: in the visitor's language, in English where several visitors get it."""
     return escape(text(current() or CATALOGUES[ENGLISH]), quote=True)
 
 
@@ -118,6 +140,12 @@ def in_each(text: Callable[[Catalogue], str]) -> str:
     """
     words = {each.language: text(each) for each in CATALOGUES.values()}
     return f'data-words="{escape(json.dumps(words, ensure_ascii=False), quote=True)}"'
+
+
+def named(key: str) -> str:
+    """Attributes that name an element by the live text `key`; where several visitors get it, a script says theirs."""
+    words = "" if current() else f" {in_each(lambda catalogue: catalogue.text('live', key))}"
+    return f'aria-label="{label(key)}"{words}'
 
 
 def template_label(key: str) -> str:
@@ -191,7 +219,7 @@ def i18n(fields: dict[str, tuple[str, str]]) -> gr.I18n:
 
 
 def _static_texts(catalogue: Catalogue, fields: dict[str, tuple[str, str]]) -> dict[str, str]:
-    texts = {key: in_language(pair, catalogue) for key, pair in task_texts().items()}
+    texts = {key: of_task(catalogue, key, pair) for key, pair in task_texts().items()}
     texts |= {key: catalogue.text("static", key) for key in STATIC}
     for name, english in fields.items():
         label, sentence = setting_texts(name, english, catalogue)

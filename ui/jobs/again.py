@@ -53,6 +53,8 @@ class Again:
     files: tuple[str | None, ...]
     names: tuple[str, ...]
     painted: Paint
+    frame: int | None = None
+    """The frame that the form shows first, where it is a certain one."""
 
 
 def save_marks(job: Job, painted: Paint) -> None:

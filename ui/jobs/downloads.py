@@ -21,6 +21,7 @@ from pipelines.jobs.job import Job
 from pipelines.jobs.record import JobRecord
 from pipelines.spec import task_spec
 from pipelines.storage.names import printable
+from ui.i18n.refusals import Refusal
 from ui.jobs.kind import kind_of
 from ui.server.visitors import Keys
 
@@ -47,6 +48,11 @@ def _word(record: JobRecord, path: Path, result: Path | None) -> str:
     except BadInput:  # settings of another version
         done = "result"
     return f"{done}_preview" if kind_of(record) == "preview" else done
+
+
+def record_name(record: JobRecord) -> str:
+    """The name of a job's own `job.json`: `bmx-trees_job.json`."""
+    return f"{safe_stem(record.inputs[0].path.name)}_job.json"
 
 
 def safe_stem(name: str) -> str:
@@ -118,7 +124,7 @@ def _answering(find: Callable[[str], Job], key_of: Callable[[Job], str]) -> Call
             if not isinstance(last, Done):
                 raise NoSuchJob("", "", "job.gone")
         except (NoSuchJob, BadInput):
-            return PlainTextResponse("These files are no longer here, or the link is incomplete.", 404)
+            return PlainTextResponse(Refusal("files.gone").to(request.headers), 404)
         result = last.outputs.result
         files = {
             path: name for path, name in names(record, last.outputs.paths(), result).items() if path.exists()

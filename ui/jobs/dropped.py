@@ -106,6 +106,15 @@ def read(text: str) -> Dropped:
     return Dropped(record.id, task, settings.model_dump(mode="json"), tuple(record.inputs))
 
 
+def taken(job: Job) -> str:
+    """The text of the `job.json` of a job for whoever asked for it: without folders of this server."""
+    record = json.loads((job.folder / "job.json").read_text(encoding="utf-8"))
+    for known in record["inputs"]:
+        known["path"] = Path(known["path"]).name
+    record["asked"] = {name: value for name, value in record["asked"].items() if name not in _PATHS}
+    return json.dumps(record, ensure_ascii=False, indent=2)
+
+
 def question(service: JobService, visitor: Visitor, dropped: Dropped, cache: Path) -> again.Again:
     """The question of a dropped `job.json` for the form of `visitor`, with those of its files that are theirs.
 

@@ -5,13 +5,14 @@ however long the video is.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipelines.errors import Value
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs, Planned
 from pipelines.jobs.job import Job
@@ -20,6 +21,8 @@ from ui.jobs.kind import Kind, kind_of
 
 CURVE_POINTS = 200
 _WARNINGS = 5
+_NOTES = 100
+"""Warnings that a view knows: more than any report repeats, which has each once."""
 _LOG_LINES = 60
 
 
@@ -129,7 +132,7 @@ class JobView:
     outputs: Outputs | None = None
     failed: events.Failed | None = None
     notes: tuple[events.Degraded | events.Warned, ...] = ()
-    """The newest warnings, as many as the status has."""
+    """The newest warnings, those of the status last."""
     log: tuple[tuple[float, str], ...] = ()
     """Seconds since the epoch and a line of text, the newest last, at most `_LOG_LINES`."""
     inputs: tuple[Path, ...] = ()
@@ -150,14 +153,17 @@ class JobView:
     def after(self, event: Event) -> "JobView":
         """The view after one more event."""
         if (line := _line(event)) is not None:
-            return replace(self, log=(*self.log, (event.time, self.told(line)))[-_LOG_LINES:])._after(event)
+            told = self.told(line)
+            if isinstance(line, LogLine):
+                told = LogLine(told, line.key, **line.values)
+            return replace(self, log=(*self.log, (event.time, told))[-_LOG_LINES:])._after(event)
         return self._after(event)
 
     def _after(self, event: Event) -> "JobView":
         match event:
             case events.Degraded() | events.Warned():
                 messages = (*self.status.messages, self.told(event.message))[-_WARNINGS:]
-                return replace(self.with_status(messages=messages), notes=(*self.notes, event)[-_WARNINGS:])
+                return replace(self.with_status(messages=messages), notes=(*self.notes, event)[-_NOTES:])
             case events.Failed() | events.Started():
                 failed = event if isinstance(event, events.Failed) else None
                 return replace(self.with_status(**_changes(event, self)), failed=failed)
@@ -251,17 +257,32 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
             return {}
 
 
+class LogLine(str):
+    """A line of the log in English, with the key and the values by which the page says it in other languages."""
+
+    key: str
+    values: Mapping[str, Value]
+
+    def __new__(cls, text: str, key: str, /, **values: Value) -> Self:
+        """Make the line `text`."""
+        made = super().__new__(cls, text)
+        made.key, made.values = key, values
+        return made
+
+
 def _line(event: Event) -> str | None:
     """An event as a line of the log; None for those that come many times a second."""
     match event:
         case events.Queued():
-            return f"queued, {event.position} ahead"
+            return LogLine(f"queued, {event.position} ahead", "queued", position=event.position)
         case events.Started():
-            return "started"
+            return LogLine("started", "started")
         case events.Planned():
-            return f"planned: {event.preset_reason} {event.reason}"
+            why = f"{event.preset_reason} {event.reason}"
+            return LogLine(f"planned: {why}", "planned", reason=why)
         case events.Segment():
-            return f"frames {event.start} to {event.stop - 1} are on disk"
+            frames = {"start": event.start, "stop": event.stop - 1}
+            return LogLine(f"frames {event.start} to {event.stop - 1} are on disk", "segment", **frames)
         case events.Degraded():
             return f"frame {event.frame}: {event.rung} ({event.change}): {event.message}"
         case events.Warned():
@@ -269,6 +290,6 @@ def _line(event: Event) -> str | None:
         case events.Failed():
             return f"failed: {event.message} {event.hint} [{event.code}]"
         case events.Done() | events.Paused() | events.CancelledEvent():
-            return event.type
+            return LogLine(event.type, event.type)
         case _:
             return None

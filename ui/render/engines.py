@@ -9,6 +9,7 @@ from pipelines.errors import WeightsMissing
 from pipelines.jobs.events import Planned
 from pipelines.spec import BUILT_IN
 from pipelines.weights.catalog import Licence, Published
+from ui.i18n.messages import error_html
 from ui.i18n.texts import both, filled
 from ui.i18n.units import size
 
@@ -93,7 +94,7 @@ def _weights(offer: Availability, published: Published, local: bool) -> str:
     if not local:
         return f"{both('engine.missing')} {both('engine.ask_owner_weights')}"
     if not isinstance(offer.error, WeightsMissing):
-        return escape(str(offer.error))
+        return error_html(offer.error)
     command = f"<code>python -m pipelines weights {escape(published.model)} --fetch</code>"
     gigabytes = f"{published.about_bytes / 1e9:.1f} GB"
     return f"{both('engine.missing')} {command} {filled('engine.fetches', size=gigabytes)}"

@@ -1,5 +1,6 @@
 """A finished job's result as HTML: its video with a player, its files with their names, and how its versions come."""
 
+import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -118,13 +119,23 @@ def take(path: str, links: str) -> str:
     )
 
 
-def files(paths: Sequence[str], zip_address: str) -> str:
-    """A job's files with their sizes, and all of them as a zip. Raises OSError where one is gone."""
+def files(paths: Sequence[str], zip_address: str, record: tuple[str, str] | None = None) -> str:
+    """A job's files with their sizes, and all of them as a zip. Raises OSError where one is gone.
+
+    `record` are name and text of its `job.json`, which is in the link itself: no address of it can be passed on.
+    """
     rows = "".join(
         f'<li><a href="{address(path)}" download="{name}">{name}</a> <small>{bytes_of}</small></li>'
         for path in paths
         for name, bytes_of in [(escape(Path(path).name, quote=True), size(Path(path).stat().st_size))]
     )
+    if record:
+        name, text = record
+        data = f"data:application/json;base64,{base64.b64encode(text.encode()).decode()}"
+        rows += (
+            f'<li><a class="lt-record" href="{data}" download="{escape(name, quote=True)}">{escape(name)}</a> '
+            f"<small>{both('files.record')}</small></li>"
+        )
     link = f'<a href="{escape(zip_address, quote=True)}" download>{both("download.all")}</a>'
     return f'<section class="lt-card lt-files"><h3>{both("files")}</h3><ul>{rows}</ul><p>{link}</p></section>'
 

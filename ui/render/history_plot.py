@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from html import escape
 
 from memory.units import GIB, MIB
+from ui.i18n.catalogue import CATALOGUES, Catalogue, current
 from ui.i18n.texts import both, filled
 from ui.i18n.units import size
-from ui.i18n.words import LIVE
 from ui.server.monitor import Sample
 
 POINTS = 360
@@ -78,17 +79,22 @@ def _legend(lines: Mapping[str, Sequence[int]]) -> str:
 
 
 def _description(lines: Mapping[str, Sequence[int]], minutes: int) -> str:
-    """The plot in words, in both languages, for an attribute."""
-    sentences = []
-    for language, comma in enumerate((", ", "，")):
-        each = (
-            LIVE["system.hour_line"][language].format(
-                name=LIVE[f"system.line.{name}"][language], low=size(min(values)), high=size(max(values))
-            )
-            for name, values in lines.items()
+    """The plot in words, for an attribute: in the visitor's language, in each where several visitors get it."""
+    told = partial(_told, lines, minutes)
+    return escape(
+        told(only) if (only := current()) else " / ".join(map(told, CATALOGUES.values())), quote=True
+    )
+
+
+def _told(lines: Mapping[str, Sequence[int]], minutes: int, catalogue: Catalogue) -> str:
+    each = (
+        catalogue.text("live", "system.hour_line").format(
+            name=catalogue.text("live", f"system.line.{name}"), low=size(min(values)), high=size(max(values))
         )
-        sentences.append(LIVE["system.hour_told"][language].format(minutes=minutes, lines=comma.join(each)))
-    return escape(" / ".join(sentences))
+        for name, values in lines.items()
+    )
+    listed = catalogue.text("joints", "comma").join(each)
+    return catalogue.text("live", "system.hour_told").format(minutes=minutes, lines=listed)
 
 
 def _round_up(size_bytes: int) -> int:

@@ -5,25 +5,31 @@ fills in; their values are numbers only, so no outside text can become part of o
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from html import escape
 from itertools import zip_longest
 
 from memory.units import GIB
 from pipelines.errors import LongtakeError
-from pipelines.example.faults import FAULTS
-from pipelines.jobs.events import Facts, Planned
+from pipelines.jobs.events import Degraded, Warned
 from pipelines.spec import Text, all_engines, tasks
-from pipelines.video.clock.time_code import time_range
-from ui.i18n.messages import error_html, failure_html, warning_html
-from ui.i18n.texts import both, choice_name, filled, in_language, page_words, script_label, script_text, spans
+from ui.i18n.catalogue import ENGLISH, Catalogue
+from ui.i18n.messages import error_html, failure_html, sentence, warning_html
+from ui.i18n.texts import (
+    both,
+    filled,
+    in_language,
+    page_words,
+    script_label,
+    script_text,
+    spans,
+    spans_of,
+)
 from ui.i18n.units import clock as clock
-from ui.i18n.units import size
 from ui.i18n.words import LIVE
-from ui.jobs.uploads import EXAMPLE_NAME
-from ui.jobs.view import JobView, Status
-from ui.render.engines import expected
-from ui.render.media import address
+from ui.jobs.view import JobView, LogLine, Status
+from ui.render.card import card as card
 
 _ACTIONS = {"queued": "stop", "running": "stop", "done": ""}
 """The buttons that apply to a job, by its state; the style sheet hides the others."""
@@ -58,7 +64,7 @@ CURVES: dict[str, Text] = {
 """What the live curve shows, by task, or by `task/engine` where an engine's curve differs."""
 
 
-_SO_FAR = (", so far", "目前")
+_SO_FAR = (" so far", "目前的")
 """What the captions of curves say of a job that runs, and not of one that has ended."""
 
 
@@ -66,7 +72,7 @@ def _captions() -> list[Text]:
     """The captions of curves by `value.kind`: of jobs that run, then of jobs that have ended."""
     running = list(CURVES.values())
     english, chinese = _SO_FAR
-    return running + [(ours.removesuffix(english), theirs.removeprefix(chinese)) for ours, theirs in running]
+    return running + [(ours.replace(english, ""), theirs.removeprefix(chinese)) for ours, theirs in running]
 
 
 _KIND = f"value.kind + (value.ended ? {len(CURVES)} : 0)"
@@ -166,8 +172,13 @@ def notes(view: JobView) -> str:
     """The warnings of a job."""
     return "".join(
         f'<p class="lt-note">{warning_html(note, message)}</p>'
-        for note, message in zip_longest(view.notes, view.status.messages)
+        for note, message in zip_longest(newest_notes(view), view.status.messages)
     )
+
+
+def newest_notes(view: JobView) -> Sequence[Warned | Degraded]:
+    """The warnings of the status, with their keys and values."""
+    return view.notes[max(0, len(view.notes) - len(view.status.messages)) :]
 
 
 def _what(s: Status) -> str:
@@ -227,10 +238,23 @@ def _stage(name: str) -> str:
 def log_lines(view: JobView) -> str:
     """The log as an HTML list, the newest line first."""
     rows = "".join(
-        f"<li><time>{time.strftime('%H:%M:%S', time.localtime(at))}</time> {escape(line)}</li>"
+        f"<li><time>{time.strftime('%H:%M:%S', time.localtime(at))}</time> {_log_line(line)}</li>"
         for at, line in reversed(view.log)
     )
     return f'<ol class="lt-log">{rows}</ol>'
+
+
+def _log_line(line: str) -> str:
+    """A line of the log: in English as it is, in other languages by its key, where it has one."""
+    if not isinstance(line, LogLine):
+        return escape(line)
+    return spans_of(lambda catalogue: _said(line, catalogue))
+
+
+def _said(line: LogLine, catalogue: Catalogue) -> str:
+    if catalogue.language == ENGLISH:
+        return line
+    return sentence(catalogue, "log", (line.key,), line.values, line)
 
 
 def refusal(error: LongtakeError) -> str:
@@ -250,84 +274,3 @@ def welcome(task: str) -> str:
 def inspecting() -> str:
     """The card while a file is inspected."""
     return f'<section class="lt-card lt-quiet" role="status"><p>{both("looking")}</p></section>'
-
-
-def card(plan: Planned, video_path: str, *, is_made: bool = False) -> str:
-    """Facts of a file and the costs of a run; `video_path` is the file in the page's cache, for the player.
-
-    `is_made`: it is a version for viewing.
-    """
-    facts = plan.facts
-    rate = float(_ratio(facts.frame_rate))
-    rows = [
-        ("size", f"{facts.width} × {facts.height}"),
-        ("length", f"{clock(facts.seconds)} · {facts.frames:,} {both('frames')}"),
-        ("rate", f"{rate:.3f}".rstrip("0").rstrip(".") + " fps" + _variable(facts.variable_frame_rate)),
-        ("codec", escape(facts.codec) + _depth(facts)),
-        ("sound", escape(facts.sound) if facts.sound else both("none")),
-        (
-            "preset",
-            f"{choice_name('preset', plan.preset)} · {both('engine')} {choice_name('engine', plan.engine)}",
-        ),
-        ("memory", _memory(plan)),
-        ("disk", f"{size(plan.disk_bytes)}"),
-    ]
-    if plan.predicted_seconds is not None:
-        rows.append(("time", expected(plan.predicted_seconds)))
-    if facts.damage:
-        rows.append(("damage", escape(facts.damage)))
-    listed = "".join(f"<div><dt>{both(key)}</dt><dd>{text}</dd></div>" for key, text in rows)
-    # Where the browser cannot play a file, the player is hidden, and a version for viewing is offered.
-    player = (
-        f'<video src="{address(video_path)}" controls muted playsinline '
-        f'preload="metadata" onerror="this.hidden=true" aria-label="{escape(facts.name)}"></video>'
-    )
-    note = f'<p class="lt-note">{both("viewing.upload")}</p>' if is_made else ""
-    return (
-        f'<section class="lt-card"><h3 class="lt-name">{escape(facts.name)}</h3><div class="lt-split">{player}'
-        f"<dl>{listed}</dl></div>{note}<p>{_needs(plan)}</p>"
-        f"{_faults() if facts.name == EXAMPLE_NAME else ''}</section>"
-    )
-
-
-def _faults() -> str:
-    rows = "".join(
-        f"<li><time>{time_range(*fault.seconds)}</time>{spans(fault.english, fault.chinese)}</li>"
-        for fault in FAULTS
-    )
-    return f'<h3>{both("faults")}</h3><ul class="lt-faults">{rows}</ul>'
-
-
-def _depth(facts: Facts) -> str:
-    """What the video has beyond 8 bits and SDR: ` · 10 bit · HDR10`."""
-    bits = f" · {facts.bit_depth} bit" if facts.bit_depth > 8 else ""
-    return bits + (f" · {facts.dynamic_range}" if facts.dynamic_range != "SDR" else "")
-
-
-def _variable(variable: bool) -> str:
-    return f" · {both('variable')}" if variable else ""
-
-
-def _ratio(text: str) -> float:
-    above, _, below = text.partition("/")
-    return float(above) / float(below or 1)
-
-
-def _needs(plan: Planned) -> str:
-    """What a run needs in one sentence, or why it does not fit and what helps; the details are in the job's log."""
-    pairs = [
-        (plan.predicted_host_bytes, plan.budget_host_bytes),
-        (plan.predicted_device_bytes, plan.budget_device_bytes),
-    ]
-    short = next((pair for pair in pairs if pair[0] > pair[1]), None)
-    if plan.risk != "cannot":
-        return filled("plan.fits", memory=size(plan.predicted_host_bytes), disk=size(plan.disk_bytes))
-    if short:
-        return filled("plan.memory_short", memory=size(short[0]), available=size(short[1]))
-    return filled("plan.disk_short", disk=size(plan.disk_bytes))
-
-
-def _memory(plan: Planned) -> str:
-    device = f" + {size(plan.predicted_device_bytes)} GPU" if plan.predicted_device_bytes else ""
-    badge = f'<span class="lt-risk lt-risk-{plan.risk}">{both(f"risk.{plan.risk}")}</span>'
-    return f"{size(plan.predicted_host_bytes)}{device} {both('of')} {size(plan.budget_host_bytes)} {badge}"

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from pipelines.spec import tasks
-from ui.i18n.texts import both, label, spans
+from ui.i18n.texts import both, named, task_title
 from ui.i18n.units import size
 from ui.jobs.listing import Entry
 from ui.render.job import clock
@@ -94,7 +94,7 @@ def _choices(name: str, words: Sequence[str]) -> str:
         for key in words
         for value in [_VALUES.get(key, "")]
     )
-    return f'<div role="radiogroup" aria-label="{label(f"jobs.filter.{name}")}" data-filter="{name}">{choices}</div>'
+    return f'<div role="radiogroup" {named(f"jobs.filter.{name}")} data-filter="{name}">{choices}</div>'
 
 
 def _row(entry: Entry, picture: str) -> str:
@@ -113,7 +113,7 @@ def _row(entry: Entry, picture: str) -> str:
 
 def _details(entry: Entry) -> list[str]:
     # The job's task may belong to a plug-in that is no longer there.
-    task = spans(*tasks()[entry.task].title) if entry.task in tasks() else escape(entry.task)
+    task = task_title(tasks()[entry.task]) if entry.task in tasks() else escape(entry.task)
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.created))
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(entry.created))
     return [

@@ -140,19 +140,23 @@ def waiting(path: str) -> str:
 
 
 def pictures(
-    paths: Sequence[str], times: Mapping[int, float] | None = None, *, is_drawn: bool = False
+    paths: Sequence[str],
+    times: Mapping[int, float] | None = None,
+    *,
+    is_drawn: bool = False,
+    words: str = "chart",
 ) -> str:
     """Pictures of a result, each a link to its full size: the chart, and frames captioned with number and time.
 
-    `times` are the seconds of frames, as far as they are known. A chart that `is_drawn`, without a photograph in it, is
-    shown in the colours of the theme.
+    `times` are the seconds of frames, as far as they are known; `words` is the key of what the chart shows. A chart
+    that `is_drawn`, without a photograph in it, is shown in the colours of the theme.
     """
     frames = [path for path in paths if "worst-" in Path(path).name]
     charts = [path for path in paths if path not in frames]
     kind = "lt-chart lt-drawn" if is_drawn else "lt-chart"
     shown = "".join(
         f'<a class="{kind}" href="{address(path)}" target="_blank"><img src="{address(path)}" '
-        f'alt="{label("chart")}"></a>'
+        f'alt="{label(words)}"></a>'
         for path in charts
     )
     return shown + (_worst(frames, times or {}) if frames else "")

@@ -5,11 +5,12 @@ Text that comes from outside (names of GPUs and processes, messages of drivers) 
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 
 from memory.units import GIB
 from pipelines.doctor import Finding
-from ui.i18n.texts import both, filled, label, spans
+from ui.i18n.texts import both, choice_name, engine_name, filled, label, named, spans_of
 from ui.i18n.units import size
 from ui.i18n.words import LIVE
 from ui.render.history_plot import last_hour
@@ -34,14 +35,14 @@ def hardware_strip(system: System, policy: Policy) -> str:
     if policy.ram_limit_gb is not None:
         items.append(f"<dt>{both('strip.limit')}</dt><dd>{size(int(policy.ram_limit_gb * GIB))}</dd>")
     items.append(_free("strip.disk", system.disk.free_bytes, None))
-    items.append(f"<dt>{both('strip.preset')}</dt><dd>{escape(system.preset.vram)}</dd>")
+    items.append(f"<dt>{both('strip.preset')}</dt><dd>{choice_name('preset', system.preset.vram)}</dd>")
     device = next(iter(hardware.devices), None)
     name = escape(device.name) if device else both("strip.no_gpu")
     free = size(device.free_bytes if device else host.available_bytes)
     listed = "".join(f"<div>{item}</div>" for item in items)
     sentences = "".join(f"<p>{text}</p>" for text in _reasons(system, policy))
     return (
-        f'<section class="lt-hardware" aria-label="{label("strip.hardware")}">'
+        f'<section class="lt-hardware" {named("strip.hardware")}>'
         f'<button type="button" popovertarget="lt-why" class="lt-why">{name} · '
         f"{filled('strip.free', free=free)}</button>"
         f'<div id="lt-why" popover><dl>{listed}</dl>{sentences}</div></section>'
@@ -216,7 +217,11 @@ def _worker(system: System) -> str:
         ("none", both("system.frames_per_second"), f"{system.counters.frames_per_second:,.1f}"),
     ]
     if worker.state != "none":
-        engine = escape(worker.engine) or both("none")
+        engine = (
+            f"{engine_name(worker.engine)} <code>{escape(worker.engine)}</code>"
+            if worker.engine
+            else both("none")
+        )
         rows += [
             ("none", both("system.jobs_run"), f"{worker.jobs_run:,}"),
             ("none", both("system.engine"), engine),
@@ -227,7 +232,7 @@ def _worker(system: System) -> str:
 
 def _baseline(baseline: BaselineNow) -> str:
     lamp = {None: "none", True: "warm", False: "bad"}[baseline.returned]
-    verdict = spans(*sentence(baseline))
+    verdict = spans_of(partial(sentence, baseline))
     return _tile(
         both("system.baseline"),
         "",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.video.clock.time_code import time_code, time_range
-from ui.i18n.texts import both, page_words
+from ui.i18n.texts import both
 from ui.reports.parts import listed, section
 
 _MOST_LISTED = 24
@@ -12,8 +12,8 @@ _MOST_LISTED = 24
 
 
 def describe(report: dict[str, Any]) -> str:
-    """How much the driving head moved, where the portrait held still and why, the driving's cuts, and the warnings."""
-    summary, frames, warnings = report["summary"], report["frames"], report["warnings"]
+    """How much the driving head moved, where the portrait held still and why, and the driving's cuts."""
+    summary, frames = report["summary"], report["frames"]
     figures = [
         ("report.faces", f"{summary['faces']:,}"),
         ("report.at_rest", f"{summary['frames_at_rest']:,} <small>/ {frames:,}</small>"),
@@ -33,8 +33,7 @@ def describe(report: dict[str, Any]) -> str:
         "report.rest_at", [_rest(each) for each in summary.get("rest", ())], "rest_count", summary
     )
     cuts = _stretches("report.cut_at", [_cut(each) for each in summary.get("cuts", ())], "cut_count", summary)
-    notes = "".join(f"<p>{page_words(sentence)}</p>" for sentence in warnings)
-    return section(listed(figures), rests, cuts, notes)
+    return section(listed(figures), rests, cuts)
 
 
 def _stretches(key: str, rows: Sequence[str], count: str, summary: dict[str, Any]) -> str:

@@ -2,23 +2,38 @@
 
 import importlib
 import json
+from collections.abc import Sequence
 from html import escape
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from pipelines.jobs.events import Degraded, Warned
+from ui.i18n.messages import warning_html
 from ui.i18n.texts import label_en
 from ui.reports.parts import section
 
+Told = Warned | Degraded
 
-def read_report(path: Path) -> str:
-    """The report at `path` as HTML. Raises OSError where it is gone."""
+
+def read_report(path: Path, told: Sequence[Told] = (), shown: Sequence[Told] = ()) -> str:
+    """The report at `path` as HTML, with its warnings, except those `shown` beside it already.
+
+    `told` are the warnings of the job, which have the keys by which the report's are said in each language. Raises
+    OSError where the report is gone.
+    """
     report = json.loads(path.read_text(encoding="utf-8"))
     module = f"ui.reports.{report['task']}"
-    if find_spec(module):
-        described: str = importlib.import_module(module).describe(report)
-        return described
-    return plain(report)
+    described = importlib.import_module(module).describe(report) if find_spec(module) else plain(report)
+    known = {each.message: each for each in told}
+    beside = {each.message for each in shown}
+    sentences = [str(sentence) for sentence in report.get("warnings", ())]
+    notes = [
+        f'<p class="lt-note">{warning_html(known.get(sentence), sentence)}</p>'
+        for sentence in sentences
+        if sentence not in beside
+    ]
+    return "".join([described, *notes])
 
 
 def frame_times(path: Path) -> dict[int, float]:
@@ -34,14 +49,13 @@ def shows_something(path: Path) -> bool:
 
 
 def plain(report: dict[str, Any]) -> str:
-    """The figures of a report's summary, labelled with their keys, and its warnings."""
+    """The figures of a report's summary, labelled with their keys."""
     figures = {name: value for name, value in report.get("summary", {}).items() if _is_figure(value)}
     rows = "".join(
         f"<div><dt>{escape(label_en(name, ''))}</dt><dd>{_shown(value)}</dd></div>"
         for name, value in figures.items()
     )
-    notes = "".join(f"<p>{escape(str(sentence))}</p>" for sentence in report.get("warnings", ()))
-    return section(f"<dl>{rows}</dl>", notes)
+    return section(f"<dl>{rows}</dl>")
 
 
 def _is_figure(value: Any) -> bool:

@@ -27,8 +27,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipelines.errors import BadInput, LongtakeError
 from pipelines.storage.names import shortened
 from pipelines.storage.paths import PROJECT_ROOT
-from ui.i18n.catalogue import language_of, speaking
+from ui.i18n.catalogue import ENGLISH, catalogue_of, language_of, speaking
 from ui.i18n.messages import error_text
+from ui.i18n.refusals import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +53,17 @@ _MOST_PLAIN_BYTES = 1000
 """So much of a refusal in plain text is told; those of Gradio's upload are a short line."""
 _CODES = {401: "not_logged_in", 403: "forbidden", 404: "not_found", 413: "over_limit", 503: "stopping"}
 """The codes of answers by HTTP status; of other statuses below 500 it is `bad_input`, above `internal`."""
-_SENTENCES = {
-    "Not Found": "There is nothing at this address.",
-    "Not authenticated": "Log in first.",
-    "Method Not Allowed": "This address does not take requests of this method.",
+_KEYS = {"Not Found": "address.none", "Not authenticated": "login.first", "Method Not Allowed": "method"}
+"""The refusals of the catalogues for what the web framework says in two words."""
+_GENERAL = {
+    401: "login.first",
+    403: "forbidden",
+    404: "address.none",
+    413: "too_large",
+    429: "often",
+    503: "busy",
 }
-"""Sentences for what the web framework says in two words."""
+"""Refusals for the status of what Gradio and the web framework say in English, for those who read another language."""
 
 
 class Told(gr.Error):
@@ -165,7 +171,8 @@ class Answered:
             else:
                 plain = (plain + message.get("body", b""))[:_MOST_PLAIN_BYTES]
                 if not message.get("more_body"):
-                    said = shortened(plain.decode(errors="replace"), _REASON_CHARACTERS)
+                    text = shortened(plain.decode(errors="replace"), _REASON_CHARACTERS)
+                    said = _translated(begun["status"], text, Headers(scope=scope))
                     kept = {n: v for n, v in Headers(raw=begun["headers"]).items() if n not in _OF_THE_BODY}
                     plain, answer = None, _refusal(begun["status"], said, headers=kept)
                     await answer(scope, receive, send)
@@ -177,7 +184,7 @@ class Answered:
         except Exception as error:  # noqa: BLE001  the server's log would get a traceback of each
             if begun is None or plain is not None:
                 _log("a request to %s failed: %s", scope["path"], _fault(error))
-                await _answer(error)(scope, receive, send)
+                await _answer(error, Headers(scope=scope))(scope, receive, send)
                 return
             _log("an answer to %s ended early: %s", scope["path"], _fault(error))
             if not any(name.lower() == b"content-length" for name, _ in begun["headers"]):
@@ -190,32 +197,43 @@ def _is_plain_refusal(begun: Message) -> bool:
     return int(begun["status"]) >= 400 and is_plain and SAID not in headers
 
 
-def _answer(error: Exception) -> Response:
+def _answer(error: Exception, asking: Headers) -> Response:
     if isinstance(error, _FAULTS) and not isinstance(error, RecursionError):
-        return _refusal(500, "This is a fault of the server. Its log says more.")
+        return _refusal(500, Refusal("server.fault").to(asking))
     if isinstance(error, FnIndexInferError):
-        return _refusal(404, "There is no such endpoint. *Use via API* lists those that there are.")
-    return _refusal(400, "The request cannot be understood. *Use via API* describes what the server takes.")
+        return _refusal(404, Refusal("endpoint.none").to(asking))
+    return _refusal(400, Refusal("request.unread").to(asking))
 
 
-async def _refuse(_: Request, error: Exception) -> Response:
+def _translated(status: int, sentence: str, asking: Mapping[str, str]) -> str:
+    """A sentence in English for those who read it; for others, ours of this status. Ours in their language passes."""
+    if catalogue_of(asking).language == ENGLISH or not sentence.isascii():
+        return sentence
+    return Refusal(_GENERAL.get(status, "refused" if status < 500 else "server.fault")).to(asking)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
     """Answer a refusal of the web framework; `detail` is kept, since Gradio's page reads it."""
     assert isinstance(error, HTTPException)
     detail: Any = error.detail  # Gradio also gives dictionaries
     if isinstance(detail, str):
         detail = shortened(detail, _LOGGED_CHARACTERS)
-        sentence = " ".join(map(shortened, _SENTENCES.get(detail, detail).split()))
+        sentence = " ".join(map(shortened, detail.split()))
+        if detail in _KEYS:
+            sentence = Refusal(_KEYS[detail]).to(request.headers)
+        sentence = _translated(error.status_code, sentence, request.headers)
     else:
-        sentence = "Log in first." if error.status_code == 401 else "This is refused."
+        sentence = Refusal("login.first" if error.status_code == 401 else "refused").to(request.headers)
     return _refusal(error.status_code, sentence, detail, error.headers)
 
 
-async def _refuse_body(_: Request, error: Exception) -> Response:
+async def _refuse_body(request: Request, error: Exception) -> Response:
     """Answer a body of other fields or types than the address takes; by default all of it would be sent back."""
     assert isinstance(error, RequestValidationError)
     first: Mapping[str, Any] = next(iter(error.errors()), {})
     where, what = ".".join(map(str, first.get("loc", ()))), str(first.get("msg", ""))
-    return _refusal(422, f"The request does not fit here: {shortened(where)}: {shortened(what)}.")
+    why = Refusal("request.fields", where=shortened(where), what=shortened(what))
+    return _refusal(422, why.to(request.headers))
 
 
 EXCEPTION_HANDLERS: dict[Any, Any] = {HTTPException: _refuse, RequestValidationError: _refuse_body}

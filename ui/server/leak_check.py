@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Literal
 
 from memory.units import MIB
+from ui.i18n.catalogue import CATALOGUES, ENGLISH, Catalogue
 from ui.i18n.units import size
-from ui.i18n.words import LIVE
 from ui.server.system_info import BaselineNow
 
 TOLERANCE_BYTES = 128 * MIB
@@ -159,26 +159,25 @@ class Baseline:
             worker_after_device_bytes=self.device.latest,
             worker_jobs=self.host.jobs - self.host.first_jobs if self.host.settled else 0,
         )
-        return summary.model_copy(update={"sentence": sentence(summary)[0]})
+        return summary.model_copy(update={"sentence": sentence(summary, CATALOGUES[ENGLISH])})
 
 
-def sentence(baseline: BaselineNow) -> tuple[str, str]:
-    """The verdict and the numbers behind it, in English and Chinese."""
+def sentence(baseline: BaselineNow, catalogue: Catalogue) -> str:
+    """The verdict and the numbers behind it, in the language of `catalogue`."""
+
+    def text(key: str, **values: str) -> str:
+        return catalogue.text("live", f"system.baseline.{key}").format(**values)
+
     verdict = {None: "unknown", True: "returned", False: "grown"}[baseline.returned]
-    sentences = [LIVE[f"system.baseline.{verdict}"]]
+    sentences = [text(verdict)]
     page = baseline.page_before_bytes, baseline.page_after_bytes
     if page[0] is not None and page[1] is not None:
-        sentences.append(_filled("system.baseline.page", before=size(page[0]), after=size(page[1])))
+        sentences.append(text("page", before=size(page[0]), after=size(page[1])))
     worker = baseline.worker_first_bytes, baseline.worker_after_bytes
     if worker[0] is not None and worker[1] is not None and baseline.worker_jobs:
         numbers = {"before": size(worker[0]), "after": size(worker[1]), "jobs": f"{baseline.worker_jobs:,}"}
-        sentences.append(_filled("system.baseline.worker", **numbers))
+        sentences.append(text("worker", **numbers))
     device = baseline.worker_first_device_bytes, baseline.worker_after_device_bytes
     if device[0] is not None and device[1] and baseline.worker_jobs:
-        sentences.append(_filled("system.baseline.device", before=size(device[0]), after=size(device[1])))
-    return " ".join(english for english, _ in sentences), "".join(chinese for _, chinese in sentences)
-
-
-def _filled(key: str, **values: str) -> tuple[str, str]:
-    english, chinese = LIVE[key]
-    return english.format(**values), chinese.format(**values)
+        sentences.append(text("device", before=size(device[0]), after=size(device[1])))
+    return catalogue.text("joints", "between").join(sentences)

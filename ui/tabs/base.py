@@ -233,12 +233,16 @@ class TaskTab:
     async def _ask_again(self, request: gr.Request, link: str) -> list[Any]:
         """Fill the form with the question of a job: its files as far as they are kept, its marks and settings."""
         try:
-            service, visitor = self.service, self.service.visitor(request)
-            job = service.find(visitor, *parse_link(link))
-            asked = await again.again(service, visitor, job, Path(self.file.GRADIO_CACHE))
+            asked = await self.asked_by(request, link)
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
         return self.fill(asked)
+
+    async def asked_by(self, request: gr.Request, link: str) -> again.Again:
+        """The question of the job of `link`, for its own visitor. Raises LongtakeError."""
+        service, visitor = self.service, self.service.visitor(request)
+        job = service.find(visitor, *parse_link(link))
+        return await again.again(service, visitor, job, Path(self.file.GRADIO_CACHE))
 
     @property
     def filled_components(self) -> list[Any]:

@@ -1,8 +1,7 @@
 """The tab *Remove object*: mark the object on one or more frames, or give a mask; check, try, run."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from ui.components import pad
 from ui.components.forms import make_component
 from ui.components.mask_note import MaskNote
 from ui.components.newest import Newest
+from ui.components.pad_state import KeptMarks, PadFrame, linked
 from ui.components.run_view import PRIVATE
 from ui.components.shown import hide, shown
 from ui.i18n.messages import error_text
@@ -31,34 +31,6 @@ from ui.server.answers import visitor_error
 from ui.server.visitors import Visitor
 from ui.tabs.base import TaskTab
 from ui.tabs.parts import Action, FormRequest
-
-
-@dataclass(frozen=True)
-class PadFrame:
-    """The frame on the pad: frame `index` of a video of `frames` frames of `size` (width, height)."""
-
-    size: tuple[int, int]
-    frames: int
-    index: int = 0
-
-
-@dataclass(frozen=True)
-class KeptMarks:
-    """Marks, as the pad writes them, that belong to the upload at `video`."""
-
-    video: str | None = None
-    strokes: str = ""
-    boxes: str = ""
-    points: str = ""
-
-    @property
-    def first_frame(self) -> int:
-        """The first frame that is marked, 0 where none is."""
-        marks = f"{self.strokes} {self.boxes} {self.points}".split()
-        return min(
-            (int(frame) for _, _, frame in (mark.rpartition("@") for mark in marks) if frame.isdecimal()),
-            default=0,
-        )
 
 
 def _check(settings: Settings) -> Settings:
@@ -174,6 +146,8 @@ class InpaintTab(TaskTab):
         self._turn.change(
             self._follow_link, [self._turn, self.file, self._turned], [self._frame, *page], **quiet
         )
+        asked = [self._turn, self.file, self._turned, self.run_view.link]
+        self._turn.change(self._load_for_link, asked, self.filled_components, **quiet)
 
     async def example(self) -> Any:
         """The example's file."""
@@ -209,7 +183,7 @@ class InpaintTab(TaskTab):
         """The mask file, or the marks, which stay where the video is on the pad already."""
         painted, mask = asked.painted, (*asked.files, None)[1]
         boxes, points = (" ".join(map(str, asked.asked.get(name, ()))) for name in self.placed_later)
-        kept = KeptMarks(asked.files[0], painted.strokes, boxes, points)
+        kept = KeptMarks(asked.files[0], painted.strokes, boxes, points, asked.frame)
         return [mask, painted.follow, painted.strokes, gr.skip(), kept]
 
     def remember(self, job: Job, more: Sequence[Any]) -> None:
@@ -263,19 +237,36 @@ class InpaintTab(TaskTab):
         self, request: gr.Request, link: str, video: str | None, sheet: PadFrame | None
     ) -> tuple[Any, Any, Any]:
         """Show the frame of a link in a report, where its video is the one on the pad."""
-        frame, _, name = link.rpartition("#")[0].partition("@")
-        if video is None or sheet is None or Path(video).name != name:
-            words = BadInput(
-                f"{shortened(name) or 'The video'} is not on the pad.",
-                "Choose it as the video first.",
-                "mark.not_loaded",
-                name=shortened(name),
-            )
-            gr.Warning(error_text(words))
+        frame, name = linked(link)
+        if frame is None or video is None or sheet is None or Path(video).name != name:
             return gr.skip(), gr.skip(), gr.skip()
-        if not re.fullmatch("[0-9]{1,9}", frame):
-            return gr.skip(), gr.skip(), gr.skip()
-        return gr.update(value=int(frame)), *await self._show_frame(request, video, int(frame), sheet)
+        return gr.update(value=frame), *await self._show_frame(request, video, frame, sheet)
+
+    async def _load_for_link(
+        self, request: gr.Request, link: str, video: str | None, sheet: PadFrame | None, job: str
+    ) -> list[Any]:
+        """Fill the form with the question of the job on show and turn to the frame of a link in its report.
+
+        Nothing changes where its video is on the pad already; where it cannot be brought back, a warning says so.
+        """
+        frame, name = linked(link)
+        unchanged = [gr.skip()] * len(self.filled_components)
+        if frame is None or (video is not None and sheet is not None and Path(video).name == name):
+            return unchanged
+        try:
+            asked = await self.asked_by(request, job)
+            if asked.names[0] == name and asked.files[0] is not None:
+                return self.fill(replace(asked, frame=frame))
+        except (LongtakeError, OSError):
+            pass  # the job is gone, or somebody else's
+        words = BadInput(
+            f"{shortened(name) or 'The video'} is not on the pad.",
+            "Choose it as the video first.",
+            "mark.not_loaded",
+            name=shortened(name),
+        )
+        gr.Warning(error_text(words))
+        return unchanged
 
     async def _page(self, visitor: Visitor, video: str, sheet: PadFrame) -> str:
         path, ask = Path(video), self.service.looks.by(visitor)

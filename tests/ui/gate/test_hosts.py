@@ -149,3 +149,9 @@ def test_a_tunnel_is_known_once_it_is_open() -> None:
 def test_a_websocket_is_closed(gated: Gated) -> None:
     with pytest.raises(WebSocketDisconnect), gated().websocket_connect("/"):
         pass
+
+
+def test_a_browser_reads_a_refusal_in_its_language(gated: Callable[..., TestClient]) -> None:
+    asks = {"host": "evil.example", "accept-language": "zh-CN,en;q=0.5"}
+    answer = gated().get("/", headers=asks)
+    assert answer.status_code == 421 and answer.text.startswith("此服务器不使用名称 evil.example。")

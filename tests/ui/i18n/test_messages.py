@@ -10,8 +10,14 @@ import pytest
 from pipelines import errors
 from pipelines.errors import LongtakeError, NotAVideo, OverLimit, QueueFull
 from pipelines.jobs import events
+from pipelines.scoring.report.stretches import Stretch, verdict
+from pipelines.spec import task_spec
 from ui.i18n.catalogue import CATALOGUES, language_of, load, speaking
 from ui.i18n.messages import error_html, error_text, failure_html, said, warning_html
+from ui.i18n.texts import i18n, in_language, static, task_title
+from ui.i18n.words import STATIC
+from ui.reports import score
+from ui.server.leak_check import BaselineNow, sentence
 
 ROOT = Path(__file__).parents[3]
 
@@ -207,3 +213,60 @@ def test_a_third_language_is_one_file(tmp_path: Path, monkeypatch: pytest.Monkey
         assert error_text(FULL) == "File pleine : 3 tâches."
         assert "Choose a file first." in error_text(errors.BadInput("", "", "input.none")), "English fills in"
     assert '<span lang="fr">File pleine : 3 tâches.</span>' in error_html(FULL)
+
+
+FRENCH = """
+name = "Français"
+locales = ["fr"]
+[joints]
+between = " "
+[live]
+"verdict.blurred" = "Flou : {found}."
+"verdict.frozen" = "Figé : {found}."
+"verdict.found" = "{frames} ({share}), {stretches}"
+"verdict.none" = "rien"
+"count.frame" = "{number} images"
+"count.stretch.one" = "{number} passage"
+"stretch.blurred" = "flou, {frames}"
+"stretch.severe" = "{stretch}, grave ({lost})"
+"system.baseline.returned" = "Toute la mémoire est rendue."
+[static]
+longtake_score = "Évaluer"
+longtake_tagline = "Toutes les longueurs."
+[others]
+"Masked share of the picture" = "Part masquée"
+"""
+
+
+def test_a_third_language_has_titles_curves_and_verdicts_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "fr.toml"
+    file.write_text(FRENCH, encoding="utf-8")
+    monkeypatch.setitem(CATALOGUES, "fr", load(file))
+    found = {"frames": 46, "interval_count": 1, "ratio": 0.153, "intervals": []}
+    summary = {"blurred": found, "frozen": {"frames": 0, "run_count": 0, "ratio": 0.0, "runs": []}}
+    blurred = Stretch("blurred", 3, 25, 0.1, 1.0, "severe", 0.428)
+    assert score.verdict(summary, CATALOGUES["fr"]) == "Flou : 46 images (15.3 %), 1 passage. Figé : rien."
+    assert score.words(blurred, CATALOGUES["fr"]) == "flou, 22 images, grave (−42.8 %)"
+    assert sentence(BaselineNow(returned=True), CATALOGUES["fr"]) == "Toute la mémoire est rendue."
+    with speaking("fr"):
+        assert (
+            task_title(task_spec("score")) == "Évaluer"
+            and static("longtake_tagline") == "Toutes les longueurs."
+        )
+    assert in_language(task_spec("track").curve or ("", ""), CATALOGUES["fr"]) == "Part masquée"
+    told = i18n({}).translations["fr"]
+    assert told["longtake_score"] == "Évaluer" and told["longtake_run"] == STATIC["longtake_run"][0]
+
+
+@pytest.mark.parametrize("frames", [0, 1, 1200])
+def test_the_page_and_the_command_line_say_the_same_verdict(frames: int) -> None:
+    run = {"frames": frames, "ratio": 0.25, "interval_count": frames, "run_count": frames}
+    summary = {"blurred": run, "frozen": {**run, "frames": 0}, "blank": {"frames": frames}}
+    summary["cadence"] = {"repeated_frames": frames}
+    for number, language in enumerate(("en", "zh")):
+        assert score.verdict(summary, CATALOGUES[language]) == verdict(summary)[number]
+        for severity in (None, "mild", "moderate", "severe"):
+            stretch = Stretch("frozen", 0, max(1, frames), 0.0, 1.0, severity, severity and 0.5)
+            assert score.words(stretch, CATALOGUES[language]) == stretch.words[number]

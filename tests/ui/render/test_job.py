@@ -1,6 +1,7 @@
 """What a view looks like: text from outside stays text, numbers stay bounded."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from pipelines.errors import NotAVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Planned
 from pipelines.scheduler.janitor import Notice
+from ui.i18n.catalogue import speaking
 from ui.i18n.texts import label_en
 from ui.i18n.words import FIELDS_ZH, LIVE, STATIC
 from ui.jobs.listing import Entry
 from ui.jobs.view import JobView, Status
 from ui.render import film, job, jobs, media
+from ui.render.card import codec_name
 from ui.reports import score
 from ui.reports.view import read_report
 
@@ -43,7 +46,11 @@ def test_the_templates_are_given_numbers_only(plan: Planned) -> None:
 
 @pytest.mark.parametrize(
     ("bits", "kind", "told"),
-    [(8, "SDR", "hevc"), (10, "SDR", "hevc · 10 bit"), (10, "HDR10", "hevc · 10 bit · HDR10")],
+    [
+        (8, "SDR", "H.265 (HEVC)"),
+        (10, "SDR", "H.265 (HEVC) · 10 bit"),
+        (10, "HDR10", "H.265 (HEVC) · 10 bit · HDR10"),
+    ],
 )
 def test_the_card_says_depth_and_dynamic_range(bits: int, kind: str, told: str, plan: Planned) -> None:
     facts = plan.facts.model_copy(update={"codec": "hevc", "bit_depth": bits, "dynamic_range": kind})
@@ -303,3 +310,68 @@ def test_silence_is_told_in_both_languages() -> None:
     assert "no progress for 12 s" in html and "12 秒没有进展" in html
     assert "fps" not in html and "left" not in html, "what was true before the silence"
     assert "no progress" not in job.strip(JobView(Status(state="running", stage="fill")))
+
+
+def test_warnings_of_a_report_are_said_once_and_in_the_language_of_the_visitor(tmp_path: Path) -> None:
+    sentences = [f"Cut number {number}." for number in range(7)]
+    path = tmp_path / "report.json"
+    summary = {"faces": 1, "frames_at_rest": 0}
+    path.write_text(json.dumps({"task": "animate", "frames": 9, "summary": summary, "warnings": sentences}))
+    view = JobView()
+    for sentence in sentences:
+        view = view.after(
+            events.Warned(job="a", code="cut", message=sentence, key="again", values={"count": 3})
+        )
+    assert len(view.status.messages) == len(job.newest_notes(view)) == 5
+    with speaking("zh"):
+        html = job.notes(view) + read_report(path, view.notes, job.newest_notes(view))
+    assert "Cut number" not in html and html.count("lt-note") == len(sentences)
+
+
+def test_the_card_says_first_what_people_ask_and_folds_the_machines_words(plan: Planned) -> None:
+    first, _, folded = job.card(plan.model_copy(update={"engine": "flowwarp"}), "/c/clip.mp4").partition(
+        "<details"
+    )
+    for word in ("flowwarp", "h264", "Preset", "H.264"):
+        assert word not in first
+    assert (
+        f"{LIVE['engine.builtin'][0]}" in folded and "<code>flowwarp</code>" in folded and "H.264" in folded
+    )
+    assert LIVE["risk.low"][0] in first, "whether it fits is no detail"
+
+
+@pytest.mark.parametrize(
+    ("codec", "name"),
+    [
+        ("vp9", "VP9"),
+        ("av1", "AV1"),
+        ("aac", "AAC"),
+        ("pcm_s16le", "PCM"),
+        ("<i>", "&lt;I&gt;"),
+        ("opus", "Opus"),
+    ],
+)
+def test_codecs_have_the_names_by_which_people_know_them(codec: str, name: str) -> None:
+    assert codec_name(codec) == name
+
+
+def test_the_log_is_in_the_language_of_the_visitor(plan: Planned) -> None:
+    view = JobView()
+    for event in (
+        events.Queued(job="a", task="score", name="clip.mp4", position=2),
+        events.Started(job="a", worker_pid=1),
+        plan,
+        events.Segment(job="a", start=0, stop=40, path=Path("/j/a/0.mkv")),
+        events.Done(job="a", outputs=events.Outputs()),
+    ):
+        view = view.after(event)
+    with speaking("zh"):
+        told = job.log_lines(view)
+    assert (
+        "前面有 2 个" in told
+        and "第 0–39 帧" in told
+        and "已规划" in told
+        and not re.search("[a-z]{6}", re.sub("<.*?>", "", told))
+    )
+    with speaking("en"):
+        assert "frames 0 to 39 are on disk" in job.log_lines(view)

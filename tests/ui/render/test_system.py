@@ -1,5 +1,6 @@
 """The machine as the page shows it: foreign text stays text, both languages, nothing lies outside its bar or plot."""
 
+import json
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -347,3 +348,12 @@ def test_paths_are_for_the_person_at_this_machine() -> None:
     html = doctor_text(FINDINGS)
     assert "ann" not in html and "smith" not in html
     assert "ffmpeg 9.0 …" in html and "1.0 GB free for …" in html
+
+
+def test_the_name_of_the_strip_comes_in_each_language_before_anyone_asks() -> None:
+    (words,) = [
+        json.loads(value)
+        for name, value in parsed(hardware_strip(system(), Policy())).attributes
+        if name == "data-words"
+    ]
+    assert words == {"en": LIVE["strip.hardware"][0], "zh": LIVE["strip.hardware"][1]}

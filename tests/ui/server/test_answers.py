@@ -22,7 +22,7 @@ from ui.server.answers import EXCEPTION_HANDLERS, Answered, AnsweringBlocks, Tol
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def asked(handler: Handler) -> httpx.Response:
+def asked(handler: Handler, headers: dict[str, str] | None = None) -> httpx.Response:
     """The answer of a server that has `handler` at its only address."""
     app = Starlette(
         routes=[Route("/x", handler)],
@@ -32,7 +32,7 @@ def asked(handler: Handler) -> httpx.Response:
 
     async def ask() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
-            return await client.get("/x")
+            return await client.get("/x", headers=headers)
 
     return asyncio.run(ask())
 
@@ -185,3 +185,26 @@ def test_known_errors_keep_their_code_and_quote_little() -> None:
 def test_an_error_of_the_system_tells_no_paths() -> None:
     told = visitor_error(OSError(2, "No such file or directory", "/srv/jobs/secret")).message
     assert "No such file" in told and "/srv" not in told
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyError("x"), "无法理解此请求"),
+        (OSError(28, "No space left on device"), "这是服务器的故障"),
+        (HTTPException(404), "此地址没有内容"),
+        (HTTPException(413, "File size exceeded"), "超过了服务器接受的大小"),
+        (HTTPException(429, "Too many"), "请求过于频繁"),
+        (HTTPException(503, {"reason": "full"}), "请求被拒绝"),
+    ],
+)
+def test_a_browser_reads_what_failed_in_its_language(error: Exception, told: str) -> None:
+    answer = asked(raises(error), {"accept-language": "zh-CN"})
+    assert answer.json()["error"].startswith(told)
+
+
+def test_a_refusal_in_plain_text_is_told_in_the_language_of_the_browser() -> None:
+    async def handler(_: Request) -> Response:
+        return PlainTextResponse("Come back later.", 503)
+
+    assert asked(handler, {"accept-language": "zh"}).json()["error"].startswith("服务器现在无法处理")

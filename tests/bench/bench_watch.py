@@ -260,7 +260,7 @@ def table(costs: dict[str, Cost]) -> str:
         "",
         f"Allowed are {100 * MOST_SHARE:.0f} % of a core and {MOST_MB_PER_HOUR} MB an hour.",
         "",
-        "| the tab shows | share of a core, % | its thread's CPU, % | script | style and layout | MB an hour | parts a minute |",
+        "| the tab shows | share of a core, % | CPU of its thread, % | script | layout | MB an hour | parts a minute |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, cost in costs.items():

@@ -95,7 +95,7 @@ ${{value?.points === undefined || value.hidden ? '' : (() => {{
 """A line through `value.points`; the axis ends at frame `value.last`. Folded away, it has no value yet.
 
 The points are one string, `frame,value frame,value`: Gradio copies and compares a list point by point, several times an
-update. The height is at least a tenth of the highest value, so that noise does not fill it. Nothing where it is `hidden`.
+update. The height is at least a tenth of the highest value, so that noise does not fill it. `hidden`: nothing is shown.
 """
 
 

@@ -219,6 +219,7 @@ def test_the_pad_is_near_for_keyboards_and_targets_are_large_enough(
     expect(page.locator("#inpaint-run")).to_be_enabled(timeout=PATIENCE_MS)
     page.locator(".lt-sheet summary").last.click()
     assert page.evaluate(_SMALL, LEAST_TARGET_PX) == []
+    assert page.evaluate(_MOVES) == [], "whoever wants no motion gets none"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for name in ("animate", "score", "jobs", "system"):
         tab = page.locator(f"[role=tab][data-tab-id={name}]:visible")
@@ -233,6 +234,12 @@ _SMALL = """(least) => [...document.querySelectorAll("button, input, select, tex
     return width > 0 && (width < least - 0.5 || height < least - 0.5);
   })
   .map((each) => each.outerHTML.slice(0, 120))"""
+
+
+_MOVES = """() => [...document.querySelectorAll("body *")].filter((each) => {
+  const { transitionDuration, animationDuration } = getComputedStyle(each);
+  return `${transitionDuration}, ${animationDuration}`.split(", ").some((text) => parseFloat(text) > 0.001);
+}).map((each) => each.outerHTML.slice(0, 120))"""
 
 
 def test_a_page_of_a_server_with_logins_asks_for_a_password_alone(

@@ -200,6 +200,12 @@ def test_a_result_is_first_compared_taken_and_asked_again(
         expect(page.locator(".lt-run")).not_to_contain_text(words)
     expect(page.locator(".lt-chart, .lt-curve")).to_have_count(0)
 
+    # What ends it stands last, and asks first.
+    buttons = page.locator(".lt-run .lt-actions button:visible")
+    expect(buttons.last).to_have_text("Delete")
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    buttons.last.click()
+
     # Downloads.
     with page.expect_download() as taken:
         page.locator("a.lt-download").click()

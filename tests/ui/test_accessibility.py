@@ -150,6 +150,10 @@ def test_axe_finds_nothing_serious(
     page.locator("#inpaint-marked .lt-turn").first.wait_for()
     look("a video to be marked")
 
+    tab(page, "animate").click()
+    page.locator("#animate-why-text").wait_for()
+    look("a portrait to be animated")
+
     go.set()
     tab(page, "score").click()
     page.locator(".lt-worst img").wait_for()

@@ -17,6 +17,7 @@ from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from ui import theme
 from ui.front.early import EARLY
+from ui.front.mended import MENDED
 from ui.jobs.uploads import REMOVAL_BOX
 from ui.page import I18N
 from ui.server.policy import Policy
@@ -116,6 +117,22 @@ def test_gradios_scripts_come_early_compressed_and_for_ever(url: str) -> None:
         assert httpx.get(f"{url}assets/{name}").status_code in (403, 404)
 
 
+def test_the_clock_of_a_status_that_is_gone_stops(url: str) -> None:
+    """The browser's test of it is in test_result_page.py; here, that the fault is still where it was."""
+    for name, (fault, right) in MENDED.items():
+        plain = Path(gr.__file__).parent / "templates" / "frontend" / "assets" / name
+        assert plain.read_bytes().count(fault) == 1 and right not in plain.read_bytes()
+        sent = httpx.get(f"{url}assets/{name}").content
+        assert right in sent and len(sent) == plain.stat().st_size + len(right) - len(fault)
+
+
+def test_no_event_tells_its_progress_to_all_that_it_updates(url: str) -> None:
+    """Gradio reads all below them with each message that any event sends: below the tabs, that is the whole page."""
+    events = [each for each in config_of(httpx.get(url).text)["dependencies"] if each["targets"]]
+    assert len(events) > 20
+    assert [each["id"] for each in events if each["show_progress_on"] != []] == []
+
+
 def test_the_page_marks_the_balloon_where_the_example_has_it() -> None:
     assert REMOVAL_BOX == BOX
 
@@ -202,6 +219,7 @@ def test_the_pad_is_near_for_keyboards_and_targets_are_large_enough(
     expect(page.locator("#inpaint-run")).to_be_enabled(timeout=PATIENCE_MS)
     page.locator(".lt-sheet summary").last.click()
     assert page.evaluate(_SMALL, LEAST_TARGET_PX) == []
+    assert page.evaluate(_MOVES) == [], "whoever wants no motion gets none"
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for name in ("animate", "score", "jobs", "system"):
         tab = page.locator(f"[role=tab][data-tab-id={name}]:visible")
@@ -216,6 +234,12 @@ _SMALL = """(least) => [...document.querySelectorAll("button, input, select, tex
     return width > 0 && (width < least - 0.5 || height < least - 0.5);
   })
   .map((each) => each.outerHTML.slice(0, 120))"""
+
+
+_MOVES = """() => [...document.querySelectorAll("body *")].filter((each) => {
+  const { transitionDuration, animationDuration } = getComputedStyle(each);
+  return `${transitionDuration}, ${animationDuration}`.split(", ").some((text) => parseFloat(text) > 0.001);
+}).map((each) => each.outerHTML.slice(0, 120))"""
 
 
 def test_a_page_of_a_server_with_logins_asks_for_a_password_alone(

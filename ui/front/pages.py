@@ -27,6 +27,7 @@ from ui import theme
 from ui.components.option_sheet import sheets_script
 from ui.front.early import EARLY
 from ui.front.login_page import login_page
+from ui.front.mended import mended
 from ui.front.names import names_script
 from ui.front.trimmed import trimmed
 from ui.i18n.texts import static
@@ -113,7 +114,11 @@ class Front:
         kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         kind = "text/javascript" if path.suffix == ".js" else kind
         return await self._answer(
-            request, ("asset", path.name), path.read_bytes, kind, {"Cache-Control": _FOR_EVER}
+            request,
+            ("asset", path.name),
+            lambda: mended(path.name, path.read_bytes()),
+            kind,
+            {"Cache-Control": _FOR_EVER},
         )
 
     async def _answer(

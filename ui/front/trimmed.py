@@ -36,7 +36,7 @@ def trimmed(config: Mapping[str, Any]) -> Config:
     return {
         **config,
         "components": components,
-        "dependencies": [*private, *map(_named, public)],
+        "dependencies": [*map(_unmarked, private), *map(_named, public)],
         "layout": layout,
         "page": {"": page},
         "i18n_translations": _translations(config.get("i18n_translations") or {}, used),
@@ -81,6 +81,16 @@ def _component(each: Mapping[str, Any]) -> Config:
 def _named(dependency: Mapping[str, Any]) -> Config:
     """An endpoint as *Use via API* needs it: listed, and set off by nothing on the page."""
     return {**dependency, "targets": [], "inputs": [], "outputs": []}
+
+
+def _unmarked(dependency: Mapping[str, Any]) -> Config:
+    """An event without components that show its progress where it is hidden.
+
+    With each message of an event, Gradio tells its state to all components that have ever been marked so, and reads all
+    that stands below them: of the tabs, the whole page.
+    """
+    hidden = dependency.get("show_progress") == "hidden"
+    return {**dependency, "show_progress_on": []} if hidden else dict(dependency)
 
 
 def _translations(tables: Mapping[str, Mapping[str, str]], used: set[str]) -> Config:

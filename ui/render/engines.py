@@ -71,9 +71,10 @@ def _row(offer: Availability, runs: bool, plan: Planned | None, local: bool) -> 
         if plan.predicted_seconds is not None:
             facts.append(("time", expected(plan.predicted_seconds)))
     listed = "".join(f"<div><dt>{both(f'engine.{key}')}</dt><dd>{text}</dd></div>" for key, text in facts)
-    ready = offer.error is None and offer.accepted
+    fits = plan is None or plan.risk != "cannot"
+    ready = offer.error is None and offer.accepted and fits
     badge = f' <span class="lt-runs">{both("engine.runs")}</span>' if runs and ready else ""
-    state = " data-runs" if runs else ""
+    state = " data-runs" if runs and fits else ""
     return (
         f"<li{state}><details><summary><strong>{_title(offer)}</strong>{badge}</summary>"
         f"<dl>{listed}</dl></details></li>"

@@ -83,23 +83,25 @@ _CURVE_LABELS = ", ".join(script_text(partial(in_language, words)) for words in 
 CURVE = f"""
 ${{value?.points === undefined || value.hidden ? '' : (() => {{
   const heading = [{_CURVE_TITLES}][{_KIND}];
-  if (value.points.length < 2)
+  const points = value.points.split(' ').filter(Boolean).map(p => p.split(',').map(Number));
+  if (points.length < 2)
     return `<section class="lt-curve"><h3>${{heading}}</h3><p class="lt-quiet">{both("curve_empty")}</p></section>`;
-  const ys = value.points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
+  const ys = points.map(p => p[1]), top = Math.max(...ys), bottom = Math.min(...ys);
   const room = Math.max(0, 0.1 * Math.abs(top) - (top - bottom)) / 2, low = bottom - room, high = top + room;
-  const span = (high - low) || 1, first = value.points[0][0], wide = Math.max(1, value.last - first);
+  const span = (high - low) || 1, first = points[0][0], wide = Math.max(1, value.last - first);
   const at = p => `${{(1000 * (p[0] - first) / wide).toFixed(1)}},${{(190 - 180 * (p[1] - low) / span).toFixed(1)}}`;
   return `<section class="lt-curve"><h3>${{heading}}</h3>
     <div class="lt-plot"><svg viewBox="0 0 1000 200" preserveAspectRatio="none" role="img"
     aria-label="${{[{_CURVE_LABELS}][{_KIND}]}}: ${{low.toFixed(2)}} - ${{high.toFixed(2)}}">
-    <polyline points="${{value.points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
+    <polyline points="${{points.map(at).join(' ')}}" vector-effect="non-scaling-stroke"></polyline></svg>
     <span class="lt-high">${{high.toFixed(2)}}</span><span class="lt-low">${{low.toFixed(2)}}</span></div>
     <p class="lt-axis"><span>${{first}}</span><span>{both("frames")}</span><span>${{value.last}}</span></p></section>`;
 }})()}}
 """
-"""A line through `value.points` (frame, value); the axis ends at frame `value.last`. Folded away, it has no value yet.
+"""A line through `value.points`; the axis ends at frame `value.last`. Folded away, it has no value yet.
 
-The height is at least a tenth of the highest value, so that noise does not fill it. Nothing where it is `hidden`.
+The points are one string, `frame,value frame,value`: Gradio copies and compares a list point by point, several times an
+update. The height is at least a tenth of the highest value, so that noise does not fill it. `hidden`: nothing is shown.
 """
 
 
@@ -141,7 +143,7 @@ def curve(view: JobView) -> dict[str, object]:
     has_curve = f"{s.task}/{s.engine}" in CURVES or s.task in CURVES
     says_nothing = view.ended and (len(points) < 2 or not any(value for _, value in points))
     return {
-        "points": [list(point) for point in points],
+        "points": " ".join(f"{frame},{value}" for frame, value in points),
         "last": last,
         "kind": kind,
         "ended": view.ended,

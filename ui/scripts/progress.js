@@ -33,8 +33,9 @@
     if (!now) return plain();
     const ended = GOES_ON.includes(last.state) && last.job === now.job && !GOES_ON.includes(now.state);
     if (ended && document.hidden) notify(now);
+    const isNew = last.job !== now.job || last.state !== now.state;
     last = { job: now.job, state: now.state };
-    button(GOES_ON.includes(now.state));
+    if (isNew) button(GOES_ON.includes(now.state));
     // What has ended stays in the title until the tab is looked at.
     if (!GOES_ON.includes(now.state) && !document.hidden) return plain();
     if (!GOES_ON.includes(now.state) && !ended && !shown) return;
@@ -89,6 +90,7 @@
 
   const may = () => window.isSecureContext && "Notification" in window;
 
+  // Browsers ask another process for the permission, so it is not read at each update.
   function button(isWatching) {
     const asks = document.querySelector(".lt-notify");
     if (asks) asks.hidden = !(isWatching && may() && Notification.permission === "default");
@@ -105,6 +107,7 @@
   document.addEventListener("click", async (event) => {
     if (!event.target.closest?.(".lt-notify")) return;
     await Notification.requestPermission();
+    button(GOES_ON.includes(last.state));
     show();
   });
   document.addEventListener("visibilitychange", show);

@@ -70,6 +70,8 @@ def test_the_engine_that_will_run_is_marked_with_what_it_takes(plan: Planned) ->
     assert "data-runs" in network and "data-runs" not in builtin
     assert "200 MB + 6.00 GB GPU" in network and "about 3.3 min" in network and "6.00" not in builtin
     assert said("engine.runs") not in notes(replace(NETWORK, accepted=False), "propainter"), "it may not yet"
+    too_large = notes(NETWORK, "propainter", plan.model_copy(update={"risk": "cannot"}))
+    assert said("engine.runs") not in too_large and "data-runs" not in too_large, "it does not fit"
     assert "about" not in notes(NETWORK, "propainter", plan.model_copy(update={"predicted_seconds": None}))
 
 

@@ -329,6 +329,7 @@ def test_the_doctor_is_told_with_advice_and_not_by_colour_alone() -> None:
     assert "1 of 3 need attention." in text(html, "en") and "3 项中有 1 项" in text(html, "zh")
     assert html.count('aria-label="fine"') == 2 and html.count('aria-label="needs attention"') == 1
     assert "Make room." in html and "/home/ann smith/weights" in html
+    assert "…" not in html, "on one's own machine nothing is left out"
     assert LIVE["system.doctor.well"][0] in doctor_text(FINDINGS[:2])
 
 

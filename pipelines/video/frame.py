@@ -1,7 +1,7 @@
 """A frame: its index, its time, and pixels that are converted only on request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol, cast
 
@@ -94,16 +94,13 @@ class YuvPicture:
         self._frame = frame
         self._turns = info.rotation // 90
         self._background = info.background
-        self._hdr, self._deep = info.hdr is not None, info.deep
+        self._hdr = info.hdr is not None
         self._tags = info.colour if self._hdr else info.output_colour
 
     def rgb(self) -> Pixels:
-        """(H, W, 3) uint8; transparent parts show the background. HDR is tone-mapped, SDR keeps its primaries."""
+        """(H, W, 3) uint8; transparent parts show the background. HDR is tone-mapped to SDR."""
         if self._hdr:
             pixels = sdr_rgb(self.planes(), self._tags)
-        elif self._deep:
-            # FFmpeg's scaler shows white of 10 and 12 bits as 253.
-            pixels = sdr_rgb(self.planes(), replace(self._tags, primaries=None))
         else:
             # One thread: several would be started again for each frame, which costs more than they gain.
             pixels = self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))

@@ -173,15 +173,17 @@ def _moves(key: str) -> dict[int, tuple[float, ...]]:
     return found
 
 
-def _with_move(key: str, point: int, *move: float) -> str:
+def _with_move(key: str, point: object, *move: float) -> str:
     """The text field after a move of `point`, limited to the axes along which it can move."""
+    if not isinstance(point, int):  # any value of a request may come as `point`
+        return key
     kept = tuple(each if i in movable(point) else 0.0 for i, each in enumerate(move))
     moves = {**_moves(key), point: kept}
     moved = {each: numbers for each, numbers in sorted(moves.items()) if any(numbers)}
     return " ".join(f"{each}:{','.join(f'{n:g}' for n in numbers)}" for each, numbers in moved.items())
 
 
-def _move_of(key: str, point: int) -> tuple[float, ...]:
+def _move_of(key: str, point: object) -> tuple[float, ...]:
     """The move of `point` in the text field, zeros where there is none."""
     # Any value of a request may come as `point`.
     known = _moves(key).get(point, ()) if isinstance(point, int) else ()

@@ -197,3 +197,5 @@ def test_sliders_write_the_points_as_text() -> None:
     assert _with_move(text, 14, 0, 0, 0) == "", "what is back where it was is not told"
     assert _move_of(text, 14) == (0.01, -0.02, 0.0) and _move_of(text, 6) == (0.0, 0.0, 0.0)
     assert PoseSettings(key=tuple(_with_move(text, 6, 0.001, 0, 0).split()))
+    for stranger in ([], {}, None, "14", ["a", ["b"]], float("nan")):
+        assert _with_move(text, stranger, 1, 1, 1) == text and _move_of(text, stranger) == (0.0, 0.0, 0.0)

@@ -19,7 +19,6 @@ from pipelines.spec import TaskSpec, settings_model, task_spec, tasks
 from ui.api import Api
 from ui.components import forms, own_settings
 from ui.components.run_view import PRIVATE, parse_link
-from ui.components.shown import shown
 from ui.i18n.messages import error_text
 from ui.i18n.texts import both, i18n, static
 from ui.jobs import downloads, dropped
@@ -186,9 +185,9 @@ class _Visits:
         return (
             gr.Tabs(selected=tab) if tab else gr.skip(),
             *(
-                shown(card, False)
+                gr.update(visible=False)
                 if name == tab
-                else shown(card, value=refused)
+                else gr.update(value=refused, visible=True)
                 if card is first and refused
                 else gr.skip()
                 for name, card in self._cards.items()

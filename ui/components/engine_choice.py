@@ -14,7 +14,6 @@ from pipelines.spec import BUILT_IN, engine_spec, engines_of
 from pipelines.weights import licences
 from ui.components import forms
 from ui.components.option_sheet import OptionSheet, grouped
-from ui.components.shown import hide, shown
 from ui.jobs.service import JobService
 from ui.render import engines
 
@@ -92,8 +91,8 @@ class EngineChoice:
                     self._id("setting-"),
                     self._id(f"options-{engine}"),
                     fold="group.options",
+                    visible=False,
                 )
-                hide(self.sheets[engine].component)
         self.shown = [
             self._notes,
             self._licence,
@@ -112,8 +111,7 @@ class EngineChoice:
         licence = ""
         if offer.spec.weights and needs_consent:
             licence = engines.consent(offer.spec.weights, local=self._service.policy.local)
-        sheets = self.sheets.items()
-        options = (shown(sheet.component, engine == choices.runs) for engine, sheet in sheets)
+        options = (gr.update(visible=engine == choices.runs) for engine in self.sheets)
         return self._render_notes(choices, plan), licence, *options
 
     def accept_licence(self, engine: str) -> None:

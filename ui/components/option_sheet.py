@@ -44,6 +44,7 @@ class OptionSheet:
         elem_id: str,
         *,
         fold: str = "",
+        visible: bool = True,
     ) -> None:
         self.names = [name for names in groups.values() for name in names]
         fields = "".join(self._group(model, key, names, prefix) for key, names in groups.items() if names)
@@ -54,6 +55,7 @@ class OptionSheet:
             apply_default_css=False,
             elem_id=elem_id,
             elem_classes="lt-sheet",
+            visible=visible,
         )
         self.component.preprocess = self._checked  # type: ignore[method-assign]
         _FIELDS[self.component] = (

@@ -12,7 +12,6 @@
     };
   });
   const name = (root) => {
-    if (!names?.length) names = read();
     for (const each of root.querySelectorAll("button[aria-label], input[aria-label], footer[aria-label], [title], img[alt]")) {
       for (const kind of ["aria-label", "title", "alt"]) {
         const known = each.getAttribute(kind);
@@ -20,12 +19,17 @@
         if (said) each.setAttribute(kind, said);
       }
     }
-    window.longtakeSay(root);
   };
-  let due = false;
-  new MutationObserver(() => {
-    if (due) return;
-    due = true;
-    requestAnimationFrame(() => { due = false; name(document.body); });
+  const fresh = new Set();
+  new MutationObserver((records) => {
+    const isDue = fresh.size > 0;
+    for (const record of records) if (record.addedNodes.length) fresh.add(record.target);
+    if (isDue || !fresh.size) return;
+    requestAnimationFrame(() => {
+      if (!names?.length) names = read();
+      if (names.length) name(document.body);
+      for (const node of fresh) if (node.isConnected) window.longtakeSay(node);
+      fresh.clear();
+    });
   }).observe(document.documentElement, { childList: true, subtree: true });
 })();

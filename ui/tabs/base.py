@@ -19,7 +19,6 @@ from ui.components.option_sheet import Groups
 from ui.components.reason import Reason
 from ui.components.run_view import PRIVATE, RunView, parse_link
 from ui.components.settings_form import SettingsForm
-from ui.components.shown import shown
 from ui.i18n.texts import input_key, plain
 from ui.jobs import again
 from ui.jobs.service import JobService
@@ -206,7 +205,7 @@ class TaskTab:
         self.run_view.ask_again(self._ask_again, self.filled_components)
         # When a job is deleted, the card that it had replaced comes back.
         self.run_view.link.change(
-            lambda link: gr.skip() if link else shown(self.card),
+            lambda link: gr.skip() if link else gr.update(visible=True),
             [self.run_view.link],
             [self.card],
             **PRIVATE,
@@ -267,7 +266,7 @@ class TaskTab:
             job = await self.service.submit(visitor, self.task, form.video, form.settings, form.others)
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
-        return self.service.query(visitor, job), shown(self.card, False)
+        return self.service.query(visitor, job), gr.update(visible=False)
 
     def _starter(self, action: Action) -> Any:
         async def start(request: gr.Request, video: str | None, *values: Any) -> tuple[Any, Any]:
@@ -280,6 +279,6 @@ class TaskTab:
                 self.remember(job, values[:count])
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
-            return self.service.query(visitor, job), shown(self.card, False)
+            return self.service.query(visitor, job), gr.update(visible=False)
 
         return start

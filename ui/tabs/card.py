@@ -16,7 +16,6 @@ from ui.components.newest import NUMBERED, Newest
 from ui.components.reason import Reason
 from ui.components.run_view import PRIVATE
 from ui.components.settings_form import SettingsForm
-from ui.components.shown import shown
 from ui.components.updates import ends_quietly
 from ui.jobs.hashing import fingerprint
 from ui.jobs.service import JobService
@@ -133,7 +132,7 @@ class FileCard:
         others, values = values[: len(self._tab.required_files)], values[len(self._tab.required_files) :]
         complete = video is not None and all(others)
         first = render.inspecting() if complete else render.welcome(self._task)
-        yield self._shown(shown(self.card, value=first), "looking" if complete else "no_file")
+        yield self._shown(gr.update(value=first, visible=True), "looking" if complete else "no_file")
         try:
             settings = self._tab.form.read(values)
             engines = await self._tab.form.engines.inspect(settings)

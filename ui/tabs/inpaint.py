@@ -21,7 +21,6 @@ from ui.components.mask_note import MaskNote
 from ui.components.newest import Newest
 from ui.components.pad_state import KeptMarks, PadFrame, linked
 from ui.components.run_view import PRIVATE
-from ui.components.shown import hide, shown
 from ui.i18n.messages import error_text
 from ui.i18n.texts import input_key
 from ui.jobs import again
@@ -80,8 +79,7 @@ class InpaintTab(TaskTab):
 
     def lay_out_middle(self) -> None:
         """Place the pad, and the marks as text."""
-        with gr.Column(elem_classes="lt-marking") as self._marking:
-            hide(self._marking)
+        with gr.Column(visible=False, elem_classes="lt-marking") as self._marking:
             gr.HTML(html_template=pad.tools())
             self._pad = gr.HTML(elem_id=self.id("editor"))
             self._frame = gr.Slider(
@@ -96,7 +94,8 @@ class InpaintTab(TaskTab):
             with gr.Row(elem_classes="lt-folded"):
                 for name in self.placed_later:
                     self.form.place(name)
-            self._strokes = gr.Textbox(visible="hidden", elem_id=self.id("strokes"))
+        # Not in the column: where Gradio shows that again, it shows the hidden fields in it, too.
+        self._strokes = gr.Textbox(visible="hidden", elem_id=self.id("strokes"))
         # A script that wants another frame on the pad writes it here, as `frame@name of the video#time`.
         self._turn = gr.Textbox(visible="hidden", elem_id=self.id("turn"))
         self._turned = gr.State(None)
@@ -131,7 +130,7 @@ class InpaintTab(TaskTab):
             **quiet,
         )
         self._mask.change(
-            lambda mask, sheet: shown(self._marking, sheet is not None and not mask),
+            lambda mask, sheet: gr.update(visible=sheet is not None and not mask),
             [self._mask, self._turned],
             [self._marking],
             **quiet,
@@ -202,7 +201,7 @@ class InpaintTab(TaskTab):
     async def _first_page(
         self, request: gr.Request, video: str | None, mask: str | None, kept: KeptMarks | None
     ) -> tuple[Any, ...]:
-        nothing = shown(self._marking, False), gr.skip(), "", None, "", "", ""
+        nothing = gr.update(visible=False), gr.skip(), "", None, "", "", ""
         if video is None:
             return nothing
         try:
@@ -215,7 +214,7 @@ class InpaintTab(TaskTab):
         except (LongtakeError, OSError):
             return nothing  # the card shows the error
         frames = gr.update(value=first, maximum=max(1, facts.frames - 1))
-        return shown(self._marking, not mask), frames, page, sheet, marks.boxes, marks.points, marks.strokes
+        return gr.update(visible=not mask), frames, page, sheet, marks.boxes, marks.points, marks.strokes
 
     async def _show_frame(
         self, request: gr.Request, video: str | None, frame: float, sheet: PadFrame | None

@@ -25,9 +25,8 @@ FLASH_FRAMES = 3
 """A longer blank stretch ends the memory: what follows it is usually another shot."""
 
 _LEAST_STEP, _STEP_SPREAD = 0.1, 3.0
-"""A stretch lasts until it is sharp again if clarity drops by at least this share of the remembered one, and by this
-multiple of the remembered one's median deviation. Blurs of 1.5 to 3.5 pixels at 640 x 360 take 0.16 or more away in
-95 % of the clips of tests/bench/score_faults.py, seeds 1 to 3."""
+"""A stretch lasts until it is sharp again if sharpness drops by at least this share of the remembered one, and by this
+multiple of the remembered one's median deviation. A blur of 1.5 pixels at 640 x 360 takes 0.2 to 0.4 away."""
 _LATEST_FRAMES, _ABRUPT_SHARE = 8, 0.8
 """At least this share of the drop is one from the last few good frames, too: a camera that turns to softer things does
 so slowly."""

@@ -37,7 +37,7 @@ LEAST_DROP, MOST_DROP = 0.08, 0.16
 """Relative drop in clarity below the better frames nearby that makes a frame blurred; it grows as clarity fluctuates.
 
 Blurs of 1.5 to 3.5 pixels at 640 x 360 take 0.16 or more away in 95 % of the clips of tests/bench/score_faults.py
-(seeds 1 to 3), 0.42 or more in half of them."""
+(seeds 1 to 3), 0.47 or more in half of them."""
 
 VERDICT = np.dtype(
     [
@@ -54,11 +54,10 @@ VERDICT = np.dtype(
         ("over", np.float64),
         ("blank", np.bool_),
         ("cadence", np.bool_),  # a repeat that belongs to a regular rhythm of repeats
-        ("contrast", np.float64),  # this and the next three: see `RECORD`
+        ("contrast", np.float64),  # the four below: see `RECORD`
         ("shift", np.float64),
         ("local_change", np.float64),
         ("noise", np.float64),
-        ("clarity", np.float64),  # what the frames of a shot are compared by: see `_clarity`
     ]
 )
 
@@ -74,7 +73,7 @@ _BETTER, _BEST = 0.7, 0.9
 
 Ranking frames by their distance from the baseline, not by the value itself, raised the AUC from 0.96 to 0.99.
 """
-_FLUCTUATION_GAIN = 2.0
+_FLUCTUATION_GAIN = 3.0
 """Multiple of that distance which is added to the least drop."""
 _WORSE, _DIP_GAIN, _DIP_FRAMES = 0.25, 3, 2
 """One or two frames in a row also have to be lower than the baseline by this multiple of its distance from this lower
@@ -83,8 +82,6 @@ _MOST_DIP = 0.3
 """... but not by this share: where many frames are blurred, the lower quantile is that of blurred ones."""
 _REPEATED, _LEAST_OTHERS = 0.1, 8
 """Change in grey levels below which a frame repeats the one before it, and least number of other frames to go by."""
-_LEAST_LEFT = 1e-3
-"""Least share of the clarity that is told: a picture of one grey level has none."""
 _BLANK_CONTRAST = 1.5
 """Contrast below which a frame is blank. Noise of deviation 5 leaves 1; a line of small print on black has 5."""
 _FADE_FRAMES, _FADE_SHARE, _FADE_START = 4, 0.3, 0.5
@@ -115,13 +112,13 @@ def _remembered(blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
             stills, steps = Stills(), Steps()
         rows["blank"] |= _fades(rows["contrast"], rows["blank"])
         rows["blurred"] &= ~rows["blank"]
+        rows["frozen"][:stop] = stills.find(_change_of(rows), stop)
         if rows["contrast"][~rows["blank"]].max(initial=0) < FLAT_CONTRAST:
             rows["blurred"] = (
                 False  # the noise alone, which an encoder keeps and smooths as it likes, has edges
             )
         else:
             steps = _add_steps(rows, stop, steps, is_start)
-        rows["frozen"][:stop] = stills.find(_change_of(rows), stop)
         yield rows[:stop]
 
 
@@ -171,18 +168,7 @@ def _change_of(rows: Verdicts) -> Change:
     shift = np.where(np.isnan(rows["shift"]), change / 5, rows["shift"])
     difference = np.nan_to_num(rows["difference"], nan=255)
     return Change(
-        *(
-            a.tolist()
-            for a in (
-                shift,
-                change,
-                difference,
-                rows["noise"],
-                rows["contrast"],
-                rows["blank"],
-                rows["blurred"],
-            )
-        )
+        *(a.tolist() for a in (shift, change, difference, rows["noise"], rows["contrast"], rows["blank"]))
     )
 
 
@@ -197,7 +183,7 @@ def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps
         judged = int(np.searchsorted(frames, stop))
         if i or (len(frames) and frames[0] > FLASH_FRAMES):
             steps, is_start = Steps(), True
-        sharp, poor = rows["clarity"][frames].tolist(), rows["blurred"][frames].tolist()
+        sharp, poor = rows["sharpness"][frames].tolist(), rows["blurred"][frames].tolist()
         first, level = opening(sharp, poor) if is_start else (0, 0.0)
         first = min(first, judged)
         found, base = np.full(judged, True), np.full(judged, level)
@@ -206,9 +192,7 @@ def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps
         found[first:], base[first:] = steps.find(sharp[first:], poor[first:], judged - first)
         flagged = frames[:judged][found]
         rows["blurred"][flagged] = True
-        # What is left of the clarity, told as sharpness.
-        left = rows["clarity"][flagged] / base[found]
-        rows["baseline"][flagged] = rows["sharpness"][flagged] / np.maximum(left, _LEAST_LEFT)
+        rows["baseline"][flagged] = base[found]
     return steps
 
 
@@ -245,8 +229,7 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
     found["cut"] = find_cuts(records["grid"], records["residual"])
     found["blank"] = found["contrast"] < _BLANK_CONTRAST
     shot = np.where(found["blank"], -1, np.cumsum(found["cut"]))
-    found["clarity"] = _clarity(records)
-    sharp, clear, repeated = found["sharpness"], found["clarity"], records["difference"] < _REPEATED
+    sharp, clear, repeated = found["sharpness"], _clarity(records), records["difference"] < _REPEATED
     (found["baseline"],) = _around(sharp, shot, repeated, _BETTER)
     worse, better, best = _around(clear, shot, repeated, _WORSE, _BETTER, _BEST)
     drop = LEAST_DROP * better + _FLUCTUATION_GAIN * (best - better)
@@ -259,14 +242,12 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
 
 
 def _clarity(records: Records) -> Floats:
-    """Compute what the frames of a shot are compared by; of records of earlier versions it is sharpness alone.
+    """Compute what frames near each other are compared by; of records of earlier versions it is sharpness alone.
 
-    It is the geometric mean of sharpness and both details: blur lowers all three, and what else changes them differs.
+    It is the geometric mean of sharpness and detail: blur lowers both, and what else changes them differs.
     """
     sharp = records["sharpness"].astype(np.float64)
-    detail = records["detail"].astype(np.float64)
-    clear = np.cbrt(sharp * detail * records["middle_detail"])
-    clear = np.where(np.isnan(clear), np.sqrt(sharp * detail), clear)
+    clear = np.sqrt(sharp * records["detail"])
     return np.where(np.isnan(clear), sharp, clear)
 
 

@@ -22,8 +22,8 @@ import imageio_ffmpeg
 import psutil
 import pytest
 from PIL import Image
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
-from playwright.sync_api import Page, sync_playwright
 from starlette.middleware import Middleware
 
 from memory.units import GIB, MIB
@@ -281,6 +281,7 @@ def progress() -> Callable[..., events.Progress]:
 
 
 PATIENCE_SECONDS = 90
+expect.set_options(timeout=1000 * PATIENCE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -376,24 +377,49 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
+# What a document says after it has been left is nobody's complaint: its requests broke off because it was.
+_LEFT_QUIETLY = """(() => {
+  let left = false;
+  const say = console.error;
+  console.error = (...words) => { if (!left) say.apply(console, words); };
+  addEventListener("pagehide", () => { left = true; });
+  addEventListener("pageshow", () => { left = false; });
+  for (const kind of ["error", "unhandledrejection"])
+    addEventListener(kind, (event) => { if (left) event.preventDefault(); });
+})()"""
+
+
+@pytest.fixture
+def new_context(chromium: Any) -> Iterator[Callable[..., BrowserContext]]:
+    """Makes a context of Chromium that is as patient as all else, and whose pages are left quietly."""
+    contexts: list[BrowserContext] = []
+
+    def make(**options: Any) -> BrowserContext:
+        contexts.append(chromium.new_context(**options))
+        contexts[-1].set_default_timeout(1000 * PATIENCE_SECONDS)
+        contexts[-1].add_init_script(_LEFT_QUIETLY)
+        return contexts[-1]
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
 @pytest.fixture
 def visit(
     request: pytest.FixtureRequest,
-    chromium: Any,
     serve: Callable[..., str],
     page_over: Callable[..., gr.Blocks],
+    new_context: Callable[..., BrowserContext],
 ) -> Iterator[Callable[..., Page]]:
     """Opens a page over a queue; fails at the end if it asked anybody else for anything, or complained."""
-    contexts, outside, errors = [], [], []
+    outside, errors = [], []
     pages: list[tuple[Page, list[str]]] = []
 
     def open_page(queue: JobQueue, policy: Policy | None = None, *, query: str = "", **options: Any) -> Page:
         look_of_it = {"theme": theme.theme(), "css_paths": theme.CSS_PATHS, "i18n": I18N}
         url = serve(page_over(queue, policy), **look_of_it)
-        context = chromium.new_context(**options)
-        context.set_default_timeout(1000 * PATIENCE_SECONDS)
-        contexts.append(context)
-        page: Page = context.new_page()
+        page: Page = new_context(**options).new_page()
         pages.append((page, []))
         page.on("response", functools.partial(_note, pages[-1][1]))
         page.on("requestfailed", lambda r: pages[-1][1].append(f"{r.method} {r.url} failed: {r.failure}"))
@@ -407,14 +433,11 @@ def visit(
         return page
 
     yield open_page
-    if request.node.stash.get(FAILED, False):
+    said = list(errors)
+    if said or request.node.stash.get(FAILED, False):
         for page, answered in pages:
             request.node.add_report_section("teardown", "page", _shown(page))
             request.node.add_report_section("teardown", "answers", "\n".join(answered[-80:]))
-    # Gradio says of a request that it gives up because the page is left; files of visitors who leave are gone at once.
-    said = [error for error in errors if "signal is aborted without reason" not in error]
-    for context in contexts:
-        context.close()
     assert not outside
     assert not said
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from pipelines.errors import LongtakeError
 from pipelines.jobs import events
@@ -205,11 +205,12 @@ def test_all_can_be_done_by_keyboard(visit: Callable[..., Page], queue: JobQueue
 
 
 def test_the_page_that_asks_for_a_password_is_for_everyone(
-    chromium: Any, start_app: Callable[..., Any], node_modules: Callable[[str], Path]
+    new_context: Callable[..., BrowserContext],
+    start_app: Callable[..., Any],
+    node_modules: Callable[[str], Path],
 ) -> None:
     url = start_app("--auth=ann:open sesame").url
-    context = chromium.new_context(locale="en-GB")
-    page = context.new_page()
+    page = new_context(locale="en-GB").new_page()
     page.goto(url)
     expect(page).to_have_title("Longtake")
     expect(page.get_by_label("User name")).to_be_focused()
@@ -225,4 +226,3 @@ def test_the_page_that_asks_for_a_password_is_for_everyone(
         page.emulate_media(color_scheme=scheme)
         found = page.evaluate("async () => (await axe.run(document)).violations.map(({ id }) => id)")
         assert found == [], scheme
-    context.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, expect
 
 pytestmark = pytest.mark.browser
 
@@ -54,11 +54,10 @@ def other_site() -> Iterator[str]:
 
 
 def test_in_a_job_and_out_and_no_other_page_gets_in(
-    chromium: Any, start_app: Callable[..., Any], other_site: str, clip: Path
+    new_context: Callable[..., BrowserContext], start_app: Callable[..., Any], other_site: str, clip: Path
 ) -> None:
     url = start_app("--auth=ann:open sesame").url.rstrip("/")
-    context = chromium.new_context()
-    context.set_default_timeout(PATIENCE_MS)
+    context = new_context()
     page, errors = context.new_page(), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
@@ -86,15 +85,14 @@ def test_in_a_job_and_out_and_no_other_page_gets_in(
     page.get_by_label("User name").wait_for()
     assert not [each for each in context.cookies() if each["name"].startswith("access-token")]
     assert not errors
-    context.close()
 
 
-def test_the_page_opens_under_any_name_that_it_has(chromium: Any, start_app: Callable[..., Any]) -> None:
+def test_the_page_opens_under_any_name_that_it_has(
+    new_context: Callable[..., BrowserContext], start_app: Callable[..., Any]
+) -> None:
     served = start_app()
     port = served.url.rstrip("/").rpartition(":")[2]
-    context = chromium.new_context()
-    page = context.new_page()
+    page = new_context().new_page()
     assert page.goto(f"http://localhost:{port}/", timeout=PATIENCE_MS).status == 200  # type: ignore[union-attr]
     page.locator("#inpaint-file input[type=file]").wait_for(state="attached", timeout=PATIENCE_MS)
-    context.close()
     assert "Refused" not in served.log.read_text()

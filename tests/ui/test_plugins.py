@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from PIL import Image
+from playwright.sync_api import BrowserContext
 
 ROOT = Path(__file__).parents[2]
 WIDTH, HEIGHT, FRAMES = 64, 48, 12
@@ -131,20 +132,22 @@ def test_both_run_by_the_api(
 
 @pytest.mark.browser
 def test_both_are_on_the_page(
-    environment: None, clip: Path, start_app: Callable[..., Any], chromium: Any, tmp_path: Path
+    environment: None,
+    clip: Path,
+    start_app: Callable[..., Any],
+    new_context: Callable[..., BrowserContext],
 ) -> None:
-    page = chromium.new_page()
+    page = new_context().new_page()
     page.goto(start_app().url)
     page.get_by_role("tab", name="Negative").click()
     page.locator("#negate-file input[type=file]").set_input_files(clip)
     button = page.locator("#negate-run")
     button.wait_for()
-    page.wait_for_function("document.querySelector('#negate-run').disabled === false", timeout=60_000)
+    page.wait_for_function("document.querySelector('#negate-run').disabled === false")
     button.click()
-    page.locator("#negate .lt-done, [data-state=done]").first.wait_for(timeout=60_000)
+    page.locator("#negate .lt-done, [data-state=done]").first.wait_for()
     page.get_by_role("tab", name="Remove object").click()
     page.locator("#inpaint-engines").get_by_text("Grey", exact=True).wait_for()
-    page.close()
 
 
 def test_a_plug_in_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

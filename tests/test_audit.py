@@ -18,7 +18,7 @@ def audit(folder: Path, script: str, *flags: str) -> tuple[int, str]:
     (folder / "pip_audit.py").write_text(script)
     env = {**os.environ, "PYTHONPATH": str(folder)}
     ran = subprocess.run(
-        [sys.executable, str(AUDIT), *flags], env=env, capture_output=True, text=True, timeout=60
+        [sys.executable, str(AUDIT), *flags], env=env, capture_output=True, text=True, timeout=300
     )
     return ran.returncode, ran.stdout
 

@@ -18,8 +18,10 @@ import time
 import traceback
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 import httpx
@@ -27,7 +29,7 @@ import psutil
 
 APP = Path(os.environ.get("APP", Path(__file__).parents[2])).absolute()
 PY = os.environ.get("PY", sys.executable)
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 
 Attack = Callable[[Path], None]
 
@@ -69,9 +71,7 @@ def served(out: Path, *flags: str, env: dict[str, str] | None = None) -> Server:
 
 def start(out: Path, *flags: str, env: dict[str, str] | None = None) -> Server:
     """Start a server of one's own, with its jobs and its log in a new folder below `out`, and wait until it answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _quiet_port()
     folder = out / f"server-{port}"
     folder.mkdir(parents=True)
     command = [PY, "app.py", f"--server-port={port}", f"--jobs-dir={folder / 'jobs'}", *flags]
@@ -81,6 +81,15 @@ def start(out: Path, *flags: str, env: dict[str, str] | None = None) -> Server:
     until(lambda: process.poll() is not None or _answers(server.url))
     assert process.poll() is None, server.log.read_text()
     return server
+
+
+def _quiet_port() -> int:
+    """A free port that no system gives to whoever asks for any: nobody takes it before its server starts."""
+    while True:
+        port = SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 def _answers(url: str) -> bool:

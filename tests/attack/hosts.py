@@ -80,7 +80,7 @@ def attack_that_keeps_friends_out(out: Path) -> None:
 
 
 def _status(server: Server, lines: str) -> int:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as raw:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=300) as raw:
         raw.sendall(f"{lines}\r\nConnection: close\r\n\r\n".encode())
         return int(raw.makefile("rb").readline().split()[1])
 

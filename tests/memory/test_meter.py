@@ -93,7 +93,7 @@ class TestMeter:
 
         with Meter(read=readings(*range(6)), interval_seconds=0, on_reading=on_reading) as meter:
             assert meter.timeline.points()[0].host_bytes == 0  # the baseline is there at once
-            assert enough.wait(10)
+            assert enough.wait(100)
         assert "memory-meter" in threads
         assert meter.peak.host_bytes >= 4
         assert not any(thread.name == "memory-meter" for thread in threading.enumerate())
@@ -112,7 +112,7 @@ class TestMeter:
         meter = Meter(read=readings(*repeat(GIB, 50)), interval_seconds=0, on_reading=fails)
         meter.watch(GIB, lambda level, reading: level == "hard" and stopped.set())
         with caplog.at_level(logging.ERROR), meter:
-            assert stopped.wait(10)
+            assert stopped.wait(100)
         assert "listener" in caplog.text
 
     def test_a_reading_that_fails_does_not_end_the_watch(self, caplog):
@@ -126,7 +126,7 @@ class TestMeter:
         meter = Meter(read=read, interval_seconds=0)
         meter.watch(GIB, lambda level, reading: level == "hard" and stopped.set())
         with caplog.at_level(logging.ERROR), meter:
-            assert stopped.wait(10)
+            assert stopped.wait(100)
         assert caplog.text.count("memory could not be read") == 1
 
     def test_reads_this_process_and_this_machine(self):

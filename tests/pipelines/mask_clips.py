@@ -37,5 +37,5 @@ def _encode(path: Path, frames: list[NDArray[np.uint8]], kind: str, *arguments: 
     source = ("-f", "rawvideo", "-pix_fmt", kind, "-s", f"{width}x{height}", "-r", rate, "-i", "-")
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *source, *map(str, arguments), str(path)]
     data = b"".join(np.ascontiguousarray(frame).tobytes() for frame in frames)
-    subprocess.run(command, input=data, check=True, timeout=60)
+    subprocess.run(command, input=data, check=True, timeout=300)
     return path

@@ -178,7 +178,7 @@ def _hevc(pixels: Pixels) -> list[bytes]:
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source.split(), *coded.split()]
     command[-2:-2] = ["-x265-params", _X265]
     data = np.ascontiguousarray(pixels).tobytes()
-    stream = subprocess.run([*command, "-"], input=data, capture_output=True, check=True, timeout=60).stdout
+    stream = subprocess.run([*command, "-"], input=data, capture_output=True, check=True, timeout=300).stdout
     return stream.replace(b"\0\0\0\1", b"\0\0\1").split(b"\0\0\1")[1:]
 
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 AXE_CORE = "axe-core@4.14.1"
 WIDTHS = (390, 1280)
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 MOST_STOPS = 60
 
 GRADIOS_OWN = {

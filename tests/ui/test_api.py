@@ -33,7 +33,7 @@ MakeQueue = Callable[[Callable[[Job], Iterator[Event]]], JobQueue]
 Serve = Callable[[gr.Blocks], str]
 Script = Callable[[Job], Iterator[Event]]
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from memory.units import GIB, MIB
 from ui.server.policy import Policy
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 
 StartApp = Callable[..., Any]
 

@@ -28,7 +28,7 @@ from ui.server.policy import Policy
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 MOVED = re.compile("[1-9]")
 Visit = Callable[..., Page]
 
@@ -40,7 +40,7 @@ def long_clip(tmp_path: Path) -> Path:
     source = "testsrc2=size=320x240:rate=25:duration=12"
     encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-y", str(path)]
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *encode], check=True, timeout=60)
+    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *encode], check=True, timeout=300)
     return path
 
 

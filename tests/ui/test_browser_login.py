@@ -11,7 +11,7 @@ from playwright.sync_api import BrowserContext, expect
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 
 _ACT = """
 const url = location.hash.slice(1), told = [];

@@ -18,7 +18,7 @@ from pipelines.scheduler.queue import JobQueue
 from ui.server.policy import Policy
 
 CROWD = 10
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 
 PageOver = Callable[..., gr.Blocks]
 MakeQueue = Callable[..., JobQueue]

@@ -22,7 +22,7 @@ from ui.jobs.uploads import REMOVAL_BOX
 from ui.page import I18N
 from ui.server.policy import Policy
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 MOST_WIRE_BYTES = 45_000
 MOST_COMPONENTS = 250
 MOST_STOPS = 8

@@ -15,7 +15,7 @@ from pipelines.settings import InpaintSettings, ScoreSettings, TrackSettings, tr
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 Visit = Callable[..., Page]
 
 _HIDDEN = """() => {

@@ -12,7 +12,7 @@ from ui.server.policy import Policy
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 Visit = Callable[..., Page]
 SIZES = ((1280, 720), (390, 844), (1440, 900))
 SEEN = """(video) => {

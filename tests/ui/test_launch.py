@@ -142,7 +142,7 @@ def test_slow_metrics_do_not_hold_up_the_page() -> None:
 
         def slow() -> str:
             # Ends only when the loop does something else meanwhile.
-            return asyncio.run_coroutine_threadsafe(answer(), loop).result(30)
+            return asyncio.run_coroutine_threadsafe(answer(), loop).result(100)
 
         routes = launch.additions(is_stopping=lambda: False, metrics=slow, passwords=None)["routes"]
         transport = httpx.ASGITransport(Starlette(routes=routes))

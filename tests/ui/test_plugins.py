@@ -50,7 +50,7 @@ def clip(tmp_path: Path) -> Path:
         "0",
         str(path),
     ]
-    subprocess.run(command, input=frame.tobytes() * FRAMES, check=True, timeout=60)
+    subprocess.run(command, input=frame.tobytes() * FRAMES, check=True, timeout=300)
     return path
 
 
@@ -75,7 +75,7 @@ def first_frame(path: Path) -> np.ndarray[Any, Any]:
 def run(*arguments: object) -> dict[str, Any]:
     """The outputs of a command that ends well."""
     command = [sys.executable, "-m", "pipelines", *map(str, arguments), "--json"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     outputs: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])["outputs"]
     return outputs
@@ -153,7 +153,7 @@ def test_both_are_on_the_page(
 def test_a_plug_in_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGTAKE_PLUGINS", "there_is_none")
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=60
+        [sys.executable, "-m", "pipelines", "--help"], cwd=ROOT, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 2
     assert (

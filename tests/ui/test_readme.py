@@ -22,7 +22,7 @@ from ui.server.policy import Policy
 ROOT = Path(__file__).parents[2]
 ADDRESS = "http://127.0.0.1:7860"
 GRADIO_CLIENT = "@gradio/client@2.7.0"
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 
 Script = Callable[[Job], Iterator[Event]]
 Serve = Callable[..., str]

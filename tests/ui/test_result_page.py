@@ -25,7 +25,7 @@ from ui.server.policy import Policy
 from ui.server.visitors import Keys
 
 Visit = Callable[..., Page]
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 WIDTH, HEIGHT, BITS, BAR = 160, 120, 9, 8
 """Each half of a frame has its number as bars: the left one is read from the source, the right one from the result."""
 FRAMES = 60
@@ -74,7 +74,7 @@ def numbered(path: Path, tone: int, frames: int, gap: int = 0) -> Path:
     source = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{WIDTH}x{HEIGHT}", "-r", "30000/1001", "-i", "-")
     encode = ("-c:v", "libx264", "-crf", "12", "-pix_fmt", "yuv420p", "-y", str(path))
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *source, *encode]
-    subprocess.run(command, input=pictures.tobytes(), check=True, timeout=60)
+    subprocess.run(command, input=pictures.tobytes(), check=True, timeout=300)
     return path
 
 

@@ -13,7 +13,7 @@ from ui.jobs.uploads import keep
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 Visit = Callable[..., Page]
 
 _STORED = "JSON.parse(localStorage.getItem('longtake.settings'))"

@@ -15,7 +15,7 @@ from gradio_client import Client, handle_file
 from pipelines.jobs.job import Job
 
 ROOT = Path(__file__).parents[2]
-PATIENCE_SECONDS = 90
+PATIENCE_SECONDS = 180
 LIMIT_SECONDS = 10
 """What is promised after SIGTERM."""
 
@@ -30,7 +30,7 @@ def long_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = "testsrc2=size=640x360:rate=30:duration=60"
     encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-y", str(path)]
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *encode], check=True, timeout=120)
+    subprocess.run([ffmpeg, "-v", "error", "-f", "lavfi", "-i", source, *encode], check=True, timeout=300)
     return path
 
 

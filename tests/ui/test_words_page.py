@@ -14,7 +14,7 @@ from ui.i18n.words import STATIC
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 Visit = Callable[..., Page]
 CHINESE = re.compile(r"[\u3400-\u9fff]")
 NAMES = """() => [...document.querySelectorAll('[aria-label], [alt], [placeholder], [title]')].flatMap(each =>

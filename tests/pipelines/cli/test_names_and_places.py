@@ -26,7 +26,7 @@ def run(folder: Path, *arguments: object, **more: object) -> subprocess.Complete
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
         capture_output=True,
-        timeout=120,
+        timeout=300,
         check=False,
         **more,
     )

@@ -78,7 +78,7 @@ def test_a_full_stdout_is_told_by_its_name(flags: tuple[str, ...], tmp_path: Pat
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
+            timeout=300,
         )
     if flags:  # nothing to say in JSON
         assert done.returncode == 0

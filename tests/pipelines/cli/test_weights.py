@@ -39,7 +39,7 @@ def clip(tmp_path: Path) -> Path:
     path = tmp_path / "clip.mp4"
     source = "testsrc2=size=64x64:rate=10:duration=1"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lavfi", "-i", source, str(path)]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)
     return path
 
 

@@ -40,7 +40,7 @@ FRAMES = 35
 
 
 def ffmpeg(*arguments: object) -> None:
-    subprocess.run([FFMPEG, "-v", "error", "-y", *map(str, arguments)], check=True, timeout=60)
+    subprocess.run([FFMPEG, "-v", "error", "-y", *map(str, arguments)], check=True, timeout=300)
 
 
 def plain(path: Path) -> None:
@@ -269,7 +269,7 @@ def test_other_codecs(codec: str, kind: str, engine, tmp_path, clip, mask) -> No
         "rgba",
         "-",
     ]
-    raw = subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+    raw = subprocess.run(command, capture_output=True, check=True, timeout=300).stdout
     alpha = np.frombuffer(raw, np.uint8).reshape(FRAMES, 64, 96, 4)[..., 3]
     hole = dilate(blob(96, 64), 4)
     assert np.mean((alpha > 127) != hole) < 0.01, "opaque where something was filled"

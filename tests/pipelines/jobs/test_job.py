@@ -193,7 +193,7 @@ def test_a_late_listener_reads_from_the_start_and_then_live(tmp_path: Path, clip
     thread.start()
     job.journal.append(warn(job, "late"))
     job.journal.append(events.CancelledEvent(job=job.id))
-    thread.join(20)
+    thread.join(100)
     assert heard == ["warning", "warning", "cancelled"]
 
 
@@ -254,7 +254,7 @@ def test_a_question_that_somebody_else_asks_just_now_is_waited_for(tmp_path: Pat
         thread = threading.Thread(target=lambda: asked.append(make(tmp_path, clip)))
         thread.start()
         known.save(record)
-        thread.join(20)
+        thread.join(100)
         assert asked == [known] and known.record() == record
 
 

@@ -216,7 +216,7 @@ def with_limit(bench: Bench, limit_gb: float) -> None:
 def test_a_limit_that_is_about_to_be_passed_ends_the_job_before(bench: Bench, monkeypatch) -> None:
     bench.pipeline.load = Load(fixed=1)
     with_limit(bench, 0.01)
-    bench.stage.before = at(5, lambda: bench.stage.sampled.wait(20))
+    bench.stage.before = at(5, lambda: bench.stage.sampled.wait(100))
     listen_to_readings(bench, monkeypatch)
     failed = run(bench)[-1]
     assert (failed.code, failed.exit_code) == ("not_enough_memory", 3)
@@ -253,7 +253,7 @@ def test_a_worker_leaves_at_once_and_its_last_word_is_why(
     bench.pipeline.load = Load(fixed=1)
     with_limit(bench, 0.01)
     left = threading.Event()
-    bench.stage.before = at(5, lambda: left.wait(20))
+    bench.stage.before = at(5, lambda: left.wait(100))
     heard: list[Event] = []
     run(bench, leave=left.set, echo=heard.append)
     assert left.is_set()

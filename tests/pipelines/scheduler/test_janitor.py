@@ -296,17 +296,17 @@ def watch(queue: JobQueue) -> Iterator[Callable[..., Told]]:
 def test_it_looks_at_start_and_after_each_job(queue: JobQueue, runner: Holds, make: Make, watch) -> None:
     old = make("old", done(1))
     janitor = watch(0, 3600)
-    assert janitor.looked.acquire(timeout=60) and not old.exists()
+    assert janitor.looked.acquire(timeout=300) and not old.exists()
     job = queue.start(make("new"))
     assert runner.there.wait(60) and job.exists()
     runner.leave.set()
-    assert janitor.looked.acquire(timeout=60) and not job.exists()
+    assert janitor.looked.acquire(timeout=300) and not job.exists()
     assert [n.name for n in janitor.notices] == ["old.mp4", "new.mp4"]
 
 
 def test_it_looks_again_on_time_and_survives_what_goes_wrong(watch) -> None:
     janitor = watch(None, 0.01, OSError("the disk is away"))
-    assert janitor.looked.acquire(timeout=60) and janitor.looked.acquire(timeout=60)
+    assert janitor.looked.acquire(timeout=300) and janitor.looked.acquire(timeout=300)
 
 
 def test_a_janitor_that_never_started_can_be_closed(queue: JobQueue) -> None:

@@ -117,7 +117,7 @@ def test_a_job_runs_and_its_listeners_hear_it_all(open_queue, clips) -> None:
 
 def test_first_come_first_served_one_at_a_time_and_positions_are_told(open_queue, clips) -> None:
     go = threading.Event()
-    runner = Script(lambda job: (go.wait(20), finish(job))[1])
+    runner = Script(lambda job: (go.wait(100), finish(job))[1])
     queue = open_queue(runner)
     jobs = [queue.submit("score", clip, ScoreSettings()) for clip in clips]
     go.set()
@@ -174,7 +174,7 @@ def test_deaths_at_different_spans_do_not_add_up(open_queue, clips) -> None:
 
 def test_closing_a_listener_does_not_stop_the_job(open_queue, clips) -> None:
     go = threading.Event()
-    queue = open_queue(Script(lambda job: (go.wait(20), finish(job))[1]))
+    queue = open_queue(Script(lambda job: (go.wait(100), finish(job))[1]))
     job = queue.submit("score", clips[0], ScoreSettings())
     listening = queue.listen(job)
     next(listening)
@@ -185,7 +185,7 @@ def test_closing_a_listener_does_not_stop_the_job(open_queue, clips) -> None:
 
 def test_a_waiting_job_is_cancelled_without_being_run(open_queue, clips) -> None:
     go = threading.Event()
-    runner = Script(lambda job: (go.wait(20), finish(job))[1])
+    runner = Script(lambda job: (go.wait(100), finish(job))[1])
     queue = open_queue(runner)
     first, second = (queue.submit("score", clip, ScoreSettings()) for clip in clips[:2])
     queue.stop(second)
@@ -207,7 +207,7 @@ def test_a_running_job_is_asked_to_stop_and_a_new_start_forgets_it(open_queue, c
     queue = open_queue(Script(until_asked))
     job = queue.submit("score", clips[0], ScoreSettings())
     listening = queue.listen(job)
-    runs.wait(20)
+    runs.wait(100)
     queue.stop(job, "pause")
     assert [e.type for e in listening][-1] == "paused"
     queue.start(job)
@@ -221,11 +221,11 @@ def test_a_start_while_the_last_run_is_leaving_is_not_lost(open_queue, clips) ->
     def slow_to_leave(job: Job) -> None:
         job.journal.append(events.Paused(job=job.id))
         told.set()
-        leave.wait(20)
+        leave.wait(100)
 
     queue = open_queue(Script(slow_to_leave))
     job = queue.submit("score", clips[0], ScoreSettings())
-    told.wait(20)
+    told.wait(100)
     queue.start(job)
     leave.set()
     heard = types(queue, job)
@@ -275,7 +275,7 @@ def test_an_idle_runner_is_let_go(open_queue, clips) -> None:
     runner.let_go = gone.set
     queue = open_queue(runner, idle_seconds=0.01)
     types(queue, queue.submit("score", clips[0], ScoreSettings()))
-    assert gone.wait(20)
+    assert gone.wait(100)
 
 
 def test_a_missing_file_never_becomes_a_job(open_queue, tmp_path: Path) -> None:
@@ -709,7 +709,7 @@ def test_what_the_system_refuses_the_queue_is_told_by_its_name(open_queue, clips
 def held(open_queue, tmp_path: Path) -> tuple[JobQueue, threading.Event, list[Job]]:
     """A queue whose runner is busy until the event is set, and the five jobs that wait behind it."""
     go = threading.Event()
-    queue = open_queue(Script(lambda job: (go.wait(20), finish(job))[1]))
+    queue = open_queue(Script(lambda job: (go.wait(100), finish(job))[1]))
     jobs = []
     for name in "abcdef":
         path = tmp_path / f"{name}.mp4"

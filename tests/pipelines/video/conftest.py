@@ -55,7 +55,7 @@ def ffmpeg() -> Callable[..., bytes]:
 
     def run(*arguments: object, stdin: bytes | None = None) -> bytes:
         command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *map(str, arguments)]
-        done = subprocess.run(command, input=stdin, capture_output=True, timeout=60)
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=300)
         assert done.returncode == 0, (command, done.stderr.decode())
         return done.stdout
 

@@ -35,7 +35,9 @@ def clip(tmp_path: Path) -> Path:
 
 
 def ffmpeg(*arguments: str | bytes | Path) -> None:
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True, timeout=60)
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *arguments], check=True, timeout=300
+    )
 
 
 # -- videos ----------------------------------------------------------------------------------------------------

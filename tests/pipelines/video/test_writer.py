@@ -220,11 +220,11 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
     root = Path(__file__).resolve().parents[3]
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, timeout=60
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, timeout=300
     )
     try:
         encoder = psutil.Process(int(done.stdout))
     except psutil.NoSuchProcess:
         return
-    psutil.wait_procs([encoder], timeout=20)
+    psutil.wait_procs([encoder], timeout=300)
     assert not encoder.is_running() or encoder.status() == psutil.STATUS_ZOMBIE

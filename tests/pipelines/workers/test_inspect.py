@@ -22,7 +22,7 @@ def draw(path: Path, size: str = "96x64", *more: str) -> Path:
     """Frame `i` is as gray as `20 i`."""
     source = f"color=black:size={size}:rate=25:duration={FRAMES / 25},format=gray,geq=lum=20*N"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "lavfi", "-i", source, *more]
-    subprocess.run([*command, str(path)], check=True, timeout=60)
+    subprocess.run([*command, str(path)], check=True, timeout=300)
     return path
 
 
@@ -111,7 +111,7 @@ def test_a_process_of_its_own_answers_in_one_line(clip: Path) -> None:
             input=question.model_dump_json(),
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
         )
         assert (done.returncode, done.stderr, done.stdout.count("\n")) == (0, "", 1)
         told = events.parse(done.stdout)

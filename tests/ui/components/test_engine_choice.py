@@ -29,7 +29,7 @@ from ui.render.engines import consent as consent_html
 from ui.render.engines import engine_notes, expected
 from ui.server.policy import Policy
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 CARD = Device("cuda", 0, "A <card>", "GPU-1", 24 * GIB, 20 * GIB)
 BUILTIN = Availability(engine_spec("inpaint", "flow"))
 NETWORK = Availability(

@@ -19,7 +19,7 @@ from pipelines.settings import InpaintSettings, TrackSettings
 
 pytestmark = pytest.mark.browser
 
-PATIENCE_MS = 90_000
+PATIENCE_MS = 180_000
 HINTS = ("setting-box", "setting-point", "strokes")
 Visit = Callable[..., Page]
 

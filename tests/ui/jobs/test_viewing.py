@@ -58,7 +58,7 @@ def job(queue: JobQueue, tmp_path: Path) -> Job:
         "ffv1",
         clip,
     ]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=300)
     made = queue.submit("copy", clip, CopySettings(codec="ffv1"))
     done(queue, made)
     return made

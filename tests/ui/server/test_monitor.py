@@ -190,7 +190,7 @@ def test_the_thread_samples_until_it_is_closed_and_survives_a_disk_that_is_gone(
     monitor = Monitor(queue, period_seconds=0.001, probe=flaky)
     monitor.start()
     assert len(monitor.samples()) >= 1, "the first sample is there at once"
-    assert enough.wait(30)
+    assert enough.wait(100)
     monitor.close()
     count = len(monitor.samples())
     assert count >= 2

@@ -192,7 +192,7 @@ def test_a_login_leaves_the_event_loop_free(file: Path, monkeypatch: pytest.Monk
 
         def slow(password: bytes, hashed: bytes) -> bool:
             # Ends only when the loop does something else meanwhile.
-            asyncio.run_coroutine_threadsafe(_set(went_on), loop).result(30)
+            asyncio.run_coroutine_threadsafe(_set(went_on), loop).result(100)
             return True
 
         monkeypatch.setattr(bcrypt, "checkpw", slow)

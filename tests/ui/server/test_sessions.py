@@ -6,7 +6,7 @@ import pytest
 
 from ui.server.sessions import Presence
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 180
 
 
 class Told:

@@ -362,7 +362,7 @@ def test_a_limit_below_the_size_of_the_weights_is_kept(pictures: Path, tmp_path:
         [*map(str, command), "--device", "cpu", "--json"],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
         check=False,
     )
     events = [json.loads(line) for line in told.stdout.splitlines()]

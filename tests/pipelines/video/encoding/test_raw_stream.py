@@ -23,7 +23,7 @@ P3 = MasteringDisplay(((34000, 16000), (13250, 34500), (7500, 3000)), (15635, 16
 
 def read_back(stream: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-f", "matroska", "-i", "-", *arguments]
-    return subprocess.run(command, input=stream, capture_output=True, check=False, timeout=60)
+    return subprocess.run(command, input=stream, capture_output=True, check=False, timeout=300)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.pixel_format)

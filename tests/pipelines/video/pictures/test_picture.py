@@ -206,10 +206,10 @@ def test_side_data_that_pyav_does_not_know_is_ignored(orientation: int, tmp_path
     clip = tmp_path / "camera.mov"
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error"]
     make = ["-f", "mjpeg", "-framerate", "10", "-i", "-", "-c", "copy", str(clip)]
-    subprocess.run([*ffmpeg, *make], input=data.getvalue(), check=True, timeout=60)
+    subprocess.run([*ffmpeg, *make], input=data.getvalue(), check=True, timeout=300)
     raw = [*ffmpeg, "-i", str(clip), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     info = probe(clip)
-    right = np.frombuffer(subprocess.run(raw, capture_output=True, check=True, timeout=60).stdout, np.uint8)
+    right = np.frombuffer(subprocess.run(raw, capture_output=True, check=True, timeout=300).stdout, np.uint8)
     right = right.reshape(-1, info.height, info.width, 3)
     assert (info.width < info.height) == (orientation == 6)
     found = np.stack([frame.rgb() for frame in read_frames(info)])

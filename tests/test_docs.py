@@ -23,6 +23,14 @@ MOST_PICTURE_BYTES = 400_000
 
 FOREIGN_FLAGS = {
     "--index-url": "pip",
+    "--sdk": "deploy/space/front_matter.py",
+    "--repo-type": "hf",
+    **dict.fromkeys(
+        ("--build", "--cap-drop", "--detach", "--read-only", "--rm", "--target", "--tmpfs", "--user"),
+        "docker",
+    ),
+    **dict.fromkeys(("--from-file", "--namespace", "--replicas"), "kubectl"),
+    "--exclude": "tar",
     "--json": "curl, and ours",
     "--most": "the campaigns of tests/faults",
     "--count": "the campaigns of tests/faults",
@@ -190,7 +198,7 @@ def test_each_command_is_described() -> None:
 
 def missing_files(text: str) -> list[str]:
     """Files of the project that `text` names in code and that do not exist."""
-    pattern = r"\b((?:tests|presets|docs|pipelines|ui|memory)/[\w./-]+|requirements[\w-]*\.txt)"
+    pattern = r"\b((?:tests|presets|docs|deploy|pipelines|ui|memory)/[\w./-]+|requirements[\w-]*\.txt)"
     return [name for name in re.findall(pattern, text) if not (ROOT / name).exists()]
 
 

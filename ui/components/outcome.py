@@ -22,7 +22,7 @@ from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.render import film, marks, media
 from ui.render.job import links, newest_notes, notes
-from ui.reports.view import frame_times, read_report, shows_something
+from ui.reports.view import charts, frame_times, read_report, shows_something
 
 _HIDDEN = {"box", "point", "track", "ram_limit_gb", "vram_limit_gb", "preset", "device"}
 """Settings that are shown as marks, or that are the machine's and not the question's."""
@@ -54,13 +54,15 @@ class Outcome:
         report = notes(view)
         if outputs.report:
             report += read_report(outputs.report, view.notes, newest_notes(view))
-        shown = ""
+        is_drawn = outputs.result is None
+        shown = charts(outputs.report) if is_drawn and outputs.report else ""
+        if shown:  # drawn in the visitor's language
+            first = None
         pictures = [first, *more] if first in named else more
         if pictures and (outputs.report is None or shows_something(outputs.report)):
             times = frame_times(outputs.report) if outputs.report else {}
-            is_drawn = outputs.result is None
             words = "report.map" if view.status.task in _MAPPED and not is_drawn else "chart"
-            shown = media.pictures(
+            shown += media.pictures(
                 [named[path] for path in pictures if path], times, is_drawn=is_drawn, words=words
             )
         kept = [named[path] for path in paths if path not in more and path != outputs.memory]

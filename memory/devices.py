@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,19 @@ class Device:
         return self.kind == "mps"
 
 
+class NoDevice(str):
+    """A sentence that says why no device can be used; `code` names the reason, `detail` is what a driver said of it."""
+
+    code: str
+    detail: str
+
+    def __new__(cls, text: str = "", code: str = "", detail: str = "") -> Self:
+        """Make the sentence `text`; empty where there is a device."""
+        made = super().__new__(cls, text)
+        made.code, made.detail = code, detail
+        return made
+
+
 def find_devices(
     host_total_bytes: int,
     host_available_bytes: int,
@@ -55,22 +68,23 @@ def find_devices(
     nvml: Any = None,
     environ: Mapping[str, str] = os.environ,
     own_pids: Collection[int] = (),
-) -> tuple[tuple[Device, ...], str]:
+) -> tuple[tuple[Device, ...], NoDevice]:
     """Find the usable devices; where there are none, a sentence says why.
 
     `nvml` is the module `pynvml` or a substitute; `own_pids` are our processes besides this one.
     """
     if platform.system() == "Darwin":
         return _find_mps(host_total_bytes, host_available_bytes)
-    if sentence := _why_torch_cannot():
-        return (), sentence
-    nvml, sentence = _open(nvml)
+    if reason := _why_torch_cannot():
+        return (), reason
+    nvml, reason = _open(nvml)
     if nvml is None:
-        return (), sentence
+        return (), reason
     try:
         return _visible(nvml, environ, {os.getpid(), *own_pids})
     except nvml.NVMLError as error:
-        return (), f"The NVIDIA driver reports an error ({error}); computing on the CPU."
+        sentence = f"The NVIDIA driver reports an error ({error}); computing on the CPU."
+        return (), NoDevice(sentence, "driver_error", str(error))
 
 
 def device_reader(nvml: Any = None) -> Callable[[Collection[int]], int]:
@@ -116,17 +130,19 @@ def limit_device(limit_bytes: int, device: str) -> bool:
     return False
 
 
-def _open(nvml: Any) -> tuple[Any, str]:
+def _open(nvml: Any) -> tuple[Any, NoDevice]:
     """The initialised NVML module, or None and the reason."""
     try:
         # Imported here, because it may be missing where there can be no NVIDIA GPU.
         nvml = nvml or importlib.import_module("pynvml")
         nvml.nvmlInit()
     except ImportError:
-        return None, "GPUs cannot be detected because pynvml is not installed; computing on the CPU."
+        sentence = "GPUs cannot be detected because pynvml is not installed; computing on the CPU."
+        return None, NoDevice(sentence, "no_pynvml")
     except nvml.NVMLError as error:
-        return None, f"No NVIDIA driver was found ({error}); computing on the CPU."
-    return nvml, ""
+        sentence = f"No NVIDIA driver was found ({error}); computing on the CPU."
+        return None, NoDevice(sentence, "no_driver", str(error))
+    return nvml, NoDevice()
 
 
 def loaded_torch() -> Any:
@@ -135,29 +151,35 @@ def loaded_torch() -> Any:
     return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch
 
 
-def _why_torch_cannot() -> str:
+def _why_torch_cannot() -> NoDevice:
     """The reason why torch cannot use a GPU; empty where none is known."""
     torch = loaded_torch()
     if torch is not None:
-        return "" if torch.cuda.is_available() else "This torch cannot use a GPU; computing on the CPU."
+        if torch.cuda.is_available():
+            return NoDevice()
+        return NoDevice("This torch cannot use a GPU; computing on the CPU.", "torch_cannot")
     with suppress(importlib.metadata.PackageNotFoundError):
         version = importlib.metadata.version("torch")
         if version.endswith("+cpu"):
-            return f"The installed torch {version} is built for the CPU alone; computing on the CPU."
-    return ""
+            sentence = f"The installed torch {version} is built for the CPU alone; computing on the CPU."
+            return NoDevice(sentence, "torch_cpu", version)
+    return NoDevice()
 
 
-def _visible(nvml: Any, environ: Mapping[str, str], own: Collection[int]) -> tuple[tuple[Device, ...], str]:
+def _visible(
+    nvml: Any, environ: Mapping[str, str], own: Collection[int]
+) -> tuple[tuple[Device, ...], NoDevice]:
     handles = [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
     visible = environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         handles = _chosen(nvml, handles, visible)
     devices = tuple(_describe(nvml, handle, index, own) for index, handle in enumerate(handles))
     if devices:
-        return devices, ""
+        return devices, NoDevice()
     if visible is None:
-        return (), "The NVIDIA driver lists no GPU; computing on the CPU."
-    return (), f"CUDA_VISIBLE_DEVICES is {visible!r}, which selects no GPU; computing on the CPU."
+        return (), NoDevice("The NVIDIA driver lists no GPU; computing on the CPU.", "none_listed")
+    sentence = f"CUDA_VISIBLE_DEVICES is {visible!r}, which selects no GPU; computing on the CPU."
+    return (), NoDevice(sentence, "none_visible", visible)
 
 
 def _chosen(nvml: Any, handles: list[Any], visible: str) -> list[Any]:
@@ -248,21 +270,21 @@ def _reserved_bytes() -> int:
     return 0
 
 
-def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[Device, ...], str]:
+def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[Device, ...], NoDevice]:
     """Apple's GPU, which uses the host's memory."""
     torch = loaded_torch()
     if torch is not None:
         if not torch.backends.mps.is_available():
-            return (), "This torch cannot use Apple's GPU; computing on the CPU."
+            return (), NoDevice("This torch cannot use Apple's GPU; computing on the CPU.", "torch_cannot")
         total, held = int(torch.mps.recommended_max_memory()), int(torch.mps.driver_allocated_memory())
         reusable = max(0, held - int(torch.mps.current_allocated_memory()))
     elif platform.machine() == "arm64":
         # Metal recommends about two thirds of a small machine's memory; torch knows the exact size once loaded.
         total, held, reusable = host_total_bytes * 2 // 3, 0, 0
     else:
-        return (), "This Mac has no GPU that torch can use; computing on the CPU."
+        return (), NoDevice("This Mac has no GPU that torch can use; computing on the CPU.", "no_apple")
     free = max(0, min(total - held, host_available_bytes))
-    return (Device("mps", 0, "Apple GPU", "", total, free, reusable),), ""
+    return (Device("mps", 0, "Apple GPU", "", total, free, reusable),), NoDevice()
 
 
 def _text(text: str | bytes) -> str:

@@ -7,14 +7,14 @@ are used.
 import os
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from memory.container import find_limits
-from memory.devices import Device, find_devices
+from memory.devices import Device, NoDevice, find_devices
 from memory.units import GIB, KIB
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Disk",
     "Hardware",
     "Host",
+    "NoDevice",
     "probe_disk",
     "probe_hardware",
     "probe_host",
@@ -53,7 +54,7 @@ class Hardware:
 
     host: Host
     devices: tuple[Device, ...] = ()
-    no_device_reason: str = ""
+    no_device_reason: NoDevice = field(default_factory=NoDevice)
 
     def device(self, index: int = 0) -> Device | None:
         """The visible device with this index, or None."""

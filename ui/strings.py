@@ -20,6 +20,8 @@ _TABLES = {
     "gradio": "Names of Gradio's controls",
     "refusals": "Requests that are refused",
     "warnings": "Warnings of jobs",
+    "findings": "Diagnostics",
+    "parts": "Parts of sentences, where others have a name that ends in `_key`",
 }
 _HEAD = """# The page's words
 

@@ -74,7 +74,7 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
         return tuple(size for size in sizes if size)
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
-        """Write the video, the table, the report and its picture. Holds one span's records."""
+        """Write the video, the table, the report and its pictures. Holds one span's records."""
         result = self._result(run)
         with atomic_write(result) as part:
             joined = join_segments(segments, run.video, run.frames, part)
@@ -105,14 +105,20 @@ class InpaintPipeline(VideoPipeline[InpaintEngine]):
                 },
             },
         )
-        with optional("picture of what was invented", warn), atomic_write(picture) as part:
+        heat_map = run.folder / "heat_map.jpg"
+        with optional("picture of what was invented", warn):
             before = self.engine.picture(run, start)
-            draw_invention(part, printable(video.path.name), before, invention, start, seconds)
+            if invention.invented:
+                with optional("map of what was invented", warn):
+                    unseen.save_heat_map(heat_map, before, invention)
+            with atomic_write(picture) as part:
+                draw_invention(part, printable(video.path.name), before, invention, start, seconds)
         return Outputs(
             result=result,
             report=report,
             scores=table,
             picture=picture if picture.exists() else None,
+            heat_map=heat_map if heat_map.exists() else None,
             mask=self._mask_video(run),
             **self.engine.products(run),
         )

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from pipelines.storage.atomic import atomic_write
+from pipelines.storage.jpeg import save_picture
 from pipelines.storage.span_arrays import read_arrays, save_arrays
 from pipelines.vision.types import Mask, Pixels
 
@@ -40,6 +42,10 @@ _WIDTH_IN, _CURVE_IN = 10.0, 2.2
 """Width of the picture and height of its curve, in inches."""
 _DIM = 0.45
 """Brightness of the frame under the heat map."""
+_COLOURS, _OPACITY = "inferno", 0.85
+"""Of the heat map over the frame: what is there can still be made out."""
+_MAP_PX = 1280
+"""Largest width of the frame under the heat map as a picture of its own: twice what the page gives it."""
 _LEAST_TOP = 0.05
 """Smallest upper end of the curve's axis, so that tiny shares do not look large."""
 
@@ -166,6 +172,27 @@ def write_table(
                 frame += 1
 
 
+def save_heat_map(path: Path, frame: Pixels, found: Invention) -> None:
+    """Save `frame` `(H, W, 3)` uint8 under the heat map as a JPEG, without axes and words: brighter is more often.
+
+    Raises ValueError if nothing was invented.
+    """
+    if found.heat is None or not found.heat.any():
+        raise ValueError("nothing was invented")
+    height, width = frame.shape[:2]
+    scale = min(1.0, _MAP_PX / width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame
+    heat = found.heat / found.heat.max()
+    share, cover = (
+        cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for each in (heat, heat > 0)
+    )
+    colours = 255 * matplotlib.colormaps[_COLOURS](share)[..., :3]
+    opacity = _OPACITY * cover[..., None]
+    mixed = (1 - opacity) * _DIM * small + opacity * colours
+    save_picture(mixed.round().astype(np.uint8), path, most_width_px=_MAP_PX)
+
+
 def draw_invention(
     path: Path, title: str, frame: Pixels, found: Invention, start: int, seconds: Callable[[int], float]
 ) -> None:
@@ -185,7 +212,7 @@ def draw_invention(
     if found.heat is not None and found.heat.any():
         share = found.heat / (255 * found.frames)
         shown = np.ma.masked_equal(share, 0)
-        drawn = above.imshow(shown, extent=(0, width, height, 0), cmap="inferno", alpha=0.85, vmin=0)
+        drawn = above.imshow(shown, extent=(0, width, height, 0), cmap=_COLOURS, alpha=_OPACITY, vmin=0)
         figure.colorbar(drawn, ax=above, label="share of all frames", fraction=0.03)
     above.set_axis_off()
     points = found.curve()

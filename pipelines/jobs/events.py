@@ -56,6 +56,10 @@ class Facts(BaseModel):
     rotation: int
     sound: str | None
     damage: str | None
+    damage_key: str = ""
+    damage_values: Mapping[str, Value] = {}
+    missing_frames: int = 0
+    """What is damaged in a way that others can say in their words, and how many frames are known to be unreadable."""
     bit_depth: int = 8
     dynamic_range: str = "SDR"
     """`SDR`, `HDR10`, `PQ` or `HLG`."""
@@ -257,6 +261,7 @@ class Paused(_Event):
     type: Literal["paused"] = "paused"
     job: str
     message: str = ""
+    key: str = ""
 
 
 class CancelledEvent(_Event):

@@ -258,6 +258,9 @@ def _facts(video: VideoInfo) -> Facts:
         rotation=video.rotation,
         sound=video.audio.codec if video.audio else None,
         damage=video.damage,
+        damage_key=video.damage.key if video.damage else "",
+        damage_values=video.damage.values if video.damage else {},
+        missing_frames=video.missing_frames,
         bit_depth=video.bit_depth,
         dynamic_range=video.dynamic_range,
     )

@@ -220,12 +220,15 @@ class _Run:
             )
         if prepared.video.damage:
             words, missing = prepared.video.damage.splitlines()[0], prepared.video.missing_frames
+            skipped = f"{missing} frames" if missing else "some frames"
             self._report.warn(
                 "damaged",
                 Sentence(
-                    f"The file is damaged ({words}): {missing} frames cannot be read and are skipped.",
-                    "damaged",
+                    f"The file is damaged ({words}): {skipped} cannot be read and are skipped.",
+                    "damaged" if missing else "damaged_some",
                     missing=missing,
+                    damage_key=prepared.video.damage.key,
+                    **prepared.video.damage.values,
                 ),
             )
         for notice in prepared.pipeline.notices(run):
@@ -314,14 +317,13 @@ class _Run:
         if not self._job.exists():
             raise job_gone(self._job)
         if self._closing():
-            raise _Stopped(
-                events.Paused(job=self._job.id, message="The process that started the job has ended.")
-            )
+            sentence = "The process that started the job has ended."
+            raise _Stopped(events.Paused(job=self._job.id, message=sentence, key="paused.alone"))
         request = self._job.requested()
         if request == "cancel":
             raise _Stopped(events.CancelledEvent(job=self._job.id))
         if request == "pause":
-            raise _Stopped(events.Paused(job=self._job.id, message="On request."))
+            raise _Stopped(events.Paused(job=self._job.id, message="On request.", key="paused.asked"))
 
     def _correct_prediction(self, prepared: Preparation, done: int) -> None:
         """Compare the prediction with the peak of the first span; report the plan again if that was notably more."""

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
+from pipelines.errors import Sentence
 from pipelines.video.clock.timeline import Timeline
 from pipelines.video.samples.layout import SampleLayout, layout_of
 from pipelines.vision.types import WHITE, Colour
@@ -70,12 +71,16 @@ _VIDEO_BT709 = ColourTags("tv", "bt709", "bt709", "bt709")
 _HDR: dict[str | None, Literal["pq", "hlg"]] = {"smpte2084": "pq", "arib-std-b67": "hlg"}
 
 
+class Damage(Sentence):
+    """What is damaged in a video, as the end of a sentence; its key is one of the parts of sentences in a catalogue."""
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """A video, described by the frames that readers yield: upright, `width` x `height` coded pixels.
 
     `rotation` is the counterclockwise angle in degrees that makes the stored picture upright. `hidden_frames` are
-    stored but cut by an edit list. `damage` holds ffmpeg's complaints about a damaged file, one per line, and
+    stored but cut by an edit list. `damage` says what is wrong with a damaged file, often in ffmpeg's words, and
     `missing_frames` the number of frames that cannot be read when it is salvaged. `stamped`: each packet has a time,
     so that a frame can be identified by it. `clock_shifts` are the seconds to add to the file's clock after each of its
     restarts, and `notes` the sentences about times that were repaired. `sound_start` is when the first sound track
@@ -102,7 +107,7 @@ class VideoInfo:
     colour: ColourTags = ColourTags()
     interlaced: bool = False
     audio: Audio | None = None
-    damage: str | None = None
+    damage: Damage | None = None
     salvaged: bool = False
     missing_frames: int = 0
     hidden_frames: int = 0

@@ -31,7 +31,7 @@ from pipelines.video.files.encryption import (
     has_encrypted_packets,
     packet_is_encrypted,
 )
-from pipelines.video.info import PLAIN_CONTAINERS, Audio, ColourTags, FieldOrder, VideoInfo
+from pipelines.video.info import PLAIN_CONTAINERS, Audio, ColourTags, Damage, FieldOrder, VideoInfo
 from pipelines.video.pictures import images
 from pipelines.video.samples import tag_names
 
@@ -120,7 +120,9 @@ def probe(path: Path, *, salvage: bool = False) -> VideoInfo:
     )
 
 
-def _count(info: VideoInfo, packets: counting.Count, *, thorough: bool) -> tuple[counting.Count, str | None]:
+def _count(
+    info: VideoInfo, packets: counting.Count, *, thorough: bool
+) -> tuple[counting.Count, Damage | None]:
     """The true count and the damage found by decoding all frames, which `thorough` demands."""
     settled = counting.packets_tell(info, packets)
     long = packets.frames * info.width * info.height * 3 > _SHORT_CLIP_BYTES
@@ -128,9 +130,10 @@ def _count(info: VideoInfo, packets: counting.Count, *, thorough: bool) -> tuple
         return packets, None
     decoded = counting.by_decoding(info)
     if settled and decoded.damage is None and decoded.frames != packets.frames:
-        return packets, f"{packets.frames} frames are stored, {decoded.frames} can be decoded"
+        words = f"{packets.frames} frames are stored, {decoded.frames} can be decoded"
+        return packets, Damage(words, "damage.fewer", stored=packets.frames, decoded=decoded.frames)
     if not decoded.frames:
-        return decoded, "no frame can be decoded"
+        return decoded, Damage("no frame can be decoded", "damage.none")
     return packets if settled else decoded, decoded.damage
 
 

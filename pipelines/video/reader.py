@@ -22,7 +22,7 @@ from pipelines.video.decoders.prefetch import read_ahead
 from pipelines.video.decoders.reader_decord import CannotOpen, open_decord
 from pipelines.video.decoders.reader_ffmpeg import iter_by_ffmpeg
 from pipelines.video.frame import Frame, Picture, RgbPicture, YuvPicture, luma_weights
-from pipelines.video.info import VideoInfo
+from pipelines.video.info import Damage, VideoInfo
 from pipelines.video.pictures.images import iter_images, largest_decoding_bytes
 
 __all__ = ["Decoder", "Frame", "bounded_decoder", "choose_decoder", "held_bytes", "read_frames"]
@@ -70,7 +70,7 @@ def read_frames(
     if not 0 <= start <= stop:
         raise ValueError(f"frames {start} to {stop} of {info.frames}")
     if info.salvaged and not salvage:
-        raise damaged(info, info.damage or "frames are missing")
+        raise damaged(info, info.damage or Damage("frames are missing", "damage.some"))
     if start == stop:
         return
     wanted = _Wanted(luma_only or alpha or planes, alpha, planes)
@@ -169,15 +169,18 @@ def _iter_pictures(
     due = start
     for index, picture in _open(info, start, decoder, wanted):
         if index >= info.frames:
-            raise damaged(info, f"it has more than the {info.frames} frames that were counted")
+            words = f"it has more than the {info.frames} frames that were counted"
+            raise damaged(info, Damage(words, "damage.more", frames=info.frames))
         if index != due:
-            raise damaged(info, f"it gives frame {index} instead of {due}")
+            words = f"it gives frame {index} instead of {due}"
+            raise damaged(info, Damage(words, "damage.order", frame=index, due=due))
         yield index, picture
         due = index + 1
         if due == stop < info.frames:
             return
     if due < stop:
-        raise damaged(info, f"it ends after {due} of {info.frames} frames")
+        words = f"it ends after {due} of {info.frames} frames"
+        raise damaged(info, Damage(words, "damage.ends", read=due, frames=info.frames))
 
 
 def _open(info: VideoInfo, start: int, decoder: Decoder, wanted: _Wanted) -> Numbered:

@@ -90,7 +90,7 @@ def queue(tmp_path: Path) -> Iterator[JobQueue]:
 def removal(queue: JobQueue, tmp_path: Path, plan: events.Planned) -> Callable[..., Job]:
     """A finished removal, whose result is the source in a lighter tone; it began `start` frames later."""
 
-    def make(frames: int = FRAMES, start: int = 0, invented: float = 0.0) -> Job:
+    def make(frames: int = FRAMES, start: int = 0, invented: float = 0.0, has_map: bool = True) -> Job:
         clip = keep(numbered(tmp_path / "bmx-trees.mp4", 60, frames + start), queue.jobs_dir)
         seconds = start * 1001 / 30000 if start else None
         asked = InpaintSettings(box=("30,20,40,50@5",), point=("90,60@5",), engine="flow", start=seconds)
@@ -104,7 +104,12 @@ def removal(queue: JobQueue, tmp_path: Path, plan: events.Planned) -> Callable[.
             f'"frames_filled": 50, "mean_hole_share": 0.1, "mean_invented_share": {invented}}}}}'
         )
         Image.new("RGB", (64, 48), "white").save(folder / "report.png")
-        told = events.Outputs(result=result, report=folder / "report.json", picture=folder / "report.png")
+        heat_map = folder / "heat_map.jpg" if invented and has_map else None
+        if heat_map:
+            Image.new("RGB", (32, 24), "blue").save(heat_map)
+        told = events.Outputs(
+            result=result, report=folder / "report.json", picture=folder / "report.png", heat_map=heat_map
+        )
         facts = plan.facts.model_copy(
             update={
                 "frames": frames + start,
@@ -251,6 +256,12 @@ def test_whoever_may_only_look_sees_all_and_can_change_nothing(
     expect(page.locator(".lt-chart img")).to_be_visible()
     white = page.locator(".lt-chart").evaluate("(chart) => getComputedStyle(chart).backgroundColor")
     assert white != "rgb(255, 255, 255)"
+    expect(page.locator(".lt-chart img")).to_have_js_property("naturalWidth", 32)
+    # A job of an earlier version has no map of its own: its picture is shown whole.
+    earlier = removal(start=10, invented=0.2, has_map=False)
+    page.goto(f"{page.url.partition('?')[0]}?job={earlier.id}&key={Keys(queue.jobs_dir).view(earlier)}")
+    page.locator(".lt-details button").first.click()
+    expect(page.locator(".lt-chart img")).to_have_js_property("naturalWidth", 64)
 
 
 AT_HAND = """(button) => {

@@ -17,20 +17,19 @@ from ui.components import forms
 from ui.i18n.catalogue import Catalogue
 from ui.i18n.texts import both, choice_name, engine_name, label_in, spans_of
 from ui.jobs import again, downloads, dropped
-from ui.jobs.heat_map import heat_map
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.render import film, marks, media
 from ui.render.job import links, newest_notes, notes
-from ui.reports.view import frame_times, read_report, shows_something
+from ui.reports.view import charts, frame_times, read_report, shows_something
 
 _HIDDEN = {"box", "point", "track", "ram_limit_gb", "vram_limit_gb", "preset", "device"}
 """Settings that are shown as marks, or that are the machine's and not the question's."""
 
 
 _MAPPED = {"inpaint"}
-"""Tasks whose picture is a photograph under a map, above a chart that the page draws itself."""
+"""Tasks whose picture is a map of what was generated."""
 
 
 class Outcome:
@@ -48,21 +47,25 @@ class Outcome:
         outputs, job = view.outputs or Outputs(), self._job(view)
         paths = [path for path in outputs.paths() if path.exists()]
         named = {path: self._link(view, path, name) for path, name in self._names(view, paths).items()}
-        pictures = [path for path in outputs.pictures if path in named]
+        # The page draws the chart of a removal itself; its picture, with both, stands for a map that is not there.
+        heat_map = outputs.further("heat_map")
+        first = heat_map if heat_map in named else outputs.picture
+        more = [path for path in outputs.pictures if path in named and path != outputs.picture]
         report = notes(view)
         if outputs.report:
             report += read_report(outputs.report, view.notes, newest_notes(view))
-        shown = ""
+        is_drawn = outputs.result is None
+        shown = charts(outputs.report) if is_drawn and outputs.report else ""
+        if shown:  # drawn in the visitor's language
+            first = None
+        pictures = [first, *more] if first in named else more
         if pictures and (outputs.report is None or shows_something(outputs.report)):
             times = frame_times(outputs.report) if outputs.report else {}
-            is_drawn = outputs.result is None
-            paths_shown = [named[path] for path in pictures]
-            has_map = view.status.task in _MAPPED and not is_drawn
-            if has_map:
-                paths_shown[0] = str(heat_map(Path(paths_shown[0])))
-            words = "report.map" if has_map else "chart"
-            shown = media.pictures(paths_shown, times, is_drawn=is_drawn, words=words)
-        kept = [named[path] for path in paths if path not in pictures[1:] and path != outputs.memory]
+            words = "report.map" if view.status.task in _MAPPED and not is_drawn else "chart"
+            shown += media.pictures(
+                [named[path] for path in pictures if path], times, is_drawn=is_drawn, words=words
+            )
+        kept = [named[path] for path in paths if path not in more and path != outputs.memory]
         record = (downloads.record_name(job.record()), dropped.taken(job)) if view.is_mine else None
         listed = film.files(kept, downloads.address(job, view.files), record)
         if outputs.result is None:  # its charts are the result

@@ -6,11 +6,14 @@ The command line has sentences of its own, with its options; programs that use t
 from collections.abc import Mapping
 
 from pipelines.errors import LongtakeError, Value
-from pipelines.jobs.events import Degraded, Failed, Warned
+from pipelines.jobs.events import Degraded, Facts, Failed, Warned
 from pipelines.storage.names import brief, printable, shortened
 from ui.i18n.catalogue import ENGLISH, Catalogue, current
 from ui.i18n.texts import label_in, page_words, plain_words, spans_of
 from ui.i18n.units import clock, size
+
+_ANY_DAMAGE = "damage.some"
+"""The part of a sentence for damage of which no more is known, as in events of earlier versions."""
 
 
 def error_text(error: LongtakeError) -> str:
@@ -42,9 +45,31 @@ def sentence(
     if found is None:
         return plain_words(brief(printable(otherwise)))
     try:
-        return found.format(**{name: _written(catalogue, name, value) for name, value in values.items()})
+        return _filled(catalogue, found, values)
     except (KeyError, IndexError, ValueError):  # an event of another version, with other values
         return plain_words(brief(printable(otherwise)))
+
+
+def _filled(catalogue: Catalogue, text: str, values: Mapping[str, Value]) -> str:
+    """Return `text` with `values` in it; those that end in `_key` stand for a part of a sentence, with values too.
+
+    Raises KeyError, IndexError or ValueError where they do not fit.
+    """
+    given = {"damage_key": _ANY_DAMAGE, **values}
+    written = {name: _written(catalogue, name, value) for name, value in values.items()}
+    parts = {name: key for name, key in given.items() if name.endswith("_key") and f"{{{name}}}" in text}
+    written |= {name: catalogue.text("parts", str(key)).format(**written) for name, key in parts.items()}
+    return text.format(**written)
+
+
+def damage_in(catalogue: Catalogue, facts: Facts) -> str:
+    """Return what is damaged in a video, as a sentence in the language of `catalogue`."""
+    values = {"damage_key": _ANY_DAMAGE, **facts.damage_values, "missing": facts.missing_frames}
+    if facts.damage_key:
+        values["damage_key"] = facts.damage_key
+    key = "damage.counted" if facts.missing_frames else "damage.told"
+    told = sentence(catalogue, "live", (key,), values, facts.damage or "")
+    return told[:1].upper() + told[1:]
 
 
 def html_of(table: str, keys: tuple[str, ...], values: Mapping[str, Value], otherwise: str) -> str:

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -131,6 +132,7 @@ class JobView:
     segment: events.Segment | None = None
     outputs: Outputs | None = None
     failed: events.Failed | None = None
+    paused_key: str = ""
     notes: tuple[events.Degraded | events.Warned, ...] = ()
     """The newest warnings, those of the status last."""
     log: tuple[tuple[float, str], ...] = ()
@@ -155,7 +157,7 @@ class JobView:
         if (line := _line(event)) is not None:
             told = self.told(line)
             if isinstance(line, LogLine):
-                told = LogLine(told, line.key, **line.values)
+                told = LogLine(told, *line.keys, table=line.table, values=line.values)
             return replace(self, log=(*self.log, (event.time, told))[-_LOG_LINES:])._after(event)
         return self._after(event)
 
@@ -167,6 +169,8 @@ class JobView:
             case events.Failed() | events.Started():
                 failed = event if isinstance(event, events.Failed) else None
                 return replace(self.with_status(**_changes(event, self)), failed=failed)
+            case events.Paused():
+                return replace(self.with_status(**_changes(event, self)), paused_key=event.key)
             case events.Planned():
                 return replace(self.with_status(**_plan(event)), planned=event)
             case events.Progress(value=value):
@@ -258,15 +262,21 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
 
 
 class LogLine(str):
-    """A line of the log in English, with the key and the values by which the page says it in other languages."""
+    """A line of the log in English, with what the page says it by in other languages: a sentence of a catalogue.
 
-    key: str
+    It is the first of `keys` that there is in `table`, filled with `values`.
+    """
+
+    keys: tuple[str, ...]
+    table: str
     values: Mapping[str, Value]
 
-    def __new__(cls, text: str, key: str, /, **values: Value) -> Self:
+    def __new__(
+        cls, text: str, *keys: str, table: str = "log", values: Mapping[str, Value] = MappingProxyType({})
+    ) -> Self:
         """Make the line `text`."""
         made = super().__new__(cls, text)
-        made.key, made.values = key, values
+        made.keys, made.table, made.values = keys, table, values
         return made
 
 
@@ -274,21 +284,25 @@ def _line(event: Event) -> str | None:
     """An event as a line of the log; None for those that come many times a second."""
     match event:
         case events.Queued():
-            return LogLine(f"queued, {event.position} ahead", "queued", position=event.position)
+            return LogLine(f"queued, {event.position} ahead", "queued", values={"position": event.position})
         case events.Started():
             return LogLine("started", "started")
         case events.Planned():
             why = f"{event.preset_reason} {event.reason}"
-            return LogLine(f"planned: {why}", "planned", reason=why)
+            return LogLine(f"planned: {why}", "planned", values={"reason": why})
         case events.Segment():
             frames = {"start": event.start, "stop": event.stop - 1}
-            return LogLine(f"frames {event.start} to {event.stop - 1} are on disk", "segment", **frames)
+            return LogLine(f"frames {event.start} to {event.stop - 1} are on disk", "segment", values=frames)
         case events.Degraded():
-            return f"frame {event.frame}: {event.rung} ({event.change}): {event.message}"
+            words = f"frame {event.frame}: {event.rung} ({event.change}): {event.message}"
+            key = "retry" if event.rung == "retry" else f"degraded_{event.change}"
+            return LogLine(words, key, table="warnings", values={"frame": event.frame})
         case events.Warned():
-            return f"{event.code}: {event.message}"
+            words = f"{event.code}: {event.message}"
+            return LogLine(words, event.key, event.code, table="warnings", values=event.values)
         case events.Failed():
-            return f"failed: {event.message} {event.hint} [{event.code}]"
+            words = f"failed: {event.message} {event.hint} [{event.code}]"
+            return LogLine(words, event.key, event.code, table="errors", values=event.values)
         case events.Done() | events.Paused() | events.CancelledEvent():
             return LogLine(event.type, event.type)
         case _:

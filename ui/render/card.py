@@ -1,13 +1,12 @@
 """The card of a file before a run, as HTML: what people ask of a video first, and the rest folded."""
 
 from collections.abc import Sequence
-from functools import partial
 from html import escape
 
 from pipelines.example.faults import FAULTS
 from pipelines.jobs.events import Facts, Planned
 from pipelines.video.clock.time_code import time_range
-from ui.i18n.catalogue import ENGLISH, Catalogue
+from ui.i18n.messages import damage_in
 from ui.i18n.texts import both, choice_name, engine_name, filled, spans, spans_of
 from ui.i18n.units import clock, size
 from ui.jobs.uploads import EXAMPLE_NAME
@@ -53,7 +52,7 @@ def card(plan: Planned, video_path: str, *, is_made: bool = False) -> str:
     if plan.predicted_seconds is not None:
         rows.append(("time", expected(plan.predicted_seconds)))
     if facts.damage:
-        rows.append(("damage", spans_of(partial(_damage, facts.damage))))
+        rows.append(("damage", spans_of(lambda catalogue: damage_in(catalogue, facts))))
     # Where the browser cannot play a file, the player is hidden, and a version for viewing is offered.
     player = (
         f'<video src="{address(video_path)}" controls muted playsinline '
@@ -66,11 +65,6 @@ def card(plan: Planned, video_path: str, *, is_made: bool = False) -> str:
         f'<details class="lt-more"><summary>{both("more")}</summary>{_listed(folded)}</details>'
         f"{_faults() if facts.name == EXAMPLE_NAME else ''}</section>"
     )
-
-
-def _damage(found: str, catalogue: Catalogue) -> str:
-    """What is damaged, which is told in English alone; others read that there is damage."""
-    return found if catalogue.language == ENGLISH else catalogue.text("live", "damage.found")
 
 
 def _listed(rows: Sequence[tuple[str, str]]) -> str:

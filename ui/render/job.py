@@ -219,7 +219,8 @@ def _details(view: JobView) -> list[str]:
     if s.state == "done":
         return []
     if s.state in ("paused", "cancelled", "interrupted"):
-        return [escape(s.message), both("resumable")]
+        why = both(view.paused_key) if view.paused_key in LIVE else escape(s.message)
+        return [why if s.state == "paused" else "", both("resumable")]
     quiet = filled("quiet", seconds=str(s.silent_seconds)) if s.silent_seconds else ""
     if s.state == "running" and not s.stage:
         return [both("starting"), quiet]
@@ -256,7 +257,7 @@ def _log_line(line: str) -> str:
 def _said(line: LogLine, catalogue: Catalogue) -> str:
     if catalogue.language == ENGLISH:
         return line
-    return sentence(catalogue, "log", (line.key,), line.values, line)
+    return sentence(catalogue, line.table, line.keys, line.values, line)
 
 
 def refusal(error: LongtakeError) -> str:

@@ -10,6 +10,8 @@ from html import escape
 
 from memory.units import GIB
 from pipelines.doctor import Finding
+from ui.i18n.catalogue import Catalogue
+from ui.i18n.messages import html_of
 from ui.i18n.texts import both, choice_name, engine_name, filled, label, named, spans_of
 from ui.i18n.units import size
 from ui.i18n.words import LIVE
@@ -80,7 +82,8 @@ def _reasons(system: System, policy: Policy) -> list[str]:
     hardware, preset, device = system.hardware, system.preset, next(iter(system.hardware.devices), None)
     sentences = []
     if device is None:
-        sentences.append(filled("strip.no_device", reason=hardware.no_device_reason))
+        key, detail = f"gpu.none.{hardware.no_device_code or 'other'}", hardware.no_device_detail
+        sentences.append(html_of("findings", (key,), {"detail": detail}, hardware.no_device_reason))
         sentences.append(filled("strip.tier_cpu", host=preset.host))
     else:
         total = size(device.total_bytes)
@@ -271,10 +274,29 @@ def doctor_text(findings: Sequence[Finding], *, private: bool = False) -> str:
 def _finding(finding: Finding, private: bool) -> str:
     fine = ("none", "missing") if finding.missing else ("warm", "ok")
     lamp, word = fine if finding.ok else ("bad", "look")
-    advice = f"<small>{_code(_public(finding.advice, private))}</small>" if finding.advice else ""
+    found = _words(finding, finding.key, finding.found, private)
+    advice = _words(finding, finding.advice_key, finding.advice, private)
+    advice = f"<small>{advice}</small>" if advice else ""
     return (
         f'<li><i class="lt-lamp lt-lamp-{lamp}" role="img" aria-label="{label(f"system.doctor.{word}")}"></i>'
-        f"<b>{escape(finding.what)}</b><span>{_code(_public(finding.found, private))} {advice}</span></li>"
+        f"<b>{spans_of(partial(_title, finding.what))}</b><span>{found} {advice}</span></li>"
+    )
+
+
+def _title(what: str, catalogue: Catalogue) -> str:
+    """What was checked; programs, libraries and models have the same name in each language."""
+    if what.startswith("gpu"):
+        return what.upper()
+    return catalogue.find("findings", f"title.{what}") or what
+
+
+def _words(finding: Finding, key: str, otherwise: str, private: bool) -> str:
+    """A sentence of a finding as HTML in the visitor's language, or as it is where it has no key."""
+    if not key:
+        return _code(_public(otherwise, private))
+    told = html_of("findings", (key,), finding.values, otherwise)
+    return "".join(
+        f"<code>{part}</code>" if number % 2 else part for number, part in enumerate(told.split("`"))
     )
 
 

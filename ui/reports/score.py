@@ -7,6 +7,7 @@ from typing import Any
 from pipelines.scoring.report.stretches import KINDS, Stretch, left_out, stretches
 from ui.i18n.catalogue import Catalogue
 from ui.i18n.texts import both, filled, spans_of
+from ui.reports import score_chart
 from ui.reports.parts import listed, number, percent, section
 
 
@@ -26,6 +27,11 @@ def describe(report: dict[str, Any]) -> str:
     ]
     said = spans_of(partial(verdict, summary))
     return section(f"<p>{said}</p>", listed(figures), _stretches(summary))
+
+
+def charts(report: dict[str, Any]) -> str:
+    """The curves of the report; empty where it has none."""
+    return score_chart.charts(report)
 
 
 def verdict(summary: Mapping[str, Any], catalogue: Catalogue) -> str:

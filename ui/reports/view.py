@@ -36,6 +36,14 @@ def read_report(path: Path, told: Sequence[Told] = (), shown: Sequence[Told] = (
     return "".join([described, *notes])
 
 
+def charts(path: Path) -> str:
+    """The curves of the report at `path`, where `ui.reports.<task>` draws them. Raises OSError where it is gone."""
+    report = json.loads(path.read_text(encoding="utf-8"))
+    name = f"ui.reports.{report['task']}"
+    draw = getattr(importlib.import_module(name), "charts", None) if find_spec(name) else None
+    return draw(report) if draw else ""
+
+
 def frame_times(path: Path) -> dict[int, float]:
     """The seconds of the frames that the report at `path` shows as pictures. Raises OSError where it is gone."""
     report = json.loads(path.read_text(encoding="utf-8"))

@@ -71,7 +71,9 @@ def hardware_now(hardware: Hardware) -> system_info.HardwareNow:
             )
             for device in hardware.devices
         ),
-        no_device_reason=hardware.no_device_reason,
+        no_device_reason=str(hardware.no_device_reason),
+        no_device_code=hardware.no_device_reason.code,
+        no_device_detail=hardware.no_device_reason.detail,
         cores=usable_cores(),
     )
 

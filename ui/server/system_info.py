@@ -61,6 +61,8 @@ class HardwareNow(_FrozenModel):
     host: HostNow
     devices: tuple[DeviceNow, ...] = ()
     no_device_reason: str = Field(default="", description="Why there is no device, in a sentence.")
+    no_device_code: str = Field(default="", description="The same as a word for programs.")
+    no_device_detail: str = Field(default="", description="What the driver, or a setting, says of it.")
     cores: int = Field(default=1, description="Cores that this process may use.")
 
 

@@ -6,18 +6,19 @@ decoded where packets do not settle it. Every function here holds 8 bytes per fr
 
 import re
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from math import ceil
 
-from pipelines.errors import DamagedVideo
+from pipelines.errors import DamagedVideo, Value
 from pipelines.video.clock.clock_repair import JUMP_SECONDS, Repair, repair
-from pipelines.video.decoders.decoding import iter_decoded
+from pipelines.video.decoders.decoding import complaint, iter_decoded
 from pipelines.video.files import ffmpeg
 from pipelines.video.files.demuxing import open_input, video_stream
-from pipelines.video.info import VideoInfo
+from pipelines.video.info import Damage, VideoInfo
 from pipelines.video.tracks import sound
 
 _ONE_FRAME_A_PACKET = frozenset(
@@ -54,7 +55,7 @@ class Count:
     time_base: Fraction
     last_stamps: int = 0
     hidden: int = 0
-    damage: str | None = None
+    damage: Damage | None = None
     repair: Repair | None = None
 
     @property
@@ -68,14 +69,14 @@ class Count:
         return tuple(item.shift * self.time_base for item in self.repair.restarts) if self.repair else ()
 
 
-def complaints(info: VideoInfo) -> str | None:
+def complaints(info: VideoInfo) -> Damage | None:
     """Copy all packets to ffmpeg's null muxer and return its complaints, which mean damage; None for an intact file."""
     copy = [*ffmpeg.source(info.path), "-map", f"0:{info.stream_index}", "-c", "copy", "-f", "null", "-"]
     messages = ffmpeg.run(copy, timeout_seconds=_time_limit(info)).stderr
     lines = [
         _ADDRESS.sub("", line).strip() for line in messages.splitlines() if not line.startswith(_IGNORED)
     ]
-    return "; ".join(lines[:_MOST_COMPLAINTS]) or None
+    return complaint("; ".join(lines[:_MOST_COMPLAINTS])) if lines else None
 
 
 def by_packets(info: VideoInfo) -> Count:
@@ -109,14 +110,22 @@ def packets_tell(info: VideoInfo, count: Count) -> bool:
 def by_decoding(info: VideoInfo) -> Count:
     """Count frames by decoding them all; `damage` says where that failed. Raises UnsupportedVideo."""
     stamps: list[int | None] = []
-    last, time_base, damage = 0, Fraction(1, 1_000_000), None
+    last, time_base = 0, Fraction(1, 1_000_000)
+    damage: Damage | None = None
     try:
         for _, frame in iter_decoded(replace(info, stamped=False)):
             last, time_base = frame.duration or 0, frame.time_base or time_base
             stamps.append(frame.pts)
     except DamagedVideo as error:
-        damage = error.message.removeprefix(f"{info.path} is damaged: ").rstrip(".")
+        words = error.message.removeprefix(f"{info.path} is damaged: ").rstrip(".")
+        key, values = str(error.values["damage_key"]), _of_damage(error.values)
+        damage = Damage(words, key, **values)
     return _counted(info, stamps, time_base, last, damage)
+
+
+def _of_damage(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The values of an error that are those of its damage."""
+    return {name: value for name, value in values.items() if name not in ("name", "damage_key")}
 
 
 def by_salvaging(info: VideoInfo) -> Count:
@@ -138,7 +147,7 @@ def _counted(
     found: list[int | None],
     time_base: Fraction,
     last: int,
-    damage: str | None = None,
+    damage: Damage | None = None,
 ) -> Count:
     """A count of frames with these stamps, which are repaired where they do not rise."""
     if None in found and info.container in _WITHOUT_TIMES:

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from pipelines.errors import DamagedVideo, UnsupportedVideo
 from pipelines.video.decoders.seeking import Packets, enter
 from pipelines.video.files.demuxing import open_input, video_stream
-from pipelines.video.info import VideoInfo
+from pipelines.video.info import Damage, VideoInfo
 
 _Decode: TypeAlias = "Callable[[Packet[VideoStream]], list[VideoFrame]]"
 
@@ -24,6 +24,8 @@ _WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that give the alpha channel, by codec."""
 _MOST_THREADS = 8
 """Each decoder thread holds a frame, so memory must not grow with the number of cores."""
+_SIGNS_OF_A_CUT = ("partial file", "ended prematurely")
+"""What ffmpeg says of MP4 and Matroska whose end is missing."""
 
 
 def threads() -> int:
@@ -111,23 +113,39 @@ def _checked(
                     frame=index,
                 )
             if frame.is_corrupt:
-                raise damaged(info, f"frame {index} was decoded with errors")
+                raise damaged(
+                    info, Damage(f"frame {index} was decoded with errors", "damage.errors", frame=index)
+                )
             if info.stamped and (frame.pts is None or info.timeline.index(frame.pts) != index):
-                raise damaged(info, f"frame {index} is missing")
+                raise damaged(info, Damage(f"frame {index} is missing", "damage.missing", frame=index))
             if index >= start:
                 yield index, frame
             index += 1
     except av.error.FFmpegError as error:
         # FFmpeg's own MemoryError means a damaged size, and must not be taken for a lack of memory.
         cause = None if isinstance(error, MemoryError) else error
-        raise damaged(info, f"frame {index} or one soon after it cannot be decoded") from cause
+        raise damaged(info, undecodable(index)) from cause
 
 
-def damaged(info: VideoInfo, what: str) -> DamagedVideo:
+def undecodable(index: int) -> Damage:
+    """Damage at frame `index` or soon after it: decoders look ahead."""
+    words = f"frame {index} or one soon after it cannot be decoded"
+    return Damage(words, "damage.undecodable", frame=index)
+
+
+def complaint(words: str) -> Damage:
+    """Damage of which ffmpeg complains in its own `words`, which only say that a file is cut off, or something else."""
+    is_cut = any(sign in words for sign in _SIGNS_OF_A_CUT)
+    return Damage(words, "damage.cut_off" if is_cut else "damage.data")
+
+
+def damaged(info: VideoInfo, what: Damage) -> DamagedVideo:
     """An error for a damaged file; `what` completes the sentence."""
     return DamagedVideo(
         f"{info.path} is damaged: {what}.",
         "Use --salvage to continue with the readable frames.",
         "video.damaged_frames",
         name=info.path.name,
+        damage_key=what.key,
+        **what.values,
     )

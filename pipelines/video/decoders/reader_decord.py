@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-from pipelines.video.decoders.decoding import damaged
+from pipelines.video.decoders.decoding import damaged, undecodable
 from pipelines.video.frame import Picture, RgbPicture, luma_weights
 from pipelines.video.info import VideoInfo
 
@@ -54,4 +54,4 @@ def _frames(
         except StopIteration:
             return
         except decord_error as error:
-            raise damaged(info, f"frame {index + 1} or one soon after it cannot be decoded") from error
+            raise damaged(info, undecodable(index + 1)) from error

@@ -11,7 +11,7 @@ from typing import IO, cast
 import numpy as np
 
 from pipelines.errors import ReaderDied, ReaderStalled
-from pipelines.video.decoders.decoding import damaged
+from pipelines.video.decoders.decoding import complaint, damaged
 from pipelines.video.files import ffmpeg
 from pipelines.video.frame import Picture, RgbPicture, YuvPicture, luma_weights
 from pipelines.video.info import VideoInfo
@@ -87,7 +87,7 @@ def iter_by_ffmpeg(info: VideoInfo, start: int, *, planes: bool = False) -> Iter
                 "decoder.died",
             )
         if (status or errors) and not info.salvaged:
-            raise damaged(info, errors[0] if errors else f"ffmpeg ended with {status}")
+            raise damaged(info, complaint(errors[0] if errors else f"ffmpeg ended with {status}"))
     finally:
         guard.close()
         child.kill()

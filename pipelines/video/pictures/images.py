@@ -14,7 +14,7 @@ from pipelines.errors import DamagedVideo, NotAVideo, UnsupportedVideo
 from pipelines.storage.special_files import reject_special
 from pipelines.storage.video_folders import natural_key
 from pipelines.video.clock.timeline import constant, from_stamps
-from pipelines.video.info import VideoInfo
+from pipelines.video.info import Damage, VideoInfo
 from pipelines.video.pictures.picture import (
     FORMATS,
     SUFFIXES,
@@ -103,6 +103,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
             "Give a video file or a folder of images.",
             "picture.none",
         )
+    names = ", ".join(unreadable[:5])
     return VideoInfo(
         path=folder,
         container="images",
@@ -111,7 +112,7 @@ def probe_images(folder: Path, *, salvage: bool) -> VideoInfo:
         height=size[1],
         timeline=constant(len(paths), FRAME_RATE),
         rgb=True,
-        damage=f"unreadable: {', '.join(unreadable[:5])}" if unreadable else None,
+        damage=Damage(f"unreadable: {names}", "damage.pictures", names=names) if unreadable else None,
         salvaged=bool(unreadable),
         missing_frames=len(unreadable),
         images=tuple(paths),

@@ -170,8 +170,9 @@ def test_what_a_killed_command_left_beside_its_results_is_removed(
     assert not any(path.exists() for path in left) and other.exists(), "another's result is another's matter"
 
 
+@pytest.mark.parametrize("draws", ["pipeline.draw_invention", "pipeline.unseen.save_heat_map"])
 def test_a_picture_that_cannot_be_drawn_does_not_keep_the_result(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], draws: str
 ) -> None:
     inpaint_here(monkeypatch, tmp_path)
     draw(tmp_path / "films/clip.mp4")
@@ -180,6 +181,6 @@ def test_a_picture_that_cannot_be_drawn_does_not_keep_the_result(
     def refuse(*given: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr("pipelines.inpainting.pipeline.draw_invention", refuse)
+    monkeypatch.setattr(f"pipelines.inpainting.{draws}", refuse)
     assert main(["inpaint", "films/clip.mp4", "--mask", "mask.png", "-o", "r.mp4"]) == 0
     assert "could not be made" in capsys.readouterr().err and (tmp_path / "r.mp4").stat().st_size

@@ -294,6 +294,12 @@ def test_what_was_invented_is_told_by_frame_and_by_place(charts, engine, tmp_pat
         pytest.approx(share, abs=1e-4),
     ]
     assert Image.open(outputs.picture).width > 800
+    shown = np.asarray(Image.open(outputs.heat_map).convert("RGB")).astype(int)
+    assert shown.shape == (64, 96, 3), "the frame alone, without axes and words"
+    assert shown[hole & (np.arange(96) < 44)].max(axis=1).min() > 180, (
+        "bright where it was invented in all frames"
+    )
+    assert shown[hole & (np.arange(96) > 52)].max() < 130, "and dimmed where another frame shows it"
     curves = [event.curve for event, _ in job.journal.read() if isinstance(event, events.Segment)]
     assert curves[0][0] == (0, pytest.approx(share, abs=1e-4))
     preview = next(event for event, _ in job.journal.read() if isinstance(event, events.Preview))

@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +13,10 @@ from pipelines.errors import LongtakeError, NotAVideo, OverLimit, QueueFull
 from pipelines.jobs import events
 from pipelines.scoring.report.stretches import Stretch, verdict
 from pipelines.spec import task_spec
+from pipelines.video.decoders.decoding import complaint, damaged
+from pipelines.video.info import Damage
 from ui.i18n.catalogue import CATALOGUES, language_of, load, speaking
-from ui.i18n.messages import error_html, error_text, failure_html, said, warning_html
+from ui.i18n.messages import damage_in, error_html, error_text, failure_html, said, warning_html
 from ui.i18n.texts import i18n, in_language, static, task_title
 from ui.i18n.words import STATIC
 from ui.reports import score
@@ -78,10 +81,12 @@ def keys(call: ast.Call, place: int) -> list[str]:
 
 ERRORS = [(where, call) for where, call in calls(set(kinds())) if call.args]
 SENTENCES = [(where, call) for where, call in calls({"Sentence"}) if len(call.args) > 1]
+DOCTOR = "pipelines/doctor.py"
+DAMAGE = [(where, call) for where, call in calls({"Damage"}) if len(call.args) > 1]
 
 
 def test_the_program_raises_errors_and_warns_in_many_places() -> None:
-    assert len(ERRORS) > 150 and len(SENTENCES) > 30
+    assert len(ERRORS) > 150 and len(SENTENCES) > 30 and len(DAMAGE) > 8
 
 
 @pytest.mark.parametrize("catalogue", CATALOGUES.values(), ids=CATALOGUES)
@@ -102,19 +107,30 @@ def test_every_error_that_is_raised_has_a_sentence_in_each_language(catalogue) -
 
 
 @pytest.mark.parametrize("catalogue", CATALOGUES.values(), ids=CATALOGUES)
-def test_every_warning_has_a_sentence_in_each_language(catalogue) -> None:
-    sentences, lacking = catalogue.tables["warnings"], []
-    for where, call in SENTENCES:
-        given = {each.arg for each in call.keywords}
+def test_every_warning_finding_and_damage_has_a_sentence_in_each_language(catalogue) -> None:
+    lacking = []
+    for where, call in [*SENTENCES, *DAMAGE]:
+        table = "findings" if where == DOCTOR else "parts" if (where, call) in DAMAGE else "warnings"
+        sentences, given = catalogue.tables[table], {each.arg for each in call.keywords}
         lacking += [
             f"{where}:{call.lineno}: {key}"
             for key in keys(call, 1)
-            if key not in sentences or set(PLACEHOLDER.findall(sentences[key])) - given
+            if key not in sentences
+            or (None not in given and set(PLACEHOLDER.findall(sentences[key])) - given)
         ]
     assert not lacking
 
 
-@pytest.mark.parametrize("table", ["errors", "warnings"])
+def test_every_reason_for_no_gpu_has_a_sentence_in_each_language() -> None:
+    """Read from the code: most reasons need another machine."""
+    source = (ROOT / "memory/devices.py").read_text(encoding="utf-8")
+    codes = set(re.findall(r'NoDevice\((?:[^()]|\([^()]*\))*?"(\w+)"(?:, [^)]+)?\)', source))
+    assert {"no_driver", "torch_cpu", "none_visible", "no_apple"} <= codes and len(codes) == 8
+    for catalogue in CATALOGUES.values():
+        assert {f"gpu.none.{code}" for code in codes} <= catalogue.tables["findings"].keys()
+
+
+@pytest.mark.parametrize("table", ["errors", "warnings", "findings", "parts"])
 def test_languages_have_the_same_sentences_filled_with_the_same_values(table: str) -> None:
     english = CATALOGUES["en"].tables[table]
     for catalogue in CATALOGUES.values():
@@ -178,6 +194,44 @@ def test_an_event_of_an_earlier_version_is_told_too() -> None:
     with speaking("zh"):
         assert failure_html(failed, "Full.") == CATALOGUES["zh"].tables["errors"]["queue_full"]
         assert warning_html(old, "Lost on frame 3.") == "Lost on frame 3."
+
+
+def test_what_is_damaged_is_said_in_each_language(plan: events.Planned) -> None:
+    what = Damage("frame 45 was decoded with errors", "damage.errors", frame=45)
+    error = damaged(SimpleNamespace(path=Path("/a/clip.mp4")), what)
+    with speaking("en"):
+        assert error_text(error).startswith("clip.mp4 is damaged: frame 45 cannot be decoded without errors.")
+    with speaking("zh"):
+        assert error_text(error).startswith("clip.mp4 已损坏：第 45 帧解码时出错。")
+    facts = plan.facts.model_copy(
+        update={
+            "damage": str(what),
+            "damage_key": what.key,
+            "damage_values": what.values,
+            "missing_frames": 2,
+        }
+    )
+    assert damage_in(CATALOGUES["zh"], facts) == "第 45 帧解码时出错；无法读取的帧数：2。"
+    assert damage_in(CATALOGUES["en"], facts).endswith("without errors; unreadable frames: 2.")
+    told = events.Warned(
+        job="a", code="damaged", message="It is damaged.", key="damaged", values={"missing": 3}
+    )
+    with speaking("zh"):
+        assert warning_html(told, told.message).startswith("文件已损坏（有些帧无法读取）：3 帧"), (
+            "of an earlier version"
+        )
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        ("[in#0/mov,mp4,m4a,3gp,3g2,mj2] stream 0, offset 0xb18f: partial file", "damage.cut_off"),
+        ("[in#0/matroska,webm] File ended prematurely", "damage.cut_off"),
+        ("[h264] Invalid NAL unit size (0 > 471).", "damage.data"),
+    ],
+)
+def test_what_ffmpeg_complains_of_is_said_without_its_words(words: str, key: str) -> None:
+    assert complaint(words).key == key and complaint(words) == words
 
 
 def test_keys_and_values_survive_the_journal() -> None:

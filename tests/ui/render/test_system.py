@@ -54,7 +54,11 @@ def system(devices: Sequence[DeviceNow] = (), **changes: Any) -> System:
     told: dict[str, Any] = {
         "version": "1",
         "hardware": HardwareNow(
-            host=HOST, devices=tuple(devices), no_device_reason="No driver answers.", cores=4
+            host=HOST,
+            devices=tuple(devices),
+            no_device_code="driver_error",
+            no_device_detail="Unknown Error",
+            cores=4,
         ),
         "preset": PresetNow(vram="none", host="16gb", reason=""),
         "disk": DiskNow(total_bytes=100 * GIB, free_bytes=40 * GIB),
@@ -114,7 +118,7 @@ def test_html_is_whole_and_foreign_text_stays_text() -> None:
         worker=WorkerNow(state="busy", engine=EVIL),
         counters=CountersNow(finished={EVIL: 1}),
     )
-    no_card = system(hardware=HardwareNow(host=HOST, no_device_reason=EVIL))
+    no_card = system(hardware=HardwareNow(host=HOST, no_device_code="driver_error", no_device_detail=EVIL))
     finding = Finding(what=EVIL, found=EVIL, ok=False, advice=EVIL)
     for html in (
         hardware_strip(evil, Policy.space()),
@@ -133,7 +137,7 @@ def test_html_is_whole_and_foreign_text_stays_text() -> None:
 def test_the_strip_without_a_gpu_says_so_and_why() -> None:
     html = hardware_strip(system(), Policy())
     english, chinese = text(html, "en"), text(html, "zh")
-    assert "No GPU" in english and "CPU, 4 cores" in english and "No driver answers." in english
+    assert "No GPU" in english and "CPU, 4 cores" in english and "reports an error (Unknown Error)" in english
     assert "无显卡" in chinese and "4 核" in chinese and "No GPU" not in chinese
     assert "12.0 of 16.0 GB free" in english and "40.0 GB free" in english
     assert "GPU memory" not in english and "Limit per job" not in english

@@ -16,7 +16,7 @@ from pipelines.example.crossing import BOX
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from ui import theme
-from ui.front.early import EARLY
+from ui.front.early import EARLY, STYLES
 from ui.front.mended import MENDED
 from ui.jobs.uploads import REMOVAL_BOX
 from ui.page import I18N
@@ -28,6 +28,7 @@ MOST_COMPONENTS = 250
 MOST_STOPS = 8
 """Presses of Tab from a file that was chosen to the picture to mark on."""
 LEAST_TARGET_PX = 24
+_ASSETS = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
 
 
 @pytest.fixture
@@ -80,14 +81,39 @@ def test_programs_still_find_all_of_the_api(url: str) -> None:
     assert len(whole["components"]) > MOST_COMPONENTS and whole["components"][0]["props"]
 
 
-def test_scripts_are_files_that_are_kept_for_ever(url: str) -> None:
-    names = re.findall(r'<script defer src="\./(front/[\w-]+-[0-9a-f]{12}\.js)">', httpx.get(url).text)
-    assert len(names) == len(theme.SCRIPTS) + 1
-    for name in names:
-        file = httpx.get(url + name)
+def test_scripts_and_styles_are_files_that_are_kept_for_ever(url: str) -> None:
+    page = httpx.get(url).text
+    names = re.findall(r'(?:src|href)="\./(front/\w+-[0-9a-f]{12}\.\w+)"', page)
+    script, style = (httpx.get(url + name) for name in names)
+    for file, kind in ((script, "javascript"), (style, "css")):
         assert file.status_code == 200 and "immutable" in file.headers["cache-control"]
-        assert file.headers["content-type"].startswith("text/javascript")
-    assert httpx.get(f"{url}front/pad-000000000000.js").status_code == 404
+        assert file.headers["content-type"].startswith(f"text/{kind}")
+    assert all(text in script.text for text in theme.SCRIPTS.values()) and "longtakeSheets" in script.text
+    assert all((_ASSETS / name).read_text() in style.text for name in STYLES), "are there in this Gradio"
+    assert theme.theme()._get_theme_css() in style.text
+    assert httpx.get(f"{url}front/page-000000000000.js").status_code == 404
+
+
+@pytest.mark.browser
+def test_the_first_screen_waits_for_no_file_that_is_not_asked_for_at_once(
+    visit: Callable[..., Page], queue: JobQueue
+) -> None:
+    """Each import of Gradio's would ask for the next otherwise, and each for a style sheet of its own."""
+    page = visit(queue, viewport={"width": 1440, "height": 900})
+    expect(page.locator("#inpaint-run")).to_be_visible()
+    asked = page.evaluate(
+        "performance.getEntriesByType('resource').map((each) => new URL(each.name).pathname)"
+    )
+    assets = {Path(path).name for path in asked if "/assets/" in path}
+    assert set(EARLY) <= assets, "and for none that is not needed"
+    assert {name for name in assets - set(EARLY) if not name.startswith("index-")} == set()
+    assert [path for path in asked if path.endswith("theme.css")] == []
+    # The style sheets apply nevertheless: Gradio's block has a border and the theme's colour.
+    style = page.locator("#inpaint-file").evaluate(
+        "(each) => [getComputedStyle(each).borderTopWidth, "
+        "getComputedStyle(each).getPropertyValue('--block-shadow')]"
+    )
+    assert style == ["1px", "none"]
 
 
 def test_the_pictures_of_examples_are_none_of_the_cache_which_is_emptied(url: str) -> None:

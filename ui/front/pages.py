@@ -5,11 +5,11 @@ Gradio renders both anew for everybody, which costs a busy server more than all 
 
 import asyncio
 import gzip
-import hashlib
 import mimetypes
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,11 +24,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from ui import theme
-from ui.components.option_sheet import sheets_script
+from ui.front import bundle
 from ui.front.early import EARLY
 from ui.front.login_page import login_page
 from ui.front.mended import mended
-from ui.front.names import names_script
 from ui.front.trimmed import trimmed
 from ui.i18n.texts import static
 
@@ -57,12 +56,11 @@ Make = Callable[[], bytes]
 
 
 class Front:
-    """The pages at `/` of `blocks`, with its scripts as files of their own."""
+    """The pages at `/` of `blocks`, with its scripts and styles as files of their own."""
 
     def __init__(self, blocks: gr.Blocks) -> None:
         self._blocks = blocks
-        scripts = {**theme.SCRIPTS, "sheets.js": sheets_script(blocks) + names_script()}
-        self._files = {_hashed(name, text): text for name, text in scripts.items()}
+        self._scripts = bundle.scripts(blocks)
         self._assets = {path.name: path for path in _ASSETS.iterdir() if path.is_file()}
         self._kept: OrderedDict[tuple[str, ...], bytes] = OrderedDict()
 
@@ -75,6 +73,11 @@ class Front:
             Route("/front/{name}", self._file),
             Route("/assets/{name}", self._asset),
         ]
+
+    @cached_property
+    def _styles(self) -> tuple[str, str]:
+        # Not before it is asked for: Gradio makes the theme when it begins to serve.
+        return bundle.styles(self._blocks, self._assets)
 
     async def _page(self, request: Request) -> Response:
         """The page, or for those who have to log in the page that asks for a password."""
@@ -95,16 +98,12 @@ class Front:
         return await self._answer(request, key, lambda: _json(gradios(request, page="")), "application/json")
 
     async def _file(self, request: Request) -> Response:
-        text = self._files.get(request.path_params["name"])
+        name = request.path_params["name"]
+        text = dict([self._scripts, self._styles]).get(name)
         if text is None:
             raise HTTPException(404, "Not Found")
-        return await self._answer(
-            request,
-            ("file", request.path_params["name"]),
-            text.encode,
-            "text/javascript",
-            {"Cache-Control": _FOR_EVER},
-        )
+        kind = "text/css" if name.endswith(".css") else "text/javascript"
+        return await self._answer(request, ("file", name), text.encode, kind, {"Cache-Control": _FOR_EVER})
 
     async def _asset(self, request: Request) -> Response:
         """A file of Gradio's, which would compress it anew for everybody; its name has a hash."""
@@ -154,11 +153,14 @@ class Front:
         page = templates.get_template("frontend/index.html").render(
             request=request, base_url="./", config=small, gradio_api_info={}
         )
-        scripts = "".join(f'<script defer src="./front/{name}"></script>' for name in self._files)
         early = "".join(
             f'<link rel="modulepreload" href="./assets/{name}">' for name in EARLY if name in self._assets
         )
-        head = f"<title>{self._blocks.title}</title>{theme.HEAD}{_PRELOAD}{scripts}{early}"
+        # Gradio's scripts wait for this one.
+        script = f'<script defer fetchpriority="high" src="./front/{self._scripts[0]}"></script>'
+        style = f'<link rel="stylesheet" href="./front/{self._styles[0]}">'
+        drawn = style + bundle.styles_links(self._blocks, self._assets, small["root"])
+        head = f"<title>{self._blocks.title}</title>{theme.HEAD}{script}{drawn}{early}{_PRELOAD}"
         page = _API.sub(lambda _: head, page, count=1)
         return page.replace("<gradio-app", f"{_shell()}<gradio-app", 1).encode()
 
@@ -188,9 +190,3 @@ def _gradios_info(routes: Sequence[Any]) -> Callable[..., Any]:
 
 def _json(content: Any) -> bytes:
     return bytes(ORJSONResponse(content).body)
-
-
-def _hashed(name: str, text: str) -> str:
-    """`pad.js` with the hash of its contents: `pad-1f2e3d4c5b6a.js`."""
-    stem, _, suffix = name.rpartition(".")
-    return f"{stem}-{hashlib.sha256(text.encode()).hexdigest()[:12]}.{suffix}"

@@ -29,8 +29,9 @@ window.longtakeSheet = (element, props, watch, id) => {
 // Describe the buttons beside `element` by the sentence in it, for screen readers and as their title.
 window.longtakeReason = (element) => {
   const ask = element.closest(".lt-ask"), tell = () => {
-    const why = element.querySelector("p"), parts = [...(why?.querySelectorAll("span") ?? [])];
-    const shown = parts.find((each) => getComputedStyle(each).display !== "none");
+    // Not by what is displayed: to find that out, the browser would lay out the page while it is being built.
+    const language = document.documentElement.lang.split("-")[0], why = element.querySelector("p");
+    const said = (each) => why?.querySelector(`:scope > span[lang="${each}"]`), shown = said(language) ?? said("en");
     for (const button of ask.querySelectorAll("button")) {
       if (why) button.setAttribute("aria-describedby", why.id);
       else button.removeAttribute("aria-describedby");

@@ -61,5 +61,10 @@ class JobsOptions:
 
 def open_queue(options: Options | JobsOptions) -> JobQueue:
     """Open the queue of a command."""
-    workers = 0 if options.workers == "auto" else int(options.workers)
-    return JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after, workers=workers)
+    stuck, workers = options.stuck_after, count_of(options.workers)
+    return JobQueue(options.jobs_dir, stuck_seconds=stuck, workers=workers)
+
+
+def count_of(workers: Literal["auto"] | int) -> int:
+    """Return how many workers a queue is to have; 0 is one for each GPU."""
+    return 0 if workers == "auto" else workers

@@ -5,7 +5,8 @@ The run stays the only writer of the journal. Members publish their spans themse
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 from memory.ladder import LimitPassed
 from pipelines.errors import Sentence, WorkerDied
@@ -37,7 +38,6 @@ class _Member:
     spans: tuple[Span, ...] = ()
     attempt: int = 1
     frame: int = -1
-    since: float = field(default_factory=time.time)
 
 
 class CrewRun:
@@ -55,6 +55,7 @@ class CrewRun:
         look: Callable[[], None],
         check_inputs: Callable[[], None],
         stuck_seconds: float | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`look` raises where the job is to stop, MemoryError where it is to use less memory.
 
@@ -64,7 +65,7 @@ class CrewRun:
         self._job, self._crew, self._wanted, self._opening = job, crew, wanted, opening
         self._report, self._log = report, event_log
         self._look, self._check_inputs = look, check_inputs
-        self._stuck_seconds = stuck_seconds
+        self._new_dog = partial(Watchdog, stuck_seconds, now=now)
         self._members: dict[int, _Member] = {}
         self._orders = _NO_ORDER
         self._lost_at_start = 0
@@ -104,7 +105,7 @@ class CrewRun:
         """Hire members up to as many as are wanted, and as many as there can be work for."""
         while len(self._members) < min(self._wanted, most):
             number = self._crew.hire()
-            self._members[number] = _Member(Watchdog(self._stuck_seconds))
+            self._members[number] = _Member(self._new_dog())
             self._crew.tell(number, self._opening)
             self._tell_crew()
 
@@ -123,7 +124,7 @@ class CrewRun:
             work = now.stretches.work_of(number)
             member.state, member.order, member.stage = "busy", self._orders, now.stage.name
             member.spans, member.attempt, member.frame = given.spans, work[1] if work else 1, -1
-            member.dog = Watchdog(self._stuck_seconds)
+            member.dog = self._new_dog()
             pairs = tuple((span.start, span.stop) for span in given.spans)
             self._crew.tell(number, Compute(number=self._orders, stage=now.stage.name, spans=pairs))
             changed = True

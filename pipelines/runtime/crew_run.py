@@ -77,25 +77,28 @@ class CrewRun:
         `look` and `check_inputs` raise.
         """
         missing = [span for span in spans if span not in finished]
-        pass_ = _Pass(
+        now = _Pass(
             stage, Stretches(missing, self._wanted, in_order=stage.in_order), sum(map(len, spans)), finished
         )
-        while not pass_.stretches.is_done:
-            self._hire(1 if stage.in_order else len(missing))
-            self._give(pass_)
+        while not now.stretches.is_done:
+            self._hire(1 if stage.in_order else now.stretches.open_spans)
+            self._give(now)
             for number, said in self._crew.poll(_POLL_SECONDS):
-                self._hear(number, said, pass_)
-            self._watch(pass_)
+                self._hear(number, said, now)
+            self._watch(now)
             try:
                 self._look()
             except MemoryError as error:
-                self._use_less(pass_, error)
+                self._use_less(now, error)
         for number, member in self._members.items():
             if member.state == "busy":  # with what another has finished by now
                 self._crew.tell(number, Until(number=member.order, frame=0))
 
     def close(self, *, at_once: bool = False) -> None:
-        """End the members."""
+        """End the members; those that are at work at their next frame, unless all are to end at once."""
+        for number, member in list(self._members.items()):
+            if member.state != "busy":
+                self._crew.kill(number)
         self._crew.close(at_once=at_once)
         self._members.clear()
 
@@ -148,9 +151,9 @@ class CrewRun:
             case events.Failed():
                 raise said.to_error()
             case _:
-                self._pass_on(number, member, said, now)
+                self._nowon(number, member, said, now)
 
-    def _pass_on(self, number: int, member: _Member, event: Event, now: "_Pass") -> None:
+    def _nowon(self, number: int, member: _Member, event: Event, now: "_Pass") -> None:
         """Record what a member tells of its work, in the run's own figures."""
         match event:
             case events.Segment():

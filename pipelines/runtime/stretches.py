@@ -65,6 +65,11 @@ class Stretches:
         return not self._open
 
     @property
+    def open_spans(self) -> int:
+        """How many spans are still to be published."""
+        return len(self._open)
+
+    @property
     def losses(self) -> int:
         """How many workers were lost at the span that cost most of them."""
         return max(self._losses.values(), default=0)

@@ -26,6 +26,7 @@ LIFE = (
     events.Preview,
     events.Segment,
     events.Degraded,
+    events.Crewed,
     events.Heartbeat,
 )
 """Events that only the computing thread causes."""

@@ -6,6 +6,7 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +20,11 @@ from pipelines.workers.children import describe_exit, kill_tree, worker_environm
 
 log = logging.getLogger(__name__)
 
-_STOP_SECONDS = 20.0
-"""How long members may take to stop before they are killed: they stop at their next frame, which may be a slow one."""
+_STOP_SECONDS = 10.0
+"""How long all members together may take to stop at their next frame before they are killed.
+
+Half of what the process that leads them has itself (`process.STOP_SECONDS`).
+"""
 
 
 @dataclass
@@ -38,6 +42,7 @@ class LocalCrew:
     def __init__(self, slots: Sequence[Slot]) -> None:
         self._slots = tuple(slots)
         self._processes: dict[int, _Process] = {}
+        self._devices: dict[int, str] = {}
         self._hired = 0
         self._said: queue.SimpleQueue[tuple[int, Said]] = queue.SimpleQueue()
 
@@ -58,6 +63,7 @@ class LocalCrew:
             start_new_session=True,
         )
         member = self._processes[number] = _Process(popen, slot)
+        self._devices[number] = slot.device
         reader = threading.Thread(target=self._listen_to_stderr, args=(number, member), daemon=True)
         reader.start()
         threading.Thread(target=self._listen, args=(number, member, reader), daemon=True).start()
@@ -65,15 +71,15 @@ class LocalCrew:
 
     def device(self, member: int) -> str:
         """Return the name of the device that `member` computes on."""
-        return self._processes[member].slot.device
+        return self._devices[member]
 
     def tell(self, member: int, order: Order) -> None:
         """Give `member` an order; one that is gone is said to be `Lost` later."""
-        pipe = self._processes[member].popen.stdin
-        with contextlib.suppress(OSError, ValueError):
-            if pipe:
-                pipe.write(to_json(order) + b"\n")
-                pipe.flush()
+        process = self._processes.get(member)
+        with contextlib.suppress(OSError, ValueError):  # it ends at this moment
+            if process and process.popen.stdin:
+                process.popen.stdin.write(to_json(order) + b"\n")
+                process.popen.stdin.flush()
 
     def poll(self, timeout_seconds: float) -> Iterator[tuple[int, Said]]:
         """Wait until a member says something, at most so long, and yield all that was said, in its order."""
@@ -95,9 +101,10 @@ class LocalCrew:
             with contextlib.suppress(OSError):
                 if member.popen.stdin:
                     member.popen.stdin.close()
+        until = time.monotonic() + (0 if at_once else _STOP_SECONDS)
         for member in members:
             try:
-                member.popen.wait(0 if at_once else _STOP_SECONDS)
+                member.popen.wait(max(0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 kill_tree(member.popen.pid)
                 member.popen.wait()

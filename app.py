@@ -12,6 +12,7 @@ import cyclopts
 from cyclopts import App, Parameter, validators
 
 from memory.units import GIB
+from pipelines.cli.options import Workers, count_of
 from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.weights.locate import anchor
 from ui.server import passwords
@@ -59,6 +60,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     max_megapixels: Annotated[float | None, _rule("max_megapixels")] = None,
     max_minutes: Annotated[float | None, _rule("max_minutes")] = None,
     stuck_after: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
+    workers: Workers = 1,
     inspect_at_once: Annotated[int | None, _rule("inspect_at_once")] = None,
     inspect_max_gb: Annotated[float | None, _rule("inspect_max_gb")] = None,
 ) -> None:
@@ -79,6 +81,8 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         jobs_dir: Folder in which jobs and uploads are kept.
         stuck_after: Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps where
             those are longer.
+        workers: How many processes compute a job together: a number, or auto for one on each GPU. The result is the
+            same; the limit on memory holds for all together.
         allowed_host: Another name under which the server is reached, such as longtake.example; may be repeated.
             Requests for other names are refused; localhost and addresses need no flag. Default: --server-name, and
             the name in a --root-path that is a URL; on a Space, the Space's.
@@ -110,7 +114,15 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     anchor()
     _set_environment(jobs_dir)
     address = {"server_name": name, "server_port": server_port, "root_path": root_path}
-    _serve(jobs_dir, policy, users, address, share=share and not on_space, stuck_seconds=stuck_after)
+    _serve(
+        jobs_dir,
+        policy,
+        users,
+        address,
+        share=share and not on_space,
+        stuck_seconds=stuck_after,
+        workers=count_of(workers),
+    )
 
 
 @app.command
@@ -140,6 +152,7 @@ def _serve(
     *,
     share: bool,
     stuck_seconds: float | None,
+    workers: int,
 ) -> None:
     # Imported here: Gradio reads the environment on import, and `password` does not need it.
     from pipelines.scheduler.janitor import Janitor
@@ -160,6 +173,7 @@ def _serve(
         idle_seconds=_IDLE_SECONDS,
         max_waiting=policy.max_waiting,
         stuck_seconds=stuck_seconds,
+        workers=workers,
     )
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
     service = JobService(queue, policy)

@@ -15,7 +15,7 @@ from memory.units import MIB
 from pipelines.jobs.events import Outputs
 from pipelines.settings import VIDEO_SUFFIXES, FilmSettings, FixedCodec
 from pipelines.spans import Span
-from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
+from pipelines.stages import AnyOrder, Engine, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
@@ -86,7 +86,7 @@ class MadeFrame:
     pixels: Pixels | Planes
 
 
-class FrameStage:
+class FrameStage(AnyOrder):
     """Encodes the engine's frames into playable segments and, if requested, exports them as pictures."""
 
     folder = "segments"

@@ -26,6 +26,9 @@ from presets.choose import Choice
 Warn = Callable[[str, str], None]
 """Warns the user: takes a code and a sentence."""
 
+SEGMENTS = "segments"
+"""The folder of the last stage's files, below the job's."""
+
 EngineT = TypeVar("EngineT", bound="Engine")
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
@@ -76,6 +79,8 @@ class Stage(Protocol):
     name: str
     folder: str
     suffix: str
+    in_order: bool
+    """Whether a span costs far less after the one before it: then one worker computes them all, one after another."""
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Any]:
         """Yield the items of frames `[start, stop)`, one per frame, in order.
@@ -261,9 +266,20 @@ class VideoPipeline(TaskPipeline[EngineT]):
         return cls(inputs, engine(probe(inputs[0], salvage=settings.salvage), settings))
 
 
-class OneFile:
+class AnyOrder:
+    """Stage whose spans cost the same in any order, so that several workers may share them."""
+
+    in_order = False
+
+
+class OneFile(AnyOrder):
     """Stage that saves only one file per span."""
 
     def beside(self, run: RunContext, span: Span) -> Sequence[Path]:
         """Return nothing: there is only the span's file."""
         return ()
+
+
+def rungs_of(stage: Stage, pipeline: Pipeline) -> tuple[Rung, ...]:
+    """Return what to try, in order, when `stage` of `pipeline` runs out of memory."""
+    return pipeline.engine.rungs(prepass=stage.folder != SEGMENTS)

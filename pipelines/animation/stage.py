@@ -13,7 +13,7 @@ from pipelines.animation.engine import Animated, PortraitEngine
 from pipelines.animation.inputs import colour_of, read_frames_of, settings_of
 from pipelines.animation.side_by_side import beside, panels
 from pipelines.spans import Span
-from pipelines.stages import RunContext, Sink
+from pipelines.stages import AnyOrder, RunContext, Sink
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.span_arrays import read_array, save_arrays
@@ -38,7 +38,7 @@ _PREVIEW_WIDTH_PX = 1280
 """Largest width of a preview."""
 
 
-class PortraitStage:
+class PortraitStage(AnyOrder):
     """Encodes the frames into segments; if the result is a picture, its one segment is a PNG."""
 
     name = "animate"

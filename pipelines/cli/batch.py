@@ -10,7 +10,7 @@ from typing import Any
 
 from pipelines.cli.console import Console
 from pipelines.cli.hashing import hash_all
-from pipelines.cli.options import Options
+from pipelines.cli.options import Options, open_queue
 from pipelines.cli.targets import (
     check_folder,
     check_frames_out,
@@ -21,7 +21,6 @@ from pipelines.cli.targets import (
 )
 from pipelines.engines.availability import Resolved
 from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
-from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import FilmSettings, Settings
 from pipelines.spec import FolderSpec, TaskSpec
 from pipelines.storage.atomic import sweep, write_bytes
@@ -55,7 +54,7 @@ def run_folder(
         check_folder(target)
     suffix = video_suffix(resolved.settings)
     results: list[Result] = []
-    with JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after) as queue:
+    with open_queue(options) as queue:
         for video in videos:
             try:
                 if suffix:

@@ -6,13 +6,12 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from pipelines.cli.console import Console
-from pipelines.cli.options import JobsOptions
+from pipelines.cli.options import JobsOptions, open_queue
 from pipelines.cli.pose import pose
 from pipelines.cli.task_commands import estimate_command, run_command
 from pipelines.cli.weights import weights
 from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.jobs.job import Job
-from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
 from pipelines.video.clock.time_code import time_range
 
@@ -51,7 +50,7 @@ def resume(
     """Resume a job where it stopped; without an ID, every interrupted, paused or failed job."""
     console = Console(json=options.json)
     if id:
-        with JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after) as queue:
+        with open_queue(options) as queue:
             console.follow(queue, queue.start(Job.find(options.jobs_dir, id), force=force))
         return
     _resume_all(options, console, force=force)
@@ -70,7 +69,7 @@ def _resume_all(options: JobsOptions, console: Console, *, force: bool) -> None:
     if not jobs:
         console.say(f"Nothing to resume in {jobs_dir}.")
     failed: list[LongtakeError] = []
-    with JobQueue(jobs_dir, stuck_seconds=options.stuck_after) as queue:
+    with open_queue(options) as queue:
         for job in jobs:
             try:
                 console.follow(queue, queue.start(job, force=force))

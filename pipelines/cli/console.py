@@ -29,11 +29,11 @@ from pipelines.errors import BadInput, Cancelled, FolderUnusable, LongtakeError
 from pipelines.jobs import events
 from pipelines.jobs.events import Event, Outputs
 from pipelines.jobs.job import Job
+from pipelines.runtime.watchdog import LIFE, QUIET_SECONDS
 from pipelines.scheduler.queue import JobQueue
 from pipelines.spec import tasks
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.names import printable, to_json
-from pipelines.workers.watchdog import LIFE, QUIET_SECONDS
 
 
 class Console:

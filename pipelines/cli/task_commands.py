@@ -12,11 +12,10 @@ from pipelines.cli.batch import run_folder
 from pipelines.cli.console import Console
 from pipelines.cli.hashing import hash_all
 from pipelines.cli.licence import prepare_engine
-from pipelines.cli.options import FLAT, JobsOptions, Options
+from pipelines.cli.options import FLAT, JobsOptions, Options, open_queue
 from pipelines.cli.targets import check_frames_out, check_target, expected_bytes, writing
 from pipelines.engines.registry import possible_suffixes, result_suffixes
 from pipelines.errors import BadInput
-from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import Settings
 from pipelines.spec import InputSpec, TaskSpec, settings_model
 from pipelines.storage.special_files import reject_special
@@ -81,7 +80,7 @@ def run_one(
         )
     hash_all(inputs, resolved, console)
     first, *others = inputs
-    with JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after) as queue:
+    with open_queue(options) as queue:
         job = queue.submit(task.name, first, resolved, *others, force=options.force)
         outputs = console.follow(queue, job)
     if output:

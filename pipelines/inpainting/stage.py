@@ -9,7 +9,7 @@ from pipelines.inpainting.deep.filled import DeepFilled
 from pipelines.inpainting.engine import Filled, InpaintEngine
 from pipelines.masks.reading import settings_of
 from pipelines.spans import Span
-from pipelines.stages import RunContext, Sink
+from pipelines.stages import AnyOrder, RunContext, Sink
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.video.encoding.encodings import chosen_codec, encoding, keeps_depth
 from pipelines.video.samples.planes import Planes
@@ -17,7 +17,7 @@ from pipelines.video.writer import VideoWriter, open_result
 from pipelines.vision.types import Deep, Mask, Pixels, Size
 
 
-class FillStage:
+class FillStage(AnyOrder):
     """Encodes the filled frames into segments."""
 
     name = "fill"

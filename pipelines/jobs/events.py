@@ -149,6 +149,8 @@ class Segment(_Event):
     path: StoredPath
     curve: tuple[tuple[int, float], ...] = ()
     files: tuple[KeptFile, ...] = ()
+    worker: int | None = None
+    """The member of the crew that computed it; None where there is no crew."""
 
 
 class Degraded(_Event):
@@ -160,6 +162,32 @@ class Degraded(_Event):
     rung: str
     change: Literal["exact", "close", "changes"]
     message: str
+    worker: int | None = None
+
+
+MemberState = Literal["starting", "busy", "idle"]
+
+
+class Member(BaseModel):
+    """A member of a crew: it computes frames `[start, stop)` of `stage`, for the `attempt`th time."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    worker: int
+    state: MemberState
+    device: str = "cpu"
+    stage: str = ""
+    start: int = 0
+    stop: int = 0
+    attempt: int = 1
+
+
+class Crewed(_Event):
+    """Who computes the job together, sent when that changes; `wanted` is how many there should be."""
+
+    type: Literal["crew"] = "crew"
+    job: str
+    wanted: int
+    members: tuple[Member, ...]
 
 
 class Warned(_Event):
@@ -281,6 +309,7 @@ Event = Annotated[
     | Preview
     | Segment
     | Degraded
+    | Crewed
     | Warned
     | Done
     | Failed

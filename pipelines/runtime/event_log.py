@@ -12,10 +12,15 @@ _LEAST_SECONDS = {"progress": 0.25, "memory": 0.5, "preview": 1.0, "heartbeat": 
 
 
 class EventLog:
-    """Records the events of a job from any thread, in one order: journal first, then `echo`."""
+    """Records the events of a job from any thread, in one order: journal first, then `echo`.
 
-    def __init__(self, job: Job, echo: Callable[[Event], None] | None = None) -> None:
-        self._job = job
+    Without `journal` they are only passed on: a job has one writer, which records what others tell it.
+    """
+
+    def __init__(
+        self, job: Job, echo: Callable[[Event], None] | None = None, *, journal: bool = True
+    ) -> None:
+        self._journal = job.journal if journal else None
         self._echo = echo
         self._lock = threading.Lock()
         self._last = {"heartbeat": time.monotonic()}
@@ -24,7 +29,8 @@ class EventLog:
         """Record `event` now. Raises OSError where the journal cannot be written; `echo` hears the event anyway."""
         with self._lock:
             try:
-                self._job.journal.append(event)
+                if self._journal:
+                    self._journal.append(event)
             finally:
                 self.tell(event)
 

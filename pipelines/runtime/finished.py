@@ -1,12 +1,11 @@
 """The spans of a job that are finished on disk: verified by what the journal says of their files, never believed."""
 
-from pathlib import Path
-
 from pipelines.errors import Sentence
 from pipelines.jobs.job import Job
+from pipelines.runtime.span_work import span_file
 from pipelines.spans import Span
 from pipelines.stages import RunContext, Stage, Warn
-from pipelines.storage.kept_files import KeptFile, damaged, describe
+from pipelines.storage.kept_files import damaged
 
 
 class FinishedSpans:
@@ -27,22 +26,12 @@ class FinishedSpans:
         """Read the files again when they are next asked for."""
         self._verified.clear()
 
-    def path(self, stage: Stage, span: Span) -> Path:
-        """Return the place of a span's own file."""
-        return self._job.folder / stage.folder / f"{span.name}{stage.suffix}"
-
-    def add(self, stage: Stage, run: RunContext, span: Span) -> tuple[KeptFile, ...]:
-        """Note that a span is finished; returns what a resume verifies of it, its own file first. Reads the files."""
-        files = describe(self._job.folder, [self.path(stage, span), *stage.beside(run, span)])
-        self.of(stage, run).add(span)
-        return files
-
     def _verify(self, stage: Stage, run: RunContext) -> set[Span]:
         folder, known = self._job.folder, self._job.journal.finished_files()
         kept: set[Span] = set()
         unknown = changed = 0
         for span in self._job.finished(stage.folder, stage.suffix, run.spans):
-            own, *beside = self.path(stage, span), *stage.beside(run, span)
+            own, *beside = span_file(folder, stage, span), *stage.beside(run, span)
             files = known.get(own.relative_to(folder).as_posix(), ())
             if (wrong := damaged(folder, [own, *beside], files)) is None:
                 kept.add(span)

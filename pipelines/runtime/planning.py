@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+from memory.devices import Device
 from memory.plan import Budget, Cost, Load, Plan, correct, make_plan
-from memory.probe import probe_disk, probe_hardware
+from memory.probe import Hardware, probe_disk, probe_hardware
 from pipelines.engines.availability import resolve
 from pipelines.engines.registry import open_pipeline
 from pipelines.engines.run_time import expected_seconds
 from pipelines.errors import BadInput
 from pipelines.jobs.events import Facts, Planned
 from pipelines.jobs.record import Decision
+from pipelines.runtime.crew import Slot
 from pipelines.settings import Settings
 from pipelines.settings.devices import device_for, torch_name
 from pipelines.spans import Span
@@ -38,6 +40,38 @@ class Preparation:
     budget: Budget
     device: str = "cpu"
     """Torch's name of the device that the engine computes on."""
+    slots: tuple[Slot, ...] = (Slot("cpu"),)
+    """Where several workers may compute: each GPU that the settings allow, or the CPU."""
+
+    def shared(self, workers: int, held_bytes: int) -> tuple[int, Plan]:
+        """How many of `workers` fit into the budget beside the `held_bytes` of this process, and the plan of each.
+
+        Preset and choice stay, so that the result does; without a network smaller windows are chosen where they help.
+        At least one, with this plan.
+        """
+        engine, plan, budget = self.pipeline.engine, self.plan, self.budget
+        windows: tuple[int, ...] = (plan.window_frames,)
+        if not engine.network:
+            windows = tuple(n for n in engine.windows(self.choice) if n <= plan.window_frames) or windows
+        for count in range(workers, 1, -1):
+            beside = -(-count // len(self.slots))
+            part = replace(
+                budget,
+                host_bytes=max(0, budget.host_bytes - held_bytes) // count,
+                device_bytes=budget.device_bytes // beside,
+            )
+            shared = make_plan(
+                self.cost,
+                pixels=self.video.width * self.video.height,
+                frames=len(self.frames),
+                budget=part,
+                window=windows,
+                batch=(plan.batch_frames,),
+                disk_bytes=plan.disk_bytes,
+            )
+            if shared.risk != "cannot":
+                return count, shared
+        return 1, plan
 
     def corrected(self, measured_host_bytes: int, measured_device_bytes: int) -> "Preparation":
         """Return the same decision with its memory prediction corrected by what the first windows held.
@@ -188,7 +222,19 @@ def prepare(
         batch=batches,
         disk_bytes=pipeline.disk_bytes(frames),
     )
-    return Preparation(pipeline, video, frames, choice, cost, plan, budget, torch_name(device))
+    slots = _slots(settings, hardware, device)
+    return Preparation(pipeline, video, frames, choice, cost, plan, budget, torch_name(device), slots)
+
+
+def _slots(settings: Settings, hardware: Hardware, device: Device | None) -> tuple[Slot, ...]:
+    """Return where workers may compute together: every CUDA device, unless the settings name one."""
+    if device is None or device.kind != "cuda" or ":" in settings.device:
+        return (Slot(torch_name(device)),)
+    return tuple(
+        Slot(torch_name(each), (("CUDA_VISIBLE_DEVICES", each.uuid or str(each.index)),))
+        for each in hardware.devices
+        if each.kind == "cuda"
+    )
 
 
 def _kept_plan(kept: Decision) -> Plan:

@@ -1,6 +1,7 @@
 """What a run tells of itself: progress, previews, finished spans, warnings, signs of life."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -50,11 +51,8 @@ class Reporter:
         if self._is_due("heartbeat"):
             self.emit(events.Heartbeat(job=self._job.id))
 
-    def finished(
-        self, stage: Stage, span: Span, values: Sequence[float], files: tuple[KeptFile, ...]
-    ) -> None:
-        """Tell that a span is on disk: its files, the span's own first, and its part of the live curve."""
-        path = self._job.folder / stage.folder / f"{span.name}{stage.suffix}"
+    def finished(self, path: Path, span: Span, values: Sequence[float], files: tuple[KeptFile, ...]) -> None:
+        """Tell that a span is on disk at `path`: its files, that one first, and its part of the live curve."""
         curve = thinned(span.start, values)
         self.emit(
             events.Segment(

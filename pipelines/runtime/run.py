@@ -7,12 +7,11 @@ ending event, and spans that are finished on disk stay finished.
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing as closed_after
 from contextlib import suppress
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from memory.devices import limit_device
 from memory.units import GIB
@@ -28,21 +27,23 @@ from pipelines.errors import (
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
+from pipelines.runtime.crew import Hiring, Open
+from pipelines.runtime.crew_run import CrewRun
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.finished import FinishedSpans
 from pipelines.runtime.input_watch import InputWatch
 from pipelines.runtime.known_errors import job_gone, known_error
 from pipelines.runtime.memory_plot import draw_memory
 from pipelines.runtime.memory_watch import MemoryWatch
-from pipelines.runtime.oom_retry import OomRetry
 from pipelines.runtime.planning import Preparation, prepare
 from pipelines.runtime.progress import Throughput
 from pipelines.runtime.reporter import Reporter
+from pipelines.runtime.span_work import SpanWork, span_file
 from pipelines.runtime.tries import MOST_TRIES, Tries
-from pipelines.spans import Span, runs
+from pipelines.spans import runs
 from pipelines.spec import task_spec
-from pipelines.stages import RunContext, Stage
-from pipelines.storage.atomic import atomic_write, put_once
+from pipelines.stages import RunContext, Stage, rungs_of
+from pipelines.storage.atomic import atomic_write
 from pipelines.storage.names import printable
 from pipelines.storage.optional import optional
 from pipelines.storage.pulse import heard_by
@@ -70,6 +71,7 @@ def run_job(
     echo: Callable[[Event], None] | None = None,
     tree_root: int | None = None,
     leave: Callable[[], None] | None = None,
+    hiring: Hiring | None = None,
 ) -> None:
     """Run or resume `job` until its ending event. Failures of the job are reported as events, never raised.
 
@@ -81,10 +83,11 @@ def run_job(
         echo: receives each event in addition to the journal.
         tree_root: root of the process tree whose memory is measured and limited; None for this process.
         leave: ends this process immediately when the memory limit is about to be exceeded.
+        hiring: how many workers may compute the job together, and who starts them; None: this process alone.
     """
     heard = EventLog(job, echo)
     try:
-        while not closing() and not _ran(job, heard, closing, tree_root, leave):
+        while not closing() and not _ran(job, heard, closing, tree_root, leave, hiring):
             time.sleep(_LOOK_SECONDS)
     except OSError as error:  # the lock, or the journal
         with suppress(OSError):
@@ -97,6 +100,7 @@ def _ran(
     closing: Callable[[], bool],
     tree_root: int | None,
     leave: Callable[[], None] | None,
+    hiring: Hiring | None,
 ) -> bool:
     """Run `job` unless another process does; return whether it has ended. Raises OSError."""
     if not job.exists():
@@ -108,8 +112,7 @@ def _ran(
             if isinstance(last, events.ENDINGS):
                 heard.tell(last)
             else:
-                watcher = MemoryWatch(job, heard, tree_root or os.getpid(), leave)
-                _Run(job, heard, watcher, closing).run_to_end()
+                _Run(job, heard, closing, tree_root or os.getpid(), leave, hiring).run_to_end()
     return free
 
 
@@ -117,14 +120,25 @@ class _Run:
     """One run of one job: the only object that advances."""
 
     def __init__(
-        self, job: Job, event_log: EventLog, watcher: MemoryWatch, closing: Callable[[], bool]
+        self,
+        job: Job,
+        event_log: EventLog,
+        closing: Callable[[], bool],
+        tree_root: int,
+        leave: Callable[[], None] | None,
+        hiring: Hiring | None,
     ) -> None:
         self._job = job
+        self._log = event_log
         self._report = Reporter(job, event_log)
         self._emit = event_log.emit
-        self._watcher = watcher
         self._closing = closing
+        self._leave = leave
+        self._hiring = hiring
+        self._crew: CrewRun | None = None
+        self._watcher = MemoryWatch(job, event_log, tree_root, self._leave_at_once if leave else None)
         self._last_check = 0.0
+        self._predicted_bytes = 0
         self._finished = FinishedSpans(job, self._report.warn)
         self._inputs = InputWatch(job, self._check_interrupt)
         self._tries = Tries(self._report.warn)
@@ -134,7 +148,10 @@ class _Run:
         try:
             self._emit(events.Started(job=self._job.id, worker_pid=os.getpid()))
             with self._watcher, heard_by(self._report.beat):
-                ending = self._compute()
+                try:
+                    ending = self._compute()
+                finally:
+                    self._send_home()
         except _Stopped as stopped:
             ending = stopped.ending
         except Exception as error:
@@ -151,11 +168,12 @@ class _Run:
         prepared, run = self._prepare()
         for stage in prepared.pipeline.stages:
             self._run_stage(stage, run, prepared)
+        self._send_home()
         self._mend(run, prepared)
         table = self._job.folder / "memory.csv"
         self._watcher.write(table)
         last = prepared.pipeline.stages[-1]
-        segments = [self._finished.path(last, span) for span in run.spans]
+        segments = [span_file(self._job.folder, last, span) for span in run.spans]
         outputs = self._join(run, prepared, segments)
         self._inputs.check()
         self._watcher.write(table)
@@ -209,7 +227,9 @@ class _Run:
             watcher.keep_below(settings.ram_limit_gb)
             prepared.pipeline.check(run)
         kept = self._finished.of(prepared.pipeline.stages[-1], run)
-        self._emit(prepared.planned(job.id, sum(map(len, kept))))
+        shown = self._hire(prepared, run) if fits else prepared
+        self._predicted_bytes = shown.plan.predicted_host_bytes
+        self._emit(shown.planned(job.id, sum(map(len, kept))))
         if not fits:
             no_room = NotEnoughDisk if prepared.lacks_disk else NotEnoughMemory
             raise no_room(
@@ -244,26 +264,28 @@ class _Run:
     # -- the frames ------------------------------------------------------------------------------------------
 
     def _run_stage(self, stage: Stage, run: RunContext, prepared: Preparation) -> None:
-        """Compute the missing spans of `stage`; adjacent ones as one chain, so that their halo is read once."""
+        """Compute the missing spans of `stage`: by the crew, or here, adjacent ones as one chain."""
         finished = self._finished.of(stage, run)
+        if self._crew and len(run.spans) - len(finished) > 1:
+            self._crew.run_stage(stage, run.spans, finished)
+            return
         done = sum(map(len, finished))
         is_first = True
         throughput = Throughput(total=len(run.frames), done=done)
-        last = stage is prepared.pipeline.stages[-1]
-        rungs = prepared.pipeline.engine.rungs(prepass=not last)
-        retry = OomRetry(stage, run, rungs, check=self._check_interrupt, on_step=self._report.degraded)
+        work = SpanWork(
+            stage,
+            run,
+            rungs_of(stage, prepared.pipeline),
+            self._report,
+            check=self._check_interrupt,
+            check_inputs=self._inputs.check,
+        )
         while missing := [span for span in run.spans if span not in finished]:
             try:
                 for group in runs(missing):
-                    with closed_after(retry.items(Span(group[0].start, group[-1].stop))) as items:
-                        for span in group:
-                            part = islice(items, len(span))
-                            self._write(
-                                stage,
-                                run,
-                                span,
-                                self._report.followed(stage, part, span.start, done, throughput),
-                            )
+                    with closed_after(work.compute(group, throughput, done)) as spans:
+                        for span in spans:
+                            finished.add(span)
                             done += len(span)
                             if is_first:
                                 is_first = False
@@ -288,28 +310,58 @@ class _Run:
             "disk.failed",
         )
 
-    def _write(self, stage: Stage, run: RunContext, span: Span, items: Iterator[Any]) -> None:
-        """Write the files of a span, its own last, and report them."""
-        path = self._finished.path(stage, span)
-        values: list[float] = []  # bounded by the span
-        with put_once(path) as part:
-            sink = stage.sink(run, part)
-            try:
-                for item in items:
-                    sink.write(item)
-                    if (value := stage.value(item)) is not None:
-                        values.append(value)
-                sink.close()
-                self._inputs.check()
-            except BaseException:
-                sink.abandon()
-                raise
-        self._report.finished(stage, span, values, self._finished.add(stage, run, span))
+    def _hire(self, prepared: Preparation, run: RunContext) -> Preparation:
+        """Let as many workers compute the job together as are wanted and fit; returns what is predicted then."""
+        if self._hiring is None:
+            return prepared
+        wanted = self._hiring.workers or len(prepared.slots)
+        count, plan = prepared.shared(wanted, self._watcher.host_bytes)
+        if count < min(wanted, len(run.spans)):
+            words = Sentence(
+                f"{count} of {wanted} workers fit into the memory.", "workers_fit", count=count, wanted=wanted
+            )
+            self._report.warn("workers", words)
+        if count < 2:
+            return prepared
+        crew = self._hiring.make(prepared.slots)
+        opening = Open(folder=self._job.folder, plan=plan.to_json())
+        self._crew = CrewRun(
+            self._job,
+            crew,
+            count,
+            opening,
+            self._report,
+            self._log,
+            look=self._look,
+            check_inputs=self._inputs.check,
+            stuck_seconds=self._hiring.stuck_seconds,
+        )
+        together = self._watcher.host_bytes + count * plan.predicted_host_bytes
+        shown = replace(
+            plan, predicted_host_bytes=together, budget_host_bytes=prepared.plan.budget_host_bytes
+        )
+        return replace(prepared, plan=shown)
+
+    def _leave_at_once(self) -> None:
+        """End the crew and this process: the limit of memory is about to be passed."""
+        if self._crew:
+            self._crew.close(at_once=True)
+        if self._leave:
+            self._leave()
+
+    def _send_home(self) -> None:
+        """End the crew, if there is one: what follows is done here."""
+        if self._crew:
+            self._crew.close()
+            self._crew = None
 
     def _check_interrupt(self) -> None:
         """Called before every frame: raises where memory runs out or the run was asked to stop."""
-        self._watcher.check()
         self._report.beat()
+        self._look()
+
+    def _look(self) -> None:
+        self._watcher.check()
         now = time.monotonic()
         if now - self._last_check < _LOOK_SECONDS:
             return
@@ -342,7 +394,7 @@ class _Run:
             draw_memory(
                 table,
                 part,
-                predicted_bytes=run.plan.predicted_host_bytes,
+                predicted_bytes=self._predicted_bytes,
                 limit_bytes=int(limit * GIB) if limit else None,
                 title=printable(f"Memory of {run.video.path.name}"),
             )

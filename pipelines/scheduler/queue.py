@@ -36,6 +36,7 @@ class JobQueue:
 
     Holds one small object per waiting job, at most `max_waiting` of them. Jobs run in `runner`, which is stopped after
     `idle_seconds` without a job; a worker that makes no progress for `stuck_seconds` is replaced (None: see Watchdog).
+    Without a `runner` of one's own, `workers` processes compute each job together (0: one for each GPU).
     """
 
     def __init__(
@@ -46,9 +47,10 @@ class JobQueue:
         idle_seconds: float | None = None,
         max_waiting: int | None = None,
         stuck_seconds: float | None = None,
+        workers: int = 1,
     ) -> None:
         self.jobs_dir = jobs_dir
-        self.runner = runner or WorkerProcess(stuck_seconds)
+        self.runner = runner or WorkerProcess(stuck_seconds, workers)
         self._idle_seconds = idle_seconds
         self._max_waiting = max_waiting
         self._stats = QueueStats()

@@ -23,7 +23,7 @@ from pipelines.masks.mask_video import mask_to_rgb
 from pipelines.masks.reading import FrameMask, mask_settings_of, read_holes, read_pixels
 from pipelines.settings import TrackSettings
 from pipelines.spans import Span
-from pipelines.stages import Engine, RunContext, Sink, Stage, VideoPipeline, Warn
+from pipelines.stages import AnyOrder, Engine, RunContext, Sink, Stage, VideoPipeline, Warn
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.report import write_report
 from pipelines.storage.span_arrays import read_array, save_arrays
@@ -104,7 +104,7 @@ class TrackEngine(Engine):
                 yield Checked(index, draw_lost_frame(picture, index) if lost else picture, hole, lost)
 
 
-class OverlayStage:
+class OverlayStage(AnyOrder):
     """Encodes the overlay into segments, and saves the span's mask video and records beside each."""
 
     name = "overlay"

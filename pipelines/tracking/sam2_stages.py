@@ -38,6 +38,7 @@ _NO_MASK = np.zeros((0, 0), np.bool_)
 class Sam2BackwardStage(OneFile):
     """Stage of the masks before the first prompt, packed: a few hundred bytes each."""
 
+    in_order = True  # the network goes on from the masks before
     name = "look back"
     folder = "state/back"
     suffix = ".npz"
@@ -113,6 +114,8 @@ class Sam2BackwardStage(OneFile):
 
 class Sam2MaskStage(MaskVideoStage):
     """Stage of the masks of all frames, stored like the built-in tracker's."""
+
+    in_order = True  # the network goes on from the masks before
 
     def __init__(self, back: Sam2BackwardStage) -> None:
         self._back = back

@@ -15,7 +15,7 @@ import numpy as np
 from pipelines.errors import LongtakeError
 from pipelines.masks.mask_video import CRF, FOLDER, SUFFIX, mask_to_rgb
 from pipelines.spans import Span
-from pipelines.stages import OneFile, RunContext, Sink
+from pipelines.stages import AnyOrder, OneFile, RunContext, Sink
 from pipelines.storage.atomic import write_bytes
 from pipelines.storage.span_arrays import RowSink, read_array, rows_of
 from pipelines.tracking.csrt import RECORD, Records
@@ -31,6 +31,7 @@ _LOST = "state/lost"
 class PassStage(OneFile):
     """Stage of one tracking pass: a record for each frame, forwards or backwards from the prompts."""
 
+    in_order = True  # a pass goes on from the record before
     suffix = ".npy"
 
     def __init__(self, *, backward: bool) -> None:
@@ -93,7 +94,7 @@ class PassStage(OneFile):
         return None
 
 
-class MaskVideoStage:
+class MaskVideoStage(AnyOrder):
     """Base of stages that store masks: a small video per span, and a list of the frames where the object was lost."""
 
     name = "masks"

@@ -15,14 +15,23 @@ from pathlib import Path
 from memory.oom import release
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
+from pipelines.runtime.crew import Hiring
 from pipelines.runtime.run import run_job
 from pipelines.storage.names import to_json
+from pipelines.workers.crew import LocalCrew
 
 
-def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], None]) -> None:
+def serve(
+    commands: Iterable[bytes],
+    *,
+    tree_root: int,
+    echo: Callable[[Event], None],
+    hiring: Hiring | None = None,
+) -> None:
     """Run the job in each folder that `commands` names, one JSON string per line, until it ends.
 
-    `tree_root` is the root of the process tree that is measured and limited; `echo` receives every event.
+    `tree_root` is the root of the process tree that is measured and limited; `echo` receives every event; `hiring` is
+    the crew that may help.
     """
     closing = threading.Event()
     folders: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
@@ -41,13 +50,16 @@ def serve(commands: Iterable[bytes], *, tree_root: int, echo: Callable[[Event], 
             echo=echo,
             tree_root=tree_root,
             leave=lambda: os._exit(0),
+            hiring=hiring,
         )
         # So that the next job starts with as much free memory as the first one.
         release()
 
 
 def main() -> None:
-    """Serve stdin. The only argument is the process id of the parent."""
+    """Serve stdin. Arguments: the parent's process id, how many workers compute together, when one is stuck."""
+    parent, workers, stuck = sys.argv[1:]
+    hiring = Hiring(int(workers), LocalCrew, float(stuck) if stuck else None) if workers != "1" else None
     # Libraries that print must not write between the events: their stdout becomes stderr.
     events_fd = os.dup(1)
     os.dup2(2, 1)
@@ -57,7 +69,7 @@ def main() -> None:
         with contextlib.suppress(OSError):
             os.write(events_fd, to_json(event) + b"\n")
 
-    serve(iter(sys.stdin.buffer.readline, b""), tree_root=int(sys.argv[1]), echo=echo)
+    serve(iter(sys.stdin.buffer.readline, b""), tree_root=int(parent), echo=echo, hiring=hiring)
 
 
 if __name__ == "__main__":

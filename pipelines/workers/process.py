@@ -16,15 +16,15 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-import psutil
 from pydantic import ValidationError
 
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
+from pipelines.runtime.watchdog import QUIET_SECONDS, TICK_SECONDS, Watchdog
 from pipelines.storage.paths import PROJECT_ROOT
+from pipelines.workers.children import describe_exit, kill_tree, worker_environment
 from pipelines.workers.runner import WorkerState
-from pipelines.workers.watchdog import QUIET_SECONDS, TICK_SECONDS, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +35,13 @@ STOP_SECONDS = 20.0
 class WorkerProcess:
     """Runs jobs in one worker process, started at the first job and kept warm for the next ones."""
 
-    def __init__(self, stuck_seconds: float | None = None) -> None:
-        """`stuck_seconds`: silence after which the worker is killed; None: as `Watchdog` finds usual."""
+    def __init__(self, stuck_seconds: float | None = None, workers: int = 1) -> None:
+        """`stuck_seconds`: silence after which the worker is killed; None: as `Watchdog` finds usual.
+
+        `workers`: how many processes may compute a job together; 0: one for each GPU.
+        """
         self._stuck_seconds = stuck_seconds
+        self._workers = workers
         self._process: subprocess.Popen[bytes] | None = None
         self._state = WorkerState()
         self._last_lines: deque[str] = deque(maxlen=20)
@@ -88,7 +92,7 @@ class WorkerProcess:
         if self._process is None or self._process.poll() is not None:
             self.let_go()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines.workers.main", str(os.getpid())],
+                [sys.executable, "-m", "pipelines.workers.main", *self._arguments()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -101,6 +105,10 @@ class WorkerProcess:
             threading.Thread(target=self._listen_to_stderr, args=(self._process,), daemon=True).start()
         return self._process
 
+    def _arguments(self) -> list[str]:
+        stuck = "" if self._stuck_seconds is None else str(self._stuck_seconds)
+        return [str(os.getpid()), str(self._workers), stuck]
+
     def _listen_to_stderr(self, process: subprocess.Popen[bytes]) -> None:
         for line in process.stderr or ():
             text = line.decode(errors="replace").rstrip()
@@ -110,10 +118,7 @@ class WorkerProcess:
     def _describe_death(self, process: subprocess.Popen[bytes]) -> str:
         code = process.wait()
         self.let_go()
-        if code < 0:
-            reason = f"was killed by signal {-code}"
-            return reason + (" (the system may have run out of memory)" if code == -9 else "")
-        return f"ended with exit status {code}" + (f": {self._last_lines[-1]}" if self._last_lines else "")
+        return describe_exit(code, self._last_lines)
 
 
 class _Watch:
@@ -137,7 +142,7 @@ class _Watch:
             seconds = self.dog.silent_seconds
             if self.dog.is_stuck or (seconds >= QUIET_SECONDS and self._job.requested()):
                 self.reason = f"made no progress for {seconds:.0f} s and was replaced"
-                _kill_tree(self._process.pid)
+                kill_tree(self._process.pid)
                 return
 
 
@@ -148,24 +153,6 @@ def _watched(process: "subprocess.Popen[bytes]", job: Job, dog: Watchdog) -> Ite
         yield watch
     finally:
         watch.close()
-
-
-def _kill_tree(pid: int) -> None:
-    """Kill a process and its children, which may be stopped or hang."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for each in (*process.children(recursive=True), process):
-            with contextlib.suppress(psutil.Error):
-                each.kill()
-
-
-def worker_environment() -> dict[str, str]:
-    """Environment variables for processes that compute."""
-    # glibc gives every thread its own heap; with many frames and threads those grow and return nothing to the system.
-    # Idle OpenMP threads spin by default, which took nine times the CPU time on a shared machine.
-    # PCI order makes CUDA number the GPUs as the driver does.
-    defaults = {"MALLOC_ARENA_MAX": "2", "OMP_WAIT_POLICY": "PASSIVE"}
-    return {**defaults, **os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 
 
 def _parse(line: bytes) -> Event | None:

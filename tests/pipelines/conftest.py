@@ -52,6 +52,7 @@ class Numbers:
     name: str = "numbers"
     folder: str = "segments"
     suffix: str = ".txt"
+    in_order: bool = False
     before: Callable[[int], None] = lambda frame: None
     computed: list[int] = field(default_factory=list)
     chains: list[tuple[int, int]] = field(default_factory=list)

@@ -13,8 +13,8 @@ from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.jobs import events
 from pipelines.storage.names import to_json
 from pipelines.storage.paths import PROJECT_ROOT
+from pipelines.workers.children import worker_environment
 from pipelines.workers.pose import PoseQuestion
-from pipelines.workers.process import worker_environment
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import time
 from collections.abc import AsyncGenerator
 
 from pipelines.jobs.job import Job
+from pipelines.runtime.watchdog import LIFE, QUIET_SECONDS
 from pipelines.scheduler.queue import JobQueue
-from pipelines.workers.watchdog import LIFE, QUIET_SECONDS
 from ui.jobs.view import JobView
 
 POLL_SECONDS = 0.25

@@ -61,6 +61,8 @@ class Status(BaseModel):
     done: int = Field(default=0, description="Frames of the stage that are done.")
     total: int = Field(default=0, description="Frames of the stage.")
     fps: float = Field(default=0.0, description="Frames per second, lately.")
+    workers: int = Field(default=0, description="Workers that compute it together; 0: there is only one.")
+    workers_wanted: int = Field(default=0, description="How many workers there should be.")
     eta_seconds: float | None = Field(default=None, description="Time left of the stage; null where unknown.")
     silent_seconds: int = Field(
         default=0, description="How long a running job has made no progress, from 10 s on; else 0."
@@ -242,6 +244,7 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
             return {**identity, "state": "queued", "position": event.position}
         case events.Started():
             begun: dict[str, object] = {"position": 0, "starts_in_seconds": None, "started": event.time}
+            begun |= {"workers": 0, "workers_wanted": 0}
             return {**begun, "job": event.job, "state": "running", "code": "", "message": "", "hint": ""}
         case events.Memory():
             return {
@@ -250,6 +253,8 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
                 "device_bytes": event.device_bytes,
                 "device_peak_bytes": event.device_peak_bytes,
             }
+        case events.Crewed():
+            return {"workers": len(event.members), "workers_wanted": event.wanted}
         case events.Failed():
             error = {"code": event.code, "message": view.told(event.message), "hint": view.told(event.hint)}
             return {**error, "state": "failed", "eta_seconds": None}
@@ -293,6 +298,10 @@ def _line(event: Event) -> str | None:
         case events.Segment():
             frames = {"start": event.start, "stop": event.stop - 1}
             return LogLine(f"frames {event.start} to {event.stop - 1} are on disk", "segment", values=frames)
+        case events.Crewed():
+            at = (f"{m.worker}: {m.start} to {m.stop - 1}" for m in event.members if m.stop)
+            words = f"{len(event.members)} of {event.wanted} workers ({', '.join(at) or 'starting'})"
+            return LogLine(words, "crew", values={"count": len(event.members), "wanted": event.wanted})
         case events.Degraded():
             words = f"frame {event.frame}: {event.rung} ({event.change}): {event.message}"
             key = "retry" if event.rung == "retry" else f"degraded_{event.change}"

@@ -230,6 +230,7 @@ def _details(view: JobView) -> list[str]:
         f"{s.done:,} / {s.total:,} {both('frames')}" if s.total else "",
         # What was true of the speed before the silence is no guide to the time left.
         f"{s.fps:,.1f} fps" if s.fps and s.state == "running" and not quiet else "",
+        filled("workers", count=str(s.workers), wanted=str(s.workers_wanted)) if s.workers_wanted else "",
         f"{clock(s.eta_seconds)} {both('left')}" if s.eta_seconds is not None and not quiet else "",
     ]
 

@@ -74,6 +74,7 @@ class _Search:
 class FaceDetections(OneFile):
     """Detections on the driving video: 68 bytes for every eighth frame."""
 
+    in_order = True  # faces are looked for near those of the detection before
     name = "faces"
     folder = FOLDER
     suffix = SUFFIX

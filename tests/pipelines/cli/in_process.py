@@ -21,8 +21,7 @@ def run_commands_here(patch: pytest.MonkeyPatch) -> None:
     def queue(jobs_dir: Path, **more: object) -> JobQueue:
         return JobQueue(jobs_dir, runner=InProcess())
 
-    for module in ("task_commands", "batch", "commands"):
-        patch.setattr(f"pipelines.cli.{module}.JobQueue", queue)
+    patch.setattr("pipelines.cli.options.JobQueue", queue)
     patch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
 
 

@@ -14,6 +14,8 @@ QUIET_SECONDS = 10.0
 """Silence after which a job is said to make no progress, and after which a request to stop it is not waited for."""
 _LEAST_SECONDS, _USUAL_GAPS = 120.0, 10
 """A worker is replaced after the longer of two minutes and ten usual gaps between signs of life."""
+_SILENT_SECONDS, _SILENT_GAPS = 30.0, 5
+"""The work of one of several workers is also given to another after the longer of these: it may be slow, or gone."""
 _GAPS = 50
 """So many of the latest gaps are usual."""
 
@@ -24,6 +26,7 @@ LIFE = (
     events.Preview,
     events.Segment,
     events.Degraded,
+    events.Crewed,
     events.Heartbeat,
 )
 """Events that only the computing thread causes."""
@@ -59,6 +62,12 @@ class Watchdog:
         if self._stuck_seconds is not None:
             return self._stuck_seconds
         return max(_LEAST_SECONDS, _USUAL_GAPS * median(self._gaps) if self._gaps else 0.0)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the silence is longer than usual, though not too long for a worker that computes."""
+        usual = _SILENT_GAPS * median(self._gaps) if self._gaps else 0.0
+        return self.silent_seconds >= min(self.limit_seconds, max(_SILENT_SECONDS, usual))
 
     @property
     def is_stuck(self) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.jobs import events
-from pipelines.workers.watchdog import LIFE, Watchdog
+from pipelines.runtime.watchdog import LIFE, Watchdog
 
 
 class Clock:

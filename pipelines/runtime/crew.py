@@ -1,0 +1,128 @@
+"""The contract between a run and the processes that compute its spans together, and what is said between them."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from pipelines.jobs.events import Event
+from pipelines.spans import Span
+from pipelines.storage.names import StoredPath
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Open(_Order):
+    """Open the job in `folder` with this plan; answered by `Ready`."""
+
+    type: Literal["open"] = "open"
+    folder: StoredPath
+    plan: dict[str, Any]
+
+
+class Compute(_Order):
+    """Compute spans of a stage, `(start, stop)` each, in order; answered by their events, then `Idle`."""
+
+    type: Literal["compute"] = "compute"
+    number: int
+    stage: str
+    spans: tuple[tuple[int, int], ...]
+
+
+class Until(_Order):
+    """Begin no span from frame `frame` on: another member computes those. Only for the order `number`."""
+
+    type: Literal["until"] = "until"
+    number: int
+    frame: int
+
+
+class Less(_Order):
+    """Go on with less memory."""
+
+    type: Literal["less"] = "less"
+
+
+Order = Annotated[Open | Compute | Until | Less, Field(discriminator="type")]
+ORDERS: TypeAdapter[Order] = TypeAdapter(Order)
+
+
+class Ready(_Order):
+    """The job is open."""
+
+    type: Literal["ready"] = "ready"
+
+
+class Idle(_Order):
+    """The order `number` is done, or ended where another member goes on."""
+
+    type: Literal["idle"] = "idle"
+    number: int
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The member is gone; `how` completes "worker 2 ..."."""
+
+    how: str
+
+
+Said = Ready | Idle | Lost | Event
+REPLIES: TypeAdapter[Ready | Idle | Event] = TypeAdapter(
+    Annotated[Ready | Idle | Event, Field(discriminator="type")]
+)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a member computes: the name of its device, and the variables that make it the only one it sees."""
+
+    device: str
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+class Crew(Protocol):
+    """Processes that compute spans of one job. Members have numbers from 1, which are not used again."""
+
+    def hire(self) -> int:
+        """Start one more member and return its number. Raises OSError."""
+        ...
+
+    def device(self, member: int) -> str:
+        """Return the name of the device that `member` computes on."""
+        ...
+
+    def tell(self, member: int, order: Order) -> None:
+        """Give `member` an order; one that is gone is said to be `Lost` later."""
+        ...
+
+    def poll(self, timeout_seconds: float) -> Iterator[tuple[int, Said]]:
+        """Wait until a member says something, at most so long, and yield all that was said, in its order."""
+        ...
+
+    def kill(self, member: int) -> None:
+        """End `member` and its children at once; it is said to be `Lost` then."""
+        ...
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End all members: at their next frame, or at once. May be called twice, from any thread."""
+        ...
+
+
+def spans_of(order: Compute) -> list[Span]:
+    """Return the spans that an order names."""
+    return [Span(start, stop) for start, stop in order.spans]
+
+
+@dataclass(frozen=True)
+class Hiring:
+    """How many workers compute a job together, and who starts them, at which slots in turn."""
+
+    workers: int
+    """At most so many; 0: one for each GPU that the job may use."""
+    make: Callable[[Sequence[Slot]], Crew]
+    stuck_seconds: float | None = None
+    """Silence after which a member is replaced; None: as `Watchdog` finds usual."""

@@ -1,0 +1,283 @@
+"""Stages of one job, computed by a crew: gives out spans, hears what members say, replaces those that are lost.
+
+The run stays the only writer of the journal. Members publish their spans themselves, each once.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from memory.ladder import LimitPassed
+from pipelines.errors import Sentence, WorkerDied
+from pipelines.jobs import events
+from pipelines.jobs.events import Event
+from pipelines.jobs.job import Job
+from pipelines.runtime.crew import Compute, Crew, Idle, Less, Lost, Open, Ready, Said, Until
+from pipelines.runtime.event_log import EventLog
+from pipelines.runtime.progress import Throughput
+from pipelines.runtime.reporter import Reporter
+from pipelines.runtime.stretches import MOST_LOSSES, Stretches
+from pipelines.runtime.watchdog import LIFE, Watchdog
+from pipelines.spans import Span
+from pipelines.stages import Stage
+
+_POLL_SECONDS = 0.1
+"""How long a look for news of the members waits at most: a request to stop is heard that late."""
+_NO_ORDER = 0
+
+
+@dataclass
+class _Member:
+    """What a run knows of a member: its state, the number of its order, and its last sign of life."""
+
+    dog: Watchdog
+    state: events.MemberState = "starting"
+    order: int = _NO_ORDER
+    stage: str = ""
+    spans: tuple[Span, ...] = ()
+    attempt: int = 1
+    frame: int = -1
+
+
+class CrewRun:
+    """Computes stages with at most `wanted` members, which are hired when there is work for them."""
+
+    def __init__(
+        self,
+        job: Job,
+        crew: Crew,
+        wanted: int,
+        opening: Open,
+        report: Reporter,
+        event_log: EventLog,
+        *,
+        look: Callable[[], None],
+        check_inputs: Callable[[], None],
+        stuck_seconds: float | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`look` raises where the job is to stop, MemoryError where it is to use less memory.
+
+        `check_inputs` is called before a span is recorded. A member that makes no progress for `stuck_seconds` is
+        replaced (None: see Watchdog).
+        """
+        self._job, self._crew, self._wanted, self._opening = job, crew, wanted, opening
+        self._report, self._log = report, event_log
+        self._look, self._check_inputs = look, check_inputs
+        self._new_dog = partial(Watchdog, stuck_seconds, now=now)
+        self._members: dict[int, _Member] = {}
+        self._orders = _NO_ORDER
+        self._lost_at_start = 0
+
+    def run_stage(self, stage: Stage, spans: list[Span], finished: set[Span]) -> None:
+        """Compute those of the job's `spans` that are not `finished`, and add them there. Holds a member's messages.
+
+        Raises the error that a member reports, WorkerDied where three members were lost at the same span, and what
+        `look` and `check_inputs` raise.
+        """
+        missing = [span for span in spans if span not in finished]
+        now = _Pass(
+            stage, Stretches(missing, self._wanted, in_order=stage.in_order), sum(map(len, spans)), finished
+        )
+        while not now.stretches.is_done:
+            self._hire(1 if stage.in_order else now.stretches.open_spans)
+            self._give(now)
+            for number, said in self._crew.poll(_POLL_SECONDS):
+                self._hear(number, said, now)
+            self._watch(now)
+            try:
+                self._look()
+            except MemoryError as error:
+                self._use_less(now, error)
+        for number, member in self._members.items():
+            if member.state == "busy":  # with what another has finished by now
+                self._crew.tell(number, Until(number=member.order, frame=0))
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the members; those that are at work at their next frame, unless all are to end at once."""
+        for number, member in list(self._members.items()):
+            if member.state != "busy":
+                self._crew.kill(number)
+        self._crew.close(at_once=at_once)
+        self._members.clear()
+
+    # -- work ------------------------------------------------------------------------------------------------
+
+    def _hire(self, most: int) -> None:
+        """Hire members up to as many as are wanted, and as many as there can be work for."""
+        while len(self._members) < min(self._wanted, most):
+            number = self._crew.hire()
+            self._members[number] = _Member(self._new_dog())
+            self._crew.tell(number, self._opening)
+            self._tell_crew()
+
+    def _give(self, now: "_Pass") -> None:
+        silent = [n for n, member in self._members.items() if member.state == "busy" and member.dog.is_silent]
+        changed = False
+        for number, member in self._members.items():
+            if member.state != "idle" or (given := now.stretches.give(number, silent)) is None:
+                continue
+            if given.taken_from in self._members:
+                victim = self._members[given.taken_from]
+                stop = given.spans[0].start
+                victim.spans = tuple(span for span in victim.spans if span.start < stop)
+                self._crew.tell(given.taken_from, Until(number=victim.order, frame=stop))
+            self._orders += 1
+            work = now.stretches.work_of(number)
+            member.state, member.order, member.stage = "busy", self._orders, now.stage.name
+            member.spans, member.attempt, member.frame = given.spans, work[1] if work else 1, -1
+            member.dog = self._new_dog()
+            pairs = tuple((span.start, span.stop) for span in given.spans)
+            self._crew.tell(number, Compute(number=self._orders, stage=now.stage.name, spans=pairs))
+            changed = True
+        if changed:
+            self._tell_crew()
+
+    def _hear(self, number: int, said: Said, now: "_Pass") -> None:
+        if (member := self._members.get(number)) is None:  # it was sent away
+            return
+        if isinstance(said, LIFE):
+            member.dog.hear(said)
+        match said:
+            case Ready():
+                member.state, self._lost_at_start = "idle", 0
+            case Idle(number=order):
+                if order == member.order:
+                    now.stretches.end(number)
+                    member.state, member.spans = "idle", ()
+            case Lost(how=how):
+                self._replace(number, member, how, now)
+            case events.Failed():
+                raise said.to_error()
+            case _:
+                self._nowon(number, member, said, now)
+
+    def _nowon(self, number: int, member: _Member, event: Event, now: "_Pass") -> None:
+        """Record what a member tells of its work, in the run's own figures."""
+        match event:
+            case events.Segment():
+                span = Span(event.start, event.stop)
+                if member.stage == now.stage.name and now.stretches.publish(number, span):
+                    self._check_inputs()
+                    self._report.emit(event.model_copy(update={"worker": number}))
+                    now.finished.add(span)
+                    now.done += len(span)
+                    member.frame = -1
+            case events.Progress():
+                member.frame = event.frame
+                if self._log.is_due("progress"):
+                    self._report.emit(self._progress(event, now))
+            case events.Preview() | events.Heartbeat():
+                if self._log.is_due(event.type):
+                    self._report.emit(event)
+            case events.Degraded():
+                self._report.emit(event.model_copy(update={"worker": number}))
+            case events.Warned():
+                self._report.warn(event.code, Sentence(event.message, event.key, **event.values))
+            case _:
+                pass
+
+    def _progress(self, event: events.Progress, now: "_Pass") -> events.Progress:
+        """Return the progress of all members."""
+        begun = sum(
+            member.frame + 1 - span.start
+            for member in self._members.values()
+            for span in member.spans
+            if span.start <= member.frame < span.stop and span not in now.finished
+        )
+        done = min(now.throughput.total, now.done + begun)
+        rate, left = now.throughput.at(done)
+        figures = {
+            "done": done,
+            "total": now.throughput.total,
+            "frames_per_second": rate,
+            "eta_seconds": left,
+        }
+        return event.model_copy(update=figures)
+
+    # -- what goes wrong -------------------------------------------------------------------------------------
+
+    def _replace(self, number: int, member: _Member, how: str, now: "_Pass") -> None:
+        """Take back the work of a lost member; another is hired for it."""
+        del self._members[number]
+        now.stretches.lose(number)
+        if member.state == "starting":
+            self._lost_at_start += 1
+        losses = max(now.stretches.losses, self._lost_at_start)
+        if losses >= MOST_LOSSES:
+            raise WorkerDied(
+                f"The last of {losses} workers that were lost at the same place {how}.",
+                "Finished spans are kept. Try a lower --quality or --ram-limit-gb, or fewer --workers, then resume.",
+                "worker.died",
+                tries=losses,
+            )
+        words = Sentence(
+            f"Worker {number} {how}; what it had not finished is computed again.",
+            "member_lost",
+            worker=number,
+        )
+        self._report.warn("worker_died", words)
+        self._tell_crew()
+
+    def _watch(self, now: "_Pass") -> None:
+        """Replace members that make no progress for too long."""
+        for number, member in list(self._members.items()):
+            if member.state == "idle":
+                continue
+            member.dog.tick()
+            if member.dog.is_stuck:
+                seconds = member.dog.silent_seconds
+                self._crew.kill(number)
+                self._replace(number, member, f"made no progress for {seconds:.0f} s and was replaced", now)
+
+    def _use_less(self, now: "_Pass", error: MemoryError) -> None:
+        """Go on with one member less; the last one steps down its own ladder."""
+        if len(self._members) < 2:
+            for number in self._members:
+                self._crew.tell(number, Less())
+            if not self._members:
+                raise error
+            return
+        number = min(self._members, key=lambda each: sum(map(len, self._members[each].spans)))
+        member = self._members.pop(number)
+        self._crew.kill(number)
+        now.stretches.take_back(number)
+        self._wanted = len(self._members)
+        why = "passed its limit for a moment" if isinstance(error, LimitPassed) else "is short of memory"
+        self._report.emit(
+            events.Degraded(
+                job=self._job.id,
+                frame=max(member.frame, 0),
+                rung="workers",
+                change="exact",
+                message=f"The job {why}: it goes on with {self._wanted} of its workers.",
+                worker=number,
+            )
+        )
+        self._tell_crew()
+
+    def _tell_crew(self) -> None:
+        """Tell who is at work, and on what."""
+        members = tuple(
+            events.Member(
+                worker=number,
+                state=member.state,
+                stage=member.stage if member.spans else "",
+                start=member.spans[0].start if member.spans else 0,
+                stop=member.spans[-1].stop if member.spans else 0,
+                attempt=member.attempt,
+                device=self._crew.device(number),
+            )
+            for number, member in self._members.items()
+        )
+        self._report.emit(events.Crewed(job=self._job.id, wanted=self._wanted, members=members))
+
+
+class _Pass:
+    """One stage while it is computed: who has which spans, which are finished, and how fast it goes."""
+
+    def __init__(self, stage: Stage, stretches: Stretches, frames: int, finished: set[Span]) -> None:
+        self.stage, self.stretches, self.finished = stage, stretches, finished
+        self.done = sum(map(len, finished))
+        self.throughput = Throughput(total=frames, done=self.done)

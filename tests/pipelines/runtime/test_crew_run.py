@@ -1,0 +1,227 @@
+"""A run over its workers: one journal, the same spans, whoever dies, hangs, starts badly or has to go."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from memory.ladder import LimitPassed
+from pipelines.errors import DamagedVideo, InputChanged, WorkerDied
+from pipelines.jobs import events
+from pipelines.runtime.crew import Compute, Idle, Less, Lost, Open, Order, Ready, Said, Until
+from pipelines.runtime.crew_run import CrewRun
+from pipelines.runtime.event_log import EventLog
+from pipelines.runtime.reporter import Reporter
+from pipelines.spans import Span, split
+
+from ..conftest import Bench
+
+SPANS = split(Span(0, 60), 10)
+
+
+class FakeCrew:
+    """Members that publish one span each time they are asked for news, or do what `acts` says of their number."""
+
+    def __init__(self, bench: Bench, acts: dict[int, str] | None = None) -> None:
+        self.bench, self.acts = bench, acts or {}
+        self.clock = 0.0
+        self.hired = 0
+        self.orders: dict[int, deque[Span]] = {}
+        self.numbers: dict[int, int] = {}
+        self.alive: set[int] = set()
+        self.killed: list[int] = []
+        self.told: list[tuple[int, Order]] = []
+        self.news: list[tuple[int, Said]] = []
+        self.published: list[tuple[int, Span]] = []
+
+    def hire(self) -> int:
+        self.hired += 1
+        self.alive.add(self.hired)
+        return self.hired
+
+    def device(self, member: int) -> str:
+        return "cpu"
+
+    def tell(self, member: int, order: Order) -> None:
+        self.told.append((member, order))
+        act = self.acts.get(member, "work")
+        match order:
+            case Open():
+                self.news.append(
+                    (member, Lost("ended with exit status 1") if act == "stillborn" else Ready())
+                )
+            case Compute():
+                self.numbers[member] = order.number
+                self.orders[member] = deque(Span(*pair) for pair in order.spans)
+            case Until():
+                if order.number == self.numbers.get(member):
+                    self.orders[member] = deque(s for s in self.orders[member] if s.start < order.frame)
+            case _:
+                pass
+
+    def poll(self, timeout_seconds: float) -> Iterator[tuple[int, Said]]:
+        self.clock += 0.5
+        news, self.news = self.news, []
+        yield from news
+        for member in sorted(self.alive & self.orders.keys()):
+            yield from self._step(member)
+
+    def _step(self, member: int) -> Iterator[tuple[int, Said]]:
+        act, left, job = self.acts.get(member, "work"), self.orders[member], self.bench.job.id
+        if act == "silent":
+            return
+        if act == "dies":
+            self.alive.discard(member)
+            del self.orders[member]
+            yield member, Lost("was killed by signal 9")
+        elif act == "fails":
+            yield member, events.Failed.of(job, DamagedVideo("Frame 3 is damaged.", "Use --salvage."))
+        elif left:
+            span = left.popleft()
+            self.published.append((member, span))
+            path = self.bench.job.folder / f"segments/{span.name}.txt"
+            yield member, events.Segment(job=job, start=span.start, stop=span.stop, path=path)
+        else:
+            del self.orders[member]
+            yield member, Idle(number=self.numbers[member])
+
+    def kill(self, member: int) -> None:
+        self.killed.append(member)
+        self.alive.discard(member)
+
+    def close(self, *, at_once: bool = False) -> None:
+        self.alive.clear()
+
+
+def compute(
+    bench: Bench,
+    crew: FakeCrew,
+    wanted: int = 2,
+    look: Callable[[], None] = lambda: None,
+    check_inputs: Callable[[], None] = lambda: None,
+) -> list[events.Event]:
+    """Compute the stage; the events that the journal has of it."""
+    log = EventLog(bench.job)
+    opening = Open(folder=bench.job.folder, plan={})
+    run = CrewRun(
+        bench.job,
+        crew,
+        wanted,
+        opening,
+        Reporter(bench.job, log),
+        log,
+        look=look,
+        check_inputs=check_inputs,
+        now=lambda: crew.clock,
+    )
+    finished: set[Span] = set()
+    run.run_stage(bench.stage, SPANS, finished)
+    assert finished == set(SPANS)
+    return [event for event, _ in bench.job.journal.read()]
+
+
+def of(heard: list[events.Event], kind: type) -> list:
+    return [event for event in heard if isinstance(event, kind)]
+
+
+def test_every_span_is_recorded_once_with_its_worker(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    told = of(compute(bench, crew), events.Segment)
+    assert sorted(Span(e.start, e.stop) for e in told) == SPANS
+    assert {e.worker for e in told} == {1, 2}
+    assert crew.hired == 2
+
+
+def test_no_more_are_hired_than_there_is_work_for(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    compute(bench, crew, wanted=40)
+    assert crew.hired == len(SPANS)
+
+
+def test_what_walks_in_order_is_given_to_one(bench: Bench) -> None:
+    bench.stage.in_order = True
+    crew = FakeCrew(bench)
+    compute(bench, crew)
+    assert crew.hired == 1 and [span for _, span in crew.published] == SPANS
+
+
+def test_a_lost_worker_is_replaced_and_told_of(bench: Bench) -> None:
+    crew = FakeCrew(bench, {1: "dies"})
+    heard = compute(bench, crew)
+    (warning,) = of(heard, events.Warned)
+    assert (warning.code, warning.key, dict(warning.values)) == ("worker_died", "member_lost", {"worker": 1})
+    assert crew.hired == 3
+
+
+def test_three_workers_lost_at_one_span_end_the_job(bench: Bench) -> None:
+    crew = FakeCrew(bench, dict.fromkeys(range(1, 20), "dies"))
+    with pytest.raises(
+        WorkerDied, match="The last of 3 workers that were lost at the same place was killed by signal 9"
+    ):
+        compute(bench, crew, wanted=1)
+    assert crew.hired == 3
+
+
+def test_workers_that_do_not_start_end_the_job(bench: Bench) -> None:
+    crew = FakeCrew(bench, dict.fromkeys(range(1, 20), "stillborn"))
+    with pytest.raises(WorkerDied, match="ended with exit status 1"):
+        compute(bench, crew, wanted=1)
+    assert crew.hired == 3
+
+
+def test_the_error_of_a_worker_is_that_of_the_job(bench: Bench) -> None:
+    with pytest.raises(DamagedVideo, match="Frame 3 is damaged"):
+        compute(bench, FakeCrew(bench, {2: "fails"}))
+
+
+def test_the_work_of_a_silent_worker_is_done_by_another_as_well(bench: Bench) -> None:
+    crew = FakeCrew(bench, {1: "silent"})
+    compute(bench, crew)
+    assert crew.killed == [] and {member for member, _ in crew.published} == {2}
+    assert (1, Until(number=crew.numbers[1], frame=0)) in crew.told, "what others did is not done again"
+
+
+def test_a_worker_that_is_silent_for_too_long_is_replaced(bench: Bench) -> None:
+    crew = FakeCrew(bench, {1: "silent"})
+    heard = compute(bench, crew, wanted=1)
+    assert crew.killed == [1] and crew.hired == 2
+    assert "made no progress for 120 s and was replaced" in of(heard, events.Warned)[0].message
+
+
+def raising(*errors: BaseException) -> Callable[[], None]:
+    """Raise each, one at a time, after a few looks."""
+    left, looks = list(errors), [0]
+
+    def look() -> None:
+        looks[0] += 1
+        if left and looks[0] % 3 == 0:
+            raise left.pop(0)
+
+    return look
+
+
+@pytest.mark.parametrize("error", [MemoryError("short"), LimitPassed("passed")])
+def test_when_memory_is_short_one_worker_goes(bench: Bench, error: MemoryError) -> None:
+    crew = FakeCrew(bench)
+    heard = compute(bench, crew, look=raising(error))
+    (step,) = of(heard, events.Degraded)
+    assert (step.rung, step.change) == (
+        "workers",
+        "exact",
+    ) and "goes on with 1 of its workers" in step.message
+    assert len(crew.killed) == 1 and crew.hired == 2, "none is hired for it"
+
+
+def test_the_last_worker_steps_down_by_itself(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    compute(bench, crew, wanted=1, look=raising(MemoryError("short")))
+    assert [order for _, order in crew.told if isinstance(order, Less)] == [Less()]
+
+
+def test_spans_of_changed_inputs_are_not_recorded(bench: Bench) -> None:
+    def changed() -> None:
+        raise InputChanged("clip.mp4 has changed.", "Start again.")
+
+    with pytest.raises(InputChanged):
+        compute(bench, FakeCrew(bench), check_inputs=changed)
+    assert not of([event for event, _ in bench.job.journal.read()], events.Segment)

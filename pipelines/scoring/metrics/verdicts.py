@@ -112,13 +112,13 @@ def _remembered(blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
             stills, steps = Stills(), Steps()
         rows["blank"] |= _fades(rows["contrast"], rows["blank"])
         rows["blurred"] &= ~rows["blank"]
-        rows["frozen"][:stop] = stills.find(_change_of(rows), stop)
         if rows["contrast"][~rows["blank"]].max(initial=0) < FLAT_CONTRAST:
             rows["blurred"] = (
                 False  # the noise alone, which an encoder keeps and smooths as it likes, has edges
             )
         else:
             steps = _add_steps(rows, stop, steps, is_start)
+        rows["frozen"][:stop] = stills.find(_change_of(rows), stop)
         yield rows[:stop]
 
 
@@ -167,9 +167,8 @@ def _change_of(rows: Verdicts) -> Change:
     # Records of earlier versions have no shift: on ordinary clips it is about a fifth of the largest local change.
     shift = np.where(np.isnan(rows["shift"]), change / 5, rows["shift"])
     difference = np.nan_to_num(rows["difference"], nan=255)
-    return Change(
-        *(a.tolist() for a in (shift, change, difference, rows["noise"], rows["contrast"], rows["blank"]))
-    )
+    columns = (shift, change, difference, *(rows[name] for name in ("noise", "contrast", "blank", "blurred")))
+    return Change(*(column.tolist() for column in columns))
 
 
 def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps:

@@ -40,6 +40,9 @@ _JUMP, _JUMP_RATIO = 0.04, 3.5
 """Step of the fastest cell from one frame to the next that is a cut, in widths of the picture, and how much it exceeds
 the steps of the frames around. Measured: shots that go on from another moment or framing 0.04 to 0.26, 6 times those
 around or more; the fastest pans and heads at most 2.4 times those around."""
+_LEAST_STEPS = 2
+"""Steps that must be known on either side of a jump. A shake of the camera, or motion that ends, is over after one or
+two frames: next to the first or last frame of a video it cannot be told from a jump."""
 _STEP_PX, _AGREEING_PX, _ROUNDS, _LEAST_AGREEING = 5, 1.5, 200, 0.2
 """RANSAC of the zoom: spacing of the flow vectors, error of an inlier in pixels, most rounds, least share of inliers.
 """
@@ -102,12 +105,15 @@ def largest_step(flow: Flow) -> float:
 def find_jumps(steps: NDArray[Any]) -> Flags:
     """Flag the frames on which something is elsewhere at once, farther than motion before and after them allows.
 
-    `steps` `(N,)` are the largest steps of consecutive frames. Needs `CONTEXT` frames as `find_cuts` does.
+    `steps` `(N,)` are the largest steps of consecutive frames, NaN at the first frame of the video. Needs `CONTEXT`
+    frames as `find_cuts` does. None is found within `_LEAST_STEPS` frames of the first and the last step.
     """
-    step = np.nan_to_num(steps.astype(np.float64), nan=0.0)
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(step, SEAM, mode="constant"), 2 * SEAM + 1)
-    fastest = np.delete(around, SEAM, axis=1).max(axis=1)
-    found: Flags = (step > _JUMP) & (step > _JUMP_RATIO * fastest)
+    step = np.pad(steps.astype(np.float64), SEAM, constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(step, 2 * SEAM + 1)
+    before, now, after = around[:, :SEAM], around[:, SEAM], around[:, SEAM + 1 :]
+    known = np.minimum(np.isfinite(before).sum(axis=1), np.isfinite(after).sum(axis=1))
+    fastest = np.nan_to_num(np.hstack((before, after)), nan=0.0).max(axis=1)
+    found: Flags = (known >= _LEAST_STEPS) & (now > _JUMP) & (now > _JUMP_RATIO * fastest)
     return found
 
 

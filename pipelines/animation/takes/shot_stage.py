@@ -170,7 +170,7 @@ def _small(frame: Frame) -> Pixels:
 def _measure(now: Pixels, before: Pixels | None) -> Rows:
     row = np.zeros((), ROW)
     row["grid"] = thumbnail(now)
-    row["residual"] = np.nan
+    row["residual"] = row["step"] = np.nan
     if before is not None:
         flow = flow_back(now, before)
         row["residual"], row["zoom"] = residual(now, before, flow), zoom_step(flow)

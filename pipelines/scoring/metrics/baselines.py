@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,9 @@ _STEP_FRAMES = 4
 """Frames whose median must have dropped: single ones are judged by the frames around them."""
 _RETURN_FRAMES = 5
 """Frames whose median must have returned half-way before a blurred stretch ends."""
+_DETAIL_GAIN, _LEAST_CHANGES = 2.0, 6
+"""A stretch of less detail begins where detail drops by `_LEAST_STEP` of what it was just before, and by this multiple
+of the most that it changed by over `_STEP_FRAMES` good frames before; at least so many changes must be known."""
 _OPENING_FRAMES = 3
 """A blur from a shot's first frame on has begun by then: encoders show the first frames of a shot less well."""
 
@@ -62,6 +66,12 @@ class Recent:
         """Return the least of the last `count`; 0 if they are fewer."""
         return min(list(self.values)[-count:]) if len(self.values) >= count else 0.0
 
+    def most_change(self) -> float:
+        """Return the most that one differs from the one `_STEP_FRAMES` before; infinity if too few are known."""
+        values = list(self.values)[:-_STEP_FRAMES]  # the last ones look ahead
+        changes = [abs(b - a) for a, b in zip(values, values[_STEP_FRAMES:], strict=False)]
+        return max(changes) if len(changes) >= _LEAST_CHANGES else float("inf")
+
     def last(self, count: int) -> list[float]:
         """Return the last `count`, or as many as there are."""
         return list(self.values)[-count:]
@@ -75,7 +85,7 @@ class Steps:
         self._level: Recent | None = None
 
     @classmethod
-    def within(cls, base: float, sharp: Sequence[float]) -> "Steps":
+    def within(cls, base: float, sharp: Sequence[float]) -> Self:
         """Return the memory amid a stretch whose last frames are `sharp`, with `base` as the remembered sharpness."""
         steps = cls()
         steps._good.values.extend([base] * LEAST_GOOD)
@@ -83,18 +93,19 @@ class Steps:
         steps._level.values.extend(sharp)
         return steps
 
-    def find(self, sharp: Sequence[float], poor: Sequence[bool], stop: int) -> tuple[Flags, Floats]:
+    def find(
+        self, sharp: Sequence[float], poor: Sequence[bool], stop: int, may_begin: Sequence[bool] | None = None
+    ) -> tuple[Flags, Floats]:
         """Flag the frames before `stop` that are in a stretch; also return the remembered sharpness there, else 0.
 
-        `poor` frames, which are blurred by comparison with the frames around them, do not count as good.
+        `poor` frames, which are blurred by comparison with the frames around them, do not count as good. A stretch
+        begins on a frame that may; None: on any.
         """
         found, remembered = np.zeros(stop, bool), np.zeros(stop)
         for at in range(stop):
             base, ahead = self._good.median(), median(sharp[at : at + _STEP_FRAMES])
             if self._level is None:
-                low = base - max(_LEAST_STEP * base, _STEP_SPREAD * self._good.deviation())
-                abrupt = self._good.latest() - _ABRUPT_SHARE * (base - low)
-                if max(sharp[at], ahead) < min(low, abrupt):
+                if (may_begin is None or may_begin[at]) and max(sharp[at], ahead) < self._low():
                     self._level = Recent()
             else:
                 middle = (base + median(self._level.values)) / 2
@@ -108,13 +119,36 @@ class Steps:
                 self._good.values.append(ahead)
         return found, remembered
 
+    def _low(self) -> float:
+        """Return what is so little that a stretch begins."""
+        base = self._good.median()
+        low = base - max(_LEAST_STEP * base, _STEP_SPREAD * self._good.deviation())
+        return min(low, self._good.latest() - _ABRUPT_SHARE * (base - low))
 
-def opening(sharp: Sequence[float], poor: Sequence[bool]) -> tuple[int, float]:
+
+class DetailSteps(Steps):
+    """Finds stretches of a shot whose detail drops at once, by more than it changed before.
+
+    Noise and soft pictures hide a blur from sharpness more than from detail.
+    """
+
+    def _low(self) -> float:
+        before = min(self._good.median(), self._good.latest())
+        return before - max(_LEAST_STEP * before, _DETAIL_GAIN * self._good.most_change())
+
+
+def opening(
+    sharp: Sequence[float],
+    poor: Sequence[bool],
+    may_begin: Sequence[bool] | None = None,
+    kind: type[Steps] = Steps,
+) -> tuple[int, float]:
     """Return how many frames at the start of a shot are much less sharp than those after, and the sharpness of these.
 
-    Looks at the frames from the last to the first.
+    Looks at the frames from the last to the first, with the `kind` of memory.
     """
-    found, remembered = Steps().find(sharp[::-1], poor[::-1], len(sharp))
+    backwards = None if may_begin is None else may_begin[::-1]
+    found, remembered = kind().find(sharp[::-1], poor[::-1], len(sharp), backwards)
     low, level = found[::-1], remembered[::-1]
     begun = np.flatnonzero(low[:_OPENING_FRAMES])
     if not len(begun):

@@ -27,6 +27,7 @@ RECORD = np.dtype(
     [
         ("sharpness", np.float32),  # 0..1, higher = sharper
         ("detail", np.float32),  # fine structure in comparison with coarse: compares the frames of a shot
+        ("middle_detail", np.float32),  # structure between fine and coarse, likewise: noise hides it less
         ("noise", np.float32),  # standard deviation, grey levels
         ("under", np.float32),  # share of underexposed (black) pixels
         ("over", np.float32),  # share of overexposed (clipped) pixels
@@ -77,6 +78,7 @@ class FrameFeatures:
     small: Luma
     sharpness: float
     detail: float
+    middle_detail: float
     noise: float
     under: float
     over: float
@@ -95,6 +97,7 @@ def features_of(luma: Luma) -> FrameFeatures:
         small=small,
         sharpness=sharpness(luma, noise),
         detail=detail(half, small),
+        middle_detail=detail(_shrunk(half, luma.shape[1] // 4), small),
         noise=noise,
         under=_share(half, _BLACK, cv2.THRESH_BINARY_INV),
         over=_share(half, _CLIPPED - 1, cv2.THRESH_BINARY),
@@ -122,7 +125,7 @@ def _share(luma: Luma, limit: int, threshold_type: int) -> float:
 def compare(before: FrameFeatures | None, now: FrameFeatures) -> NDArray[np.void]:
     """Make the record `(1,)` of a frame from its features and those of the previous frame (None at the first)."""
     record = np.zeros(1, RECORD)
-    for name in ("sharpness", "detail", "noise", "under", "over", "contrast"):
+    for name in ("sharpness", "detail", "middle_detail", "noise", "under", "over", "contrast"):
         record[name] = getattr(now, name)
     record["grid"] = thumbnail(now.small)
     if before is None:

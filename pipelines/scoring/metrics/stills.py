@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.scoring.metrics.baselines import FLASH_FRAMES, LEAST_GOOD, Recent
+from pipelines.scoring.metrics.stutters import FRAMES_AHEAD, FRAMES_BEFORE, lull_until, stutter_until
 
 Flags = NDArray[np.bool_]
 
@@ -71,7 +72,7 @@ change (3.1 and 9 on the same clips), which do not end a stretch ..."""
 _LEAST_BEFORE_POP, _LEAST_AFTER_POP = 6, 3
 """... that had and will have this many still frames."""
 
-LOOKED_AHEAD = _HOLD_FRAMES + _SLOW_FRAMES + _AFTER_HOLD
+LOOKED_AHEAD = _HOLD_FRAMES + max(_SLOW_FRAMES + _AFTER_HOLD, FRAMES_AHEAD)
 """Frames after a frame by which it may be judged."""
 
 
@@ -85,6 +86,7 @@ class Change:
     noise: Sequence[float]
     contrast: Sequence[float]
     blank: Sequence[bool]
+    blurred: Sequence[bool]
 
 
 def _steady(values: Recent, spread: float = _STEADY_SPREAD, least_frames: int = _STEADY_FRAMES) -> float:
@@ -110,6 +112,7 @@ class Stills:
     def __init__(self) -> None:
         self._forget()
         self._run = 0
+        self._sure = 0
         self._hold = 0
         self._moving = 0
         self._blank = 0
@@ -118,12 +121,19 @@ class Stills:
     def _forget(self) -> None:
         self._shift, self._change = Recent(), Recent()
         self._difference, self._noise = Recent(), Recent()
+        self._clear = 0
 
     def find(self, frames: Change, stop: int) -> Flags:
         """Flag the frames before `stop`; the others only show what follows. Continues where the last call stopped."""
         found = np.zeros(stop, bool)
         at = 0
         while at < stop:
+            if self._sure:
+                self._sure -= 1
+                self._run += 1
+                found[at] = True
+                at += 1
+                continue
             if self._hold:
                 self._hold -= 1
                 at += 1
@@ -138,16 +148,15 @@ class Stills:
                 if self._hold:
                     continue
             if still > at:
-                found[at : min(still, stop)] = True
-                self._run += min(still, stop) - at
+                self._sure = still - at
                 self._moving = 0
-                at = still
                 continue
             if self._started and not self._blank:  # the first frame of a shot differs from another picture
                 self._shift.values.append(frames.shift[at])
                 self._change.values.append(frames.change[at])
                 self._difference.values.append(frames.difference[at])
                 self._noise.values.append(frames.noise[at])
+                self._clear = 0 if frames.blurred[at] else self._clear + 1
             self._started, self._run, self._blank = True, 0, 0
             self._moving += 1
             at += 1
@@ -176,6 +185,18 @@ class Stills:
 
     def _still_until(self, frames: Change, at: int) -> int:
         """Return the frame after the still ones from `at` on that are certain; `at` if there are none."""
+        certain = self._certain_until(frames, at)
+        if self._blank or frames.blank[at] or self._clear < FRAMES_BEFORE:
+            return certain
+        before = list(self._shift.values)
+        still = lull_until(frames.shift, at, before)
+        if certain == at:
+            still = max(still, stutter_until(frames.shift, at, before))
+        # A blur makes motion weak, and begins and ends with a jump.
+        return certain if any(frames.blurred[at : still + 1]) else max(certain, still)
+
+    def _certain_until(self, frames: Change, at: int) -> int:
+        """Return the same where frames themselves tell, not only the motion around them."""
         shift = self._shift.median()
         if shift < _LEAST_SHIFT and sum(value >= _POP_SHIFT for value in self._shift.values) >= LEAST_GOOD:
             shift = _POP_SHIFT  # most of what is remembered are repeats, between which the picture moves

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from pipelines.scoring.metrics.baselines import FLASH_FRAMES, Steps, opening
 from pipelines.scoring.metrics.cadence import Cadence
 from pipelines.scoring.metrics.frame_features import RECORD
+from pipelines.scoring.metrics.long_blurs import LongBlurs
 from pipelines.scoring.metrics.stills import FLAT_CONTRAST, Change, Stills
 from pipelines.vision.shots import CONTEXT, find_cuts
 
@@ -54,10 +54,12 @@ VERDICT = np.dtype(
         ("over", np.float64),
         ("blank", np.bool_),
         ("cadence", np.bool_),  # a repeat that belongs to a regular rhythm of repeats
-        ("contrast", np.float64),  # the four below: see `RECORD`
+        ("contrast", np.float64),  # this and the next three: see `RECORD`
         ("shift", np.float64),
         ("local_change", np.float64),
         ("noise", np.float64),
+        ("detail", np.float64),  # geometric mean of detail of both sizes
+        ("layout_change", np.float64),  # of the frames around, as a share of the contrast
     ]
 )
 
@@ -88,6 +90,9 @@ _FADE_FRAMES, _FADE_SHARE, _FADE_START = 4, 0.3, 0.5
 """A fade goes on while contrast grows, over this many frames, by this share of the growth so far or more; its first
 frame has less than the last share of the contrast that it reaches."""
 
+_LAYOUT_REACH = 2
+"""Frames on either side whose layouts are compared: encoders blend the frames at the seam."""
+
 PIECE, _AHEAD = 8192, 256
 """Most frames of a shot that are judged at a time, and frames after them that are looked at: 4.5 minutes at 30 frames
 a second, for a shot that is blurred at first."""
@@ -106,19 +111,19 @@ def verdicts(chunks: Iterable[Records], window: int, rate: float = 0.0) -> Itera
 
 def _remembered(blocks: Iterable[Verdicts]) -> Iterator[Verdicts]:
     """Judge each shot with what it remembers of its good frames. Holds a piece of a shot, and a block."""
-    stills, steps = Stills(), Steps()
+    stills, long_blurs = Stills(), LongBlurs()
     for rows, stop, is_start in _pieces(blocks):
         if is_start:
-            stills, steps = Stills(), Steps()
+            stills, long_blurs = Stills(), LongBlurs()
         rows["blank"] |= _fades(rows["contrast"], rows["blank"])
         rows["blurred"] &= ~rows["blank"]
-        rows["frozen"][:stop] = stills.find(_change_of(rows), stop)
         if rows["contrast"][~rows["blank"]].max(initial=0) < FLAT_CONTRAST:
             rows["blurred"] = (
                 False  # the noise alone, which an encoder keeps and smooths as it likes, has edges
             )
         else:
-            steps = _add_steps(rows, stop, steps, is_start)
+            long_blurs.find(rows, stop, is_start)
+        rows["frozen"][:stop] = stills.find(_change_of(rows), stop)
         yield rows[:stop]
 
 
@@ -167,33 +172,8 @@ def _change_of(rows: Verdicts) -> Change:
     # Records of earlier versions have no shift: on ordinary clips it is about a fifth of the largest local change.
     shift = np.where(np.isnan(rows["shift"]), change / 5, rows["shift"])
     difference = np.nan_to_num(rows["difference"], nan=255)
-    return Change(
-        *(a.tolist() for a in (shift, change, difference, rows["noise"], rows["contrast"], rows["blank"]))
-    )
-
-
-def _add_steps(rows: Verdicts, stop: int, steps: Steps, is_start: bool) -> Steps:
-    """Flag the long blurred stretches of a piece in place; return the memory for the next piece.
-
-    A blank stretch longer than a flash starts anew.
-    """
-    shown = np.flatnonzero(~rows["blank"])
-    breaks = np.flatnonzero(np.diff(shown) > FLASH_FRAMES + 1) + 1
-    for i, frames in enumerate(np.split(shown, breaks)):
-        judged = int(np.searchsorted(frames, stop))
-        if i or (len(frames) and frames[0] > FLASH_FRAMES):
-            steps, is_start = Steps(), True
-        sharp, poor = rows["sharpness"][frames].tolist(), rows["blurred"][frames].tolist()
-        first, level = opening(sharp, poor) if is_start else (0, 0.0)
-        first = min(first, judged)
-        found, base = np.full(judged, True), np.full(judged, level)
-        if first and first == judged:
-            steps = Steps.within(level, sharp[:judged])
-        found[first:], base[first:] = steps.find(sharp[first:], poor[first:], judged - first)
-        flagged = frames[:judged][found]
-        rows["blurred"][flagged] = True
-        rows["baseline"][flagged] = base[found]
-    return steps
+    columns = (shift, change, difference, *(rows[name] for name in ("noise", "contrast", "blank", "blurred")))
+    return Change(*(column.tolist() for column in columns))
 
 
 def _compared(chunks: Iterable[Records], window: int) -> Iterator[Verdicts]:
@@ -228,6 +208,8 @@ def _judge(records: Records, window: int, base: int, total: int | None) -> Verdi
         found[name] = records[name]
     found["cut"] = find_cuts(records["grid"], records["residual"])
     found["blank"] = found["contrast"] < _BLANK_CONTRAST
+    found["detail"] = np.sqrt(records["detail"].astype(np.float64) * records["middle_detail"])
+    found["layout_change"] = _layout_change(records["grid"]) / np.maximum(found["contrast"], _BLANK_CONTRAST)
     shot = np.where(found["blank"], -1, np.cumsum(found["cut"]))
     sharp, clear, repeated = found["sharpness"], _clarity(records), records["difference"] < _REPEATED
     (found["baseline"],) = _around(sharp, shot, repeated, _BETTER)
@@ -249,6 +231,14 @@ def _clarity(records: Records) -> Floats:
     sharp = records["sharpness"].astype(np.float64)
     clear = np.sqrt(sharp * records["detail"])
     return np.where(np.isnan(clear), sharp, clear)
+
+
+def _layout_change(grids: NDArray[Any]) -> Floats:
+    """Compute how many grey levels the layouts `_LAYOUT_REACH` frames before and after each frame differ by."""
+    cells = grids.reshape(len(grids), -1).astype(np.float64)
+    near = np.pad(cells, ((_LAYOUT_REACH, _LAYOUT_REACH), (0, 0)), mode="edge")
+    change: Floats = np.abs(near[2 * _LAYOUT_REACH :] - near[: -2 * _LAYOUT_REACH]).mean(axis=1)
+    return change
 
 
 def _short(low: Flags, dip: Flags) -> Flags:

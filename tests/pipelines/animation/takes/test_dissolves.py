@@ -25,7 +25,7 @@ def rows_of(frames: list[Any]) -> Any:
     """Measure small frames as the pass does."""
     rows = np.zeros(len(frames), shot_stage.ROW)
     for row, now in zip(rows, frames, strict=True):
-        row["grid"], row["residual"] = thumbnail(now), np.nan
+        row["grid"], row["residual"], row["step"] = thumbnail(now), np.nan, np.nan
     for row, (before, now) in zip(rows[1:], itertools.pairwise(frames), strict=True):
         flow = flow_back(now, before)
         row["residual"], row["step"] = residual(now, before, flow), largest_step(flow)
@@ -118,6 +118,25 @@ def test_another_framing_at_once_is_a_jump_and_a_fast_pan_is_none(driver: DrawnF
     assert jumps[0] == [12]
     assert jumps[2] == [], "on twos, every other frame moves"
     assert 9 not in jumps[1][1:] and len(jumps[1]) == 0
+
+
+@pytest.mark.parametrize("frames", [13, 40])
+def test_a_shake_beside_the_first_or_last_frame_is_no_jump(driver: DrawnFace, frames: int) -> None:
+    room = cv2.resize(driver.picture, (320, 320), interpolation=cv2.INTER_AREA)
+
+    def jumps(at: int) -> list[int]:
+        lefts = [10] * at + [20] * (frames - at)
+        rows = rows_of(noisy([small(room[20:180, left : left + 160]) for left in lefts]))
+        return np.flatnonzero(find_jumps(rows["step"])).tolist()
+
+    assert [jumps(at) for at in (1, 2, frames - 2, frames - 1)] == [[]] * 4
+    assert [jumps(at) for at in (3, frames // 2, frames - 3)] == [[3], [frames // 2], [frames - 3]]
+
+
+def test_the_first_frame_has_no_step() -> None:
+    first, second = (np.full((SIDE, SIDE), level, np.uint8) for level in (90, 91))
+    assert np.isnan(shot_stage._measure(first, None)["step"])
+    assert shot_stage._measure(second, first)["step"] == 0
 
 
 def test_dissolves_are_the_same_however_the_rows_are_split(

@@ -19,7 +19,8 @@ def changes(rate: float, frames: int, speed: float, seed: int) -> np.ndarray:
 def change_of(shift: np.ndarray, change: np.ndarray | None = None) -> Change:
     local = 3 * shift if change is None else change
     ones = [1.0] * len(shift)
-    return Change(shift.tolist(), local.tolist(), ones, ones, [40.0] * len(shift), [False] * len(shift))
+    columns = [40.0] * len(shift), [False] * len(shift), [False] * len(shift)
+    return Change(shift.tolist(), local.tolist(), ones, ones, *columns)
 
 
 def flat_change(
@@ -32,7 +33,7 @@ def flat_change(
 ) -> Change:
     """A picture so flat that motion gives no shift, or hardly any."""
     weak = 0.05 * np.random.default_rng(seed).random(len(change)) if shift is None else shift
-    columns = (weak, change, difference, noise, contrast, False)
+    columns = (weak, change, difference, noise, contrast, False, False)
     return Change(*(np.broadcast_to(column, len(change)).tolist() for column in columns))
 
 
@@ -106,7 +107,7 @@ def test_copies_over_which_the_encoder_spread_motion_belong_to_a_freeze(rate, le
     shift[60 + length] = 5
     difference = (shift / 3).tolist()
     change = np.where(shift < 0.1, 1.0, 4.0).tolist()
-    columns = [0.5] * frames, [40.0] * frames, [False] * frames
+    columns = [0.5] * frames, [40.0] * frames, [False] * frames, [False] * frames
     found = Stills().find(Change(shift.tolist(), change, difference, *columns), frames)
     assert np.flatnonzero(found).tolist() == list(range(60, 60 + length))
 
@@ -117,7 +118,7 @@ def test_a_hand_that_holds_still_is_no_freeze_but_copies_are(rate, length, is_co
     shift = changes(rate, 160, 4, seed)
     slowing = np.linspace(3, 0.5, 12)
     shift[60:72], shift[72 : 72 + length], shift[72 + length : 84 + length] = slowing, 0.05, slowing[::-1]
-    columns = [1.0] * 160, [40.0] * 160, [False] * 160
+    columns = [1.0] * 160, [40.0] * 160, [False] * 160, [False] * 160
     difference = np.where(is_copied & (shift == 0.05), 0, shift / 3)
     found = Stills().find(
         Change(shift.tolist(), (3 * shift).tolist(), difference.tolist(), *columns), len(shift)

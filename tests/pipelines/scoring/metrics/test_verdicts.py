@@ -140,7 +140,8 @@ def test_a_long_blur_and_a_long_freeze_are_one_run_each(draw, sigma):
 
 def records_with(sharpness):
     records = np.zeros(len(sharpness), RECORD)
-    records["sharpness"] = records["detail"] = sharpness
+    for name in ("sharpness", "detail", "middle_detail"):
+        records[name] = sharpness
     records["contrast"], records["shift"], records["difference"] = 50, 5, 3
     return records
 
@@ -169,6 +170,38 @@ def test_a_blur_that_compression_hides_from_sharpness_is_found_by_its_detail():
     records["sharpness"][100:106] *= 0.93
     records["detail"][100:106] *= 0.7
     assert np.flatnonzero(judge(records)["blurred"]).tolist() == list(range(100, 106))
+
+
+def records_whose_detail_drops(length):
+    """As of a wall of bricks or an eye: noise and the encoder keep or raise what counts as sharpness."""
+    rng = np.random.default_rng(4)
+    records = records_with(0.4 * rng.normal(1, 0.02, length + 160))
+    for name, level, left in (("sharpness", 0.4, 1.02), ("detail", 0.6, 0.87), ("middle_detail", 1.0, 0.65)):
+        records[name] = level * rng.normal(1, 0.02, len(records))
+        records[name][80 : 80 + length] *= left
+    return records
+
+
+@pytest.mark.parametrize("length", [60, 200, 1000])
+def test_a_long_blur_of_which_only_detail_tells_is_one_run(length):
+    found = judge(records_whose_detail_drops(length))
+    assert np.flatnonzero(found["blurred"]).tolist() == list(range(80, 80 + length))
+    left = (found["sharpness"] / found["baseline"])[80 + verdict.REACH : 80 + length - verdict.REACH]
+    assert np.median(left) == pytest.approx((0.87 * 0.65) ** 0.5, abs=0.05)
+
+
+def test_less_detail_is_no_long_blur_where_a_fast_camera_shows_something_else():
+    records = records_whose_detail_drops(200)
+    steps = np.random.default_rng(4).integers(-10, 11, (len(records), *RECORD["grid"].shape))
+    records["grid"] = 128 + np.abs(steps.cumsum(axis=0) % 200 - 100)
+    long = slice(
+        80 + verdict.REACH, 280 - verdict.REACH
+    )  # frames near the drop are compared with those before it
+    assert not judge(records)["cut"].any()
+    assert not judge(records)["blurred"][long].any()
+    still = records.copy()
+    still["grid"] = 128
+    assert judge(still)["blurred"][long].all()
 
 
 def test_one_blurred_frame_between_longer_blurs_is_found():
@@ -254,9 +287,10 @@ def test_shots_are_judged_in_bounded_pieces_whose_bounds_depend_on_the_cuts_alon
     assert pieces(1024) == pieces(30_000) == pieces(77)
 
 
-def test_records_of_an_earlier_version_are_judged_without_the_columns_they_lack(clips):
+@pytest.mark.parametrize("lacking", [("middle_detail",), ("shift", "contrast", "detail", "middle_detail")])
+def test_records_of_an_earlier_version_are_judged_without_the_columns_they_lack(clips, lacking):
     clip, records = clips[0]
-    names = [name for name in RECORD.names if name not in ("shift", "contrast", "detail")]
+    names = [name for name in RECORD.names if name not in lacking]
     earlier = np.zeros(len(records), [(name, RECORD[name].base, RECORD[name].shape) for name in names])
     for name in names:
         earlier[name] = records[name]

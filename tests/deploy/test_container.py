@@ -94,7 +94,7 @@ def until_healthy(page: Running, healthcheck: list[str]) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while page.run(*healthcheck).returncode:
         assert page.process.poll() is None and time.monotonic() < end, page.log.read_text()
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from cyclopts import Parameter
 
 from pipelines.cli.console import Console
 from pipelines.cli.licence import state_licence
-from pipelines.errors import BadInput, WeightsMissing
+from pipelines.errors import BadInput, FolderUnusable, WeightsMissing
 from pipelines.storage.names import quoted
 from pipelines.weights.catalog import PUBLISHED
+from pipelines.weights.licences import consent_file, is_accepted
 from pipelines.weights.locate import find, own_folder
 
 
@@ -46,6 +47,11 @@ def weights(
                 f"Name one of {', '.join(PUBLISHED)}.",
             )
         state_licence(model, console)
+        if accept_licence and not is_accepted(model):
+            raise FolderUnusable(
+                f"That the licence is accepted cannot be recorded in {consent_file()}.",
+                "Make that place writable, or set LONGTAKE_CONFIG to a folder that is.",
+            )
     if fetch and model:
         _fetch(model, folder, console)
     names = [model] if model else list(PUBLISHED)

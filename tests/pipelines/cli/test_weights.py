@@ -106,6 +106,15 @@ def test_what_is_there_already_is_not_fetched(
     assert "accepted) in" in capsys.readouterr().out
 
 
+def test_an_acceptance_that_cannot_be_recorded_is_no_success(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LONGTAKE_CONFIG", str(tmp_path / "file"))
+    assert main(["weights", "qalign", "--accept-licence"]) == 2
+    assert "cannot be recorded" in capsys.readouterr().err
+
+
 def test_a_licence_can_be_accepted_by_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["weights", "qalign", "--accept-licence"]) == 0
     assert licences.is_accepted("qalign") and not licences.is_accepted("propainter")

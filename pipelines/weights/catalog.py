@@ -122,7 +122,7 @@ PUBLISHED: dict[str, Published] = {
         ),
         Published(
             "insightface",
-            "InsightFace detector",
+            "InsightFace",
             22_000_000,
             Licence(
                 "InsightFace model licence",

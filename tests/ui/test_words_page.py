@@ -1,16 +1,25 @@
 """One language at a time on the page, and what is said of a mask as soon as it is uploaded, in headless Chromium."""
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
+from pipelines.errors import DamagedVideo, Sentence
+from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
+from pipelines.settings import ScoreSettings
+from pipelines.spec import task_spec
 from ui.i18n.words import STATIC
+from ui.jobs.uploads import keep
 
 pytestmark = pytest.mark.browser
 
@@ -27,6 +36,21 @@ def open_removal(page: Page, clip: Path, language: int) -> None:
     page.locator("#inpaint-editor canvas").wait_for(timeout=PATIENCE_MS)
 
 
+SETTLING_MS = 5_000
+ENGLISH_TEXTS = """() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  while (walker.nextNode()) {
+    const parent = walker.currentNode.parentElement;
+    if (!['SCRIPT', 'STYLE', 'CODE'].includes(parent.tagName) && parent.checkVisibility())
+      found.push(walker.currentNode.data.trim());
+  }
+  for (const each of document.querySelectorAll('[aria-label], [alt], [placeholder], [title]'))
+    for (const name of ['aria-label', 'alt', 'placeholder', 'title'])
+      if (each.checkVisibility()) found.push(each.getAttribute(name) ?? '');
+  // Two words in a row, of which the second does not begin as names do; these are names of a program and a licence.
+  const names = /ffmpeg version .*|InsightFace model licence/g;
+  return found.filter(text => /[A-Za-z]{2,}[,.:;]? +[a-z]{2,}/.test(text.replace(names, '')));
+}"""
 TITLES = ("Remove object", "移除物体")
 
 
@@ -85,3 +109,86 @@ def test_no_name_or_message_is_in_two_languages(
         assert pad and CHINESE.search(pad) and not re.search("[a-z]{3}", pad)
         foreign = [name for name in names if re.search("[a-z]{3}", name) and not CHINESE.search(name)]
         assert set(foreign) <= {clip.name}, "Gradio's own controls have names in the page's language too"
+
+
+def english(page: Page) -> list[str]:
+    """The sentences on the screen that a Chinese reader gets in English; names, file names and code are none.
+
+    Gradio's own controls get their names in the page's language a moment after they are there.
+    """
+
+    with suppress(PlaywrightTimeout):
+        page.wait_for_function(f"() => !({ENGLISH_TEXTS})().length", timeout=SETTLING_MS)
+    return list(page.evaluate(ENGLISH_TEXTS))
+
+
+def test_a_chinese_reader_finds_no_english_sentence_on_any_tab(
+    visit: Visit,
+    make_queue: Callable[..., JobQueue],
+    clip: Path,
+    plan: events.Planned,
+    report: dict[str, Any],
+) -> None:
+    """Also of a job with warnings of each kind, of a paused one and of one that failed, and in the diagnostics."""
+
+    def run(job: Job) -> Iterator[events.Event]:
+        end = job.record().asked.get("end")
+        yield events.Started(job=job.id, worker_pid=1)
+        yield plan.model_copy(update={"job": job.id, "facts": damaged_facts(plan.facts)})
+        if end == 1:
+            yield events.Paused(job=job.id, message="On request.", key="paused.asked")
+        elif end == 0.5:
+            yield events.Failed.of(
+                job.id, DamagedVideo("x is damaged.", "", "video.damaged_frames", name=clip.name)
+            )
+        else:
+            words = Sentence(
+                "3 frames are skipped.", "damaged", missing=3, damage_key="damage.missing", frame=7
+            )
+            yield events.Warned.of(job.id, "damaged", words)
+            yield events.Degraded(job=job.id, frame=3, rung="tile", change="close", message="Smaller tiles.")
+            curve = {
+                "frames_a_point": 1,
+                **dict.fromkeys(("mean", "lowest", "window_score", "jump"), [0.5] * 40),
+            }
+            summary = {**report["summary"], "duration_seconds": 1.6, "curve": curve}
+            written, picture = job.folder / "report.json", job.folder / "report.png"
+            written.write_text(json.dumps({**report, "video": {"frame_rate": "25"}, "summary": summary}))
+            Image.new("RGB", (8, 8)).save(picture)
+            yield job.done_with(events.Outputs(report=written, picture=picture))
+
+    queue = make_queue(run)
+    kept, version = keep(clip, queue.jobs_dir), task_spec("score").result_version
+    jobs = [
+        Job.create(queue.jobs_dir, "score", (kept,), ScoreSettings(end=end), version)
+        for end in (None, 1, 0.5)
+    ]
+    for job in jobs:
+        queue.start(job)
+        list(queue.listen(job))
+    page = visit(queue, locale="zh-CN")
+    page.locator("#inpaint-run").wait_for()
+    left = english(page)
+    for tab in ("animate", "score", "jobs", "system"):
+        page.locator(f"[role=tab][data-tab-id={tab}]:visible").click()
+        page.locator({"jobs": ".lt-jobs", "system": ".lt-system"}.get(tab, f"#{tab}-run")).first.wait_for()
+        left += english(page)
+    page.get_by_role("button", name=STATIC["longtake_doctor"][1]).click()
+    page.locator(".lt-doctor li").first.wait_for()
+    left += english(page)
+    page.locator("button.lt-why").click()
+    left += english(page)
+    for job, state in zip(jobs, ("done", "paused", "failed"), strict=True):
+        other = page.context.new_page()
+        other.goto(f"{page.url.partition('?')[0]}?job={job.id}")
+        expect(other.locator(".lt-run .lt-strip")).to_have_attribute("data-state", state, timeout=PATIENCE_MS)
+        other.locator(".lt-details button").first.click()
+        other.locator(".lt-log li").first.wait_for()
+        left += english(other)
+        other.close()
+    assert not left
+
+
+def damaged_facts(facts: events.Facts) -> events.Facts:
+    values = {"damage": "frame 7 is missing", "damage_key": "damage.missing", "damage_values": {"frame": 7}}
+    return facts.model_copy(update=values)

@@ -7,6 +7,7 @@ tab has up to fifty. The value of a sheet is a dictionary with the values of all
 import json
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from types import MappingProxyType
 from typing import Any, Literal, get_args, get_origin
 from weakref import WeakKeyDictionary
 
@@ -32,8 +33,9 @@ _MOST_TEXT, _MOST_SEVERAL = 64, 4096
 class OptionSheet:
     """The settings of `groups`, placed where this is constructed; the id of a field is `prefix` and its name.
 
-    `fold` is the live text of the fold in which they are; without it they are always open. `component` is what events
-    take. It is no class of its own: Gradio writes a file beside the module of each subclass of a component.
+    `fold` is the live text of the fold in which they are; without it they are always open. `suggested` are values that
+    fields of free text offer, by setting. `component` is what events take. It is no class of its own: Gradio writes a
+    file beside the module of each subclass of a component.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class OptionSheet:
         *,
         fold: str = "",
         visible: bool = True,
+        suggested: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
+        self._prefix, self._suggested = prefix, suggested
         self.names = [name for names in groups.values() for name in names]
         fields = "".join(self._group(model, key, names, prefix) for key, names in groups.items() if names)
         self.component = gr.HTML(
@@ -115,7 +119,16 @@ class OptionSheet:
             return number, "number"
         if get_origin(kind) is tuple:
             return f'<textarea rows="2" maxlength="{_MOST_SEVERAL}" {attributes}></textarea>', "several"
-        return f'<input type="text" {attributes} {shown} maxlength="{_MOST_TEXT}">', "text"
+        return self._text(name, f'{attributes} {shown} maxlength="{_MOST_TEXT}"'), "text"
+
+    def _text(self, name: str, attributes: str) -> str:
+        """A field of free text, with the values that it offers."""
+        offered = self._suggested.get(name, ())
+        if not offered:
+            return f'<input type="text" {attributes}>'
+        id = f"{self._prefix}{name}-offers"
+        options = "".join(f'<option value="{escape(each, quote=True)}"></option>' for each in offered)
+        return f'<input type="text" list="{id}" {attributes}><datalist id="{id}">{options}</datalist>'
 
 
 def sheets_script(blocks: gr.Blocks) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
+from memory.probe import probe_hardware
 from pipelines.settings import Settings
 from ui.components import forms
 from ui.components.engine_choice import EngineChoice
@@ -23,6 +24,11 @@ _MORE: Groups = MappingProxyType(
     }
 )
 """Headings over the settings that are folded away, and those below each."""
+
+
+def _devices() -> list[str]:
+    """The names of devices that there are here, as the setting takes them."""
+    return ["auto", "cpu", *(f"{each.kind}:{each.index}" for each in probe_hardware().devices)]
 
 
 class SettingsForm:
@@ -71,7 +77,14 @@ class SettingsForm:
         self.sheets = [first, *options, more]
 
     def _sheet(self, groups: Groups, name: str, fold: str = "") -> OptionSheet:
-        return OptionSheet(self._model, groups, self._id("setting-"), self._id(f"sheet-{name}"), fold=fold)
+        return OptionSheet(
+            self._model,
+            groups,
+            self._id("setting-"),
+            self._id(f"sheet-{name}"),
+            fold=fold,
+            suggested={"device": _devices()},
+        )
 
     @property
     def components(self) -> list[Any]:

@@ -30,6 +30,7 @@ from ui.i18n.units import clock as clock
 from ui.i18n.words import LIVE
 from ui.jobs.view import JobView, LogLine, Status
 from ui.render.card import card as card
+from ui.render.engines import expected
 
 _ACTIONS = {"queued": "stop", "running": "stop", "done": ""}
 """The buttons that apply to a job, by its state; the style sheet hides the others."""
@@ -223,7 +224,7 @@ def _details(view: JobView) -> list[str]:
         return [why if s.state == "paused" else "", both("resumable")]
     quiet = filled("quiet", seconds=str(s.silent_seconds)) if s.silent_seconds else ""
     if s.state == "running" and not s.stage:
-        return [both("starting"), quiet]
+        return [both("starting"), _expected(view), quiet]
     return [
         quiet,
         _stage(s.stage) if s.state == "running" else "",
@@ -232,7 +233,16 @@ def _details(view: JobView) -> list[str]:
         f"{s.fps:,.1f} fps" if s.fps and s.state == "running" and not quiet else "",
         filled("workers", count=str(s.workers), wanted=str(s.workers_wanted)) if s.workers_wanted else "",
         f"{clock(s.eta_seconds)} {both('left')}" if s.eta_seconds is not None and not quiet else "",
+        _expected(view) if s.eta_seconds is None and not quiet else "",
     ]
+
+
+def _expected(view: JobView) -> str:
+    """The time that was predicted before the run; empty where it goes on with what an earlier run has finished."""
+    planned = view.planned
+    if planned is None or planned.predicted_seconds is None or planned.frames_kept:
+        return ""
+    return expected(planned.predicted_seconds)
 
 
 def _stage(name: str) -> str:

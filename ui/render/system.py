@@ -279,15 +279,16 @@ def _finding(finding: Finding, private: bool) -> str:
     advice = f"<small>{advice}</small>" if advice else ""
     return (
         f'<li><i class="lt-lamp lt-lamp-{lamp}" role="img" aria-label="{label(f"system.doctor.{word}")}"></i>'
-        f"<b>{spans_of(partial(_title, finding.what))}</b><span>{found} {advice}</span></li>"
+        f"<b>{spans_of(partial(_title, finding))}</b><span>{found} {advice}</span></li>"
     )
 
 
-def _title(what: str, catalogue: Catalogue) -> str:
+def _title(finding: Finding, catalogue: Catalogue) -> str:
     """What was checked; programs, libraries and models have the same name in each language."""
-    if what.startswith("gpu"):
-        return what.upper()
-    return catalogue.find("findings", f"title.{what}") or what
+    if finding.what.startswith("gpu"):
+        return finding.what.upper()
+    named = str(finding.values.get("title", finding.what))
+    return catalogue.find("findings", f"title.{finding.what}") or named
 
 
 def _words(finding: Finding, key: str, otherwise: str, private: bool) -> str:

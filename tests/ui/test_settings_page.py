@@ -27,6 +27,17 @@ for (const name of ["getItem", "setItem"]) {
 }
 """
 
+_SAVED_AT_ONCE = """() => {
+  const field = document.querySelector("#score-setting-ram_limit_gb-field");
+  field.value = "1.75";
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  document.querySelector(".lt-own[data-task=score] [data-own-ask=save]").click();
+  const form = document.querySelector(".lt-own[data-task=score] dialog[data-own=save] form");
+  form.querySelector("input").value = "quick";
+  form.requestSubmit();
+  return JSON.parse(localStorage.getItem("longtake.settings")).own.score.quick;
+}"""
+
 
 def scoring(page: Page) -> None:
     page.locator("[role=tab][data-tab-id=score]:visible").click()
@@ -91,6 +102,9 @@ def test_settings_are_there_again_and_presets_have_names(visit: Visit, queue: Jo
     expect(field(page, "vram_limit_gb")).to_have_value("")
     field(page, "vram_limit_gb").fill("3")
     page.wait_for_function("""localStorage.getItem('longtake.settings').includes('"vram_limit_gb":"3"')""")
+    quick = page.evaluate(_SAVED_AT_ONCE)
+    assert (quick["ram_limit_gb"], quick["vram_limit_gb"]) == ("1.75", "3"), "what is shown is what is saved"
+    assert "end" not in quick and quick["salvage"] is False
 
 
 def test_a_browser_without_storage_serves_as_well(visit: Visit, queue: JobQueue) -> None:

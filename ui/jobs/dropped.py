@@ -19,6 +19,7 @@ from pipelines.spec import TaskSpec, settings_model, tasks
 from pipelines.storage.contents import read_contents
 from pipelines.storage.names import quoted, shortened
 from ui.jobs import again
+from ui.jobs.listing import unless_deleted
 from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.server.visitors import Visitor
@@ -138,11 +139,12 @@ def _file(
 ) -> str | None:
     """An upload of `visitor` with the contents of `known`, as a file that the page serves; None where there is none."""
     for job in mine:
-        for each in job.record().inputs:
-            if each.fingerprint == known.content and (upload := again.kept_upload(job, each)):
-                file = hand_out(upload, cache, service.inputs_key(job))
-                service.room.ledger.add(visitor.counted_as, [Path(file)])
-                return file
+        with unless_deleted(job):
+            for each in job.record().inputs:
+                if each.fingerprint == known.content and (upload := again.kept_upload(job, each)):
+                    file = hand_out(upload, cache, service.inputs_key(job))
+                    service.room.ledger.add(visitor.counted_as, [Path(file)])
+                    return file
     # Uploads without a job are known by address alone, which several people may share.
     if service.policy.local or visitor.counted_as == visitor.name:
         for file_path in service.room.ledger.files(visitor.counted_as):

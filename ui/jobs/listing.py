@@ -1,8 +1,11 @@
 """The list of a visitor's jobs, and the order of those that wait."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.errors import Forbidden
+from pipelines.errors import BadInput, Forbidden
 from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.storage.names import shortened
@@ -14,6 +17,16 @@ from ui.server.visitors import Keys, Visitor, owners
 
 SHOWN_JOBS = 100
 """The most jobs in a list; the newest are shown."""
+
+
+@contextmanager
+def unless_deleted(job: Job) -> Iterator[None]:
+    """Pass over what fails because `job` was deleted since it was found."""
+    try:
+        yield
+    except (BadInput, OSError):
+        if job.exists():
+            raise
 
 
 class Entry(BaseModel):
@@ -51,8 +64,9 @@ class JobList:
         for job in reversed(Job.all(self._queue.jobs_dir)):
             if len(found) == SHOWN_JOBS:
                 break
-            if self._is_of(visitor, job) and not self._viewing.is_one(job):
-                found.append(self._entry(visitor, job))
+            with unless_deleted(job):
+                if self._is_of(visitor, job) and not self._viewing.is_one(job):
+                    found.append(self._entry(visitor, job))
         return found
 
     def is_only_of(self, visitor: Visitor, job: Job) -> bool:

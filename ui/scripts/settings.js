@@ -54,6 +54,16 @@ window.longtakeSettings = (() => {
     save();
   }
 
+  // The settings of a task as its fields show them: Gradio tells `keep` of a change only a while after it.
+  function shownNow(task) {
+    const found = { ...now[task] };
+    for (const name of Object.keys(found)) {
+      const field = document.getElementById(`${task}-setting-${name}-field`);
+      if (field?.dataset.setting === name) found[name] = field.type === "checkbox" ? field.checked : field.value;
+    }
+    return found;
+  }
+
   const request = (tasks) => JSON.stringify({ tasks, at: Date.now() });
   const own = (task) => (isObject(kept.own[task]) ? kept.own[task] : {});
 
@@ -117,7 +127,7 @@ window.longtakeSettings = (() => {
       const isNew = !Object.hasOwn(kept.own[task], name);
       if (!name || (isNew && Object.keys(kept.own[task]).length >= MOST_OWN)) return;
       // As a property of its own, whatever its name.
-      Object.defineProperty(kept.own[task], name, { value: { ...now[task] }, enumerable: true, configurable: true, writable: true });
+      Object.defineProperty(kept.own[task], name, { value: shownNow(task), enumerable: true, configurable: true, writable: true });
     }
     save();
     show();

@@ -61,6 +61,19 @@ def test_a_visitor_sees_only_their_jobs_and_which_may_be_moved(
     assert {ids[entry.job] for entry in service.jobs(ANN)} == {"a", "c", "ab", "d"}
 
 
+def test_a_job_that_is_deleted_while_the_list_is_made_is_not_in_it(
+    service: JobService, queue: JobQueue, jobs: dict[str, Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = Job(queue.jobs_dir / "0123456789abcdef")
+    found = [*Job.all(queue.jobs_dir), gone]
+    monkeypatch.setattr(Job, "all", lambda _: found)
+    monkeypatch.setattr("ui.jobs.listing.owners", lambda _: {"ann"})  # it was there a moment ago
+    assert {entry.job for entry in service.jobs(ANN)} == {job.id for job in found} - {gone.id}
+    (jobs["a"].folder / "job.json").write_text("[")
+    with pytest.raises(BadInput, match="no readable job"):
+        service.jobs(ANN)
+
+
 def test_a_visitor_moves_only_their_own_jobs_and_only_past_their_own(
     service: JobService, queue: JobQueue, jobs: dict[str, Job]
 ) -> None:

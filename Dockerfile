@@ -61,7 +61,7 @@ HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
     CMD ["python", "-I", "/app/deploy/healthcheck.py"]
 USER 1000:1000
 ENTRYPOINT ["tini", "--"]
-CMD ["python", "app.py", "--jobs-dir", "/jobs"]
+CMD ["python", "app.py", "--jobs-dir", "/jobs", "--workers", "auto"]
 
 # -- images; the last one is what `docker build .` makes -----------------------------------------------------
 

@@ -1,6 +1,6 @@
 """How much faster several workers are, on an engine that only sleeps, so that cores do not decide.
 
-    python tests/bench/bench_crew.py [--seconds 320] [--workers 1 2 4 8] [--halo 0] [-o FILE]
+    python tests/bench/bench_crew.py [--seconds 640] [--workers 1 2 4 8] [--halo 0] [-o FILE]
 
 A film of 3,200 small frames is "computed" by sleeping for each, in spans of 20 frames; `--halo` sleeps as well for so
 many frames on either side of each stretch. Times count from the plan, before any worker is started, to the last span.
@@ -131,7 +131,7 @@ def tail(heard: list[dict[str, Any]]) -> float:
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=320.0, help="what one worker takes")
+    parser.add_argument("--seconds", type=float, default=640.0, help="what one worker takes")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--halo", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path)

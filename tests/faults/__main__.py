@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.faults.harness import ROOT
 
-TASKS = ("inpaint", "track", "animate", "folder", "score")
+TASKS = ("crew", "inpaint", "track", "animate", "folder", "score")
 """The longest first, so that none is left to run alone."""
 HISTORIES, FILES = 200, 3000
 

@@ -1,5 +1,6 @@
 """A worker process that the prepared process forks, in the place of one that Python starts."""
 
+import json
 import os
 import signal
 import socket
@@ -12,20 +13,21 @@ LISTEN = "FAULTS_LISTEN"
 
 
 def start_worker(command: list[str], **_: Any) -> "Forked":
-    """Stand in for `subprocess.Popen` of `python -m pipelines.workers.main`."""
-    assert command[2] == "pipelines.workers.main"
-    return Forked()
+    """Stand in for `subprocess.Popen` of `python -m MODULE ...`: a worker, or a member of its crew."""
+    assert command[1] == "-m"
+    return Forked(command[2], command[3:])
 
 
 class Forked:
-    """What `pipelines.workers.process` uses of a `subprocess.Popen`."""
+    """What `pipelines.workers.process` and `crew` use of a `subprocess.Popen`."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str, arguments: list[str]) -> None:
         (theirs_in, ours_in), (ours_out, theirs_out), (ours_err, theirs_err) = (os.pipe() for _ in range(3))
         theirs = [theirs_in, theirs_out, theirs_err]
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(os.environ[LISTEN])
-        socket.send_fds(self._connection, [os.environ["FAULTS_COMMAND"].encode()], theirs)
+        asked = {"command": int(os.environ["FAULTS_COMMAND"]), "module": module, "arguments": arguments}
+        socket.send_fds(self._connection, [json.dumps(asked).encode()], theirs)
         for stream in theirs:
             os.close(stream)
         self._told = self._connection.makefile("rb")

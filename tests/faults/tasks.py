@@ -54,6 +54,22 @@ def draw(folder: Path) -> dict[str, Task]:
             ("animate", str(portrait), str(driving), *_DRAFT, *_JOBS, "-o", "{out}"),
             "animated.mp4",
         ),
+        Task(
+            "crew",
+            (
+                "inpaint",
+                str(clip),
+                "--box",
+                "36,16,20,36@0",
+                *_DRAFT,
+                *_JOBS,
+                "-o",
+                "{out}",
+                "--workers",
+                "2",
+            ),
+            "crew.mp4",
+        ),
         Task("folder", ("score", str(films), *_JOBS, "-o", "{out}"), "tables"),
     )
     return {task.name: task for task in tasks}

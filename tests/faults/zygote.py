@@ -6,6 +6,7 @@ for a signal, None where it, or a worker of its, had to be killed.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import selectors
@@ -41,16 +42,17 @@ def prepare() -> None:
     import pipelines.scoring.pipeline
     import pipelines.scoring.report.chart
     import pipelines.tracking.pipeline
+    import pipelines.workers.crew
     import pipelines.workers.main
+    import pipelines.workers.member
     import pipelines.workers.process
     from pipelines.runtime import planning
     from pipelines.spec import tasks
 
     tasks()
     real = pipelines.workers.process.subprocess
-    pipelines.workers.process.subprocess = SimpleNamespace(
-        PIPE=real.PIPE, TimeoutExpired=real.TimeoutExpired, Popen=start_worker
-    )
+    forking = SimpleNamespace(PIPE=real.PIPE, TimeoutExpired=real.TimeoutExpired, Popen=start_worker)
+    pipelines.workers.process.subprocess = pipelines.workers.crew.subprocess = forking
     choose = planning.choose
 
     def short_spans(*given: Any, **more: Any) -> Any:
@@ -121,13 +123,14 @@ class Zygote:
 
     def _start_worker(self, connection: socket.socket) -> None:
         """Fork the worker that a command asks for: with its streams, answered by its process id, then its status."""
-        message, streams, _, _ = socket.recv_fds(connection, 64, 3)
-        command = self._commands.get(int(message or b"-1"))
+        message, streams, _, _ = socket.recv_fds(connection, 1024, 3)
+        asked = json.loads(message or b"{}")
+        command = self._commands.get(asked.get("command", -1))
         if command and len(streams) == 3 and not command.hangs:
             if (pid := os.fork()) == 0:
                 connection.close()
                 self._leave()
-                _become((streams[0], streams[1], streams[2]), _worker)
+                _become((streams[0], streams[1], streams[2]), lambda: _worker(asked))
             connection.sendall(f"{pid}\n".encode())
             self._watch(command, pid, connection)
         else:  # it died meanwhile
@@ -197,11 +200,13 @@ def _command(arguments: list[str]) -> int:
     return main(arguments)
 
 
-def _worker() -> int:
-    from pipelines.workers.main import main
-
-    sys.argv = ["worker", str(os.getpid())]
-    main()
+def _worker(asked: dict[str, Any]) -> int:
+    os.environ["FAULTS_COMMAND"] = str(asked["command"])
+    module, arguments = importlib.import_module(asked["module"]), asked["arguments"]
+    if arguments:
+        arguments[0] = str(os.getpid())  # a fork of the zygote is no child of the command: it measures itself
+    sys.argv = ["worker", *arguments]
+    module.main()
     return 0
 
 

@@ -36,7 +36,8 @@ def attack_strokes_that_take_long(out: Path) -> None:
     drawn, refused = told
     assert drawn["success"], drawn
     assert not refused["success"] and "too many brush strokes" in str(refused), refused
-    assert max(waits) < 2 + 20 * quiet, (max(waits), quiet)
+    # Drawn point by point, the first takes minutes; a busy machine may pause anybody for seconds.
+    assert max(waits) < 20 + 20 * quiet, (max(waits), quiet)
 
 
 def _visitor(server: Server, address: str) -> Raw:

@@ -25,6 +25,7 @@ from ui.server.policy import Policy
 from ui.server.visitors import Keys
 
 Visit = Callable[..., Page]
+Until = Callable[[Callable[[], object]], None]
 PATIENCE_MS = 180_000
 WIDTH, HEIGHT, BITS, BAR = 160, 120, 9, 8
 """Each half of a frame has its number as bars: the left one is read from the source, the right one from the result."""
@@ -56,9 +57,11 @@ READ = """async ([seconds, bits, bar, step]) => {
   };
   await video.play();
   const begun = performance.now();
-  while (performance.now() - begun < 1000 * seconds) {
+  // A busy machine shows few frames a second: what has come to its end is played again.
+  while (performance.now() - begun < 1000 * seconds || new Set(seen.map(String)).size < 6) {
     await new Promise((next) => requestAnimationFrame(next));
     seen.push(numbers());
+    if (video.ended) await video.play();
   }
   video.pause();
   return seen;
@@ -152,7 +155,7 @@ def test_before_and_after_play_in_step(
 
 
 def test_a_result_is_first_compared_taken_and_asked_again(
-    visit: Visit, queue: JobQueue, removal: Callable[..., Job], tmp_path: Path
+    visit: Visit, queue: JobQueue, removal: Callable[..., Job], until: Until
 ) -> None:
     job = removal(start=20)
     page = visit(queue, query=f"?job={job.id}", viewport={"width": 1440, "height": 900})
@@ -160,7 +163,7 @@ def test_a_result_is_first_compared_taken_and_asked_again(
     expect(film).to_have_js_property("readyState", 4, timeout=PATIENCE_MS)
     for width, height in ((1440, 900), (1280, 720), (390, 844)):
         page.set_viewport_size({"width": width, "height": height})
-        assert film.evaluate(IN_VIEW) > 40_000, f"it is large and seen without scrolling at {width}x{height}"
+        until(lambda: film.evaluate(IN_VIEW) > 40_000)  # it is large and seen without scrolling
     page.set_viewport_size({"width": 1280, "height": 900})
     strip = page.locator(".lt-run .lt-strip")
     expect(strip).to_contain_text("bmx-trees.mp4")
@@ -184,13 +187,14 @@ def test_a_result_is_first_compared_taken_and_asked_again(
     expect(page.locator(".lt-film")).to_have_attribute("data-mode", "wipe")
     border = page.locator("[data-film=border]")
     tone = "(canvas) => canvas.getContext('2d').getImageData(canvas.width / 4, 4, 1, 1).data[0]"
-    assert abs(page.locator(".lt-stack canvas").evaluate(tone) - 60) < 12, "left of the border is the source"
+    canvas = page.locator(".lt-stack canvas")
+    until(lambda: abs(canvas.evaluate(tone) - 60) < 12)  # left of the border is the source
     border.press("Home")
     expect(border).to_have_value("0")
-    assert abs(page.locator(".lt-stack canvas").evaluate(tone) - 150) < 12, "left of it was the result"
+    until(lambda: abs(canvas.evaluate(tone) - 150) < 12)  # left of it was the result
     page.locator("button[data-film=natural]").click()
     natural = "(canvas) => [canvas.width, canvas.getBoundingClientRect().width * devicePixelRatio]"
-    assert page.locator(".lt-stack canvas").evaluate(natural) == [WIDTH, WIDTH]
+    until(lambda: canvas.evaluate(natural) == [WIDTH, WIDTH])
 
     # What was asked: the input with its marks, and settings.
     asked = page.locator(".lt-input")
@@ -273,7 +277,7 @@ AT_HAND = """(button) => {
 
 
 def test_a_lost_frame_is_turned_to_with_its_video_and_the_record_is_the_owners(
-    visit: Visit, queue: JobQueue, removal: Callable[..., Job]
+    visit: Visit, queue: JobQueue, removal: Callable[..., Job], until: Until
 ) -> None:
     job = removal()
     phone = {"width": 390, "height": 844}
@@ -281,7 +285,7 @@ def test_a_lost_frame_is_turned_to_with_its_video_and_the_record_is_the_owners(
     film = page.locator(".lt-film video.lt-plain")
     expect(film).to_have_js_property("readyState", 4, timeout=PATIENCE_MS)
     run = page.locator("#inpaint-run")
-    assert run.evaluate(AT_HAND) and film.evaluate(IN_VIEW), "beside the result, and not over it"
+    until(lambda: run.evaluate(AT_HAND) and film.evaluate(IN_VIEW))  # beside the result, and not over it
     with page.expect_download() as taken:
         page.locator("a.lt-record").click()
     assert taken.value.suggested_filename == "bmx-trees_job.json"
@@ -295,7 +299,7 @@ def test_a_lost_frame_is_turned_to_with_its_video_and_the_record_is_the_owners(
     expect(run).to_be_enabled(timeout=PATIENCE_MS)
     expect(page.get_by_test_id("toast-body")).to_have_count(0)
     page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    assert run.evaluate(AT_HAND) and page.locator("#inpaint-check").evaluate(AT_HAND)
+    until(lambda: run.evaluate(AT_HAND) and page.locator("#inpaint-check").evaluate(AT_HAND))
 
 
 def test_a_link_that_leads_nowhere_says_so_where_the_job_would_stand(visit: Visit, queue: JobQueue) -> None:
@@ -306,7 +310,11 @@ def test_a_link_that_leads_nowhere_says_so_where_the_job_would_stand(visit: Visi
 
 
 def test_a_job_that_runs_shows_one_picture_and_its_progress(
-    visit: Visit, make_queue: Callable[..., JobQueue], endless: Callable[[Job], Iterator[Event]], clip: Path
+    visit: Visit,
+    make_queue: Callable[..., JobQueue],
+    endless: Callable[[Job], Iterator[Event]],
+    clip: Path,
+    until: Until,
 ) -> None:
     def run(job: Job) -> Iterator[Event]:
         for event in endless(job):
@@ -326,7 +334,7 @@ def test_a_job_that_runs_shows_one_picture_and_its_progress(
     page = visit(queue, query=f"?job={job.id}", viewport={"width": 1280, "height": 720})
     picture = page.locator(".lt-big:not(.lt-waiting) img")
     expect(picture).to_have_js_property("naturalWidth", 320, timeout=PATIENCE_MS)
-    assert picture.evaluate(IN_VIEW) > 40_000
+    until(lambda: picture.evaluate(IN_VIEW) > 40_000)
     expect(page.locator(".lt-run progress")).to_have_attribute("value", "4")
     expect(page.locator(".lt-gauge")).to_have_count(0)
     # Once it has loaded, nothing on the page asks for each frame: watching for hours costs next to nothing.

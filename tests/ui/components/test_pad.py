@@ -42,7 +42,7 @@ def mark(page: Page, tool: str, *places: tuple[float, float], size: tuple[int, i
     """Drag over places of the video's picture, with the mouse; one place is a click."""
     page.locator(f".lt-tools label:has([value={tool}])").click()
     pad = pad_of(page)
-    pad.scroll_into_view_if_needed()
+    pad.hover()  # it stays where it is
     box = pad.bounding_box()
     assert box
     at = [(box["x"] + box["width"] * x / size[0], box["y"] + box["height"] * y / size[1]) for x, y in places]
@@ -125,7 +125,7 @@ def test_marks_are_in_pixels_of_the_video_by_mouse_finger_and_keyboard(
 
     page.locator(".lt-tools label:has([value=on])").click()
     pad = pad_of(page)
-    pad.scroll_into_view_if_needed()
+    pad.hover()
     place = pad.bounding_box()
     assert place
     page.touchscreen.tap(place["x"] + place["width"] * 40.5 / 160, place["y"] + place["height"] * 60.5 / 120)

@@ -11,6 +11,8 @@ from ui.components.option_sheet import sheets_script
 from ui.front.early import STYLES
 from ui.front.names import names_script
 
+_THEME = "theme.css"
+
 
 def scripts(blocks: gr.Blocks) -> tuple[str, str]:
     """Name and contents of the file with all scripts of the page `blocks`."""
@@ -20,8 +22,9 @@ def scripts(blocks: gr.Blocks) -> tuple[str, str]:
 
 def styles(blocks: gr.Blocks, assets: Mapping[str, Path]) -> tuple[str, str]:
     """Name and contents of the file with Gradio's style sheets in `assets` and the theme; `blocks` is being served."""
-    sheets = [assets[name].read_text(encoding="utf-8") for name in STYLES if name in assets]
-    text = "\n".join([*sheets, blocks.theme_css])
+    sheets = {name: assets[name].read_text(encoding="utf-8") for name in STYLES if name in assets}
+    sheets[_THEME] = blocks.theme_css
+    text = "\n".join(sheets[name] for name in STYLES if name in sheets)
     return _hashed("gradio.css", text), text
 
 
@@ -32,7 +35,7 @@ def styles_links(blocks: gr.Blocks, assets: Mapping[str, Path], root: str) -> st
     """
     mine = [f"./assets/{name}" for name in STYLES if name in assets]
     # Gradio looks for the theme by its whole address.
-    every = [*mine, f"{root}/theme.css?v={blocks.theme_hash}"]
+    every = [*mine, f"{root}/{_THEME}?v={blocks.theme_hash}"]
     return "".join(f'<link rel="stylesheet" href="{address}" disabled>' for address in every)
 
 

@@ -52,6 +52,7 @@ STYLES: tuple[str, ...] = (
     "statustracker-CouyIdTk.css",
     "Index-EfSyqQsq.css",
     "Blocks-0aNuD791.css",
+    "theme.css",
     "Index-DrCM5gzc.css",
     "Index-LKTY8Jbn.css",
     "Example-BG5zdIqX.css",
@@ -76,4 +77,4 @@ STYLES: tuple[str, ...] = (
     "Example-BeU1J4ps.css",
     "Index-CUQnb8lN.css",
 )
-"""Style sheets in the same order, which are sent as one."""
+"""Style sheets in the same order, which are sent as one, and the theme where Gradio adds it."""

@@ -160,8 +160,10 @@ class Front:
         script = f'<script defer fetchpriority="high" src="./front/{self._scripts[0]}"></script>'
         style = f'<link rel="stylesheet" href="./front/{self._styles[0]}">'
         drawn = style + bundle.styles_links(self._blocks, self._assets, small["root"])
-        head = f"<title>{self._blocks.title}</title>{theme.HEAD}{script}{drawn}{early}{_PRELOAD}"
+        head = f"<title>{self._blocks.title}</title>{theme.HEAD}{script}{early}{_PRELOAD}"
         page = _API.sub(lambda _: head, page, count=1)
+        # After Gradio's own first style sheet, which takes all margins and paddings away.
+        page = page.replace("</head>", f"{drawn}</head>", 1)
         return page.replace("<gradio-app", f"{_shell()}<gradio-app", 1).encode()
 
 

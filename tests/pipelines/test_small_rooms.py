@@ -118,7 +118,7 @@ def test_the_doctor_gives_advice_where_something_is_wrong(
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "no-ffmpeg"))
     monkeypatch.setattr("pipelines.doctor._LOW_DISK_BYTES", 10**18)
     low = Host(16 * GIB, GIB, 16 * GIB)
-    found = findings(tmp_path, Hardware(low, (), "No NVIDIA driver answers."))
+    found = findings(tmp_path, Hardware(low, (), NoDevice("No NVIDIA driver answers.")))
     for what in ("host", "ffmpeg", "weights", "disk"):
         assert not found[what].ok and found[what].advice, what
     assert found["gpu"].found == "No NVIDIA driver answers."

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from memory.devices import Device
+from memory.devices import Device, NoDevice
 from memory.probe import Hardware, Host
 from memory.units import GIB
 
@@ -18,7 +18,7 @@ def hardware() -> Callable[..., Hardware]:
         total = int(host_gib * GIB)
         host = Host(total, total * 3 // 4, total)
         if card_gib is None:
-            return Hardware(host, (), "No NVIDIA driver answers.")
+            return Hardware(host, (), NoDevice("No NVIDIA driver answers."))
         card = int(card_gib * GIB)
         return Hardware(host, (Device("cuda", 0, "Test Card", "GPU-a", card, card),))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memory.devices import Device
+from memory.devices import Device, NoDevice
 from memory.probe import Hardware, Host
 from memory.units import GIB
 from pipelines.cli.console import Console
@@ -36,7 +36,7 @@ HOST = Host(16 * GIB, 12 * GIB, 16 * GIB)
 CARD = Device("cuda", 0, "Card", "GPU-1", 24 * GIB, GIB)
 SMALL = Device("cuda", 1, "Small card", "GPU-2", 2 * GIB, 2 * GIB)
 WITH_CARD = Hardware(HOST, (CARD, SMALL))
-WITHOUT = Hardware(HOST, (), "No NVIDIA driver answers.")
+WITHOUT = Hardware(HOST, (), NoDevice("No NVIDIA driver answers."))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from memory.devices import Device
+from memory.devices import Device, NoDevice
 from memory.probe import Disk, Hardware, Host
 from memory.units import GIB, MIB
 from pipelines.scheduler.queue import JobQueue
@@ -48,7 +48,9 @@ def look(page: int = 100 * MIB, worker: int = 0, devices: tuple[Device, ...] = (
     held = [ProcessNow(pid=1, name="python", role="page", host_bytes=page)]
     if worker:
         held.append(ProcessNow(pid=7, name="python-worker", role="worker", host_bytes=worker))
-    hardware = Hardware(Host(16 * GIB, 10 * GIB, 64 * GIB, in_container=True), devices, "No driver.")
+    hardware = Hardware(
+        Host(16 * GIB, 10 * GIB, 64 * GIB, in_container=True), devices, NoDevice("No driver.")
+    )
     return Snapshot(hardware, Disk(100 * GIB, 40 * GIB), tuple(held))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from memory.budget import Budget
+from memory.devices import NoDevice
 from memory.probe import Hardware, Host
 from memory.units import GIB
 from pipelines.animation.liveportrait import engine as portrait
@@ -81,7 +82,7 @@ def test_a_batch_that_is_no_number_is_refused(
 def test_how_many_frames_wait_follows_the_host(
     gib: int, held: int, draw: Draw, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = Hardware(Host(gib * GIB, gib * GIB, gib * GIB), (), "no GPU")
+    machine = Hardware(Host(gib * GIB, gib * GIB, gib * GIB), (), NoDevice("no GPU"))
     monkeypatch.setattr(portrait, "probe_hardware", lambda: machine)
     inputs = draw("source", colours(1, 1)[0]), draw("driving", colours(3, 2))
     engine = AnimatePipeline.open(LivePortraitEngine, inputs, settings(weights, **READY)).engine

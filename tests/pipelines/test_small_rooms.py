@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from memory.devices import NoDevice
 from memory.probe import Device, Hardware, Host
 from memory.units import GIB
 from pipelines.doctor import examine

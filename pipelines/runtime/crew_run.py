@@ -151,9 +151,9 @@ class CrewRun:
             case events.Failed():
                 raise said.to_error()
             case _:
-                self._nowon(number, member, said, now)
+                self._record(number, member, said, now)
 
-    def _nowon(self, number: int, member: _Member, event: Event, now: "_Pass") -> None:
+    def _record(self, number: int, member: _Member, event: Event, now: "_Pass") -> None:
         """Record what a member tells of its work, in the run's own figures."""
         match event:
             case events.Segment():

@@ -4,6 +4,7 @@ import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -19,6 +20,7 @@ from pipelines.runtime import planning, reporter
 from pipelines.runtime import run as run_module
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.run import run_job
+from pipelines.stages import rungs_of
 
 from ..conftest import Bench, Numbers
 
@@ -133,6 +135,25 @@ def test_a_prepass_is_kept_and_resumed_like_a_span(bench: Bench) -> None:
     assert prepass.computed == list(range(10, 35))
     assert bench.stage.computed == list(range(35))
     assert len(list((bench.job.folder / "state/look").iterdir())) == 4
+
+
+def test_the_ladder_of_the_last_stage_is_that_of_frames_whoever_asks() -> None:
+    """Some pipelines make their stages anew whenever they are asked."""
+
+    class Pipeline:
+        @property
+        def engine(self) -> "Pipeline":
+            return self
+
+        @property
+        def stages(self) -> tuple[Numbers, ...]:
+            return Numbers(name="look", folder="state/look"), Numbers()
+
+        def rungs(self, *, prepass: bool) -> tuple[str, ...]:
+            return ("of a prepass",) if prepass else ("of frames",)
+
+    pipeline: Any = Pipeline()
+    assert [rungs_of(stage, pipeline) for stage in pipeline.stages] == [("of a prepass",), ("of frames",)]
 
 
 WORDINGS = ["CUDA out of memory. Tried to allocate 2.00 GiB", "DefaultCPUAllocator: can't allocate memory"]

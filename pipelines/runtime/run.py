@@ -338,7 +338,10 @@ class _Run:
         )
         together = self._watcher.host_bytes + count * plan.predicted_host_bytes
         shown = replace(
-            plan, predicted_host_bytes=together, budget_host_bytes=prepared.plan.budget_host_bytes
+            plan,
+            predicted_host_bytes=together,
+            budget_host_bytes=prepared.plan.budget_host_bytes,
+            reason=f"{count} workers, each: {plan.reason[0].lower()}{plan.reason[1:]}",
         )
         return replace(prepared, plan=shown)
 

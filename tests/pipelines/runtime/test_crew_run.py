@@ -1,17 +1,24 @@
 """A run over its workers: one journal, the same spans, whoever dies, hangs, starts badly or has to go."""
 
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from memory.ladder import LimitPassed
+from memory.meter import tree_bytes
+from memory.plan import Load
+from memory.units import GIB
 from pipelines.errors import DamagedVideo, InputChanged, WorkerDied
 from pipelines.jobs import events
-from pipelines.runtime.crew import Compute, Idle, Less, Lost, Open, Order, Ready, Said, Until
+from pipelines.runtime.crew import Compute, Hiring, Idle, Less, Lost, Open, Order, Ready, Said, Until
 from pipelines.runtime.crew_run import CrewRun
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.reporter import Reporter
+from pipelines.runtime.run import run_job
 from pipelines.spans import Span, split
 
 from ..conftest import Bench
@@ -33,6 +40,8 @@ class FakeCrew:
         self.told: list[tuple[int, Order]] = []
         self.news: list[tuple[int, Said]] = []
         self.published: list[tuple[int, Span]] = []
+        self.closed: list[str] = []
+        self.when_asked: Callable[[], object] = lambda: None
 
     def hire(self) -> int:
         self.hired += 1
@@ -61,6 +70,7 @@ class FakeCrew:
 
     def poll(self, timeout_seconds: float) -> Iterator[tuple[int, Said]]:
         self.clock += 0.5
+        self.when_asked()
         news, self.news = self.news, []
         yield from news
         for member in sorted(self.alive & self.orders.keys()):
@@ -91,6 +101,7 @@ class FakeCrew:
 
     def close(self, *, at_once: bool = False) -> None:
         self.alive.clear()
+        self.closed.append("at once" if at_once else "at the next frame")
 
 
 def compute(
@@ -225,3 +236,63 @@ def test_spans_of_changed_inputs_are_not_recorded(bench: Bench) -> None:
     with pytest.raises(InputChanged):
         compute(bench, FakeCrew(bench), check_inputs=changed)
     assert not of([event for event, _ in bench.job.journal.read()], events.Segment)
+
+
+# -- whole runs ----------------------------------------------------------------------------------------------
+
+
+def run_whole(bench: Bench, crew: FakeCrew, workers: int, **more: Any) -> list[events.Event]:
+    """Run the job with at most so many workers; its events."""
+    run_job(bench.job, hiring=Hiring(workers, lambda slots: crew), **more)
+    return [event for event, _ in bench.job.journal.read()]
+
+
+def limited(bench: Bench, gib: float) -> None:
+    record = bench.job.record()
+    bench.job.save(record.model_copy(update={"asked": {**record.asked, "ram_limit_gb": gib}}))
+
+
+def test_what_workers_say_that_they_published_is_verified(bench: Bench) -> None:
+    """These wrote nothing: the run finds that out before it joins, and computes it."""
+    crew = FakeCrew(bench)
+    heard = run_whole(bench, crew, 2)
+    assert len(crew.published) == 4 and crew.closed == ["at the next frame"]
+    assert heard[-1].type == "done" and bench.result() == [i * i for i in range(35)]
+    (planned,) = of(heard, events.Planned)
+    assert planned.reason.startswith("2 workers, each: windows of 8 frames")
+    assert planned.predicted_host_bytes > 4 * GIB, "two of 2 GiB, and the run itself"
+
+
+def test_fewer_workers_than_asked_for_are_told(bench: Bench) -> None:
+    limited(bench, 3)
+    crew = FakeCrew(bench)
+    heard = run_whole(bench, crew, 3)
+    (warning,) = of(heard, events.Warned)
+    assert (warning.key, dict(warning.values)) == ("workers_fit", {"count": 1, "wanted": 3})
+    assert crew.hired == 0 and heard[-1].type == "done"
+
+
+def test_where_there_is_one_slot_a_worker_for_each_is_the_run_itself(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    assert run_whole(bench, crew, 0)[-1].type == "done"
+    assert crew.hired == 0
+
+
+def test_workers_end_at_once_before_the_limit_is_passed(bench: Bench) -> None:
+    bench.pipeline.load = Load(fixed=1)
+    held = sum(tree_bytes(os.getpid()).values())
+    limited(bench, 2 * held / GIB)
+    crew, left, taken, closed = FakeCrew(bench), threading.Event(), [b""], []
+
+    def grow() -> None:
+        taken[0] = b"x" * (2 * held)
+        left.wait(100)
+
+    def leave() -> None:
+        closed.extend(crew.closed)
+        left.set()
+
+    crew.when_asked = grow
+    heard = run_whole(bench, crew, 2, leave=leave)
+    assert closed == ["at once"]
+    assert next(event for event in heard if isinstance(event, events.Failed)).code == "not_enough_memory"

@@ -122,7 +122,7 @@ def _open(order: Open, tell: Callable[[BaseModel], None]) -> _Work:
     job = Job(order.folder)
     record = job.record()
     plan = Plan.from_json(order.plan)
-    kept = replace_plan(record.decision, plan)
+    kept = _with_plan(record.decision, plan)
     inputs = tuple(given.path for given in record.inputs)
     report = Reporter(job, EventLog(job, tell, journal=False))
     with heard_by(report.beat):
@@ -143,7 +143,7 @@ def _open(order: Open, tell: Callable[[BaseModel], None]) -> _Work:
     return _Work(job, prepared, run, report, Tries(report.warn))
 
 
-def replace_plan(decision: Decision | None, plan: Plan) -> Decision:
+def _with_plan(decision: Decision | None, plan: Plan) -> Decision:
     """Return what the run has decided for the job, with this member's own plan."""
     assert decision, "a run records its decision before it hires"
     return decision.model_copy(update={"plan": plan.to_json()})

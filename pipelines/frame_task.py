@@ -102,6 +102,10 @@ class FrameStage(AnyOrder):
             for index, pixels in enumerate(frames, start):
                 yield MadeFrame(index, pixels)
 
+    def halo(self, run: RunContext) -> int:
+        """Return the engine's."""
+        return self._engine.halo(run)
+
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Open an encoder for one span."""
         return _Encoder(run, codec_of(self._engine), path)

@@ -89,6 +89,10 @@ class Stage(Protocol):
         """
         ...
 
+    def halo(self, run: RunContext) -> int:
+        """Return how many frames' work a stretch in the middle costs beside its own, however long it is."""
+        ...
+
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Open a writer for one span's file at `path` (a temporary name; the loop renames it)."""
         ...
@@ -159,6 +163,10 @@ class Engine(ABC):
     @abstractmethod
     def frames(self, run: RunContext, start: int, stop: int) -> Generator[Any]:
         """Make the items of frames `[start, stop)`, the same whatever `start` is. Holds a bounded number of frames."""
+
+    def halo(self, run: RunContext) -> int:
+        """Return how many frames' work a stretch in the middle costs beside its own; 0 where that is little."""
+        return 0
 
     def report(self, run: RunContext, warn: Warn) -> dict[str, Any]:
         """Return additions to the report's summary, once all frames exist; `warn(code, message)` warns the user."""
@@ -267,9 +275,13 @@ class VideoPipeline(TaskPipeline[EngineT]):
 
 
 class AnyOrder:
-    """Stage whose spans cost the same in any order, so that several workers may share them."""
+    """Stage whose spans cost the same in any order, and little beside them, so that several workers may share them."""
 
     in_order = False
+
+    def halo(self, run: RunContext) -> int:
+        """Return nothing: what is read beside a stretch costs little."""
+        return 0
 
 
 class OneFile(AnyOrder):

@@ -56,6 +56,10 @@ class PortraitStage(AnyOrder):
             else:
                 yield from frames
 
+    def halo(self, run: RunContext) -> int:
+        """Return the engine's."""
+        return self._engine.halo(run)
+
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Open a writer for a segment, the span's figures and, if requested, its pictures."""
         return _FrameSink(run, self._engine, path)

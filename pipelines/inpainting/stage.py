@@ -25,7 +25,7 @@ class FillStage(AnyOrder):
 
     def __init__(self, engine: InpaintEngine, suffix: str) -> None:
         self.suffix = suffix
-        self.compute = engine.frames
+        self.compute, self.halo = engine.frames, engine.halo  # type: ignore[method-assign]
         self._size = engine.size
 
     def sink(self, run: RunContext, path: Path) -> Sink:

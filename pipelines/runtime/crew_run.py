@@ -70,16 +70,17 @@ class CrewRun:
         self._orders = _NO_ORDER
         self._lost_at_start = 0
 
-    def run_stage(self, stage: Stage, spans: list[Span], finished: set[Span]) -> None:
+    def run_stage(self, stage: Stage, spans: list[Span], finished: set[Span], halo: int = 0) -> None:
         """Compute those of the job's `spans` that are not `finished`, and add them there. Holds a member's messages.
+
+        A stretch costs `halo` frames' work beside its own.
 
         Raises the error that a member reports, WorkerDied where three members were lost at the same span, and what
         `look` and `check_inputs` raise.
         """
         missing = [span for span in spans if span not in finished]
-        now = _Pass(
-            stage, Stretches(missing, self._wanted, in_order=stage.in_order), sum(map(len, spans)), finished
-        )
+        stretches = Stretches(missing, self._wanted, halo, in_order=stage.in_order)
+        now = _Pass(stage, stretches, sum(map(len, spans)), finished)
         while not now.stretches.is_done:
             self._hire(1 if stage.in_order else now.stretches.open_spans)
             self._give(now)

@@ -267,7 +267,7 @@ class _Run:
         """Compute the missing spans of `stage`: by the crew, or here, adjacent ones as one chain."""
         finished = self._finished.of(stage, run)
         if self._crew and len(run.spans) - len(finished) > 1:
-            self._crew.run_stage(stage, run.spans, finished)
+            self._crew.run_stage(stage, run.spans, finished, stage.halo(run))
             return
         done = sum(map(len, finished))
         is_first = True

@@ -40,8 +40,9 @@ class Given:
 class Stretches:
     """The spans of one stage that are missing, and who computes them. Holds one small object a span.
 
-    `halo` frames are read beside each stretch: what is stolen is more than twice as long. With `in_order` all spans
-    are one stretch, which one worker computes at a time.
+    A stretch costs `halo` frames' work beside its own: what is stolen is so much shorter that thief and victim end
+    together, and nothing is stolen where that leaves less than a span. With `in_order` all spans are one stretch,
+    which one worker computes at a time.
     """
 
     missing: Sequence[Span]
@@ -56,8 +57,8 @@ class Stretches:
     def __post_init__(self) -> None:
         self._open = set(self.missing)
         groups = [self.missing] if self.in_order and self.missing else list(runs(self.missing))
-        parts = 1 if self.in_order else self.workers
-        self._waiting = [_Stretch(part) for group in groups for part in _parts(group, self._share(parts))]
+        share = self._share(1 if self.in_order or not self._is_shareable else self.workers)
+        self._waiting = [_Stretch(part) for group in groups for part in _parts(group, share)]
 
     @property
     def is_done(self) -> bool:
@@ -123,6 +124,11 @@ class Stretches:
         if stretch := self._at_work.pop(worker, None):
             self._wait(stretch.left, stretch.attempt)
 
+    @property
+    def _is_shareable(self) -> bool:
+        """Whether equal parts with their halo end sooner than the whole does."""
+        return self._share(self.workers) + self.halo < self._share(1)
+
     def _share(self, parts: int) -> int:
         """Frames of one of `parts` equal parts of what is missing."""
         return max(1, -(-sum(map(len, self.missing)) // parts))
@@ -134,13 +140,9 @@ class Stretches:
     def _steal(self, worker: int) -> Given | None:
         """Take the back half of the longest stretch at work; the span that its worker is at stays there."""
         for victim, stretch in sorted(self._at_work.items(), key=lambda item: -item[1].frames):
-            if len(stretch.left) < 2:
-                continue
-            half = _back_half(stretch.left)
-            if sum(map(len, half)) <= 2 * self.halo:
-                continue
-            stretch.left = stretch.left[: -len(half)]
-            return self._start(worker, _Stretch(half), victim)
+            if half := _back_half(stretch.left, self.halo):
+                stretch.left = stretch.left[: -len(half)]
+                return self._start(worker, _Stretch(half), victim)
         return None
 
     def _double(self, worker: int, silent: Collection[int]) -> Given | None:
@@ -173,12 +175,18 @@ def _parts(group: Sequence[Span], frames: int) -> Iterable[list[Span]]:
             part, cut = [], cut + 1
 
 
-def _back_half(spans: list[Span]) -> list[Span]:
-    """Return the later spans that have about half of the frames; never the first, at least the last."""
+def _back_half(spans: list[Span], halo: int) -> list[Span]:
+    """Return the later spans after which, `halo` included, thief and victim end together; never the first.
+
+    None where that would save nothing.
+    """
     whole = sum(map(len, spans))
     half: list[Span] = []
+    taken, ends = 0, whole - 1
     for span in reversed(spans[1:]):
-        if half and 2 * (sum(map(len, half)) + len(span)) > whole + len(span):
+        taken += len(span)
+        ends, before = max(whole - taken, taken + halo), ends
+        if ends > before:
             break
         half.insert(0, span)
     return half

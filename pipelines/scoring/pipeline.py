@@ -26,7 +26,7 @@ class ScoreStage(OneFile):
 
     def __init__(self, engine: ScoringEngine) -> None:
         self.suffix = engine.suffix
-        self.compute, self.sink = engine.frames, engine.sink
+        self.compute, self.sink, self.halo = engine.frames, engine.sink, engine.halo  # type: ignore[method-assign]
         self.preview, self.value = engine.preview, engine.value
 
 

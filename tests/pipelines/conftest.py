@@ -53,6 +53,7 @@ class Numbers:
     folder: str = "segments"
     suffix: str = ".txt"
     in_order: bool = False
+    frames_beside: int = 0
     before: Callable[[int], None] = lambda frame: None
     computed: list[int] = field(default_factory=list)
     chains: list[tuple[int, int]] = field(default_factory=list)
@@ -69,6 +70,9 @@ class Numbers:
                 yield frame * frame
         finally:
             self.open_chains -= 1
+
+    def halo(self, job: Any) -> int:
+        return self.frames_beside
 
     def sink(self, job: Any, path: Path) -> TextSink:
         return TextSink(path)

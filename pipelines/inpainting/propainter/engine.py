@@ -93,6 +93,10 @@ class ProPainterEngine(InpaintEngine):
         rungs = standard_rungs(scales=() if fixed else _SCALES)
         return tuple(rung for rung in rungs if rung.name in ("retry", "lower resolution"))
 
+    def halo(self, run: RunContext) -> int:
+        """Return the frames whose flows and pixels are completed beside a stretch."""
+        return schedule_of(settings_of(run), len(run.frames)).halo
+
     def work_size(self, run: RunContext) -> Size:
         """Return the size at which frames are painted, without the padding for the networks."""
         return canvas_of(run).work.whole

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from math import lcm
 
 from pipelines.spans import Span
 
@@ -148,6 +149,14 @@ class Schedule:
     def longest_window(self) -> int:
         """Number of frames of the largest window, references included."""
         return max(len(self.window(f).frames) for f in self._kinds_of_windows())
+
+    @cached_property
+    def halo(self) -> int:
+        """Largest number of frames that are read beside a span: about as many after it as before it."""
+        cycle = lcm(self.step, self.subvideo_length, self.image_chunk_length)
+        starts = range(min(self.frames, cycle + 2 * (self.reach + self.step + cycle)))
+        before = max(start - self.begin(Span(start, start + 1)).frame for start in starts)
+        return min(self.frames, 2 * before + 1)  # a flow reads the frame after it
 
     def _kinds_of_windows(self) -> Iterable[int]:
         """Middles of the windows near the start, and of one beyond, which stands for all later ones."""

@@ -133,6 +133,10 @@ class QAlignEngine(ScoringEngine):
                 sample = scorer.to_host(item.features) if item.frame.index in samples else None
                 yield Judged(item, sample, (video.width, video.height))
 
+    def halo(self, run: RunContext) -> int:
+        """Return the frames that are encoded beside a stretch, for the windows at its ends."""
+        return self.window - 1
+
     def sink(self, run: RunContext, path: Path) -> Sink:
         """Open a writer for the span's records, scores and samples."""
         return RowSink(path, _packed, row=_kept)

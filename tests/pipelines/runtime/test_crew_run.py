@@ -263,6 +263,13 @@ def test_what_workers_say_that_they_published_is_verified(bench: Bench) -> None:
     assert planned.predicted_host_bytes > 4 * GIB, "two of 2 GiB, and the run itself"
 
 
+def test_spans_that_cost_more_beside_them_than_they_save_are_not_shared(bench: Bench) -> None:
+    bench.stage.frames_beside = 35
+    crew = FakeCrew(bench)
+    run_whole(bench, crew, 2)
+    assert {member for member, _ in crew.published} == {1} and len(crew.published) == 4
+
+
 def test_fewer_workers_than_asked_for_are_told(bench: Bench) -> None:
     limited(bench, 3)
     crew = FakeCrew(bench)

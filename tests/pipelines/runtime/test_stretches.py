@@ -46,11 +46,23 @@ def test_the_span_at_hand_is_not_stolen() -> None:
     assert work.give(3) is None
 
 
-@pytest.mark.parametrize(("halo", "is_stolen"), [(9, True), (10, False)])
-def test_nothing_is_stolen_that_would_cost_more_than_it_saves(halo: int, is_stolen: bool) -> None:
+@pytest.mark.parametrize(
+    ("halo", "stolen"), [(0, (20, 40)), (10, (20, 40)), (11, (30, 40)), (29, (30, 40)), (30, None)]
+)
+def test_thief_and_victim_end_together_and_nothing_is_stolen_that_saves_nothing(
+    halo: int, stolen: tuple[int, int] | None
+) -> None:
     work = Stretches(spans(4), 1, halo=halo)
     work.give(1)
-    assert (work.give(2) is not None) is is_stolen
+    given = work.give(2)
+    assert (frames(given) if given else None) == stolen
+
+
+@pytest.mark.parametrize(("halo", "first"), [(29, (0, 10)), (30, (0, 40))])
+def test_a_stage_is_cut_only_where_the_parts_end_sooner_than_the_whole(
+    halo: int, first: tuple[int, int]
+) -> None:
+    assert frames(Stretches(spans(4), 4, halo=halo).give(1)) == first
 
 
 def test_what_walks_in_order_is_never_shared() -> None:

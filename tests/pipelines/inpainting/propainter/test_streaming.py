@@ -241,6 +241,23 @@ def test_closing_releases_the_decoder_and_the_frames():
     assert len(chain.cache) == 0
 
 
+@pytest.mark.parametrize("shape", SHAPES[:3])
+def test_no_more_is_read_beside_a_span_than_the_schedule_says(shape):
+    frames, masks = clip(90)
+    plan, beside = plan_of(90, shape), []
+
+    def read(start, stop):
+        for index in range(start, stop):
+            seen.add(index)
+            yield frames[index], masks[index]
+
+    for start in range(30, 50):
+        seen: set[int] = set()
+        list(chain_over(frames, masks, plan, Span(start, start + 1), read=read).frames())
+        beside.append(len(seen) - 1)
+    assert plan.schedule.halo / 2 < max(beside) <= plan.schedule.halo
+
+
 def test_a_run_can_be_stopped_long_before_its_first_frame():
     class Stop(Exception):
         pass

@@ -130,6 +130,15 @@ def limit_device(limit_bytes: int, device: str) -> bool:
     return False
 
 
+def fix_threads(count: int) -> None:
+    """Let torch compute with `count` threads in this process. Loads torch.
+
+    Sums over a whole tensor may differ in their last bits with the number of threads (a mean did between one and four,
+    torch 2.13 on x86-64), and the default is the number of cores: another machine would give other bytes.
+    """
+    importlib.import_module("torch").set_num_threads(count)
+
+
 def _open(nvml: Any) -> tuple[Any, NoDevice]:
     """The initialised NVML module, or None and the reason."""
     try:

@@ -51,6 +51,8 @@ class RunContext:
     """The reduced plan after the job ran out of memory; None: it never did."""
     on_step: Callable[[Step], None] = field(default=lambda step: None, compare=False)
     """Called by a stage that recovers from a lack of memory by itself, with the step it took."""
+    threads: int = 0
+    """Threads of networks on the CPU; 0: those of the machine."""
     fingerprints: tuple[str, ...] = ()
     """Hashes of the whole contents of `inputs`; empty where a job of an earlier version has none."""
     check_interrupt: Callable[[], None] = field(default=lambda: None, compare=False)

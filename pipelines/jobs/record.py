@@ -16,6 +16,8 @@ class Decision(BaseModel):
     model_config = ConfigDict(frozen=True)
     preset: dict[str, int | str]
     plan: dict[str, Any]
+    threads: int = 0
+    """Threads of networks on the CPU; 0: those of the machine, as with jobs of earlier versions."""
 
 
 class JobRecord(BaseModel):

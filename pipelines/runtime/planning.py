@@ -3,26 +3,26 @@
 All of it happens before the first frame is computed; `estimate` stops there.
 """
 
-import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-from memory.devices import Device
+from memory.devices import Device, fix_threads, limit_device
 from memory.plan import Budget, Cost, Load, Plan, correct, make_plan
-from memory.probe import Hardware, probe_disk, probe_hardware
+from memory.probe import Hardware, probe_disk, probe_hardware, schedulable_cores
 from pipelines.engines.availability import resolve
 from pipelines.engines.registry import open_pipeline
 from pipelines.engines.run_time import expected_seconds
 from pipelines.errors import BadInput
 from pipelines.jobs.events import Facts, Planned
-from pipelines.jobs.record import Decision
+from pipelines.jobs.job import Job
+from pipelines.jobs.record import Decision, JobRecord
 from pipelines.runtime.crew import Slot
 from pipelines.settings import Settings
 from pipelines.settings.devices import device_for, torch_name
 from pipelines.spans import Span
 from pipelines.spec import engine_spec, settings_model, task_spec
-from pipelines.stages import Pipeline
+from pipelines.stages import Pipeline, RunContext
 from pipelines.video.info import VideoInfo
 from presets.choose import Choice, VideoFacts, choose
 
@@ -42,6 +42,30 @@ class Preparation:
     """Torch's name of the device that the engine computes on."""
     slots: tuple[Slot, ...] = (Slot("cpu"),)
     """Where several workers may compute: each GPU that the settings allow, or the CPU."""
+    threads: int = 0
+    """Threads of networks on the CPU; 0: those of the machine."""
+
+    def context(self, job: Job, record: JobRecord) -> RunContext:
+        """Return what is needed to compute a span of `job`."""
+        return RunContext(
+            job.folder,
+            self.video,
+            self.frames,
+            record.settings,
+            self.choice,
+            self.plan,
+            tuple(given.path for given in record.inputs),
+            self.device,
+            fingerprints=record.fingerprints,
+            threads=self.threads,
+        )
+
+    def settle(self) -> None:
+        """Keep this process to the limit of the device, and a network on the CPU to its threads. Loads torch for it."""
+        if self.budget.vram_limit_bytes:
+            limit_device(self.budget.vram_limit_bytes, self.device)
+        if self.pipeline.engine.network and self.device == "cpu" and self.threads:
+            fix_threads(self.threads)
 
     def shared(self, workers: int, held_bytes: int) -> tuple[int, Plan]:
         """How many of `workers` fit into the budget beside the `held_bytes` of this process, and the plan of each.
@@ -100,7 +124,7 @@ class Preparation:
     @property
     def decision(self) -> Decision:
         """The part that a resume must reuse."""
-        return Decision(preset=dict(self.choice.values), plan=self.plan.to_json())
+        return Decision(preset=dict(self.choice.values), plan=self.plan.to_json(), threads=self.threads)
 
     @property
     def lacks_disk(self) -> bool:
@@ -146,8 +170,7 @@ class Preparation:
     def _seconds(self, frames: int) -> float | None:
         pipeline, kind = self.pipeline, self.device.partition(":")[0]
         spec = engine_spec(pipeline.task, pipeline.engine.name)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return expected_seconds(spec, kind, frames, self._work, cores)
+        return expected_seconds(spec, kind, frames, self._work, schedulable_cores())
 
     @property
     def _work(self) -> int:
@@ -222,8 +245,10 @@ def prepare(
         batch=batches,
         disk_bytes=pipeline.disk_bytes(frames),
     )
-    slots = _slots(settings, hardware, device)
-    return Preparation(pipeline, video, frames, choice, cost, plan, budget, torch_name(device), slots)
+    slots, threads = _slots(settings, hardware, device), kept.threads if kept else schedulable_cores()
+    return Preparation(
+        pipeline, video, frames, choice, cost, plan, budget, torch_name(device), slots, threads
+    )
 
 
 def _slots(settings: Settings, hardware: Hardware, device: Device | None) -> tuple[Slot, ...]:

@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from memory.devices import limit_device
 from memory.units import GIB
 from pipelines.engines.availability import check_weights
 from pipelines.errors import (
@@ -210,17 +209,7 @@ class _Run:
             held_bytes=watcher.host_bytes,
             kept=record.decision,
         )
-        run = RunContext(
-            job.folder,
-            prepared.video,
-            prepared.frames,
-            settings,
-            prepared.choice,
-            prepared.plan,
-            inputs,
-            prepared.device,
-            fingerprints=record.fingerprints,
-        )
+        run = prepared.context(job, record)
         fits = prepared.plan.risk != "cannot"
         if fits:
             # From here on inputs are read.
@@ -254,8 +243,6 @@ class _Run:
         for notice in prepared.pipeline.notices(run):
             self._report.warn("source", notice)
         watcher.check_passed()
-        if prepared.budget.vram_limit_bytes:
-            limit_device(prepared.budget.vram_limit_bytes, prepared.device)
         # A job that an earlier version only queued is today's from here on.
         version = task_spec(record.task).result_version
         job.save(record.model_copy(update={"decision": prepared.decision, "result_version": version}))
@@ -269,6 +256,7 @@ class _Run:
         if self._crew and len(run.spans) - len(finished) > 1:
             self._crew.run_stage(stage, run.spans, finished, stage.halo(run))
             return
+        prepared.settle()
         done = sum(map(len, finished))
         is_first = True
         throughput = Throughput(total=len(run.frames), done=done)

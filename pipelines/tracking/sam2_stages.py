@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from memory.devices import limit_device
+from memory.devices import fix_threads, limit_device
 from memory.probe import probe_hardware
 from pipelines.errors import LongtakeError
 from pipelines.masks.mask_video import FOLDER, SUFFIX, read_tracked
@@ -57,7 +57,7 @@ class Sam2BackwardStage(OneFile):
         frames = reversed_frames(lambda first, last: read_pixels(run, first, last), run.frames)
         with closing(
             track_pass(
-                load_network(mask_settings_of(run)),
+                load_network(mask_settings_of(run), run.threads),
                 frames,
                 prompts,
                 origin,
@@ -135,7 +135,7 @@ class Sam2MaskStage(MaskVideoStage):
 
         with closing(
             track_pass(
-                load_network(mask_settings_of(run)),
+                load_network(mask_settings_of(run), run.threads),
                 frames,
                 prompts,
                 origin,
@@ -156,14 +156,16 @@ def _mirrored_frame(run: RunContext, frame: int) -> int:
     return mirrored(run.frames, Span(frame, frame + 1)).start
 
 
-def load_network(settings: MaskSettings) -> Segmenter:
-    """Load the network onto the device that engines would use, within the same limits.
+def load_network(settings: MaskSettings, threads: int = 0) -> Segmenter:
+    """Load the network onto the device that engines would use, within the same limits; on the CPU with `threads`.
 
     Raises WeightsMissing, WeightsBroken, and BadInput for a missing device.
     """
     device = torch_name(device_for(settings, probe_hardware()))
     if limit_bytes := device_limit_bytes(settings):
         limit_device(limit_bytes, device)
+    if threads and device == "cpu":
+        fix_threads(threads)
     return load_segmenter(find_segmenter(settings.weights), device)
 
 

@@ -12,11 +12,10 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import BaseModel
 
-from memory.devices import limit_device
 from memory.plan import Plan
 from pipelines.errors import ChildDied, LongtakeError
 from pipelines.jobs import events
@@ -126,21 +125,9 @@ def _open(order: Open, tell: Callable[[BaseModel], None]) -> _Work:
     inputs = tuple(given.path for given in record.inputs)
     report = Reporter(job, EventLog(job, tell, journal=False))
     with heard_by(report.beat):
-        prepared = prepare(record.task, inputs, record.settings, job.folder, kept=kept)
-    if prepared.budget.vram_limit_bytes:
-        limit_device(prepared.budget.vram_limit_bytes, prepared.device)
-    run = RunContext(
-        job.folder,
-        prepared.video,
-        prepared.frames,
-        record.settings,
-        prepared.choice,
-        plan,
-        inputs,
-        prepared.device,
-        fingerprints=record.fingerprints,
-    )
-    return _Work(job, prepared, run, report, Tries(report.warn))
+        prepared = replace(prepare(record.task, inputs, record.settings, job.folder, kept=kept), plan=plan)
+    prepared.settle()
+    return _Work(job, prepared, prepared.context(job, record), report, Tries(report.warn))
 
 
 def _with_plan(decision: Decision | None, plan: Plan) -> Decision:

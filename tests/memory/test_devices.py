@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from memory.devices import device_reader, find_devices, limit_device
+from memory.devices import device_reader, find_devices, fix_threads, limit_device
 from memory.oom import release
 from memory.units import GIB
 
@@ -277,3 +277,13 @@ class TestApple:
         devices, reason = find(None)
         assert devices == ()
         assert "Mac" in reason
+
+
+def test_a_number_of_threads_is_kept() -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    try:
+        fix_threads(before + 1)
+        assert torch.get_num_threads() == before + 1
+    finally:
+        fix_threads(before)

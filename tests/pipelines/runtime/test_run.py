@@ -17,7 +17,6 @@ from pipelines.errors import DamagedVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.runtime import planning, reporter
-from pipelines.runtime import run as run_module
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.run import run_job
 from pipelines.stages import rungs_of
@@ -259,13 +258,27 @@ def test_an_input_that_changed_since_is_refused(bench: Bench) -> None:
 
 def test_a_device_limit_is_given_to_the_allocator(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[int, str]] = []
-    monkeypatch.setattr(run_module, "limit_device", lambda *limit: limits.append(limit))
+    monkeypatch.setattr(planning, "limit_device", lambda *limit: limits.append(limit))
     run(bench)
     assert limits == [], "no limit, no call"
     record = bench.job.record()
     bench.job.save(record.model_copy(update={"asked": {**record.asked, "vram_limit_gb": 3}}))
     run(bench)
     assert limits == [(3 * GIB, "cpu")]
+
+
+@pytest.mark.parametrize(("network", "threads"), [(True, [4, 4]), (False, [])])
+def test_a_network_on_the_cpu_keeps_its_number_of_threads_on_another_machine(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, network: bool, threads: list[int]
+) -> None:
+    fixed: list[int] = []
+    monkeypatch.setattr(planning, "fix_threads", fixed.append)
+    bench.pipeline.network = network
+    bench.stage.before = at(15, raising(RuntimeError("a fault")))
+    for cores in (4, 16):
+        monkeypatch.setattr(planning, "schedulable_cores", lambda cores=cores: cores)
+        run(bench)
+    assert fixed == threads
 
 
 def test_a_worker_leaves_at_once_and_its_last_word_is_why(

@@ -304,6 +304,7 @@ def test_it_computes_where_the_engines_do_and_within_their_limits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limits: list[tuple[int, str]] = []
+    threads: list[int] = []
     reason = "" if devices else "No driver."
     monkeypatch.setattr(sam2_stages, "probe_hardware", lambda: Hardware(HOST, devices, reason))
     monkeypatch.setattr(sam2_stages, "limit_device", lambda *limit: limits.append(limit))
@@ -314,7 +315,9 @@ def test_it_computes_where_the_engines_do_and_within_their_limits(
             sam2_stages.load_network(TrackSettings(**asked))
         assert refused.value.message == device and refused.value.hint
         return
-    assert sam2_stages.load_network(TrackSettings(**asked)) == device
+    monkeypatch.setattr(sam2_stages, "fix_threads", threads.append)
+    assert sam2_stages.load_network(TrackSettings(**asked), 3) == device
+    assert threads == ([3] if device == "cpu" else [])
     assert limits == ([(limit_gib * GIB, device)] if limit_gib else [])
 
 

@@ -70,8 +70,8 @@ MENDED: dict[str, tuple[Mend, ...]] = {
             b"X(this.root,this.initial_tabs),this.postprocess(this.root),this.root_untracked=this.root",
             b"X(l,this.initial_tabs),this.postprocess(l),this.root_untracked=this.root",
         ),
-        # What was typed into a field in the first frame after its accordion or tab was opened went: the fields were given
-        # the values that they had been made with once more.
+        # What was typed into a field in the first frame after its accordion or tab was opened went: the fields were
+        # given the values that they had been made with once more.
         (
             b"requestAnimationFrame(e));for(let e of n)this.#p(e)",
             b"requestAnimationFrame(e));for(let e of n)await this.#m(e.id,e),this.#p(e)",

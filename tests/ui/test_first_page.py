@@ -144,7 +144,7 @@ def test_gradios_scripts_come_early_compressed_and_for_ever(url: str) -> None:
 
 
 def test_faults_of_gradios_scripts_are_mended(url: str) -> None:
-    """The browser has tests of them in test_result_page.py and test_streams_page.py; here, that each is still there."""
+    """The browser has tests of them, as in test_mended_page.py; here, that each is still there."""
     for name, faults in MENDED.items():
         right = (Path(gr.__file__).parent / "templates" / "frontend" / "assets" / name).read_bytes()
         for fault, instead in faults:

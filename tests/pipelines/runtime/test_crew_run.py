@@ -243,7 +243,7 @@ def test_spans_of_changed_inputs_are_not_recorded(bench: Bench) -> None:
 
 def run_whole(bench: Bench, crew: FakeCrew, workers: int, **more: Any) -> list[events.Event]:
     """Run the job with at most so many workers; its events."""
-    run_job(bench.job, hiring=Hiring(workers, lambda slots: crew), **more)
+    run_job(bench.job, hiring=Hiring(workers, lambda request: crew), **more)
     return [event for event, _ in bench.job.journal.read()]
 
 

@@ -104,8 +104,6 @@ class Pulse:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.is_lost = False
-        """Whether somebody has removed the file: this process was taken for dead."""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="sign of life", daemon=True)
 
@@ -134,12 +132,9 @@ class Pulse:
 
     def _beat(self) -> None:
         while not self._over.wait(PULSE_SECONDS):
-            try:
+            # The file server may be away for a moment, or whoever took this process for dead have removed the file.
+            with suppress(OSError):
                 os.utime(self.path)
-            except FileNotFoundError:
-                self.is_lost = True
-            except OSError:  # the file server is away for a moment
-                continue
 
 
 def _touched(path: Path) -> float | None:

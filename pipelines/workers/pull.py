@@ -55,7 +55,7 @@ class FolderWorker:
                 post = Post(folder / f"{_name()}-{secrets.token_hex(4)}")
                 post.open(self.card)
                 with Pulse(post.alive) as pulse:
-                    run = self._wait(post, pulse)
+                    run = self._wait(post)
                     if run is None:
                         post.remove()
                         return
@@ -69,7 +69,7 @@ class FolderWorker:
             if self.leaving.is_set():
                 return
 
-    def _wait(self, post: Post, pulse: Pulse) -> str | None:
+    def _wait(self, post: Post) -> str | None:
         """Wait until a run takes this worker and return its name; None where it is time to leave."""
         since = self.now()
         while not (run := post.taken_by()):
@@ -77,7 +77,7 @@ class FolderWorker:
             # Taken by itself, it cannot be taken any more.
             if (is_idle or self.leaving.is_set()) and post.take("nobody"):
                 return None
-            if pulse.is_lost:
+            if not post.alive.exists():  # it was taken for dead
                 raise FileNotFoundError("it was removed")
             self.leaving.wait(_POLL_SECONDS)
         return run
@@ -99,7 +99,7 @@ class FolderWorker:
             if self.leaving.is_set():
                 post.answers.put(Gone(how="was asked to leave", by_itself=True))
                 return
-            if pulse.is_lost or pulse.age(run) >= GONE_SECONDS:
+            if pulse.age(run) >= GONE_SECONDS:
                 log.info("the run has ended")
                 crew.close()
                 post.remove()

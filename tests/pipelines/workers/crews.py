@@ -102,6 +102,12 @@ class Running:
             self._reader.join(0.02)
         return int(found[0].name.split("-")[1])
 
+    def wait_for(self, words: str) -> None:
+        """Wait until the command has said `words`."""
+        while not any(words in line for line in list(self._lines)):
+            assert self.popen.poll() is None, "".join(self._lines)
+            self._reader.join(0.02)
+
     def end(self) -> list[dict[str, Any]]:
         """The events, once it has ended well."""
         assert self.popen.wait(PATIENCE_SECONDS) == 0, "".join(self._lines)

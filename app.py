@@ -12,9 +12,10 @@ import cyclopts
 from cyclopts import App, Parameter, validators
 
 from memory.units import GIB
-from pipelines.cli.options import Workers, count_of
+from pipelines.cli.options import CrewName, Workers, team_of
 from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.weights.locate import anchor
+from pipelines.workers.runner import Team
 from ui.server import passwords
 from ui.server.passwords import Passwords
 from ui.server.policy import Policy, gib, is_loopback, sentence
@@ -60,7 +61,9 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     max_megapixels: Annotated[float | None, _rule("max_megapixels")] = None,
     max_minutes: Annotated[float | None, _rule("max_minutes")] = None,
     stuck_after: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
-    workers: Workers = 1,
+    workers: Workers | None = None,
+    crew: CrewName = "local",
+    mixed_devices: Annotated[bool, Parameter(negative="")] = False,
     inspect_at_once: Annotated[int | None, _rule("inspect_at_once")] = None,
     inspect_max_gb: Annotated[float | None, _rule("inspect_max_gb")] = None,
 ) -> None:
@@ -81,8 +84,12 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         jobs_dir: Folder in which jobs and uploads are kept.
         stuck_after: Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps where
             those are longer.
-        workers: How many processes compute a job together: a number, or auto for one on each GPU. The result is the
-            same; the limit on memory holds for all together.
+        workers: How many workers compute a job together: a number, or auto for one on each GPU. The result is the
+            same; the limit on memory holds for all together. Default: one, or with --crew pulled all that have joined.
+        crew: Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of
+            jobs.
+        mixed_devices: Let workers of other builds or on other kinds of devices join, too: the result may differ from
+            that of one.
         allowed_host: Another name under which the server is reached, such as longtake.example; may be repeated.
             Requests for other names are refused; localhost and addresses need no flag. Default: --server-name, and
             the name in a --root-path that is a URL; on a Space, the Space's.
@@ -121,7 +128,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         address,
         share=share and not on_space,
         stuck_seconds=stuck_after,
-        workers=count_of(workers),
+        team=team_of(workers, crew, mixed_devices=mixed_devices),
     )
 
 
@@ -152,7 +159,7 @@ def _serve(
     *,
     share: bool,
     stuck_seconds: float | None,
-    workers: int,
+    team: Team,
 ) -> None:
     # Imported here: Gradio reads the environment on import, and `password` does not need it.
     from pipelines.scheduler.janitor import Janitor
@@ -173,7 +180,7 @@ def _serve(
         idle_seconds=_IDLE_SECONDS,
         max_waiting=policy.max_waiting,
         stuck_seconds=stuck_seconds,
-        workers=workers,
+        team=team,
     )
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
     service = JobService(queue, policy)

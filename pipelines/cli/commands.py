@@ -10,6 +10,7 @@ from pipelines.cli.options import JobsOptions, open_queue
 from pipelines.cli.pose import pose
 from pipelines.cli.task_commands import estimate_command, run_command
 from pipelines.cli.weights import weights
+from pipelines.cli.work import work
 from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
 from pipelines.jobs.job import Job
 from pipelines.spec import tasks
@@ -32,7 +33,7 @@ def make_app() -> App:
         app.command(run_command(task), name=task.name)
         estimating.command(estimate_command(task), name=task.name)
     app.command(estimating)
-    for command in (weights, pose, resume, doctor, example):
+    for command in (weights, pose, resume, doctor, example, work):
         app.command(command)
     return app
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter, validators
 
 from pipelines.scheduler.queue import JobQueue
+from pipelines.workers.runner import Team
 
 StuckAfter = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 
@@ -20,6 +21,8 @@ def _check_workers(kind: Any, value: int | str | None) -> None:
 
 
 Workers = Annotated[int | Literal["auto"], Parameter(validator=_check_workers)]
+
+CrewName = Literal["local", "pulled"]
 
 FLAT = Parameter(name="*")
 """Makes each field of a settings model a flag of its own."""
@@ -38,8 +41,13 @@ class Options:
     "Recompute what is already finished."
     stuck_after: StuckAfter = None
     "Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps if that is longer."
-    workers: Workers = 1
-    "How many processes compute a job together: a number, or auto for one on each GPU. The result is the same."
+    workers: Workers | None = None
+    """How many workers compute a job together: a number, or auto for one on each GPU. The result is the same.
+    Default: one, or with --crew pulled all that have joined."""
+    crew: CrewName = "local"
+    "Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of jobs."
+    mixed_devices: Annotated[bool, Parameter(negative="")] = False
+    "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
@@ -53,18 +61,26 @@ class JobsOptions:
     "Folder in which jobs are kept."
     stuck_after: StuckAfter = None
     "Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps if that is longer."
-    workers: Workers = 1
-    "How many processes compute a job together: a number, or auto for one on each GPU. The result is the same."
+    workers: Workers | None = None
+    """How many workers compute a job together: a number, or auto for one on each GPU. The result is the same.
+    Default: one, or with --crew pulled all that have joined."""
+    crew: CrewName = "local"
+    "Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of jobs."
+    mixed_devices: Annotated[bool, Parameter(negative="")] = False
+    "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
 
 def open_queue(options: Options | JobsOptions) -> JobQueue:
     """Open the queue of a command."""
-    stuck, workers = options.stuck_after, count_of(options.workers)
-    return JobQueue(options.jobs_dir, stuck_seconds=stuck, workers=workers)
+    team = team_of(options.workers, options.crew, mixed_devices=options.mixed_devices)
+    return JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after, team=team)
 
 
-def count_of(workers: Literal["auto"] | int) -> int:
-    """Return how many workers a queue is to have; 0 is one for each GPU."""
-    return 0 if workers == "auto" else workers
+def team_of(workers: Literal["auto"] | int | None, crew: CrewName, *, mixed_devices: bool) -> Team:
+    """Return who computes the jobs of a queue."""
+    count = 0 if workers == "auto" else workers
+    if count is None:
+        count = 1 if crew == "local" else 0
+    return Team(count, crew, mixed_devices)

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from pipelines.jobs.events import Event
+from pipelines.settings import Settings
 from pipelines.spans import Span
+from pipelines.stages import Warn
 from pipelines.storage.names import StoredPath
 
 
@@ -16,11 +19,15 @@ class _Order(BaseModel):
 
 
 class Open(_Order):
-    """Open the job in `folder` with this plan; answered by `Ready`."""
+    """Open the job in `folder` with this plan; answered by `Ready`.
+
+    With `verify` the member first makes sure that the inputs and weights it sees are those of the job.
+    """
 
     type: Literal["open"] = "open"
     folder: StoredPath
     plan: dict[str, Any]
+    verify: bool = False
 
 
 class Compute(_Order):
@@ -65,9 +72,10 @@ class Idle(_Order):
 
 @dataclass(frozen=True)
 class Lost:
-    """The member is gone; `how` completes "worker 2 ..."."""
+    """The member is gone; `how` completes "worker 2 ...". Unless `counts`, that is no fault of what it computed."""
 
     how: str
+    counts: bool = True
 
 
 Said = Ready | Idle | Lost | Event
@@ -87,8 +95,8 @@ class Slot:
 class Crew(Protocol):
     """Processes that compute spans of one job. Members have numbers from 1, which are not used again."""
 
-    def hire(self) -> int:
-        """Start one more member and return its number. Raises OSError."""
+    def hire(self) -> int | None:
+        """Return the number of one more member; None where none is free now. Raises OSError."""
         ...
 
     def device(self, member: int) -> str:
@@ -118,11 +126,23 @@ def spans_of(order: Compute) -> list[Span]:
 
 
 @dataclass(frozen=True)
+class CrewRequest:
+    """What a crew is made for: the job in `folder`, its settings, and the slots of this machine that it may use."""
+
+    folder: Path
+    settings: Settings
+    slots: Sequence[Slot]
+    warn: Warn
+
+
+@dataclass(frozen=True)
 class Hiring:
-    """How many workers compute a job together, and who starts them, at which slots in turn."""
+    """How many workers compute a job together, and who brings them."""
 
     workers: int
-    """At most so many; 0: one for each GPU that the job may use."""
-    make: Callable[[Sequence[Slot]], Crew]
+    """At most so many; 0: one for each GPU that the job may use, or all that join."""
+    make: Callable[[CrewRequest], Crew]
     stuck_seconds: float | None = None
     """Silence after which a member is replaced; None: as `Watchdog` finds usual."""
+    joins: bool = False
+    """Whether members come and go by themselves, with memory of their own: then they alone compute."""

@@ -25,6 +25,10 @@ from pipelines.stages import Stage
 _POLL_SECONDS = 0.1
 """How long a look for news of the members waits at most: a request to stop is heard that late."""
 _NO_ORDER = 0
+_NOBODY = Sentence(
+    "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir.",
+    "nobody_joined",
+)
 
 
 @dataclass
@@ -55,20 +59,24 @@ class CrewRun:
         look: Callable[[], None],
         check_inputs: Callable[[], None],
         stuck_seconds: float | None = None,
+        joins: bool = False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`look` raises where the job is to stop, MemoryError where it is to use less memory.
 
         `check_inputs` is called before a span is recorded. A member that makes no progress for `stuck_seconds` is
-        replaced (None: see Watchdog).
+        replaced (None: see Watchdog). With `joins` members come and go by themselves, and have memory of their own;
+        `wanted` may be 0 then: all that join.
         """
         self._job, self._crew, self._wanted, self._opening = job, crew, wanted, opening
+        self._joins = joins
         self._report, self._log = report, event_log
         self._look, self._check_inputs = look, check_inputs
         self._new_dog = partial(Watchdog, stuck_seconds, now=now)
         self._members: dict[int, _Member] = {}
         self._orders = _NO_ORDER
         self._lost_at_start = 0
+        self._waits = False
 
     def run_stage(self, stage: Stage, spans: list[Span], finished: set[Span], halo: int = 0) -> None:
         """Compute those of the job's `spans` that are not `finished`, and add them there. Holds a member's messages.
@@ -79,7 +87,9 @@ class CrewRun:
         `look` and `check_inputs` raise.
         """
         missing = [span for span in spans if span not in finished]
-        stretches = Stretches(missing, self._wanted, halo, in_order=stage.in_order)
+        self._hire(1 if stage.in_order else len(missing))
+        parts = len(self._members) if self._joins else self._wanted
+        stretches = Stretches(missing, max(1, parts), halo, in_order=stage.in_order)
         now = _Pass(stage, stretches, sum(map(len, spans)), finished)
         while not now.stretches.is_done:
             self._hire(1 if stage.in_order else now.stretches.open_spans)
@@ -107,11 +117,18 @@ class CrewRun:
 
     def _hire(self, most: int) -> None:
         """Hire members up to as many as are wanted, and as many as there can be work for."""
-        while len(self._members) < min(self._wanted, most):
-            number = self._crew.hire()
+        while len(self._members) < min(self._wanted or most, most):
+            if (number := self._crew.hire()) is None:
+                break
             self._members[number] = _Member(self._new_dog())
             self._crew.tell(number, self._opening)
             self._tell_crew()
+        if most and not self._members:
+            self._report.beat()
+            if not self._waits:
+                self._tell_crew()
+                self._report.warn("workers", _NOBODY)
+        self._waits = not self._members
 
     def _give(self, now: "_Pass") -> None:
         silent = [n for n, member in self._members.items() if member.state == "busy" and member.dog.is_silent]
@@ -147,8 +164,8 @@ class CrewRun:
                 if order == member.order:
                     now.stretches.end(number)
                     member.state, member.spans = "idle", ()
-            case Lost(how=how):
-                self._replace(number, member, how, now)
+            case Lost():
+                self._replace(number, member, said, now)
             case events.Failed():
                 raise said.to_error()
             case _:
@@ -199,22 +216,24 @@ class CrewRun:
 
     # -- what goes wrong -------------------------------------------------------------------------------------
 
-    def _replace(self, number: int, member: _Member, how: str, now: "_Pass") -> None:
+    def _replace(self, number: int, member: _Member, lost: Lost, now: "_Pass") -> None:
         """Take back the work of a lost member; another is hired for it."""
         del self._members[number]
-        now.stretches.lose(number)
-        if member.state == "starting":
-            self._lost_at_start += 1
+        if lost.counts:
+            now.stretches.lose(number)
+            self._lost_at_start += member.state == "starting"
+        else:
+            now.stretches.take_back(number)
         losses = max(now.stretches.losses, self._lost_at_start)
         if losses >= MOST_LOSSES:
             raise WorkerDied(
-                f"The last of {losses} workers that were lost at the same place {how}.",
+                f"The last of {losses} workers that were lost at the same place {lost.how}.",
                 "Finished spans are kept. Try a lower --quality or --ram-limit-gb, or fewer --workers, then resume.",
                 "worker.died",
                 tries=losses,
             )
         words = Sentence(
-            f"Worker {number} {how}; what it had not finished is computed again.",
+            f"Worker {number} {lost.how}; what it had not finished is computed again.",
             "member_lost",
             worker=number,
         )
@@ -228,12 +247,14 @@ class CrewRun:
                 continue
             member.dog.tick()
             if member.dog.is_stuck:
-                seconds = member.dog.silent_seconds
+                how = f"made no progress for {member.dog.silent_seconds:.0f} s and was replaced"
                 self._crew.kill(number)
-                self._replace(number, member, f"made no progress for {seconds:.0f} s and was replaced", now)
+                self._replace(number, member, Lost(how), now)
 
     def _use_less(self, now: "_Pass", error: MemoryError) -> None:
         """Go on with one member less; the last one steps down its own ladder."""
+        if self._joins:  # it is not their memory that is short
+            return
         if len(self._members) < 2:
             for number in self._members:
                 self._crew.tell(number, Less())
@@ -272,7 +293,8 @@ class CrewRun:
             )
             for number, member in self._members.items()
         )
-        self._report.emit(events.Crewed(job=self._job.id, wanted=self._wanted, members=members))
+        wanted = self._wanted or max(1, len(members))
+        self._report.emit(events.Crewed(job=self._job.id, wanted=wanted, members=members))
 
 
 class _Pass:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from memory.plan import Plan
 from memory.units import GIB
 from pipelines.engines.availability import check_weights
 from pipelines.errors import (
@@ -26,7 +27,7 @@ from pipelines.errors import (
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Hiring, Open
+from pipelines.runtime.crew import CrewRequest, Hiring, Open
 from pipelines.runtime.crew_run import CrewRun
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.finished import FinishedSpans
@@ -253,7 +254,9 @@ class _Run:
     def _run_stage(self, stage: Stage, run: RunContext, prepared: Preparation) -> None:
         """Compute the missing spans of `stage`: by the crew, or here, adjacent ones as one chain."""
         finished = self._finished.of(stage, run)
-        if self._crew and len(run.spans) - len(finished) > 1:
+        # One span is computed here as soon as a worker has started, unless others alone are to compute.
+        least = 1 if self._hiring and self._hiring.joins else 2
+        if self._crew and len(run.spans) - len(finished) >= least:
             self._crew.run_stage(stage, run.spans, finished, stage.halo(run))
             return
         prepared.settle()
@@ -302,16 +305,15 @@ class _Run:
         """Let as many workers compute the job together as are wanted and fit; returns what is predicted then."""
         if self._hiring is None:
             return prepared
-        wanted = self._hiring.workers or len(prepared.slots)
-        count, plan = prepared.shared(wanted, self._watcher.host_bytes)
-        if count < min(wanted, len(run.spans)):
-            words = Sentence(
-                f"{count} of {wanted} workers fit into the memory.", "workers_fit", count=count, wanted=wanted
-            )
-            self._report.warn("workers", words)
-        if count < 2:
-            return prepared
-        crew = self._hiring.make(prepared.slots)
+        joins = self._hiring.joins
+        if joins:
+            count, plan = self._hiring.workers, prepared.plan
+        else:
+            count, plan = self._fitting(prepared, run, self._hiring.workers or len(prepared.slots))
+            if count < 2:
+                return prepared
+        request = CrewRequest(self._job.folder, run.settings, prepared.slots, self._report.warn)
+        crew = self._hiring.make(request)
         opening = Open(folder=self._job.folder, plan=plan.to_json())
         self._crew = CrewRun(
             self._job,
@@ -323,7 +325,10 @@ class _Run:
             look=self._look,
             check_inputs=self._inputs.check,
             stuck_seconds=self._hiring.stuck_seconds,
+            joins=joins,
         )
+        if joins:
+            return prepared
         together = self._watcher.host_bytes + count * plan.predicted_host_bytes
         shown = replace(
             plan,
@@ -332,6 +337,16 @@ class _Run:
             reason=f"{count} workers, each: {plan.reason[0].lower()}{plan.reason[1:]}",
         )
         return replace(prepared, plan=shown)
+
+    def _fitting(self, prepared: Preparation, run: RunContext, wanted: int) -> tuple[int, Plan]:
+        """How many of the wanted workers fit into the memory, and the plan of each; fewer are told."""
+        count, plan = prepared.shared(wanted, self._watcher.host_bytes)
+        if count < min(wanted, len(run.spans)):
+            words = Sentence(
+                f"{count} of {wanted} workers fit into the memory.", "workers_fit", count=count, wanted=wanted
+            )
+            self._report.warn("workers", words)
+        return count, plan
 
     def _leave_at_once(self) -> None:
         """End the crew and this process: the limit of memory is about to be passed."""

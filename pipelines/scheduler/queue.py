@@ -22,7 +22,7 @@ from pipelines.scheduler.ticket import Ticket
 from pipelines.settings import Settings
 from pipelines.spec import task_spec
 from pipelines.workers.process import STOP_SECONDS, WorkerProcess
-from pipelines.workers.runner import Runner, WorkerState
+from pipelines.workers.runner import ALONE, Runner, Team, WorkerState
 from pipelines.workers.supervisor import run_through
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class JobQueue:
 
     Holds one small object per waiting job, at most `max_waiting` of them. Jobs run in `runner`, which is stopped after
     `idle_seconds` without a job; a worker that makes no progress for `stuck_seconds` is replaced (None: see Watchdog).
-    Without a `runner` of one's own, `workers` processes compute each job together (0: one for each GPU).
+    Without a `runner` of one's own, `team` computes each job.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class JobQueue:
         idle_seconds: float | None = None,
         max_waiting: int | None = None,
         stuck_seconds: float | None = None,
-        workers: int = 1,
+        team: Team = ALONE,
     ) -> None:
         self.jobs_dir = jobs_dir
-        self.runner = runner or WorkerProcess(stuck_seconds, workers)
+        self.runner = runner or WorkerProcess(stuck_seconds, team)
         self._idle_seconds = idle_seconds
         self._max_waiting = max_waiting
         self._stats = QueueStats()

@@ -50,6 +50,35 @@ def put_once(path: Path) -> Iterator[Path]:
         flush(path.parent)
 
 
+def claim(path: Path, content: bytes) -> bool:
+    """Publish a file with `content` and return True; False where it is there: exactly one of several claims it.
+
+    They may be on several machines. The folder is never made: raises FileNotFoundError where it is gone.
+    """
+    part = path.with_name(f"part-{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    try:
+        part.write_bytes(content)
+        try:
+            path.hardlink_to(part)
+        except FileExistsError:
+            # The answer to a link that was made may get lost on a network: then the name is ours all the same.
+            return part.stat().st_nlink > 1
+        except OSError:  # a file system without hard links
+            return _create(path, content)
+        return True
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _create(path: Path, content: bytes) -> bool:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True
+
+
 def flush(path: Path) -> None:
     """Flush a file, or the names in a folder, to disk. Windows does that for folders by itself."""
     if os.name == "nt":

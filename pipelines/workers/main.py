@@ -15,10 +15,12 @@ from pathlib import Path
 from memory.oom import release
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Hiring
+from pipelines.runtime.crew import Crew, CrewRequest, Hiring
 from pipelines.runtime.run import run_job
 from pipelines.storage.names import to_json
+from pipelines.workers.builds import builds, device_of
 from pipelines.workers.crew import LocalCrew
+from pipelines.workers.folder_crew import FolderCrew
 
 
 def serve(
@@ -56,10 +58,23 @@ def serve(
         release()
 
 
+def _hiring(workers: int, crew: str, stuck_seconds: float | None, *, mixed: bool) -> Hiring | None:
+    """Return who computes besides this process, if anybody does."""
+    if crew == "pulled":
+
+        def make(request: CrewRequest) -> Crew:
+            return FolderCrew(request, builds(), device_of(request.settings), mixed=mixed)
+
+        return Hiring(workers, make, stuck_seconds, joins=True)
+    if workers == 1:
+        return None
+    return Hiring(workers, lambda request: LocalCrew(request.slots), stuck_seconds)
+
+
 def main() -> None:
-    """Serve stdin. Arguments: the parent's process id, how many workers compute together, when one is stuck."""
-    parent, workers, stuck = sys.argv[1:]
-    hiring = Hiring(int(workers), LocalCrew, float(stuck) if stuck else None) if workers != "1" else None
+    """Serve stdin. Arguments: the parent's process id, when a worker is stuck, and the crew."""
+    parent, stuck, workers, crew, mixed = sys.argv[1:]
+    hiring = _hiring(int(workers), crew, float(stuck) if stuck else None, mixed=bool(mixed))
     # Libraries that print must not write between the events: their stdout becomes stderr.
     events_fd = os.dup(1)
     os.dup2(2, 1)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pydantic import BaseModel
 
 from memory.plan import Plan
+from pipelines.engines.availability import check_weights
 from pipelines.errors import ChildDied, LongtakeError
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
@@ -125,6 +126,10 @@ def _open(order: Open, tell: Callable[[BaseModel], None]) -> _Work:
     inputs = tuple(given.path for given in record.inputs)
     report = Reporter(job, EventLog(job, tell, journal=False))
     with heard_by(report.beat):
+        if order.verify:
+            job.check_version()
+            job.check_inputs(lambda count: report.beat())
+            check_weights(record.task, record.settings, record.weights, lambda count: report.beat())
         prepared = replace(prepare(record.task, inputs, record.settings, job.folder, kept=kept), plan=plan)
     prepared.settle()
     return _Work(job, prepared, prepared.context(job, record), report, Tries(report.warn))

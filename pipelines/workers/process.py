@@ -24,7 +24,7 @@ from pipelines.jobs.job import Job
 from pipelines.runtime.watchdog import QUIET_SECONDS, TICK_SECONDS, Watchdog
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.children import describe_exit, kill_tree, worker_environment
-from pipelines.workers.runner import WorkerState
+from pipelines.workers.runner import ALONE, Team, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +35,13 @@ STOP_SECONDS = 20.0
 class WorkerProcess:
     """Runs jobs in one worker process, started at the first job and kept warm for the next ones."""
 
-    def __init__(self, stuck_seconds: float | None = None, workers: int = 1) -> None:
+    def __init__(self, stuck_seconds: float | None = None, team: Team = ALONE) -> None:
         """`stuck_seconds`: silence after which the worker is killed; None: as `Watchdog` finds usual.
 
-        `workers`: how many processes may compute a job together; 0: one for each GPU.
+        `team`: who may compute a job together with it.
         """
         self._stuck_seconds = stuck_seconds
-        self._workers = workers
+        self._team = team
         self._process: subprocess.Popen[bytes] | None = None
         self._state = WorkerState()
         self._last_lines: deque[str] = deque(maxlen=20)
@@ -107,7 +107,8 @@ class WorkerProcess:
 
     def _arguments(self) -> list[str]:
         stuck = "" if self._stuck_seconds is None else str(self._stuck_seconds)
-        return [str(os.getpid()), str(self._workers), stuck]
+        team = self._team
+        return [str(os.getpid()), stuck, str(team.workers), team.crew, "mixed" if team.mixed_devices else ""]
 
     def _listen_to_stderr(self, process: subprocess.Popen[bytes]) -> None:
         for line in process.stderr or ():

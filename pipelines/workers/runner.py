@@ -22,6 +22,22 @@ class WorkerState:
     since: float = 0.0
 
 
+@dataclass(frozen=True)
+class Team:
+    """Who computes a job together: processes of this machine, or workers that have joined the jobs folder.
+
+    At most `workers`; 0: one for each GPU, or all that join. With `mixed_devices` those of other builds or kinds of
+    devices may join, whose results may differ.
+    """
+
+    workers: int = 1
+    crew: Literal["local", "pulled"] = "local"
+    mixed_devices: bool = False
+
+
+ALONE = Team()
+
+
 class Runner(Protocol):
     """Runs jobs, one at a time."""
 

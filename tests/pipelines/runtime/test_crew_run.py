@@ -42,8 +42,11 @@ class FakeCrew:
         self.published: list[tuple[int, Span]] = []
         self.closed: list[str] = []
         self.when_asked: Callable[[], object] = lambda: None
+        self.joined = 99
 
-    def hire(self) -> int:
+    def hire(self) -> int | None:
+        if self.hired >= self.joined:
+            return None
         self.hired += 1
         self.alive.add(self.hired)
         return self.hired
@@ -80,6 +83,11 @@ class FakeCrew:
         act, left, job = self.acts.get(member, "work"), self.orders[member], self.bench.job.id
         if act == "silent":
             return
+        if act == "leaves":
+            self.alive.discard(member)
+            del self.orders[member]
+            yield member, Lost("was asked to leave", counts=False)
+            return
         if act == "dies":
             self.alive.discard(member)
             del self.orders[member]
@@ -110,6 +118,7 @@ def compute(
     wanted: int = 2,
     look: Callable[[], None] = lambda: None,
     check_inputs: Callable[[], None] = lambda: None,
+    joins: bool = False,
 ) -> list[events.Event]:
     """Compute the stage; the events that the journal has of it."""
     log = EventLog(bench.job)
@@ -123,6 +132,7 @@ def compute(
         log,
         look=look,
         check_inputs=check_inputs,
+        joins=joins,
         now=lambda: crew.clock,
     )
     finished: set[Span] = set()
@@ -238,12 +248,96 @@ def test_spans_of_changed_inputs_are_not_recorded(bench: Bench) -> None:
     assert not of([event for event, _ in bench.job.journal.read()], events.Segment)
 
 
+# -- members that come and go by themselves ------------------------------------------------------------------
+
+
+def test_a_run_waits_for_somebody_to_join_and_says_so_once(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    crew.joined = 0
+
+    def joins() -> None:
+        crew.joined = int(crew.clock > 3)
+
+    crew.when_asked = joins
+    heard = compute(bench, crew, wanted=0, joins=True)
+    (warning,) = of(heard, events.Warned)
+    assert (warning.code, warning.key) == ("workers", "nobody_joined")
+    crews = of(heard, events.Crewed)
+    assert crews[0].members == () and crews[0].wanted == 1
+    assert {span for _, span in crew.published} == set(SPANS)
+
+
+def test_a_run_that_waits_can_be_cancelled(bench: Bench) -> None:
+    class Cancelled(Exception):
+        pass
+
+    crew = FakeCrew(bench)
+    crew.joined = 0
+    with pytest.raises(Cancelled):
+        compute(bench, crew, look=raising(Cancelled()), joins=True)
+
+
+def test_a_run_that_waits_is_alive(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own process would be replaced otherwise."""
+    crew, beats = FakeCrew(bench), []
+    crew.joined = 0
+
+    def beat(self: Reporter) -> None:
+        beats.append(crew.clock)
+        crew.joined = int(len(beats) == 5)
+
+    monkeypatch.setattr(Reporter, "beat", beat)
+    compute(bench, crew, joins=True)
+    assert len(beats) == 5
+
+
+def test_all_that_join_are_used_where_no_number_is_given(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    crew.joined = 3
+    heard = compute(bench, crew, wanted=0, joins=True)
+    assert {member for member, _ in crew.published} == {1, 2, 3}
+    assert of(heard, events.Crewed)[-1].wanted == 3
+
+
+def test_no_more_are_taken_than_are_wanted(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    compute(bench, crew, wanted=2, joins=True)
+    assert crew.hired == 2
+
+
+def test_one_that_joins_later_takes_from_the_others(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    crew.joined = 1
+
+    def joins() -> None:
+        crew.joined = 1 + (crew.clock > 1)
+
+    crew.when_asked = joins
+    compute(bench, crew, wanted=0, joins=True)
+    assert {member for member, _ in crew.published} == {1, 2}
+
+
+def test_members_that_leave_by_themselves_end_no_job(bench: Bench) -> None:
+    """However many: machines that are taken back are no fault of the spans."""
+    crew = FakeCrew(bench, dict.fromkeys(range(1, 6), "leaves"))
+    heard = compute(bench, crew, wanted=1, joins=True)
+    assert len(of(heard, events.Warned)) == 5
+    assert {member for member, _ in crew.published} == {6}
+
+
+def test_the_memory_of_the_run_is_not_that_of_those_who_join(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    heard = compute(bench, crew, look=raising(MemoryError("short")), joins=True)
+    assert not crew.killed and not of(heard, events.Degraded)
+    assert not [order for _, order in crew.told if isinstance(order, Less)]
+
+
 # -- whole runs ----------------------------------------------------------------------------------------------
 
 
 def run_whole(bench: Bench, crew: FakeCrew, workers: int, **more: Any) -> list[events.Event]:
     """Run the job with at most so many workers; its events."""
-    run_job(bench.job, hiring=Hiring(workers, lambda slots: crew), **more)
+    run_job(bench.job, hiring=Hiring(workers, lambda request: crew), **more)
     return [event for event, _ in bench.job.journal.read()]
 
 
@@ -303,3 +397,12 @@ def test_workers_end_at_once_before_the_limit_is_passed(bench: Bench) -> None:
     heard = run_whole(bench, crew, 2, leave=leave)
     assert closed == ["at once"]
     assert next(event for event in heard if isinstance(event, events.Failed)).code == "not_enough_memory"
+
+
+def test_those_who_join_compute_a_lone_span_too(bench: Bench) -> None:
+    """The process that leads them may be on a small machine: it waits for them instead."""
+    record = bench.job.record()
+    bench.job.save(record.model_copy(update={"asked": {**record.asked, "end": 0.4}}))
+    crew = FakeCrew(bench)
+    run_job(bench.job, hiring=Hiring(0, lambda request: crew, joins=True))
+    assert [span for _, span in crew.published] == [Span(0, 10)]

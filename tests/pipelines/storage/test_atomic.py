@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.storage import atomic
-from pipelines.storage.atomic import atomic_write, put_once, sweep
+from pipelines.storage.atomic import atomic_write, claim, put_once, sweep
 
 
 @pytest.mark.parametrize("write", [atomic_write, put_once])
@@ -93,3 +93,54 @@ def test_names_of_new_folders_are_on_the_disk_too(tmp_path: Path, monkeypatch: p
     assert (tmp_path / "a/b").is_dir() and flushed == [tmp_path, tmp_path / "a"]
     atomic.make_folder(tmp_path / "a/b")
     assert len(flushed) == 2
+
+
+def claim_in_a_process(path: Path, name: str) -> "subprocess.Popen[str]":
+    words = (
+        "import sys; from pathlib import Path; from pipelines.storage.atomic import claim;"
+        "sys.stdin.readline(); print(claim(Path(sys.argv[1]), sys.argv[2].encode()))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", words, str(path), name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_of_several_that_claim_a_name_one_gets_it(tmp_path: Path) -> None:
+    racers = {name: claim_in_a_process(tmp_path / "mine", name) for name in ("a", "b", "c")}
+    for racer in racers.values():
+        assert racer.stdin
+        racer.stdin.write("\n")
+        racer.stdin.flush()
+    won = [name for name, racer in racers.items() if racer.communicate()[0].strip() == "True"]
+    assert [(tmp_path / "mine").read_text()] == won
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def no_links(self: Path, target: Path) -> None:
+    raise OSError(errno.EPERM, "no links here")
+
+
+def test_without_hard_links_one_gets_it_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    assert [claim(tmp_path / "mine", b"a"), claim(tmp_path / "mine", b"b")] == [True, False]
+    assert (tmp_path / "mine").read_bytes() == b"a"
+
+
+def test_a_claim_whose_answer_was_lost_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network file system made the link, the answer did not arrive, and asking again found a name that exists."""
+    link = Path.hardlink_to
+
+    def linked_but_refused(self: Path, target: Path) -> None:
+        link(self, target)
+        raise FileExistsError(self)
+
+    monkeypatch.setattr(Path, "hardlink_to", linked_but_refused)
+    assert claim(tmp_path / "mine", b"a")
+
+
+def test_a_claim_makes_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        claim(tmp_path / "gone/mine", b"a")

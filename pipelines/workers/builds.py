@@ -1,0 +1,75 @@
+"""What shapes a result besides the job itself: the builds of the programs that compute it, and the kind of device."""
+
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+from contextlib import suppress
+
+from memory.probe import probe_hardware
+from pipelines.runtime.crew import Slot
+from pipelines.settings.base import Machine
+from pipelines.settings.devices import device_for, torch_name
+from pipelines.storage.paths import PROJECT_ROOT
+from pipelines.video.files import ffmpeg
+
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "opencv-contrib-python-headless",
+    "pillow",
+    "av",
+    "decord",
+    "onnxruntime",
+)
+"""Whatever makes, reads or changes pixels."""
+_PROGRAM = ("pipelines", "memory", "presets")
+ANY_DEVICE = ""
+CPU = "cpu"
+
+
+def builds() -> dict[str, str]:
+    """Return the versions of the program, its libraries and ffmpeg, and the kind of processor. Reads the program."""
+    found = {"longtake": _program(), "processor": platform.machine(), "ffmpeg": _ffmpeg()}
+    for name in _PACKAGES:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def device_of(settings: Machine) -> str:
+    """Return the kind of device that a job with these settings computes on; `ANY_DEVICE` where it uses none."""
+    if settings.device == "cpu" or settings.preset == "none":
+        return ANY_DEVICE
+    device = device_for(settings, probe_hardware())
+    return device.name if device else CPU
+
+
+def own_slot(device: str) -> tuple[str, Slot]:
+    """Return the kind of the device that `--device` names here, and the slot at which it is the only one.
+
+    Raises BadInput where there is no such device.
+    """
+    found = device_for(Machine(device=device), probe_hardware())
+    if found is None:
+        return CPU, Slot(torch_name(None), (("CUDA_VISIBLE_DEVICES", ""),))
+    alone = (("CUDA_VISIBLE_DEVICES", found.uuid or str(found.index)),) if found.kind == "cuda" else ()
+    return found.name, Slot(torch_name(found), alone)
+
+
+def _program() -> str:
+    digest = hashlib.sha256()
+    for room in _PROGRAM:
+        for path in sorted((PROJECT_ROOT / room).rglob("*.py")):
+            digest.update(path.relative_to(PROJECT_ROOT).as_posix().encode() + b"\0")
+            digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def _ffmpeg() -> str:
+    with suppress(OSError, subprocess.SubprocessError):
+        said = subprocess.run([ffmpeg.binary(), "-version"], capture_output=True, text=True, timeout=20)
+        return said.stdout.partition("\n")[0]
+    return "unknown"

@@ -65,7 +65,7 @@ class Idle(_Order):
 
 @dataclass(frozen=True)
 class Lost:
-    """The member is gone; `how` completes "worker 2 ..."."""
+    """The member is gone; `how` completes "worker 2 ...", a `Sentence` where others can say it in their words."""
 
     how: str
 

@@ -29,7 +29,7 @@ _NO_ORDER = 0
 
 @dataclass
 class _Member:
-    """What a run knows of a member: its state, the number of its order, and its last sign of life."""
+    """What a run knows of a member: its state, the number of its order, its last sign of life, whom it replaces."""
 
     dog: Watchdog
     state: events.MemberState = "starting"
@@ -38,6 +38,7 @@ class _Member:
     spans: tuple[Span, ...] = ()
     attempt: int = 1
     frame: int = -1
+    replaces: events.LostMember | None = None
 
 
 class CrewRun:
@@ -69,6 +70,9 @@ class CrewRun:
         self._members: dict[int, _Member] = {}
         self._orders = _NO_ORDER
         self._lost_at_start = 0
+        self._lost: list[events.LostMember] = []
+        """Those for whom nobody has been hired yet."""
+        self._told: events.Crewed | None = None
 
     def run_stage(self, stage: Stage, spans: list[Span], finished: set[Span]) -> None:
         """Compute those of the job's `spans` that are not `finished`, and add them there. Holds a member's messages.
@@ -80,9 +84,11 @@ class CrewRun:
         now = _Pass(
             stage, Stretches(missing, self._wanted, in_order=stage.in_order), sum(map(len, spans)), finished
         )
+        self._lost.clear()
         while not now.stretches.is_done:
             self._hire(1 if stage.in_order else now.stretches.open_spans)
             self._give(now)
+            self._tell_crew()
             for number, said in self._crew.poll(_POLL_SECONDS):
                 self._hear(number, said, now)
             self._watch(now)
@@ -93,6 +99,12 @@ class CrewRun:
         for number, member in self._members.items():
             if member.state == "busy":  # with what another has finished by now
                 self._crew.tell(number, Until(number=member.order, frame=0))
+
+    def end(self) -> None:
+        """End the members once all is computed, and tell so."""
+        self.close()
+        self._lost.clear()
+        self._tell_crew()
 
     def close(self, *, at_once: bool = False) -> None:
         """End the members; those that are at work at their next frame, unless all are to end at once."""
@@ -108,13 +120,12 @@ class CrewRun:
         """Hire members up to as many as are wanted, and as many as there can be work for."""
         while len(self._members) < min(self._wanted, most):
             number = self._crew.hire()
-            self._members[number] = _Member(self._new_dog())
+            replaces = self._lost.pop(0) if self._lost else None
+            self._members[number] = _Member(self._new_dog(), replaces=replaces)
             self._crew.tell(number, self._opening)
-            self._tell_crew()
 
     def _give(self, now: "_Pass") -> None:
         silent = [n for n, member in self._members.items() if member.state == "busy" and member.dog.is_silent]
-        changed = False
         for number, member in self._members.items():
             if member.state != "idle" or (given := now.stretches.give(number, silent)) is None:
                 continue
@@ -130,9 +141,6 @@ class CrewRun:
             member.dog = self._new_dog()
             pairs = tuple((span.start, span.stop) for span in given.spans)
             self._crew.tell(number, Compute(number=self._orders, stage=now.stage.name, spans=pairs))
-            changed = True
-        if changed:
-            self._tell_crew()
 
     def _hear(self, number: int, said: Said, now: "_Pass") -> None:
         if (member := self._members.get(number)) is None:  # it was sent away
@@ -141,7 +149,7 @@ class CrewRun:
             member.dog.hear(said)
         match said:
             case Ready():
-                member.state, self._lost_at_start = "idle", 0
+                member.state, member.replaces, self._lost_at_start = "idle", None, 0
             case Idle(number=order):
                 if order == member.order:
                     now.stretches.end(number)
@@ -218,6 +226,7 @@ class CrewRun:
             worker=number,
         )
         self._report.warn("worker_died", words)
+        self._lost.append(events.LostMember.of(number, how))
         self._tell_crew()
 
     def _watch(self, now: "_Pass") -> None:
@@ -227,9 +236,10 @@ class CrewRun:
                 continue
             member.dog.tick()
             if member.dog.is_stuck:
-                seconds = member.dog.silent_seconds
+                seconds = round(member.dog.silent_seconds)
+                words = f"made no progress for {seconds} s and was replaced"
                 self._crew.kill(number)
-                self._replace(number, member, f"made no progress for {seconds:.0f} s and was replaced", now)
+                self._replace(number, member, Sentence(words, "lost_silent", seconds=seconds), now)
 
     def _use_less(self, now: "_Pass", error: MemoryError) -> None:
         """Go on with one member less; the last one steps down its own ladder."""
@@ -243,6 +253,7 @@ class CrewRun:
         member = self._members.pop(number)
         self._crew.kill(number)
         now.stretches.take_back(number)
+        self._lost.clear()  # nobody is hired for them any more
         self._wanted = len(self._members)
         why = "passed its limit for a moment" if isinstance(error, LimitPassed) else "is short of memory"
         self._report.emit(
@@ -258,7 +269,7 @@ class CrewRun:
         self._tell_crew()
 
     def _tell_crew(self) -> None:
-        """Tell who is at work, and on what."""
+        """Tell who is at work on what, and who was lost, where that has changed."""
         members = tuple(
             events.Member(
                 worker=number,
@@ -271,7 +282,13 @@ class CrewRun:
             )
             for number, member in self._members.items()
         )
-        self._report.emit(events.Crewed(job=self._job.id, wanted=self._wanted, members=members))
+        starting = [member.replaces for member in self._members.values() if member.replaces]
+        told = events.Crewed(
+            job=self._job.id, wanted=self._wanted, members=members, lost=(*starting, *self._lost)
+        )
+        if self._told is None or told.model_copy(update={"time": self._told.time}) != self._told:
+            self._told = told
+            self._report.emit(told)
 
 
 class _Pass:

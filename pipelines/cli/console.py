@@ -3,7 +3,7 @@
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from pathlib import Path
@@ -11,6 +11,7 @@ from types import TracebackType
 
 from pydantic import BaseModel
 from rich.console import Console as Rich
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -210,12 +211,45 @@ class _Silence(ProgressColumn):
         return Text("" if task.finished or seconds < QUIET_SECONDS else f"no progress for {seconds:.0f} s")
 
 
+def crew_lines(crew: events.Crewed) -> list[str]:
+    """Return how many workers there are, and a line for each: its device, what it does, how one was lost."""
+    if not (crew.members or crew.lost):
+        return []
+    rows = {member.worker: _member_line(member) for member in crew.members}
+    for lost in crew.lost:
+        rows[lost.worker] = f"worker {lost.worker} {lost.how}; what it had not finished is computed again"
+    count = f"{len(crew.members)} of {crew.wanted} workers"
+    return [count, *(printable(f"  {rows[worker]}") for worker in sorted(rows))]
+
+
+def _member_line(member: events.Member) -> str:
+    parts = [f"worker {member.worker}", member.device]
+    if member.state != "busy":
+        parts.append(member.state)
+    elif member.stage:
+        parts += [member.stage, f"frames {member.start} to {member.stop - 1}"]
+    if member.state == "busy" and member.attempt > 1:
+        parts.append(f"attempt {member.attempt}")
+    return " · ".join(parts)
+
+
+class _BarWithCrew(Progress):
+    """A progress bar with the lines of the workers below it."""
+
+    crew: tuple[Text, ...] = ()
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the bars, then the workers."""
+        yield from super().get_renderables()
+        yield from self.crew
+
+
 class _Bar:
     """A progress bar on stderr."""
 
     def __init__(self, console: Rich) -> None:
         self._silence = _Silence()
-        self._progress = Progress(
+        self._progress = _BarWithCrew(
             TextColumn("{task.description:>9}"),
             BarColumn(),
             TaskProgressColumn(),
@@ -237,10 +271,14 @@ class _Bar:
         self._progress.stop()
 
     def update(self, event: Event) -> None:
-        """Show the progress or memory that `event` reports."""
+        """Show the progress, memory or workers that `event` reports."""
         if isinstance(event, LIFE):
             self._silence.end()
-        if isinstance(event, events.Memory):
+        if isinstance(event, (events.Crewed, *events.ENDINGS)):
+            lines = crew_lines(event) if isinstance(event, events.Crewed) else []
+            self._progress.crew = tuple(Text(line, no_wrap=True, overflow="ellipsis") for line in lines)
+            self._progress.refresh()
+        elif isinstance(event, events.Memory):
             self._memory = f"{event.host_bytes / GIB:.2f} GiB"
         elif isinstance(event, events.Progress):
             if event.stage not in self._tasks:

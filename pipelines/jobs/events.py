@@ -181,13 +181,36 @@ class Member(BaseModel):
     attempt: int = 1
 
 
+class LostMember(BaseModel):
+    """A member that was lost and whose replacement is not at work yet.
+
+    `how` completes "worker 2 ...", with its last words; others say the same by `key` and `values`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    worker: int
+    how: str
+    key: str = ""
+    values: Mapping[str, Value] = {}
+
+    @classmethod
+    def of(cls, worker: int, how: str) -> Self:
+        """Make the record of a loss, with key and values where `how` is a `Sentence`."""
+        sentence = how if isinstance(how, Sentence) else Sentence(how)
+        return cls(worker=worker, how=str(how), key=sentence.key, values=sentence.values)
+
+
 class Crewed(_Event):
-    """Who computes the job together, sent when that changes; `wanted` is how many there should be."""
+    """Who computes the job together, sent when that changes; `wanted` is how many there should be.
+
+    Without members and losses the crew has ended: what is left of the job is done by its own process.
+    """
 
     type: Literal["crew"] = "crew"
     job: str
     wanted: int
     members: tuple[Member, ...]
+    lost: tuple[LostMember, ...] = ()
 
 
 class Warned(_Event):

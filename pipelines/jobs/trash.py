@@ -87,6 +87,15 @@ def move_looks(jobs_dir: Path, uploads: Iterable[Path]) -> list[Path]:
     return [_move(path, jobs_dir) for path, _ in _stats(drawn)]
 
 
+def move_remains(jobs_dir: Path, folder: Path, uploads: Iterable[Path]) -> list[Path]:
+    """Move what goes with a job, whose folder is in the trash at `folder` now, there as well; return the new paths.
+
+    It is the copies that the page serves, those of its `uploads` that no other job reads, and what was drawn of those.
+    """
+    copies, alone = move_copies(jobs_dir, folder), move_unread(jobs_dir, uploads)
+    return [*copies, *alone.values(), *move_looks(jobs_dir, alone)]
+
+
 def erase(paths: Iterable[Path]) -> int:
     """Erase what is in the trash at `paths`; return the bytes of disk that this freed."""
     paths = list(paths)

@@ -72,7 +72,10 @@ class Idle(_Order):
 
 @dataclass(frozen=True)
 class Lost:
-    """The member is gone; `how` completes "worker 2 ...". Unless `counts`, that is no fault of what it computed."""
+    """The member is gone; `how` completes "worker 2 ...", a `Sentence` where others can say it in their words.
+
+    Unless `counts`, that is no fault of what it computed.
+    """
 
     how: str
     counts: bool = True

@@ -4,6 +4,7 @@ The run stays the only writer of the journal. Members publish their spans themse
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +26,8 @@ from pipelines.stages import Stage
 _POLL_SECONDS = 0.1
 """How long a look for news of the members waits at most: a request to stop is heard that late."""
 _NO_ORDER = 0
+_MOST_LOST = 8
+"""So many lost members are told of while nobody has come for them."""
 _NOBODY = Sentence(
     "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir.",
     "nobody_joined",
@@ -33,7 +36,7 @@ _NOBODY = Sentence(
 
 @dataclass
 class _Member:
-    """What a run knows of a member: its state, the number of its order, and its last sign of life."""
+    """What a run knows of a member: its state, the number of its order, its last sign of life, whom it replaces."""
 
     dog: Watchdog
     state: events.MemberState = "starting"
@@ -42,6 +45,7 @@ class _Member:
     spans: tuple[Span, ...] = ()
     attempt: int = 1
     frame: int = -1
+    replaces: events.LostMember | None = None
 
 
 class CrewRun:
@@ -77,6 +81,9 @@ class CrewRun:
         self._orders = _NO_ORDER
         self._lost_at_start = 0
         self._waits = False
+        self._lost: deque[events.LostMember] = deque(maxlen=_MOST_LOST)
+        """Those for whom nobody has been hired yet."""
+        self._told: events.Crewed | None = None
 
     def run_stage(self, stage: Stage, spans: list[Span], finished: set[Span], halo: int = 0) -> None:
         """Compute those of the job's `spans` that are not `finished`, and add them there. Holds a member's messages.
@@ -87,6 +94,7 @@ class CrewRun:
         `look` and `check_inputs` raise.
         """
         missing = [span for span in spans if span not in finished]
+        self._lost.clear()
         self._hire(1 if stage.in_order else len(missing))
         parts = len(self._members) if self._joins else self._wanted
         stretches = Stretches(missing, max(1, parts), halo, in_order=stage.in_order)
@@ -94,6 +102,7 @@ class CrewRun:
         while not now.stretches.is_done:
             self._hire(1 if stage.in_order else now.stretches.open_spans)
             self._give(now)
+            self._tell_crew()
             for number, said in self._crew.poll(_POLL_SECONDS):
                 self._hear(number, said, now)
             self._watch(now)
@@ -104,6 +113,12 @@ class CrewRun:
         for number, member in self._members.items():
             if member.state == "busy":  # with what another has finished by now
                 self._crew.tell(number, Until(number=member.order, frame=0))
+
+    def end(self) -> None:
+        """End the members once all is computed, and tell so."""
+        self.close()
+        self._lost.clear()
+        self._tell_crew()
 
     def close(self, *, at_once: bool = False) -> None:
         """End the members; those that are at work at their next frame, unless all are to end at once."""
@@ -120,9 +135,9 @@ class CrewRun:
         while len(self._members) < min(self._wanted or most, most):
             if (number := self._crew.hire()) is None:
                 break
-            self._members[number] = _Member(self._new_dog())
+            replaces = self._lost.popleft() if self._lost else None
+            self._members[number] = _Member(self._new_dog(), replaces=replaces)
             self._crew.tell(number, self._opening)
-            self._tell_crew()
         if most and not self._members:
             self._report.beat()
             if not self._waits:
@@ -132,7 +147,6 @@ class CrewRun:
 
     def _give(self, now: "_Pass") -> None:
         silent = [n for n, member in self._members.items() if member.state == "busy" and member.dog.is_silent]
-        changed = False
         for number, member in self._members.items():
             if member.state != "idle" or (given := now.stretches.give(number, silent)) is None:
                 continue
@@ -148,9 +162,6 @@ class CrewRun:
             member.dog = self._new_dog()
             pairs = tuple((span.start, span.stop) for span in given.spans)
             self._crew.tell(number, Compute(number=self._orders, stage=now.stage.name, spans=pairs))
-            changed = True
-        if changed:
-            self._tell_crew()
 
     def _hear(self, number: int, said: Said, now: "_Pass") -> None:
         if (member := self._members.get(number)) is None:  # it was sent away
@@ -159,7 +170,7 @@ class CrewRun:
             member.dog.hear(said)
         match said:
             case Ready():
-                member.state, self._lost_at_start = "idle", 0
+                member.state, member.replaces, self._lost_at_start = "idle", None, 0
             case Idle(number=order):
                 if order == member.order:
                     now.stretches.end(number)
@@ -238,6 +249,7 @@ class CrewRun:
             worker=number,
         )
         self._report.warn("worker_died", words)
+        self._lost.append(events.LostMember.of(number, lost.how))
         self._tell_crew()
 
     def _watch(self, now: "_Pass") -> None:
@@ -247,9 +259,10 @@ class CrewRun:
                 continue
             member.dog.tick()
             if member.dog.is_stuck:
-                how = f"made no progress for {member.dog.silent_seconds:.0f} s and was replaced"
+                seconds = round(member.dog.silent_seconds)
+                words = f"made no progress for {seconds} s and was replaced"
                 self._crew.kill(number)
-                self._replace(number, member, Lost(how), now)
+                self._replace(number, member, Lost(Sentence(words, "lost_silent", seconds=seconds)), now)
 
     def _use_less(self, now: "_Pass", error: MemoryError) -> None:
         """Go on with one member less; the last one steps down its own ladder."""
@@ -265,6 +278,7 @@ class CrewRun:
         member = self._members.pop(number)
         self._crew.kill(number)
         now.stretches.take_back(number)
+        self._lost.clear()  # nobody is hired for them any more
         self._wanted = len(self._members)
         why = "passed its limit for a moment" if isinstance(error, LimitPassed) else "is short of memory"
         self._report.emit(
@@ -280,7 +294,7 @@ class CrewRun:
         self._tell_crew()
 
     def _tell_crew(self) -> None:
-        """Tell who is at work, and on what."""
+        """Tell who is at work on what, and who was lost, where that has changed."""
         members = tuple(
             events.Member(
                 worker=number,
@@ -293,8 +307,12 @@ class CrewRun:
             )
             for number, member in self._members.items()
         )
+        starting = [member.replaces for member in self._members.values() if member.replaces]
         wanted = self._wanted or max(1, len(members))
-        self._report.emit(events.Crewed(job=self._job.id, wanted=wanted, members=members))
+        told = events.Crewed(job=self._job.id, wanted=wanted, members=members, lost=(*starting, *self._lost))
+        if self._told is None or told.model_copy(update={"time": self._told.time}) != self._told:
+            self._told = told
+            self._report.emit(told)
 
 
 class _Pass:

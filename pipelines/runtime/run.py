@@ -168,7 +168,9 @@ class _Run:
         prepared, run = self._prepare()
         for stage in prepared.pipeline.stages:
             self._run_stage(stage, run, prepared)
-        self._send_home()
+        if self._crew:
+            self._crew.end()
+            self._crew = None
         self._mend(run, prepared)
         table = self._job.folder / "memory.csv"
         self._watcher.write(table)

@@ -5,7 +5,6 @@ This module stays light, because the page imports it.
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull, Sent
 from pipelines.jobs import events, trash, versions
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job, State
+from pipelines.scheduler.line import WaitingLine
 from pipelines.scheduler.stats import Counters, QueueStats
 from pipelines.scheduler.ticket import Ticket
 from pipelines.settings import Settings
@@ -54,7 +54,7 @@ class JobQueue:
         self._idle_seconds = idle_seconds
         self._max_waiting = max_waiting
         self._stats = QueueStats()
-        self._waiting: deque[Ticket] = deque()
+        self._waiting = WaitingLine()
         self._running: Ticket | None = None
         self._after_each: list[Callable[[Job], None]] = []
         # Held while a job's folder is created and queued, and while one is deleted; acquired before `_changed`.
@@ -163,13 +163,11 @@ class JobQueue:
     def withdraw(self, job: Job, what: str = "cancel") -> bool:
         """Cancel or pause `job` where it waits here; return whether it did. A running one goes on."""
         with self._changed:
-            ticket = next((each for each in self._waiting if each.job == job), None)
-            if ticket is None:
+            if not self._waiting.remove(job):
                 return False
-            self._waiting.remove(ticket)
             ended = events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id)
             self._record(ended, job)
-            self._record_positions()
+            self._waiting.record_positions()
             return True
 
     def move(self, job: Job, places: int, among: Collection[Job]) -> None:
@@ -178,19 +176,7 @@ class JobQueue:
         Those exchange their places; all other jobs keep theirs. Raises BadInput where it does not wait here.
         """
         with self._changed:
-            slots = [slot for slot, ticket in enumerate(self._waiting) if ticket.job in among]
-            tickets = [self._waiting[slot] for slot in slots]
-            moved = next((ticket for ticket in tickets if ticket.job == job), None)
-            if moved is None:
-                raise BadInput("The job is not waiting any more.", "Only waiting jobs can be moved.")
-            place = tickets.index(moved) + places
-            tickets.remove(moved)
-            tickets.insert(max(0, place), moved)
-            for slot, ticket in zip(slots, tickets, strict=True):
-                changed = self._waiting[slot] is not ticket
-                self._waiting[slot] = ticket
-                if changed:
-                    self._record_position(ticket, slot)
+            self._waiting.move(job, places, among)
 
     def delete(self, job: Job) -> int:
         """Delete `job`, its versions, and the uploads that only they read; return the bytes that this freed.
@@ -224,10 +210,8 @@ class JobQueue:
                     )
                 uploads = trash.uploads_of(job)
                 folder = trash.move_job(job)
-            copies = trash.move_copies(jobs_dir, folder)
-            unread = trash.move_unread(jobs_dir, uploads)
-            drawn = trash.move_looks(jobs_dir, unread)
-        return trash.erase([folder, *copies, *unread.values(), *drawn])
+            others = trash.move_remains(jobs_dir, folder, uploads)
+        return trash.erase([folder, *others])
 
     def free_worker(self) -> None:
         """Stop an idle runner and wait until it has stopped. Raises BadInput where a job runs or waits."""
@@ -268,7 +252,7 @@ class JobQueue:
     def waiting(self) -> list[Job]:
         """The waiting jobs, next one first."""
         with self._changed:
-            return [ticket.job for ticket in self._waiting]
+            return self._waiting.jobs
 
     @property
     def worker(self) -> WorkerState:
@@ -292,16 +276,17 @@ class JobQueue:
 
     def ahead(self, job: Job) -> int | None:
         """How many waiting jobs are ahead of `job`; None where it does not wait in this queue."""
-        waiting = self.waiting
-        return waiting.index(job) if job in waiting else None
+        with self._changed:
+            ahead = self._waiting.ahead_of(job)
+        return None if ahead is None else len(ahead)
 
     def expected_wait(self, job: Job) -> float | None:
         """Estimate the seconds until `job` starts, 0 where it runs; None where unknown or not here."""
         with self._changed:
-            position = self.ahead(job)
-            if position is None:
+            ahead = self._waiting.ahead_of(job)
+            if ahead is None:
                 return 0.0 if job == self.running else None
-            return self._stats.expected_wait(list(self._waiting)[:position])
+            return self._stats.expected_wait(ahead)
 
     # -- the thread -----------------------------------------------------------------------------------------
 
@@ -320,7 +305,7 @@ class JobQueue:
                 with self._changed:
                     self._running = None
                     self._stats.end()
-                    self._record_positions()
+                    self._waiting.record_positions()
             if versions.is_disowned(job):
                 with suppress(BadInput, NoSuchJob):
                     self._delete(job)
@@ -336,7 +321,7 @@ class JobQueue:
                 if self._closed:
                     return None
                 if self._waiting and not self._freeing:
-                    self._running = self._waiting.popleft()
+                    self._running = self._waiting.take()
                     return self._running
             # Idle for too long, or asked to stop it. A worker may take a while, so the lock is not held meanwhile.
             self.runner.let_go()
@@ -354,16 +339,6 @@ class JobQueue:
                 "queue.full",
                 waiting=self._max_waiting,
             )
-
-    def _record_positions(self) -> None:
-        for position, ticket in enumerate(self._waiting):
-            self._record_position(ticket, position)
-
-    @staticmethod
-    def _record_position(ticket: Ticket, position: int) -> None:
-        # A job whose folder was removed by hand fails when its turn comes.
-        with suppress(OSError):
-            ticket.record(position)
 
     def _record(self, event: Event, job: Job) -> None:
         self._stats.record(event)

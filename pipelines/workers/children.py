@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import psutil
 
+from pipelines.errors import Sentence
+
 
 def worker_environment() -> dict[str, str]:
     """Environment variables for processes that compute."""
@@ -25,9 +27,14 @@ def kill_tree(pid: int) -> None:
                 each.kill()
 
 
-def describe_exit(code: int, last_lines: Sequence[str]) -> str:
+def describe_exit(code: int, last_lines: Sequence[str]) -> Sentence:
     """Return how a process ended, to complete "the worker ...", with the last of its words."""
+    if code == -9:
+        words = "was killed by signal 9 (the system may have run out of memory)"
+        return Sentence(words, "lost_killed_9")
     if code < 0:
-        reason = f"was killed by signal {-code}"
-        return reason + (" (the system may have run out of memory)" if code == -9 else "")
-    return f"ended with exit status {code}" + (f": {last_lines[-1]}" if last_lines else "")
+        return Sentence(f"was killed by signal {-code}", "lost_killed", signal=-code)
+    if not last_lines:
+        return Sentence(f"ended with exit status {code}", "lost_ended", code=code)
+    words = last_lines[-1]
+    return Sentence(f"ended with exit status {code}: {words}", "lost_said", code=code, words=words)

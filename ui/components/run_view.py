@@ -25,7 +25,7 @@ from ui.jobs.service import JobService
 from ui.jobs.uploads import hand_out
 from ui.jobs.view import JobView
 from ui.jobs.viewing import Kind
-from ui.render import film, media
+from ui.render import crew, film, media
 from ui.render import job as render
 from ui.server.answers import visitor_error
 
@@ -73,9 +73,10 @@ class RunView:
                 self._curve = gr.HTML(
                     render.curve(JobView()), html_template=render.CURVE, elem_classes="lt-curve-block"
                 )
+                self._crew = gr.HTML()
                 self._charts = gr.HTML()
                 self._log = gr.HTML(elem_classes="lt-log-block")
-        self._folded: list[Component] = [self._gauge, self._curve, self._log]
+        self._folded: list[Component] = [self._gauge, self._curve, self._log, self._crew]
         self._shown: list[Component] = [self._strip, self._stage, self._part, self._report, self._charts]
 
     def follow_after(self, arrivals: Sequence[Any], submitted: Sequence[Any]) -> None:
@@ -165,11 +166,9 @@ class RunView:
                 pictures.spend(len(picture))
             part = self._newest(view) if begins or view.segment is not last.segment else skip
             shown = (picture, "" if ends else part, "" if begins else skip, "" if begins else skip)
-        folded = self._closer(view) if is_curious or view.ended else (skip,) * len(self._folded)
+        sent = last if last_state else None
+        folded = details(view, sent) if is_curious or view.ended else (skip,) * len(self._folded)
         return (gr.update(visible=True) if not last_state else skip, render.strip(view), *shown, *folded)
-
-    def _closer(self, view: JobView) -> tuple[Any, ...]:
-        return render.gauge(view), render.curve(view), render.log_lines(view)
 
     def _newest(self, view: JobView) -> str:
         segment = view.segment
@@ -208,7 +207,7 @@ class RunView:
         self._curious.add(str(request.session_hash))
         try:
             job = self._service.find(self._service.visitor(request), *parse_link(link))
-            return self._closer(await asyncio.to_thread(self._service.snapshot, job, "view"))
+            return details(await asyncio.to_thread(self._service.snapshot, job, "view"))
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
 
@@ -285,6 +284,16 @@ class _Pace:
 
     def spend(self, size_bytes: int) -> None:
         self._due = time.monotonic() + size_bytes / self._bytes_per_second
+
+
+def details(view: JobView, last: JobView | None = None) -> tuple[Any, ...]:
+    """What the details show: memory, curve, log and workers; those last seldom change, and are sent when they do.
+
+    `last` is what was sent before; without it all is sent.
+    """
+    workers = crew.workers(view)
+    is_new = last is None or workers != crew.workers(last)
+    return render.gauge(view), render.curve(view), render.log_lines(view), workers if is_new else gr.skip()
 
 
 def parse_link(link: str) -> tuple[str, str]:

@@ -135,6 +135,8 @@ class JobView:
     outputs: Outputs | None = None
     failed: events.Failed | None = None
     paused_key: str = ""
+    crew: events.Crewed | None = None
+    """Who computes the job together; None where it is one process."""
     notes: tuple[events.Degraded | events.Warned, ...] = ()
     """The newest warnings, those of the status last."""
     log: tuple[tuple[float, str], ...] = ()
@@ -170,7 +172,9 @@ class JobView:
                 return replace(self.with_status(messages=messages), notes=(*self.notes, event)[-_NOTES:])
             case events.Failed() | events.Started():
                 failed = event if isinstance(event, events.Failed) else None
-                return replace(self.with_status(**_changes(event, self)), failed=failed)
+                return replace(self.with_status(**_changes(event, self)), failed=failed, crew=None)
+            case events.Crewed():
+                return self._with_crew(event)
             case events.Paused():
                 return replace(self.with_status(**_changes(event, self)), paused_key=event.key)
             case events.Planned():
@@ -203,6 +207,24 @@ class JobView:
                 )
             case _:
                 return self.with_status(**_changes(event, self))
+
+    def _with_crew(self, event: events.Crewed) -> "JobView":
+        if not (event.members or event.lost):  # they have ended, and the job goes on without them
+            return replace(self.with_status(workers=0, workers_wanted=0), crew=None)
+        lost = tuple(
+            each.model_copy(
+                update={
+                    "how": self.told(each.how),
+                    "values": {
+                        name: self.told(value) if isinstance(value, str) else value
+                        for name, value in each.values.items()
+                    },
+                }
+            )
+            for each in event.lost
+        )
+        view = self.with_status(workers=len(event.members), workers_wanted=event.wanted)
+        return replace(view, crew=event.model_copy(update={"lost": lost}))
 
     def with_status(self, **changes: object) -> "JobView":
         """The view with these fields of its status changed, such as those that only the server knows."""
@@ -253,8 +275,6 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
                 "device_bytes": event.device_bytes,
                 "device_peak_bytes": event.device_peak_bytes,
             }
-        case events.Crewed():
-            return {"workers": len(event.members), "workers_wanted": event.wanted}
         case events.Failed():
             error = {"code": event.code, "message": view.told(event.message), "hint": view.told(event.hint)}
             return {**error, "state": "failed", "eta_seconds": None}
@@ -298,7 +318,7 @@ def _line(event: Event) -> str | None:
         case events.Segment():
             frames = {"start": event.start, "stop": event.stop - 1}
             return LogLine(f"frames {event.start} to {event.stop - 1} are on disk", "segment", values=frames)
-        case events.Crewed():
+        case events.Crewed() if event.members or event.lost:
             at = (f"{m.worker}: {m.start} to {m.stop - 1}" for m in event.members if m.stop)
             words = f"{len(event.members)} of {event.wanted} workers ({', '.join(at) or 'starting'})"
             return LogLine(words, "crew", values={"count": len(event.members), "wanted": event.wanted})

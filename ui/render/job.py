@@ -227,7 +227,7 @@ def _details(view: JobView) -> list[str]:
         return [both("starting"), _expected(view), quiet]
     return [
         quiet,
-        _stage(s.stage) if s.state == "running" else "",
+        stage_name(s.stage) if s.state == "running" else "",
         f"{s.done:,} / {s.total:,} {both('frames')}" if s.total else "",
         # What was true of the speed before the silence is no guide to the time left.
         f"{s.fps:,.1f} fps" if s.fps and s.state == "running" and not quiet else "",
@@ -245,7 +245,8 @@ def _expected(view: JobView) -> str:
     return expected(planned.predicted_seconds)
 
 
-def _stage(name: str) -> str:
+def stage_name(name: str) -> str:
+    """The name of a stage as HTML."""
     return both(f"stage.{name}") if f"stage.{name}" in LIVE else escape(name)
 
 

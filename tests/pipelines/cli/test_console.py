@@ -6,7 +6,7 @@ from rich.progress import Progress
 
 from memory.units import GIB
 from pipelines.cli import console
-from pipelines.cli.console import _Bar
+from pipelines.cli.console import _Bar, crew_lines
 from pipelines.jobs import events
 
 
@@ -43,3 +43,36 @@ def test_the_bar_says_how_long_there_was_no_progress(monkeypatch: pytest.MonkeyP
     now[0] += 60
     bar.update(task.id, completed=2)
     assert str(silence.render(task)) == "", "a stage that is done is not silent"
+
+
+MEMBERS = (
+    events.Member(worker=1, state="busy", device="cuda:0", stage="fill", start=0, stop=240),
+    events.Member(worker=3, state="busy", stage="fill", start=240, stop=480, attempt=2),
+    events.Member(worker=4, state="starting"),
+    events.Member(worker=5, state="idle"),
+)
+LOST = events.LostMember(worker=2, how="ended with exit status 1: no driver")
+
+
+def test_each_worker_has_a_line_and_a_lost_one_its_last_words() -> None:
+    assert crew_lines(events.Crewed(job="j", wanted=5, members=MEMBERS, lost=(LOST,))) == [
+        "4 of 5 workers",
+        "  worker 1 · cuda:0 · fill · frames 0 to 239",
+        "  worker 2 ended with exit status 1: no driver; what it had not finished is computed again",
+        "  worker 3 · cpu · fill · frames 240 to 479 · attempt 2",
+        "  worker 4 · cpu · starting",
+        "  worker 5 · cpu · idle",
+    ]
+    assert crew_lines(events.Crewed(job="j", wanted=5, members=())) == [], "they have ended"
+
+
+@pytest.mark.parametrize("end", [events.Crewed(job="j", wanted=5, members=()), events.Paused(job="j")])
+def test_the_bar_has_the_lines_of_the_workers_until_they_end(end: events.Event) -> None:
+    shown = io.StringIO()
+    with _Bar(Rich(file=shown, force_terminal=True, width=120)) as bar:
+        bar.update(progress("fill", 5, 123))
+        bar.update(events.Crewed(job="j", wanted=5, members=MEMBERS))
+        assert "worker 5 · cpu · idle" in shown.getvalue()
+        shown.truncate(0)
+        bar.update(end)
+    assert "worker 5" not in shown.getvalue() and "fill" in shown.getvalue()

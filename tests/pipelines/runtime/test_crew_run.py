@@ -4,6 +4,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -172,6 +173,27 @@ def test_a_lost_worker_is_replaced_and_told_of(bench: Bench) -> None:
     (warning,) = of(heard, events.Warned)
     assert (warning.code, warning.key, dict(warning.values)) == ("worker_died", "member_lost", {"worker": 1})
     assert crew.hired == 3
+
+
+def test_a_lost_worker_is_told_of_until_its_replacement_has_started(bench: Bench) -> None:
+    told = of(compute(bench, FakeCrew(bench, {1: "dies"})), events.Crewed)
+    lost = [{each.worker: each.how for each in crew.lost} for crew in told]
+    first = next(index for index, each in enumerate(lost) if each)
+    assert lost[first] == {1: "was killed by signal 9"}
+    hired = next(index for index, crew in enumerate(told) if any(m.worker == 3 for m in crew.members))
+    starting = next(member for member in told[hired].members if member.worker == 3)
+    assert (starting.state, lost[hired]) == ("starting", lost[first]), "it cannot compute yet"
+    assert not any(lost[hired + 1 :]) and told[-1].members[-1].worker == 3
+
+
+def test_the_crew_is_told_of_when_it_changes_and_an_idle_worker_too(bench: Bench) -> None:
+    bench.stage.in_order = True
+    crew = FakeCrew(bench)
+    told = of(compute(bench, crew), events.Crewed)
+    states = [[(member.worker, member.state) for member in each.members] for each in told]
+    assert states == [[(1, "starting")], [(1, "busy")]]
+    bare = [each.model_dump(exclude={"time"}) for each in of(compute(bench, FakeCrew(bench)), events.Crewed)]
+    assert all(one != other for one, other in pairwise(bare)), "nothing is told twice"
 
 
 def test_three_workers_lost_at_one_span_end_the_job(bench: Bench) -> None:

@@ -183,3 +183,19 @@ def test_the_curve_of_spans_in_any_order_is_bounded_and_even() -> None:
     assert frames == sorted(set(frames)) and frames[0] < 240 and frames[-1] >= 23_760 - 2 * curve.gap
     gaps = [b - a for a, b in pairwise(frames)]
     assert max(gaps) < 4 * min(gaps)
+
+
+def test_the_workers_are_known_until_they_end() -> None:
+    member = events.Member(worker=1, state="busy", stage="fill", start=0, stop=40)
+    lost = events.LostMember(
+        worker=2, how="said: /secret/jobs/x", key="lost_said", values={"code": 1, "words": "/secret/jobs/x"}
+    )
+    crew = events.Crewed(job=JOB, wanted=3, members=(member,), lost=(lost,))
+    at_work = fold(STARTED, crew, view=JobView(jobs_dir=Path("/secret/jobs")))
+    assert (at_work.status.workers, at_work.status.workers_wanted) == (1, 3)
+    assert at_work.crew is not None and at_work.crew.members == (member,)
+    (told,) = at_work.crew.lost
+    assert (told.how, told.values) == ("said: x", {"code": 1, "words": "x"}), "without the server's folders"
+    for end in (events.Crewed(job=JOB, wanted=3, members=()), STARTED):
+        after = fold(end, view=at_work)
+        assert (after.crew, after.status.workers, after.status.workers_wanted) == (None, 0, 0)

@@ -79,6 +79,8 @@ class FolderCrew:
         """Take one more of the workers that have joined; None where none is free now. Raises OSError."""
         if self._now() < self._next_look:
             return None
+        place(self._jobs_dir)
+        self._pulse.path.touch()  # in case somebody has cleared the folder
         for folder in sorted(self._place.iterdir()):
             if folder in self._refused or not (card := self._free(post := Post(folder))):
                 continue

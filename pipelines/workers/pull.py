@@ -74,8 +74,8 @@ class FolderWorker:
         since = self.now()
         while not (run := post.taken_by()):
             is_idle = self.idle_seconds is not None and self.now() - since >= self.idle_seconds
-            # Taken by itself, it cannot be taken any more.
-            if (is_idle or self.leaving.is_set()) and post.take("nobody"):
+            # Taken by itself, it cannot be taken any more; on a disk that is full it leaves all the same.
+            if (is_idle or self.leaving.is_set()) and (post.take("nobody") or not post.taken_by()):
                 return None
             if not post.alive.exists():  # it was taken for dead
                 raise FileNotFoundError("it was removed")

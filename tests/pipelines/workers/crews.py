@@ -75,7 +75,10 @@ def made(folder: Path) -> Files:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes().replace(os.fsencode(folder), b"")
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in CHANGING | PICTURES and not path.name.startswith(MARKERS)
+        if ".workers" not in path.parts
+        and path.is_file()
+        and path.name not in CHANGING | PICTURES
+        and not path.name.startswith(MARKERS)
     }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -243,3 +244,13 @@ def test_what_is_left_of_the_gone_is_removed_after_a_while(scene: Scene) -> None
         forget_the_gone(folder, pulse)
     assert sorted(path.name for path in folder.iterdir()) == ["fresh", "run-now"]
     assert fresh.card()
+
+
+def test_a_folder_that_somebody_has_cleared_is_made_again(scene: Scene) -> None:
+    crew = scene.crew()
+    shutil.rmtree(place(scene.jobs_dir))
+    assert crew.hire() is None
+    scene.worker()
+    scene.clock += 1
+    assert crew.hire() == 1
+    assert len([path for path in place(scene.jobs_dir).iterdir() if path.name.startswith("run-")]) == 1

@@ -216,3 +216,10 @@ def test_answers_of_the_member_reach_the_run_before_it_ends(scene: Scene) -> Non
     scene.acts = [taken]
     scene.work()
     assert found[0].answers.take(ANSWERS)[:2] == [Ready(), Idle(number=1)]
+
+
+def test_it_leaves_also_where_the_disk_is_full(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Post, "take", lambda self, by: False)
+    scene.acts = [scene.leaving.set]
+    scene.work()
+    assert scene.folders() == []

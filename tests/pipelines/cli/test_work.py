@@ -1,0 +1,113 @@
+"""The command `work`, and who the flags say computes a job."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import app
+from pipelines import __main__ as program
+from pipelines.cli import work as command
+from pipelines.cli.options import team_of
+from pipelines.workers.builds import CPU, builds, own_slot
+from pipelines.workers.folder_crew import FolderCrew
+from pipelines.workers.main import _hiring
+from pipelines.workers.process import WorkerProcess
+from pipelines.workers.runner import ALONE, Team
+
+
+class Joined:
+    """A worker that ends at once."""
+
+    seen: tuple[Any, ...] = ()
+
+    def __init__(self, *given: Any) -> None:
+        Joined.seen = given
+
+    def work(self) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture(autouse=True)
+def signals(monkeypatch: pytest.MonkeyPatch) -> Any:
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    monkeypatch.setattr(command, "FolderWorker", Joined)
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+def test_a_worker_joins_the_folder_that_is_named(tmp_path: Path) -> None:
+    flags = ["--jobs-dir", str(tmp_path / "jobs"), "--idle-exit", "600", "--device", "cpu"]
+    assert program.main(["work", *flags]) == 0
+    jobs_dir, card, _, leaving, idle_seconds = Joined.seen
+    assert (jobs_dir, idle_seconds, card.device) == (tmp_path / "jobs", 600, CPU)
+    assert card.builds == builds()
+    assert leaving.is_set(), "SIGTERM asks it to leave"
+
+
+def test_a_folder_that_cannot_be_joined_is_bad_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(self: Joined) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Joined, "work", refused)
+    assert program.main(["work", "--jobs-dir", str(tmp_path)]) == 2
+    assert f"Workers cannot join {tmp_path}: Permission denied." in capsys.readouterr().err
+
+
+def test_a_device_that_is_missing_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
+    assert program.main(["work", "--device", "cuda:77"]) == 2
+    assert "There is no device cuda:77." in capsys.readouterr().err
+
+
+def test_a_worker_on_the_cpu_sees_no_gpu() -> None:
+    kind, slot = own_slot("cpu")
+    assert (kind, slot.device, dict(slot.environment)) == (CPU, "cpu", {"CUDA_VISIBLE_DEVICES": ""})
+
+
+def test_builds_name_the_program_and_what_makes_pixels() -> None:
+    found = builds()
+    assert found["ffmpeg"].startswith("ffmpeg version")
+    assert {"longtake", "processor", "numpy", "av"} <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("workers", "crew", "count"),
+    [(None, "local", 1), (None, "pulled", 0), ("auto", "local", 0), (3, "local", 3), (3, "pulled", 3)],
+)
+def test_the_flags_say_who_computes(workers: Any, crew: Any, count: int) -> None:
+    assert team_of(workers, crew, mixed_devices=False) == Team(count, crew)
+
+
+def test_the_page_takes_the_same_flags(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen: list[Team] = []
+    monkeypatch.setattr(app, "_serve", lambda *given, **more: seen.append(more["team"]))
+    monkeypatch.setattr(os, "environ", dict(os.environ))
+    for flags in ([], ["--crew=pulled", "--workers=2", "--mixed-devices"]):
+        assert app.main([f"--jobs-dir={tmp_path}", *flags]) == 0
+    assert seen == [ALONE, Team(2, "pulled", mixed_devices=True)]
+
+
+def test_the_worker_process_is_told_who_computes() -> None:
+    team = Team(2, "pulled", mixed_devices=True)
+    assert WorkerProcess(30, team)._arguments()[1:] == ["30", "2", "pulled", "mixed"]
+    assert WorkerProcess()._arguments()[1:] == ["", "1", "local", ""]
+
+
+def test_one_local_worker_hires_nobody_and_pulled_ones_join(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(FolderCrew, "__init__", lambda self, *given, **more: made.append(more))
+    monkeypatch.setattr("pipelines.workers.main.device_of", lambda settings: CPU)
+    assert _hiring(1, "local", None, mixed=False) is None
+    local, pulled = _hiring(2, "local", 30, mixed=False), _hiring(0, "pulled", None, mixed=True)
+    assert local and not local.joins and local.stuck_seconds == 30
+    assert pulled and pulled.joins and pulled.workers == 0
+    request: Any = type("Request", (), {"settings": None})
+    pulled.make(request)
+    assert made == [{"mixed": True}]

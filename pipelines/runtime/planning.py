@@ -13,7 +13,7 @@ from memory.probe import Hardware, probe_disk, probe_hardware, schedulable_cores
 from pipelines.engines.availability import resolve
 from pipelines.engines.registry import open_pipeline
 from pipelines.engines.run_time import expected_seconds
-from pipelines.errors import BadInput
+from pipelines.errors import BadInput, NotEnoughDisk, NotEnoughMemory, Sentence
 from pipelines.jobs.events import Facts, Planned
 from pipelines.jobs.job import Job
 from pipelines.jobs.record import Decision, JobRecord
@@ -143,6 +143,34 @@ class Preparation:
             pairs = [(plan.disk_bytes, self.budget.disk_bytes or 0)]
         needed, have = max(pairs, key=lambda pair: pair[0] - pair[1])
         return {"needed_bytes": needed, "have_bytes": have}
+
+    def require_room(self) -> None:
+        """Raise NotEnoughMemory or NotEnoughDisk for a plan that does not fit."""
+        if self.plan.risk != "cannot":
+            return
+        no_room = NotEnoughDisk if self.lacks_disk else NotEnoughMemory
+        raise no_room(
+            self.plan.reason,
+            "Finished spans are kept: free some space or raise the limit, then resume.",
+            "disk.plan" if self.lacks_disk else "memory.plan",
+            **self.shortage,
+        )
+
+    @property
+    def damage(self) -> Sentence | None:
+        """What cannot be read of a damaged video; None where it is whole."""
+        video = self.video
+        if not video.damage:
+            return None
+        words, missing = video.damage.splitlines()[0], video.missing_frames
+        skipped = f"{missing} frames" if missing else "some frames"
+        return Sentence(
+            f"The file is damaged ({words}): {skipped} cannot be read and are skipped.",
+            "damaged" if missing else "damaged_some",
+            missing=missing,
+            damage_key=video.damage.key,
+            **video.damage.values,
+        )
 
     def planned(self, job: str, frames_kept: int) -> Planned:
         """Make the event that reports the preparation."""

@@ -10,19 +10,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing as closed_after
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
-from memory.plan import Plan
 from memory.units import GIB
 from pipelines.engines.availability import check_weights
 from pipelines.errors import (
     ChildDied,
     DiskFailed,
     LongtakeError,
-    NotEnoughDisk,
-    NotEnoughMemory,
-    Sentence,
 )
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
@@ -38,6 +33,7 @@ from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.planning import Preparation, prepare
 from pipelines.runtime.progress import Throughput
 from pipelines.runtime.reporter import Reporter
+from pipelines.runtime.sharing import Share
 from pipelines.runtime.span_work import SpanWork, span_file
 from pipelines.runtime.tries import MOST_TRIES, Tries
 from pipelines.spans import runs
@@ -222,27 +218,9 @@ class _Run:
         shown = self._hire(prepared, run) if fits else prepared
         self._predicted_bytes = shown.plan.predicted_host_bytes
         self._emit(shown.planned(job.id, sum(map(len, kept))))
-        if not fits:
-            no_room = NotEnoughDisk if prepared.lacks_disk else NotEnoughMemory
-            raise no_room(
-                prepared.plan.reason,
-                "Finished spans are kept: free some space or raise the limit, then resume.",
-                "disk.plan" if prepared.lacks_disk else "memory.plan",
-                **prepared.shortage,
-            )
-        if prepared.video.damage:
-            words, missing = prepared.video.damage.splitlines()[0], prepared.video.missing_frames
-            skipped = f"{missing} frames" if missing else "some frames"
-            self._report.warn(
-                "damaged",
-                Sentence(
-                    f"The file is damaged ({words}): {skipped} cannot be read and are skipped.",
-                    "damaged" if missing else "damaged_some",
-                    missing=missing,
-                    damage_key=prepared.video.damage.key,
-                    **prepared.video.damage.values,
-                ),
-            )
+        prepared.require_room()
+        if prepared.damage:
+            self._report.warn("damaged", prepared.damage)
         for notice in prepared.pipeline.notices(run):
             self._report.warn("source", notice)
         watcher.check_passed()
@@ -304,51 +282,26 @@ class _Run:
         )
 
     def _hire(self, prepared: Preparation, run: RunContext) -> Preparation:
-        """Let as many workers compute the job together as are wanted and fit; returns what is predicted then."""
-        if self._hiring is None:
+        """Let others compute the job together where they are wanted and fit; returns what is predicted then."""
+        hiring, report = self._hiring, self._report
+        if hiring is None:
             return prepared
-        joins = self._hiring.joins
-        if joins:
-            count, plan = self._hiring.workers, prepared.plan
-        else:
-            count, plan = self._fitting(prepared, run, self._hiring.workers or len(prepared.slots))
-            if count < 2:
-                return prepared
-        request = CrewRequest(self._job.folder, run.settings, prepared.slots, self._report.warn)
-        crew = self._hiring.make(request)
-        opening = Open(folder=self._job.folder, plan=plan.to_json())
+        share = Share.of(hiring, prepared, len(run.spans), self._watcher.host_bytes, report.warn)
+        if share is None:
+            return prepared
         self._crew = CrewRun(
             self._job,
-            crew,
-            count,
-            opening,
-            self._report,
+            hiring.make(CrewRequest(self._job.folder, run.settings, prepared.slots, report.warn)),
+            share.workers,
+            Open(folder=self._job.folder, plan=share.plan.to_json()),
+            report,
             self._log,
             look=self._look,
             check_inputs=self._inputs.check,
-            stuck_seconds=self._hiring.stuck_seconds,
-            joins=joins,
+            stuck_seconds=hiring.stuck_seconds,
+            joins=hiring.joins,
         )
-        if joins:
-            return prepared
-        together = self._watcher.host_bytes + count * plan.predicted_host_bytes
-        shown = replace(
-            plan,
-            predicted_host_bytes=together,
-            budget_host_bytes=prepared.plan.budget_host_bytes,
-            reason=f"{count} workers, each: {plan.reason[0].lower()}{plan.reason[1:]}",
-        )
-        return replace(prepared, plan=shown)
-
-    def _fitting(self, prepared: Preparation, run: RunContext, wanted: int) -> tuple[int, Plan]:
-        """How many of the wanted workers fit into the memory, and the plan of each; fewer are told."""
-        count, plan = prepared.shared(wanted, self._watcher.host_bytes)
-        if count < min(wanted, len(run.spans)):
-            words = Sentence(
-                f"{count} of {wanted} workers fit into the memory.", "workers_fit", count=count, wanted=wanted
-            )
-            self._report.warn("workers", words)
-        return count, plan
+        return share.together
 
     def _leave_at_once(self) -> None:
         """End the crew and this process: the limit of memory is about to be passed."""

@@ -30,7 +30,8 @@ from pipelines.runtime.input_watch import InputWatch
 from pipelines.runtime.known_errors import job_gone, known_error
 from pipelines.runtime.memory_plot import draw_memory
 from pipelines.runtime.memory_watch import MemoryWatch
-from pipelines.runtime.planning import Preparation, prepare
+from pipelines.runtime.planning import prepare
+from pipelines.runtime.preparation import Preparation
 from pipelines.runtime.progress import Throughput
 from pipelines.runtime.reporter import Reporter
 from pipelines.runtime.sharing import Share

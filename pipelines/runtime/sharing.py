@@ -6,7 +6,7 @@ from typing import Self
 from memory.plan import Plan
 from pipelines.errors import Sentence
 from pipelines.runtime.crew import Hiring
-from pipelines.runtime.planning import Preparation
+from pipelines.runtime.preparation import Preparation
 from pipelines.stages import Warn
 
 

@@ -25,7 +25,8 @@ from pipelines.jobs.record import Decision
 from pipelines.runtime.crew import ORDERS, Compute, Idle, Less, Open, Order, Ready, Until, spans_of
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.known_errors import known_error
-from pipelines.runtime.planning import Preparation, prepare
+from pipelines.runtime.planning import prepare
+from pipelines.runtime.preparation import Preparation
 from pipelines.runtime.progress import Throughput
 from pipelines.runtime.reporter import Reporter
 from pipelines.runtime.span_work import SpanWork

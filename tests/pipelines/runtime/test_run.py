@@ -16,7 +16,7 @@ from memory.units import GIB, MIB
 from pipelines.errors import DamagedVideo
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
-from pipelines.runtime import planning, reporter
+from pipelines.runtime import planning, preparation, reporter
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.runtime.run import run_job
 from pipelines.stages import rungs_of
@@ -258,7 +258,7 @@ def test_an_input_that_changed_since_is_refused(bench: Bench) -> None:
 
 def test_a_device_limit_is_given_to_the_allocator(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[tuple[int, str]] = []
-    monkeypatch.setattr(planning, "limit_device", lambda *limit: limits.append(limit))
+    monkeypatch.setattr(preparation, "limit_device", lambda *limit: limits.append(limit))
     run(bench)
     assert limits == [], "no limit, no call"
     record = bench.job.record()
@@ -272,7 +272,7 @@ def test_a_network_on_the_cpu_keeps_its_number_of_threads_on_another_machine(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, network: bool, threads: list[int]
 ) -> None:
     fixed: list[int] = []
-    monkeypatch.setattr(planning, "fix_threads", fixed.append)
+    monkeypatch.setattr(preparation, "fix_threads", fixed.append)
     bench.pipeline.network = network
     bench.stage.before = at(15, raising(RuntimeError("a fault")))
     for cores in (4, 16):

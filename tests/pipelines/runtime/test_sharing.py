@@ -10,7 +10,7 @@ from memory.probe import Hardware, Host
 from memory.units import GIB, MIB
 from pipelines.runtime import planning
 from pipelines.runtime.crew import Slot
-from pipelines.runtime.planning import Preparation
+from pipelines.runtime.preparation import Preparation
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span
 

@@ -11,7 +11,8 @@ from memory.devices import Device
 from memory.probe import Hardware, Host
 from memory.units import GIB
 from pipelines.runtime import planning
-from pipelines.runtime.planning import Preparation, prepare
+from pipelines.runtime.planning import prepare
+from pipelines.runtime.preparation import Preparation
 from pipelines.settings import InpaintSettings
 from pipelines.video.clock.timeline import constant
 from pipelines.video.info import VideoInfo

@@ -63,6 +63,9 @@ def open_nap(inputs, settings):
     class Nap(FrameEngine):
         name = "plain"
 
+        def halo(self, run):
+            return 2 * self.settings.nap_halo
+
         def frames(self, run, start, stop):
             halo = min(start - run.frames.start, self.settings.nap_halo)
             halo += min(run.frames.stop - stop, self.settings.nap_halo)

@@ -223,15 +223,18 @@ def _details(view: JobView) -> list[str]:
         why = both(view.paused_key) if view.paused_key in LIVE else escape(s.message)
         return [why if s.state == "paused" else "", both("resumable")]
     quiet = filled("quiet", seconds=str(s.silent_seconds)) if s.silent_seconds else ""
+    workers = (
+        filled("workers", count=str(s.workers), wanted=str(s.workers_wanted)) if s.workers_wanted else ""
+    )
     if s.state == "running" and not s.stage:
-        return [both("starting"), _expected(view), quiet]
+        return [both("starting"), workers, _expected(view), quiet]
     return [
         quiet,
         stage_name(s.stage) if s.state == "running" else "",
         f"{s.done:,} / {s.total:,} {both('frames')}" if s.total else "",
         # What was true of the speed before the silence is no guide to the time left.
         f"{s.fps:,.1f} fps" if s.fps and s.state == "running" and not quiet else "",
-        filled("workers", count=str(s.workers), wanted=str(s.workers_wanted)) if s.workers_wanted else "",
+        workers,
         f"{clock(s.eta_seconds)} {both('left')}" if s.eta_seconds is not None and not quiet else "",
         _expected(view) if s.eta_seconds is None and not quiet else "",
     ]

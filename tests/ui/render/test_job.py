@@ -76,6 +76,13 @@ def test_the_strip_tells_stage_frames_pace_and_time() -> None:
     assert "1,200 / 5,000" in html and "98.4 fps" in html and "1:02:05" in html
 
 
+def test_the_strip_tells_how_many_workers_there_are_before_the_first_frame_and_later() -> None:
+    for stage in ("", "score"):
+        status = Status(state="running", stage=stage, workers=3, workers_wanted=4)
+        assert "3 of 4 workers" in job.strip(JobView(status))
+    assert "workers" not in job.strip(JobView(Status(state="running")))
+
+
 def test_the_gauge_has_a_bar_for_the_device_only_where_the_plan_uses_one(plan: Planned) -> None:
     assert len(job.gauge(JobView().after(plan))["bars"]) == 1
     both = job.gauge(JobView().after(plan.model_copy(update={"predicted_device_bytes": 5})))

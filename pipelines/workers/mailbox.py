@@ -138,7 +138,7 @@ class Pulse:
 
 
 def _touched(path: Path) -> float | None:
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # a name with a NUL, where somebody wrote nonsense
         if path.is_dir():
             return path.stat().st_mtime
         # Opening asks the server; a mere look may be answered from a cache.

@@ -11,13 +11,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
 
+from pipelines.errors import LongtakeError, NotEnoughMemory
 from pipelines.jobs import events
-from pipelines.runtime.crew import Crew, Lost, Open, Order, Said
+from pipelines.jobs.job import Job
+from pipelines.runtime.crew import Crew, Less, Lost, Open, Order, Said
+from pipelines.runtime.event_log import EventLog
+from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.workers.mailbox import ASKED, GONE_SECONDS, Card, Gone, Leave, Post, Pulse, place
 
 log = logging.getLogger(__name__)
@@ -84,26 +89,39 @@ class FolderWorker:
 
     def _serve(self, post: Post, pulse: Pulse, run: Path, crew: Crew, member: int) -> None:
         """Carry orders and answers until the run lets go, or is gone, or this worker has to leave."""
-        while True:
-            for order in post.orders.take(ASKED):
-                if isinstance(order, Leave):
-                    crew.close(at_once=order.at_once)
-                    post.remove()
+        with ExitStack() as until_the_end:
+            memory: MemoryWatch | None = None
+            while True:
+                for order in post.orders.take(ASKED):
+                    if isinstance(order, Leave):
+                        crew.close(at_once=order.at_once)
+                        post.remove()
+                        return
+                    order = self._here(order)
+                    crew.tell(member, order)
+                    if isinstance(order, Open):
+                        memory = _limited(Job(order.folder), until_the_end)
+                if memory and not _fits(memory, crew, member, post):
                     return
-                crew.tell(member, self._here(order))
-            for _, said in crew.poll(_POLL_SECONDS):
-                if isinstance(said, Lost):
-                    post.answers.put(Gone(how=said.how))
+                if self._is_over(post, pulse, run, crew):
                     return
-                post.answers.put(self._anywhere(said))
-            if self.leaving.is_set():
-                post.answers.put(Gone(how="was asked to leave", by_itself=True))
-                return
-            if pulse.age(run) >= GONE_SECONDS:
-                log.info("the run has ended")
-                crew.close()
-                post.remove()
-                return
+
+    def _is_over(self, post: Post, pulse: Pulse, run: Path, crew: Crew) -> bool:
+        """Carry the answers that there are; whether this run needs this worker no longer."""
+        for _, said in crew.poll(_POLL_SECONDS):
+            if isinstance(said, Lost):
+                post.answers.put(Gone(how=said.how))
+                return True
+            post.answers.put(self._anywhere(said))
+        if self.leaving.is_set():
+            post.answers.put(Gone(how="was asked to leave", by_itself=True))
+            return True
+        if pulse.age(run) >= GONE_SECONDS:
+            log.info("the run has ended")
+            crew.close()
+            post.remove()
+            return True
+        return False
 
     def _here(self, order: Order) -> Order:
         """Return an order with the paths of this machine."""
@@ -117,6 +135,30 @@ class FolderWorker:
         if isinstance(said, events.Segment | events.Preview) and said.path.is_relative_to(self.jobs_dir):
             return said.model_copy(update={"path": said.path.relative_to(self.jobs_dir)})
         return said
+
+
+def _limited(job: Job, until_the_end: ExitStack) -> MemoryWatch | None:
+    """Hold what this process and its children have to the limit that the job sets; None where it cannot be read."""
+    try:
+        limit_gb = job.record().settings.ram_limit_gb
+    except LongtakeError:  # the member says why
+        return None
+    memory = until_the_end.enter_context(MemoryWatch(job, EventLog(job, journal=False), os.getpid()))
+    memory.keep_below(limit_gb)
+    return memory
+
+
+def _fits(memory: MemoryWatch, crew: Crew, member: int, post: Post) -> bool:
+    """Whether the memory stays below its limit; the member is told where it has to use less, and ended in time."""
+    try:
+        memory.check()
+    except MemoryError:
+        crew.tell(member, Less())
+    except NotEnoughMemory as error:
+        crew.close(at_once=True)
+        post.answers.put(events.Failed.of("", error))
+        return False
+    return True
 
 
 def _name() -> str:

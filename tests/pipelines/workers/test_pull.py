@@ -3,13 +3,18 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines.errors import NotEnoughMemory
 from pipelines.jobs import events
-from pipelines.runtime.crew import Idle, Lost, Open, Order, Ready, Said
+from pipelines.jobs.job import Job
+from pipelines.runtime.crew import Idle, Less, Lost, Open, Order, Ready, Said
+from pipelines.settings import ScoreSettings
+from pipelines.workers import pull
 from pipelines.workers.mailbox import ANSWERS, Card, Gone, Leave, Post, place
 from pipelines.workers.pull import FolderWorker
 
@@ -160,11 +165,13 @@ def test_asked_to_leave_while_free_it_is_gone(scene: Scene) -> None:
     assert scene.folders() == []
 
 
-@pytest.mark.parametrize("how", ["killed", "ended"])
+@pytest.mark.parametrize("how", ["killed", "ended", "nonsense"])
 def test_a_run_that_is_gone_frees_its_worker(scene: Scene, how: str) -> None:
     def taken() -> None:
         scene.is_taken()
-        if how == "killed":
+        if how == "nonsense":
+            (scene.post.folder / "taken").write_bytes(b"\x00\xff")
+        elif how == "killed":
             os.utime(place(scene.jobs_dir) / RUN, (0, 0))
         else:
             (place(scene.jobs_dir) / RUN).unlink()
@@ -223,3 +230,55 @@ def test_it_leaves_also_where_the_disk_is_full(scene: Scene, monkeypatch: pytest
     scene.acts = [scene.leaving.set]
     scene.work()
     assert scene.folders() == []
+
+
+class Memory:
+    """A watch that raises each of `errors` at one of its checks."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+
+    def check(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def test_a_worker_that_is_close_to_its_limit_uses_less(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pull, "_limited", lambda job, stack: Memory(MemoryError("close to the limit")))
+    scene.answers = lambda order: [Lost("ended")] if isinstance(order, Less) else []
+    scene.acts = [lambda: scene.is_taken(Open(folder=Path("job"), plan={})), scene.leaving.set]
+    scene.work()
+    assert [type(order) for order in scene.told] == [Open, Less]
+
+
+def test_a_worker_ends_its_member_before_the_limit_is_passed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = NotEnoughMemory("The job used 2 GiB.", "Use less.", "memory.limit_passed")
+    monkeypatch.setattr(pull, "_limited", lambda job, stack: Memory(over))
+    found: list[Post] = []
+
+    def taken() -> None:
+        scene.is_taken(Open(folder=Path("job"), plan={}))
+        found.append(scene.post)
+
+    scene.acts = [taken, scene.leaving.set]
+    scene.work()
+    assert scene.members[0].closed[0] is True
+    (failed,) = found[0].answers.take(ANSWERS)
+    assert isinstance(failed, events.Failed) and failed.exit_code == 3
+
+
+def test_the_limit_of_the_job_holds_for_its_worker(scene: Scene, tmp_path: Path) -> None:
+    """The member of this test holds nothing, but this process alone has more."""
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"not read")
+    settings = ScoreSettings(engine="builtin", ram_limit_gb=0.001)
+    job = Job.create(scene.jobs_dir, "score", (clip,), settings, 1)
+    with ExitStack() as stack:
+        memory = pull._limited(job, stack)
+        assert memory
+        with pytest.raises((MemoryError, NotEnoughMemory)):
+            for _ in range(2):
+                memory.check_passed()
+    assert pull._limited(Job(tmp_path / "none"), stack) is None

@@ -41,9 +41,9 @@ _TOP = 65535
 _STRIP_ROWS = 48
 """Rows computed at a time, so that what lies between the steps stays in the processor's cache: twice as fast as whole
 frames of 1080 rows."""
-_WHITE_LEVEL = 251
-"""Grey level of HDR's reference white in luma for measurements: clipped, as white is in SDR; the rest of the range is
-for highlights."""
+_KNEE_LEVEL, _WHITE_LEVEL = 240, 251
+"""Grey levels in luma for measurements: up to the knee those of SDR, since its steps count; and that of HDR's reference
+white: clipped, as white is in SDR. The rest of the range is for highlights."""
 
 
 def proxy_rgb(rgb: Deep, tags: ColourTags) -> Pixels:
@@ -227,9 +227,9 @@ def _measured(signal: Reals, kind: Hdr) -> Reals:
     nits = pq_to_nits(signal) if kind == "pq" else HLG_PEAK_NITS * hlg_to_scene(signal) ** HLG_SYSTEM_GAMMA
     white_light = nits / REFERENCE_WHITE_NITS
     highlights = np.log(np.maximum(white_light, 1)) / np.log(PEAK_NITS / REFERENCE_WHITE_NITS)
-    levels = np.where(
-        white_light <= 1,
-        light_to_sdr(white_light) * _WHITE_LEVEL,
-        _WHITE_LEVEL + (255 - _WHITE_LEVEL) * np.minimum(highlights, 1),
+    levels = np.interp(
+        255 * light_to_sdr(np.minimum(white_light, 1)) + highlights,
+        [0, _KNEE_LEVEL, 255, 256],
+        [0, _KNEE_LEVEL, _WHITE_LEVEL, 255],
     )
     return np.asarray(levels / 255, np.float64)

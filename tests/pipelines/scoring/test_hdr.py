@@ -111,3 +111,14 @@ def test_defocused_frames_have_the_steps_of_8_bits_in_deep_video(tags, tmp_path)
     encode(tmp_path / "deep.mp4", [graded(frame, tags[2]) for frame in levels], tags)
     shallow, deep = (judged(tmp_path / f"{name}.mp4")["sharpness"] for name in ("shallow", "deep"))
     assert np.abs(deep / shallow - 1).max() < 0.25
+
+
+@pytest.mark.parametrize("tags", [PQ, HLG], ids=["pq", "hlg"])
+def test_defocused_sdr_that_was_converted_to_hdr_is_as_sharp(tags, tmp_path):
+    """Its levels, and so its steps, are those of SDR."""
+    soft = [cv2.GaussianBlur(luma, (0, 0), 7) for luma in pan(scene(5), 4, step=3, size=SIZE)]
+    levels = [np.repeat(luma[..., None], 3, axis=2) for luma in soft]
+    encode(tmp_path / "shallow.mp4", levels, SDR)
+    encode(tmp_path / "deep.mp4", [graded(frame, tags[2]) for frame in levels], tags)
+    shallow, deep = (judged(tmp_path / f"{name}.mp4")["sharpness"] for name in ("shallow", "deep"))
+    assert np.abs(deep / shallow - 1).max() < 0.1

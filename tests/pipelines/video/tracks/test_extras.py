@@ -256,6 +256,27 @@ def test_a_clean_aperture_crops(decoder: str, clips: Clips, ffmpeg, tmp_path: Pa
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67", "bt709"])
+def test_luma_of_a_deep_clip_does_not_depend_on_a_crop(
+    container: str, transfer: str, ffmpeg, tmp_path: Path
+) -> None:
+    whole, path = tmp_path / "whole.mp4", tmp_path / f"clap.{container}"
+    tags = f"setparams=colorspace=bt2020nc:range=tv:color_primaries=bt2020:color_trc={transfer}"
+    ffmpeg(
+        *("-f", "lavfi", "-i", f"testsrc2=s=160x96:d=0.2,format=yuv420p10le,{tags}", "-c:v", "libx265"),
+        *("-x265-params", "log-level=error", "-tag:v", "hvc1", whole),
+    )
+    with_clean_aperture(whole, tmp_path / "clap.mp4", b"hvc1")
+    if container == "mkv":
+        ffmpeg("-i", tmp_path / "clap.mp4", "-c", "copy", path)
+    info, full = probe(path), probe(whole)
+    assert (info.width, info.height, info.cropped) == (120, 64, True)
+    cut, uncut = read_frames(info, luma_only=True), read_frames(full, luma_only=True)
+    for one, other in zip(cut, uncut, strict=True):
+        assert np.array_equal(one.luma(), other.luma()[10:74, 30:150])
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
 def test_a_crop_of_hdr_keeps_samples_tags_and_metadata(container: str, ffmpeg, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.mp4", tmp_path / f"clap.{container}"
     display = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"

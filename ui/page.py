@@ -192,7 +192,8 @@ class _Visits:
                 else gr.skip()
                 for name, card in self._cards.items()
             ),
-            *(link if name == tab else "" for name in self._cards),
+            # Where there is none, a job may have been started before this answer comes.
+            *((link if name == tab else "") if tab else gr.skip() for name in self._cards),
         )
 
     def leave(self, request: gr.Request) -> None:

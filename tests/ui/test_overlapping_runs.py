@@ -18,6 +18,8 @@ from ui.page import I18N, tab_of
 from ui.server.policy import Policy
 from ui.tabs.base import TaskTab
 
+_ARRIVALS = ("arrive", "follow_link")
+
 
 @pytest.fixture
 def score_tab(queue: JobQueue) -> TaskTab:
@@ -120,3 +122,15 @@ def test_an_inspection_that_is_refused_ends_without_an_error(
         ]
 
     assert "There are no frames." in asyncio.run(last())[0]
+
+
+def test_an_answer_without_a_job_leaves_the_jobs_that_are_on_show(
+    queue: JobQueue, page_over: Callable[..., gr.Blocks], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that was started before the page had been answered lost its link: it could not be stopped any more."""
+    monkeypatch.setattr(gr, "Warning", lambda *_: None)
+    page = page_over(queue)
+    arrive, follow = (next(fn for fn in page.fns.values() if fn.name == name) for name in _ARRIVALS)
+    visitor = SimpleNamespace(**vars(request()), username=None, query_params={}, headers={}, client=None)
+    assert set(map(repr, arrive.fn(visitor))) == {repr(gr.skip())}
+    assert set(map(repr, follow.fn("?job=gone&key=none", visitor))) == {repr(gr.skip())}

@@ -48,6 +48,12 @@ MENDED: dict[str, tuple[Mend, ...]] = {
             b"async set_event_args(e,t){let n={},",
             b"async set_event_args(e,t){if(!Object.keys(t).length)return()=>{};let n={},",
         ),
+        # What was asked for while an event ran that then failed was forgotten, as the button of a second row of the
+        # list of jobs where that of the first was refused.
+        (
+            b"event_data:null,target_id:l})})}}}}create(e){",
+            b"event_data:null,target_id:l})}),this.queue.delete(r.id)&&this.dispatch(e)}}}}create(e){",
+        ),
     ),
     "core-Bdx9080F.js": (
         # All events were searched for each component.

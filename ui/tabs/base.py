@@ -31,6 +31,8 @@ from ui.tabs.parts import Action, FileProblem, FormRequest
 _PICTURES = PROJECT_ROOT / "ui" / "pictures"
 """Pictures of the examples by task, before and after side by side, made by `docs/gallery.py`."""
 
+_CARD_WITHOUT_JOB = "(link) => (link ? undefined : { __type__: 'update', visible: true })"
+
 
 class TaskTab:
     """The tab of `spec`'s task, laid out where it is constructed; tasks with more to ask for have a subclass.
@@ -203,13 +205,9 @@ class TaskTab:
             self._try_example.click(self._run_example, None, outputs, **PRIVATE, concurrency_limit=1)
         )
         self.run_view.ask_again(self._ask_again, self.filled_components)
-        # When a job is deleted, the card that it had replaced comes back.
-        self.run_view.link.change(
-            lambda link: gr.skip() if link else gr.update(visible=True),
-            [self.run_view.link],
-            [self.card],
-            **PRIVATE,
-        )
+        # When a job is deleted, the card that it had replaced comes back. A server that was asked might answer only
+        # when the next job has begun.
+        self.run_view.link.change(None, [self.run_view.link], [self.card], js=_CARD_WITHOUT_JOB, **PRIVATE)
 
     @property
     def own_form(self) -> own_settings.Form:

@@ -1,5 +1,6 @@
 """What a tab says of a form before a run: a card with the file's facts, and whether the buttons can be pressed."""
 
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -27,8 +28,15 @@ from ui.server.visitors import Visitor
 from ui.tabs.parts import FileProblem
 
 _INSPECTIONS_AT_ONCE = 2
-_MARKED = "(...marks) => marks.map((mark) => typeof mark === 'string' ? mark.trim().slice(0, 1) : mark)"
-"""Of marks, the server needs to know only whether there are some: strokes have up to 400 kB."""
+_GATE = """(verdict, ...marks) => {
+  const isMarked = !marks.length || marks.some((mark) => typeof mark === "string" ? mark.trim() : mark);
+  const why = verdict !== "ready" ? undefined : isMarked ? "" : NO_MARKS;
+  return [why, ...Array(BUTTONS).fill({ __type__: "update", interactive: why === "" })];
+}"""
+"""The reason why nothing can run, left as it is where nothing is ready, and the buttons, in the browser.
+
+Answers of a server may come in another order than they were asked for: buttons would stay as they were before a mark.
+"""
 
 
 class InspectedForm(Protocol):
@@ -71,6 +79,7 @@ class FileCard:
         )
         self._making = gr.HTML()
         self._number = gr.Textbox(visible="hidden")
+        self._verdict = gr.Textbox("no_file", visible="hidden")
 
     def connect(
         self,
@@ -82,9 +91,9 @@ class FileCard:
     ) -> None:
         """Inspect `files` with the settings of the form whenever one of them or of `watched` changes."""
         self._tab, self._reason, self._buttons = tab, reason, buttons
-        engines, verdict = tab.form.engines, gr.State("no_file")
+        engines = tab.form.engines
         asked = [*files, *tab.form.components, self._number]
-        shown = [self.card, verdict, reason.component, *buttons, *engines.shown]
+        shown = [self.card, self._verdict, reason.component, *buttons, *engines.shown]
         inspected = gr.on(
             [component.change for component in (*files, *watched)],
             self.inspect_form,
@@ -102,10 +111,12 @@ class FileCard:
         made = self._view_here.click(self._make_viewable, list(files), [self._making], **making)
         inspected_anew = made.success(self.inspect_form, asked, shown, js=NUMBERED, **PRIVATE)
         # What is marked while a file is inspected counts, so the buttons are set by what is there after it.
-        gate: dict[str, Any] = {**PRIVATE, "queue": False, "js": _MARKED}
+        gate = _GATE.replace("NO_MARKS", json.dumps(reason.text("no_marks"))).replace(
+            "BUTTONS", str(len(buttons))
+        )
         events = (event.then for event in (inspected, accepted, inspected_anew))
         for event in (*events, *(mark.change for mark in tab.marks)):
-            event(self._set_buttons, [verdict, *tab.marks], [reason.component, *buttons], **gate)
+            event(None, [self._verdict, *tab.marks], [reason.component, *buttons], js=gate, **PRIVATE)
 
     # -- handlers --------------------------------------------------------------------------------------------
 
@@ -186,12 +197,6 @@ class FileCard:
         told = gr.skip() if verdict == "ready" else self._reason.text(verdict)
         buttons = [gr.update(interactive=False) if verdict != "ready" else gr.skip()] * len(self._buttons)
         return card, verdict, told, *buttons, *(choice or [gr.skip()] * len(self._tab.form.engines.shown))
-
-    def _set_buttons(self, verdict: str, *marked: Any) -> tuple[Any, ...]:
-        """The reason why nothing can run, and the buttons, which can be pressed where there is none."""
-        why = "no_marks" if verdict == "ready" and marked and not any(marked) else verdict
-        enabled = gr.update(interactive=why == "ready")
-        return self._reason.text(why), *[enabled] * len(self._buttons)
 
     @ends_quietly
     async def _accept(

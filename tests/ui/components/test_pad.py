@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from pipelines.jobs.events import Event, Outputs
 from pipelines.jobs.job import Job
@@ -80,6 +80,24 @@ def test_what_is_painted_over_is_removed(visit: Visit, queue: JobQueue, clip: Pa
     (job,) = Job.all(queue.jobs_dir)
     settings = job.record().settings
     assert isinstance(settings, InpaintSettings) and not settings.track
+
+
+def test_buttons_follow_the_marks_whatever_the_server_answers_and_when(
+    visit: Visit, queue: JobQueue, clip: Path
+) -> None:
+    """Answers that came in another order left them disabled with a mark there, or enabled without one."""
+    page = visit(queue, viewport={"width": 1280, "height": 1600})
+    open_removal(page, clip)
+    pad_of(page)
+    run, held = page.locator("#inpaint-run"), list[Route]()
+    page.route("**/gradio_api/**", lambda route: held.append(route))
+    mark(page, "paint", (80, 60), (90, 70))
+    expect(run).to_be_enabled()
+    expect(page.locator("#inpaint-why")).to_be_empty()
+    page.get_by_role("button", name="Clear all").click()
+    expect(run).to_be_disabled()
+    expect(page.locator("#inpaint-why")).to_contain_text("Mark the object")
+    page.unroute("**/gradio_api/**")
 
 
 def test_another_video_shows_the_pad_anew_and_none_of_the_hidden_fields(

@@ -58,7 +58,7 @@ class Stretches:
         self._open = set(self.missing)
         groups = [self.missing] if self.in_order and self.missing else list(runs(self.missing))
         share = self._share(1 if self.in_order or not self._is_shareable else self.workers)
-        self._waiting = [_Stretch(part) for group in groups for part in _parts(group, share)]
+        self._waiting = [_Stretch(part) for group in groups for part in _parts(group, share, self.halo)]
 
     @property
     def is_done(self) -> bool:
@@ -161,16 +161,20 @@ class Stretches:
             self._waiting.append(_Stretch(group, attempt))
 
 
-def _parts(group: Sequence[Span], frames: int) -> Iterable[list[Span]]:
-    """Cut neighbouring spans into parts of about `frames` frames: of as many parts as that makes, equally long ones."""
+def _parts(group: Sequence[Span], frames: int, halo: int) -> Iterable[list[Span]]:
+    """Cut neighbouring spans into parts of about `frames` frames: of as many parts as that makes, of equal work.
+
+    Those at the ends have a halo on one side only, so that they are longer by half of it.
+    """
     whole = sum(map(len, group))
     count = min(len(group), max(1, round(whole / frames)))
+    share = max(0, whole - halo) / count
     part: list[Span] = []
     done = cut = 0
     for span in group:
         part.append(span)
         done += len(span)
-        if done * count >= whole * (cut + 1):
+        if done >= whole or (cut < count - 1 and done >= share * (cut + 1) + halo / 2):
             yield part
             part, cut = [], cut + 1
 

@@ -23,6 +23,11 @@ def test_the_first_stretches_are_equally_long() -> None:
     assert sorted(frames(work.give(n)) for n in (1, 2, 3)) == [(0, 40), (40, 80), (80, 120)]
 
 
+def test_stretches_at_the_ends_are_longer_by_half_a_halo() -> None:
+    work = Stretches(spans(24), 3, halo=60)
+    assert sorted(frames(work.give(n)) for n in (1, 2, 3)) == [(0, 90), (90, 150), (150, 240)]
+
+
 def test_stretches_do_not_reach_over_what_is_finished() -> None:
     missing = [span for span in spans(12) if span.start not in (50, 60)]
     work = Stretches(missing, 2)
@@ -58,7 +63,7 @@ def test_thief_and_victim_end_together_and_nothing_is_stolen_that_saves_nothing(
     assert (frames(given) if given else None) == stolen
 
 
-@pytest.mark.parametrize(("halo", "first"), [(29, (0, 10)), (30, (0, 40))])
+@pytest.mark.parametrize(("halo", "first"), [(0, (0, 10)), (29, (0, 20)), (30, (0, 40))])
 def test_a_stage_is_cut_only_where_the_parts_end_sooner_than_the_whole(
     halo: int, first: tuple[int, int]
 ) -> None:

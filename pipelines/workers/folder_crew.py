@@ -147,7 +147,7 @@ class FolderCrew:
                 f"The worker on {shortened(card.host)} is not used, because its results may differ: {what} is {there} "
                 f"there, and {here} here. --mixed-devices uses it.",
                 "worker_differs",
-                host=shortened(card.host),
+                machine=shortened(card.host),
                 what=what,
                 there=there,
                 here=here,

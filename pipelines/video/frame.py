@@ -1,7 +1,7 @@
 """A frame: its index, its time, and pixels that are converted only on request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol, cast
 
@@ -95,16 +95,12 @@ class YuvPicture:
         self._turns = info.rotation // 90
         self._background = info.background
         self._hdr = info.hdr is not None
-        self._deep = info.deep and not info.rgb
         self._tags = info.colour if self._hdr else info.output_colour
 
     def rgb(self) -> Pixels:
         """(H, W, 3) uint8; transparent parts show the background. HDR is tone-mapped to SDR."""
         if self._hdr:
             pixels = sdr_rgb(self.planes(), self._tags)
-        elif self._deep:
-            # The conversion of libswscale shows deep 4:2:0 and 4:2:2 one or two levels too dark. Primaries stay.
-            pixels = sdr_rgb(self.planes(), replace(self._tags, primaries=None))
         else:
             # One thread: several would be started again for each frame, which costs more than they gain.
             pixels = self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))

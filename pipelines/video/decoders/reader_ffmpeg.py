@@ -58,17 +58,14 @@ class _StallGuard:
 
 
 def pipes_planes(info: VideoInfo) -> bool:
-    """Whether frames always come as their samples, whose luma and colours are more exact than those of ffmpeg's RGB.
-
-    Those of deep SDR do where they are opaque: stored colours show, whatever transparency hides.
-    """
-    return info.hdr is not None or (info.deep and not info.rgb and not info.layout.alpha)
+    """Whether frames always come as their samples: HDR is tone-mapped from them."""
+    return info.hdr is not None
 
 
 def iter_by_ffmpeg(info: VideoInfo, start: int, *, planes: bool = False) -> Iterator[tuple[int, Picture]]:
     """Yield the upright frames from `start` on; earlier ones are decoded and dropped. Holds one frame, besides ffmpeg.
 
-    With `planes`, and of HDR and deep video, they are samples as stored, otherwise RGB.
+    With `planes`, and of HDR video, they are samples as stored, otherwise RGB.
 
     Raises:
         ReaderDied: ffmpeg was killed by somebody else.

@@ -89,9 +89,9 @@ def build(
         arrived = page.load(visits.arrive, None, link_outputs, **PRIVATE)
         # A script writes the link that was clicked here: loading the page anew would end the streams of other jobs.
         wanted = gr.Textbox(visible="hidden", elem_id="wanted")
-        followed = wanted.change(visits.follow_link, [wanted], link_outputs, **PRIVATE, queue=False)
+        clicked = wanted.change(visits.follow_link, [wanted], link_outputs, **PRIVATE, queue=False)
         for each in task_tabs.values():
-            each.run_view.follow_after((arrived, followed), each.submitted)
+            each.run_view.follow_after(arrived, clicked, wanted, each.submitted)
         _take_job_files(service, tabs, {each.task: each for each in task_tabs.values()})
         own_settings.connect(page, [each.own_form for each in task_tabs.values()])
         page.unload(visits.leave)
@@ -192,8 +192,8 @@ class _Visits:
                 else gr.skip()
                 for name, card in self._cards.items()
             ),
-            # Where there is none, a job may have been started before this answer comes.
-            *((link if name == tab else "") if tab else gr.skip() for name in self._cards),
+            # The other tabs go on with their jobs, which may have been started while this answer was on its way.
+            *(link if name == tab else gr.skip() for name in self._cards),
         )
 
     def leave(self, request: gr.Request) -> None:

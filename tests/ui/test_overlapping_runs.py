@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,14 +12,14 @@ import pytest
 
 from pipelines.errors import BadInput
 from pipelines.scheduler.queue import JobQueue
+from pipelines.settings import ScoreSettings
 from pipelines.spec import task_spec
+from ui.components.run_view import where_wanted
 from ui.components.updates import ends_quietly
 from ui.jobs.service import JobService
 from ui.page import I18N, tab_of
 from ui.server.policy import Policy
 from ui.tabs.base import TaskTab
-
-_ARRIVALS = ("arrive", "follow_link")
 
 
 @pytest.fixture
@@ -124,13 +125,49 @@ def test_an_inspection_that_is_refused_ends_without_an_error(
     assert "There are no frames." in asyncio.run(last())[0]
 
 
+@pytest.fixture
+def handlers(queue: JobQueue, page_over: Callable[..., gr.Blocks]) -> dict[str, Any]:
+    return {str(fn.name): fn.fn for fn in page_over(queue).fns.values()}
+
+
+@pytest.fixture
+def visitor() -> Any:
+    return SimpleNamespace(**vars(request()), username=None, query_params={}, headers={}, client=None)
+
+
 def test_an_answer_without_a_job_leaves_the_jobs_that_are_on_show(
-    queue: JobQueue, page_over: Callable[..., gr.Blocks], monkeypatch: pytest.MonkeyPatch
+    handlers: dict[str, Any], visitor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A job that was started before the page had been answered lost its link: it could not be stopped any more."""
     monkeypatch.setattr(gr, "Warning", lambda *_: None)
-    page = page_over(queue)
-    arrive, follow = (next(fn for fn in page.fns.values() if fn.name == name) for name in _ARRIVALS)
-    visitor = SimpleNamespace(**vars(request()), username=None, query_params={}, headers={}, client=None)
-    assert set(map(repr, arrive.fn(visitor))) == {repr(gr.skip())}
-    assert set(map(repr, follow.fn("?job=gone&key=none", visitor))) == {repr(gr.skip())}
+    assert set(map(repr, handlers["arrive"](visitor))) == {repr(gr.skip())}
+    assert set(map(repr, handlers["follow_link"]("?job=gone&key=none", visitor))) == {repr(gr.skip())}
+
+
+def test_the_link_of_a_job_leaves_the_jobs_of_the_other_tabs(
+    queue: JobQueue, handlers: dict[str, Any], visitor: Any, clip: Path
+) -> None:
+    """They lost their links: what was on show there could not be paused any more."""
+    job = queue.submit("score", clip, ScoreSettings())
+    tab, *updates = handlers["follow_link"](f"?job={job.id}", visitor)
+    cards, links = updates[: len(updates) // 2], updates[len(updates) // 2 :]
+    assert tab.selected == "score"
+    assert [job.id in each for each in links if isinstance(each, str)] == [True]
+    assert sum(repr(each) == repr(gr.skip()) for each in links) == len(links) - 1
+    assert sum(repr(each) == repr(gr.skip()) for each in cards) == len(cards) - 1
+
+
+def test_a_link_to_a_job_of_another_tab_tells_nothing_anew(score_tab: TaskTab, visitor: Any) -> None:
+    """The stream that is on show goes on: telling its result once more would set the player back."""
+
+    async def told(link: str, _: gr.Request) -> AsyncGenerator[str]:
+        yield link
+
+    only = where_wanted(told)
+
+    async def collect(link: str, wanted: str) -> list[Any]:
+        return [update async for update in only(link, wanted, visitor)]
+
+    assert asyncio.run(collect("?job=a", "?job=a&key=k&at=7")) == ["?job=a", gr.skip()]
+    assert asyncio.run(collect("?job=a", "?job=b&at=7")) == [gr.skip()]
+    assert asyncio.run(collect("", "?job=b&at=7")) == [gr.skip()]

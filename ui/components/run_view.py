@@ -5,7 +5,7 @@ A run view only listens. Its buttons ask the service; closing the page stops not
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -79,17 +79,23 @@ class RunView:
         self._folded: list[Component] = [self._gauge, self._curve, self._log, self._crew]
         self._shown: list[Component] = [self._strip, self._stage, self._part, self._report, self._charts]
 
-    def follow_after(self, arrivals: Sequence[Any], submitted: Sequence[Any]) -> None:
-        """Follow the job of `link` after the events that arrive at a link and those that submitted a job."""
+    def follow_after(self, arrived: Any, clicked: Any, wanted: Component, submitted: Sequence[Any]) -> None:
+        """Follow the job of `link` after the page was opened, a link was clicked, or a job was submitted.
+
+        `wanted` holds the link that was clicked; it may be that of another tab's job, and then this one's goes on.
+        """
         free: dict[str, Any] = {**PRIVATE, "trigger_mode": "multiple", "concurrency_limit": None}
         buttons = {
             name: self._buttons[name].click(self._job_action(name), [self.link], None, **PRIVATE, queue=False)
             for name in ("cancel", "pause", "resume")
         }
-        for start in (*arrivals, *submitted, buttons["resume"]):
+        view, asked = [self._view, *self._shown, *self._folded], [self._question, self._stage, self._making]
+        for start in (arrived, *submitted, buttons["resume"]):
             # Another job may be opened while one is being followed.
-            start.success(self._follow, [self.link], [self._view, *self._shown, *self._folded], **free)
-            start.success(self._ask, [self.link], [self._question, self._stage, self._making], **free)
+            start.success(self._follow, [self.link], view, **free)
+            start.success(self._ask, [self.link], asked, **free)
+        clicked.success(where_wanted(self._follow), [self.link, wanted], view, **free)
+        clicked.success(where_wanted(self._ask), [self.link, wanted], asked, **free)
         for event in submitted:
             event.success(None, [self.link], None, js=_KEEP_LINK, **PRIVATE)
         kinds: dict[str, Kind] = {"view_here": "copy", "compare": "compare"}
@@ -270,6 +276,19 @@ class RunView:
 
     def _find_to_act(self, link: str, request: gr.Request) -> Any:
         return self._service.find_to_act(self._service.visitor(request), *parse_link(link))
+
+
+def where_wanted(told: Callable[[str, gr.Request], AsyncGenerator[Any]]) -> Any:
+    """A handler with the updates of `told` where the first link's job is that of the second; else it has none."""
+
+    @ends_quietly
+    async def only(link: str, wanted: str, request: gr.Request) -> AsyncIterator[Any]:
+        if parse_link(link)[0] == parse_link(wanted)[0]:
+            async with aclosing(told(link, request)) as updates:
+                async for each in updates:
+                    yield each
+
+    return only
 
 
 class _Pace:

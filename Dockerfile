@@ -39,7 +39,7 @@ FROM python:${PYTHON_VERSION}-slim AS system
 # tini passes signals on and reaps workers that outlive their parent. Debian keeps one version of it in a release.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends tini \
+    && apt-get install -y --no-install-recommends fonts-dejavu-core tini \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 1000 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin longtake \
     && install -d -o longtake -g longtake /jobs /weights
@@ -51,8 +51,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     LONGTAKE_CACHE=/jobs/.longtake \
     LONGTAKE_CONFIG=/jobs/.longtake \
     LONGTAKE_WEIGHTS=/weights \
-    XDG_CACHE_HOME=/tmp/cache \
-    MPLCONFIGDIR=/tmp/matplotlib
+    XDG_CACHE_HOME=/tmp/cache
 WORKDIR /app
 VOLUME ["/jobs", "/weights"]
 EXPOSE 7860

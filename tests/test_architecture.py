@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS: list[set[str]] = [
     {"memory", "pipelines.errors", "pipelines.spans"},
     {"presets"},
-    {"pipelines.storage", "pipelines.vision"},
+    {"pipelines.storage", "pipelines.vision", "pipelines.drawing"},
     {"pipelines.settings"},
     {"pipelines.weights"},
     {"pipelines.spec"},

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import matplotlib
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipelines.drawing.chart import Box, Chart
+from pipelines.drawing.panel import BLUE, INK, TITLE_PX, Panel, ticks_of, values_of
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.jpeg import save_picture
 from pipelines.storage.span_arrays import read_arrays, save_arrays
@@ -36,13 +36,13 @@ _HEAT_PX = 320
 _CURVE_POINTS = 1000
 """Most points of the curve over time, whatever the length of the video."""
 
-_INK, _BLUE, _GREY = "#22303c", "#1f6f9f", "#9aa7b1"
-_DPI = 110
-_WIDTH_IN, _CURVE_IN = 10.0, 2.2
-"""Width of the picture and height of its curve, in inches."""
+_WIDTH, _HEAD, _CURVE_HEIGHT, _MOST_HEIGHT = 1100, 56, 250, 660
+"""Of the report's picture, in pixels: its width, and the heights of its title, its curve and at most of the frame."""
+_SIDE, _SCALE_WIDTH = 80, 100
+"""Room at the sides for the scales of the curve and of the colours."""
 _DIM = 0.45
 """Brightness of the frame under the heat map."""
-_COLOURS, _OPACITY = "inferno", 0.85
+_COLOURS, _OPACITY = cv2.COLORMAP_INFERNO, 0.85
 """Of the heat map over the frame: what is there can still be made out."""
 _MAP_PX = 1280
 """Largest width of the frame under the heat map as a picture of its own: twice what the page gives it."""
@@ -182,15 +182,7 @@ def save_heat_map(path: Path, frame: Pixels, found: Invention) -> None:
     height, width = frame.shape[:2]
     scale = min(1.0, _MAP_PX / width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame
-    heat = found.heat / found.heat.max()
-    share, cover = (
-        cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_LINEAR) for each in (heat, heat > 0)
-    )
-    colours = 255 * matplotlib.colormaps[_COLOURS](share)[..., :3]
-    opacity = _OPACITY * cover[..., None]
-    mixed = (1 - opacity) * _DIM * small + opacity * colours
-    save_picture(mixed.round().astype(np.uint8), path, most_width_px=_MAP_PX)
+    save_picture(_under_heat(frame, found.heat, size), path, most_width_px=_MAP_PX)
 
 
 def draw_invention(
@@ -201,28 +193,57 @@ def draw_invention(
     `found` summarises all frames, of which `start` is the first; `seconds` maps a frame to its time.
     """
     height, width = frame.shape[:2]
-    picture_in = min(6.0, (_WIDTH_IN - 1) * height / width)
-    figure = Figure(
-        figsize=(_WIDTH_IN, picture_in + _CURVE_IN + 0.8), dpi=_DPI, layout="constrained", facecolor="white"
-    )
-    above, below = figure.subplots(2, 1, height_ratios=[picture_in, _CURVE_IN])
+    scale = min((_WIDTH - 2 * _SIDE - _SCALE_WIDTH) / width, _MOST_HEIGHT / height)
+    shown = (max(1, round(width * scale)), max(1, round(height * scale)))
+    chart = Chart(_WIDTH, _HEAD + shown[1] + _CURVE_HEIGHT)
     headline = f"{100 * found.share:.1f} % of what was filled is shown by no other frame"
-    figure.suptitle(f"{title}   ·   {headline}", x=0.012, ha="left", fontsize=11, color=_INK)
-    above.imshow((frame * _DIM).astype(np.uint8), extent=(0, width, height, 0))
+    chart.text(f"{title}   ·   {headline}", _SIDE // 4, 14, INK, size_px=TITLE_PX, anchor="la")
+    left = (_WIDTH - shown[0]) // 2
+    most = 0.0
     if found.heat is not None and found.heat.any():
-        share = found.heat / (255 * found.frames)
-        shown = np.ma.masked_equal(share, 0)
-        drawn = above.imshow(shown, extent=(0, width, height, 0), cmap=_COLOURS, alpha=_OPACITY, vmin=0)
-        figure.colorbar(drawn, ax=above, label="share of all frames", fraction=0.03)
-    above.set_axis_off()
+        most = found.heat.max() / (255 * found.frames)
+        picture = _under_heat(frame, found.heat, shown)
+        _draw_scale(chart, Box(left + shown[0] + 14, _HEAD, left + shown[0] + 30, _HEAD + shown[1]), most)
+    else:
+        picture = (cv2.resize(frame, shown, interpolation=cv2.INTER_AREA) * _DIM).astype(np.uint8)
+    chart.picture(picture, left, _HEAD)
+
     points = found.curve()
-    times = [seconds(start + index) for index, _ in points]
-    below.fill_between(times, [share for _, share in points], color=_BLUE, alpha=0.35, linewidth=0)
-    below.plot(times, [share for _, share in points], color=_BLUE, linewidth=1.1)
-    top = max(_LEAST_TOP, *(share for _, share in points))
-    below.set(xlabel="time in the video (s)", ylabel="invented share", ylim=(0, min(1.0, 1.1 * top)))
-    below.set_xlim(times[0], max(times[-1], times[0] + 1e-3))
-    below.spines[["top", "right"]].set_visible(False)
-    below.spines[["left", "bottom"]].set_color(_GREY)
-    # No date and no version inside: equal runs give equal bytes.
-    figure.savefig(path, format="png", metadata={"Software": None})
+    times, shares = [seconds(start + index) for index, _ in points], [share for _, share in points]
+    top = min(1.0, 1.1 * max(_LEAST_TOP, *shares))
+    below = Box(_SIDE, _HEAD + shown[1] + 30, _WIDTH - _SIDE, _HEAD + shown[1] + _CURVE_HEIGHT - 57)
+    panel = Panel(chart, below, times[0], times[-1], top)
+    panel.scales(ticks_of(panel.start, panel.stop), "time in the video (s)")
+    chart.text("invented share", 12, (below.top + below.bottom) / 2, INK, anchor="lm", turned=True)
+    panel.area(times, shares, BLUE, 0.35)
+    panel.curve(times, shares, BLUE, width_px=1, dotted=len(times) < 4)
+    chart.save(path)
+
+
+def _draw_scale(chart: Chart, box: Box, most: float) -> None:
+    """Draw which colour of the heat map is which share of all frames, up to `most`."""
+    ramp = np.linspace(1, 0, int(box.height), dtype=np.float32)[:, None]
+    chart.picture(np.repeat(_coloured(ramp), int(box.width), axis=1), int(box.left), int(box.top))
+    for value, words in values_of(most):
+        chart.text(words, box.right + 6, box.bottom - value / most * box.height, INK, anchor="lm")
+    chart.text(
+        "share of all frames", box.right + 62, (box.top + box.bottom) / 2, INK, anchor="lm", turned=True
+    )
+
+
+def _under_heat(frame: Pixels, heat: Heat, size: tuple[int, int]) -> Pixels:
+    """Return `frame` resized to `size` (width, height) and dimmed, under the colours of `heat`."""
+    small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA) if size != frame.shape[1::-1] else frame
+    share, cover = (
+        cv2.resize(each.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+        for each in (heat / heat.max(), heat > 0)
+    )
+    opacity = _OPACITY * cover[..., None]
+    mixed = (1 - opacity) * _DIM * small + opacity * _coloured(share)
+    picture: Pixels = mixed.round().astype(np.uint8)
+    return picture
+
+
+def _coloured(share: NDArray[Any]) -> Pixels:
+    """Return the colours `(H, W, 3)` of shares of the most, `(H, W)` in [0, 1]."""
+    return cv2.applyColorMap((255 * share).round().astype(np.uint8), _COLOURS)[..., ::-1].astype(np.uint8)

@@ -3,9 +3,13 @@
 import csv
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from memory.units import GIB
+from pipelines.drawing.chart import Box, Chart
+from pipelines.drawing.panel import INK, TITLE_PX, Key, Panel, ticks_of
+
+_WIDTH, _HEIGHT = 990, 330
+_PLACE = Box(79, 74, 972, 274)
+_HOST, _DEVICE, _PREDICTED, _LIMIT = "#2f6f8f", "#b5651d", "#777777", "#b00020"
 
 
 def draw_memory(
@@ -15,17 +19,23 @@ def draw_memory(
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     seconds = [float(row["seconds"]) for row in rows]
-    figure = Figure(figsize=(9, 3), dpi=110)
-    # Fixed margins: a tight layout would draw everything two more times.
-    axes = figure.add_axes((0.08, 0.17, 0.9, 0.71))
-    for column, label, colour in (("host_bytes", "host", "#2f6f8f"), ("device_bytes", "device", "#b5651d")):
-        used = [int(row[column]) / GIB for row in rows]
+    host, device = ([int(row[name]) / GIB for row in rows] for name in ("host_bytes", "device_bytes"))
+    predicted, limit = predicted_bytes / GIB, (limit_bytes or 0) / GIB
+    top = 1.05 * max(*host, *device, predicted, limit, 0.01)
+
+    chart = Chart(_WIDTH, _HEIGHT)
+    panel = Panel(chart, _PLACE, seconds[0], seconds[-1], top)
+    panel.scales(ticks_of(panel.start, panel.stop), "seconds")
+    chart.text("GiB", 14, (_PLACE.top + _PLACE.bottom) / 2, INK, anchor="lm", turned=True)
+    chart.text(title, _PLACE.left, 16, INK, size_px=TITLE_PX, anchor="la")
+    panel.level(predicted, _PREDICTED)
+    keys = [Key("predicted", _PREDICTED, "dash")]
+    if limit:
+        panel.level(limit, _LIMIT, dash=None)
+        keys.append(Key("limit", _LIMIT))
+    for used, words, colour in ((device, "device", _DEVICE), (host, "host", _HOST)):
         if any(used):
-            axes.plot(seconds, used, color=colour, label=label)
-    axes.axhline(predicted_bytes / GIB, color="#777", linestyle="--", linewidth=1, label="predicted")
-    if limit_bytes:
-        axes.axhline(limit_bytes / GIB, color="#b00020", linewidth=1, label="limit")
-    axes.set(xlabel="seconds", ylabel="GiB", title=title, ylim=(0, None))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="lower right", ncols=4)
-    figure.savefig(picture, format="png")
+            panel.curve(seconds, used, colour)
+            keys.insert(0, Key(words, colour))
+    panel.legend(keys)
+    chart.save(picture)

@@ -7,7 +7,7 @@ from pipelines.jobs.events import Outputs
 from pipelines.scoring.engine import ScoringEngine, analysis_width
 from pipelines.scoring.metrics.frame_features import RECORD
 from pipelines.scoring.metrics.smoothness import blur_record
-from pipelines.scoring.report import tables
+from pipelines.scoring.report import chart, tables
 from pipelines.scoring.report.summary import Seconds, Summary
 from pipelines.spans import Span
 from pipelines.stages import OneFile, RunContext, Stage, VideoPipeline, Warn
@@ -46,8 +46,6 @@ class ScorePipeline(VideoPipeline[ScoringEngine]):
 
     def join(self, run: RunContext, segments: list[Path], warn: Warn) -> Outputs:
         """Write table, report, chart and worst frames. Holds a block of verdicts and the summary."""
-        from pipelines.scoring.report import chart  # loads matplotlib, which estimates do without
-
         engine, settings = self.engine, self.engine.settings
         movement = engine.movement(segments)
         summary, seconds = Summary(run.frames.start, len(run.frames), movement), clock(run.video)

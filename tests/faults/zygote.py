@@ -32,8 +32,6 @@ SPAN_FRAMES = 8
 
 def prepare() -> None:
     """Import the pipelines, let workers be forks, and make spans short."""
-    import matplotlib.figure  # noqa: F401
-
     import pipelines.animation.pipeline
     import pipelines.cli.batch
     import pipelines.cli.commands

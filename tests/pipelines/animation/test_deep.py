@@ -28,7 +28,6 @@ FRAMES = 10
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
     shorten(monkeypatch.setattr)
     stand_in(monkeypatch.setattr)
 

@@ -106,7 +106,6 @@ def looked_for(frame: Any) -> list[FaceBox]:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
     monkeypatch.setattr(selection, "detect_by_votes", looked_for)
     shorten(monkeypatch.setattr)
 
@@ -142,7 +141,6 @@ def done(portrait_png: Path, speaker: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-        patch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
         patch.setattr(selection, "detect_by_votes", looked_for)
         shorten(patch.setattr)
         job = ask(folder / "jobs", portrait_png, speaker, frames_out=folder / "frames")

@@ -22,14 +22,12 @@ def run_commands_here(patch: pytest.MonkeyPatch) -> None:
         return JobQueue(jobs_dir, runner=InProcess())
 
     patch.setattr("pipelines.cli.options.JobQueue", queue)
-    patch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
 
 
 def inpaint_here(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Let commands run in this process, with the stand-in of `inpaint`; `folder` becomes the current one."""
     install(patch.setattr)
     run_commands_here(patch)
-    patch.setattr("pipelines.inpainting.pipeline.draw_invention", lambda path, *more: path.touch())
     patch.chdir(folder)
 
 

@@ -78,20 +78,10 @@ def blob(width: int, height: int) -> np.ndarray:
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> type[StandIn]:
-    """Jobs run with the stand-in; charts, which take longer than all the rest, only for a test that has `charts`."""
+def engine(monkeypatch: pytest.MonkeyPatch) -> type[StandIn]:
+    """Jobs run with the stand-in."""
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-    if "charts" not in request.fixturenames:
-        monkeypatch.setattr(
-            "pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch()
-        )
-        monkeypatch.setattr("pipelines.inpainting.pipeline.draw_invention", lambda path, *more: path.touch())
     return install(monkeypatch.setattr)
-
-
-@pytest.fixture
-def charts() -> None:
-    """Draw them."""
 
 
 @pytest.fixture
@@ -147,7 +137,7 @@ def decoded(path: Path) -> np.ndarray:
 # -- the same, however it was reached ------------------------------------------------------------------------
 
 
-def test_stopped_and_unstopped_runs_are_the_same_bytes(charts, engine, tmp_path, clip, mask) -> None:
+def test_stopped_and_unstopped_runs_are_the_same_bytes(engine, tmp_path, clip, mask) -> None:
     whole = ask(tmp_path / "whole", clip, mask, frames_out=tmp_path / "a")
     want = result(whole)
     assert engine.asked == [(0, FRAMES)], "neighbouring spans are one chain"
@@ -275,7 +265,7 @@ def test_other_codecs(codec: str, kind: str, engine, tmp_path, clip, mask) -> No
     assert np.mean((alpha > 127) != hole) < 0.01, "opaque where something was filled"
 
 
-def test_what_was_invented_is_told_by_frame_and_by_place(charts, engine, tmp_path, clip, mask) -> None:
+def test_what_was_invented_is_told_by_frame_and_by_place(engine, tmp_path, clip, mask) -> None:
     job = ask(tmp_path / "jobs", clip, mask)
     outputs = result(job)
     hole = dilate(blob(96, 64), 4)

@@ -12,14 +12,15 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from pipelines.__main__ import main
+from pipelines.drawing.chart import Chart
 from pipelines.scoring.report import chart
 from pipelines.video.clock.time_code import time_code, time_range
 from ui.reports.view import read_report
 
 from ..cli.in_process import run_commands_here
+from .report.shading import shaded
 
 WIDTH, HEIGHT = 640, 360
 RATES = {"clean": "24", "blurred": "25", "frozen": "30000/1001", "all": "60"}
@@ -70,15 +71,15 @@ def films(tmp_path_factory: pytest.TempPathFactory, draw: Any) -> Path:
 def told(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What is told of the folder: by its tables, by each job's files, on the command line, and the charts."""
     target, jobs, charts = tmp_path_factory.mktemp("out"), tmp_path_factory.mktemp("jobs"), {}
-    figure, say = chart._figure, []
+    draw, say = chart.drawn, []
 
-    def kept(title: str, *rest: Any) -> Figure:
-        charts[title] = figure(title, *rest)
+    def kept(title: str, *rest: Any) -> Chart:
+        charts[title] = draw(title, *rest)
         return charts[title]
 
     with pytest.MonkeyPatch.context() as patch:
         run_commands_here(patch)
-        patch.setattr(chart, "_figure", kept)
+        patch.setattr(chart, "drawn", kept)
         patch.setattr("pipelines.cli.console.Console.say", lambda console, text: say.append(text))
         assert main(["score", str(films), "-o", str(target), "--jobs-dir", str(jobs)]) == 5
     with (target / "table.csv").open(newline="") as file:
@@ -190,18 +191,18 @@ def test_page_and_command_line_tell_each_run_in_the_same_time_codes(film: dict[s
 
 
 def test_the_chart_shades_each_run_and_says_when_it_is(film: dict[str, Any]) -> None:
-    axes = film["chart"].axes[0]
-    bands = sorted((band.get_x(), band.get_x() + band.get_width()) for band in axes.patches)
     found = sorted(
         (moment(film, start), moment(film, stop)) for kind in KINDS for start, stop in film["runs"][kind]
     )
-    assert np.allclose(bands, found, atol=1e-5) if found else not bands
+    last = float(film["row"]["duration_seconds"])
+    share = np.array(shaded(film["chart"]))
+    assert np.allclose(share, np.array(found) / last, atol=0.002) if found else not share.size
     words = {
         f"{kind}\n{time_code(moment(film, start))}\n{time_code(moment(film, stop))}"
         for kind in KINDS
         for start, stop in film["runs"][kind]
     }
-    assert {text.get_text() for text in axes.texts if "\n" in text.get_text()} == words
+    assert {each.text for each in film["chart"].words if "\n" in each.text} == words
 
 
 def test_a_file_that_fails_is_an_empty_row_with_its_reason_in_the_report(told: dict[str, Any]) -> None:

@@ -374,7 +374,6 @@ def short_spans(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(planning, "choose", shorter)
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
 
 
 def ask(folder: Path, task: str, film: Path, settings: Settings) -> Job:

@@ -87,7 +87,6 @@ def films(monkeypatch: pytest.MonkeyPatch, quick_files: None) -> None:
 def ask(quick_files: None, tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ask]:
     """Create a job of source and driving; `folder` selects another set of jobs."""
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
     monkeypatch.setattr(engine, "LivePortrait", FakePortrait)
     monkeypatch.setattr(crops, "LivePortrait", FakePortrait)
     choose = planning.choose

@@ -26,7 +26,6 @@ CUTS = (FIRST + FLASH + SECOND, FIRST + FLASH + SECOND + BEFORE_ZOOM)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
     shorten(monkeypatch.setattr)
 
 
@@ -70,7 +69,6 @@ def done(edited: Path, source: Path, tmp_path_factory: Any) -> Iterator[Any]:
     folder = tmp_path_factory.mktemp("done")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-        patch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
         shorten(patch.setattr)
         job = ask(folder / "jobs", source, edited, frames_out=folder / "frames")
         yield job, result(job), [np.asarray(Image.open(p)) for p in sorted((folder / "frames").glob("*.png"))]

@@ -34,10 +34,8 @@ FRAMES = 14
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No charts, spans of 10 frames, and a look for a request after each."""
+    """Spans of 10 frames, and a look for a request after each."""
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
-    monkeypatch.setattr("pipelines.inpainting.pipeline.draw_invention", lambda path, *more: path.touch())
     choose = planning.choose
 
     def shorter(*given, **more):

@@ -32,8 +32,6 @@ Ask = Callable[..., Job]
 def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """A job with stand-in networks, short chunks and short spans."""
     monkeypatch.setattr("pipelines.runtime.run._LOOK_SECONDS", 0.0)
-    monkeypatch.setattr("pipelines.runtime.run.draw_memory", lambda table, picture, **more: picture.touch())
-    monkeypatch.setattr("pipelines.inpainting.pipeline.draw_invention", lambda path, *more: path.touch())
     monkeypatch.setattr(engine, "load_networks", lambda folder, device: networks())
     weights = tmp_path / "weights"
     weights.mkdir()

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from pipelines.errors import LongtakeError, NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Crew, Less, Lost, Open, Order, Said
+from pipelines.runtime.crew import Crew, Less, Lost, Open, Order, Ready, Said, Warm
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.memory_watch import MemoryWatch
 from pipelines.workers.mailbox import ASKED, GONE_SECONDS, Card, Gone, Leave, Post, Pulse, place
@@ -52,27 +52,47 @@ class FolderWorker:
         """Work until it is time to leave."""
         folder = place(self.jobs_dir)
         while True:
-            # It is warm when a run takes it.
             crew = self.make()
             try:
                 member = crew.hire()
                 assert member is not None, "a crew of this machine starts its members itself"
+                if not self._is_warm(crew, member):
+                    crew.close(at_once=True)
+                    return
                 post = Post(folder / f"{_name()}-{secrets.token_hex(4)}")
                 post.open(self.card)
                 with Pulse(post.alive) as pulse:
                     run = self._wait(post)
                     if run is None:
                         post.remove()
+                        crew.close(at_once=True)
                         return
                     log.info("taken by %s", run)
                     self._serve(post, pulse, folder / run, crew, member)
             except OSError as error:
-                log.warning("the folder %s cannot be used: %s", folder, error)
+                log.warning("this worker cannot join %s: %s", folder, error)
                 self.leaving.wait(_REST_SECONDS)
             finally:
                 crew.close()
             if self.leaving.is_set():
                 return
+
+    def _is_warm(self, crew: Crew, member: int) -> bool:
+        """Wait until the member has loaded what jobs need; False where it is time to leave.
+
+        Raises ChildProcessError where it dies.
+        """
+        crew.tell(member, Warm())
+        while not self.leaving.is_set():
+            for _, said in crew.poll(_POLL_SECONDS):
+                match said:
+                    case Ready():
+                        return True
+                    case Lost(how=how):
+                        raise ChildProcessError(f"its process {how}")
+                    case events.Failed(message=message):
+                        raise ChildProcessError(message)
+        return False
 
     def _wait(self, post: Post) -> str | None:
         """Wait until a run takes this worker and return its name; None where it is time to leave."""
@@ -97,10 +117,10 @@ class FolderWorker:
                         crew.close(at_once=order.at_once)
                         post.remove()
                         return
-                    order = self._here(order)
-                    crew.tell(member, order)
-                    if isinstance(order, Open):
-                        memory = _limited(Job(order.folder), until_the_end)
+                    here = self._here(order)
+                    crew.tell(member, here)
+                    if isinstance(here, Open):
+                        memory = _limited(Job(here.folder), until_the_end)
                 if memory and not _fits(memory, crew, member, post):
                     return
                 if self._is_over(post, pulse, run, crew):

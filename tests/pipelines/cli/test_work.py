@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from pipelines.workers.folder_crew import FolderCrew
 from pipelines.workers.main import _hiring
 from pipelines.workers.process import WorkerProcess
 from pipelines.workers.runner import ALONE, Team
+
+ROOT = Path(__file__).parents[3]
 
 
 class Joined:
@@ -46,6 +50,13 @@ def test_a_worker_joins_the_folder_that_is_named(tmp_path: Path) -> None:
     assert (jobs_dir, idle_seconds, card.device) == (tmp_path / "jobs", 600, CPU)
     assert card.builds == builds()
     assert leaving.is_set(), "SIGTERM asks it to leave"
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_one_that_is_asked_to_leave_while_it_starts_ends_well(tmp_path: Path, number: str) -> None:
+    (tmp_path / "cyclopts.py").write_text(f"import os, signal\nos.kill(os.getpid(), signal.{number})\n")
+    work = [sys.executable, "-m", "pipelines", "work", "--jobs-dir", str(tmp_path)]
+    assert subprocess.run(work, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}).returncode == 0
 
 
 def test_a_folder_that_cannot_be_joined_is_bad_input(

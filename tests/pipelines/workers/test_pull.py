@@ -12,7 +12,7 @@ import pytest
 from pipelines.errors import NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Idle, Less, Lost, Open, Order, Ready, Said
+from pipelines.runtime.crew import Idle, Less, Lost, Open, Order, Ready, Said, Warm
 from pipelines.settings import ScoreSettings
 from pipelines.workers import pull
 from pipelines.workers.mailbox import ANSWERS, Card, Gone, Leave, Post, place
@@ -37,11 +37,16 @@ class Member:
         return "cpu"
 
     def tell(self, member: int, order: Order) -> None:
+        if isinstance(order, Warm):
+            self.said += self.scene.warmth.pop(0) if self.scene.warmth else [Ready()]
+            return
         self.scene.told.append(order)
         self.said += self.scene.answers(order)
 
     def poll(self, timeout_seconds: float) -> Iterator[tuple[int, Said]]:
         said, self.said = self.said, []
+        if not said and not self.scene.folders():
+            self.scene.step()  # it waits until its member is warm
         yield from ((1, each) for each in said)
 
     def kill(self, member: int) -> None:
@@ -75,6 +80,7 @@ class Scene:
         self.leaving = Leaving(self)
         self.acts: list[Callable[[], object]] = []
         self.answers: Callable[[Order], list[Said]] = lambda order: []
+        self.warmth: list[list[Said]] = []
         (place(jobs_dir) / RUN).touch()
 
     def step(self) -> None:
@@ -116,6 +122,28 @@ def test_it_leaves_after_a_time_without_work(scene: Scene) -> None:
     scene.work(idle_seconds=3)
     assert 3 <= scene.clock < 4
     assert scene.folders() == [] and scene.members[0].closed
+
+
+def test_nobody_can_take_it_before_its_member_is_warm(scene: Scene) -> None:
+    scene.warmth = [[]]
+    scene.acts = [lambda: None, lambda: None, scene.leaving.set]
+    scene.work()
+    assert not scene.acts and scene.folders() == []
+    assert scene.members[0].closed[0] is True, "it had nothing to give back"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Lost("was killed by signal 9"),
+        events.Failed.of("", NotEnoughMemory("No memory.", "")),
+    ],
+)
+def test_a_member_that_dies_as_it_loads_is_replaced(scene: Scene, said: Said) -> None:
+    scene.warmth = [[said]]
+    scene.acts = [lambda: None, scene.leaving.set]
+    scene.work()
+    assert len(scene.members) == 2 and scene.members[0].closed
 
 
 def test_one_that_is_taken_as_it_leaves_stays(scene: Scene) -> None:

@@ -142,6 +142,8 @@ class CrewRequest:
     settings: Settings
     slots: Sequence[Slot]
     warn: Warn
+    check: Callable[[], None] = lambda: None
+    """Called by what takes long; raises where the job is to stop."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from pipelines.jobs.job import Job
 from pipelines.runtime.crew import Idle, Less, Lost, Open, Order, Ready, Said, Warm
 from pipelines.settings import ScoreSettings
 from pipelines.workers import pull
-from pipelines.workers.mailbox import ANSWERS, Card, Gone, Leave, Post, place
-from pipelines.workers.pull import FolderWorker
+from pipelines.workers.exchange import ANSWERS, Card, Gone, Leave
+from pipelines.workers.folder_exchange import FolderExchange, FolderPost
+from pipelines.workers.pull import PulledWorker
 
 CARD = Card(host="here", device="cpu", builds={})
 RUN = "run-one"
@@ -81,7 +82,8 @@ class Scene:
         self.acts: list[Callable[[], object]] = []
         self.answers: Callable[[Order], list[Said]] = lambda order: []
         self.warmth: list[list[Said]] = []
-        (place(jobs_dir) / RUN).touch()
+        self.exchange = FolderExchange(jobs_dir)
+        (self.exchange.place / RUN).touch()
 
     def step(self) -> None:
         assert self.acts, "the worker waits for ever"
@@ -92,14 +94,14 @@ class Scene:
         return self.members[-1]
 
     def work(self, idle_seconds: float | None = None) -> None:
-        FolderWorker(
-            self.jobs_dir, CARD, self.make, self.leaving, idle_seconds, now=lambda: self.clock
+        PulledWorker(
+            self.exchange, CARD, self.make, self.leaving, idle_seconds, now=lambda: self.clock
         ).work()
 
     @property
-    def post(self) -> Post:
-        (folder,) = (path for path in place(self.jobs_dir).iterdir() if path.is_dir())
-        return Post(folder)
+    def post(self) -> FolderPost:
+        (name,) = self.folders()
+        return self.exchange.post(name)
 
     def is_taken(self, *orders: Any) -> None:
         post = self.post
@@ -109,7 +111,7 @@ class Scene:
             post.orders.put(order)
 
     def folders(self) -> list[str]:
-        return [path.name for path in place(self.jobs_dir).iterdir() if path.is_dir()]
+        return [path.name for path in self.exchange.place.iterdir() if path.is_dir()]
 
 
 @pytest.fixture
@@ -162,7 +164,7 @@ def test_it_carries_orders_and_answers_with_paths_of_its_own(scene: Scene) -> No
         lambda: scene.is_taken(Open(folder=Path("job"), plan={})),
         lambda: scene.leaving.set(),
     ]
-    found: list[Post] = []
+    found: list[FolderPost] = []
     scene.acts[0] = lambda: (scene.is_taken(Open(folder=Path("job"), plan={})), found.append(scene.post))
     scene.work()
     assert scene.told == [Open(folder=scene.jobs_dir / "job", plan={})]
@@ -173,7 +175,7 @@ def test_it_carries_orders_and_answers_with_paths_of_its_own(scene: Scene) -> No
 
 
 def test_asked_to_leave_it_says_so_and_stops_its_member_at_the_next_frame(scene: Scene) -> None:
-    found: list[Post] = []
+    found: list[FolderPost] = []
 
     def taken() -> None:
         scene.is_taken()
@@ -183,7 +185,7 @@ def test_asked_to_leave_it_says_so_and_stops_its_member_at_the_next_frame(scene:
     scene.acts = [taken]
     scene.work()
     assert found[0].answers.take(ANSWERS) == [Gone(how="was asked to leave", by_itself=True)]
-    assert scene.members[0].closed == [False]
+    assert scene.members[0].closed[0] is False
     assert scene.folders(), "the run removes it once it has heard"
 
 
@@ -200,9 +202,9 @@ def test_a_run_that_is_gone_frees_its_worker(scene: Scene, how: str) -> None:
         if how == "nonsense":
             (scene.post.folder / "taken").write_bytes(b"\x00\xff")
         elif how == "killed":
-            os.utime(place(scene.jobs_dir) / RUN, (0, 0))
+            os.utime(scene.exchange.place / RUN, (0, 0))
         else:
-            (place(scene.jobs_dir) / RUN).unlink()
+            (scene.exchange.place / RUN).unlink()
 
     scene.acts = [taken, scene.leaving.set]
     scene.work()
@@ -240,7 +242,7 @@ def test_one_whose_folder_was_removed_joins_again(scene: Scene) -> None:
 
 
 def test_answers_of_the_member_reach_the_run_before_it_ends(scene: Scene) -> None:
-    found: list[Post] = []
+    found: list[FolderPost] = []
     scene.answers = lambda order: [Ready(), Idle(number=1)]
 
     def taken() -> None:
@@ -254,7 +256,7 @@ def test_answers_of_the_member_reach_the_run_before_it_ends(scene: Scene) -> Non
 
 
 def test_it_leaves_also_where_the_disk_is_full(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Post, "take", lambda self, by: False)
+    monkeypatch.setattr(FolderPost, "take", lambda self, by: False)
     scene.acts = [scene.leaving.set]
     scene.work()
     assert scene.folders() == []
@@ -284,7 +286,7 @@ def test_a_worker_ends_its_member_before_the_limit_is_passed(
 ) -> None:
     over = NotEnoughMemory("The job used 2 GiB.", "Use less.", "memory.limit_passed")
     monkeypatch.setattr(pull, "_limited", lambda job, stack: Memory(over))
-    found: list[Post] = []
+    found: list[FolderPost] = []
 
     def taken() -> None:
         scene.is_taken(Open(folder=Path("job"), plan={}))

@@ -91,7 +91,7 @@ def worker_of(running: Running, gate: Path, frame: int) -> int:
     return psutil.Process(running.arrival(gate, frame)).ppid()
 
 
-def test_two_workers_of_a_store_make_the_score_of_one(
+def test_two_workers_make_the_score_of_one_though_the_store_is_away_for_a_while(
     tasks: dict[str, Any], alone: Callable[[str], Files], gate: Path, tmp_path: Path, store: Store
 ) -> None:
     for frame in (0, 16):
@@ -101,31 +101,32 @@ def test_two_workers_of_a_store_make_the_score_of_one(
     store.wait()
     with started(tasks["score"], tmp_path / "crew", *store.run_flags) as running:
         assert {worker_of(running, gate, frame) for frame in (0, 16)} == {w.pid for w in store.workers}
+        (store.bucket / ".away").touch()
         for frame in (0, 16):
             (gate / f"hold-{frame}").unlink()
+        running.wait_for('"store_away"')  # what is finished now has to wait
+        (store.bucket / ".away").unlink()
         heard = running.end()
+    assert not [event for event in of(heard, "warning") if event["code"] == "worker_died"]
     assert {event["worker"] for event in of(heard, "segment")} == {1, 2}
     assert made(tmp_path / "crew") == alone("score")
 
 
-def test_a_store_that_is_away_and_a_worker_that_is_killed_cost_no_byte(
+def test_spans_of_a_killed_worker_are_computed_by_another(
     inpaint: Any, alone: Callable[[str], Files], gate: Path, tmp_path: Path, store: Store
 ) -> None:
     """The pass before the last one is computed by one, and read by both."""
     (gate / "hold-9").touch()
-    (gate / "hold-17").touch()
+    (gate / "hold-17").touch()  # so that each has some of the last pass
     store.join()
     store.join()
     store.wait()
     with started(inpaint, tmp_path / "crew", *store.run_flags) as running:
         pid = worker_of(running, gate, 9)
         assert worker_of(running, gate, 17) != pid
-        (store.bucket / ".away").touch()
-        running.wait_for('"store_away"')
-        (gate / "hold-17").unlink()  # what is finished now has to wait
-        (store.bucket / ".away").unlink()
         os.kill(pid, signal.SIGKILL)
-        (gate / "hold-9").unlink()
+        for frame in (9, 17):
+            (gate / f"hold-{frame}").unlink()
         next(worker for worker in store.workers if worker.pid == pid).wait()
         store.falls_silent(f"*-{pid}-*")
         heard = running.end()
@@ -134,6 +135,7 @@ def test_a_store_that_is_away_and_a_worker_that_is_killed_cost_no_byte(
     assert made(tmp_path / "crew") == without_frames(alone("inpaint"))
 
 
+@pytest.mark.slow  # what frees a worker of a killed run is the same for a folder
 def test_a_killed_run_is_resumed_with_the_worker_that_it_had(
     inpaint: Any, alone: Callable[[str], Files], gate: Path, tmp_path: Path, store: Store
 ) -> None:

@@ -63,6 +63,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     stuck_after: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
     workers: Workers | None = None,
     crew: CrewName = "local",
+    store: str = "",
     mixed_devices: Annotated[bool, Parameter(negative="")] = False,
     inspect_at_once: Annotated[int | None, _rule("inspect_at_once")] = None,
     inspect_max_gb: Annotated[float | None, _rule("inspect_max_gb")] = None,
@@ -88,6 +89,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
             same; the limit on memory holds for all together. Default: one, or with --crew pulled all that have joined.
         crew: Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of
             jobs.
+        store: With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder.
         mixed_devices: Let workers of other builds or on other kinds of devices join, too: the result may differ from
             that of one.
         allowed_host: Another name under which the server is reached, such as longtake.example; may be repeated.
@@ -128,7 +130,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         address,
         share=share and not on_space,
         stuck_seconds=stuck_after,
-        team=team_of(workers, crew, mixed_devices=mixed_devices),
+        team=team_of(workers, crew, mixed_devices=mixed_devices, store=store),
     )
 
 

@@ -5,8 +5,15 @@ of a folder failed, 130 cancelled. With `--json` stdout is nothing but events, o
 """
 
 import os
+import signal
 import sys
 from typing import Any
+
+if __name__ == "__main__" and sys.argv[1:2] == ["work"]:
+    # Before the imports, which take a second or more: a worker that is asked to leave meanwhile has nothing to give
+    # back. The command sets handlers of its own.
+    for _number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(_number, lambda *_: os._exit(0))
 
 import cyclopts
 from pydantic import ValidationError

@@ -159,6 +159,14 @@ def test_only_the_page_knows_gradio(module: str) -> None:
         assert "gradio" not in {name.split(".")[0] for name in imports(MODULES[module])}
 
 
+def test_one_module_knows_object_stores() -> None:
+    knows = {
+        module for module, path in MODULES.items() if "fsspec" in {n.split(".")[0] for n in imports(path)}
+    }
+    assert knows == {"pipelines.storage.object_store"}
+    assert "fsspec" not in imports(MODULES["pipelines.storage.object_store"], at_top=True)
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_with_sub_packages_holds_few_loose_modules(package: str) -> None:
     folder = MODULES[package].parent

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 
+from pipelines.errors import BadInput
 from pipelines.scheduler.queue import JobQueue
+from pipelines.storage.object_store import check_address
 from pipelines.workers.runner import Team
 
 StuckAfter = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
@@ -46,6 +48,8 @@ class Options:
     Default: one, or with --crew pulled all that have joined."""
     crew: CrewName = "local"
     "Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of jobs."
+    store: str = ""
+    "With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder."
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
     json: Annotated[bool, Parameter(negative="")] = False
@@ -66,6 +70,8 @@ class JobsOptions:
     Default: one, or with --crew pulled all that have joined."""
     crew: CrewName = "local"
     "Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of jobs."
+    store: str = ""
+    "With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder."
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
     json: Annotated[bool, Parameter(negative="")] = False
@@ -74,13 +80,19 @@ class JobsOptions:
 
 def open_queue(options: Options | JobsOptions) -> JobQueue:
     """Open the queue of a command."""
-    team = team_of(options.workers, options.crew, mixed_devices=options.mixed_devices)
+    team = team_of(options.workers, options.crew, mixed_devices=options.mixed_devices, store=options.store)
     return JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after, team=team)
 
 
-def team_of(workers: Literal["auto"] | int | None, crew: CrewName, *, mixed_devices: bool) -> Team:
-    """Return who computes the jobs of a queue."""
+def team_of(
+    workers: Literal["auto"] | int | None, crew: CrewName, *, mixed_devices: bool, store: str = ""
+) -> Team:
+    """Return who computes the jobs of a queue. Raises BadInput for a store that nobody joins, or that is none."""
+    if store:
+        if crew != "pulled":
+            raise BadInput("--store is where pulled workers join.", "Add --crew pulled, or leave it out.")
+        check_address(store)
     count = 0 if workers == "auto" else workers
     if count is None:
         count = 1 if crew == "local" else 0
-    return Team(count, crew, mixed_devices)
+    return Team(count, crew, mixed_devices, store)

@@ -18,6 +18,12 @@ class _Order(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Warm(_Order):
+    """Load what jobs need; answered by `Ready`. For a member that is hired before there is a job."""
+
+    type: Literal["warm"] = "warm"
+
+
 class Open(_Order):
     """Open the job in `folder` with this plan; answered by `Ready`.
 
@@ -53,12 +59,12 @@ class Less(_Order):
     type: Literal["less"] = "less"
 
 
-Order = Annotated[Open | Compute | Until | Less, Field(discriminator="type")]
+Order = Annotated[Warm | Open | Compute | Until | Less, Field(discriminator="type")]
 ORDERS: TypeAdapter[Order] = TypeAdapter(Order)
 
 
 class Ready(_Order):
-    """The job is open."""
+    """The job is open, or the member is warm."""
 
     type: Literal["ready"] = "ready"
 
@@ -136,6 +142,8 @@ class CrewRequest:
     settings: Settings
     slots: Sequence[Slot]
     warn: Warn
+    check: Callable[[], None] = lambda: None
+    """Called by what takes long; raises where the job is to stop."""
 
 
 @dataclass(frozen=True)

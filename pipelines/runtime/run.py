@@ -292,7 +292,11 @@ class _Run:
             return prepared
         self._crew = CrewRun(
             self._job,
-            hiring.make(CrewRequest(self._job.folder, run.settings, prepared.slots, report.warn)),
+            hiring.make(
+                CrewRequest(
+                    self._job.folder, run.settings, prepared.slots, report.warn, self._check_interrupt
+                )
+            ),
             share.workers,
             Open(folder=self._job.folder, plan=share.plan.to_json()),
             report,

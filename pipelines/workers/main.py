@@ -20,7 +20,8 @@ from pipelines.runtime.run import run_job
 from pipelines.storage.names import to_json
 from pipelines.workers.builds import builds, device_of
 from pipelines.workers.crew import LocalCrew
-from pipelines.workers.folder_crew import FolderCrew
+from pipelines.workers.meeting import exchange_of_run
+from pipelines.workers.pulled_crew import PulledCrew
 
 
 def serve(
@@ -58,12 +59,15 @@ def serve(
         release()
 
 
-def _hiring(workers: int, crew: str, stuck_seconds: float | None, *, mixed: bool) -> Hiring | None:
+def _hiring(
+    workers: int, crew: str, stuck_seconds: float | None, *, mixed: bool, store: str = ""
+) -> Hiring | None:
     """Return who computes besides this process, if anybody does."""
     if crew == "pulled":
 
         def make(request: CrewRequest) -> Crew:
-            return FolderCrew(request, builds(), device_of(request.settings), mixed=mixed)
+            exchange = exchange_of_run(store, request)
+            return PulledCrew(exchange, request, builds(), device_of(request.settings), mixed=mixed)
 
         return Hiring(workers, make, stuck_seconds, joins=True)
     if workers == 1:
@@ -73,8 +77,8 @@ def _hiring(workers: int, crew: str, stuck_seconds: float | None, *, mixed: bool
 
 def main() -> None:
     """Serve stdin. Arguments: the parent's process id, when a worker is stuck, and the crew."""
-    parent, stuck, workers, crew, mixed = sys.argv[1:]
-    hiring = _hiring(int(workers), crew, float(stuck) if stuck else None, mixed=bool(mixed))
+    parent, stuck, workers, crew, mixed, store = sys.argv[1:]
+    hiring = _hiring(int(workers), crew, float(stuck) if stuck else None, mixed=bool(mixed), store=store)
     # Libraries that print must not write between the events: their stdout becomes stderr.
     events_fd = os.dup(1)
     os.dup2(2, 1)

@@ -18,11 +18,23 @@ from pydantic import BaseModel
 
 from memory.plan import Plan
 from pipelines.engines.availability import check_weights
+from pipelines.engines.preload import preload
 from pipelines.errors import ChildDied, LongtakeError
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.jobs.record import Decision
-from pipelines.runtime.crew import ORDERS, Compute, Idle, Less, Open, Order, Ready, Until, spans_of
+from pipelines.runtime.crew import (
+    ORDERS,
+    Compute,
+    Idle,
+    Less,
+    Open,
+    Order,
+    Ready,
+    Until,
+    Warm,
+    spans_of,
+)
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.known_errors import known_error
 from pipelines.runtime.planning import prepare
@@ -50,7 +62,7 @@ class Inbox:
     """What was said to a member: orders to carry out, in turn, and words that change what it is doing now."""
 
     def __init__(self) -> None:
-        self.orders: queue.SimpleQueue[Open | Compute | None] = queue.SimpleQueue()
+        self.orders: queue.SimpleQueue[Warm | Open | Compute | None] = queue.SimpleQueue()
         self._limits: dict[int, int] = {}
         self._less = False
         self._gone = False
@@ -103,7 +115,10 @@ def serve(inbox: Inbox, tell: Callable[[BaseModel], None]) -> None:
     work: _Work | None = None
     while (order := inbox.orders.get()) is not None:
         try:
-            if isinstance(order, Open):
+            if isinstance(order, Warm):
+                preload()
+                tell(Ready())
+            elif isinstance(order, Open):
                 work = _open(order, tell)
                 tell(Ready())
             elif work:

@@ -108,7 +108,8 @@ class WorkerProcess:
     def _arguments(self) -> list[str]:
         stuck = "" if self._stuck_seconds is None else str(self._stuck_seconds)
         team = self._team
-        return [str(os.getpid()), stuck, str(team.workers), team.crew, "mixed" if team.mixed_devices else ""]
+        mixed = "mixed" if team.mixed_devices else ""
+        return [str(os.getpid()), stuck, str(team.workers), team.crew, mixed, team.store]
 
     def _listen_to_stderr(self, process: subprocess.Popen[bytes]) -> None:
         for line in process.stderr or ():

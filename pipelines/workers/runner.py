@@ -33,6 +33,8 @@ class Team:
     workers: int = 1
     crew: Literal["local", "pulled"] = "local"
     mixed_devices: bool = False
+    store: str = ""
+    """The address of an object store in which they have joined instead."""
 
 
 ALONE = Team()

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from pipelines import __main__ as program
 from pipelines.cli import work as command
 from pipelines.cli.options import team_of
 from pipelines.workers.builds import CPU, builds, own_slot
-from pipelines.workers.folder_crew import FolderCrew
 from pipelines.workers.main import _hiring
 from pipelines.workers.process import WorkerProcess
+from pipelines.workers.pulled_crew import PulledCrew
 from pipelines.workers.runner import ALONE, Team
+
+ROOT = Path(__file__).parents[3]
 
 
 class Joined:
@@ -33,7 +37,7 @@ class Joined:
 @pytest.fixture(autouse=True)
 def signals(monkeypatch: pytest.MonkeyPatch) -> Any:
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(command, "FolderWorker", Joined)
+    monkeypatch.setattr(command, "PulledWorker", Joined)
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -42,10 +46,17 @@ def signals(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_worker_joins_the_folder_that_is_named(tmp_path: Path) -> None:
     flags = ["--jobs-dir", str(tmp_path / "jobs"), "--idle-exit", "600", "--device", "cpu"]
     assert program.main(["work", *flags]) == 0
-    jobs_dir, card, _, leaving, idle_seconds = Joined.seen
-    assert (jobs_dir, idle_seconds, card.device) == (tmp_path / "jobs", 600, CPU)
+    exchange, card, _, leaving, idle_seconds = Joined.seen
+    assert (exchange.place, idle_seconds, card.device) == (tmp_path / "jobs" / ".workers", 600, CPU)
     assert card.builds == builds()
     assert leaving.is_set(), "SIGTERM asks it to leave"
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_one_that_is_asked_to_leave_while_it_starts_ends_well(tmp_path: Path, number: str) -> None:
+    (tmp_path / "cyclopts.py").write_text(f"import os, signal\nos.kill(os.getpid(), signal.{number})\n")
+    work = [sys.executable, "-m", "pipelines", "work", "--jobs-dir", str(tmp_path)]
+    assert subprocess.run(work, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(tmp_path)}).returncode == 0
 
 
 def test_a_folder_that_cannot_be_joined_is_bad_input(
@@ -94,20 +105,20 @@ def test_the_page_takes_the_same_flags(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_the_worker_process_is_told_who_computes() -> None:
     team = Team(2, "pulled", mixed_devices=True)
-    assert WorkerProcess(30, team)._arguments()[1:] == ["30", "2", "pulled", "mixed"]
-    assert WorkerProcess()._arguments()[1:] == ["", "1", "local", ""]
+    assert WorkerProcess(30, team)._arguments()[1:] == ["30", "2", "pulled", "mixed", ""]
+    assert WorkerProcess()._arguments()[1:] == ["", "1", "local", "", ""]
 
 
 def test_one_local_worker_hires_nobody_and_pulled_ones_join(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[dict[str, Any]] = []
-    monkeypatch.setattr(FolderCrew, "__init__", lambda self, *given, **more: made.append(more))
+    monkeypatch.setattr(PulledCrew, "__init__", lambda self, *given, **more: made.append(more))
     monkeypatch.setattr("pipelines.workers.main.device_of", lambda settings: CPU)
     assert _hiring(1, "local", None, mixed=False) is None
     local, pulled = _hiring(2, "local", 30, mixed=False), _hiring(0, "pulled", None, mixed=True)
     assert local and not local.joins and local.stuck_seconds == 30
     assert pulled and pulled.joins and pulled.workers == 0
-    request: Any = type("Request", (), {"settings": None})
+    request: Any = type("Request", (), {"settings": None, "folder": tmp_path / "job"})
     pulled.make(request)
     assert made == [{"mixed": True}]

@@ -12,11 +12,12 @@ import pytest
 from pipelines.errors import NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Idle, Less, Lost, Open, Order, Ready, Said
+from pipelines.runtime.crew import Idle, Less, Lost, Open, Order, Ready, Said, Warm
 from pipelines.settings import ScoreSettings
 from pipelines.workers import pull
-from pipelines.workers.mailbox import ANSWERS, Card, Gone, Leave, Post, place
-from pipelines.workers.pull import FolderWorker
+from pipelines.workers.exchange import ANSWERS, Card, Gone, Leave
+from pipelines.workers.folder_exchange import FolderExchange, FolderPost
+from pipelines.workers.pull import PulledWorker
 
 CARD = Card(host="here", device="cpu", builds={})
 RUN = "run-one"
@@ -37,11 +38,16 @@ class Member:
         return "cpu"
 
     def tell(self, member: int, order: Order) -> None:
+        if isinstance(order, Warm):
+            self.said += self.scene.warmth.pop(0) if self.scene.warmth else [Ready()]
+            return
         self.scene.told.append(order)
         self.said += self.scene.answers(order)
 
     def poll(self, timeout_seconds: float) -> Iterator[tuple[int, Said]]:
         said, self.said = self.said, []
+        if not said and not self.scene.folders():
+            self.scene.step()  # it waits until its member is warm
         yield from ((1, each) for each in said)
 
     def kill(self, member: int) -> None:
@@ -75,7 +81,9 @@ class Scene:
         self.leaving = Leaving(self)
         self.acts: list[Callable[[], object]] = []
         self.answers: Callable[[Order], list[Said]] = lambda order: []
-        (place(jobs_dir) / RUN).touch()
+        self.warmth: list[list[Said]] = []
+        self.exchange = FolderExchange(jobs_dir)
+        (self.exchange.place / RUN).touch()
 
     def step(self) -> None:
         assert self.acts, "the worker waits for ever"
@@ -86,14 +94,14 @@ class Scene:
         return self.members[-1]
 
     def work(self, idle_seconds: float | None = None) -> None:
-        FolderWorker(
-            self.jobs_dir, CARD, self.make, self.leaving, idle_seconds, now=lambda: self.clock
+        PulledWorker(
+            self.exchange, CARD, self.make, self.leaving, idle_seconds, now=lambda: self.clock
         ).work()
 
     @property
-    def post(self) -> Post:
-        (folder,) = (path for path in place(self.jobs_dir).iterdir() if path.is_dir())
-        return Post(folder)
+    def post(self) -> FolderPost:
+        (name,) = self.folders()
+        return self.exchange.post(name)
 
     def is_taken(self, *orders: Any) -> None:
         post = self.post
@@ -103,7 +111,7 @@ class Scene:
             post.orders.put(order)
 
     def folders(self) -> list[str]:
-        return [path.name for path in place(self.jobs_dir).iterdir() if path.is_dir()]
+        return [path.name for path in self.exchange.place.iterdir() if path.is_dir()]
 
 
 @pytest.fixture
@@ -116,6 +124,28 @@ def test_it_leaves_after_a_time_without_work(scene: Scene) -> None:
     scene.work(idle_seconds=3)
     assert 3 <= scene.clock < 4
     assert scene.folders() == [] and scene.members[0].closed
+
+
+def test_nobody_can_take_it_before_its_member_is_warm(scene: Scene) -> None:
+    scene.warmth = [[]]
+    scene.acts = [lambda: None, lambda: None, scene.leaving.set]
+    scene.work()
+    assert not scene.acts and scene.folders() == []
+    assert scene.members[0].closed[0] is True, "it had nothing to give back"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Lost("was killed by signal 9"),
+        events.Failed.of("", NotEnoughMemory("No memory.", "")),
+    ],
+)
+def test_a_member_that_dies_as_it_loads_is_replaced(scene: Scene, said: Said) -> None:
+    scene.warmth = [[said]]
+    scene.acts = [lambda: None, scene.leaving.set]
+    scene.work()
+    assert len(scene.members) == 2 and scene.members[0].closed
 
 
 def test_one_that_is_taken_as_it_leaves_stays(scene: Scene) -> None:
@@ -134,7 +164,7 @@ def test_it_carries_orders_and_answers_with_paths_of_its_own(scene: Scene) -> No
         lambda: scene.is_taken(Open(folder=Path("job"), plan={})),
         lambda: scene.leaving.set(),
     ]
-    found: list[Post] = []
+    found: list[FolderPost] = []
     scene.acts[0] = lambda: (scene.is_taken(Open(folder=Path("job"), plan={})), found.append(scene.post))
     scene.work()
     assert scene.told == [Open(folder=scene.jobs_dir / "job", plan={})]
@@ -145,7 +175,7 @@ def test_it_carries_orders_and_answers_with_paths_of_its_own(scene: Scene) -> No
 
 
 def test_asked_to_leave_it_says_so_and_stops_its_member_at_the_next_frame(scene: Scene) -> None:
-    found: list[Post] = []
+    found: list[FolderPost] = []
 
     def taken() -> None:
         scene.is_taken()
@@ -155,7 +185,7 @@ def test_asked_to_leave_it_says_so_and_stops_its_member_at_the_next_frame(scene:
     scene.acts = [taken]
     scene.work()
     assert found[0].answers.take(ANSWERS) == [Gone(how="was asked to leave", by_itself=True)]
-    assert scene.members[0].closed == [False]
+    assert scene.members[0].closed[0] is False
     assert scene.folders(), "the run removes it once it has heard"
 
 
@@ -172,9 +202,9 @@ def test_a_run_that_is_gone_frees_its_worker(scene: Scene, how: str) -> None:
         if how == "nonsense":
             (scene.post.folder / "taken").write_bytes(b"\x00\xff")
         elif how == "killed":
-            os.utime(place(scene.jobs_dir) / RUN, (0, 0))
+            os.utime(scene.exchange.place / RUN, (0, 0))
         else:
-            (place(scene.jobs_dir) / RUN).unlink()
+            (scene.exchange.place / RUN).unlink()
 
     scene.acts = [taken, scene.leaving.set]
     scene.work()
@@ -212,7 +242,7 @@ def test_one_whose_folder_was_removed_joins_again(scene: Scene) -> None:
 
 
 def test_answers_of_the_member_reach_the_run_before_it_ends(scene: Scene) -> None:
-    found: list[Post] = []
+    found: list[FolderPost] = []
     scene.answers = lambda order: [Ready(), Idle(number=1)]
 
     def taken() -> None:
@@ -226,7 +256,7 @@ def test_answers_of_the_member_reach_the_run_before_it_ends(scene: Scene) -> Non
 
 
 def test_it_leaves_also_where_the_disk_is_full(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Post, "take", lambda self, by: False)
+    monkeypatch.setattr(FolderPost, "take", lambda self, by: False)
     scene.acts = [scene.leaving.set]
     scene.work()
     assert scene.folders() == []
@@ -256,7 +286,7 @@ def test_a_worker_ends_its_member_before_the_limit_is_passed(
 ) -> None:
     over = NotEnoughMemory("The job used 2 GiB.", "Use less.", "memory.limit_passed")
     monkeypatch.setattr(pull, "_limited", lambda job, stack: Memory(over))
-    found: list[Post] = []
+    found: list[FolderPost] = []
 
     def taken() -> None:
         scene.is_taken(Open(folder=Path("job"), plan={}))

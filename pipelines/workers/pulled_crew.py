@@ -1,4 +1,4 @@
-"""A crew of workers that have joined a shared folder, on whichever machines: no port, no service, no process of ours.
+"""A crew of workers that have joined a folder or a store, on whichever machines: no port, no service of ours.
 
 A run takes free workers one by one, each for itself alone, and lets go of them at its end.
 """
@@ -6,31 +6,20 @@ A run takes free workers one by one, each for itself alone, and lets go of them 
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipelines.errors import Sentence
+from pipelines.errors import LongtakeError, Sentence
 from pipelines.jobs import events
-from pipelines.runtime.crew import CrewRequest, Lost, Open, Order, Ready, Said
+from pipelines.runtime.crew import CrewRequest, Lost, Order, Ready, Said
 from pipelines.storage.names import shortened
 from pipelines.workers.builds import ANY_DEVICE
-from pipelines.workers.mailbox import (
-    ANSWERS,
-    GONE_SECONDS,
-    Answer,
-    Card,
-    Gone,
-    Leave,
-    Post,
-    Pulse,
-    forget_the_gone,
-    place,
-)
+from pipelines.workers.exchange import ANSWERS, RUN, Answer, Card, Exchange, Gone, Leave, Post
 
 _LOOK_SECONDS = 0.5
-"""How often the folder is looked through for workers that have joined."""
+"""How often is looked for workers that have joined."""
 _STOP_SECONDS = 10.0
 """How long all members together may take to stop at their next frame, before nobody waits for them."""
 _STOP_POLL_SECONDS = 0.05
@@ -45,14 +34,15 @@ class _Member:
     is_ready: bool = False
 
 
-class FolderCrew:
-    """Members that have joined the jobs folder of `request` by `python -m pipelines work`.
+class PulledCrew:
+    """Members that have joined `exchange` by `python -m pipelines work`.
 
     Those of other builds, or on another kind of device, are not taken unless `mixed`; a warning says why.
     """
 
     def __init__(
         self,
+        exchange: Exchange,
         request: CrewRequest,
         builds: dict[str, str],
         device: str,
@@ -61,32 +51,34 @@ class FolderCrew:
         wait: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`builds` and `device` are those of the run. Raises OSError where the folder cannot be written to."""
-        self._jobs_dir, self._warn = request.folder.parent, request.warn
+        """`builds` and `device` are those of the run.
+
+        Raises OSError where nothing can be written there, BadInput where the job cannot be sent there.
+        """
+        self._exchange, self._warn = exchange, request.warn
         self._builds, self._device, self._mixed = builds, device, mixed
         self._wait, self._now = wait, now
-        self._place = place(self._jobs_dir)
-        self._name = f"run-{secrets.token_hex(8)}"
-        self._pulse = Pulse(self._place / self._name)
+        self._name = f"{RUN}{secrets.token_hex(8)}"
+        self._side = exchange.run_side(self._name, request)
+        self._pulse = exchange.pulse(self._name)
         self._pulse.__enter__()
         self._members: dict[int, _Member] = {}
         self._devices: dict[int, str] = {}
-        self._refused: set[Path] = set()
+        self._refused: set[str] = set()
         self._next_look = now()
-        forget_the_gone(self._place, self._pulse)
+        exchange.forget_the_gone(self._pulse)
 
     def hire(self) -> int | None:
         """Take one more of the workers that have joined; None where none is free now. Raises OSError."""
         if self._now() < self._next_look:
             return None
-        place(self._jobs_dir)
-        self._pulse.path.touch()  # in case somebody has cleared the folder
-        for folder in sorted(self._place.iterdir()):
-            if folder in self._refused or not (card := self._free(post := Post(folder))):
+        self._pulse.renew()  # in case somebody has removed all
+        for post in self._exchange.posts():
+            if post.name in self._refused or not (card := self._free(post)):
                 continue
             if post.take(self._name):
                 number = len(self._devices) + 1
-                self._refused.add(folder)  # a folder serves once
+                self._refused.add(post.name)  # a post serves once
                 self._members[number] = _Member(post, card)
                 self._devices[number] = f"{card.device} ({shortened(card.host)})"
                 return number
@@ -99,12 +91,9 @@ class FolderCrew:
 
     def tell(self, member: int, order: Order) -> None:
         """Give `member` an order; one that is gone is said to be `Lost` later."""
-        if isinstance(order, Open):
-            # The folder may be mounted at another path there, and inputs and weights may be others.
-            folder = order.folder.relative_to(self._jobs_dir)
-            order = order.model_copy(update={"folder": folder, "verify": True})
         if each := self._members.get(member):
-            _put(each, order)
+            for message in self._side.orders(each.post.name, order):
+                _put(each, message)
 
     def poll(self, timeout_seconds: float) -> Iterator[tuple[int, Said]]:
         """Wait until a member says something, at most so long, and yield all that was said, in its order."""
@@ -121,25 +110,28 @@ class FolderCrew:
     def close(self, *, at_once: bool = False) -> None:
         """Let all members go, and wait until those that live have stopped at their next frame, unless `at_once`."""
         members, self._members = list(self._members.values()), {}
+        self._exchange.hurry()
         for member in members:
             _put(member, Leave(at_once=at_once))
         until = self._now() + (0 if at_once else _STOP_SECONDS)
-        while self._now() < until and any(
-            self._pulse.age(each.post.alive) < GONE_SECONDS for each in members
-        ):
-            self._wait(_STOP_POLL_SECONDS)
-        self._pulse.close()
-        self._pulse.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            while self._now() < until and any(
+                self._pulse.age(each.post.name) < self._exchange.gone_seconds for each in members
+            ):
+                self._wait(_STOP_POLL_SECONDS)
+        self._side.close()
+        self._pulse.close(remove=True)
 
     # -- who is there ----------------------------------------------------------------------------------------
 
     def _free(self, post: Post) -> Card | None:
         """Who the worker is, where it lives, is free, and is one that this run can use."""
-        if post.taken_by() or self._pulse.age(post.alive) >= GONE_SECONDS or not (card := post.card()):
+        is_gone = self._pulse.age(post.name) >= self._exchange.gone_seconds
+        if is_gone or post.taken_by() or not (card := post.card()):
             return None
         if self._mixed or not (differs := self._difference(card)):
             return card
-        self._refused.add(post.folder)
+        self._refused.add(post.name)
         what, there, here = (shortened(each) for each in differs)
         self._warn(
             "workers",
@@ -181,9 +173,10 @@ class FolderCrew:
             yield (said := self._said(number, member, answer))
             if isinstance(said, Lost):
                 return
-        if not answers and self._pulse.age(member.post.alive) >= GONE_SECONDS:
+        gone_seconds = self._exchange.gone_seconds
+        if not answers and self._pulse.age(member.post.name) >= gone_seconds:
             _put(member, Leave(at_once=True))  # for when it wakes up
-            yield self._lose(number, f"gave no sign of life for {GONE_SECONDS:.0f} s", counts=True)
+            yield self._lose(number, f"gave no sign of life for {gone_seconds:.0f} s", counts=True)
 
     def _said(self, number: int, member: _Member, answer: Answer) -> Said:
         match answer:
@@ -198,7 +191,11 @@ class FolderCrew:
             case Ready():
                 member.is_ready = True
             case events.Segment() | events.Preview():
-                return answer.model_copy(update={"path": self._jobs_dir / answer.path})
+                try:
+                    return self._side.received(answer)
+                except LongtakeError as error:
+                    _put(member, Leave(at_once=True))
+                    return self._lose(number, f"has sent what cannot be used: {error.message}", counts=True)
         return answer
 
     def _lose(self, number: int, how: str, *, counts: bool) -> Lost:

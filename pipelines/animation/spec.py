@@ -26,7 +26,7 @@ register_task(
                 missing=("There is no driving video.", "Give a driving video, picture or motion template."),
             ),
         ),
-        result_version=9,
+        result_version=10,
         suffixes=(".png", ".json"),
         many=1,
         done=lambda settings: "animated",

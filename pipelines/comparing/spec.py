@@ -31,7 +31,7 @@ register_task(
                 missing=("There is no source.", "Give the video that the first one was made of."),
             ),
         ),
-        result_version=1,
+        result_version=2,
         suffixes=(".json",),
         served=False,
     )

@@ -55,7 +55,7 @@ register_task(
         "frames.",
         settings=InpaintSettings,
         inputs=(VIDEO, _MASK),
-        result_version=10,
+        result_version=11,
         suffixes=(".json", ".csv", ".png"),
         folder=FolderSpec(
             "inpainted",

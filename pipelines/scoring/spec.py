@@ -28,7 +28,7 @@ register_task(
         "videos.",
         settings=ScoreSettings,
         inputs=(InputSpec("file", "The video.", ("Video", "视频")),),
-        result_version=7,
+        result_version=8,
         suffixes=(".csv", ".json", ".png"),
         folder=FolderSpec("scores", write=_write_table),
         report_lines=_report_lines,

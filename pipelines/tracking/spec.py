@@ -29,7 +29,7 @@ The mask video (`-o FILE.mkv`) is lossless, white on black, one mask a frame, be
 masks laid over it.""",
         settings=TrackSettings,
         inputs=(VIDEO, replace(MASK, required=lambda settings: not settings.follows)),
-        result_version=5,
+        result_version=6,
         suffixes=(".mkv", ".mp4", ".csv", ".json"),
         curve=("Masked share of the picture", "被蒙版覆盖的画面比例"),
         trial="mask_preview",

@@ -1,7 +1,7 @@
 """A frame: its index, its time, and pixels that are converted only on request."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol, cast
 
@@ -13,7 +13,7 @@ from pipelines.video.colour import tags
 from pipelines.video.colour.samples import sdr_luma, sdr_rgb
 from pipelines.video.info import VideoInfo
 from pipelines.video.pictures.picture import lay_over
-from pipelines.video.samples.planes import Plane, Planes, planes_of
+from pipelines.video.samples.planes import Plane, Planes, planes_in, planes_of
 from pipelines.vision.types import Pixels
 
 _JPEG_RANGE = 2
@@ -95,15 +95,19 @@ class YuvPicture:
         self._turns = info.rotation // 90
         self._background = info.background
         self._hdr = info.hdr is not None
+        self._deep = info.deep
         self._tags = info.colour if self._hdr else info.output_colour
 
     def rgb(self) -> Pixels:
         """(H, W, 3) uint8; transparent parts show the background. HDR is tone-mapped to SDR."""
-        if self._hdr:
-            pixels = sdr_rgb(self.planes(), self._tags)
+        if self._hdr or self._deep:
+            # Not by libswscale, which makes 253 of deep white and repeats columns of chroma. SDR keeps its primaries.
+            tags = self._tags if self._hdr else replace(self._tags, primaries=None)
+            pixels = sdr_rgb(planes_in(self._frame), tags)
         else:
             # One thread: several would be started again for each frame, which costs more than they gain.
-            pixels = self._upright(cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1)))
+            pixels = cast(Pixels, self._frame.to_ndarray(format="rgb24", threads=1))
+        pixels = self._upright(pixels)
         opacity = self.alpha()
         if opacity is not None and opacity.min() < 255:
             lay_over(pixels, opacity, self._background)

@@ -52,7 +52,7 @@ def proxy_rgb(rgb: Deep, tags: ColourTags) -> Pixels:
     The display is BT.709 with the gamma 2.4; see `tone_map` for what becomes of the light of HDR.
     """
     out = np.empty(rgb.shape, np.uint8)
-    table = _rounded_codes() if _is_plain(tags) else _rounded_roots()
+    table = _rounded_codes() if is_plain(tags) else _rounded_roots()
     for _, strip, into in _strips(rgb, out):
         into[:] = cv2.LUT(_signals(strip, tags), table)
     return out
@@ -64,20 +64,20 @@ def dithered(rgb: Deep, tags: ColourTags, index: int, *, top: int = 0) -> Pixels
     `rgb` is the part from row `top` on of frame `index`.
     """
     out = np.empty(rgb.shape, np.uint8)
-    table = _fine_codes() if _is_plain(tags) else _fine_roots()
+    table = _fine_codes() if is_plain(tags) else _fine_roots()
     for row, strip, into in _strips(rgb, out):
         into[:] = dithered_levels(cast(Deep, cv2.LUT(_signals(strip, tags), table)), index, top=top + row)
     return out
 
 
-def _is_plain(tags: ColourTags) -> bool:
-    """Tell whether signals are shown as they are."""
+def is_plain(tags: ColourTags) -> bool:
+    """Tell whether signals are shown as they are: SDR of ordinary primaries."""
     return hdr_kind(tags) is None and not is_wide(tags.primaries)
 
 
 def _signals(rgb: Deep, tags: ColourTags) -> Deep:
     """Return what the tables of levels are read by: the signals, or the square roots of the light."""
-    return rgb if _is_plain(tags) else _roots(rgb, tags)
+    return rgb if is_plain(tags) else _roots(rgb, tags)
 
 
 def undo_proxy(levels: Floats | Pixels, tags: ColourTags) -> Floats:
@@ -94,7 +94,7 @@ def undo_proxy(levels: Floats | Pixels, tags: ColourTags) -> Floats:
 def _undone(levels: Floats | Pixels, tags: ColourTags) -> Floats:
     signal = np.asarray(levels, np.float64) / 255
     kind = hdr_kind(tags)
-    if _is_plain(tags):
+    if is_plain(tags):
         return signal.astype(np.float32)
     light = np.maximum(sdr_to_light(signal) @ np.linalg.inv(to_bt709(primaries_of(tags))).T, 0)
     if kind is None:

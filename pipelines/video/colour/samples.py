@@ -13,13 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.video.colour.proxy import luma_of_codes, proxy_luma, proxy_rgb
+from pipelines.video.colour.proxy import is_plain, luma_of_codes, proxy_luma, proxy_rgb
 from pipelines.video.colour.tags import luma_weights
 from pipelines.video.info import ColourTags
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Plane, Planes
 from pipelines.vision.types import Deep, Floats, Pixels, Size
 
+_TOP = 65535
 _STRIP_ROWS = 48
 """Rows converted at a time, so that what lies between the steps stays in the processor's cache: twice as fast as whole
 frames of 1080 rows."""
@@ -38,16 +39,40 @@ def rgb16(planes: Planes, tags: ColourTags) -> Deep:
 
 def rgb16_strips(planes: Planes, tags: ColourTags) -> Generator[tuple[int, Deep]]:
     """Yield the same in strips (h, W, 3), each with its first row."""
-    matrix = (raised_to_rgb(planes.layout, tags) * 65535).astype(np.float32)
-    whole = full_size(planes)
-    for row in range(0, planes.height, _STRIP_ROWS):
-        strip = [plane[row : row + _STRIP_ROWS] for plane in whole]
-        yield row, cast(Deep, cv2.transform(cv2.merge(strip), matrix))
+    matrix = (raised_to_rgb(planes.layout, tags) * _TOP).astype(np.float32)
+    for row, strip in _strips(planes):
+        yield row, cast(Deep, cv2.transform(strip, matrix))
 
 
 def sdr_rgb(planes: Planes, tags: ColourTags) -> Pixels:
     """Return the proxy (H, W, 3) uint8 of `planes`; see `proxy_rgb`."""
+    if is_plain(tags):
+        return _plain_rgb(planes, tags)
     return np.concatenate([proxy_rgb(strip, tags) for _, strip in rgb16_strips(planes, tags)])
+
+
+def _plain_rgb(planes: Planes, tags: ColourTags) -> Pixels:
+    """Return what `proxy_rgb` gives of signals that are shown as they are, in less time."""
+    matrix = (raised_to_rgb(planes.layout, tags) * _TOP).astype(np.float32)
+    out = np.empty((planes.height, planes.width, 3), np.uint8)
+    codes = np.empty((_STRIP_ROWS, planes.width, 3), np.uint16)
+    for row, strip in _strips(planes):
+        cv2.transform(strip, matrix, dst=codes[: len(strip)])
+        cv2.convertScaleAbs(codes[: len(strip)], dst=out[row : row + _STRIP_ROWS], alpha=255 / _TOP)
+    return out
+
+
+def _strips(planes: Planes) -> Generator[tuple[int, Deep]]:
+    """Yield samples of the picture's size in strips (h, W, 3), in the high bits of 16, each with its first row.
+
+    A strip is valid until the next one is asked for: to get new memory for each takes as long as all the rest.
+    """
+    sources = [_Enlarged(plane, planes, _STRIP_ROWS) for plane in planes.colours]
+    whole = np.empty((_STRIP_ROWS, planes.width, 3), np.uint16)
+    for row in range(0, planes.height, _STRIP_ROWS):
+        rows = min(_STRIP_ROWS, planes.height - row)
+        parts = [source.rows(row, rows) for source in sources]
+        yield row, cast(Deep, cv2.merge(parts if len(parts) == 3 else parts * 3, dst=whole[:rows]))
 
 
 def sdr_luma(planes: Planes, tags: ColourTags) -> Pixels:
@@ -127,25 +152,45 @@ def full_size(planes: Planes) -> list[Deep]:
 
     Chroma is enlarged there, where rounding is not seen.
     """
-    first, *others = (_raised(plane, planes.bits) for plane in planes.colours)
-    if not others:
-        return [first] * 3
-    down, across = chroma_steps(planes.layout)
-    return [first, *(_enlarged(plane, down, across, first.shape) for plane in others)]
+    height = planes.height
+    whole = [_Enlarged(plane, planes, height).rows(0, height) for plane in planes.colours]
+    return whole if len(whole) == 3 else whole * 3
 
 
-def _enlarged(plane: Deep, down: int, across: int, shape: tuple[int, ...]) -> Deep:
-    if down == 2:
-        size = plane.shape[1], 2 * len(plane)
-        plane = cast(Deep, cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR))[: shape[0]]
-    if across == 2:
-        wide = np.empty((len(plane), 2 * plane.shape[1]), plane.dtype)
-        wide[:, ::2] = plane
+class _Enlarged:
+    """A plane in the picture's size, some rows at a time, in the high bits of 16. Holds at most `most` of them."""
+
+    def __init__(self, plane: Plane, planes: Planes, most: int) -> None:
+        whole = plane.shape == planes.y.shape
+        self._down, self._across = (1, 1) if whole else chroma_steps(planes.layout)
+        self._plane, self._width = plane, planes.width
+        self._shift = np.uint16(16 - planes.bits)
+        columns = plane.shape[1]
+        # One row of chroma above and below them, at most.
+        self._raised = np.empty((most // self._down + 3, columns), np.uint16)
+        self._tall = np.empty((self._down * len(self._raised), columns), np.uint16)
+        self._between = np.empty((most, columns), np.uint16)
+        self._wide = np.empty((most, columns, 2), np.uint16)
+
+    def rows(self, first: int, count: int) -> Deep:
+        """Return rows `first` to `first + count`, valid until others are asked for."""
+        down, margin = self._down, self._down - 1
+        start, stop = max(0, first // down - margin), -(-(first + count) // down) + margin
+        source = self._plane[start:stop]
+        found = cast(Deep, np.left_shift(source, self._shift, out=self._raised[: len(source)]))
+        if down == 2:
+            size, into = (found.shape[1], 2 * len(found)), self._tall[: 2 * len(found)]
+            found = cast(Deep, cv2.resize(found, size, dst=into, interpolation=cv2.INTER_LINEAR))
+        found = found[first - start * down :][:count]
+        return self._widened(found)[:, : self._width] if self._across == 2 else found
+
+    def _widened(self, plane: Deep) -> Deep:
+        """Put the mean of its neighbours between two columns."""
+        between, wide = self._between[: len(plane)], self._wide[: len(plane)]
         if plane.shape[1] > 1:
-            wide[:, 1:-1:2] = cv2.addWeighted(plane[:, :-1], 0.5, plane[:, 1:], 0.5, 0)
-        wide[:, -1] = plane[:, -1]
-        plane = wide[:, : shape[1]]
-    return plane
+            cv2.addWeighted(plane[:, :-1], 0.5, plane[:, 1:], 0.5, 0, dst=between[:, :-1])
+        between[:, -1] = plane[:, -1]
+        return cast(Deep, cv2.merge([plane, between], dst=wide)).reshape(len(plane), -1)
 
 
 def raised_to_rgb(layout: SampleLayout, tags: ColourTags) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from pipelines.video.decoders.decoding import complaint, damaged
 from pipelines.video.files import ffmpeg
 from pipelines.video.frame import Picture, RgbPicture, YuvPicture, luma_weights
 from pipelines.video.info import VideoInfo
+from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Planes, frame_of
 
 STALL_SECONDS = 20.0
@@ -57,15 +58,21 @@ class _StallGuard:
         self._thread.join()
 
 
-def pipes_planes(info: VideoInfo) -> bool:
-    """Whether frames always come as their samples: HDR is tone-mapped from them."""
-    return info.hdr is not None
+def _piped_layout(info: VideoInfo, planes: bool) -> SampleLayout | None:
+    """Return the layout in which frames come; None for RGB.
+
+    Deep and HDR video is measured and converted from its samples. Without `planes`, stored colours of SDR show,
+    whatever transparency hides.
+    """
+    if planes or info.hdr:
+        return info.layout
+    return replace(info.layout, alpha=False) if info.deep else None
 
 
 def iter_by_ffmpeg(info: VideoInfo, start: int, *, planes: bool = False) -> Iterator[tuple[int, Picture]]:
     """Yield the upright frames from `start` on; earlier ones are decoded and dropped. Holds one frame, besides ffmpeg.
 
-    With `planes`, and of HDR video, they are samples as stored, otherwise RGB.
+    With `planes`, and of HDR and deep video, they are samples as stored, otherwise RGB.
 
     Raises:
         ReaderDied: ffmpeg was killed by somebody else.
@@ -73,12 +80,12 @@ def iter_by_ffmpeg(info: VideoInfo, start: int, *, planes: bool = False) -> Iter
         DamagedVideo: ffmpeg reports an error, unless `info` is salvaged.
     """
     decode = ffmpeg.decode(info.path, info.stream_index, salvage=info.salvaged)
-    stored = planes or pipes_planes(info)
-    pixel_format = info.layout.pixel_format if stored else "rgb24"
+    layout = _piped_layout(info, planes)
+    pixel_format = layout.pixel_format if layout else "rgb24"
     child = ffmpeg.Child([*decode, "-f", "rawvideo", "-pix_fmt", pixel_format, "-"], feeds=False)
     guard = _StallGuard(child)
     try:
-        yield from _frames(child, guard, info, start, stored=stored)
+        yield from _frames(child, guard, info, start, layout)
         status, errors = child.finish(_END_SECONDS)
         if status < 0:
             raise ReaderDied(
@@ -95,11 +102,12 @@ def iter_by_ffmpeg(info: VideoInfo, start: int, *, planes: bool = False) -> Iter
 
 
 def _frames(
-    child: ffmpeg.Child, guard: _StallGuard, info: VideoInfo, start: int, *, stored: bool
+    child: ffmpeg.Child, guard: _StallGuard, info: VideoInfo, start: int, layout: SampleLayout | None
 ) -> Iterator[tuple[int, Picture]]:
     weights, upright = luma_weights(info), replace(info, rotation=0)
-    shapes = _shapes(info) if stored else [(info.height, info.width, 3)]
-    dtype = np.uint16 if stored and info.layout.bits > 8 else np.uint8
+    whole = info.height, info.width
+    shapes = _shapes(layout, *whole) if layout else [(*whole, 3)]
+    dtype = np.uint16 if layout and layout.bits > 8 else np.uint8
     for index in count():
         arrays = [np.empty(shape, dtype) for shape in shapes]
         with guard:
@@ -115,19 +123,18 @@ def _frames(
             return
         if index < start:
             continue
-        if stored:
-            planes = Planes.of_stored(tuple(arrays), info.layout)
+        if layout:
+            planes = Planes.of_stored(tuple(arrays), layout)
             yield index, YuvPicture(frame_of(planes, info.colour.matrix, info.colour.range), upright)
         else:
             yield index, RgbPicture(partial(np.copy, arrays[0]), weights)
 
 
-def _shapes(info: VideoInfo) -> list[tuple[int, int]]:
+def _shapes(layout: SampleLayout, height: int, width: int) -> list[tuple[int, int]]:
     """Return the shapes of the planes of an upright frame, in ffmpeg's order."""
-    layout, whole = info.layout, (info.height, info.width)
-    across, down = layout.chroma_size(info.width, info.height)
+    across, down = layout.chroma_size(width, height)
     chroma = [(down, across)] * 2 if layout.subsampling != "gray" else []
-    return [whole, *chroma, *([whole] if layout.alpha else [])]
+    return [(height, width), *chroma, *([(height, width)] if layout.alpha else [])]
 
 
 def _fill(pipe: IO[bytes], buffer: memoryview) -> int:

@@ -106,12 +106,20 @@ def trimmed(planes: Planes, width: int, height: int) -> Planes:
     return Planes.of_stored(parts, layout)
 
 
-def planes_of(frame: VideoFrame, turns: int = 0) -> Planes:
-    """Copy the samples of a decoded frame, turned counterclockwise by so many quarters. Holds one more copy."""
+def planes_in(frame: VideoFrame) -> Planes:
+    """View the samples of a decoded frame, as it lies; a copy of formats that are not planar."""
     layout = layout_of(frame.format.name)
     if not is_planar(frame.format.name):
         frame = frame.reformat(format=layout.pixel_format, threads=1)
-    planes: tuple[Plane, ...] = tuple(_plane(frame, number, layout) for number in range(len(frame.planes)))
+    return Planes.of_stored(
+        tuple(_plane(frame, number, layout) for number in range(len(frame.planes))), layout
+    )
+
+
+def planes_of(frame: VideoFrame, turns: int = 0) -> Planes:
+    """Copy the samples of a decoded frame, turned counterclockwise by so many quarters. Holds one more copy."""
+    viewed = planes_in(frame)
+    planes, layout = viewed.stored, viewed.layout
     if turns % 2 and layout.subsampling == "422":
         width = frame.width
         planes = tuple(

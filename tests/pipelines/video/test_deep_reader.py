@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from pipelines.errors import UnsupportedVideo
+from pipelines.video.colour.samples import sdr_rgb
+from pipelines.video.decoders.decoding import iter_decoded
 from pipelines.video.info import ColourTags, ContentLight, MasteringDisplay
 from pipelines.video.probe import probe
 from pipelines.video.reader import choose_decoder, held_bytes, read_frames
-from pipelines.video.samples.layout import SampleLayout
+from pipelines.video.samples.layout import SampleLayout, layout_of
 
 FFmpeg = Callable[..., bytes]
 
@@ -118,7 +120,71 @@ def test_turned_and_mirrored_clips_give_the_same_samples(
         assert other.planes().layout == turning.layout
 
 
-@pytest.mark.parametrize("name", ["pq.mp4", "hlg.mkv"])
+SHAPES = ["yuv420p10le", "yuv422p10le", "yuv444p10le", "yuv420p12le", "gray10le", "gbrp10le"]
+
+
+@pytest.mark.parametrize("range", ["tv", "pc"])
+@pytest.mark.parametrize("pixel_format", SHAPES)
+def test_each_code_of_grey_is_shown_as_the_nearest_level(
+    pixel_format: str, range: str, tmp_path: Path, ffmpeg
+) -> None:
+    """The conversion of libswscale makes 253 of the white of 4:2:0, and 126 of the middle."""
+    layout = layout_of(pixel_format)
+    top = 2**layout.bits - 1
+    ramp = np.tile(np.arange(top + 1, dtype=np.uint16), (4, 1))
+    chroma = np.full(layout.chroma_size(top + 1, 4)[::-1], (top + 1) // 2, np.uint16)
+    planes = {"gray": [ramp], "rgb": [ramp] * 3}.get(layout.subsampling, [ramp, chroma, chroma])
+    raw = ("-f", "rawvideo", "-pix_fmt", pixel_format, "-s", f"{top + 1}x4", "-i", "-")
+    tagged = ("-vf", f"setparams=range={range}", "-color_range", range)
+    ffmpeg(
+        *raw, *tagged, "-c:v", "ffv1", tmp_path / "a.mkv", stdin=b"".join(plane.tobytes() for plane in planes)
+    )
+    info = probe(tmp_path / "a.mkv")
+    full = range == "pc" or layout.subsampling in ("gray", "rgb")
+    black, span = (0, top) if full else (16 << (layout.bits - 8), 219 << (layout.bits - 8))
+    levels = np.clip((ramp.astype(float) - black) / span, 0, 1)[..., None] * 255
+    for decoder in ("pyav", "ffmpeg"):
+        shown = next(read_frames(info, decoder=decoder)).rgb()
+        assert np.abs(shown - levels).max() <= 0.501
+        assert np.ptp(shown, axis=2).max() == 0
+
+
+def test_colours_of_deep_sdr_are_closer_than_those_of_libswscale(tmp_path: Path, ffmpeg) -> None:
+    how = ("-pix_fmt", "yuv420p10le", "-c:v", "libx265", "-x265-params", "log-level=error:lossless=1")
+    drawing = ("-f", "lavfi", "-i", "testsrc=s=640x360:r=25:d=0.04")
+    ffmpeg(*drawing, *how, tmp_path / "a.mp4")
+    drawn = np.frombuffer(ffmpeg(*drawing, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"), np.uint8).reshape(
+        360, 640, 3
+    )
+    info = probe(tmp_path / "a.mp4")
+    _, decoded = next(iter_decoded(info))
+    made = next(read_frames(info)).rgb(), decoded.to_ndarray(format="rgb24")
+    own, other = (np.abs(pixels.astype(int) - drawn).mean() for pixels in made)
+    assert own < other
+
+
+@pytest.mark.parametrize("turned", [90, 180, 270])
+@pytest.mark.parametrize("name", ["sdr.mp4", "h264.mp4", "pq.mp4"])
+def test_a_turn_changes_no_colour(name: str, turned: int, tmp_path: Path, ffmpeg) -> None:
+    path = drawn(ffmpeg, tmp_path / name, *CLIPS[name])
+    ffmpeg("-display_rotation", turned, "-i", path, "-c", "copy", tmp_path / "turned.mp4")
+    for plain, turning in zip(
+        read_frames(probe(path)), read_frames(probe(tmp_path / "turned.mp4")), strict=True
+    ):
+        assert np.array_equal(np.rot90(plain.rgb(), turned // 90), turning.rgb())
+
+
+def test_stored_colours_of_transparent_sdr_show_where_ffmpeg_reads(tmp_path: Path, ffmpeg) -> None:
+    name, (pixel_format, _, *how) = "alpha.mov", CLIPS["alpha.mov"]
+    info = probe(drawn(ffmpeg, tmp_path / name, pixel_format, SDR_2020, *how))
+    stored = next(read_frames(info, planes=True)).planes()
+    frame = next(read_frames(info, decoder="ffmpeg"))
+    assert frame.alpha() is None
+    opaque = replace(info.colour, primaries=None)
+    assert np.array_equal(frame.rgb(), sdr_rgb(replace(stored, alpha=None), opaque))
+
+
+@pytest.mark.parametrize("name", ["pq.mp4", "hlg.mkv", "sdr.mp4"])
 def test_a_conformance_window_is_cropped_by_each_decoder(name: str, tmp_path: Path, ffmpeg) -> None:
     """H.265 codes whole blocks of 8; the sizes are not multiples of it."""
     info = probe(drawn(ffmpeg, tmp_path / name, *CLIPS[name], size="70x46"))
@@ -129,8 +195,9 @@ def test_a_conformance_window_is_cropped_by_each_decoder(name: str, tmp_path: Pa
         assert np.array_equal(one.rgb(), other.rgb())
 
 
-def test_pixels_of_hdr_do_not_depend_on_the_decoder(tmp_path: Path, ffmpeg) -> None:
-    info = probe(drawn(ffmpeg, tmp_path / "a.mp4", *CLIPS["pq.mp4"]))
+@pytest.mark.parametrize("name", [name for name in CLIPS if name != "alpha.mov"])
+def test_pixels_do_not_depend_on_the_decoder(name: str, tmp_path: Path, ffmpeg) -> None:
+    info = probe(drawn(ffmpeg, tmp_path / name, *CLIPS[name]))
     for one, other in zip(read_frames(info), read_frames(info, decoder="ffmpeg"), strict=True):
         assert np.array_equal(one.rgb(), other.rgb())
         assert np.array_equal(one.luma(), other.luma())

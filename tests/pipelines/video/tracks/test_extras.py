@@ -256,7 +256,7 @@ def test_a_clean_aperture_crops(decoder: str, clips: Clips, ffmpeg, tmp_path: Pa
 
 
 @pytest.mark.parametrize("container", ["mp4", "mkv"])
-@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67"])
+@pytest.mark.parametrize("transfer", ["smpte2084", "arib-std-b67", "bt709"])
 def test_luma_of_a_deep_clip_does_not_depend_on_a_crop(
     container: str, transfer: str, ffmpeg, tmp_path: Path
 ) -> None:

@@ -1,12 +1,15 @@
 """Flags shared by commands: how a command is run, as opposed to what it computes."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 
+from pipelines.scheduler.places import AtOnce, Places
 from pipelines.scheduler.queue import JobQueue
+from pipelines.workers.process import WorkerProcess
 from pipelines.workers.runner import Team
 
 StuckAfter = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
@@ -23,6 +26,8 @@ def _check_workers(kind: Any, value: int | str | None) -> None:
 Workers = Annotated[int | Literal["auto"], Parameter(validator=_check_workers)]
 
 CrewName = Literal["local", "pulled"]
+
+JobsAtOnce = Annotated[AtOnce, Parameter(validator=_check_workers)]
 
 FLAT = Parameter(name="*")
 """Makes each field of a settings model a flag of its own."""
@@ -48,6 +53,9 @@ class Options:
     "Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of jobs."
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
+    jobs_at_once: JobsAtOnce = 1
+    """How many jobs run side by side where the plan says that they fit: a number, or auto for one on each GPU. Results
+    are the same; the limit on memory holds for all together."""
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
@@ -68,6 +76,9 @@ class JobsOptions:
     "Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of jobs."
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
+    jobs_at_once: JobsAtOnce = 1
+    """How many jobs run side by side where the plan says that they fit: a number, or auto for one on each GPU. Results
+    are the same; the limit on memory holds for all together."""
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
@@ -75,7 +86,8 @@ class JobsOptions:
 def open_queue(options: Options | JobsOptions) -> JobQueue:
     """Open the queue of a command."""
     team = team_of(options.workers, options.crew, mixed_devices=options.mixed_devices)
-    return JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after, team=team)
+    places = Places.of(options.jobs_at_once, partial(WorkerProcess, options.stuck_after, team))
+    return JobQueue(options.jobs_dir, places=places)
 
 
 def team_of(workers: Literal["auto"] | int | None, crew: CrewName, *, mixed_devices: bool) -> Team:

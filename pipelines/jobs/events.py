@@ -21,8 +21,8 @@ class _Event(BaseModel):
     time: float = Field(default_factory=time.time)
 
 
-WaitsFor = Literal["turn", "memory"]
-"""What a waiting job waits for: its turn, or, the next one, memory that the jobs beside it have planned to use."""
+WaitsFor = Literal["turn", "room"]
+"""What a waiting job waits for: its turn, or, the next one, memory or disk that jobs beside it have planned to use."""
 
 
 class Queued(_Event):

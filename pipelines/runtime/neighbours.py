@@ -4,6 +4,7 @@ Their processes are not those of the job: each is measured, planned for and kept
 others have planned but not taken yet is no longer free.
 """
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -16,8 +17,8 @@ from memory.process_tree import ProcessTree
 class Neighbour(BaseModel):
     """The worker of another job, or one that is kept warm and has planned nothing.
 
-    `host_bytes` is planned for it and the page together. `device_bytes` is planned, and `device_held_bytes` was held
-    when it was measured last, on the device of the job that is told; both are 0 where it computes on another.
+    `host_bytes` is planned for it and the page together, `disk_bytes` for what it writes. On the device of the job that
+    is told, `device_bytes` is planned and `device_held_bytes` was held when last measured: 0 where it has another one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -25,6 +26,7 @@ class Neighbour(BaseModel):
     host_bytes: int = 0
     device_bytes: int = 0
     device_held_bytes: int = 0
+    disk_bytes: int = 0
 
 
 class Beside(BaseModel):
@@ -45,6 +47,7 @@ class Taken:
     held_device_bytes: int = 0
     host_bytes: int = 0
     device_bytes: int = 0
+    disk_bytes: int = 0
 
     def __add__(self, other: "Taken") -> "Taken":
         return Taken(
@@ -52,6 +55,7 @@ class Taken:
             self.held_device_bytes + other.held_device_bytes,
             self.host_bytes + other.host_bytes,
             self.device_bytes + other.device_bytes,
+            self.disk_bytes + other.disk_bytes,
         )
 
     @classmethod
@@ -62,14 +66,16 @@ class Taken:
             neighbour.device_held_bytes,
             max(held_bytes, neighbour.host_bytes - page_bytes),
             max(neighbour.device_held_bytes, neighbour.device_bytes),
+            neighbour.disk_bytes,
         )
 
 
 class Neighbours:
-    """Who runs beside this process now: told by one thread, asked by others."""
+    """Who runs beside this process now. Thread-safe."""
 
     def __init__(self) -> None:
         self._now: dict[int, tuple[Neighbour, ProcessTree]] = {}
+        self._measuring = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._now)
@@ -78,6 +84,11 @@ class Neighbours:
     def pids(self) -> frozenset[int]:
         """Their processes; each has children of its own."""
         return frozenset(self._now)
+
+    @property
+    def device_bytes(self) -> int:
+        """What they keep others from on the device of this process."""
+        return sum(max(each.device_held_bytes, each.device_bytes) for each, _ in self._now.values())
 
     def meet(self, neighbours: Sequence[Neighbour]) -> None:
         """Replace what was known."""
@@ -88,13 +99,15 @@ class Neighbours:
         }
 
     def held_bytes(self) -> int:
-        """Host bytes that they hold now. Not for several threads at once."""
-        return sum(sum(held.held_bytes for held in tree.read().values()) for _, tree in self._now.values())
+        """Host bytes that they hold now."""
+        return sum(self._held(tree, exact=False) for _, tree in self._now.values())
 
     def taken(self, page_bytes: int) -> Taken:
-        """What they take, beside the `page_bytes` that the page holds. Measures exactly; as `held_bytes`."""
-        total = Taken()
-        for neighbour, tree in self._now.values():
-            held = sum(held.held_bytes for held in tree.read(exact=True).values())
-            total += Taken.by(neighbour, held, page_bytes)
-        return total
+        """What they take, where the page holds `page_bytes`. Measures exactly."""
+        found = self._now.values()
+        each = (Taken.by(neighbour, self._held(tree, exact=True), page_bytes) for neighbour, tree in found)
+        return sum(each, Taken())
+
+    def _held(self, tree: ProcessTree, *, exact: bool) -> int:
+        with self._measuring:
+            return sum(held.held_bytes for held in tree.read(exact=exact).values())

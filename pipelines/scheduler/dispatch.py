@@ -140,6 +140,7 @@ class Dispatcher:
             place.runner.let_go()
             with self._changed:
                 self._freeing.discard(place)
+                self._places.introduce()
                 self._changed.notify_all()
 
     def _is_next(self, place: JobPlace) -> bool:
@@ -167,7 +168,7 @@ class Dispatcher:
                 # What workers hold that are only kept warm may be all that is missing.
                 self._freeing |= set(self._places.warm) - {place}
                 if not self._freeing:
-                    self._places.wait_for_memory()
+                    self._places.wait_for_room()
             else:
                 self._waiting.leave(ticket)
             self._waiting.record_positions()

@@ -58,7 +58,7 @@ class WaitingLine:
         return next(iter(self), None)
 
     @property
-    def waits_for_memory(self) -> bool:
+    def waits_for_room(self) -> bool:
         """Whether the next one has been put back."""
         return self._put_back is not None
 
@@ -143,7 +143,7 @@ class WaitingLine:
     def _record(self, slot: _Slot, position: int) -> None:
         # A job whose folder was removed by hand fails when its turn comes.
         with suppress(OSError):
-            slot.ticket.record(position, "memory" if slot is self._put_back else "turn")
+            slot.ticket.record(position, "room" if slot is self._put_back else "turn")
 
     def _forget(self) -> None:
         """Forget the order, and visitors who are not ahead of the round."""

@@ -48,6 +48,7 @@ class JobPlace:
             host_bytes=planned.predicted_host_bytes if planned else 0,
             device_bytes=planned.predicted_device_bytes if planned and same_device else 0,
             device_held_bytes=self.device_held_bytes if same_device else 0,
+            disk_bytes=planned.disk_bytes if planned else 0,
         )
 
 
@@ -133,7 +134,7 @@ class Places:
         place.ticket, place.planned = None, None
         self._must_wait = False
 
-    def wait_for_memory(self) -> None:
+    def wait_for_room(self) -> None:
         """Let nobody begin until a job has ended; where none runs, nobody need wait."""
         self._must_wait = bool(self.busy)
 

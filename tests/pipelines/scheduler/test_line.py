@@ -75,9 +75,9 @@ def test_one_that_is_put_back_is_next_whoever_comes() -> None:
     first, second = line.take(), line.take()
     line.append(ticket("b1"))
     line.put_back(second)
-    assert line.waits_for_memory and order(line) == "a2 b1"
+    assert line.waits_for_room and order(line) == "a2 b1"
     line.leave(first)
-    assert line.take() is second and not line.waits_for_memory
+    assert line.take() is second and not line.waits_for_room
 
 
 def test_who_takes_one_back_has_an_earlier_turn_for_the_others() -> None:
@@ -127,4 +127,4 @@ def test_the_journal_says_what_is_waited_for(tmp_path: Path, put_back: bool) -> 
     line.record_positions()
     told = one.job.journal.last_state()
     assert isinstance(told, events.Queued)
-    assert (told.position, told.waits_for) == (0, "memory" if put_back else "turn")
+    assert (told.position, told.waits_for) == (0, "room" if put_back else "turn")

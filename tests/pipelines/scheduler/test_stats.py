@@ -148,3 +148,21 @@ def test_counters(stats: QueueStats, clock: Clock) -> None:
     stats.end(Job(Path("x")))
     stats.record(events.CancelledEvent(job="y"))
     assert stats.counters == Counters(0.0, 1, 1, {"done": 1, "cancelled": 1})
+
+
+def test_two_at_once_are_told_apart(stats: QueueStats, clock: Clock) -> None:
+    for seconds in (10.0, 10.0):
+        run(stats, clock, 1000, seconds)
+    one, two = (Ticket(Job(Path(name)), "score", "clip.mp4", 1000) for name in ("x", "y"))
+    stats.begin(one), stats.begin(two)
+    stats.record(progress(30.0, rate=4.0))
+    stats.record(progress(50.0, rate=6.0).model_copy(update={"job": "y"}))
+    assert stats.counters.frames_per_second == 10.0
+    assert stats.expected_wait([], 2) == 30.0
+    assert stats.expected_wait([ticket(1000)], 2) == 40.0, "where the first one was"
+    assert stats.expected_wait([ticket(3000)], 2) == 50.0, "30 + 30 s there, 50 s at the other place"
+    assert stats.expected_wait([], 3) == 0.0, "a place is free"
+    stats.record(events.Warned(job="x", code="worker_died", message=""))
+    assert stats.counters.frames_per_second == 6.0
+    stats.end(one.job)
+    assert stats.expected_wait([ticket(1000)], 2) == 10.0

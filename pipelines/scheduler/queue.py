@@ -238,7 +238,9 @@ class JobQueue(Dispatcher):
             ahead = self._waiting.ahead_of(job)
             if ahead is None:
                 return 0.0 if self._places.runs(job) else None
-            return self._stats.expected_wait(ahead, self.at_once)
+            # While one waits for room beside those that run, free places are of no use.
+            places = len(self._places.busy) if self._waiting.waits_for_room else self.at_once
+            return self._stats.expected_wait(ahead, places)
 
     def _check_room(self) -> None:
         # Running jobs, or those that are about to run, do not count as waiting.

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +13,7 @@ import cyclopts
 from cyclopts import App, Parameter, validators
 
 from memory.units import GIB
-from pipelines.cli.options import CrewName, Workers, team_of
+from pipelines.cli.options import CrewName, JobsAtOnce, Workers, team_of
 from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.weights.locate import anchor
 from pipelines.workers.runner import Team
@@ -23,6 +24,7 @@ from ui.server.policy import Policy, gib, is_loopback, sentence
 if TYPE_CHECKING:
     import gradio as gr
 
+    from pipelines.scheduler.places import AtOnce
     from ui.gate import Names
 
 _IDLE_SECONDS = 300.0
@@ -65,6 +67,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     crew: CrewName = "local",
     store: str = "",
     mixed_devices: Annotated[bool, Parameter(negative="")] = False,
+    jobs_at_once: JobsAtOnce = 1,
     inspect_at_once: Annotated[int | None, _rule("inspect_at_once")] = None,
     inspect_max_gb: Annotated[float | None, _rule("inspect_max_gb")] = None,
 ) -> None:
@@ -92,6 +95,8 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         store: With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder.
         mixed_devices: Let workers of other builds or on other kinds of devices join, too: the result may differ from
             that of one.
+        jobs_at_once: How many jobs run side by side where the plan says that they fit: a number, or auto for one on
+            each GPU. Visitors take turns. Results are the same; the limit on memory holds for all together.
         allowed_host: Another name under which the server is reached, such as longtake.example; may be repeated.
             Requests for other names are refused; localhost and addresses need no flag. Default: --server-name, and
             the name in a --root-path that is a URL; on a Space, the Space's.
@@ -131,6 +136,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         share=share and not on_space,
         stuck_seconds=stuck_after,
         team=team_of(workers, crew, mixed_devices=mixed_devices, store=store),
+        jobs_at_once=jobs_at_once,
     )
 
 
@@ -162,10 +168,13 @@ def _serve(
     share: bool,
     stuck_seconds: float | None,
     team: Team,
+    jobs_at_once: "AtOnce",
 ) -> None:
     # Imported here: Gradio reads the environment on import, and `password` does not need it.
     from pipelines.scheduler.janitor import Janitor
+    from pipelines.scheduler.places import Places
     from pipelines.scheduler.queue import JobQueue
+    from pipelines.workers.process import WorkerProcess
     from ui import launch
     from ui.gate import Names
     from ui.jobs.service import JobService
@@ -181,8 +190,7 @@ def _serve(
         jobs_dir,
         idle_seconds=_IDLE_SECONDS,
         max_waiting=policy.max_waiting,
-        stuck_seconds=stuck_seconds,
-        team=team,
+        places=Places.of(jobs_at_once, partial(WorkerProcess, stuck_seconds, team)),
     )
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
     service = JobService(queue, policy)

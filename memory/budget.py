@@ -1,6 +1,6 @@
 """The memory that a run may use: what is free, less a reserve, within the user's limits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from memory.probe import Disk, Hardware
@@ -31,12 +31,14 @@ class Budget:
         ram_limit_gb: float | None = None,
         vram_limit_gb: float | None = None,
         held_bytes: int = 0,
+        held_device_bytes: int = 0,
     ) -> Self:
         """Compute the budget on this hardware within the user's limits (GiB).
 
         `held_bytes` is what our processes already use on the host: it counts towards a run's cost but is no longer
-        free. `device_index` None computes on the CPU. A tenth of a user's limit is kept in reserve; on the machine
-        itself, where other programs need memory too, `host_reserve_bytes`.
+        free; `held_device_bytes` is what processes of our other jobs use on the device. `device_index` None computes on
+        the CPU. A tenth of a user's limit is kept in reserve; on the machine itself, where other programs need memory
+        too, `host_reserve_bytes`.
         """
         host = hardware.host
         host_bytes = max(0, host.available_bytes + held_bytes - host_reserve_bytes(host.total_bytes))
@@ -46,7 +48,8 @@ class Budget:
         device = None if device_index is None else hardware.device(device_index)
         device_bytes, vram_limit = 0, None if vram_limit_gb is None else int(vram_limit_gb * GIB)
         if device is not None:
-            device_bytes = max(0, device.available_bytes - device.total_bytes // 10)
+            ours_bytes = min(device.total_bytes, device.available_bytes + held_device_bytes)
+            device_bytes = max(0, ours_bytes - device.total_bytes // 10)
             if vram_limit is not None:
                 device_bytes = min(device_bytes, within_limit(vram_limit))
         return cls(
@@ -56,6 +59,15 @@ class Budget:
             device is not None and device.shares_host,
             ram_limit,
             vram_limit,
+        )
+
+    def less(self, host_bytes: int, device_bytes: int, disk_bytes: int) -> Self:
+        """Return what is left where others have taken so much of it."""
+        return replace(
+            self,
+            host_bytes=max(0, self.host_bytes - host_bytes - (device_bytes if self.unified else 0)),
+            device_bytes=max(0, self.device_bytes - device_bytes),
+            disk_bytes=None if self.disk_bytes is None else max(0, self.disk_bytes - disk_bytes),
         )
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from types import TracebackType
 from typing import Literal, Self
@@ -50,15 +50,17 @@ class Meter:
         *,
         interval_seconds: float = 0.25,
         on_reading: OnReading | None = None,
+        leave_out: Callable[[], Collection[int]] = frozenset,
         read: Callable[[], Reading | None] | None = None,
         read_exactly: Callable[[], Reading | None] | None = None,
     ) -> None:
         """`read` returns a reading, or None when the process has ended; tests replace it.
 
-        `read_exactly` returns one that is certain, at a higher cost; it confirms what comes close to a limit.
+        `leave_out` names descendants that are somebody else's. `read_exactly` returns a reading that is certain, at a
+        higher cost; it confirms what comes close to a limit.
         """
         if read is None:
-            reader = _TreeReader(os.getpid() if pid is None else pid)
+            reader = _TreeReader(os.getpid() if pid is None else pid, leave_out)
             self.tree: ProcessTree | None = reader.tree
             read, read_exactly = reader.read, partial(reader.read, exact=True)
         else:
@@ -77,9 +79,14 @@ class Meter:
         self._peak: Reading | None = None
         self.timeline = PeakTimeline()
 
-    def watch(self, limit_bytes: int, handler: Callable[[Level, Reading], None]) -> None:
+    def watch(
+        self,
+        limit_bytes: int,
+        handler: Callable[[Level, Reading], None],
+        beside: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
         """Call `handler` when host memory comes close to a limit: see `LimitWatch`."""
-        self._watches.append(LimitWatch(limit_bytes, handler))
+        self._watches.append(LimitWatch(limit_bytes, handler, beside))
 
     def sample(self) -> Reading | None:
         """Take an additional reading now; None where the process has ended."""
@@ -169,14 +176,23 @@ class LimitWatch:
 
     It calls `handler` with "soft" at 90 % and with "hard" at 97 %. Each level is reported once, and again only after
     memory has been below it.
+
+    Where a limit holds for several together, `beside` returns what the others hold now, and the share of this one: who
+    holds no more than its share is not at fault, and nothing is reported of it.
     """
 
-    def __init__(self, limit_bytes: int, handler: Callable[[Level, Reading], None]) -> None:
+    def __init__(
+        self,
+        limit_bytes: int,
+        handler: Callable[[Level, Reading], None],
+        beside: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
         """Raises ValueError where the limit is not positive."""
         if limit_bytes <= 0:
             raise ValueError(f"a memory limit must be positive, not {limit_bytes} bytes")
         self._limit_bytes = limit_bytes
         self._handler = handler
+        self._beside = beside
         self._reached: set[Level] = set()
 
     def is_news(self, reading: Reading) -> bool:
@@ -193,14 +209,19 @@ class LimitWatch:
 
     def _levels(self, reading: Reading) -> list[Level]:
         marks: tuple[tuple[Level, float], ...] = (("soft", SOFT), ("hard", HARD))
-        return [level for level, fraction in marks if reading.host_bytes >= fraction * self._limit_bytes]
+        others, share = self._beside()
+        if share and reading.host_bytes <= share:
+            return []
+        return [
+            level for level, fraction in marks if reading.host_bytes + others >= fraction * self._limit_bytes
+        ]
 
 
 class _TreeReader:
     """Readings of a process tree and of what it holds on devices."""
 
-    def __init__(self, pid: int) -> None:
-        self.tree = ProcessTree(pid)
+    def __init__(self, pid: int, leave_out: Callable[[], Collection[int]]) -> None:
+        self.tree = ProcessTree(pid, leave_out=leave_out)
         self._started = time.monotonic()
         self._held_on_devices = device_reader()
         self._available_bytes = 0

@@ -9,7 +9,7 @@ given back. `exact=True` reads PSS at once, for decisions that must be right.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,7 +64,8 @@ class _System(Protocol):
 class ProcessTree:
     """Measures process `pid` and its descendants. Holds three numbers per process.
 
-    `root` stands for `/`, so that tests can simulate a system in a folder; without `/proc` there, psutil is asked.
+    `leave_out` names descendants that are somebody else's, with their own. `root` stands for `/`, so that tests can
+    simulate a system in a folder; without `/proc` there, psutil is asked.
     """
 
     def __init__(
@@ -74,8 +75,10 @@ class ProcessTree:
         root: Path = Path("/"),
         clock: Callable[[], float] = time.monotonic,
         cpu_clock: Callable[[], float] = time.thread_time,
+        leave_out: Callable[[], Collection[int]] = frozenset,
     ) -> None:
         self._pid = pid
+        self._leave_out = leave_out
         self._system = _system(root)
         self._clock = clock
         self._cpu_clock = cpu_clock
@@ -105,13 +108,14 @@ class ProcessTree:
 
     def _walk(self) -> Iterator[tuple[int, int | None]]:
         """Yield the process and its descendants, each with its parent."""
+        others = self._leave_out()
         waiting: list[tuple[int, int | None]] = [(self._pid, None)]
         while waiting:
             pid, parent = waiting.pop()
             children = self._system.children(pid)
             if children is not None:
                 yield pid, parent
-                waiting += [(child, pid) for child in children if child != pid]
+                waiting += [(child, pid) for child in children if child != pid and child not in others]
 
     def _held(self, pid: int, exact: bool) -> Held | None:
         counters = self._system.counters(pid)

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from pipelines.cli.console import Console
 from pipelines.cli.hashing import hash_all
 from pipelines.cli.options import Options, open_queue
+from pipelines.cli.side_by_side import started
 from pipelines.cli.targets import (
     check_folder,
     check_frames_out,
@@ -21,6 +22,8 @@ from pipelines.cli.targets import (
 )
 from pipelines.engines.availability import Resolved
 from pipelines.errors import BadInput, Cancelled, LongtakeError, SomeFailed
+from pipelines.jobs.inputs import InputFile
+from pipelines.jobs.job import Job
 from pipelines.settings import FilmSettings, Settings
 from pipelines.spec import FolderSpec, TaskSpec
 from pipelines.storage.atomic import sweep, write_bytes
@@ -41,8 +44,8 @@ def run_folder(
 ) -> None:
     """Run one job for each of `videos`, which replaces the folder among `inputs`.
 
-    A failed job does not stop the others. Raises BadInput for clashing names and for settings that only make sense for
-    a single video; SomeFailed at the end if any job failed.
+    Several run side by side where `options` allow it. A failed job does not stop the others. Raises BadInput for
+    clashing names and for settings that only make sense for a single video; SomeFailed at the end if any job failed.
     """
     source, other_inputs = inputs[task.many], inputs[: task.many] + inputs[task.many + 1 :]
     folder.check(resolved.settings, other_inputs)
@@ -54,18 +57,24 @@ def run_folder(
         check_folder(target)
     suffix = video_suffix(resolved.settings)
     results: list[Result] = []
+
     with open_queue(options) as queue:
-        for video in videos:
+
+        def start(video: Path) -> Job:
+            if suffix:
+                name = f"{video.stem}{suffix}"
+                need_bytes = expected_bytes(video, target / name, resolved.settings)
+                check_folder(target, name=name, need_bytes=need_bytes)
+            others = folder.others(video, other_inputs)
+            first, *rest = (*others[: task.many], video, *others[task.many :])  # type: ignore[misc]
+            own = replace(resolved, settings=settings_for(video, resolved.settings))
+            hash_all((first, *rest), own, console)
+            return queue.submit(task.name, first, own, *rest, force=options.force)
+
+        for video, job in started(videos, start, queue, _contents):
             try:
-                if suffix:
-                    name = f"{video.stem}{suffix}"
-                    need_bytes = expected_bytes(video, target / name, resolved.settings)
-                    check_folder(target, name=name, need_bytes=need_bytes)
-                others = folder.others(video, other_inputs)
-                first, *rest = (*others[: task.many], video, *others[task.many :])  # type: ignore[misc]
-                own = replace(resolved, settings=settings_for(video, resolved.settings))
-                hash_all((first, *rest), own, console)
-                job = queue.submit(task.name, first, own, *rest, force=options.force)
+                if isinstance(job, Exception):
+                    raise job
                 outputs = console.follow(queue, job)
                 if outputs.report is None:
                     raise BadInput(f"The job of {video.name} made no report.", "Run it again with --force.")
@@ -94,6 +103,14 @@ def run_folder(
             f"{failed} of {len(results)} files failed.",
             f"{target / 'report.json'} gives the reason for each.",
         )
+
+
+def _contents(video: Path) -> Hashable:
+    """Return what two copies of a video have in common: the hash of their bytes."""
+    try:
+        return InputFile.of(video).fingerprint
+    except LongtakeError:
+        return video
 
 
 def _check_places(videos: Sequence[Path], inputs: Sequence[Path], target: Path, settings: Settings) -> None:

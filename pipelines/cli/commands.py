@@ -1,5 +1,6 @@
 """All commands: one per task, and those for jobs, weights and the machine."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from cyclopts import App, Parameter
 from pipelines.cli.console import Console
 from pipelines.cli.options import JobsOptions, open_queue
 from pipelines.cli.pose import pose
+from pipelines.cli.side_by_side import started
 from pipelines.cli.task_commands import estimate_command, run_command
 from pipelines.cli.weights import weights
 from pipelines.cli.work import work
@@ -71,9 +73,11 @@ def _resume_all(options: JobsOptions, console: Console, *, force: bool) -> None:
         console.say(f"Nothing to resume in {jobs_dir}.")
     failed: list[LongtakeError] = []
     with open_queue(options) as queue:
-        for job in jobs:
+        for job, going in started(jobs, partial(queue.start, force=force), queue):
             try:
-                console.follow(queue, queue.start(job, force=force))
+                if isinstance(going, Exception):
+                    raise going
+                console.follow(queue, going)
             except Cancelled:
                 raise
             except LongtakeError as known:

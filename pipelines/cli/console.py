@@ -47,6 +47,7 @@ class Console:
         self._json = json
         self._out = Rich(highlight=False, soft_wrap=True)
         self._err = Rich(stderr=True, highlight=False, soft_wrap=True)
+        self._waits_for: events.WaitsFor = "turn"
 
     def follow(self, queue: JobQueue, job: Job) -> Outputs:
         """Print a job's events until it ends; Ctrl-C cancels it. Raises the error that the job failed with."""
@@ -74,6 +75,12 @@ class Console:
             return
         bar.update(event)
         match event:
+            case events.Queued():
+                if event.waits_for == "room" != self._waits_for:
+                    self.note(
+                        "There is no room beside the jobs that run; it starts when one of them has ended."
+                    )
+                self._waits_for = event.waits_for
             case events.Planned():
                 self.say(event.reason)
             case events.Degraded() | events.Warned():

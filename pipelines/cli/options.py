@@ -1,14 +1,17 @@
 """Flags shared by commands: how a command is run, as opposed to what it computes."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 
 from pipelines.errors import BadInput
+from pipelines.scheduler.places import AtOnce, Places
 from pipelines.scheduler.queue import JobQueue
 from pipelines.storage.object_store import check_address
+from pipelines.workers.process import WorkerProcess
 from pipelines.workers.runner import Team
 
 StuckAfter = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
@@ -25,6 +28,8 @@ def _check_workers(kind: Any, value: int | str | None) -> None:
 Workers = Annotated[int | Literal["auto"], Parameter(validator=_check_workers)]
 
 CrewName = Literal["local", "pulled"]
+
+JobsAtOnce = Annotated[AtOnce, Parameter(validator=_check_workers)]
 
 FLAT = Parameter(name="*")
 """Makes each field of a settings model a flag of its own."""
@@ -52,6 +57,9 @@ class Options:
     "With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder."
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
+    jobs_at_once: JobsAtOnce = 1
+    """How many jobs run side by side where the plan says that they fit: a number, or auto for one on each GPU. Results
+    are the same; the limit on memory holds for all together."""
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
@@ -74,6 +82,9 @@ class JobsOptions:
     "With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder."
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
+    jobs_at_once: JobsAtOnce = 1
+    """How many jobs run side by side where the plan says that they fit: a number, or auto for one on each GPU. Results
+    are the same; the limit on memory holds for all together."""
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
@@ -81,7 +92,8 @@ class JobsOptions:
 def open_queue(options: Options | JobsOptions) -> JobQueue:
     """Open the queue of a command."""
     team = team_of(options.workers, options.crew, mixed_devices=options.mixed_devices, store=options.store)
-    return JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after, team=team)
+    places = Places.of(options.jobs_at_once, partial(WorkerProcess, options.stuck_after, team))
+    return JobQueue(options.jobs_dir, places=places)
 
 
 def team_of(

@@ -21,6 +21,10 @@ class _Event(BaseModel):
     time: float = Field(default_factory=time.time)
 
 
+WaitsFor = Literal["turn", "room"]
+"""What a waiting job waits for: its turn, or, the next one, memory or disk that jobs beside it have planned to use."""
+
+
 class Queued(_Event):
     """The job is waiting; position 0 is next. `queue_pid` is the process whose queue holds it."""
 
@@ -30,6 +34,7 @@ class Queued(_Event):
     name: str
     position: int = 0
     queue_pid: int | None = None
+    waits_for: WaitsFor = "turn"
 
 
 class Started(_Event):

@@ -1,6 +1,7 @@
 """Memory of a run: measured, reported as events, held against the user's limit, recorded as CSV."""
 
 import math
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from pipelines.errors import NotEnoughMemory, Sentence
 from pipelines.jobs.events import Event, Failed, Memory, Warned
 from pipelines.jobs.job import Job
 from pipelines.runtime.event_log import EventLog
+from pipelines.runtime.neighbours import Neighbours, Taken
 from pipelines.storage.atomic import atomic_write
 
 _INTERVAL_SECONDS = 0.1
@@ -26,22 +28,41 @@ _PRESSURE_FRACTION = 0.1
 
 
 class MemoryWatch:
-    """Measures the process tree below `tree_root` while a job runs, in the meter's thread.
+    """Measures the process tree below `tree_root`, without the `neighbours`, while a job runs, in the meter's thread.
 
     At 90 % of the limit, `check` raises MemoryError once, so that the ladder steps down. At 97 % the job fails before
     the limit is exceeded: by calling `leave`, which ends the process, or else by NotEnoughMemory from `check`.
 
     A peak shorter than the time between two readings shows in a process's high-water mark. The first one over the limit
     makes `check` raise LimitPassed, so that the same is tried once with less; the second ends the job.
+
+    The limit holds for the job and its neighbours together. Close to it those act that hold more than they planned, and
+    such a job does not fail: `give_back` is called before `leave`, so that it goes on when others have ended.
     """
 
     def __init__(
-        self, job: Job, event_log: EventLog, tree_root: int, leave: Callable[[], None] | None = None
+        self,
+        job: Job,
+        event_log: EventLog,
+        tree_root: int,
+        leave: Callable[[], None] | None = None,
+        neighbours: Neighbours | None = None,
+        give_back: Callable[[], None] | None = None,
     ) -> None:
         self._job = job
         self._event_log = event_log
         self._leave = leave
-        self._meter = Meter(tree_root, interval_seconds=_INTERVAL_SECONDS, on_reading=self._on_reading)
+        self._give_back = give_back
+        self._tree_root = tree_root
+        self._neighbours = Neighbours() if neighbours is None else neighbours
+        self._meter = Meter(
+            tree_root,
+            interval_seconds=_INTERVAL_SECONDS,
+            on_reading=self._on_reading,
+            leave_out=lambda: self._neighbours.pids,
+        )
+        self.planned_bytes = 0
+        """What the job has planned to hold, with what is measured here besides its own processes."""
         self._peaks: PeakMarks | None = None
         self._limit_gb: float | None = None
         self._passed_bytes = 0
@@ -67,6 +88,12 @@ class MemoryWatch:
         """Host memory of the tree now."""
         return self._meter.latest.host_bytes if self._meter.latest else 0
 
+    def taken(self) -> Taken:
+        """What the neighbours take of the memory. Measures them."""
+        tree = self._meter.tree
+        page = tree.latest.get(self._tree_root) if tree and self._tree_root != os.getpid() else None
+        return self._neighbours.taken(page.held_bytes if page else 0)
+
     @property
     def peak_host_bytes(self) -> int:
         """Largest host memory of the tree so far."""
@@ -85,7 +112,7 @@ class MemoryWatch:
         """Enforce the user's limit from now on; None is no limit."""
         if limit_gb is not None:
             self._limit_gb = limit_gb
-            self._meter.watch(int(limit_gb * GIB), self._on_level)
+            self._meter.watch(int(limit_gb * GIB), self._on_level, self._beside)
 
     def check(self) -> None:
         """Raise MemoryError where the run should use less, NotEnoughMemory where it has to end."""
@@ -140,6 +167,11 @@ class MemoryWatch:
         """Write the readings so far as CSV."""
         with atomic_write(path) as part:
             self._meter.timeline.write_csv(part)
+
+    def _beside(self) -> tuple[int, int]:
+        if not self._neighbours:
+            return 0, 0
+        return self._neighbours.held_bytes(), self.planned_bytes
 
     def _peak_over_limit(self) -> int:
         """The high-water mark of a process that alone held more than the limit; 0 where there is none."""
@@ -198,6 +230,10 @@ class MemoryWatch:
     def _on_level(self, level: Level, reading: Reading) -> None:
         if level == "soft":
             self._must_shrink = True
+            return
+        if self._neighbours and self._leave and self._give_back:
+            self._give_back()
+            self._leave()
             return
         self._over = error = NotEnoughMemory(
             f"The job used {reading.host_bytes / GIB:.2f} GiB and was about to exceed "

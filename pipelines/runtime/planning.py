@@ -32,9 +32,12 @@ def prepare(
     jobs_dir: Path,
     *,
     held_bytes: int = 0,
+    held_device_bytes: int = 0,
     kept: Decision | None = None,
 ) -> Preparation:
-    """Probe, choose and plan; the first of `inputs` is the video. `held_bytes` is what our processes already hold.
+    """Probe, choose and plan; the first of `inputs` is the video.
+
+    `held_bytes` is what our processes already hold, `held_device_bytes` what those of other jobs do on the device.
 
     A decision of an earlier start (`kept`) is reused, and only compared with today's budget.
 
@@ -69,6 +72,7 @@ def prepare(
         ram_limit_gb=settings.ram_limit_gb,
         vram_limit_gb=min(vram_limits, default=None),
         held_bytes=held_bytes,
+        held_device_bytes=held_device_bytes,
     )
     others = pipeline.other_bytes()
     left = replace(budget, host_bytes=max(0, budget.host_bytes - others))

@@ -11,6 +11,7 @@ from pipelines.jobs.events import Facts, Planned
 from pipelines.jobs.job import Job
 from pipelines.jobs.record import Decision, JobRecord
 from pipelines.runtime.crew import Slot
+from pipelines.runtime.neighbours import Taken
 from pipelines.spans import Span
 from pipelines.spec import engine_spec
 from pipelines.stages import Pipeline, RunContext
@@ -51,10 +52,13 @@ class Preparation:
             threads=self.threads,
         )
 
-    def settle(self) -> None:
-        """Keep this process to the limit of the device, and a network on the CPU to its threads. Loads torch for it."""
-        if self.budget.vram_limit_bytes:
-            limit_device(self.budget.vram_limit_bytes, self.device)
+    def settle(self, beside_bytes: int = 0) -> None:
+        """Keep this process to the limit of the device, and a network on the CPU to its threads. Loads torch for it.
+
+        `beside_bytes` of the limit are for others.
+        """
+        if limit := self.budget.vram_limit_bytes:
+            limit_device(max(1, limit - beside_bytes), self.device)
         if self.pipeline.engine.network and self.device == "cpu" and self.threads:
             fix_threads(self.threads)
 
@@ -64,10 +68,7 @@ class Preparation:
         Preset and choice stay, so that the result does; without a network smaller windows are chosen where they help.
         At least one, with this plan.
         """
-        engine, plan, budget = self.pipeline.engine, self.plan, self.budget
-        windows: tuple[int, ...] = (plan.window_frames,)
-        if not engine.network:
-            windows = tuple(n for n in engine.windows(self.choice) if n <= plan.window_frames) or windows
+        plan, budget = self.plan, self.budget
         for count in range(workers, 1, -1):
             beside = -(-count // len(self.slots))
             part = replace(
@@ -75,18 +76,35 @@ class Preparation:
                 host_bytes=max(0, budget.host_bytes - held_bytes) // count,
                 device_bytes=budget.device_bytes // beside,
             )
-            shared = make_plan(
-                self.cost,
-                pixels=self.video.width * self.video.height,
-                frames=len(self.frames),
-                budget=part,
-                window=windows,
-                batch=(plan.batch_frames,),
-                disk_bytes=plan.disk_bytes,
-            )
+            shared = self._within(part)
             if shared.risk != "cannot":
                 return count, shared
         return 1, plan
+
+    def beside(self, taken: Taken) -> "Preparation | None":
+        """Return the same decision for a run beside others; None where it does not fit beside what they have taken.
+
+        As with `shared`, nothing that changes the result is decided anew.
+        """
+        left = self.budget.less(taken.host_bytes, taken.device_bytes, taken.disk_bytes)
+        plan = self._within(left)
+        return None if plan.risk == "cannot" else replace(self, plan=plan, budget=left)
+
+    def _within(self, budget: Budget) -> Plan:
+        """Plan with less; of windows only smaller ones are tried, and none where they might change the result."""
+        engine, plan = self.pipeline.engine, self.plan
+        windows: tuple[int, ...] = (plan.window_frames,)
+        if not engine.network:
+            windows = tuple(n for n in engine.windows(self.choice) if n <= plan.window_frames) or windows
+        return make_plan(
+            self.cost,
+            pixels=self.video.width * self.video.height,
+            frames=len(self.frames),
+            budget=budget,
+            window=windows,
+            batch=(plan.batch_frames,),
+            disk_bytes=plan.disk_bytes,
+        )
 
     def corrected(self, measured_host_bytes: int, measured_device_bytes: int) -> "Preparation":
         """Return the same decision with its memory prediction corrected by what the first windows held.

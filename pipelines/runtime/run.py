@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing as closed_after
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from memory.units import GIB
@@ -30,6 +31,7 @@ from pipelines.runtime.input_watch import InputWatch
 from pipelines.runtime.known_errors import job_gone, known_error
 from pipelines.runtime.memory_plot import draw_memory
 from pipelines.runtime.memory_watch import MemoryWatch
+from pipelines.runtime.neighbours import Neighbours, Taken
 from pipelines.runtime.planning import prepare
 from pipelines.runtime.preparation import Preparation
 from pipelines.runtime.progress import Throughput
@@ -61,6 +63,21 @@ class _Stopped(Exception):
         self.ending = ending
 
 
+class _NoRoom(Exception):
+    """Raised where a run does not fit beside its neighbours."""
+
+
+@dataclass(frozen=True)
+class _Host:
+    """What the process that runs a job lends it: see `run_job`."""
+
+    closing: Callable[[], bool]
+    tree_root: int
+    leave: Callable[[], None] | None
+    hiring: Hiring | None
+    neighbours: Neighbours
+
+
 def run_job(
     job: Job,
     *,
@@ -69,10 +86,12 @@ def run_job(
     tree_root: int | None = None,
     leave: Callable[[], None] | None = None,
     hiring: Hiring | None = None,
+    neighbours: Neighbours | None = None,
 ) -> None:
     """Run or resume `job` until its ending event. Failures of the job are reported as events, never raised.
 
-    Waits while another process runs the job; spans that it finished are not computed again.
+    Where it does not fit beside its neighbours, `echo` hears that it is queued again, and the run is over. Waits while
+    another process runs the job; spans that it finished are not computed again.
 
     Args:
         job: the job to run.
@@ -81,24 +100,20 @@ def run_job(
         tree_root: root of the process tree whose memory is measured and limited; None for this process.
         leave: ends this process immediately when the memory limit is about to be exceeded.
         hiring: how many workers may compute the job together, and who starts them; None: this process alone.
+        neighbours: the other jobs of this machine, as they come and go.
     """
     heard = EventLog(job, echo)
+    beside = Neighbours() if neighbours is None else neighbours
+    host = _Host(closing, tree_root or os.getpid(), leave, hiring, beside)
     try:
-        while not closing() and not _ran(job, heard, closing, tree_root, leave, hiring):
+        while not closing() and not _ran(job, heard, host):
             time.sleep(_LOOK_SECONDS)
     except OSError as error:  # the lock, or the journal
         with suppress(OSError):
             heard.emit(events.Failed.of(job.id, known_error(error)))
 
 
-def _ran(
-    job: Job,
-    heard: EventLog,
-    closing: Callable[[], bool],
-    tree_root: int | None,
-    leave: Callable[[], None] | None,
-    hiring: Hiring | None,
-) -> bool:
+def _ran(job: Job, heard: EventLog, host: _Host) -> bool:
     """Run `job` unless another process does; return whether it has ended. Raises OSError."""
     if not job.exists():
         heard.tell(events.Failed.of(job.id, job_gone(job)))
@@ -109,31 +124,33 @@ def _ran(
             if isinstance(last, events.ENDINGS):
                 heard.tell(last)
             else:
-                _Run(job, heard, closing, tree_root or os.getpid(), leave, hiring).run_to_end()
+                _Run(job, heard, host).run_to_end()
     return free
 
 
 class _Run:
     """One run of one job: the only object that advances."""
 
-    def __init__(
-        self,
-        job: Job,
-        event_log: EventLog,
-        closing: Callable[[], bool],
-        tree_root: int,
-        leave: Callable[[], None] | None,
-        hiring: Hiring | None,
-    ) -> None:
+    def __init__(self, job: Job, event_log: EventLog, host: _Host) -> None:
         self._job = job
         self._log = event_log
         self._report = Reporter(job, event_log)
         self._emit = event_log.emit
-        self._closing = closing
-        self._leave = leave
-        self._hiring = hiring
+        self._closing = host.closing
+        self._leave = host.leave
+        self._hiring = host.hiring
+        self._neighbours = host.neighbours
         self._crew: CrewRun | None = None
-        self._watcher = MemoryWatch(job, event_log, tree_root, self._leave_at_once if leave else None)
+        self._settled: Preparation | None = None
+        self._beside_bytes = 0
+        self._watcher = MemoryWatch(
+            job,
+            event_log,
+            host.tree_root,
+            self._leave_at_once if host.leave else None,
+            host.neighbours,
+            self._give_back,
+        )
         self._last_check = 0.0
         self._predicted_bytes = 0
         self._finished = FinishedSpans(job, self._report.warn)
@@ -149,6 +166,9 @@ class _Run:
                     ending = self._compute()
                 finally:
                     self._send_home()
+        except _NoRoom:
+            self._give_back()
+            return
         except _Stopped as stopped:
             ending = stopped.ending
         except Exception as error:
@@ -201,14 +221,17 @@ class _Run:
         settings = record.settings
         check_weights(record.task, settings, record.weights, lambda count: self._check_interrupt())
         inputs = tuple(given.path for given in record.inputs)
+        taken = watcher.taken()
         prepared = prepare(
             record.task,
             inputs,
             settings,
             job.folder,
-            held_bytes=watcher.host_bytes,
+            held_bytes=watcher.host_bytes + taken.held_host_bytes,
+            held_device_bytes=taken.held_device_bytes,
             kept=record.decision,
         )
+        prepared = self._beside(prepared, taken)
         run = prepared.context(job, record)
         fits = prepared.plan.risk != "cannot"
         if fits:
@@ -217,7 +240,7 @@ class _Run:
             prepared.pipeline.check(run)
         kept = self._finished.of(prepared.pipeline.stages[-1], run)
         shown = self._hire(prepared, run) if fits else prepared
-        self._predicted_bytes = shown.plan.predicted_host_bytes
+        self._predicted_bytes = watcher.planned_bytes = shown.plan.predicted_host_bytes
         self._emit(shown.planned(job.id, sum(map(len, kept))))
         prepared.require_room()
         if prepared.damage:
@@ -230,6 +253,24 @@ class _Run:
         job.save(record.model_copy(update={"decision": prepared.decision, "result_version": version}))
         return prepared, run
 
+    def _beside(self, prepared: Preparation, taken: Taken) -> Preparation:
+        """Return the plan beside the neighbours; alone, or where it would not even fit alone, it stays as it is.
+
+        Raises _NoRoom where it fits alone and not beside them.
+        """
+        if not self._neighbours or prepared.plan.risk == "cannot":
+            return prepared
+        beside = prepared.beside(taken)
+        if beside is None:
+            raise _NoRoom
+        return beside
+
+    def _give_back(self) -> None:
+        """Say that the job is to wait until it fits beside the others, or they have ended."""
+        record = self._job.record()
+        name = record.inputs[0].path.name
+        self._log.tell(events.Queued(job=self._job.id, task=record.task, name=name, waits_for="room"))
+
     # -- the frames ------------------------------------------------------------------------------------------
 
     def _run_stage(self, stage: Stage, run: RunContext, prepared: Preparation) -> None:
@@ -240,7 +281,7 @@ class _Run:
         if self._crew and len(run.spans) - len(finished) >= least:
             self._crew.run_stage(stage, run.spans, finished, stage.halo(run))
             return
-        prepared.settle()
+        self._settle(prepared)
         done = sum(map(len, finished))
         is_first = True
         throughput = Throughput(total=len(run.frames), done=done)
@@ -265,6 +306,12 @@ class _Run:
             except ChildDied as died:
                 span = next(span for span in missing if span not in finished)
                 self._tries.count((stage.name, span), died, f"The job goes on at frame {span.start}.")
+
+    def _settle(self, prepared: Preparation) -> None:
+        """Keep this process to its share of the device, which changes as neighbours come and go."""
+        self._settled = prepared
+        self._beside_bytes = self._neighbours.device_bytes
+        prepared.settle(self._beside_bytes)
 
     def _mend(self, run: RunContext, prepared: Preparation) -> None:
         """Verify the finished spans before they are joined; compute those again that were damaged since."""
@@ -332,6 +379,8 @@ class _Run:
         if now - self._last_check < _LOOK_SECONDS:
             return
         self._last_check = now
+        if self._settled and self._neighbours.device_bytes != self._beside_bytes:
+            self._settle(self._settled)
         if not self._job.exists():
             raise job_gone(self._job)
         if self._closing():

@@ -1,9 +1,10 @@
-"""The job queue: the only position that starts jobs, one at a time, first come first served. Everyone else listens.
+"""The job queue: the only position that starts jobs, one at each of its places, the visitors in turn.
+
+Everyone else listens.
 
 This module stays light, because the page imports it.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
@@ -12,31 +13,25 @@ from types import TracebackType
 from typing import Any, Self
 
 from pipelines.engines.availability import Resolved, resolve
-from pipelines.errors import BadInput, LongtakeError, NoSuchJob, QueueFull, Sentence, name_os_error
+from pipelines.errors import BadInput, NoSuchJob, QueueFull, Sentence
 from pipelines.jobs import events, trash, versions
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job, State
-from pipelines.scheduler.line import WaitingLine
-from pipelines.scheduler.stats import Counters, QueueStats
+from pipelines.scheduler.dispatch import Dispatcher, ending
+from pipelines.scheduler.places import Places
 from pipelines.scheduler.ticket import Ticket
 from pipelines.settings import Settings
 from pipelines.spec import task_spec
-from pipelines.workers.process import STOP_SECONDS, WorkerProcess
-from pipelines.workers.runner import ALONE, Runner, Team, WorkerState
-from pipelines.workers.supervisor import run_through
-
-log = logging.getLogger(__name__)
-
-_CLOSING_SECONDS = 1.0
-"""How long `close` waits for the thread before it stops the runner once more."""
+from pipelines.workers.process import WorkerProcess
+from pipelines.workers.runner import ALONE, Runner, Team
 
 
-class JobQueue:
-    """Runs the jobs of one device, first come first served, from its own thread.
+class JobQueue(Dispatcher):
+    """Runs the jobs of one machine, the visitors in turn, from a thread for each of its places.
 
-    Holds one small object per waiting job, at most `max_waiting` of them. Jobs run in `runner`, which is stopped after
-    `idle_seconds` without a job; a worker that makes no progress for `stuck_seconds` is replaced (None: see Watchdog).
-    Without a `runner` of one's own, `team` computes each job.
+    Holds one small object per waiting job, at most `max_waiting` of them. Jobs run one at a time in `runner`, or side
+    by side at `places`; a runner is stopped after `idle_seconds` without a job. Without either, `team` computes each
+    job, and a worker that makes no progress for `stuck_seconds` is replaced (None: see Watchdog).
     """
 
     def __init__(
@@ -44,26 +39,18 @@ class JobQueue:
         jobs_dir: Path,
         *,
         runner: Runner | None = None,
+        places: Places | None = None,
         idle_seconds: float | None = None,
         max_waiting: int | None = None,
         stuck_seconds: float | None = None,
         team: Team = ALONE,
     ) -> None:
         self.jobs_dir = jobs_dir
-        self.runner = runner or WorkerProcess(stuck_seconds, team)
-        self._idle_seconds = idle_seconds
         self._max_waiting = max_waiting
-        self._stats = QueueStats()
-        self._waiting = WaitingLine()
-        self._running: Ticket | None = None
-        self._after_each: list[Callable[[Job], None]] = []
         # Held while a job's folder is created and queued, and while one is deleted; acquired before `_changed`.
         self._folders = threading.Lock()
-        self._changed = threading.Condition()
-        self._freeing = False
-        self._closed = False
-        self._thread = threading.Thread(target=self._serve, name="job queue", daemon=True)
-        self._thread.start()
+        super().__init__(places or Places([runner or WorkerProcess(stuck_seconds, team)]), idle_seconds)
+        self.after_each(self._drop_disowned)
 
     def __enter__(self) -> Self:
         return self
@@ -82,11 +69,13 @@ class JobQueue:
         settings: Settings | Resolved[Any],
         *others: Path,
         force: bool = False,
+        visitor: str = "",
     ) -> Job:
         """Queue the job for this request; a finished one is not computed again unless `force`.
 
         `others` are the task's inputs besides the video at `path`, such as the masks of inpainting. The engine that
-        `auto` stands for is decided here. A job that another process is running is only listened to.
+        `auto` stands for is decided here. A job that another process is running is only listened to. `visitor` is whose
+        turn it takes.
 
         Raises NotAVideo where an input cannot be read, WeightsMissing or WeightsBroken for the engine's weights,
         QueueFull where too many jobs wait. Then a new job leaves no folder behind.
@@ -96,14 +85,14 @@ class JobQueue:
         with self._folders:
             job = Job.create(self.jobs_dir, task, (path, *others), resolved.settings, version, weights)
             try:
-                return self.start(job, force=force)
+                return self.start(job, force=force, visitor=visitor)
             except QueueFull:
                 if job.journal.last_state() is None:
                     with suppress(BadInput):
                         trash.erase([trash.move_job(job)])
                 raise
 
-    def start(self, job: Job, *, force: bool = False) -> Job:
+    def start(self, job: Job, *, force: bool = False, visitor: str = "") -> Job:
         """Queue `job` unless it is finished, waiting or running already; with `force` all its work is done anew.
 
         Raises QueueFull; BadInput where another version of the program left it unfinished, unless `force`; with
@@ -114,7 +103,7 @@ class JobQueue:
         with self._changed:
             # A job that has reported its end and still holds the runner may be queued again.
             ended = job.journal.has_ended()
-            if job in self.waiting or (not ended and (job == self.running or job.is_running())):
+            if job in self._waiting or (not ended and (self._places.runs(job) or job.is_running())):
                 return job
             if wrong == "":
                 job.sweep()  # a power cut may have brought back what was removed
@@ -126,8 +115,8 @@ class JobQueue:
                 job.renew()
                 job.forget_work()
             job.forget_request()
-            ticket = Ticket.of(job)
-            ticket.record(len(self._waiting))
+            ticket = Ticket.of(job, visitor)
+            self._append(ticket)
             if wrong and (job.folder / wrong).exists():  # what somebody removed is just made again
                 words = Sentence(
                     f"{wrong} has been damaged since the job was done. It is made again.",
@@ -135,9 +124,17 @@ class JobQueue:
                     name=wrong,
                 )
                 job.journal.append(events.Warned.of(job.id, "damaged_files", words))
-            self._waiting.append(ticket)
             self._changed.notify_all()
         return job
+
+    def _append(self, ticket: Ticket) -> None:
+        position = self._waiting.append(ticket)
+        try:
+            ticket.record(position)
+        except OSError:
+            self._waiting.remove(ticket.job)
+            raise
+        self._waiting.record_positions(position + 1)
 
     def listen(self, job: Job, *, given_up: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Yield the events of the latest start of `job`, from the first one. Closing the generator never stops the job.
@@ -165,8 +162,7 @@ class JobQueue:
         with self._changed:
             if not self._waiting.remove(job):
                 return False
-            ended = events.CancelledEvent(job=job.id) if what == "cancel" else events.Paused(job=job.id)
-            self._record(ended, job)
+            self._record(ending(job, what), job)
             self._waiting.record_positions()
             return True
 
@@ -193,6 +189,11 @@ class JobQueue:
                 freed += self._delete(version)
         return freed
 
+    def _drop_disowned(self, job: Job) -> None:
+        if versions.is_disowned(job):
+            with suppress(BadInput, NoSuchJob):
+                self._delete(job)
+
     def _delete(self, job: Job) -> int:
         """Delete `job`, the uploads that only it reads and what was drawn of those. Raises as `delete`."""
         jobs_dir = job.folder.parent
@@ -213,61 +214,12 @@ class JobQueue:
             others = trash.move_remains(jobs_dir, folder, uploads)
         return trash.erase([folder, *others])
 
-    def free_worker(self) -> None:
-        """Stop an idle runner and wait until it has stopped. Raises BadInput where a job runs or waits."""
-        with self._changed:
-            if self._running or self._waiting:
-                raise BadInput(
-                    "The worker is busy.", "Try again when no job is running or waiting.", "worker.busy"
-                )
-            self._freeing = True
-            self._changed.notify_all()
-            self._changed.wait_for(lambda: self._closed or not self._freeing)
-
-    def close(self) -> None:
-        """Stop the running job at its next frame, then the runner and the thread. Unfinished jobs can be resumed."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-        for _ in range(int(STOP_SECONDS / _CLOSING_SECONDS)):
-            # More than once, because the runner may just be starting.
-            self.runner.let_go()
-            self._thread.join(_CLOSING_SECONDS)
-            if not self._thread.is_alive():
-                return
-
-    def after_each(self, call: Callable[[Job], None]) -> None:
-        """Call `call` with each job that has run, from now on; in the queue's thread, so it should be quick."""
-        self._after_each.append(call)
-
     # -- state ------------------------------------------------------------------------------------------------
-
-    @property
-    def running(self) -> Job | None:
-        """The running job, if any."""
-        running = self._running
-        return running.job if running else None
-
-    @property
-    def waiting(self) -> list[Job]:
-        """The waiting jobs, next one first."""
-        with self._changed:
-            return self._waiting.jobs
-
-    @property
-    def worker(self) -> WorkerState:
-        """The current state of the worker."""
-        return self.runner.worker
-
-    @property
-    def counters(self) -> Counters:
-        """Counts since the queue was created."""
-        return self._stats.counters
 
     def holds(self, job: Job) -> bool:
         """Whether `job` waits or runs in this queue."""
         with self._changed:
-            return job == self.running or job in self.waiting
+            return self._places.runs(job) or job in self._waiting
 
     def state(self, job: Job) -> State:
         """The state of `job`; `interrupted` where it waited in a process that has ended."""
@@ -285,64 +237,18 @@ class JobQueue:
         with self._changed:
             ahead = self._waiting.ahead_of(job)
             if ahead is None:
-                return 0.0 if job == self.running else None
-            return self._stats.expected_wait(ahead)
-
-    # -- the thread -----------------------------------------------------------------------------------------
-
-    def _serve(self) -> None:
-        while (ticket := self._next()) is not None:
-            job = ticket.job
-            self._stats.begin(ticket)
-            try:
-                run_through(job, self.runner, self._stats.record, closed=lambda: self._closed)
-            except (LongtakeError, OSError) as error:
-                known = error if isinstance(error, LongtakeError) else name_os_error(error)
-                log.error("the job %s could not be run: %s", job.id, error, exc_info=known is None)
-                known = known or LongtakeError(f"{type(error).__name__}: {error}.")
-                self._record(events.Failed.of(job.id, known), job)
-            finally:
-                with self._changed:
-                    self._running = None
-                    self._stats.end()
-                    self._waiting.record_positions()
-            if versions.is_disowned(job):
-                with suppress(BadInput, NoSuchJob):
-                    self._delete(job)
-            for call in self._after_each:
-                call(job)
-
-    def _next(self) -> Ticket | None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: self._closed or self._freeing or self._waiting, self._idle_seconds
-                )
-                if self._closed:
-                    return None
-                if self._waiting and not self._freeing:
-                    self._running = self._waiting.take()
-                    return self._running
-            # Idle for too long, or asked to stop it. A worker may take a while, so the lock is not held meanwhile.
-            self.runner.let_go()
-            with self._changed:
-                self._freeing = False
-                self._changed.notify_all()
+                return 0.0 if self._places.runs(job) else None
+            # While one waits for room beside those that run, free places are of no use.
+            places = len(self._places.busy) if self._waiting.waits_for_room else self.at_once
+            return self._stats.expected_wait(ahead, places)
 
     def _check_room(self) -> None:
-        # The running job, or the one that is about to run, does not count as waiting.
-        held = len(self._waiting) + (self._running is not None)
-        if self._max_waiting is not None and held > self._max_waiting:
+        # Running jobs, or those that are about to run, do not count as waiting.
+        held = len(self._waiting) + len(self._places.busy)
+        if self._max_waiting is not None and held >= self._max_waiting + self.at_once:
             raise QueueFull(
                 f"The queue is full ({self._max_waiting} jobs waiting).",
                 "Try again when some are done.",
                 "queue.full",
                 waiting=self._max_waiting,
             )
-
-    def _record(self, event: Event, job: Job) -> None:
-        self._stats.record(event)
-        try:
-            job.journal.append(event)
-        except OSError as error:
-            log.warning("job %s: the event %s could not be recorded: %s", job.id, event.type, error)

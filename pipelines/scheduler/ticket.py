@@ -16,17 +16,27 @@ class Ticket:
     task: str
     name: str
     size_bytes: int
+    visitor: str = ""
+    """Who asked for it, by any name: visitors take turns. Who has no name counts as one."""
+    device: str = "auto"
+    """What it computes on, as `--device` says."""
 
     @classmethod
-    def of(cls, job: Job) -> Self:
+    def of(cls, job: Job, visitor: str = "") -> Self:
         """Make a ticket from the job's record. Raises BadInput where that cannot be read."""
         record = job.record()
         size_bytes = sum(known.size_bytes for known in record.inputs)
-        return cls(job, record.task, record.inputs[0].path.name, size_bytes)
+        device = "cpu" if record.asked.get("preset") == "none" else str(record.asked.get("device", "auto"))
+        return cls(job, record.task, record.inputs[0].path.name, size_bytes, visitor, device)
 
-    def record(self, position: int) -> None:
+    def record(self, position: int, waits_for: events.WaitsFor = "turn") -> None:
         """Record that the job queued in this process, with `position` jobs ahead of it."""
         queued = events.Queued(
-            job=self.job.id, task=self.task, name=self.name, position=position, queue_pid=os.getpid()
+            job=self.job.id,
+            task=self.task,
+            name=self.name,
+            position=position,
+            queue_pid=os.getpid(),
+            waits_for=waits_for,
         )
         self.job.journal.append(queued)

@@ -16,6 +16,7 @@ from memory.oom import release
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.runtime.crew import Crew, CrewRequest, Hiring
+from pipelines.runtime.neighbours import Beside, Neighbours
 from pipelines.runtime.run import run_job
 from pipelines.storage.names import to_json
 from pipelines.workers.builds import builds, device_of
@@ -33,15 +34,22 @@ def serve(
 ) -> None:
     """Run the job in each folder that `commands` names, one JSON string per line, until it ends.
 
+    An object in between is a `Beside`: who runs on this machine as well, from then on.
+
     `tree_root` is the root of the process tree that is measured and limited; `echo` receives every event; `hiring` is
     the crew that may help.
     """
     closing = threading.Event()
+    neighbours = Neighbours()
     folders: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
 
     def read() -> None:
         for line in commands:
-            folders.put(Path(json.loads(line)))
+            said = json.loads(line)
+            if isinstance(said, str):
+                folders.put(Path(said))
+            else:
+                neighbours.meet(Beside.model_validate(said).neighbours)
         closing.set()
         folders.put(None)
 
@@ -54,6 +62,7 @@ def serve(
             tree_root=tree_root,
             leave=lambda: os._exit(0),
             hiring=hiring,
+            neighbours=neighbours,
         )
         # So that the next job starts with as much free memory as the first one.
         release()

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from pydantic import ValidationError
@@ -21,6 +21,8 @@ from pydantic import ValidationError
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
+from pipelines.runtime.crew import Slot
+from pipelines.runtime.neighbours import Beside, Neighbour
 from pipelines.runtime.watchdog import QUIET_SECONDS, TICK_SECONDS, Watchdog
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.children import describe_exit, kill_tree, worker_environment
@@ -45,6 +47,9 @@ class WorkerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._state = WorkerState()
         self._last_lines: deque[str] = deque(maxlen=20)
+        self._slot: Slot | None = None
+        self._beside = Beside(neighbours=())
+        self._saying = threading.Lock()
 
     @property
     def worker(self) -> WorkerState:
@@ -57,10 +62,9 @@ class WorkerProcess:
         process = self._ensure_started()
         assert process.stdin and process.stdout
         self._state = replace(self._state, state="busy", jobs_run=self._state.jobs_run + 1)
-        # Fails where the worker is being stopped at this moment, which the loop below notices.
-        with contextlib.suppress(BrokenPipeError, ValueError):
-            process.stdin.write(json.dumps(os.fsdecode(job.folder)).encode() + b"\n")
-            process.stdin.flush()
+        if self._beside.neighbours:
+            self._say(self._beside.model_dump_json().encode())
+        self._say(json.dumps(os.fsdecode(job.folder)).encode())
         with _watched(process, job, Watchdog(self._stuck_seconds)) as watch:
             for line in process.stdout:
                 if (event := _parse(line)) and event.job == job.id:
@@ -68,11 +72,32 @@ class WorkerProcess:
                     if isinstance(event, events.Planned):
                         self._state = replace(self._state, engine=event.engine)
                     on_event(event)
-                    if isinstance(event, events.ENDINGS):
+                    if isinstance(event, (*events.ENDINGS, events.Queued)):
                         self._state = replace(self._state, state="warm")
                         return None
         death = self._describe_death(process)
         return watch.reason or death
+
+    def move_to(self, slot: Slot) -> None:
+        """Run the next job at `slot`, in another process where this one sees other devices."""
+        if self._slot and self._slot.environment != slot.environment:
+            self.let_go()
+        self._slot = slot
+
+    def meet(self, neighbours: Sequence[Neighbour]) -> None:
+        """Tell the worker who runs beside it."""
+        beside = Beside(neighbours=tuple(neighbours))
+        if beside != self._beside:
+            self._beside = beside
+            self._say(beside.model_dump_json().encode())
+
+    def _say(self, line: bytes) -> None:
+        process = self._process
+        # Fails where the worker is being stopped at this moment, which `run` notices.
+        with contextlib.suppress(BrokenPipeError, ValueError), self._saying:
+            if process and process.stdin:
+                process.stdin.write(line + b"\n")
+                process.stdin.flush()
 
     def let_go(self) -> None:
         """Stop the worker: closing its stdin makes it leave at the next frame. Kill it where it does not."""
@@ -97,7 +122,7 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=PROJECT_ROOT,
-                env=worker_environment(),
+                env={**worker_environment(), **dict(self._slot.environment if self._slot else ())},
                 # In its own session, so that Ctrl-C reaches only the command line, which then asks the job to stop.
                 start_new_session=True,
             )

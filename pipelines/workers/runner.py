@@ -1,11 +1,15 @@
 """The interface between the job queue and whatever runs its jobs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
+
+if TYPE_CHECKING:
+    from pipelines.runtime.crew import Slot
+    from pipelines.runtime.neighbours import Neighbour
 
 
 @dataclass(frozen=True)
@@ -57,4 +61,20 @@ class Runner(Protocol):
 
     def let_go(self) -> None:
         """Stop the running job at its next frame and free what is kept warm; callable from any thread."""
+        ...
+
+
+@runtime_checkable
+class SharingRunner(Runner, Protocol):
+    """A runner that others run beside.
+
+    Where a job does not fit beside what they have planned, `run` passes on a `Queued` event and returns None.
+    """
+
+    def move_to(self, slot: "Slot") -> None:
+        """Run the next job at `slot`; called while none runs. A worker that sees other devices is stopped."""
+        ...
+
+    def meet(self, neighbours: Sequence["Neighbour"]) -> None:
+        """Take in who runs beside it from now on; callable from any thread."""
         ...

@@ -175,6 +175,13 @@ class TestWatch:
             ("hard", 990),
         ]
 
+    def test_what_others_hold_counts_against_who_has_more_than_its_share(self):
+        heard, held = [], [0, 500, 395, 480, 480]
+        listener = LimitWatch(1000, lambda level, reading: heard.append(level), lambda: (held.pop(0), 500))
+        for own in (899, 480, 510, 500, 501):
+            listener(Reading(0, own, 0, 0))
+        assert heard == ["soft", "soft", "hard"]
+
     def test_a_limit_must_be_positive(self):
         with pytest.raises(ValueError, match="positive"):
             LimitWatch(0, lambda level, reading: None)

@@ -251,7 +251,7 @@ def test_two_visitors_with_the_same_question_share_one_run(
         next(iter(call))  # a first view: both listen before the job can end
     held.go.set()
     assert [call.result(timeout=PATIENCE_SECONDS)[0]["state"] for call in calls] == ["done", "done"]
-    assert len(queue.runner.ran) == 1  # type: ignore[attr-defined]
+    assert len(queue._places.all[0].runner.ran) == 1  # type: ignore[attr-defined]
 
 
 def test_a_cancelled_job_says_so_and_is_no_error(
@@ -316,7 +316,7 @@ def test_an_interrupted_job_is_told_and_not_started_by_looking_at_it(
     queue = make_queue(good_run)
     client = Client(serve(page_over(queue)), verbose=False)
     status, files = client.predict(job=job.id, key="", follow=True, api_name="/job")
-    assert status["state"] == "interrupted" and not files and not queue.runner.ran  # type: ignore[attr-defined]
+    assert status["state"] == "interrupted" and not files and not queue._places.all[0].runner.ran  # type: ignore[attr-defined]
     client.predict(job=job.id, key="", api_name="/resume")
     assert client.predict(job=job.id, key="", follow=True, api_name="/job")[0]["state"] == "done"
 

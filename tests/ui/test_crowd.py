@@ -78,7 +78,7 @@ def test_a_crowd_is_served_one_after_the_other(
     url = serve(page_over(queue))
     with ThreadPoolExecutor(CROWD) as crowd:
         endings = [crowd.submit(score, url, clip, number) for number in range(CROWD)]
-        until(lambda: queue.running is not None and len(queue.waiting) == CROWD - 1)
+        until(lambda: queue.running and len(queue.waiting) == CROWD - 1)
         go.set()
         assert [ending.result() for ending in endings] == ["done"] * CROWD
     ran = sorted(times(job) for job in Job.all(queue.jobs_dir))

@@ -87,7 +87,7 @@ def test_jobs_are_told_apart_filtered_moved_and_removed(
     assert queue.waiting == [check, preview]
     assert not full.exists()
     assert queue.running
-    queue.stop(queue.running)
+    queue.stop(queue.running[0])
 
 
 def test_a_hidden_tab_says_how_far_its_job_is_and_that_it_has_ended(

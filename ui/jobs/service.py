@@ -151,7 +151,7 @@ class JobService:
             self.room.ledger.use(paths)
             kept = [keep(path, self.queue.jobs_dir) for path in paths]
             try:
-                job = self.queue.submit(task, kept[0], resolved, *kept[1:])
+                job = self.queue.submit(task, kept[0], resolved, *kept[1:], visitor=self._turn(visitor))
             except Exception:
                 # Without a job they would be nobody's.
                 trash.erase(trash.move_unread(self.queue.jobs_dir, kept).values())
@@ -163,6 +163,10 @@ class JobService:
     def _note_asked(self, visitor: Visitor, job: Job) -> None:
         self._submitted_by[job.id] = visitor.counted_as
         self._log.asked(job, visitor.said)
+
+    def _turn(self, visitor: Visitor) -> str:
+        """By whom visitors take turns; the person at this machine, who may move every job, is one."""
+        return "" if self.policy.local else visitor.counted_as
 
     def _checked(self, file: str | None) -> Path:
         if not file:
@@ -206,7 +210,7 @@ class JobService:
 
     def _check_share(self, visitor: Visitor) -> None:
         most = self.policy.max_jobs_per_visitor
-        held = [*self.queue.waiting, *([self.queue.running] if self.queue.running else [])]
+        held = (*self.queue.waiting, *self.queue.running)
         mine = sum(self._submitted_by.get(job.id) == visitor.counted_as for job in held)
         if most is not None and mine >= most:
             raise QueueFull(
@@ -257,7 +261,7 @@ class JobService:
             if not self.queue.holds(job):
                 self._check_share(visitor)
                 self._note_asked(visitor, job)
-            self.queue.start(job)
+            self.queue.start(job, visitor=self._turn(visitor))
 
     async def make_viewable(self, visitor: Visitor, job: Job, kind: Kind = "copy") -> Job:
         """Make a version of a result that any browser plays, alone or with its source; return its job.
@@ -266,7 +270,9 @@ class JobService:
         """
         # Before the lock, which keeps others waiting.
         await fingerprint(self.viewing.source(job))
-        return await asyncio.to_thread(self._make_version, visitor, lambda: self.viewing.start(job, kind))
+        return await asyncio.to_thread(
+            self._make_version, visitor, lambda: self.viewing.start(job, kind, self._turn(visitor))
+        )
 
     async def make_upload_viewable(self, visitor: Visitor, file: str | None) -> Job:
         """Make a version of an upload that any browser plays; return its job. Raises as `submit`."""
@@ -279,7 +285,7 @@ class JobService:
             self.room.ledger.use([path])
             kept = keep(path, self.queue.jobs_dir)
             try:
-                return self.viewing.start_upload(kept, content)
+                return self.viewing.start_upload(kept, content, self._turn(visitor))
             except Exception:
                 trash.erase(trash.move_unread(self.queue.jobs_dir, [kept]).values())
                 raise
@@ -362,7 +368,7 @@ class JobService:
     def _pause_jobs_of(self, visitor: str) -> None:
         if self.policy.on_disconnect == "continue":
             return
-        for job in (*self.queue.waiting, *([self.queue.running] if self.queue.running else [])):
+        for job in (*self.queue.waiting, *self.queue.running):
             owned_by = owners(job)
             if visitor in owned_by and not any(self.presence.is_there(owner) for owner in owned_by):
                 self.queue.stop(job, "pause")

@@ -52,6 +52,10 @@ class Status(BaseModel):
     )
     state: Literal["queued", "running", "interrupted", "done", "failed", "paused", "cancelled"] = "queued"
     position: int = Field(default=0, description="Jobs ahead while it is queued.")
+    waits_for: events.WaitsFor = Field(
+        default="turn",
+        description="What it waits for while it is queued: its `turn`, or `room` (memory, disk) beside those that run.",
+    )
     starts_in_seconds: float | None = Field(default=None, description="Expected, while it is queued.")
     started: float | None = Field(
         default=None, description="When it was started last, seconds since the epoch."
@@ -263,7 +267,7 @@ def _changes(event: Event, view: JobView) -> dict[str, object]:
     match event:
         case events.Queued():
             identity = {"job": event.job, "name": shortened(event.name), "task": event.task}
-            return {**identity, "state": "queued", "position": event.position}
+            return {**identity, "state": "queued", "position": event.position, "waits_for": event.waits_for}
         case events.Started():
             begun: dict[str, object] = {"position": 0, "starts_in_seconds": None, "started": event.time}
             begun |= {"workers": 0, "workers_wanted": 0}
@@ -308,6 +312,8 @@ class LogLine(str):
 def _line(event: Event) -> str | None:
     """An event as a line of the log; None for those that come many times a second."""
     match event:
+        case events.Queued(waits_for="room"):
+            return LogLine("queued: there is no room beside the jobs that run", "queued_room")
         case events.Queued():
             return LogLine(f"queued, {event.position} ahead", "queued", values={"position": event.position})
         case events.Started():

@@ -57,14 +57,14 @@ class Viewing:
 
     # -- making -----------------------------------------------------------------------------------------------
 
-    def start(self, job: Job, kind: Kind = "copy") -> Job:
-        """Make a version of the result of `job`, or find the one that was made; return its job.
+    def start(self, job: Job, kind: Kind = "copy", visitor: str = "") -> Job:
+        """Make a version of the result of `job`, or find the one that was made; return its job, in `visitor`'s turn.
 
         Raises as `source` and `JobQueue.submit`; InputChanged where the input is another file now.
         """
         result = self.source(job)
         if kind == "copy":
-            return self._made(result, job.id)
+            return self._made(result, job.id, visitor)
         if not self.can_compare(job):
             raise BadInput(
                 "The result of this job has no frames to compare with.", "Play it alone.", "compare.none"
@@ -84,17 +84,19 @@ class Viewing:
             salvage=asked.salvage,
             ram_limit_gb=self._ram_limit_gb,
         )
-        made = self._queue.submit("compare", result, resolve("compare", settings), known.path)
+        made = self._queue.submit(
+            "compare", result, resolve("compare", settings), known.path, visitor=visitor
+        )
         versions.note(made, job.id)
         return made
 
-    def start_upload(self, kept: Path, content: str) -> Job:
+    def start_upload(self, kept: Path, content: str, visitor: str = "") -> Job:
         """Make a version of an upload that the jobs folder keeps, with the hash `content`; raises as `submit`."""
-        return self._made(kept, content)
+        return self._made(kept, content, visitor)
 
-    def _made(self, video: Path, shown: str) -> Job:
+    def _made(self, video: Path, shown: str, visitor: str) -> Job:
         settings = CopySettings(codec="h264", quality="draft", ram_limit_gb=self._ram_limit_gb)
-        made = self._queue.submit("copy", video, resolve("copy", settings))
+        made = self._queue.submit("copy", video, resolve("copy", settings), visitor=visitor)
         versions.note(made, shown)
         return made
 

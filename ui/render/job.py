@@ -210,8 +210,9 @@ def links(s: Status) -> str:
 def _details(view: JobView) -> list[str]:
     s = view.status
     if s.state == "queued":
+        next_ = both("waits_for_room" if s.waits_for == "room" else "next")
         return [
-            f"{s.position} {both('ahead')}" if s.position else both("next"),
+            f"{s.position} {both('ahead')}" if s.position else next_,
             f"{both('starts_in')} {clock(s.starts_in_seconds)}" if s.starts_in_seconds else "",
         ]
     if s.state == "failed":

@@ -20,7 +20,7 @@ from ui.render.job import clock
 from ui.server.leak_check import sentence
 from ui.server.monitor import Sample
 from ui.server.policy import Policy
-from ui.server.system_info import BaselineNow, DeviceNow, ProcessesNow, System
+from ui.server.system_info import BaselineNow, DeviceNow, ProcessesNow, System, WorkerNow
 
 TIGHT_MEMORY_BYTES, TIGHT_DISK_BYTES = 2 * GIB, 5 * GIB
 """With less free memory or disk there may be no room for another job; the doctor warns below the same."""
@@ -110,7 +110,7 @@ def system_panel(system: System, samples: Sequence[Sample]) -> str:
 def _at_a_glance(system: System) -> str:
     """In sentences: what runs, what waits, and whether there is room for more."""
     queue, host, disk = system.queue, system.hardware.host, system.disk
-    runs = filled("glance.runs", time=clock(system.worker.seconds)) if queue.running else both("glance.idle")
+    runs = _what_runs(system)
     count = min(queue.waiting, 2)
     waits = filled(("glance.none_wait", "glance.one_waits", "glance.wait")[count], count=f"{queue.waiting:,}")
     is_tight = host.available_bytes < TIGHT_MEMORY_BYTES or disk.free_bytes < TIGHT_DISK_BYTES
@@ -131,6 +131,15 @@ def _at_a_glance(system: System) -> str:
     return (
         f'<section class="lt-tile"><h3>{both("glance.title")}</h3><ul class="lt-glance">{rows}</ul></section>'
     )
+
+
+def _what_runs(system: System) -> str:
+    if not system.queue.running:
+        return both("glance.idle")
+    if system.queue.running > 1:
+        return filled("glance.run", count=f"{system.queue.running:,}")
+    busy = next((worker for worker in system.workers if worker.state == "busy"), system.worker)
+    return filled("glance.runs", time=clock(busy.seconds))
 
 
 def _host(system: System) -> str:
@@ -212,25 +221,32 @@ def _each(processes: ProcessesNow) -> str:
 
 
 def _worker(system: System) -> str:
-    worker, queue = system.worker, system.queue
-    state = filled(f"system.worker.{worker.state}", time=clock(worker.seconds))
+    """The worker, or those of several places; places without one are not listed."""
+    workers, queue = system.workers or (system.worker,), system.queue
+    there = [worker for worker in workers if worker.state != "none"]
     rows = [
         ("none", both("system.running"), f"{queue.running:,}"),
         ("none", both("system.waiting"), f"{queue.waiting:,}"),
         ("none", both("system.frames_per_second"), f"{system.counters.frames_per_second:,.1f}"),
     ]
-    if worker.state != "none":
-        engine = (
-            f"{engine_name(worker.engine)} <code>{escape(worker.engine)}</code>"
-            if worker.engine
-            else both("none")
-        )
+    if len(workers) > 1:
+        rows.insert(0, ("none", both("system.at_once"), f"{len(workers):,}"))
+    if there:
+        engines = dict.fromkeys(worker.engine for worker in there if worker.engine)
+        named_engines = (f"{engine_name(name)} <code>{escape(name)}</code>" for name in engines)
         rows += [
-            ("none", both("system.jobs_run"), f"{worker.jobs_run:,}"),
-            ("none", both("system.engine"), engine),
+            ("none", both("system.jobs_run"), f"{sum(worker.jobs_run for worker in there):,}"),
+            ("none", both("system.engine"), ", ".join(named_engines) or both("none")),
         ]
-    dot = f'<i class="lt-lamp lt-lamp-{worker.state}" aria-hidden="true"></i>'
-    return _tile(both("system.worker"), "", f"<p>{dot}{state}</p>{_figures(rows)}")
+    states = "".join(map(_state, there or workers[:1]))
+    return _tile(
+        both("system.worker" if len(workers) == 1 else "system.workers"), "", f"{states}{_figures(rows)}"
+    )
+
+
+def _state(worker: WorkerNow) -> str:
+    state = filled(f"system.worker.{worker.state}", time=clock(worker.seconds))
+    return f'<p><i class="lt-lamp lt-lamp-{worker.state}" aria-hidden="true"></i>{state}</p>'
 
 
 def _baseline(baseline: BaselineNow) -> str:

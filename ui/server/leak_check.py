@@ -47,7 +47,7 @@ class MemoryReading:
     jobs: int
     page_bytes: int
     worker: WorkerMemory | None = None
-    worker_pid: int | None = None
+    worker_pids: tuple[int, ...] = ()
     worker_jobs: int = 0
     engine: str = ""
 
@@ -103,11 +103,11 @@ class Levels:
 
 @dataclass(frozen=True)
 class Baseline:
-    """The comparison so far, of the page and of one worker."""
+    """The comparison so far, of the page and of the worker, or of the same several together."""
 
     started: bool = False
     page: Levels = field(default_factory=Levels)
-    worker_pid: int | None = None
+    worker_pids: tuple[int, ...] = ()
     engines: frozenset[str] = frozenset()
     host: Levels = field(default_factory=Levels)
     device: Levels = field(default_factory=Levels)
@@ -126,14 +126,14 @@ class Baseline:
     def _with_worker(self, reading: MemoryReading) -> "Baseline":
         worker, jobs = reading.worker, reading.worker_jobs
         if worker is None or not jobs:
-            return replace(self, worker_pid=None, engines=frozenset(), host=Levels(), device=Levels())
-        known = self.engines if reading.worker_pid == self.worker_pid else frozenset()
+            return replace(self, worker_pids=(), engines=frozenset(), host=Levels(), device=Levels())
+        known = self.engines if reading.worker_pids == self.worker_pids else frozenset()
         baseline = self
         if reading.engine not in known:
             baseline = replace(self, host=Levels(), device=Levels())
         return replace(
             baseline,
-            worker_pid=reading.worker_pid,
+            worker_pids=reading.worker_pids,
             engines=known | {reading.engine},
             host=baseline.host.after(jobs, worker.host_bytes),
             device=baseline.device.after(jobs, worker.device_bytes),

@@ -74,9 +74,13 @@ class _SystemCollector(Collector):
         system = self._system
         yield _gauge("longtake_jobs", "Jobs that are kept, by state.", "state", self._jobs_by_state)
         yield GaugeMetricFamily("longtake_queue_waiting", "Jobs that wait.", value=system.queue.waiting)
+        yield GaugeMetricFamily("longtake_queue_running", "Jobs that run.", value=system.queue.running)
+        states = Counter({"none": 0, "warm": 0, "busy": 0})
+        states.update(worker.state for worker in system.workers)
+        yield _gauge("longtake_workers", "Places for a job, by the state of the worker.", "state", states)
         yield GaugeMetricFamily(
             "longtake_frames_per_second",
-            "Frames per second of the running job, lately.",
+            "Frames per second of the running jobs together, lately.",
             value=system.counters.frames_per_second,
         )
 

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,11 +41,11 @@ class MonitoredQueue(Protocol):
     @property
     def jobs_dir(self) -> Path: ...  # noqa: D102
     @property
-    def running(self) -> object | None: ...  # noqa: D102
+    def running(self) -> Sequence[object]: ...  # noqa: D102
     @property
     def waiting(self) -> Sequence[object]: ...  # noqa: D102
     @property
-    def worker(self) -> WorkerState: ...  # noqa: D102
+    def workers(self) -> Sequence[WorkerState]: ...  # noqa: D102
     @property
     def counters(self) -> Counters: ...  # noqa: D102
 
@@ -75,7 +75,7 @@ class Monitor:
         *,
         ram_limit_gb: float | None = None,
         period_seconds: float = PERIOD_SECONDS,
-        probe: Callable[[Path, int | None], Snapshot] = take_snapshot,
+        probe: Callable[[Path, Collection[int]], Snapshot] = take_snapshot,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
@@ -85,7 +85,7 @@ class Monitor:
         self._samples: deque[Sample] = deque(maxlen=HISTORY_SAMPLES)
         self._latest: Snapshot | None = None
         self._baseline = Baseline()
-        self._worker_seen, self._worker_since = WorkerState(), clock()
+        self._seen = [(_phase(worker), clock()) for worker in queue.workers]
         self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
@@ -105,13 +105,14 @@ class Monitor:
     def sample(self) -> Sample:
         """Take a sample now. Raises OSError where the disk of the jobs cannot be probed."""
         with self._lock:
-            worker, idle = self._queue.worker, self._idle()
-            snapshot = self._probe(self._queue.jobs_dir, worker.pid)
-            if _phase(worker) != _phase(self._worker_seen):
-                self._worker_seen, self._worker_since = worker, self._clock()
+            workers, idle = self._queue.workers, self._idle()
+            snapshot = self._probe(self._queue.jobs_dir, [worker.pid for worker in workers if worker.pid])
+            for place, worker in enumerate(workers):
+                if _phase(worker) != self._seen[place][0]:
+                    self._seen[place] = _phase(worker), self._clock()
             # A job that began or ended meanwhile makes the reading neither idle nor busy: it is not compared.
             if idle == self._idle():
-                self._compare(self._reading(snapshot, worker, idle))
+                self._compare(self._reading(snapshot, workers, idle))
             host = HostNow.of(snapshot.hardware.host)
             devices = snapshot.hardware.devices
             sample = Sample(
@@ -142,6 +143,7 @@ class Monitor:
         with self._lock:
             snapshot, baseline = self._latest, self._baseline
         assert snapshot is not None
+        workers = self._workers(private)
         return System(
             version=version(),
             hardware=hardware_now(snapshot.hardware),
@@ -157,8 +159,9 @@ class Monitor:
                 other_bytes=snapshot.held("other"),
                 each=snapshot.processes if private else None,
             ),
-            worker=self._worker(private),
-            queue=QueueNow(running=int(self._queue.running is not None), waiting=len(self._queue.waiting)),
+            worker=workers[0],
+            workers=workers,
+            queue=QueueNow(running=len(self._queue.running), waiting=len(self._queue.waiting)),
             counters=self._counters(),
             baseline=baseline.summary(),
         )
@@ -169,15 +172,16 @@ class Monitor:
         if self._baseline.returned is False and not told:
             log.warning("memory after jobs: %s", self._baseline.summary().sentence)
 
-    def _worker(self, private: bool) -> WorkerNow:
-        worker = self._queue.worker
-        seen = _phase(worker) == _phase(self._worker_seen)
-        return WorkerNow(
-            state=worker.state,
-            engine=worker.engine,
-            jobs_run=worker.jobs_run,
-            seconds=max(0.0, self._clock() - self._worker_since) if seen else 0.0,
-            pid=worker.pid if private else None,
+    def _workers(self, private: bool) -> tuple[WorkerNow, ...]:
+        return tuple(
+            WorkerNow(
+                state=worker.state,
+                engine=worker.engine,
+                jobs_run=worker.jobs_run,
+                seconds=max(0.0, self._clock() - since) if _phase(worker) == phase else 0.0,
+                pid=worker.pid if private else None,
+            )
+            for worker, (phase, since) in zip(self._queue.workers, self._seen, strict=True)
         )
 
     def _counters(self) -> CountersNow:
@@ -190,18 +194,20 @@ class Monitor:
         )
 
     def _idle(self) -> bool:
-        return self._queue.running is None and not self._queue.waiting
+        return not self._queue.running and not self._queue.waiting
 
-    def _reading(self, snapshot: Snapshot, worker: WorkerState, idle: bool) -> MemoryReading:
-        alive = worker.pid is not None and snapshot.held("worker") > 0
+    def _reading(self, snapshot: Snapshot, workers: Sequence[WorkerState], idle: bool) -> MemoryReading:
+        """A reading of all processes; workers of several places are compared as one."""
+        pids = tuple(worker.pid for worker in workers if worker.pid)
+        alive = bool(pids) and snapshot.held("worker") > 0
         return MemoryReading(
             idle=idle,
             jobs=sum(self._queue.counters.finished.values()),
             page_bytes=snapshot.held("page"),
             worker=WorkerMemory(snapshot.held("worker"), snapshot.device_bytes) if alive else None,
-            worker_pid=worker.pid,
-            worker_jobs=worker.jobs_run,
-            engine=worker.engine,
+            worker_pids=pids,
+            worker_jobs=sum(worker.jobs_run for worker in workers),
+            engine=" ".join(worker.engine for worker in workers if worker.pid),
         )
 
     def _run(self) -> None:

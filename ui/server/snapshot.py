@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +35,14 @@ class Snapshot:
         return sum(ours_on(device) for device in self.hardware.devices)
 
 
-def take_snapshot(jobs_dir: Path, worker_pid: int | None) -> Snapshot:
+def take_snapshot(jobs_dir: Path, workers: Collection[int]) -> Snapshot:
     """Probe the machine, this process and its children; about 4 ms, and 3 ms for each of our processes.
 
     Raises OSError where the disk cannot be probed.
     """
     page = os.getpid()
     memory = tree_bytes(page)
-    worker_pids = _tree(worker_pid) if worker_pid in memory else set()
+    worker_pids = set[int]().union(*(_tree(pid) for pid in workers if pid in memory))
     processes = tuple(
         system_info.ProcessNow(
             pid=pid,
@@ -106,7 +107,7 @@ def usable_cores(root: Path = Path("/")) -> int:
     return cores
 
 
-def _tree(pid: int | None) -> set[int]:
+def _tree(pid: int) -> set[int]:
     try:
         root = psutil.Process(pid)
         return {root.pid, *(child.pid for child in root.children(recursive=True))}

@@ -95,7 +95,7 @@ class ProcessesNow(_FrozenModel):
     """Host memory of our processes: proportional set size where the system reports it, else resident."""
 
     page_bytes: int
-    worker_bytes: int = Field(default=0, description="The worker and everything that it started.")
+    worker_bytes: int = Field(default=0, description="The workers and everything that they started.")
     other_bytes: int = Field(default=0, description="Helpers of the page: looking at uploads.")
     each: tuple[ProcessNow, ...] | None = None
 
@@ -157,7 +157,10 @@ class System(_FrozenModel):
     preset: PresetNow
     disk: DiskNow
     processes: ProcessesNow
-    worker: WorkerNow
+    worker: WorkerNow = Field(description="That of the first place for a job.")
+    workers: tuple[WorkerNow, ...] = Field(
+        default=(), description="Those of all places: so many jobs may run at once."
+    )
     queue: QueueNow
     counters: CountersNow
     baseline: BaselineNow

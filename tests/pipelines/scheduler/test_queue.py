@@ -397,7 +397,7 @@ def test_places_and_expected_starts(open_queue, clips, gate) -> None:
     queue = open_queue(runner := Script(gate))
     first, second, third = (asks(queue, clip) for clip in clips)
     assert gate.reached.wait(60)
-    assert (queue.running, queue.waiting) == (first, [second, third])
+    assert (queue.running, queue.waiting) == ([first], [second, third])
     assert [queue.ahead(job) for job in (first, second, third)] == [None, 0, 1]
     assert [queue.expected_wait(job) for job in (first, second, third)] == [0.0, None, None]
     runner.tell(first, progress(first, eta_seconds=1e6))
@@ -528,14 +528,14 @@ def test_a_job_that_comes_in_the_same_moment_finds_the_worker_freed(open_queue, 
     runner.let_go = lambda: seen.append(len(runner.ran))
     queue = open_queue(runner)
     with queue._changed:
-        queue._freeing = True
+        queue._freeing = set(queue._places.all)
         job = asks(queue, clips[0])
     assert types(queue, job)[-1] == "done"
     assert seen == [0]
 
 
 def test_a_worker_that_was_just_starting_is_stopped_all_the_same(open_queue, clips, monkeypatch) -> None:
-    monkeypatch.setattr("pipelines.scheduler.queue._CLOSING_SECONDS", 0.05)
+    monkeypatch.setattr("pipelines.scheduler.dispatch._CLOSING_SECONDS", 0.05)
     starting, heard_twice = threading.Event(), threading.Event()
     runner = Script(lambda job: (starting.set(), heard_twice.wait(60))[0])
 
@@ -549,7 +549,7 @@ def test_a_worker_that_was_just_starting_is_stopped_all_the_same(open_queue, cli
     asks(queue, clips[0])
     assert starting.wait(60)
     queue.close()
-    assert runner.let_go_count == 2 and not queue._thread.is_alive()
+    assert runner.let_go_count == 2 and not queue._threads[0].is_alive()
 
 
 # -- deleting ------------------------------------------------------------------------------------------------
@@ -716,7 +716,7 @@ def held(open_queue, tmp_path: Path) -> tuple[JobQueue, threading.Event, list[Jo
         path.write_bytes(name.encode())
         jobs.append(queue.submit("score", path, ScoreSettings()))
     # Whether the first has been taken from the line yet is a matter of luck.
-    while queue.running is None:
+    while not queue.running:
         threading.Event().wait(0.001)
     return queue, go, jobs[1:]
 
@@ -749,7 +749,7 @@ def test_waiting_jobs_exchange_places_among_those_that_may(
 
 def test_what_runs_or_is_gone_is_not_moved_or_withdrawn(open_queue, tmp_path: Path) -> None:
     queue, go, jobs = held(open_queue, tmp_path)
-    running = queue.running
+    (running,) = queue.running
     assert running
     assert not queue.withdraw(running)
     assert running.requested() is None

@@ -38,11 +38,11 @@ def ticket(size_bytes: int, task: str = "score") -> Ticket:
 
 def planned(frames: int = 100, kept: int = 0, of: int = 100) -> Planned:
     facts = Facts.model_construct(frames=of)
-    return Planned.model_construct(type="planned", facts=facts, frames=frames, frames_kept=kept)
+    return Planned.model_construct(type="planned", job="x", facts=facts, frames=frames, frames_kept=kept)
 
 
 def progress(eta_seconds: float | None, rate: float = 20.0) -> Progress:
-    return Progress.model_construct(type="progress", frames_per_second=rate, eta_seconds=eta_seconds)
+    return Progress.model_construct(type="progress", job="x", frames_per_second=rate, eta_seconds=eta_seconds)
 
 
 def run(
@@ -52,7 +52,7 @@ def run(
     stats.record(plan or planned())
     clock.now += seconds
     stats.record(end)
-    stats.end()
+    stats.end(Job(Path("x")))
 
 
 def test_nothing_runs_and_nothing_is_ahead(stats: QueueStats) -> None:
@@ -114,7 +114,7 @@ def test_a_plan_that_is_corrected_does_not_make_the_run_smaller(stats: QueueStat
     stats.record(planned(kept=99))
     clock.now += 40
     stats.record(DONE)
-    stats.end()
+    stats.end(Job(Path("x")))
     assert stats.expected_wait([ticket(1000)]) == pytest.approx(40.0)
 
 
@@ -145,6 +145,24 @@ def test_counters(stats: QueueStats, clock: Clock) -> None:
     assert stats.counters == Counters(0.0, 1, 1, {}), "a worker that died computes nothing"
     stats.record(progress(3.0))
     stats.record(DONE)
-    stats.end()
+    stats.end(Job(Path("x")))
     stats.record(events.CancelledEvent(job="y"))
     assert stats.counters == Counters(0.0, 1, 1, {"done": 1, "cancelled": 1})
+
+
+def test_two_at_once_are_told_apart(stats: QueueStats, clock: Clock) -> None:
+    for seconds in (10.0, 10.0):
+        run(stats, clock, 1000, seconds)
+    one, two = (Ticket(Job(Path(name)), "score", "clip.mp4", 1000) for name in ("x", "y"))
+    stats.begin(one), stats.begin(two)
+    stats.record(progress(30.0, rate=4.0))
+    stats.record(progress(50.0, rate=6.0).model_copy(update={"job": "y"}))
+    assert stats.counters.frames_per_second == 10.0
+    assert stats.expected_wait([], 2) == 30.0
+    assert stats.expected_wait([ticket(1000)], 2) == 40.0, "where the first one was"
+    assert stats.expected_wait([ticket(3000)], 2) == 50.0, "30 + 30 s there, 50 s at the other place"
+    assert stats.expected_wait([], 3) == 0.0, "a place is free"
+    stats.record(events.Warned(job="x", code="worker_died", message=""))
+    assert stats.counters.frames_per_second == 6.0
+    stats.end(one.job)
+    assert stats.expected_wait([ticket(1000)], 2) == 10.0

@@ -16,6 +16,8 @@ import pytest
 from pipelines.jobs import events
 from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
+from pipelines.runtime.crew import Slot
+from pipelines.runtime.neighbours import Beside, Neighbour
 from pipelines.settings import ScoreSettings
 from pipelines.workers.main import serve
 from pipelines.workers.process import WorkerProcess
@@ -218,3 +220,68 @@ def test_a_silent_worker_that_is_asked_to_stop_is_not_waited_for(
     run_through(bench.job, worker_that(_SILENT), heard.append, closed=lambda: False)
     assert [event.type for event in heard] == ["cancelled"]
     assert isinstance(bench.job.journal.last_state(), events.CancelledEvent) and not left.exists()
+
+
+# -- beside others ---------------------------------------------------------------------------------------------
+
+
+def test_a_worker_is_told_who_runs_beside_it_before_its_job_and_as_they_change(tmp_path: Path) -> None:
+    job = Job(tmp_path / "0123456789abcdef")
+    back = events.Queued(job=job.id, task="score", name="a", waits_for="room").model_dump_json()
+    code = (
+        "import sys\nfor line in sys.stdin:\n"
+        " sys.stderr.write(line)\n"
+        f" if line.startswith('\"'): print({back!r}, flush=True)"
+    )
+    said = tmp_path / "said"
+    worker = WorkerProcess()
+    with said.open("wb") as errors:
+        worker._process = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
+        heard: list[events.Event] = []
+        worker.meet([Neighbour(pid=7, host_bytes=5)])
+        worker.meet([Neighbour(pid=7, host_bytes=5)])
+        assert worker.run(job, heard.append) is None, "it has not died: the job is given back"
+        worker.meet([])
+        worker.let_go()
+    assert [event.type for event in heard] == ["queued"]
+    lines = [json.loads(line) for line in said.read_text().splitlines()]
+    pids = [
+        [each["pid"] for each in line["neighbours"]] if isinstance(line, dict) else "job" for line in lines
+    ]
+    assert pids == [[7], [7], "job", []]
+
+
+def test_a_worker_that_sees_another_device_is_another_process() -> None:
+    worker = WorkerProcess()
+    here, there = (Slot(f"cuda:{number}", (("CUDA_VISIBLE_DEVICES", str(number)),)) for number in range(2))
+    try:
+        worker.move_to(here)
+        first = worker._ensure_started()
+        worker.move_to(here)
+        assert worker._ensure_started() is first
+        worker.move_to(there)
+        second = worker._ensure_started()
+        assert second is not first and first.poll() is not None
+        assert psutil.Process(second.pid).environ()["CUDA_VISIBLE_DEVICES"] == "1"
+    finally:
+        worker.let_go()
+
+
+def test_what_is_said_of_others_is_no_job(bench: Bench) -> None:
+    heard: list[events.Event] = []
+    ended = threading.Event()
+
+    def echo(event: events.Event) -> None:
+        heard.append(event)
+        if isinstance(event, (events.Queued, *events.ENDINGS)):
+            ended.set()
+
+    def commands() -> Iterator[bytes]:
+        yield Beside(neighbours=(Neighbour(pid=os.getppid(), disk_bytes=10**18),)).model_dump_json().encode()
+        yield json.dumps(os.fsdecode(bench.job.folder)).encode() + b"\n"
+        ended.wait(60)
+
+    serve(commands(), tree_root=os.getpid(), echo=echo)
+    assert heard[-1].type == "queued" and not any(isinstance(event, events.Planned) for event in heard)

@@ -37,7 +37,7 @@ OF_THE_COMMAND_LINE = (
     "pipelines/scoring/report/folder.py",
     "pipelines/video/files/ffmpeg.py",
     "pipelines/runtime/known_errors.py",
-    "pipelines/scheduler/queue.py",
+    "pipelines/scheduler/dispatch.py",
     "pipelines/errors.py",
     "ui/gate/names.py",
     "ui/launch.py",

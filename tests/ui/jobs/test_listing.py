@@ -25,8 +25,8 @@ def queue(
     queue = make_queue(endless)
     queue.submit("score", clip, ScoreSettings(start=0.9))
     yield queue
-    if queue.running:
-        queue.stop(queue.running)
+    for job in queue.running:
+        queue.stop(job)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def jobs(queue: JobQueue, clip: Path, until: Callable[[Callable[[], bool]], None
         found[name] = queue.submit("score", clip, ScoreSettings(start=number / 10))
         for each in whose:
             add_owner(found[name], ANN if each == "a" else BOB)
-    until(lambda: queue.running is not None and len(queue.waiting) == len(found))
+    until(lambda: queue.running and len(queue.waiting) == len(found))
     return found
 
 
@@ -96,9 +96,9 @@ def test_what_waits_is_removed_unless_somebody_else_asked_for_it_too(
     assert jobs["ab"] in queue.waiting, "Bob still waits for it"
     assert jobs["ab"].id not in {entry.job for entry in service.jobs(ANN)}
     assert queue.running
-    add_owner(queue.running, ANN)
+    add_owner(queue.running[0], ANN)
     with pytest.raises(BadInput, match="waiting or running"):
-        service.remove(ANN, queue.running)
-    assert queue.running.requested() is None
-    drop_owner(queue.running, ANN)
+        service.remove(ANN, queue.running[0])
+    assert queue.running[0].requested() is None
+    drop_owner(queue.running[0], ANN)
     assert order(queue, jobs) == ["a", "b", "ab", "d"]

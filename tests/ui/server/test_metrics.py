@@ -1,6 +1,6 @@
 """What Prometheus reads, read back by its own parser."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -26,13 +26,13 @@ class Queue:
     """Stands for a job queue that has been through something."""
 
     jobs_dir = Path("jobs")
-    running = None
+    running = (object(), object())
     waiting = (object(), object())
-    worker = WorkerState("warm", 7, "builtin", 2)
+    workers = (WorkerState("busy", 7, "builtin", 2), WorkerState("busy", 9), WorkerState())
     counters = Counters(98.5, 3, 4, {"done": 5, "failed": 1})
 
 
-def look(jobs_dir: Path, worker_pid: int | None) -> Snapshot:
+def look(jobs_dir: Path, workers: Sequence[int]) -> Snapshot:
     card = Device("cuda", 0, 'RTX "4070"\n', "GPU-1", 12 * GIB, 4 * GIB)
     processes = (
         ProcessNow(pid=1, name="python", role="page", host_bytes=100),
@@ -59,13 +59,15 @@ def labelled(**labels: str) -> Labels:
 
 @pytest.fixture
 def monitor() -> Monitor:
-    return Monitor(Queue, probe=look)
+    return Monitor(Queue(), probe=look)
 
 
 def test_everything_is_told(monitor: Monitor) -> None:
     told = read(render(monitor, {"done": 12, "running": 0}))
     assert told["longtake_jobs"] == {labelled(state="done"): 12, labelled(state="running"): 0}
-    assert told["longtake_queue_waiting"] == {labelled(): 2}
+    assert told["longtake_queue_waiting"] == told["longtake_queue_running"] == {labelled(): 2}
+    states = {state: told["longtake_workers"][labelled(state=state)] for state in ("none", "warm", "busy")}
+    assert states == {"none": 1, "warm": 0, "busy": 2}
     assert told["longtake_frames_per_second"] == {labelled(): 98.5}
     assert told["longtake_host_bytes"] == {
         labelled(kind="used"): 6 * GIB,

@@ -38,9 +38,9 @@ class Queue:
     """Stands for a job queue: what a monitor reads of one."""
 
     jobs_dir: Path = Path("/secret/jobs")
-    running: object | None = None
+    running: Sequence[object] = ()
     waiting: Sequence[object] = ()
-    worker: WorkerState = field(default_factory=WorkerState)
+    workers: Sequence[WorkerState] = (WorkerState(),)
     counters: Counters = field(default_factory=Counters)
 
 
@@ -109,8 +109,8 @@ def test_questions_do_not_look_at_the_machine_again(monitor: Monitor, machine: M
 
 def test_the_server_is_told_in_full(monitor: Monitor, queue: Queue, machine: Machine) -> None:
     machine.look = look(100 * MIB, 300 * MIB, (CARD,))
-    queue.running, queue.waiting = object(), [object(), object()]
-    queue.worker = WorkerState("busy", 7, "builtin", 3)
+    queue.running, queue.waiting = [object()], [object(), object()]
+    queue.workers = [WorkerState("busy", 7, "builtin", 3)]
     queue.counters = Counters(12.5, 1, 2, {"done": 4})
     monitor.sample()
     machine.now += 60
@@ -138,15 +138,15 @@ def test_the_server_is_told_in_full(monitor: Monitor, queue: Queue, machine: Mac
 def test_a_worker_is_as_long_idle_as_nothing_changed(
     monitor: Monitor, queue: Queue, machine: Machine
 ) -> None:
-    queue.worker = WorkerState("busy", 7, jobs_run=1)
+    queue.workers = [WorkerState("busy", 7, jobs_run=1)]
     monitor.sample()
     machine.now += 30
-    queue.worker = replace(queue.worker, state="warm")
+    queue.workers = [replace(queue.workers[0], state="warm")]
     assert monitor.system().worker.seconds == 0
     monitor.sample()
     machine.now += 8
     assert monitor.system().worker.seconds == 8
-    queue.worker = replace(queue.worker, pid=8)
+    queue.workers = [replace(queue.workers[0], pid=8)]
     assert monitor.system().worker.seconds == 0
 
 
@@ -164,7 +164,7 @@ def test_the_real_queue_can_be_watched(tmp_path: Path) -> None:
 def test_process_ids_names_and_paths_are_for_the_person_at_this_machine(
     monitor: Monitor, queue: Queue, machine: Machine
 ) -> None:
-    machine.look, queue.worker = look(worker=300 * MIB), WorkerState("warm", 4242, "builtin", 1)
+    machine.look, queue.workers = look(worker=300 * MIB), [WorkerState("warm", 4242, "builtin", 1)]
     public, private = monitor.system().model_dump_json(), monitor.system(private=True).model_dump_json()
     for secret in ("/secret/jobs", "4242", "python-worker"):
         assert secret not in public
@@ -215,20 +215,20 @@ def child() -> Iterator[subprocess.Popen[bytes]]:
 
 def test_real_processes_are_told_apart(child: subprocess.Popen[bytes], tmp_path: Path) -> None:
     (grandchild,) = psutil.Process(child.pid).children()
-    found = take_snapshot(tmp_path / "not" / "yet", child.pid)
+    found = take_snapshot(tmp_path / "not" / "yet", [child.pid])
     roles = {process.pid: process.role for process in found.processes}
     assert (roles[os.getpid()], roles[child.pid], roles[grandchild.pid]) == ("page", "worker", "worker")
     assert found.held("worker") > MIB and found.held("page") > MIB
     assert all(process.name for process in found.processes)
     assert found.disk.free_bytes > 0
-    roles = {process.pid: process.role for process in take_snapshot(tmp_path, None).processes}
+    roles = {process.pid: process.role for process in take_snapshot(tmp_path, []).processes}
     assert (roles[os.getpid()], roles[child.pid], roles[grandchild.pid]) == ("page", "other", "other")
 
 
 def test_a_worker_that_is_gone_is_no_error(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    assert take_snapshot(tmp_path, process.pid).held("worker") == 0
+    assert take_snapshot(tmp_path, [process.pid]).held("worker") == 0
 
 
 # -- cores and tiers -----------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def after(*moments: MemoryReading) -> Baseline:
 
 def warm(host: int, jobs: int, pid: int = 7, device: int = 0, engine: str = "builtin") -> MemoryReading:
     worker = WorkerMemory(host, device)
-    return replace(IDLE, jobs=jobs, worker=worker, worker_pid=pid, worker_jobs=jobs, engine=engine)
+    return replace(IDLE, jobs=jobs, worker=worker, worker_pids=(pid,), worker_jobs=jobs, engine=engine)
 
 
 def jobs_of(*levels_mib: int, device: bool = False) -> list[MemoryReading]:
@@ -422,7 +422,7 @@ def test_memory_that_does_not_come_back_is_logged_once(
     queue: Queue, machine: Machine, monitor: Monitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     def run(job: int, worker: int) -> None:
-        queue.worker = WorkerState("warm", 7, "builtin", job)
+        queue.workers = [WorkerState("warm", 7, "builtin", job)]
         queue.counters = Counters(finished={"done": job})
         machine.look = look(worker=worker)
         for _ in range(SETTLING_READINGS):
@@ -440,11 +440,11 @@ def test_memory_that_does_not_come_back_is_logged_once(
 
 def test_the_monitor_follows_jobs_to_the_verdict(monitor: Monitor, queue: Queue, machine: Machine) -> None:
     monitor.sample(), monitor.sample()
-    queue.running, queue.worker = object(), WorkerState("busy", 7)
+    queue.running, queue.workers = [object()], [WorkerState("busy", 7)]
     machine.look = look(worker=2 * GIB)
     monitor.sample()
     assert monitor.system().baseline.returned is None
-    queue.running, queue.worker = None, WorkerState("warm", 7, "builtin", 1)
+    queue.running, queue.workers = [], [WorkerState("warm", 7, "builtin", 1)]
     queue.counters = Counters(finished={"done": 1})
     machine.look = look(worker=300 * MIB)
     monitor.sample()
@@ -457,7 +457,7 @@ def test_the_monitor_follows_jobs_to_the_verdict(monitor: Monitor, queue: Queue,
 
 def test_a_reading_during_which_a_job_came_counts_for_nothing(queue: Queue) -> None:
     def slow(*_: object) -> Snapshot:
-        queue.running = object()
+        queue.running = [object()]
         return look(page=GIB)
 
     monitor = Monitor(queue, probe=slow)

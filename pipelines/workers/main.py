@@ -60,12 +60,12 @@ def serve(
 
 def _hiring(workers: int, crew: str, stuck_seconds: float | None, *, mixed: bool) -> Hiring | None:
     """Return who computes besides this process, if anybody does."""
-    if crew == "pulled":
+    if crew in ("pulled", "lent"):
 
         def make(request: CrewRequest) -> Crew:
             return FolderCrew(request, builds(), device_of(request.settings), mixed=mixed)
 
-        return Hiring(workers, make, stuck_seconds, joins=True)
+        return Hiring(workers, make, stuck_seconds, joins=True, networks_only=crew == "lent")
     if workers == 1:
         return None
     return Hiring(workers, lambda request: LocalCrew(request.slots), stuck_seconds)

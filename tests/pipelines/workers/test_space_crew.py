@@ -3,7 +3,9 @@
 The GPU is the CPU: the built-in scoring engine, which is said to have a network; a fake `spaces` forks for real.
 """
 
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
@@ -19,7 +21,8 @@ from pipelines.errors import BadInput
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime import oom_retry, planning
+from pipelines.runtime import oom_retry, planning, preparation
+from pipelines.runtime.crew import Compute, Idle, Less, Lost, Open, Until
 from pipelines.runtime.run import run_job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.scoring.builtin.engine import BuiltinEngine
@@ -296,3 +299,120 @@ def test_a_worker_process_leads_such_a_job(
     assert isinstance(heard[-1], events.Done), heard[-1]
     assert scene.account.seconds and told(heard, events.Started)[0].worker_pid not in scene.account.pids
     assert scene.files() == alone()
+
+
+def test_the_estimate_adds_up_what_is_asked_for(
+    spaces: Any, tasks: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = Path(tasks["score"].arguments[1])
+
+    def estimated() -> int | None:
+        return planning.estimate("score", (clip,), ScoreSettings(engine="builtin"), tmp_path).gpu_seconds
+
+    assert estimated() is None, "of this engine nothing is known"
+    monkeypatch.setattr(preparation, "lent_frame_seconds", lambda spec, work: 1.0)
+    assert estimated() == round(10 + 1.3 * 24), "one call: its start, 24 frames and a margin"
+    monkeypatch.setenv(SPACE, "gpu")
+    assert estimated() is None
+
+
+class Stubbed:
+    """A crew whose calls are the generators of a test; what it has said."""
+
+    def __init__(self, folder: Path, *answers: Callable[[], Iterator[dict[str, Any]]]) -> None:
+        self.arguments: list[Any] = []
+        self.clock = 0.0
+        left = list(answers)
+
+        def call(*arguments: Any) -> Any:
+            self.arguments.append(arguments)
+            return left.pop(0)()
+
+        click = copy_context()
+        self.crew = space_crew.SpaceCrew(call, lambda job: click, "H", now=lambda: self.clock)
+        assert (self.crew.hire(), self.crew.hire(), self.crew.device(1)) == (1, None, "H")
+        self.folder = folder
+
+    def begin(self) -> None:
+        self.crew.tell(1, Open(folder=self.folder, plan={}))
+        self.crew.tell(1, Compute(number=7, stage="fill", spans=((0, 8), (8, 16))))
+
+    def until(self, kind: type) -> list[Any]:
+        said: list[Any] = []
+        while not (said and isinstance(said[-1], kind)):
+            said += [each for _, each in self.crew.poll(0.05)]
+            assert kind is Lost or not told(said, Lost), said[-1]
+        return said
+
+
+def done(*spans: tuple[int, int]) -> Iterator[dict[str, Any]]:
+    yield {"pid": 1}
+    for start, stop in spans:
+        yield {"said": events.Segment(job="j", start=start, stop=stop, path="x").model_dump_json()}
+    yield {"said": Idle(number=1).model_dump_json()}
+
+
+def test_with_less_memory_the_call_is_made_again(tmp_path: Path) -> None:
+    def until_closed() -> Iterator[dict[str, Any]]:
+        yield {"pid": 1}
+        stubbed.crew.tell(1, Less())
+        while True:
+            yield {}
+
+    stubbed = Stubbed(tmp_path, until_closed, lambda: done((0, 8)), lambda: done((8, 16)))
+    stubbed.begin()
+    said = stubbed.until(Idle)
+    assert [each[3:5] for each in stubbed.arguments] == [
+        (((0, 8),), False),
+        (((0, 8),), True),
+        (((8, 16),), True),
+    ]
+    assert said[-1] == Idle(number=7) and not told(said, events.Warned)
+
+
+def test_waiting_for_a_gpu_is_no_silence(tmp_path: Path) -> None:
+    free = threading.Event()
+
+    def waits() -> Iterator[dict[str, Any]]:
+        free.wait()
+        yield from done((0, 8))
+
+    stubbed = Stubbed(tmp_path, waits, lambda: done((8, 16)))
+    stubbed.begin()
+    for _ in range(3):
+        stubbed.clock += 5
+        assert isinstance(stubbed.until(events.Heartbeat)[-1], events.Heartbeat)
+    free.set()
+    stubbed.until(Idle)
+    stubbed.clock += 5
+    assert not list(stubbed.crew.poll(0.01)), "an idle member says nothing"
+
+
+def test_nothing_begins_where_another_goes_on(tmp_path: Path) -> None:
+    def told_to_end() -> Iterator[dict[str, Any]]:
+        stubbed.crew.tell(1, Until(number=7, frame=8))
+        yield from done((0, 8))
+
+    stubbed = Stubbed(tmp_path, told_to_end)
+    stubbed.begin()
+    assert stubbed.until(Idle)[-1] == Idle(number=7)
+
+
+def test_at_once_the_fork_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as fork:
+        begun, gone = threading.Event(), threading.Event()
+
+        def hangs() -> Iterator[dict[str, Any]]:
+            yield {"pid": fork.pid}
+            begun.set()
+            fork.wait()
+            gone.set()
+            raise RuntimeError(ABORTED)
+
+        stubbed = Stubbed(tmp_path, hangs)
+        stubbed.begin()
+        begun.wait()
+        stubbed.crew.kill(1)
+        assert isinstance(stubbed.until(Lost)[-1], Lost)
+        gone.wait()
+        assert fork.returncode == -9

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import cyclopts
 from cyclopts import App, Parameter, validators
 
+from memory.slices import KINDS, SPACE, has_slices
 from memory.units import GIB
 from pipelines.cli.options import CrewName, JobsAtOnce, Workers, team_of
 from pipelines.errors import BadInput, Cancelled, LongtakeError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
     from pipelines.scheduler.places import AtOnce
+    from pipelines.workers.space_worker import SpaceWorker
     from ui.gate import Names
 
 _IDLE_SECONDS = 300.0
@@ -123,6 +125,10 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         inspect_at_once=inspect_at_once,
         inspect_max_gb=inspect_max_gb,
     )
+    if os.environ.get(SPACE, KINDS[0]) not in KINDS:
+        raise BadInput(
+            f"{SPACE} is {os.environ[SPACE]!r}.", f"Use one of {', '.join(KINDS)}, or leave it unset."
+        )
     jobs_dir = jobs_dir.absolute()
     jobs_dir.mkdir(parents=True, exist_ok=True)
     anchor()
@@ -135,7 +141,9 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         address,
         share=share and not on_space,
         stuck_seconds=stuck_after,
-        team=team_of(workers, crew, mixed_devices=mixed_devices, store=store),
+        team=Team(crew="lent")
+        if has_slices()
+        else team_of(workers, crew, mixed_devices=mixed_devices, store=store),
         jobs_at_once=jobs_at_once,
     )
 
@@ -171,12 +179,14 @@ def _serve(
     jobs_at_once: "AtOnce",
 ) -> None:
     # Imported here: Gradio reads the environment on import, and `password` does not need it.
+    gpu = _lent_gpu(jobs_dir) if team.crew == "lent" else None
     from pipelines.scheduler.janitor import Janitor
     from pipelines.scheduler.places import Places
     from pipelines.scheduler.queue import JobQueue
     from pipelines.workers.process import WorkerProcess
     from ui import launch
     from ui.gate import Names
+    from ui.jobs.clicks import noting_clicks
     from ui.jobs.service import JobService
     from ui.page import build
     from ui.server import metrics
@@ -193,11 +203,13 @@ def _serve(
         places=Places.of(jobs_at_once, partial(WorkerProcess, stuck_seconds, team)),
     )
     monitor = Monitor(queue, ram_limit_gb=policy.ram_limit_gb)
-    service = JobService(queue, policy)
+    service = JobService(queue, policy, asked=noting_clicks(gpu.asked) if gpu else None)
     most_bytes = int(policy.jobs_max_gb * GIB) if policy.jobs_max_gb else None
     reserve_bytes = int((most_bytes or 0) * _UPLOADS_SHARE)
     janitor = Janitor(queue, most_bytes, reserve_bytes=reserve_bytes, spare=service.room.spare)
     monitor.start()
+    if gpu:
+        gpu.start()
     page = build(service, monitor, lambda: janitor.notices, has_logins=users is not None)
     counts = metrics.JobCounts(jobs_dir)
     try:
@@ -218,7 +230,16 @@ def _serve(
         stopping.wait()
     finally:
         stopping.set()
-        launch.stop(queue, page, service.presence.close, monitor.close, janitor.close)
+        leave = [gpu.close] if gpu else []
+        launch.stop(queue, page, service.presence.close, monitor.close, janitor.close, *leave)
+
+
+def _lent_gpu(jobs_dir: Path) -> "SpaceWorker":
+    """Return the page as a worker, on a Space that lends its GPU call by call. To be called before Gradio is loaded."""
+    from pipelines.workers.space_call import lent_gpu
+    from pipelines.workers.space_worker import SpaceWorker
+
+    return SpaceWorker(jobs_dir, lent_gpu())
 
 
 def _share(page: "gr.Blocks", users: Passwords | None, names: "Names") -> None:

@@ -15,6 +15,7 @@ import psutil
 
 from memory.container import find_limits
 from memory.devices import Device, NoDevice, find_devices
+from memory.slices import slice_device
 from memory.units import GIB, KIB
 
 __all__ = [
@@ -113,9 +114,12 @@ def probe_hardware(
     """Probe host and devices. Never raises because of a driver; takes some milliseconds.
 
     `nvml` stands for the module `pynvml` and `environ` for the process's environment. The device memory of `own_pids`,
-    our processes besides this one, does not count as used by others.
+    our processes besides this one, does not count as used by others. Where a GPU is lent call by call, it is the
+    only device.
     """
     host = probe_host(root)
+    if lent := slice_device(environ):
+        return Hardware(host, (lent,))
     devices, reason = find_devices(
         host.total_bytes, host.available_bytes, nvml=nvml, environ=environ, own_pids=own_pids
     )

@@ -83,6 +83,8 @@ class Stage(Protocol):
     suffix: str
     in_order: bool
     """Whether a span costs far less after the one before it: then one worker computes them all, one after another."""
+    network: bool
+    """Whether a prepass computes on a GPU if there is one; of the last stage its engine says so."""
 
     def compute(self, run: RunContext, start: int, stop: int) -> Generator[Any]:
         """Yield the items of frames `[start, stop)`, one per frame, in order.
@@ -280,6 +282,7 @@ class AnyOrder:
     """Stage whose spans cost the same in any order, and little beside them, so that several workers may share them."""
 
     in_order = False
+    network = False
 
     def halo(self, run: RunContext) -> int:
         """Return nothing: what is read beside a stretch costs little."""
@@ -292,6 +295,11 @@ class OneFile(AnyOrder):
     def beside(self, run: RunContext, span: Span) -> Sequence[Path]:
         """Return nothing: there is only the span's file."""
         return ()
+
+
+def uses_network(stage: Stage, pipeline: Pipeline) -> bool:
+    """Whether `stage` of `pipeline` computes on a GPU if there is one."""
+    return pipeline.engine.network if stage.folder == SEGMENTS else stage.network
 
 
 def rungs_of(stage: Stage, pipeline: Pipeline) -> tuple[Rung, ...]:

@@ -17,7 +17,10 @@ RUN_TIME_FILES = (
     "requirements-track.txt",
 )
 
-OPTIONAL = {"torchvision": "deform_conv.py uses its kernel where it happens to be installed"}
+OPTIONAL = {
+    "spaces": "a Space on ZeroGPU brings it",
+    "torchvision": "deform_conv.py uses its kernel where it happens to be installed",
+}
 """Imported only if present: declared nowhere."""
 
 FOUND_BY_OTHERS = {"s3fs": "fsspec finds it by the address s3://"}

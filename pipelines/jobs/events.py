@@ -76,7 +76,8 @@ class Planned(_Event):
     """The plan of a run with its predicted memory and time, sent before the first frame is computed.
 
     `frames` were requested, `frames_kept` of them are already finished. `job` is empty in an estimate.
-    `predicted_seconds` is a rough figure from benchmarks on other machines, None where there are none.
+    `predicted_seconds` is a rough figure from benchmarks on other machines, None where there are none. `gpu_seconds`
+    are what a run would ask for of a GPU that is lent call by call; only in an estimate, and where that is so.
     """
 
     type: Literal["planned"] = "planned"
@@ -93,6 +94,7 @@ class Planned(_Event):
     budget_device_bytes: int
     disk_bytes: int
     predicted_seconds: float | None = None
+    gpu_seconds: int | None = None
     risk: Literal["low", "medium", "high", "cannot"]
     reason: str
     preset: str

@@ -34,6 +34,8 @@ class Open(_Order):
     folder: StoredPath
     plan: dict[str, Any]
     verify: bool = False
+    frame_seconds: float | None = None
+    """What a frame is predicted to take on a GPU that is lent call by call; None where nothing is known."""
 
 
 class Compute(_Order):
@@ -43,6 +45,8 @@ class Compute(_Order):
     number: int
     stage: str
     spans: tuple[tuple[int, int], ...]
+    halo: int = 0
+    """A stretch costs so many frames' work beside its own."""
 
 
 class Until(_Order):
@@ -157,3 +161,5 @@ class Hiring:
     """Silence after which a member is replaced; None: as `Watchdog` finds usual."""
     joins: bool = False
     """Whether members come and go by themselves, with memory of their own: then they alone compute."""
+    networks_only: bool = False
+    """Whether members compute only what a network computes on a GPU: then all else is done by the run."""

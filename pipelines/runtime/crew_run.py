@@ -34,6 +34,14 @@ _NOBODY = Sentence(
 )
 
 
+class Stopped(Exception):
+    """Raised where a run is to stop; `ending` is the event that it ends with."""
+
+    def __init__(self, ending: Event) -> None:
+        super().__init__()
+        self.ending = ending
+
+
 @dataclass
 class _Member:
     """What a run knows of a member: its state, the number of its order, its last sign of life, whom it replaces."""
@@ -90,15 +98,15 @@ class CrewRun:
 
         A stretch costs `halo` frames' work beside its own.
 
-        Raises the error that a member reports, WorkerDied where three members were lost at the same span, and what
-        `look` and `check_inputs` raise.
+        Raises the error that a member reports, Stopped where it cannot go on for now, WorkerDied where three members
+        were lost at the same span, and what `look` and `check_inputs` raise.
         """
         missing = [span for span in spans if span not in finished]
         self._lost.clear()
         self._hire(1 if stage.in_order else len(missing))
         parts = len(self._members) if self._joins else self._wanted
         stretches = Stretches(missing, max(1, parts), halo, in_order=stage.in_order)
-        now = _Pass(stage, stretches, sum(map(len, spans)), finished)
+        now = _Pass(stage, stretches, sum(map(len, spans)), finished, halo)
         while not now.stretches.is_done:
             self._hire(1 if stage.in_order else now.stretches.open_spans)
             self._give(now)
@@ -161,7 +169,8 @@ class CrewRun:
             member.spans, member.attempt, member.frame = given.spans, work[1] if work else 1, -1
             member.dog = self._new_dog()
             pairs = tuple((span.start, span.stop) for span in given.spans)
-            self._crew.tell(number, Compute(number=self._orders, stage=now.stage.name, spans=pairs))
+            stage = now.stage.name
+            self._crew.tell(number, Compute(number=self._orders, stage=stage, spans=pairs, halo=now.halo))
 
     def _hear(self, number: int, said: Said, now: "_Pass") -> None:
         if (member := self._members.get(number)) is None:  # it was sent away
@@ -179,6 +188,8 @@ class CrewRun:
                 self._replace(number, member, said, now)
             case events.Failed():
                 raise said.to_error()
+            case events.Paused():
+                raise Stopped(said)
             case _:
                 self._record(number, member, said, now)
 
@@ -318,7 +329,9 @@ class CrewRun:
 class _Pass:
     """One stage while it is computed: who has which spans, which are finished, and how fast it goes."""
 
-    def __init__(self, stage: Stage, stretches: Stretches, frames: int, finished: set[Span]) -> None:
-        self.stage, self.stretches, self.finished = stage, stretches, finished
+    def __init__(
+        self, stage: Stage, stretches: Stretches, frames: int, finished: set[Span], halo: int
+    ) -> None:
+        self.stage, self.stretches, self.finished, self.halo = stage, stretches, finished, halo
         self.done = sum(map(len, finished))
         self.throughput = Throughput(total=frames, done=self.done)

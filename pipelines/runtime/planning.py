@@ -10,17 +10,20 @@ from pathlib import Path
 from memory.devices import Device
 from memory.plan import Budget, Load, Plan, make_plan
 from memory.probe import Hardware, probe_disk, probe_hardware, schedulable_cores
+from memory.slices import has_slices
 from pipelines.engines.availability import resolve
 from pipelines.engines.registry import open_pipeline
 from pipelines.errors import BadInput
 from pipelines.jobs.events import Planned
 from pipelines.jobs.record import Decision
+from pipelines.runtime.calls import seconds_in_all
 from pipelines.runtime.crew import Slot
 from pipelines.runtime.preparation import Preparation
 from pipelines.settings import Settings
 from pipelines.settings.devices import device_for, torch_name
 from pipelines.spans import Span
 from pipelines.spec import settings_model, task_spec
+from pipelines.stages import RunContext
 from pipelines.video.info import VideoInfo
 from presets.choose import VideoFacts, choose
 
@@ -129,7 +132,24 @@ def estimate(task: str, inputs: tuple[Path, ...], settings: Settings, jobs_dir: 
     prepared = prepare(task, inputs, resolve(task, settings).settings, jobs_dir)
     planned = prepared.planned(job="", frames_kept=0)
     facts = planned.facts.model_copy(update={"other_sizes": prepared.pipeline.other_sizes()})
-    return planned.model_copy(update={"facts": facts})
+    return planned.model_copy(update={"facts": facts, "gpu_seconds": _gpu_seconds(prepared, jobs_dir)})
+
+
+def _gpu_seconds(prepared: Preparation, jobs_dir: Path) -> int | None:
+    """Return what a run asks for of a GPU that is lent call by call; None where there is none, or nothing is known."""
+    pipeline, frame_seconds = prepared.pipeline, prepared.lent_frame_seconds
+    if not has_slices() or not prepared.uses_gpu or frame_seconds is None:
+        return None
+    run = RunContext(
+        jobs_dir,
+        prepared.video,
+        prepared.frames,
+        pipeline.engine.settings,
+        prepared.choice,
+        prepared.plan,
+        device=prepared.device,
+    )
+    return seconds_in_all(run.spans, frame_seconds, pipeline.engine.halo(run))
 
 
 def range_of(video: VideoInfo, settings: Settings) -> Span:

@@ -4,17 +4,18 @@ from dataclasses import dataclass, replace
 
 from memory.devices import fix_threads, limit_device
 from memory.plan import Budget, Cost, Plan, correct, make_plan
-from memory.probe import schedulable_cores
-from pipelines.engines.run_time import expected_seconds
+from memory.probe import probe_hardware, schedulable_cores
+from pipelines.engines.run_time import expected_seconds, lent_frame_seconds
 from pipelines.errors import NotEnoughDisk, NotEnoughMemory, Sentence
 from pipelines.jobs.events import Facts, Planned
 from pipelines.jobs.job import Job
 from pipelines.jobs.record import Decision, JobRecord
 from pipelines.runtime.crew import Slot
 from pipelines.runtime.neighbours import Taken
+from pipelines.settings.devices import device_for
 from pipelines.spans import Span
 from pipelines.spec import engine_spec
-from pipelines.stages import Pipeline, RunContext
+from pipelines.stages import Pipeline, RunContext, uses_network
 from pipelines.video.info import VideoInfo
 from presets.choose import Choice
 
@@ -134,6 +135,20 @@ class Preparation:
     def decision(self) -> Decision:
         """The part that a resume must reuse."""
         return Decision(preset=dict(self.choice.values), plan=self.plan.to_json(), threads=self.threads)
+
+    @property
+    def uses_gpu(self) -> bool:
+        """Whether any stage computes on a GPU here."""
+        pipeline = self.pipeline
+        if not any(uses_network(stage, pipeline) for stage in pipeline.stages):
+            return False
+        return device_for(pipeline.engine.settings, probe_hardware()) is not None
+
+    @property
+    def lent_frame_seconds(self) -> float | None:
+        """What a frame is predicted to take on a GPU that is lent call by call; None where nothing is known."""
+        spec = engine_spec(self.pipeline.task, self.pipeline.engine.name)
+        return lent_frame_seconds(spec, self._work)
 
     @property
     def lacks_disk(self) -> bool:

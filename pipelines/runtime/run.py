@@ -23,10 +23,11 @@ from pipelines.errors import (
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import CrewRequest, Hiring, Open
-from pipelines.runtime.crew_run import CrewRun
+from pipelines.runtime.crew import Hiring
+from pipelines.runtime.crew_run import Stopped
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.finished import FinishedSpans
+from pipelines.runtime.helpers import Helpers
 from pipelines.runtime.input_watch import InputWatch
 from pipelines.runtime.known_errors import job_gone, known_error
 from pipelines.runtime.memory_plot import draw_memory
@@ -36,7 +37,6 @@ from pipelines.runtime.planning import prepare
 from pipelines.runtime.preparation import Preparation
 from pipelines.runtime.progress import Throughput
 from pipelines.runtime.reporter import Reporter
-from pipelines.runtime.sharing import Share
 from pipelines.runtime.span_work import SpanWork, span_file
 from pipelines.runtime.tries import MOST_TRIES, Tries
 from pipelines.spans import runs
@@ -53,14 +53,6 @@ _LOOK_SECONDS = 0.25
 """How often a run looks for a request to stop, which costs a file access; short enough to feel immediate."""
 _NOTABLE = 1.1
 """A corrected prediction is reported again only where it is more than 10 % above the first one."""
-
-
-class _Stopped(Exception):
-    """Raised inside a run that was asked to stop; `ending` is the event it ends with."""
-
-    def __init__(self, ending: Event) -> None:
-        super().__init__()
-        self.ending = ending
 
 
 class _NoRoom(Exception):
@@ -138,9 +130,7 @@ class _Run:
         self._emit = event_log.emit
         self._closing = host.closing
         self._leave = host.leave
-        self._hiring = host.hiring
         self._neighbours = host.neighbours
-        self._crew: CrewRun | None = None
         self._settled: Preparation | None = None
         self._beside_bytes = 0
         self._watcher = MemoryWatch(
@@ -156,6 +146,15 @@ class _Run:
         self._finished = FinishedSpans(job, self._report.warn)
         self._inputs = InputWatch(job, self._check_interrupt)
         self._tries = Tries(self._report.warn)
+        self._helpers = Helpers(
+            job,
+            host.hiring,
+            self._report,
+            event_log,
+            look=self._look,
+            check_inputs=self._inputs.check,
+            check=self._check_interrupt,
+        )
 
     def run_to_end(self) -> None:
         """Run the job and report how it ended."""
@@ -165,11 +164,11 @@ class _Run:
                 try:
                     ending = self._compute()
                 finally:
-                    self._send_home()
+                    self._helpers.close()
         except _NoRoom:
             self._give_back()
             return
-        except _Stopped as stopped:
+        except Stopped as stopped:
             ending = stopped.ending
         except Exception as error:
             known = known_error(self._inputs.reason(error))
@@ -185,10 +184,9 @@ class _Run:
         prepared, run = self._prepare()
         for stage in prepared.pipeline.stages:
             self._run_stage(stage, run, prepared)
-        if self._crew:
-            self._crew.end()
-            self._crew = None
+        self._helpers.end()
         self._mend(run, prepared)
+        self._helpers.end()
         table = self._job.folder / "memory.csv"
         self._watcher.write(table)
         last = prepared.pipeline.stages[-1]
@@ -239,7 +237,7 @@ class _Run:
             watcher.keep_below(settings.ram_limit_gb)
             prepared.pipeline.check(run)
         kept = self._finished.of(prepared.pipeline.stages[-1], run)
-        shown = self._hire(prepared, run) if fits else prepared
+        shown = self._helpers.hire(prepared, run, watcher.host_bytes) if fits else prepared
         self._predicted_bytes = watcher.planned_bytes = shown.plan.predicted_host_bytes
         self._emit(shown.planned(job.id, sum(map(len, kept))))
         prepared.require_room()
@@ -276,10 +274,8 @@ class _Run:
     def _run_stage(self, stage: Stage, run: RunContext, prepared: Preparation) -> None:
         """Compute the missing spans of `stage`: by the crew, or here, adjacent ones as one chain."""
         finished = self._finished.of(stage, run)
-        # One span is computed here as soon as a worker has started, unless others alone are to compute.
-        least = 1 if self._hiring and self._hiring.joins else 2
-        if self._crew and len(run.spans) - len(finished) >= least:
-            self._crew.run_stage(stage, run.spans, finished, stage.halo(run))
+        if crew := self._helpers.crew_for(stage, prepared, len(run.spans) - len(finished)):
+            crew.run_stage(stage, run.spans, finished, stage.halo(run))
             return
         self._settle(prepared)
         done = sum(map(len, finished))
@@ -329,44 +325,11 @@ class _Run:
             "disk.failed",
         )
 
-    def _hire(self, prepared: Preparation, run: RunContext) -> Preparation:
-        """Let others compute the job together where they are wanted and fit; returns what is predicted then."""
-        hiring, report = self._hiring, self._report
-        if hiring is None:
-            return prepared
-        share = Share.of(hiring, prepared, len(run.spans), self._watcher.host_bytes, report.warn)
-        if share is None:
-            return prepared
-        self._crew = CrewRun(
-            self._job,
-            hiring.make(
-                CrewRequest(
-                    self._job.folder, run.settings, prepared.slots, report.warn, self._check_interrupt
-                )
-            ),
-            share.workers,
-            Open(folder=self._job.folder, plan=share.plan.to_json()),
-            report,
-            self._log,
-            look=self._look,
-            check_inputs=self._inputs.check,
-            stuck_seconds=hiring.stuck_seconds,
-            joins=hiring.joins,
-        )
-        return share.together
-
     def _leave_at_once(self) -> None:
         """End the crew and this process: the limit of memory is about to be passed."""
-        if self._crew:
-            self._crew.close(at_once=True)
+        self._helpers.close(at_once=True)
         if self._leave:
             self._leave()
-
-    def _send_home(self) -> None:
-        """End the crew, if there is one: what follows is done here."""
-        if self._crew:
-            self._crew.close()
-            self._crew = None
 
     def _check_interrupt(self) -> None:
         """Called before every frame: raises where memory runs out or the run was asked to stop."""
@@ -385,12 +348,12 @@ class _Run:
             raise job_gone(self._job)
         if self._closing():
             sentence = "The process that started the job has ended."
-            raise _Stopped(events.Paused(job=self._job.id, message=sentence, key="paused.alone"))
+            raise Stopped(events.Paused(job=self._job.id, message=sentence, key="paused.alone"))
         request = self._job.requested()
         if request == "cancel":
-            raise _Stopped(events.CancelledEvent(job=self._job.id))
+            raise Stopped(events.CancelledEvent(job=self._job.id))
         if request == "pause":
-            raise _Stopped(events.Paused(job=self._job.id, message="On request.", key="paused.asked"))
+            raise Stopped(events.Paused(job=self._job.id, message="On request.", key="paused.asked"))
 
     def _correct_prediction(self, prepared: Preparation, done: int) -> None:
         """Compare the prediction with the peak of the first span; report the plan again if that was notably more."""

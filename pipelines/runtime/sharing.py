@@ -28,8 +28,11 @@ class Share:
         """Return how a job of so many `spans` is shared; None where this process is to compute alone.
 
         Workers of this machine fit into its memory beside the `held_bytes` of the run; a warning says where those are
-        fewer than were wanted. Those that join have memory of their own.
+        fewer than were wanted. Those that join have memory of their own. Those that only compute networks on a GPU
+        are not needed without.
         """
+        if hiring.networks_only and not prepared.uses_gpu:
+            return None
         if hiring.joins:
             return cls(hiring.workers, prepared.plan, prepared)
         wanted = hiring.workers or len(prepared.slots)

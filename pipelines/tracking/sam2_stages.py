@@ -39,6 +39,7 @@ class Sam2BackwardStage(OneFile):
     """Stage of the masks before the first prompt, packed: a few hundred bytes each."""
 
     in_order = True  # the network goes on from the masks before
+    network = True
     name = "look back"
     folder = "state/back"
     suffix = ".npz"
@@ -116,6 +117,7 @@ class Sam2MaskStage(MaskVideoStage):
     """Stage of the masks of all frames, stored like the built-in tracker's."""
 
     in_order = True  # the network goes on from the masks before
+    network = True
 
     def __init__(self, back: Sam2BackwardStage) -> None:
         self._back = back

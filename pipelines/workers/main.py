@@ -72,13 +72,13 @@ def _hiring(
     workers: int, crew: str, stuck_seconds: float | None, *, mixed: bool, store: str = ""
 ) -> Hiring | None:
     """Return who computes besides this process, if anybody does."""
-    if crew == "pulled":
+    if crew in ("pulled", "lent"):
 
         def make(request: CrewRequest) -> Crew:
             exchange = exchange_of_run(store, request)
             return PulledCrew(exchange, request, builds(), device_of(request.settings), mixed=mixed)
 
-        return Hiring(workers, make, stuck_seconds, joins=True)
+        return Hiring(workers, make, stuck_seconds, joins=True, networks_only=crew == "lent")
     if workers == 1:
         return None
     return Hiring(workers, lambda request: LocalCrew(request.slots), stuck_seconds)

@@ -30,12 +30,13 @@ class WorkerState:
 class Team:
     """Who computes a job together: processes of this machine, or workers that have joined the jobs folder.
 
-    At most `workers`; 0: one for each GPU, or all that join. With `mixed_devices` those of other builds or kinds of
+    At most `workers`; 0: one for each GPU, or all that join. Those that have joined a folder; or calls of the page on a
+    GPU that is `lent` to it. With `mixed_devices` those of other builds or kinds of
     devices may join, whose results may differ.
     """
 
     workers: int = 1
-    crew: Literal["local", "pulled"] = "local"
+    crew: Literal["local", "pulled", "lent"] = "local"
     mixed_devices: bool = False
     store: str = ""
     """The address of an object store in which they have joined instead."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from memory.slices import SPACE
 from pipelines.errors import LongtakeError, NotEnoughMemory, QueueFull
 from pipelines.jobs import events
 from pipelines.storage.names import to_json
@@ -82,7 +83,8 @@ class PosingProcess:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 cwd=PROJECT_ROOT,
-                env=worker_environment(),
+                # A GPU that is lent call by call is for jobs.
+                env={**worker_environment(), SPACE: "cpu"},
                 start_new_session=True,
             )
         return self._process

@@ -51,7 +51,15 @@ _S = TypeVar("_S", bound=Machine)
 class JobService:
     """Answers the requests of visitors. One for a server; thread-safe."""
 
-    def __init__(self, queue: JobQueue, policy: Policy, *, grace_seconds: float = GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        policy: Policy,
+        *,
+        grace_seconds: float = GRACE_SECONDS,
+        asked: Callable[[Job], None] | None = None,
+    ) -> None:
+        """`asked` is called where a visitor asks for a job, in the context of the request."""
         self.queue = queue
         self.policy = policy
         self.presence = Presence(self._pause_jobs_of, grace_seconds=grace_seconds)
@@ -66,6 +74,7 @@ class JobService:
         self._submitted_by: dict[str, str] = {}
         self._lock = threading.Lock()
         self._log = JobLog()
+        self._asked = asked
         queue.after_each(self._log.ended)
 
     def visitor(self, request: gr.Request) -> Visitor:
@@ -163,6 +172,8 @@ class JobService:
     def _note_asked(self, visitor: Visitor, job: Job) -> None:
         self._submitted_by[job.id] = visitor.counted_as
         self._log.asked(job, visitor.said)
+        if self._asked:
+            self._asked(job)
 
     def _turn(self, visitor: Visitor) -> str:
         """By whom visitors take turns; the person at this machine, who may move every job, is one."""

@@ -51,6 +51,8 @@ def card(plan: Planned, video_path: str, *, is_made: bool = False) -> str:
     ]
     if plan.predicted_seconds is not None:
         rows.append(("time", expected(plan.predicted_seconds)))
+    if plan.gpu_seconds is not None:
+        rows.append(("gpu_time", filled("gpu_time.needs", number=f"{plan.gpu_seconds:,}")))
     if facts.damage:
         rows.append(("damage", spans_of(lambda catalogue: damage_in(catalogue, facts))))
     # Where the browser cannot play a file, the player is hidden, and a version for viewing is offered.

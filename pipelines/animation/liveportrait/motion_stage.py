@@ -42,6 +42,7 @@ class MotionStage(RecordStage):
     """Keeps the motions of videos: of the driving, then of each face of the source."""
 
     name, folder = "motion", MOTIONS
+    network = True
 
     def __init__(self, scene: SceneOf, networks: Callable[[RunContext], MotionEstimator]) -> None:
         super().__init__(scene)

@@ -31,6 +31,7 @@ OF_THE_COMMAND_LINE = (
     "pipelines/nets/",  # loaded by jobs; shown by the sentence of the code
     "pipelines/example/",
     "pipelines/inpainting/spec.py",  # folders of videos
+    "pipelines/workers/space_call.py",  # what a Space is started with
     "pipelines/animation/liveportrait/crops.py",  # for programs that import it
     "pipelines/animation/liveportrait/engine.py",  # an environment variable
     "pipelines/storage/frame_export.py",

@@ -21,6 +21,7 @@ from pipelines.storage.names import to_json
 from pipelines.workers.builds import builds, device_of
 from pipelines.workers.crew import LocalCrew
 from pipelines.workers.folder_crew import FolderCrew
+from pipelines.workers.runner import Team
 
 
 def serve(
@@ -58,23 +59,23 @@ def serve(
         release()
 
 
-def _hiring(workers: int, crew: str, stuck_seconds: float | None, *, mixed: bool) -> Hiring | None:
+def _hiring(team: Team, stuck_seconds: float | None) -> Hiring | None:
     """Return who computes besides this process, if anybody does."""
-    if crew == "pulled":
+    if team.crew == "pulled":
 
         def make(request: CrewRequest) -> Crew:
-            return FolderCrew(request, builds(), device_of(request.settings), mixed=mixed)
+            return FolderCrew(request, builds(), device_of(request.settings), mixed=team.mixed_devices)
 
-        return Hiring(workers, make, stuck_seconds, joins=True)
-    if workers == 1:
+        return Hiring(team.workers, make, stuck_seconds, joins=True)
+    if team.workers == 1:
         return None
-    return Hiring(workers, lambda request: LocalCrew(request.slots), stuck_seconds)
+    return Hiring(team.workers, lambda request: LocalCrew(request.slots), stuck_seconds)
 
 
 def main() -> None:
-    """Serve stdin. Arguments: the parent's process id, when a worker is stuck, and the crew."""
-    parent, stuck, workers, crew, mixed = sys.argv[1:]
-    hiring = _hiring(int(workers), crew, float(stuck) if stuck else None, mixed=bool(mixed))
+    """Serve stdin. The argument is a JSON object: the parent's process id, when a worker is stuck, and the team."""
+    asked = json.loads(sys.argv[1])
+    hiring = _hiring(Team(**asked["team"]), asked["stuck_seconds"])
     # Libraries that print must not write between the events: their stdout becomes stderr.
     events_fd = os.dup(1)
     os.dup2(2, 1)
@@ -84,7 +85,7 @@ def main() -> None:
         with contextlib.suppress(OSError):
             os.write(events_fd, to_json(event) + b"\n")
 
-    serve(iter(sys.stdin.buffer.readline, b""), tree_root=int(parent), echo=echo, hiring=hiring)
+    serve(iter(sys.stdin.buffer.readline, b""), tree_root=asked["parent"], echo=echo, hiring=hiring)
 
 
 if __name__ == "__main__":

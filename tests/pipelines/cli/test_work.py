@@ -1,5 +1,6 @@
 """The command `work`, and who the flags say computes a job."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -94,8 +95,9 @@ def test_the_page_takes_the_same_flags(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_the_worker_process_is_told_who_computes() -> None:
     team = Team(2, "pulled", mixed_devices=True)
-    assert WorkerProcess(30, team)._arguments()[1:] == ["30", "2", "pulled", "mixed"]
-    assert WorkerProcess()._arguments()[1:] == ["", "1", "local", ""]
+    asked, alone = (json.loads(each._argument()) for each in (WorkerProcess(30, team), WorkerProcess()))
+    assert (asked["stuck_seconds"], Team(**asked["team"])) == (30, team)
+    assert (alone["stuck_seconds"], Team(**alone["team"])) == (None, ALONE)
 
 
 def test_one_local_worker_hires_nobody_and_pulled_ones_join(
@@ -104,8 +106,8 @@ def test_one_local_worker_hires_nobody_and_pulled_ones_join(
     made: list[dict[str, Any]] = []
     monkeypatch.setattr(FolderCrew, "__init__", lambda self, *given, **more: made.append(more))
     monkeypatch.setattr("pipelines.workers.main.device_of", lambda settings: CPU)
-    assert _hiring(1, "local", None, mixed=False) is None
-    local, pulled = _hiring(2, "local", 30, mixed=False), _hiring(0, "pulled", None, mixed=True)
+    assert _hiring(ALONE, None) is None
+    local, pulled = _hiring(Team(2), 30), _hiring(Team(0, "pulled", mixed_devices=True), None)
     assert local and not local.joins and local.stuck_seconds == 30
     assert pulled and pulled.joins and pulled.workers == 0
     request: Any = type("Request", (), {"settings": None})

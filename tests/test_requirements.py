@@ -10,7 +10,12 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OURS = {"app", "memory", "pipelines", "presets", "ui"}
-RUN_TIME_FILES = ("requirements.txt", "requirements-faces.txt", "requirements-track.txt")
+RUN_TIME_FILES = (
+    "requirements.txt",
+    "requirements-faces.txt",
+    "requirements-ray.txt",
+    "requirements-track.txt",
+)
 
 OPTIONAL = {"torchvision": "deform_conv.py uses its kernel where it happens to be installed"}
 """Imported only if present: declared nowhere."""

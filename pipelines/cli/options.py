@@ -1,14 +1,18 @@
 """Flags shared by commands: how a command is run, as opposed to what it computes."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, validators
 
+from pipelines.errors import BadInput
 from pipelines.scheduler.queue import JobQueue
+from pipelines.workers.ray_access import check_access
 from pipelines.workers.runner import Team
 
+Seconds = Annotated[float | None, Parameter(validator=validators.Number(gte=0))]
 StuckAfter = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 
 MOST_WORKERS = 64
@@ -22,7 +26,7 @@ def _check_workers(kind: Any, value: int | str | None) -> None:
 
 Workers = Annotated[int | Literal["auto"], Parameter(validator=_check_workers)]
 
-CrewName = Literal["local", "pulled"]
+CrewName = Literal["local", "pulled", "ray"]
 
 FLAT = Parameter(name="*")
 """Makes each field of a settings model a flag of its own."""
@@ -43,11 +47,18 @@ class Options:
     "Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps if that is longer."
     workers: Workers | None = None
     """How many workers compute a job together: a number, or auto for one on each GPU. The result is the same.
-    Default: one, or with --crew pulled all that have joined."""
+    Default: one, or with --crew pulled or ray all that there are."""
     crew: CrewName = "local"
-    "Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of jobs."
+    """Who they are: processes of this machine, those that `python -m pipelines work` let join the folder of jobs, or
+    those of a Ray cluster."""
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
+    wait_workers: Seconds = None
+    "With --crew pulled or ray: fail after so many seconds without any worker. Default: 600 for ray, else never."
+    ray_address: str = ""
+    "With --crew ray: HOST:PORT of the cluster's head, or local for a cluster of this machine alone."
+    ray_insecure: Annotated[bool, Parameter(negative="")] = False
+    "Connect to a Ray cluster without a token: whoever reaches it can run programs on its machines."
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
@@ -63,24 +74,47 @@ class JobsOptions:
     "Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps if that is longer."
     workers: Workers | None = None
     """How many workers compute a job together: a number, or auto for one on each GPU. The result is the same.
-    Default: one, or with --crew pulled all that have joined."""
+    Default: one, or with --crew pulled or ray all that there are."""
     crew: CrewName = "local"
-    "Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of jobs."
+    """Who they are: processes of this machine, those that `python -m pipelines work` let join the folder of jobs, or
+    those of a Ray cluster."""
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
+    wait_workers: Seconds = None
+    "With --crew pulled or ray: fail after so many seconds without any worker. Default: 600 for ray, else never."
+    ray_address: str = ""
+    "With --crew ray: HOST:PORT of the cluster's head, or local for a cluster of this machine alone."
+    ray_insecure: Annotated[bool, Parameter(negative="")] = False
+    "Connect to a Ray cluster without a token: whoever reaches it can run programs on its machines."
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
 
 def open_queue(options: Options | JobsOptions) -> JobQueue:
-    """Open the queue of a command."""
-    team = team_of(options.workers, options.crew, mixed_devices=options.mixed_devices)
-    return JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after, team=team)
+    """Open the queue of a command. Raises BadInput for workers that cannot be had."""
+    return JobQueue(options.jobs_dir, stuck_seconds=options.stuck_after, team=flagged_team(options))
 
 
-def team_of(workers: Literal["auto"] | int | None, crew: CrewName, *, mixed_devices: bool) -> Team:
-    """Return who computes the jobs of a queue."""
+def flagged_team(options: Options | JobsOptions) -> Team:
+    """Return who computes the jobs of a command. Raises BadInput for workers that cannot be had."""
+    return team_of(
+        options.workers,
+        options.crew,
+        mixed_devices=options.mixed_devices,
+        wait_seconds=options.wait_workers,
+        ray_address=options.ray_address,
+        ray_insecure=options.ray_insecure,
+    )
+
+
+def team_of(workers: Literal["auto"] | int | None, crew: CrewName, **more: Any) -> Team:
+    """Return who computes the jobs of a queue; `more` as for Team. Raises BadInput for workers that cannot be had."""
     count = 0 if workers == "auto" else workers
     if count is None:
         count = 1 if crew == "local" else 0
-    return Team(count, crew, mixed_devices)
+    team = Team(count, crew, **more)
+    if crew == "ray":
+        check_access(team.ray_address, os.environ, insecure=team.ray_insecure)
+    elif team.ray_address or team.ray_insecure:
+        raise BadInput("--ray-address and --ray-insecure are for Ray's workers.", "Add --crew ray.")
+    return team

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from pipelines.errors import Sentence
 from pipelines.jobs.events import Event
 from pipelines.settings import Settings
 from pipelines.spans import Span
@@ -136,6 +137,25 @@ class CrewRequest:
     settings: Settings
     slots: Sequence[Slot]
     warn: Warn
+    member_bytes: int = 0
+    """Host memory that each member is planned to hold."""
+
+
+_NOBODY = Sentence(
+    "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir.",
+    "nobody_joined",
+)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What is said while nobody computes, and after how many seconds of that the job fails; None: never."""
+
+    words: Sentence = _NOBODY
+    most_seconds: float | None = None
+
+
+PATIENT = Waiting()
 
 
 @dataclass(frozen=True)
@@ -149,3 +169,4 @@ class Hiring:
     """Silence after which a member is replaced; None: as `Watchdog` finds usual."""
     joins: bool = False
     """Whether members come and go by themselves, with memory of their own: then they alone compute."""
+    waiting: Waiting = PATIENT

@@ -290,9 +290,11 @@ class _Run:
         share = Share.of(hiring, prepared, len(run.spans), self._watcher.host_bytes, report.warn)
         if share is None:
             return prepared
+        member_bytes = share.plan.predicted_host_bytes
+        request = CrewRequest(self._job.folder, run.settings, prepared.slots, report.warn, member_bytes)
         self._crew = CrewRun(
             self._job,
-            hiring.make(CrewRequest(self._job.folder, run.settings, prepared.slots, report.warn)),
+            hiring.make(request),
             share.workers,
             Open(folder=self._job.folder, plan=share.plan.to_json()),
             report,
@@ -301,6 +303,7 @@ class _Run:
             check_inputs=self._inputs.check,
             stuck_seconds=hiring.stuck_seconds,
             joins=hiring.joins,
+            waiting=hiring.waiting,
         )
         return share.together
 

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipelines.errors import Sentence
 from pipelines.jobs import events
 from pipelines.runtime.crew import CrewRequest, Lost, Open, Order, Ready, Said
 from pipelines.storage.names import shortened
-from pipelines.workers.builds import ANY_DEVICE
+from pipelines.workers.builds import difference
 from pipelines.workers.mailbox import (
     ANSWERS,
     GONE_SECONDS,
@@ -63,7 +62,7 @@ class FolderCrew:
     ) -> None:
         """`builds` and `device` are those of the run. Raises OSError where the folder cannot be written to."""
         self._jobs_dir, self._warn = request.folder.parent, request.warn
-        self._builds, self._device, self._mixed = builds, device, mixed
+        self._here, self._mixed = Card(host="", device=device, builds=builds), mixed
         self._wait, self._now = wait, now
         self._place = place(self._jobs_dir)
         self._name = f"run-{secrets.token_hex(8)}"
@@ -137,32 +136,10 @@ class FolderCrew:
         """Who the worker is, where it lives, is free, and is one that this run can use."""
         if post.taken_by() or self._pulse.age(post.alive) >= GONE_SECONDS or not (card := post.card()):
             return None
-        if self._mixed or not (differs := self._difference(card)):
+        if self._mixed or not (differs := difference(self._here, card)):
             return card
         self._refused.add(post.folder)
-        what, there, here = (shortened(each) for each in differs)
-        self._warn(
-            "workers",
-            Sentence(
-                f"The worker on {shortened(card.host)} is not used, because its results may differ: {what} is {there} "
-                f"there, and {here} here. --mixed-devices uses it.",
-                "worker_differs",
-                machine=shortened(card.host),
-                what=what,
-                there=there,
-                here=here,
-            ),
-        )
-        return None
-
-    def _difference(self, card: Card) -> tuple[str, str, str] | None:
-        """What differs between a worker and this run, there and here."""
-        for name in sorted({*self._builds, *card.builds}):
-            here, there = self._builds.get(name, "missing"), card.builds.get(name, "missing")
-            if here != there:
-                return name, there, here
-        if self._device not in (ANY_DEVICE, card.device):
-            return "device", card.device, self._device
+        self._warn("workers", differs)
         return None
 
     # -- what they say ---------------------------------------------------------------------------------------

@@ -15,12 +15,14 @@ from pathlib import Path
 from memory.oom import release
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Crew, CrewRequest, Hiring
+from pipelines.runtime.crew import Crew, CrewRequest, Hiring, Waiting
 from pipelines.runtime.run import run_job
 from pipelines.storage.names import to_json
 from pipelines.workers.builds import builds, device_of
 from pipelines.workers.crew import LocalCrew
 from pipelines.workers.folder_crew import FolderCrew
+from pipelines.workers.ray_access import LOCAL
+from pipelines.workers.ray_crew import RayCrew, waiting_for
 from pipelines.workers.runner import Team
 
 
@@ -66,7 +68,16 @@ def _hiring(team: Team, stuck_seconds: float | None) -> Hiring | None:
         def make(request: CrewRequest) -> Crew:
             return FolderCrew(request, builds(), device_of(request.settings), mixed=team.mixed_devices)
 
-        return Hiring(team.workers, make, stuck_seconds, joins=True)
+        waiting = Waiting(most_seconds=team.wait_seconds)
+        return Hiring(team.workers, make, stuck_seconds, joins=True, waiting=waiting)
+    if team.crew == "ray":
+        return Hiring(
+            team.workers,
+            lambda request: RayCrew(request, team),
+            stuck_seconds,
+            joins=team.ray_address != LOCAL,
+            waiting=waiting_for(team),
+        )
     if team.workers == 1:
         return None
     return Hiring(team.workers, lambda request: LocalCrew(request.slots), stuck_seconds)

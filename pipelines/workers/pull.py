@@ -11,18 +11,15 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel
 
-from pipelines.errors import LongtakeError, NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Crew, Less, Lost, Open, Order, Said
-from pipelines.runtime.event_log import EventLog
-from pipelines.runtime.memory_watch import MemoryWatch
+from pipelines.runtime.crew import Crew, Lost, Open, Order, Said
+from pipelines.workers.limits import MemberLimit
 from pipelines.workers.mailbox import ASKED, GONE_SECONDS, Card, Gone, Leave, Post, Pulse, place
 
 log = logging.getLogger(__name__)
@@ -89,8 +86,7 @@ class FolderWorker:
 
     def _serve(self, post: Post, pulse: Pulse, run: Path, crew: Crew, member: int) -> None:
         """Carry orders and answers until the run lets go, or is gone, or this worker has to leave."""
-        with ExitStack() as until_the_end:
-            memory: MemoryWatch | None = None
+        with MemberLimit(crew, member) as limit:
             while True:
                 for order in post.orders.take(ASKED):
                     if isinstance(order, Leave):
@@ -100,8 +96,9 @@ class FolderWorker:
                     order = self._here(order)
                     crew.tell(member, order)
                     if isinstance(order, Open):
-                        memory = _limited(Job(order.folder), until_the_end)
-                if memory and not _fits(memory, crew, member, post):
+                        limit.watch(Job(order.folder))
+                if passed := limit.passed():
+                    post.answers.put(passed)
                     return
                 if self._is_over(post, pulse, run, crew):
                     return
@@ -135,30 +132,6 @@ class FolderWorker:
         if isinstance(said, events.Segment | events.Preview) and said.path.is_relative_to(self.jobs_dir):
             return said.model_copy(update={"path": said.path.relative_to(self.jobs_dir)})
         return said
-
-
-def _limited(job: Job, until_the_end: ExitStack) -> MemoryWatch | None:
-    """Hold what this process and its children have to the limit that the job sets; None where it cannot be read."""
-    try:
-        limit_gb = job.record().settings.ram_limit_gb
-    except LongtakeError:  # the member says why
-        return None
-    memory = until_the_end.enter_context(MemoryWatch(job, EventLog(job, journal=False), os.getpid()))
-    memory.keep_below(limit_gb)
-    return memory
-
-
-def _fits(memory: MemoryWatch, crew: Crew, member: int, post: Post) -> bool:
-    """Whether the memory stays below its limit; the member is told where it has to use less, and ended in time."""
-    try:
-        memory.check()
-    except MemoryError:
-        crew.tell(member, Less())
-    except NotEnoughMemory as error:
-        crew.close(at_once=True)
-        post.answers.put(events.Failed.of("", error))
-        return False
-    return True
 
 
 def _name() -> str:

@@ -24,15 +24,19 @@ class WorkerState:
 
 @dataclass(frozen=True)
 class Team:
-    """Who computes a job together: processes of this machine, or workers that have joined the jobs folder.
+    """Who computes a job together: processes of this machine, workers that have joined the jobs folder, or Ray's.
 
     At most `workers`; 0: one for each GPU, or all that join. With `mixed_devices` those of other builds or kinds of
-    devices may join, whose results may differ.
+    devices may join, whose results may differ. A job waits for a first one for `wait_seconds`; None: for ever.
     """
 
     workers: int = 1
-    crew: Literal["local", "pulled"] = "local"
+    crew: Literal["local", "pulled", "ray"] = "local"
     mixed_devices: bool = False
+    wait_seconds: float | None = None
+    ray_address: str = ""
+    """HOST:PORT of the cluster, or `LOCAL`."""
+    ray_insecure: bool = False
 
 
 ALONE = Team()

@@ -37,6 +37,7 @@ OF_THE_COMMAND_LINE = (
     "pipelines/scoring/report/folder.py",
     "pipelines/video/files/ffmpeg.py",
     "pipelines/runtime/known_errors.py",
+    "pipelines/workers/crew_check.py",  # the doctor
     "pipelines/scheduler/queue.py",
     "pipelines/errors.py",
     "ui/gate/names.py",

@@ -49,10 +49,10 @@ class Probe:
         self._words = secrets.token_hex(16).encode()
         self.path.write_bytes(self._words)
 
-    def is_answered_by(self, host: str) -> bool:
-        """Whether `host` has written here what it has read here; the answer is removed."""
+    def is_answered_by(self, node: str) -> bool:
+        """Whether the machine `node` has written here what it has read here; the answer is removed."""
         with contextlib.suppress(OSError):
-            answer = answer_to(self.path, host)
+            answer = answer_to(self.path, node)
             words = answer.read_bytes()
             answer.unlink()
             return words == self._words
@@ -95,7 +95,7 @@ class RayCluster:
         device = "auto" if self.on_gpu else CPU
         for node in nodes:
             look = self.ray.remote(num_cpus=0, max_retries=0, **self._on(node))(look_at)
-            self._asked[look.remote(probe.path, device)] = node
+            self._asked[look.remote(probe.path, device, node.id)] = node
 
     def answers(self, probe: Probe, timeout_seconds: float) -> list[Node]:
         """Return the nodes that have answered, with card or trouble; waits for all of them, at most so long."""
@@ -110,7 +110,7 @@ class RayCluster:
                 node.trouble = first_line(error.cause)
             except self.ray.exceptions.RayError as error:
                 node.trouble = first_line(error)
-            if node.card and not probe.is_answered_by(node.card.host):
+            if node.card and not probe.is_answered_by(node.id):
                 node.trouble = f"what it writes to {probe.path.parent} does not arrive here"
         return answered
 

@@ -6,7 +6,6 @@ What computes is a process apart, so that the cluster's own process stays small 
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 from memory.probe import probe_hardware
 from pipelines.jobs.job import Job
@@ -59,18 +58,17 @@ class Seat:
         self._crew.close(at_once=at_once)
 
 
-def look_at(path: Path, device: str) -> Card:
-    """Read the file at `path`, and write what it says to `answer_to(path)`; return who this machine is.
+def look_at(path: Path, device: str, node: str) -> Card:
+    """Read the file at `path`, and write what it says to `answer_to(path, node)`; return who this machine is.
 
     Called on each machine of a cluster: proves that it shares the folder with whoever wrote the file. With `device`
     "cpu" its GPUs do not matter; else the card names their kinds, whichever of them this process sees. Raises OSError.
     """
-    host, words = socket.gethostname(), path.read_bytes()
-    answer_to(path, host).write_bytes(words)
+    answer_to(path, node).write_bytes(path.read_bytes())
     kinds = () if device == CPU else sorted({each.name for each in probe_hardware(environ={}).devices})
-    return Card(host=host, device=" and ".join(kinds) or CPU, builds=builds())
+    return Card(host=socket.gethostname(), device=" and ".join(kinds) or CPU, builds=builds())
 
 
-def answer_to(path: Path, host: str) -> Path:
-    """Return where the machine called `host` writes what it has read at `path`."""
-    return path.with_name(f"{path.name}-{quote(host, safe='')}")
+def answer_to(path: Path, node: str) -> Path:
+    """Return where the machine that the cluster knows as `node` writes what it has read at `path`."""
+    return path.with_name(f"{path.name}-{node}")

@@ -143,7 +143,7 @@ def test_machines_of_a_cluster_are_told_with_versions_token_and_places(ray: Fake
 def test_a_machine_that_cannot_be_used_says_why(ray: FakeRay, tmp_path: Path) -> None:
     ray.machines["two"] = {"CPU": 1.0}
     ray.silent = {"two"}
-    ray.look = lambda path, device: Card(host="one", device=CPU, builds=BUILDS)
+    ray.look = lambda path, device, node: Card(host="one", device=CPU, builds=BUILDS)
     told, advice = refused(RAY, tmp_path)
     one, two = told[2:]
     assert "does not arrive here" in one.found and "two, 1 place: does not answer in 30 s" in two.found

@@ -114,7 +114,7 @@ def test_ray_restarts_and_repeats_nothing(scene: Scene) -> None:
 
 def test_networks_on_a_gpu_take_gpus(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     scene.device = "NVIDIA H200"
-    scene.ray.look = lambda path, device: answered(
+    scene.ray.look = lambda path, device, node: answered(
         path, Card(host="one", device="NVIDIA H200", builds=BUILDS)
     )
     crew, actor = scene.hired()
@@ -170,7 +170,7 @@ def test_a_place_that_ray_does_not_give_is_left_for_a_while(scene: Scene) -> Non
 
 
 def test_a_machine_of_other_builds_is_refused_with_a_sentence_unless_they_may_mix(scene: Scene) -> None:
-    scene.ray.look = lambda path, device: answered(
+    scene.ray.look = lambda path, device, node: answered(
         path, Card(host="one", device=CPU, builds={**BUILDS, "ffmpeg": "6"})
     )
     crew = scene.crew()
@@ -186,9 +186,9 @@ def test_a_machine_of_other_builds_is_refused_with_a_sentence_unless_they_may_mi
 @pytest.mark.parametrize(
     ("look", "words"),
     [
-        (lambda path, device: FileNotFoundError(2, "No such file or directory"), "No such file"),
-        (lambda path, device: Card(host="one", device=CPU, builds=BUILDS), "does not arrive here"),
-        (lambda path, device: ActorDiedError("The worker died."), "The worker died."),
+        (lambda path, device, node: FileNotFoundError(2, "No such file or directory"), "No such file"),
+        (lambda path, device, node: Card(host="one", device=CPU, builds=BUILDS), "does not arrive here"),
+        (lambda path, device, node: ActorDiedError("The worker died."), "The worker died."),
     ],
     ids=["does not see the folder", "another folder", "cannot look"],
 )

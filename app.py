@@ -12,7 +12,7 @@ import cyclopts
 from cyclopts import App, Parameter, validators
 
 from memory.units import GIB
-from pipelines.cli.options import CrewName, Seconds, Workers, team_of
+from pipelines.cli.options import CrewName, RayAddress, RayInsecure, WaitWorkers, Workers, team_of
 from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.weights.locate import anchor
 from pipelines.workers.runner import Team
@@ -64,9 +64,9 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     workers: Workers | None = None,
     crew: CrewName = "local",
     mixed_devices: Annotated[bool, Parameter(negative="")] = False,
-    wait_workers: Seconds = None,
-    ray_address: str = "",
-    ray_insecure: Annotated[bool, Parameter(negative="")] = False,
+    wait_workers: WaitWorkers = None,
+    ray_address: RayAddress = "",
+    ray_insecure: RayInsecure = False,
     inspect_at_once: Annotated[int | None, _rule("inspect_at_once")] = None,
     inspect_max_gb: Annotated[float | None, _rule("inspect_max_gb")] = None,
 ) -> None:
@@ -93,10 +93,6 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
             jobs, or those of a Ray cluster.
         mixed_devices: Let workers of other builds or on other kinds of devices join, too: the result may differ from
             that of one.
-        wait_workers: With --crew pulled or ray: a job fails after so many seconds without any worker. Default: 600 for
-            ray, else never.
-        ray_address: With --crew ray: HOST:PORT of the cluster's head, or local for a cluster of this machine alone.
-        ray_insecure: Connect to a Ray cluster without a token: whoever reaches it can run programs on its machines.
         allowed_host: Another name under which the server is reached, such as longtake.example; may be repeated.
             Requests for other names are refused; localhost and addresses need no flag. Default: --server-name, and
             the name in a --root-path that is a URL; on a Space, the Space's.

@@ -12,7 +12,6 @@ from pipelines.scheduler.queue import JobQueue
 from pipelines.workers.ray_access import check_access
 from pipelines.workers.runner import Team
 
-Seconds = Annotated[float | None, Parameter(validator=validators.Number(gte=0))]
 StuckAfter = Annotated[float | None, Parameter(validator=validators.Number(gt=0))]
 
 MOST_WORKERS = 64
@@ -27,6 +26,28 @@ def _check_workers(kind: Any, value: int | str | None) -> None:
 Workers = Annotated[int | Literal["auto"], Parameter(validator=_check_workers)]
 
 CrewName = Literal["local", "pulled", "ray"]
+
+WaitWorkers = Annotated[
+    float | None,
+    Parameter(
+        validator=validators.Number(gte=0),
+        help="With --crew pulled or ray: a job fails after so many seconds without any worker. Default: 600 for ray, "
+        "else never.",
+    ),
+]
+RayAddress = Annotated[
+    str,
+    Parameter(
+        help="With --crew ray: HOST:PORT of the cluster's head, or local for a cluster of this machine alone."
+    ),
+]
+RayInsecure = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Connect to a Ray cluster without a token: whoever reaches it can run programs on its machines.",
+    ),
+]
 
 FLAT = Parameter(name="*")
 """Makes each field of a settings model a flag of its own."""
@@ -53,12 +74,9 @@ class Options:
     those of a Ray cluster."""
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
-    wait_workers: Seconds = None
-    "With --crew pulled or ray: fail after so many seconds without any worker. Default: 600 for ray, else never."
-    ray_address: str = ""
-    "With --crew ray: HOST:PORT of the cluster's head, or local for a cluster of this machine alone."
-    ray_insecure: Annotated[bool, Parameter(negative="")] = False
-    "Connect to a Ray cluster without a token: whoever reaches it can run programs on its machines."
+    wait_workers: WaitWorkers = None
+    ray_address: RayAddress = ""
+    ray_insecure: RayInsecure = False
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 
@@ -80,12 +98,9 @@ class JobsOptions:
     those of a Ray cluster."""
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."
-    wait_workers: Seconds = None
-    "With --crew pulled or ray: fail after so many seconds without any worker. Default: 600 for ray, else never."
-    ray_address: str = ""
-    "With --crew ray: HOST:PORT of the cluster's head, or local for a cluster of this machine alone."
-    ray_insecure: Annotated[bool, Parameter(negative="")] = False
-    "Connect to a Ray cluster without a token: whoever reaches it can run programs on its machines."
+    wait_workers: WaitWorkers = None
+    ray_address: RayAddress = ""
+    ray_insecure: RayInsecure = False
     json: Annotated[bool, Parameter(negative="")] = False
     "Print events to stdout, one JSON object per line, and nothing else."
 

@@ -5,13 +5,17 @@ import signal
 import socket
 import threading
 from pathlib import Path
+from typing import Annotated
 
-from pipelines.cli.options import Seconds
+from cyclopts import Parameter, validators
+
 from pipelines.errors import FolderUnusable
 from pipelines.workers.builds import builds, own_slot
 from pipelines.workers.crew import LocalCrew
 from pipelines.workers.mailbox import Card
 from pipelines.workers.pull import FolderWorker
+
+Seconds = Annotated[float | None, Parameter(validator=validators.Number(gte=0))]
 
 
 def work(*, jobs_dir: Path = Path("jobs"), idle_exit: Seconds = None, device: str = "auto") -> None:

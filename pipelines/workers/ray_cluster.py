@@ -97,11 +97,13 @@ class RayCluster:
             look = self.ray.remote(num_cpus=0, max_retries=0, **self._on(node))(look_at)
             self._asked[look.remote(probe.path, device, node.id)] = node
 
-    def answers(self, probe: Probe, timeout_seconds: float) -> list[Node]:
-        """Return the nodes that have answered, with card or trouble; waits for all of them, at most so long."""
-        if not self._asked:
+    def answers(self, probe: Probe, timeout_seconds: float, least: int | None = None) -> list[Node]:
+        """Return the nodes that have answered, with card or trouble; waits for `least`, or all, at most so long."""
+        asked = list(self._asked)
+        if not asked:
             return []
-        done, _ = self.ray.wait(list(self._asked), num_returns=len(self._asked), timeout=timeout_seconds)
+        self.ray.wait(asked, num_returns=min(least or len(asked), len(asked)), timeout=timeout_seconds)
+        done, _ = self.ray.wait(asked, num_returns=len(asked), timeout=0)
         answered = [self._asked.pop(ref) for ref in done]
         for ref, node in zip(done, answered, strict=True):
             try:

@@ -30,6 +30,8 @@ _LOOK_SECONDS = 1.0
 """How often a cluster is asked for machines that have joined."""
 ANSWER_SECONDS = 30.0
 """How long a machine may take to say who it is, and an actor to start: Ray first starts a process of its own for it."""
+_TOGETHER_SECONDS = 3.0
+"""For so long a run waits at its start for all machines to answer, so that they share evenly; then for a first one."""
 _REST_SECONDS = 60.0
 """A machine that gave no place in time is asked again after so long: others use it."""
 _STOP_SECONDS = 10.0
@@ -44,6 +46,7 @@ class _Member:
 
     actor: Any
     node: Node
+    has_started: bool = False
     is_ready: bool = False
 
 
@@ -68,7 +71,9 @@ class RayCrew:
         self._nodes: list[Node] = []
         self._known: set[str] = set()
         self._closed = False
-        self._look(ANSWER_SECONDS)
+        self._look(_TOGETHER_SECONDS)
+        if not any(node.card for node in self._nodes):
+            self._hear_nodes(ANSWER_SECONDS, least=1)
 
     def hire(self) -> int | None:
         """Start an actor where most places are free; None where there is no place."""
@@ -125,7 +130,9 @@ class RayCrew:
 
     def _end(self, members: list[_Member], seconds: float, *, at_once: bool) -> None:
         ray = self._cluster.ray
-        ends = [each.actor.end.options(concurrency_group="tell").remote(at_once) for each in members]
+        # One that was given no place yet has nothing to end.
+        started = [each.actor for each in members if each.has_started]
+        ends = [actor.end.options(concurrency_group="tell").remote(at_once) for actor in started]
         if ends:
             ray.wait(ends, num_returns=len(ends), timeout=seconds)
         for each in members:
@@ -139,14 +146,17 @@ class RayCrew:
         new = [node for node in self._nodes if node.id not in self._known]
         self._known |= {node.id for node in new}
         self._cluster.ask(new, self._probe)
-        for node in self._cluster.answers(self._probe, timeout_seconds):
+        self._hear_nodes(timeout_seconds)
+        self._next_look = self._now() + _LOOK_SECONDS
+
+    def _hear_nodes(self, timeout_seconds: float, least: int | None = None) -> None:
+        for node in self._cluster.answers(self._probe, timeout_seconds, least):
             if node.card and not node.trouble and not self._team.mixed_devices:
                 if differs := difference(self._here, node.card):
                     node.trouble = str(differs)
                     self._warn("workers", differs)
             elif node.trouble:
                 self._warn("workers", _unusable(node))
-        self._next_look = self._now() + _LOOK_SECONDS
 
     def _is_there(self, node: Node) -> bool:
         return any(each["Alive"] and each["NodeID"] == node.id for each in self._cluster.ray.nodes())
@@ -160,9 +170,8 @@ class RayCrew:
         except Exception as error:  # noqa: BLE001  of Ray, which raises all kinds where a connection ends
             lost = self._why(error, member)
         self._members.pop(number, None)
-        if not self._closed:
-            with contextlib.suppress(Exception):
-                self._cluster.ray.kill(member.actor)
+        with contextlib.suppress(Exception):  # the connection may have ended
+            self._cluster.ray.kill(member.actor)
         self._said.put((number, lost))
 
     def _heard_out(self, number: int, member: _Member) -> Lost:
@@ -172,6 +181,7 @@ class RayCrew:
         if not started:
             member.node.rests_until = self._now() + _REST_SECONDS
             return Lost(f"was given no place by Ray in {ANSWER_SECONDS:.0f} s", counts=False)
+        member.has_started = True
         for ref in lines:
             with contextlib.suppress(ValidationError):  # the first line says only that it is there
                 said = ANSWERS.validate_json(ray.get(ref))

@@ -54,6 +54,17 @@ class Scene:
         actor.lines.said.put(HERE)
         return crew, actor
 
+    def starts_late(self) -> None:
+        """Ray gives no place to actors from now on."""
+        started = self.ray._started
+
+        def starts(*given: Any) -> Any:
+            actor = started(*given)
+            actor.lines.has_started = False
+            return actor
+
+        self.ray._started = starts  # type: ignore[method-assign]
+
 
 def says(actor: Any, *said: Any) -> None:
     for each in said:
@@ -149,14 +160,7 @@ def test_a_machine_that_joins_is_used_and_one_that_leaves_is_not(scene: Scene) -
 
 def test_a_place_that_ray_does_not_give_is_left_for_a_while(scene: Scene) -> None:
     crew = scene.crew()
-    patient = scene.ray._started
-
-    def starts_late(*given: Any) -> Any:
-        actor = patient(*given)
-        actor.lines.has_started = False
-        return actor
-
-    scene.ray._started = starts_late  # type: ignore[method-assign]
+    scene.starts_late()
     crew.hire()
     (lost,) = heard(crew)
     assert lost == Lost("was given no place by Ray in 30 s", counts=False)
@@ -302,6 +306,8 @@ def test_a_machine_that_goes_is_no_fault_of_the_work(scene: Scene, error: Except
 
 def test_a_member_that_is_killed_ends_at_once_and_is_lost(scene: Scene) -> None:
     crew, actor = scene.hired()
+    says(actor, Ready())
+    assert heard(crew) == [Ready()]
     crew.kill(1)
     assert actor.ended == [True] and actor.is_killed
     (lost,) = heard(crew)
@@ -312,11 +318,21 @@ def test_a_member_that_is_killed_ends_at_once_and_is_lost(scene: Scene) -> None:
 @pytest.mark.parametrize("at_once", [False, True])
 def test_closed_it_ends_its_members_and_the_connection_once(scene: Scene, at_once: bool) -> None:
     crew, actor = scene.hired()
+    says(actor, Ready())
+    assert heard(crew) == [Ready()]
     for _ in range(2):
         crew.close(at_once=at_once)
     assert actor.ended == [at_once] and actor.is_killed
     assert scene.ray.shut == 1
     assert list((scene.folder / ".workers").iterdir()) == []
+
+
+def test_nobody_waits_for_a_member_that_has_not_started(scene: Scene) -> None:
+    crew = scene.crew()
+    scene.starts_late()
+    crew.hire()
+    crew.close()
+    assert scene.ray.actors[0].ended == [] and scene.ray.actors[0].is_killed
 
 
 # -- the connection ------------------------------------------------------------------------------------------

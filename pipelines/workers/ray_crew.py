@@ -23,6 +23,7 @@ from pipelines.workers.builds import CPU, builds, device_of, difference
 from pipelines.workers.mailbox import ANSWERS, Card, Gone
 from pipelines.workers.ray_cluster import Node, Probe, RayCluster, first_line
 from pipelines.workers.runner import Team
+from pipelines.workers.seat import HERE
 
 WAIT_SECONDS = 600.0
 """For so long a job waits for a place by default: clusters that grow by themselves take minutes for a machine."""
@@ -175,26 +176,37 @@ class RayCrew:
         self._said.put((number, lost))
 
     def _heard_out(self, number: int, member: _Member) -> Lost:
+        """Pass on what a member says, call by call, until it is lost."""
         ray = self._cluster.ray
-        lines = member.actor.listen.options(concurrency_group="listen").remote()
-        started, _ = ray.wait([lines], timeout=ANSWER_SECONDS)
-        if not started:
-            member.node.rests_until = self._now() + _REST_SECONDS
-            return Lost(f"was given no place by Ray in {ANSWER_SECONDS:.0f} s", counts=False)
-        member.has_started = True
-        for ref in lines:
-            with contextlib.suppress(ValidationError):  # the first line says only that it is there
-                said = ANSWERS.validate_json(ray.get(ref))
-                if isinstance(said, Gone):
-                    return Lost(said.how)
-                if isinstance(said, Ready):
-                    member.is_ready = True
-                if isinstance(said, events.Failed) and not member.is_ready:
-                    member.node.trouble = said.message
-                    where = f"on {shortened(member.node.host)} cannot open the job"
-                    return Lost(f"{where}: {said.message}", counts=False)
-                self._said.put((number, said))
-        return Lost("has ended")
+        while True:
+            lines = member.actor.listen.options(concurrency_group="listen").remote()
+            if not member.has_started:
+                started, _ = ray.wait([lines], timeout=ANSWER_SECONDS)
+                if not started:
+                    member.node.rests_until = self._now() + _REST_SECONDS
+                    return Lost(f"was given no place by Ray in {ANSWER_SECONDS:.0f} s", counts=False)
+                member.has_started = True
+            for ref in lines:
+                if (line := ray.get(ref)) != HERE and (lost := self._heard(number, member, line)):
+                    return lost
+
+    def _heard(self, number: int, member: _Member, line: bytes) -> Lost | None:
+        """Pass on a line; returns how the member is lost, where that is what it says."""
+        try:
+            said = ANSWERS.validate_json(line)
+        except ValidationError:
+            return None
+        match said:
+            case Gone():
+                return Lost(said.how)
+            case events.Failed() if not member.is_ready:
+                member.node.trouble = said.message
+                where = f"on {shortened(member.node.host)} cannot open the job"
+                return Lost(f"{where}: {said.message}", counts=False)
+            case Ready():
+                member.is_ready = True
+        self._said.put((number, said))
+        return None
 
     def _why(self, error: Exception, member: _Member) -> Lost:
         """What became of an actor: one whose machine has gone, or cannot be reached, is no fault of its work."""

@@ -18,8 +18,10 @@ from pipelines.workers.mailbox import Card, Gone
 
 _POLL_SECONDS = 0.1
 """How often the memory is looked at while the member says nothing."""
+_MOST_LINES = 1000
+"""After so many lines a listener asks anew: Ray keeps a KiB of each until the call ends, here and there."""
 HERE = b""
-"""The first thing that a seat says: it has started."""
+"""The first thing that a seat says to a listener: it has started."""
 
 
 class Seat:
@@ -40,18 +42,15 @@ class Seat:
             self._limit.watch(Job(order.folder))
 
     def listen(self) -> Iterator[bytes]:
-        """Yield `HERE`, then what the member says, lines of JSON, until it is gone: the last one is its `Gone`."""
+        """Yield `HERE`, then what the member says, lines of JSON: its `Gone` last, or so many that one asks anew."""
         yield HERE
-        with self._limit:
-            while True:
-                for _, said in self._crew.poll(_POLL_SECONDS):
-                    if isinstance(said, Lost):
-                        yield to_json(Gone(how=said.how))
-                        return
-                    yield to_json(said)
-                if passed := self._limit.passed():
-                    yield to_json(passed)
-                    return
+        lines = 0
+        while lines < _MOST_LINES:
+            for _, said in self._crew.poll(_POLL_SECONDS):
+                yield to_json(Gone(how=said.how) if isinstance(said, Lost) else said)
+                lines += 1
+            if passed := self._limit.passed():
+                yield to_json(passed)
 
     def end(self, at_once: bool) -> None:
         """End the member: at its next frame, or at once."""

@@ -276,10 +276,10 @@ def test_an_actor_that_dies_counts_and_ends_at_once(scene: Scene) -> None:
     assert lost.how == "on one was lost: The actor died unexpectedly before finishing this task."
 
 
-def test_an_actor_that_ends_without_a_word_is_lost(scene: Scene) -> None:
+def test_a_listener_goes_on_with_the_next_call(scene: Scene) -> None:
     crew, actor = scene.hired()
-    says(actor, END)
-    assert heard(crew) == [Lost("has ended")]
+    says(actor, Ready(), END, Idle(number=1))
+    assert heard(crew, 2) == [Ready(), Idle(number=1)]
 
 
 def test_one_that_cannot_start_is_told_and_its_machine_left_alone(scene: Scene) -> None:

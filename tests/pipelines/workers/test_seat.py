@@ -29,14 +29,30 @@ def test_a_seat_carries_orders_and_answers_until_it_is_ended(sat: Seat, tmp_path
     failed = ANSWERS.validate_json(next(said))
     assert isinstance(failed, events.Failed), "there is no such job"
     sat.end(at_once=False)
-    (gone,) = said
-    assert isinstance(ANSWERS.validate_json(gone), Gone)
+    assert isinstance(ANSWERS.validate_json(next(said)), Gone)
+
+
+def test_a_listener_asks_anew_after_some_lines_and_misses_none(
+    sat: Seat, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ray would keep something of each line for as long as the call lasts, which may be days."""
+    monkeypatch.setattr(seat, "_MOST_LINES", 1)
+    for _ in range(4):
+        sat.tell(to_json(Open(folder=tmp_path / "none", plan={})))
+    heard: list[bytes] = []
+    while len(heard) < 4:
+        here, *lines = sat.listen()
+        assert here == HERE
+        heard += lines
+    assert {ANSWERS.validate_json(line).type for line in heard} == {"failed"}
 
 
 def test_a_seat_that_passes_the_limit_says_so_and_ends(sat: Seat, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = events.Failed(job="", code="not_enough_memory", message="Too much.", hint="", exit_code=3)
     monkeypatch.setattr(sat._limit, "passed", lambda: failed)
-    assert [ANSWERS.validate_json(line) for line in list(sat.listen())[1:]] == [failed]
+    said = sat.listen()
+    assert next(said) == HERE
+    assert ANSWERS.validate_json(next(said)) == failed
 
 
 def test_a_machine_answers_what_it_reads_and_says_who_it_is(tmp_path: Path) -> None:

@@ -14,7 +14,15 @@ from cyclopts import App, Parameter, validators
 
 from memory.slices import KINDS, SPACE, has_slices
 from memory.units import GIB
-from pipelines.cli.options import CrewName, JobsAtOnce, Workers, team_of
+from pipelines.cli.options import (
+    CrewName,
+    JobsAtOnce,
+    RayAddress,
+    RayInsecure,
+    WaitWorkers,
+    Workers,
+    team_of,
+)
 from pipelines.errors import BadInput, Cancelled, LongtakeError
 from pipelines.weights.locate import anchor
 from pipelines.workers.runner import Team
@@ -69,6 +77,9 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     crew: CrewName = "local",
     store: str = "",
     mixed_devices: Annotated[bool, Parameter(negative="")] = False,
+    wait_workers: WaitWorkers = None,
+    ray_address: RayAddress = "",
+    ray_insecure: RayInsecure = False,
     jobs_at_once: JobsAtOnce = 1,
     inspect_at_once: Annotated[int | None, _rule("inspect_at_once")] = None,
     inspect_max_gb: Annotated[float | None, _rule("inspect_max_gb")] = None,
@@ -91,9 +102,9 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         stuck_after: Seconds without progress after which the worker is replaced. Default: 120, or ten usual gaps where
             those are longer.
         workers: How many workers compute a job together: a number, or auto for one on each GPU. The result is the
-            same; the limit on memory holds for all together. Default: one, or with --crew pulled all that have joined.
-        crew: Who they are: processes of this machine, or those that `python -m pipelines work` let join the folder of
-            jobs.
+            same; the limit on memory holds for all together. Default: one, or with --crew pulled or ray all there are.
+        crew: Who they are: processes of this machine, those that `python -m pipelines work` let join the folder of
+            jobs, or those of a Ray cluster.
         store: With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder.
         mixed_devices: Let workers of other builds or on other kinds of devices join, too: the result may differ from
             that of one.
@@ -129,6 +140,17 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         raise BadInput(
             f"{SPACE} is {os.environ[SPACE]!r}.", f"Use one of {', '.join(KINDS)}, or leave it unset."
         )
+    team = Team(crew="lent")
+    if not has_slices():
+        team = team_of(
+            workers,
+            crew,
+            mixed_devices=mixed_devices,
+            store=store,
+            wait_seconds=wait_workers,
+            ray_address=ray_address,
+            ray_insecure=ray_insecure,
+        )
     jobs_dir = jobs_dir.absolute()
     jobs_dir.mkdir(parents=True, exist_ok=True)
     anchor()
@@ -141,9 +163,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
         address,
         share=share and not on_space,
         stuck_seconds=stuck_after,
-        team=Team(crew="lent")
-        if has_slices()
-        else team_of(workers, crew, mixed_devices=mixed_devices, store=store),
+        team=team,
         jobs_at_once=jobs_at_once,
     )
 

@@ -217,6 +217,12 @@ class WorkerDied(LongtakeError):
     code = "worker_died"
 
 
+class NoWorker(LongtakeError):
+    """There is no worker that could compute, or there was none for as long as the job may wait."""
+
+    code = "no_worker"
+
+
 class SomeFailed(LongtakeError):
     """Some files of a folder, or some resumed jobs, failed; the others are done."""
 

@@ -167,6 +167,22 @@ def test_one_module_knows_object_stores() -> None:
     assert "fsspec" not in imports(MODULES["pipelines.storage.object_store"], at_top=True)
 
 
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_ray_is_imported_by_one_module_and_never_on_import(module: str) -> None:
+    only_at_top = module == "pipelines.workers.ray_cluster"
+    assert "ray" not in {name.split(".")[0] for name in imports(MODULES[module], at_top=only_at_top)}
+
+
+def test_the_page_does_not_reach_ray() -> None:
+    """Not even the module that would import it."""
+    reached, left = set(), {"app"}
+    while left:
+        reached |= left
+        left = {there for module in left for there in imported_modules(module)} - reached
+    assert "pipelines.workers.process" in reached
+    assert not {"pipelines.workers.ray_cluster", "pipelines.workers.ray_crew"} & reached
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_a_package_with_sub_packages_holds_few_loose_modules(package: str) -> None:
     folder = MODULES[package].parent

@@ -31,6 +31,9 @@ FOREIGN_FLAGS = {
     ),
     **dict.fromkeys(("--from-file", "--namespace", "--replicas"), "kubectl"),
     "--exclude": "tar",
+    **dict.fromkeys(
+        ("--address", "--head", "--include-dashboard", "--node-ip-address", "--num-cpus", "--port"), "ray"
+    ),
     "--json": "curl, and ours",
     "--most": "the campaigns of tests/faults",
     "--count": "the campaigns of tests/faults",

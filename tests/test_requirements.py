@@ -14,6 +14,7 @@ RUN_TIME_FILES = (
     "requirements.txt",
     "requirements-faces.txt",
     "requirements-store.txt",
+    "requirements-ray.txt",
     "requirements-track.txt",
 )
 

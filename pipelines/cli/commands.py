@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from pipelines.cli.console import Console
-from pipelines.cli.options import JobsOptions, open_queue
+from pipelines.cli.options import JobsOptions, flagged_team, open_queue
 from pipelines.cli.pose import pose
 from pipelines.cli.side_by_side import started
 from pipelines.cli.task_commands import estimate_command, run_command
@@ -92,10 +92,18 @@ def _resume_all(options: JobsOptions, console: Console, *, force: bool) -> None:
 
 
 def doctor(*, options: JobsOptions = _JOBS) -> None:
-    """Check hardware, limits, decoders, weights and disk, and suggest a fix for each problem."""
+    """Check hardware, limits, decoders, weights and disk, and suggest a fix for each problem.
+
+    With --crew pulled or ray also the workers: who is there, and whether they can be used. Exit code 1 where none can.
+    """
     from pipelines.doctor import examine  # loads the decoders
 
-    Console(json=options.json).checkup(examine(options.jobs_dir))
+    console, team = Console(json=options.json), flagged_team(options)
+    console.checkup(examine(options.jobs_dir))
+    if team.crew != "local":
+        from pipelines.workers.crew_check import check_crew
+
+        check_crew(team, options.jobs_dir.absolute(), console.checkup)
 
 
 def example(

@@ -12,7 +12,7 @@ from pipelines.cli.batch import run_folder
 from pipelines.cli.console import Console
 from pipelines.cli.hashing import hash_all
 from pipelines.cli.licence import prepare_engine
-from pipelines.cli.options import FLAT, JobsOptions, Options, open_queue
+from pipelines.cli.options import FLAT, JobsOptions, Options, flagged_team, open_queue
 from pipelines.cli.targets import check_frames_out, check_target, expected_bytes, writing
 from pipelines.engines.registry import possible_suffixes, result_suffixes
 from pipelines.errors import BadInput
@@ -35,6 +35,7 @@ def run_command(task: TaskSpec) -> Callable[..., None]:
         **flags: Path | None,
     ) -> None:
         options = replace(options, output=output)
+        flagged_team(options)  # refused before inputs are read, which may take long
         settings = settings or settings_model(task.name)()
         inputs = _inputs(task, files, flags, settings)
         console, many = Console(json=options.json), inputs[task.many]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from pipelines.errors import Sentence
 from pipelines.jobs.events import Event
 from pipelines.settings import Settings
 from pipelines.spans import Span
@@ -148,6 +149,25 @@ class CrewRequest:
     warn: Warn
     check: Callable[[], None] = lambda: None
     """Called by what takes long; raises where the job is to stop."""
+    member_bytes: int = 0
+    """Host memory that each member is planned to hold."""
+
+
+_NOBODY = Sentence(
+    "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir.",
+    "nobody_joined",
+)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What is said while nobody computes, and after how many seconds of that the job fails; None: never."""
+
+    words: Sentence = _NOBODY
+    most_seconds: float | None = None
+
+
+PATIENT = Waiting()
 
 
 @dataclass(frozen=True)
@@ -163,3 +183,4 @@ class Hiring:
     """Whether members come and go by themselves, with memory of their own: then they alone compute."""
     networks_only: bool = False
     """Whether members compute only what a network computes on a GPU: then all else is done by the run."""
+    waiting: Waiting = PATIENT

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from memory.ladder import LimitPassed
-from pipelines.errors import Sentence, WorkerDied
+from pipelines.errors import NoWorker, Sentence, WorkerDied
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Compute, Crew, Idle, Less, Lost, Open, Ready, Said, Until
+from pipelines.runtime.crew import PATIENT, Compute, Crew, Idle, Less, Lost, Open, Ready, Said, Until, Waiting
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.progress import Throughput
 from pipelines.runtime.reporter import Reporter
@@ -28,10 +28,6 @@ _POLL_SECONDS = 0.1
 _NO_ORDER = 0
 _MOST_LOST = 8
 """So many lost members are told of while nobody has come for them."""
-_NOBODY = Sentence(
-    "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir.",
-    "nobody_joined",
-)
 
 
 class Stopped(Exception):
@@ -72,18 +68,20 @@ class CrewRun:
         check_inputs: Callable[[], None],
         stuck_seconds: float | None = None,
         joins: bool = False,
+        waiting: Waiting = PATIENT,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`look` raises where the job is to stop, MemoryError where it is to use less memory.
 
         `check_inputs` is called before a span is recorded. A member that makes no progress for `stuck_seconds` is
         replaced (None: see Watchdog). With `joins` members come and go by themselves, and have memory of their own;
-        `wanted` may be 0 then: all that join.
+        `wanted` may be 0 then: all that join. `waiting` says for how long nobody has to be there.
         """
         self._job, self._crew, self._wanted, self._opening = job, crew, wanted, opening
         self._joins = joins
         self._report, self._log = report, event_log
         self._look, self._check_inputs = look, check_inputs
+        self._waiting, self._now, self._alone_since = waiting, now, now()
         self._new_dog = partial(Watchdog, stuck_seconds, now=now)
         self._members: dict[int, _Member] = {}
         self._orders = _NO_ORDER
@@ -103,6 +101,7 @@ class CrewRun:
         """
         missing = [span for span in spans if span not in finished]
         self._lost.clear()
+        self._alone_since = self._now()
         self._hire(1 if stage.in_order else len(missing))
         parts = len(self._members) if self._joins else self._wanted
         stretches = Stretches(missing, max(1, parts), halo, in_order=stage.in_order)
@@ -140,6 +139,8 @@ class CrewRun:
 
     def _hire(self, most: int) -> None:
         """Hire members up to as many as are wanted, and as many as there can be work for."""
+        if any(member.state != "starting" for member in self._members.values()):
+            self._alone_since = self._now()
         while len(self._members) < min(self._wanted or most, most):
             if (number := self._crew.hire()) is None:
                 break
@@ -150,8 +151,21 @@ class CrewRun:
             self._report.beat()
             if not self._waits:
                 self._tell_crew()
-                self._report.warn("workers", _NOBODY)
+                self._report.warn("workers", self._waiting.words)
+            self._check_patience()
         self._waits = not self._members
+
+    def _check_patience(self) -> None:
+        """Raise NoWorker where nobody has been there for longer than the job may wait."""
+        most = self._waiting.most_seconds
+        if most is not None and self._now() - self._alone_since >= most:
+            raise NoWorker(
+                f"No worker was free for {most:.0f} s.",
+                "Finished spans are kept. `python -m pipelines doctor --crew` with the same flags says who is there; "
+                "then resume.",
+                "worker.none",
+                waited_seconds=most,
+            )
 
     def _give(self, now: "_Pass") -> None:
         silent = [n for n, member in self._members.items() if member.state == "busy" and member.dog.is_silent]

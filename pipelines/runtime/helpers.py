@@ -44,11 +44,13 @@ class Helpers:
         if share is None:
             return prepared
         folder, plan = self._job.folder, share.plan.to_json()
+        member_bytes = share.plan.predicted_host_bytes
+        request = CrewRequest(folder, run.settings, prepared.slots, report.warn, self._check, member_bytes)
 
         def make() -> CrewRun:
             return CrewRun(
                 self._job,
-                hiring.make(CrewRequest(folder, run.settings, prepared.slots, report.warn, self._check)),
+                hiring.make(request),
                 share.workers,
                 Open(folder=folder, plan=plan, frame_seconds=prepared.lent_frame_seconds),
                 report,
@@ -57,6 +59,7 @@ class Helpers:
                 check_inputs=self._check_inputs,
                 stuck_seconds=hiring.stuck_seconds,
                 joins=hiring.joins,
+                waiting=hiring.waiting,
             )
 
         self._make = make

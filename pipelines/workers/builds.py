@@ -7,11 +7,14 @@ import subprocess
 from contextlib import suppress
 
 from memory.probe import probe_hardware
+from pipelines.errors import Sentence
 from pipelines.runtime.crew import Slot
 from pipelines.settings.base import Machine
 from pipelines.settings.devices import device_for, torch_name
+from pipelines.storage.names import shortened
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.video.files import ffmpeg
+from pipelines.workers.exchange import Card
 
 _PACKAGES = (
     "torch",
@@ -57,6 +60,30 @@ def own_slot(device: str) -> tuple[str, Slot]:
         return CPU, Slot(torch_name(None), (("CUDA_VISIBLE_DEVICES", ""),))
     alone = (("CUDA_VISIBLE_DEVICES", found.uuid or str(found.index)),) if found.kind == "cuda" else ()
     return found.name, Slot(torch_name(found), alone)
+
+
+def difference(here: Card, there: Card) -> Sentence | None:
+    """Return why the results of a worker may differ from those of a run, `here` its card; None where they cannot."""
+    for name in sorted({*here.builds, *there.builds}):
+        ours, theirs = here.builds.get(name, "missing"), there.builds.get(name, "missing")
+        if ours != theirs:
+            return _differs(there.host, name, theirs, ours)
+    if here.device not in (ANY_DEVICE, there.device):
+        return _differs(there.host, "device", there.device, here.device)
+    return None
+
+
+def _differs(*found: str) -> Sentence:
+    machine, what, there, here = map(shortened, found)
+    return Sentence(
+        f"The worker on {machine} is not used, because its results may differ: {what} is {there} there, and {here} "
+        "here. --mixed-devices uses it.",
+        "worker_differs",
+        machine=machine,
+        what=what,
+        there=there,
+        here=here,
+    )
 
 
 def _program() -> str:

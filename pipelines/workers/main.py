@@ -15,7 +15,7 @@ from pathlib import Path
 from memory.oom import release
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Crew, CrewRequest, Hiring
+from pipelines.runtime.crew import Crew, CrewRequest, Hiring, Waiting
 from pipelines.runtime.neighbours import Beside, Neighbours
 from pipelines.runtime.run import run_job
 from pipelines.storage.names import to_json
@@ -23,6 +23,9 @@ from pipelines.workers.builds import builds, device_of
 from pipelines.workers.crew import LocalCrew
 from pipelines.workers.meeting import exchange_of_run
 from pipelines.workers.pulled_crew import PulledCrew
+from pipelines.workers.ray_access import LOCAL
+from pipelines.workers.ray_crew import RayCrew, waiting_for
+from pipelines.workers.runner import Team
 
 
 def serve(
@@ -68,26 +71,35 @@ def serve(
         release()
 
 
-def _hiring(
-    workers: int, crew: str, stuck_seconds: float | None, *, mixed: bool, store: str = ""
-) -> Hiring | None:
+def _hiring(team: Team, stuck_seconds: float | None) -> Hiring | None:
     """Return who computes besides this process, if anybody does."""
-    if crew in ("pulled", "lent"):
+    if team.crew in ("pulled", "lent"):
 
         def make(request: CrewRequest) -> Crew:
-            exchange = exchange_of_run(store, request)
-            return PulledCrew(exchange, request, builds(), device_of(request.settings), mixed=mixed)
+            exchange = exchange_of_run(team.store, request)
+            device, mixed = device_of(request.settings), team.mixed_devices
+            return PulledCrew(exchange, request, builds(), device, mixed=mixed)
 
-        return Hiring(workers, make, stuck_seconds, joins=True, networks_only=crew == "lent")
-    if workers == 1:
+        waiting = Waiting(most_seconds=team.wait_seconds)
+        lent = team.crew == "lent"
+        return Hiring(team.workers, make, stuck_seconds, joins=True, networks_only=lent, waiting=waiting)
+    if team.crew == "ray":
+        return Hiring(
+            team.workers,
+            lambda request: RayCrew(request, team),
+            stuck_seconds,
+            joins=team.ray_address != LOCAL,
+            waiting=waiting_for(team),
+        )
+    if team.workers == 1:
         return None
-    return Hiring(workers, lambda request: LocalCrew(request.slots), stuck_seconds)
+    return Hiring(team.workers, lambda request: LocalCrew(request.slots), stuck_seconds)
 
 
 def main() -> None:
-    """Serve stdin. Arguments: the parent's process id, when a worker is stuck, and the crew."""
-    parent, stuck, workers, crew, mixed, store = sys.argv[1:]
-    hiring = _hiring(int(workers), crew, float(stuck) if stuck else None, mixed=bool(mixed), store=store)
+    """Serve stdin. The argument is a JSON object: the parent's process id, when a worker is stuck, and the team."""
+    asked = json.loads(sys.argv[1])
+    hiring = _hiring(Team(**asked["team"]), asked["stuck_seconds"])
     # Libraries that print must not write between the events: their stdout becomes stderr.
     events_fd = os.dup(1)
     os.dup2(2, 1)
@@ -97,7 +109,7 @@ def main() -> None:
         with contextlib.suppress(OSError):
             os.write(events_fd, to_json(event) + b"\n")
 
-    serve(iter(sys.stdin.buffer.readline, b""), tree_root=int(parent), echo=echo, hiring=hiring)
+    serve(iter(sys.stdin.buffer.readline, b""), tree_root=asked["parent"], echo=echo, hiring=hiring)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import logging
 import secrets
 import threading
+from pathlib import Path
 
 from pipelines.errors import Sentence
 from pipelines.runtime.crew import CrewRequest
@@ -43,6 +44,11 @@ def exchange_of_worker(store: str, leaving: threading.Event, cache_bytes: int) -
         log.warning("the store %s is away: %s", store, reason)
 
     return StoreExchange(_checked(store), Patience(check, tell, leaving.wait), cache_bytes=cache_bytes)
+
+
+def exchange_to_look(store: str, jobs_dir: Path) -> Exchange:
+    """Return where workers are met, for whoever only looks. Raises as `exchange_of_worker`, and OSError."""
+    return exchange_of_worker(store, threading.Event(), 0) if store else FolderExchange(jobs_dir)
 
 
 def _checked(store: str) -> ObjectStore:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from pydantic import ValidationError
 
@@ -117,7 +117,7 @@ class WorkerProcess:
         if self._process is None or self._process.poll() is not None:
             self.let_go()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pipelines.workers.main", *self._arguments()],
+                [sys.executable, "-m", "pipelines.workers.main", self._argument()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -130,11 +130,9 @@ class WorkerProcess:
             threading.Thread(target=self._listen_to_stderr, args=(self._process,), daemon=True).start()
         return self._process
 
-    def _arguments(self) -> list[str]:
-        stuck = "" if self._stuck_seconds is None else str(self._stuck_seconds)
-        team = self._team
-        mixed = "mixed" if team.mixed_devices else ""
-        return [str(os.getpid()), stuck, str(team.workers), team.crew, mixed, team.store]
+    def _argument(self) -> str:
+        asked = {"parent": os.getpid(), "stuck_seconds": self._stuck_seconds, "team": asdict(self._team)}
+        return json.dumps(asked)
 
     def _listen_to_stderr(self, process: subprocess.Popen[bytes]) -> None:
         for line in process.stderr or ():

@@ -14,12 +14,10 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from pipelines.errors import LongtakeError, NotEnoughMemory
+from pipelines.errors import LongtakeError
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Crew, Less, Lost, Open, Ready, Warm
-from pipelines.runtime.event_log import EventLog
-from pipelines.runtime.memory_watch import MemoryWatch
+from pipelines.runtime.crew import Crew, Lost, Open, Ready, Warm
 from pipelines.workers.exchange import (
     ASKED,
     Asked,
@@ -32,6 +30,7 @@ from pipelines.workers.exchange import (
     Pulse,
     WorkerSide,
 )
+from pipelines.workers.limits import MemberLimit
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +127,7 @@ class PulledWorker:
             until_the_end.callback(now.side.close)
             # Before what it wrote is removed.
             until_the_end.callback(now.crew.close)
-            memory: MemoryWatch | None = None
+            limit = until_the_end.enter_context(MemberLimit(now.crew, now.member))
             while True:
                 for order in now.post.orders.take(ASKED):
                     if isinstance(order, Leave):
@@ -144,8 +143,9 @@ class PulledWorker:
                         now.post.answers.put(events.Failed.of("", error))
                         continue
                     if job:
-                        memory = _limited(job, until_the_end)
-                if memory and not _fits(memory, now.crew, now.member, now.post):
+                        limit.watch(job)
+                if passed := limit.passed():
+                    now.post.answers.put(passed)
                     return
                 if self._is_over(now):
                     return
@@ -201,30 +201,6 @@ class _Service:
     member: int
     side: WorkerSide
     next_sign: float = 0.0
-
-
-def _limited(job: Job, until_the_end: ExitStack) -> MemoryWatch | None:
-    """Hold what this process and its children have to the limit that the job sets; None where it cannot be read."""
-    try:
-        limit_gb = job.record().settings.ram_limit_gb
-    except LongtakeError:  # the member says why
-        return None
-    memory = until_the_end.enter_context(MemoryWatch(job, EventLog(job, journal=False), os.getpid()))
-    memory.keep_below(limit_gb)
-    return memory
-
-
-def _fits(memory: MemoryWatch, crew: Crew, member: int, post: Post) -> bool:
-    """Whether the memory stays below its limit; the member is told where it has to use less, and ended in time."""
-    try:
-        memory.check()
-    except MemoryError:
-        crew.tell(member, Less())
-    except NotEnoughMemory as error:
-        crew.close(at_once=True)
-        post.answers.put(events.Failed.of("", error))
-        return False
-    return True
 
 
 def _name() -> str:

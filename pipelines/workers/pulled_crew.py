@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel
 
-from pipelines.errors import LongtakeError, Sentence
+from pipelines.errors import LongtakeError
 from pipelines.jobs import events
 from pipelines.runtime.crew import CrewRequest, Lost, Order, Ready, Said
 from pipelines.storage.names import shortened
-from pipelines.workers.builds import ANY_DEVICE
+from pipelines.workers.builds import difference
 from pipelines.workers.exchange import ANSWERS, RUN, Answer, Card, Exchange, Gone, Leave, Post
 
 _LOOK_SECONDS = 0.5
@@ -56,7 +56,7 @@ class PulledCrew:
         Raises OSError where nothing can be written there, BadInput where the job cannot be sent there.
         """
         self._exchange, self._warn = exchange, request.warn
-        self._builds, self._device, self._mixed = builds, device, mixed
+        self._here, self._mixed = Card(host="", device=device, builds=builds), mixed
         self._wait, self._now = wait, now
         self._name = f"{RUN}{secrets.token_hex(8)}"
         self._side = exchange.run_side(self._name, request)
@@ -129,32 +129,10 @@ class PulledCrew:
         is_gone = self._pulse.age(post.name) >= self._exchange.gone_seconds
         if is_gone or post.taken_by() or not (card := post.card()):
             return None
-        if self._mixed or not (differs := self._difference(card)):
+        if self._mixed or not (differs := difference(self._here, card)):
             return card
         self._refused.add(post.name)
-        what, there, here = (shortened(each) for each in differs)
-        self._warn(
-            "workers",
-            Sentence(
-                f"The worker on {shortened(card.host)} is not used, because its results may differ: {what} is {there} "
-                f"there, and {here} here. --mixed-devices uses it.",
-                "worker_differs",
-                machine=shortened(card.host),
-                what=what,
-                there=there,
-                here=here,
-            ),
-        )
-        return None
-
-    def _difference(self, card: Card) -> tuple[str, str, str] | None:
-        """What differs between a worker and this run, there and here."""
-        for name in sorted({*self._builds, *card.builds}):
-            here, there = self._builds.get(name, "missing"), card.builds.get(name, "missing")
-            if here != there:
-                return name, there, here
-        if self._device not in (ANY_DEVICE, card.device):
-            return "device", card.device, self._device
+        self._warn("workers", differs)
         return None
 
     # -- what they say ---------------------------------------------------------------------------------------

@@ -28,18 +28,22 @@ class WorkerState:
 
 @dataclass(frozen=True)
 class Team:
-    """Who computes a job together: processes of this machine, or workers that have joined the jobs folder.
+    """Who computes a job together: processes of this machine, workers that have joined the jobs folder, or Ray's.
 
-    At most `workers`; 0: one for each GPU, or all that join. Those that have joined a folder; or calls of the page on a
-    GPU that is `lent` to it. With `mixed_devices` those of other builds or kinds of
-    devices may join, whose results may differ.
+    At most `workers`; 0: one for each GPU, or all that join. Those that are `pulled` have joined the jobs folder or a
+    store; `lent` ones are calls of the page on a GPU that is lent to it. With `mixed_devices` those of other builds or
+    kinds of devices may join, whose results may differ. A job waits for a first one for `wait_seconds`; None: for ever.
     """
 
     workers: int = 1
-    crew: Literal["local", "pulled", "lent"] = "local"
+    crew: Literal["local", "pulled", "lent", "ray"] = "local"
     mixed_devices: bool = False
     store: str = ""
     """The address of an object store in which they have joined instead."""
+    wait_seconds: float | None = None
+    ray_address: str = ""
+    """HOST:PORT of the cluster, or `LOCAL`."""
+    ray_insecure: bool = False
 
 
 ALONE = Team()

@@ -81,8 +81,10 @@ def sent() -> tuple[set[str], set[str]]:
 
 
 def copied() -> set[str]:
-    """What any stage copies from the project."""
+    """What any stage copies from the project, that for machines of a Ray cluster included."""
     every = {source for image in stages().values() for sources, _ in image.copied for source in sources}
+    text = (ROOT / "deploy" / "ray" / "Dockerfile").read_text(encoding="utf-8")
+    every |= {word for name, rest in instructions(text) if name == "COPY" for word in rest.split()[:-1]}
     return {source for source in every if ":" not in source}
 
 

@@ -202,7 +202,8 @@ def _worker(asked: dict[str, Any]) -> int:
     os.environ["FAULTS_COMMAND"] = str(asked["command"])
     module, arguments = importlib.import_module(asked["module"]), asked["arguments"]
     if arguments:
-        arguments[0] = str(os.getpid())  # a fork of the zygote is no child of the command: it measures itself
+        # A fork of the zygote is no child of the command: it measures itself.
+        arguments[0] = json.dumps({**json.loads(arguments[0]), "parent": os.getpid()})
     sys.argv = ["worker", *arguments]
     module.main()
     return 0

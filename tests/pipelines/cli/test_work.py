@@ -1,5 +1,6 @@
 """The command `work`, and who the flags say computes a job."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import app
 from pipelines import __main__ as program
 from pipelines.cli import work as command
 from pipelines.cli.options import team_of
+from pipelines.errors import BadInput
 from pipelines.workers.builds import CPU, builds, own_slot
 from pipelines.workers.main import _hiring
 from pipelines.workers.process import WorkerProcess
@@ -105,8 +107,54 @@ def test_the_page_takes_the_same_flags(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_the_worker_process_is_told_who_computes() -> None:
     team = Team(2, "pulled", mixed_devices=True)
-    assert WorkerProcess(30, team)._arguments()[1:] == ["30", "2", "pulled", "mixed", ""]
-    assert WorkerProcess()._arguments()[1:] == ["", "1", "local", "", ""]
+    asked, alone = (json.loads(each._argument()) for each in (WorkerProcess(30, team), WorkerProcess()))
+    assert (asked["stuck_seconds"], Team(**asked["team"])) == (30, team)
+    assert (alone["stuck_seconds"], Team(**alone["team"])) == (None, ALONE)
+
+
+def test_ray_has_flags_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.workers.ray_access.find_spec", lambda name: name)
+    team = team_of(None, "ray", ray_address="local", wait_seconds=5)
+    assert team == Team(0, "ray", wait_seconds=5, ray_address="local")
+    with pytest.raises(BadInput, match="HOST:PORT"):
+        team_of(2, "ray")
+    for more in ({"ray_address": "local"}, {"ray_insecure": True}):
+        with pytest.raises(BadInput, match="--crew ray"):
+            team_of(2, "pulled", **more)
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["resume"], ["score", "clip.mp4"]])
+def test_a_cluster_that_may_not_be_used_is_said_before_anything_is_done(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("pipelines.workers.ray_access.find_spec", lambda name: name)
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    flags = ["--crew", "ray", "--ray-address", "head:6379", "--jobs-dir", str(tmp_path / "jobs")]
+    assert program.main([*command, *flags]) == 2
+    assert "RAY_AUTH_MODE" in capsys.readouterr().err
+    assert app.main([f"--jobs-dir={tmp_path / 'jobs'}", *flags[:-2]]) == 2
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_the_doctor_looks_at_the_crew_that_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("pipelines.doctor.examine", lambda jobs_dir: [])
+    assert program.main(["doctor", "--crew", "pulled", "--jobs-dir", str(tmp_path)]) == 1
+    assert "No worker can be used. Start one with" in capsys.readouterr().err
+    assert program.main(["doctor", "--jobs-dir", str(tmp_path)]) == 0
+
+
+@pytest.mark.parametrize(("address", "joins"), [("local", False), ("head:6379", True)])
+def test_workers_of_a_cluster_have_their_own_memory_and_patience(address: str, joins: bool) -> None:
+    hiring = _hiring(Team(0, "ray", ray_address=address), 30)
+    assert hiring and (hiring.joins, hiring.stuck_seconds) == (joins, 30)
+    assert hiring.waiting.most_seconds == 600
+
+
+def test_a_job_waits_for_those_who_join_as_long_as_it_is_told() -> None:
+    hiring = _hiring(Team(0, "pulled", wait_seconds=5), None)
+    assert hiring and hiring.waiting.most_seconds == 5
 
 
 def test_one_local_worker_hires_nobody_and_pulled_ones_join(
@@ -115,8 +163,8 @@ def test_one_local_worker_hires_nobody_and_pulled_ones_join(
     made: list[dict[str, Any]] = []
     monkeypatch.setattr(PulledCrew, "__init__", lambda self, *given, **more: made.append(more))
     monkeypatch.setattr("pipelines.workers.main.device_of", lambda settings: CPU)
-    assert _hiring(1, "local", None, mixed=False) is None
-    local, pulled = _hiring(2, "local", 30, mixed=False), _hiring(0, "pulled", None, mixed=True)
+    assert _hiring(ALONE, None) is None
+    local, pulled = _hiring(Team(2), 30), _hiring(Team(0, "pulled", mixed_devices=True), None)
     assert local and not local.joins and local.stuck_seconds == 30
     assert pulled and pulled.joins and pulled.workers == 0
     request: Any = type("Request", (), {"settings": None, "folder": tmp_path / "job"})

@@ -13,9 +13,22 @@ from memory.ladder import LimitPassed
 from memory.meter import tree_bytes
 from memory.plan import Load
 from memory.units import GIB
-from pipelines.errors import DamagedVideo, InputChanged, WorkerDied
+from pipelines.errors import DamagedVideo, InputChanged, NoWorker, Sentence, WorkerDied
 from pipelines.jobs import events
-from pipelines.runtime.crew import Compute, Hiring, Idle, Less, Lost, Open, Order, Ready, Said, Until
+from pipelines.runtime.crew import (
+    PATIENT,
+    Compute,
+    Hiring,
+    Idle,
+    Less,
+    Lost,
+    Open,
+    Order,
+    Ready,
+    Said,
+    Until,
+    Waiting,
+)
 from pipelines.runtime.crew_run import CrewRun
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.reporter import Reporter
@@ -60,9 +73,11 @@ class FakeCrew:
         act = self.acts.get(member, "work")
         match order:
             case Open():
-                self.news.append(
-                    (member, Lost("ended with exit status 1") if act == "stillborn" else Ready())
-                )
+                answers: dict[str, Said] = {
+                    "stillborn": Lost("ended with exit status 1"),
+                    "goes": Lost("was given no place", counts=False),
+                }
+                self.news.append((member, answers.get(act, Ready())))
             case Compute():
                 self.numbers[member] = order.number
                 self.orders[member] = deque(Span(*pair) for pair in order.spans)
@@ -120,6 +135,7 @@ def compute(
     look: Callable[[], None] = lambda: None,
     check_inputs: Callable[[], None] = lambda: None,
     joins: bool = False,
+    waiting: Waiting = PATIENT,
 ) -> list[events.Event]:
     """Compute the stage; the events that the journal has of it."""
     log = EventLog(bench.job)
@@ -134,6 +150,7 @@ def compute(
         look=look,
         check_inputs=check_inputs,
         joins=joins,
+        waiting=waiting,
         now=lambda: crew.clock,
     )
     finished: set[Span] = set()
@@ -287,6 +304,43 @@ def test_a_run_waits_for_somebody_to_join_and_says_so_once(bench: Bench) -> None
     crews = of(heard, events.Crewed)
     assert crews[0].members == () and crews[0].wanted == 1
     assert {span for _, span in crew.published} == set(SPANS)
+
+
+def test_a_run_says_in_the_words_of_its_crew_that_it_waits_and_not_for_ever(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    crew.joined = 0
+    with pytest.raises(NoWorker) as raised:
+        compute(bench, crew, joins=True, waiting=Waiting(Sentence("Nobody is free.", "nobody_free"), 30))
+    assert 30 <= crew.clock < 31
+    assert (raised.value.key, raised.value.values) == ("worker.none", {"waited_seconds": 30})
+    (warning,) = of([event for event, _ in bench.job.journal.read()], events.Warned)
+    assert (warning.message, warning.key) == ("Nobody is free.", "nobody_free")
+
+
+def test_one_that_comes_in_time_ends_the_waiting(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    crew.joined = 0
+
+    def joins() -> None:
+        crew.joined = int(crew.clock > 29)
+
+    crew.when_asked = joins
+    compute(bench, crew, wanted=0, joins=True, waiting=Waiting(most_seconds=30))
+    assert {span for _, span in crew.published} == set(SPANS)
+
+
+def test_those_that_only_start_and_go_do_not_make_a_run_wait_longer(bench: Bench) -> None:
+    """A cluster whose places others have gives a place again and again, and takes it back."""
+    crew = FakeCrew(bench, acts=dict.fromkeys(range(1, 99), "goes"))
+    crew.joined = 0
+
+    def gives() -> None:
+        crew.joined = crew.hired + int(crew.clock % 2 == 0)
+
+    crew.when_asked = gives
+    with pytest.raises(NoWorker):
+        compute(bench, crew, wanted=1, joins=True, waiting=Waiting(most_seconds=30))
+    assert crew.hired > 10
 
 
 def test_a_run_that_waits_can_be_cancelled(bench: Bench) -> None:

@@ -3,7 +3,6 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from pipelines.errors import NotEnoughMemory
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
 from pipelines.runtime.crew import Idle, Less, Lost, Open, Order, Ready, Said, Warm
-from pipelines.settings import ScoreSettings
 from pipelines.workers import pull
 from pipelines.workers.exchange import ANSWERS, Card, Gone, Leave
 from pipelines.workers.folder_exchange import FolderExchange, FolderPost
+from pipelines.workers.limits import MemberLimit
 from pipelines.workers.pull import PulledWorker
 
 CARD = Card(host="here", device="cpu", builds={})
@@ -273,8 +272,18 @@ class Memory:
             raise self.errors.pop(0)
 
 
+def limit(memory: Memory) -> type[MemberLimit]:
+    """The limit of a worker whose memory is `memory`."""
+
+    class Limit(MemberLimit):
+        def watch(self, job: Job) -> None:
+            self._memory = memory  # type: ignore[assignment]
+
+    return Limit
+
+
 def test_a_worker_that_is_close_to_its_limit_uses_less(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pull, "_limited", lambda job, stack: Memory(MemoryError("close to the limit")))
+    monkeypatch.setattr(pull, "MemberLimit", limit(Memory(MemoryError("close to the limit"))))
     scene.answers = lambda order: [Lost("ended")] if isinstance(order, Less) else []
     scene.acts = [lambda: scene.is_taken(Open(folder=Path("job"), plan={})), scene.leaving.set]
     scene.work()
@@ -285,7 +294,7 @@ def test_a_worker_ends_its_member_before_the_limit_is_passed(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = NotEnoughMemory("The job used 2 GiB.", "Use less.", "memory.limit_passed")
-    monkeypatch.setattr(pull, "_limited", lambda job, stack: Memory(over))
+    monkeypatch.setattr(pull, "MemberLimit", limit(Memory(over)))
     found: list[FolderPost] = []
 
     def taken() -> None:
@@ -297,18 +306,3 @@ def test_a_worker_ends_its_member_before_the_limit_is_passed(
     assert scene.members[0].closed[0] is True
     (failed,) = found[0].answers.take(ANSWERS)
     assert isinstance(failed, events.Failed) and failed.exit_code == 3
-
-
-def test_the_limit_of_the_job_holds_for_its_worker(scene: Scene, tmp_path: Path) -> None:
-    """The member of this test holds nothing, but this process alone has more."""
-    clip = tmp_path / "clip.mp4"
-    clip.write_bytes(b"not read")
-    settings = ScoreSettings(engine="builtin", ram_limit_gb=0.001)
-    job = Job.create(scene.jobs_dir, "score", (clip,), settings, 1)
-    with ExitStack() as stack:
-        memory = pull._limited(job, stack)
-        assert memory
-        with pytest.raises((MemoryError, NotEnoughMemory)):
-            for _ in range(2):
-                memory.check_passed()
-    assert pull._limited(Job(tmp_path / "none"), stack) is None

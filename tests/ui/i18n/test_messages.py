@@ -39,6 +39,7 @@ OF_THE_COMMAND_LINE = (
     "pipelines/video/files/ffmpeg.py",
     "pipelines/runtime/known_errors.py",
     "pipelines/scheduler/dispatch.py",
+    "pipelines/workers/crew_check.py",  # the doctor
     "pipelines/errors.py",
     "ui/gate/names.py",
     "ui/launch.py",

@@ -29,7 +29,8 @@ _NO_ORDER = 0
 _MOST_LOST = 8
 """So many lost members are told of while nobody has come for them."""
 _NOBODY = Sentence(
-    "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir.",
+    "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir, "
+    "or the same --store.",
     "nobody_joined",
 )
 

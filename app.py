@@ -75,7 +75,7 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
     stuck_after: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None,
     workers: Workers | None = None,
     crew: CrewName = "local",
-    store: str = "",
+    store: Annotated[str, Parameter(show_default=False)] = "",
     mixed_devices: Annotated[bool, Parameter(negative="")] = False,
     wait_workers: WaitWorkers = None,
     ray_address: RayAddress = "",

@@ -74,7 +74,7 @@ class JobsOptions:
     crew: CrewName = "local"
     """Who they are: processes of this machine, those that `python -m pipelines work` let join the folder of jobs, or
     those of a Ray cluster."""
-    store: str = ""
+    store: Annotated[str, Parameter(show_default=False)] = ""
     "With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder."
     mixed_devices: Annotated[bool, Parameter(negative="")] = False
     "Let workers of other builds or on other kinds of devices join, too: the result may differ from that of one."

@@ -25,7 +25,7 @@ Gigabytes = Annotated[float, Parameter(validator=validators.Number(gte=0))]
 def work(
     *,
     jobs_dir: Path = Path("jobs"),
-    store: str = "",
+    store: Annotated[str, Parameter(show_default=False)] = "",
     idle_exit: Seconds = None,
     device: str = "auto",
     cache_gb: Gigabytes = 50.0,

@@ -154,7 +154,8 @@ class CrewRequest:
 
 
 _NOBODY = Sentence(
-    "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir.",
+    "No worker has joined; the job waits for one. Start one with `python -m pipelines work` and the same --jobs-dir, "
+    "or the same --store.",
     "nobody_joined",
 )
 

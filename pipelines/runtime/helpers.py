@@ -45,7 +45,9 @@ class Helpers:
             return prepared
         folder, plan = self._job.folder, share.plan.to_json()
         member_bytes = share.plan.predicted_host_bytes
-        request = CrewRequest(folder, run.settings, prepared.slots, report.warn, self._check, member_bytes)
+        request = CrewRequest(
+            folder, run.settings, prepared.slots, report.warn, check=self._check, member_bytes=member_bytes
+        )
 
         def make() -> CrewRun:
             return CrewRun(

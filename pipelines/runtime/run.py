@@ -153,7 +153,7 @@ class _Run:
             event_log,
             look=self._look,
             check_inputs=self._inputs.check,
-            check=self._check_interrupt,
+            check=self._check_stop,
         )
 
     def run_to_end(self) -> None:
@@ -335,6 +335,11 @@ class _Run:
         """Called before every frame: raises where memory runs out or the run was asked to stop."""
         self._report.beat()
         self._look()
+
+    def _check_stop(self) -> None:
+        """The same for a crew that waits or sends, which cannot use less memory."""
+        with suppress(MemoryError):
+            self._check_interrupt()
 
     def _look(self) -> None:
         self._watcher.check()

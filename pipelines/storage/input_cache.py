@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipelines.storage.atomic import make_folder
+from pipelines.storage.contents import read_contents, remember
 from pipelines.storage.kept_files import KeptFile
 from pipelines.storage.paths import cache_folder
 
@@ -38,15 +39,19 @@ def link(
     make_folder(path.parent)
     kept = folder / file.sha256
     with _locked(folder / f"{file.sha256}.lock", tick):
-        if not kept.is_file() or kept.stat().st_size != file.size_bytes:
+        if not kept.is_file() or read_contents(kept, lambda count: tick()).sha256 != file.sha256:
             kept.unlink(missing_ok=True)
             _make_room(folder, most_bytes - file.size_bytes)
             fetch(kept)
         os.utime(kept)
+        contents = read_contents(kept, lambda count: tick())
         try:
             path.hardlink_to(kept)
         except OSError:  # a file system without hard links
             shutil.copyfile(kept, path)
+        # The job compares its inputs, and the next one this: neither needs to hash what was only linked.
+        for each in (kept, path):
+            remember(each, contents)
 
 
 @contextmanager

@@ -45,9 +45,7 @@ _ASKED_TO_LEAVE = Gone(how="was asked to leave", by_itself=True)
 
 @dataclass(frozen=True)
 class PulledWorker:
-    """Computes for the runs that are met at `exchange`, one at a time.
-
-    For each `make` makes a crew of one member.
+    """Computes for the runs that are met at `exchange`, one at a time, by the one member of a crew from `make`.
 
     Leaves once `leaving` is set, or after `idle_seconds` without a run. Raises OSError where nobody can be met there
     from the start.

@@ -5,11 +5,14 @@ publishes it in the job's folder as its own. Weights are never sent: each worker
 """
 
 import os
+import re
 import secrets
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote
 
 from pydantic import BaseModel
 
@@ -45,18 +48,26 @@ class StoreRunSide:
         self._folder, self._check = request.folder, request.check
         self._inputs: tuple[SentInput, ...] = ()
         self._known: dict[Path, tuple[tuple[int, int], KeptFile]] = {}
+        """What is in the job's folder and in the store, and the state on disk in which it was read."""
+        self._done: set[Path] = set()
+        """What workers of this run have sent: the first one's stands."""
         self._sent: dict[str, set[KeptFile]] = {}
 
     def orders(self, to: str, order: Order) -> Sequence[BaseModel]:
-        """Return what is to be said for an order. Inputs and state that it needs are in the store by then."""
+        """Return what is to be said for an order. Inputs and state that it needs are in the store by then.
+
+        Raises LongtakeError where one of them cannot be read.
+        """
         match order:
             case Open(plan=plan):
                 record = Job(self._folder).record()
-                self._inputs = self._inputs or tuple(self._input(known.path) for known in record.inputs)
+                with _told():
+                    self._inputs = self._inputs or tuple(self._input(known.path) for known in record.inputs)
                 return (OpenSent(record=record, plan=plan, inputs=self._inputs),)
             case Compute():
                 sent = self._sent.setdefault(to, set())
-                files = tuple(file for file in self._state() if file not in sent)
+                with _told():
+                    files = tuple(file for file in self._state() if file not in sent)
                 sent.update(files)
                 return (Deliver(files=files), order) if files else (order,)
             case _:
@@ -70,14 +81,16 @@ class StoreRunSide:
             own = _inside(answer.path.as_posix())
             for file in sorted(answer.files, key=lambda each: each.name == own.as_posix()):
                 path = self._folder / _inside(file.name)
-                if path in self._known:  # another worker was first
-                    continue
-                fetch_file(self._store, self._prefix, file, path, self._patience, self._check)
-                self._received(file, path)
+                if path not in self._done:
+                    # One of an earlier run was not recorded, or it would not be computed again.
+                    path.unlink(missing_ok=True)
+                    fetch_file(self._store, self._prefix, file, path, self._patience, self._check)
+                    self._received(file, path)
         return answer.model_copy(update={"path": self._folder / own})
 
     def _received(self, file: KeptFile, path: Path) -> None:
         """Note that a file is here. In the store it stays for other workers where they may read it."""
+        self._done.add(path)
         self._known[path] = _state_of(path), file
         if path.is_relative_to(self._folder / SEGMENTS):
             with suppress(StoreDown):
@@ -141,12 +154,7 @@ class StoreWorkerSide:
                     return self._open(order, tick)
             case Deliver(files=files):
                 with _told():
-                    for file in files:
-                        assert self._job, "a job is opened first"
-                        path = self._job / _inside(file.name)
-                        if damaged(self._job, [path], [file]):  # it is not what this worker has made itself
-                            path.unlink(missing_ok=True)
-                            fetch_file(self._store, self._prefix, file, path, self._patience, tick)
+                    self._fetch(files, tick)
                 return None
             case Leave() | Open():  # an open job of a shared folder is none of a store
                 return None
@@ -175,9 +183,21 @@ class StoreWorkerSide:
         """Remove the job folder."""
         shutil.rmtree(self._work, ignore_errors=True)
 
+    def _fetch(self, files: Sequence[KeptFile], tick: Callable[[], None]) -> None:
+        """Fetch files into the job's folder, but those that this worker has made itself."""
+        if self._job is None:
+            raise NotInStore("no job is open")
+        for file in files:
+            path = self._job / _inside(file.name)
+            if damaged(self._job, [path], [file]):
+                path.unlink(missing_ok=True)
+                fetch_file(self._store, self._prefix, file, path, self._patience, tick)
+
     def _open(self, order: OpenSent, tick: Callable[[], None]) -> Open:
         """Make the job's folder, with inputs of this machine."""
         record = order.record
+        if len(record.inputs) != len(order.inputs):
+            raise NotInStore("not all inputs were sent")
         self._job = self._work / _plain(record.id)
         make_folder(self._job)
         inputs = []
@@ -187,7 +207,7 @@ class StoreWorkerSide:
                 make_folder(place / _plain(sent.name))
             for file in sent.files:
                 input_cache.link(
-                    file,
+                    _hashed(file),
                     place / _inside(file.name),
                     lambda path, file=file: fetch_file(  # type: ignore[misc]
                         self._store, _INPUTS, file, path, self._patience, tick
@@ -201,7 +221,7 @@ class StoreWorkerSide:
 
 
 def sweep_work() -> None:
-    """Remove job folders of workers that were killed."""
+    """Remove job folders of workers of this machine that were killed."""
     with suppress(OSError):
         for path in _work_folder().iterdir():
             pid = path.name.partition("-")[0]
@@ -210,7 +230,8 @@ def sweep_work() -> None:
 
 
 def _work_folder() -> Path:
-    return cache_folder() / "store-work"
+    # The cache may be on a file system that several machines share.
+    return cache_folder() / "store-work" / quote(socket.gethostname(), safe="")
 
 
 def _inside(name: str) -> Path:
@@ -220,6 +241,13 @@ def _inside(name: str) -> Path:
     if path.is_absolute() or not path.parts or ".." in path.parts or "\0" in name or is_foreign:
         raise NotInStore("the name of a file leads elsewhere")
     return Path(*path.parts)
+
+
+def _hashed(file: KeptFile) -> KeptFile:
+    """Return `file`, whose hash names a file of the cache. Raises NotInStore for what is no hash."""
+    if not re.fullmatch("[0-9a-f]{64}", file.sha256):
+        raise NotInStore("the hash of a file is none")
+    return file
 
 
 def _plain(name: str) -> str:

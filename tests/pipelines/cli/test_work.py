@@ -11,15 +11,20 @@ from typing import Any
 import pytest
 
 import app
+from memory.units import GIB
 from pipelines import __main__ as program
 from pipelines.cli import work as command
 from pipelines.cli.options import team_of
 from pipelines.errors import BadInput
 from pipelines.workers.builds import CPU, builds, own_slot
+from pipelines.workers.folder_exchange import FolderExchange
 from pipelines.workers.main import _hiring
+from pipelines.workers.meeting import exchange_of_run
 from pipelines.workers.process import WorkerProcess
 from pipelines.workers.pulled_crew import PulledCrew
 from pipelines.workers.runner import ALONE, Team
+from pipelines.workers.store_exchange import StoreExchange
+from tests.pipelines.workers.shelf import make_bucket
 
 ROOT = Path(__file__).parents[3]
 
@@ -72,6 +77,66 @@ def test_a_folder_that_cannot_be_joined_is_bad_input(
     assert f"Workers cannot join {tmp_path}: Permission denied." in capsys.readouterr().err
 
 
+def test_a_store_is_joined_instead_of_a_folder(tmp_path: Path) -> None:
+    store = make_bucket(tmp_path / "bucket")
+    assert (
+        program.main(["work", "--store", store, "--jobs-dir", str(tmp_path / "jobs"), "--cache-gb", "2"]) == 0
+    )
+    exchange = Joined.seen[0]
+    assert exchange.store.address == store and exchange._cache_bytes == 2 * GIB
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_a_store_that_cannot_be_joined_is_bad_input_and_names_no_secret(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = make_bucket(tmp_path / "bucket")
+    (tmp_path / "bucket" / ".refused").touch()
+    assert program.main(["work", "--store", store]) == 2
+    assert program.main(["work", "--store", "s3://me:hunter2@bucket"]) == 2
+    said = capsys.readouterr().err
+    assert f"The store {store} cannot be used: it refuses the credentials." in said
+    assert "may hold no credentials" in said and "hunter2" not in said
+
+
+def test_a_run_meets_workers_in_the_store_and_says_when_that_is_away(tmp_path: Path) -> None:
+    store, warned = make_bucket(tmp_path / "bucket"), []
+
+    def check() -> None:
+        (tmp_path / "bucket" / ".away").unlink()
+
+    request: Any = type(
+        "Request",
+        (),
+        {"folder": tmp_path, "check": staticmethod(check), "warn": lambda self, *said: warned.append(said)},
+    )()
+    assert isinstance(exchange_of_run("", request), FolderExchange)
+    exchange = exchange_of_run(store, request)
+    assert isinstance(exchange, StoreExchange)
+    exchange.patience._wait = lambda seconds: None
+    (tmp_path / "bucket" / ".away").touch()
+    assert exchange.posts() == []
+    ((code, sentence),) = warned
+    assert (code, sentence.key) == ("store", "store_away") and "goes on by itself" in sentence
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--store", "s3://bucket"], "--store is where pulled workers join."),
+        (["--crew", "pulled", "--store", "bucket"], "'bucket' is no address of a store."),
+    ],
+)
+def test_a_store_that_nobody_joins_or_that_is_none_is_bad_input(
+    flags: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"not read")
+    assert program.main(["score", str(clip), "--engine", "builtin", "--jobs-dir", str(tmp_path), *flags]) == 2
+    assert words in capsys.readouterr().err
+    assert app.main([f"--jobs-dir={tmp_path}", *flags]) == 2
+
+
 def test_a_device_that_is_missing_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert program.main(["work", "--device", "cuda:77"]) == 2
     assert "There is no device cuda:77." in capsys.readouterr().err
@@ -100,13 +165,13 @@ def test_the_page_takes_the_same_flags(monkeypatch: pytest.MonkeyPatch, tmp_path
     seen: list[Team] = []
     monkeypatch.setattr(app, "_serve", lambda *given, **more: seen.append(more["team"]))
     monkeypatch.setattr(os, "environ", dict(os.environ))
-    for flags in ([], ["--crew=pulled", "--workers=2", "--mixed-devices"]):
+    for flags in ([], ["--crew=pulled", "--workers=2", "--mixed-devices", "--store=s3://bucket"]):
         assert app.main([f"--jobs-dir={tmp_path}", *flags]) == 0
-    assert seen == [ALONE, Team(2, "pulled", mixed_devices=True)]
+    assert seen == [ALONE, Team(2, "pulled", mixed_devices=True, store="s3://bucket")]
 
 
 def test_the_worker_process_is_told_who_computes() -> None:
-    team = Team(2, "pulled", mixed_devices=True)
+    team = Team(2, "pulled", mixed_devices=True, store="s3://bucket")
     asked, alone = (json.loads(each._argument()) for each in (WorkerProcess(30, team), WorkerProcess()))
     assert (asked["stuck_seconds"], Team(**asked["team"])) == (30, team)
     assert (alone["stuck_seconds"], Team(**alone["team"])) == (None, ALONE)

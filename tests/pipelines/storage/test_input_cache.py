@@ -1,6 +1,7 @@
 """Inputs that were fetched: once for each machine, at most so many bytes, never lost to a job that reads them."""
 
 import errno
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -17,8 +18,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "store-inputs"
 
 
+def hashed(name: str) -> str:
+    return hashlib.sha256(name.encode() * 4).hexdigest()
+
+
 def file(name: str) -> KeptFile:
-    return KeptFile(name=name, size_bytes=4, sha256=name * 64)
+    return KeptFile(name=name, size_bytes=4, sha256=hashed(name))
 
 
 def link(name: str, path: Path, fetched: list[str], most_bytes: int = 100) -> None:
@@ -30,7 +35,7 @@ def link(name: str, path: Path, fetched: list[str], most_bytes: int = 100) -> No
 
 
 def kept(cache: Path) -> list[str]:
-    return sorted(path.name[0] for path in cache.iterdir() if path.suffix != ".lock")
+    return sorted(path.read_text()[0] for path in cache.iterdir() if path.suffix != ".lock")
 
 
 def test_several_jobs_at_once_fetch_an_input_once(tmp_path: Path) -> None:
@@ -48,7 +53,7 @@ def test_what_was_used_longest_ago_goes_and_its_job_keeps_it(tmp_path: Path, cac
     fetched: list[str] = []
     for age, name in enumerate("abc"):
         link(name, tmp_path / name, fetched, most_bytes=12)
-        os.utime(cache / (name * 64), (age, age))
+        os.utime(cache / hashed(name), (age, age))
     link("a", tmp_path / "again", fetched, most_bytes=12)
     link("d", tmp_path / "d", fetched, most_bytes=12)
     assert kept(cache) == ["a", "c", "d"] and fetched == list("abcd")
@@ -64,9 +69,10 @@ def test_one_that_is_larger_than_all_that_may_stay_is_fetched_all_the_same(
     assert kept(cache) == ["b"] and (tmp_path / "b").read_bytes() == b"bbbb"
 
 
-def test_one_that_was_cut_short_is_fetched_again(tmp_path: Path, cache: Path) -> None:
+@pytest.mark.parametrize("damaged", [b"a", b"aaab"])
+def test_one_that_was_damaged_is_fetched_again(tmp_path: Path, cache: Path, damaged: bytes) -> None:
     cache.mkdir(parents=True)
-    (cache / ("a" * 64)).write_bytes(b"a")
+    (cache / hashed("a")).write_bytes(damaged)
     link("a", tmp_path / "a", fetched := [])
     assert fetched == ["a"] and (tmp_path / "a").read_bytes() == b"aaaa"
 

@@ -41,7 +41,11 @@ class Scene:
         settings: Any = None
         slots = (Slot("cpu"),)
         request = CrewRequest(
-            self.folder / "job", settings, slots, lambda code, words: self.warned.append(words), member_bytes
+            self.folder / "job",
+            settings,
+            slots,
+            lambda code, words: self.warned.append(words),
+            member_bytes=member_bytes,
         )
         self.crews.append(RayCrew(request, team, now=lambda: self.clock))
         return self.crews[-1]

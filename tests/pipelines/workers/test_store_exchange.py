@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import threading
 import time
 from collections import Counter
@@ -160,10 +161,12 @@ def test_what_a_worker_keeps_of_a_job_goes_with_it(scene: Scene) -> None:
 
 def test_folders_of_killed_workers_are_swept(tmp_path: Path, scene: Scene) -> None:
     work = tmp_path / "cache" / "store-work"
-    for name in ("999999999-ab", f"{os.getpid()}-ab"):
-        (work / name / "job").mkdir(parents=True)
+    here, elsewhere = work / socket.gethostname(), work / "another-machine"
+    for path in (here / "999999999-ab", here / f"{os.getpid()}-ab", elsewhere / "999999999-ab"):
+        (path / "job").mkdir(parents=True)
     sweep_work()
-    assert [path.name for path in work.iterdir()] == [f"{os.getpid()}-ab"]
+    assert [path.name for path in here.iterdir()] == [f"{os.getpid()}-ab"]
+    assert list(elsewhere.iterdir())
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "state/../../x", "", "a\0b"])
@@ -176,6 +179,41 @@ def test_a_name_that_leads_elsewhere_is_refused_by_both(scene: Scene, name: str)
         scene.run_side.received(
             events.Segment(job="", start=0, stop=8, path=Path("segments/a"), files=(file,))
         )
+
+
+def test_orders_that_make_no_sense_end_nothing(scene: Scene) -> None:
+    file = KeptFile(name="state/a", size_bytes=1, sha256="0" * 64)
+    with pytest.raises(LongtakeError, match="no job is open"):
+        scene.worker_side.order(Deliver(files=(file,)), lambda: None)
+    (order,) = scene.run_side.orders("one", Open(folder=scene.job.folder, plan={}))
+    assert isinstance(order, OpenSent)
+    with pytest.raises(LongtakeError, match="not all inputs"):
+        scene.worker_side.order(order.model_copy(update={"inputs": order.inputs[:1]}), lambda: None)
+    outside = order.inputs[0].files[0].model_copy(update={"sha256": "../../outside"})
+    inputs = (order.inputs[0].model_copy(update={"files": (outside,)}), order.inputs[1])
+    with pytest.raises(LongtakeError, match="hash of a file is none"):
+        scene.worker_side.order(order.model_copy(update={"inputs": inputs}), lambda: None)
+
+
+def test_what_an_earlier_run_left_unrecorded_is_replaced_and_the_first_of_this_one_stands(
+    scene: Scene,
+) -> None:
+    here = scene.job.folder / "segments" / "a.mp4"
+    here.parent.mkdir()
+    here.write_bytes(b"left over")
+    said = scene.worker_side.sent(scene.computed("segments/a.mp4"))
+    assert isinstance(said, events.Segment)
+    scene.run_side.received(said)
+    assert here.read_bytes() == b"bytes of segments/a.mp4"
+    other = said.files[0].model_copy(update={"sha256": "0" * 64})
+    scene.run_side.received(said.model_copy(update={"files": (other,)}))
+    assert here.read_bytes() == b"bytes of segments/a.mp4"
+
+
+def test_an_input_that_cannot_be_read_has_a_sentence(scene: Scene) -> None:
+    scene.job.record().inputs[0].path.unlink()
+    with pytest.raises(LongtakeError, match="is gone"):
+        scene.run_side.orders("one", Open(folder=scene.job.folder, plan={}))
 
 
 def test_a_span_that_is_not_in_the_store_is_no_span(scene: Scene) -> None:

@@ -81,6 +81,15 @@ def test_a_run_that_fits_beside_another_runs_and_its_budget_is_what_is_left(benc
     assert planned.predicted_host_bytes == 2 * GIB
 
 
+def test_what_a_resume_keeps_is_the_plan_of_the_job_alone(bench: Bench, other: int) -> None:
+    job = limited(bench, 4)
+    bench.pipeline.load = Load(fixed=GIB, per_window_frame=GIB / 4)
+    told = heard(job, beside(Neighbour(pid=other, host_bytes=GIB + GIB // 2)))
+    assert [each.window_frames for each in told if isinstance(each, events.Planned)] == [4]
+    decision = job.record().decision
+    assert decision and decision.plan["window_frames"] == 8
+
+
 def test_what_another_holds_beyond_its_plan_counts(bench: Bench, other: int) -> None:
     planned_gb = (0.9 * 4 * GIB - 30 * MIB) / GIB
     assert states(heard(limited(bench, 4, planned_gb), beside(Neighbour(pid=other)))) == ["queued"]

@@ -101,6 +101,13 @@ def test_a_run_that_would_not_even_fit_alone_fails_at_once(bench: Bench, other: 
     assert states(told) == ["planned", "failed"] and told[-1].code == "not_enough_memory"
 
 
+def test_a_limit_of_another_holds_for_both(bench: Bench, other: int) -> None:
+    neighbour = Neighbour(pid=other, host_bytes=GIB, ram_limit_gb=3)
+    assert states(heard(limited(bench, 8), beside(neighbour))) == ["queued"]
+    roomy = neighbour.model_copy(update={"ram_limit_gb": 4})
+    assert states(heard(limited(bench, 8), beside(roomy)))[-1] == "done"
+
+
 def test_room_on_the_disk_is_not_planned_twice(bench: Bench, other: int) -> None:
     told = heard(limited(bench, 4), beside(Neighbour(pid=other, disk_bytes=10**18)))
     assert states(told) == ["queued"]

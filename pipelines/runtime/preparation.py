@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from memory.budget import within_limit
 from memory.devices import fix_threads, limit_device
 from memory.plan import Budget, Cost, Plan, correct, make_plan
 from memory.probe import schedulable_cores
-from memory.units import GIB
 from pipelines.engines.run_time import expected_seconds
 from pipelines.errors import NotEnoughDisk, NotEnoughMemory, Sentence
 from pipelines.jobs.events import Facts, Planned
@@ -88,11 +86,7 @@ class Preparation:
 
         As with `shared`, nothing that changes the result is decided anew.
         """
-        budget = self.budget
-        if taken.ram_limit_gb is not None:
-            most_bytes = within_limit(int(taken.ram_limit_gb * GIB))
-            budget = replace(budget, host_bytes=min(budget.host_bytes, most_bytes))
-        left = budget.less(taken.host_bytes, taken.device_bytes, taken.disk_bytes)
+        left = self.budget.less(taken.host_bytes, taken.device_bytes, taken.disk_bytes, taken.ram_limit_gb)
         plan = self._within(left)
         return None if plan.risk == "cannot" else replace(self, plan=plan, budget=left)
 

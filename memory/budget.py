@@ -61,11 +61,16 @@ class Budget:
             vram_limit,
         )
 
-    def less(self, host_bytes: int, device_bytes: int, disk_bytes: int) -> Self:
-        """Return what is left where others have taken so much of it."""
+    def less(
+        self, host_bytes: int, device_bytes: int, disk_bytes: int, ram_limit_gb: float | None = None
+    ) -> Self:
+        """Return what is left where others have taken so much of it; a limit of theirs holds for all together."""
+        host = self.host_bytes
+        if ram_limit_gb is not None:
+            host = min(host, within_limit(int(ram_limit_gb * GIB)))
         return replace(
             self,
-            host_bytes=max(0, self.host_bytes - host_bytes - (device_bytes if self.unified else 0)),
+            host_bytes=max(0, host - host_bytes - (device_bytes if self.unified else 0)),
             device_bytes=max(0, self.device_bytes - device_bytes),
             disk_bytes=None if self.disk_bytes is None else max(0, self.disk_bytes - disk_bytes),
         )

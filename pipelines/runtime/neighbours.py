@@ -27,6 +27,8 @@ class Neighbour(BaseModel):
     device_bytes: int = 0
     device_held_bytes: int = 0
     disk_bytes: int = 0
+    ram_limit_gb: float | None = None
+    """The limit of its job, which holds for all together."""
 
 
 class Beside(BaseModel):
@@ -48,14 +50,18 @@ class Taken:
     host_bytes: int = 0
     device_bytes: int = 0
     disk_bytes: int = 0
+    ram_limit_gb: float | None = None
+    """The lowest of their limits, which holds for all together."""
 
     def __add__(self, other: "Taken") -> "Taken":
+        limits = [each.ram_limit_gb for each in (self, other) if each.ram_limit_gb is not None]
         return Taken(
             self.held_host_bytes + other.held_host_bytes,
             self.held_device_bytes + other.held_device_bytes,
             self.host_bytes + other.host_bytes,
             self.device_bytes + other.device_bytes,
             self.disk_bytes + other.disk_bytes,
+            min(limits, default=None),
         )
 
     @classmethod
@@ -67,6 +73,7 @@ class Taken:
             max(held_bytes, neighbour.host_bytes - page_bytes),
             max(neighbour.device_held_bytes, neighbour.device_bytes),
             neighbour.disk_bytes,
+            neighbour.ram_limit_gb,
         )
 
 

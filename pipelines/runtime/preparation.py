@@ -87,7 +87,7 @@ class Preparation:
 
         As with `shared`, nothing that changes the result is decided anew.
         """
-        left = self.budget.less(taken.host_bytes, taken.device_bytes, taken.disk_bytes)
+        left = self.budget.less(taken.host_bytes, taken.device_bytes, taken.disk_bytes, taken.ram_limit_gb)
         plan = self._within(left)
         return None if plan.risk == "cannot" else replace(self, plan=plan, budget=left)
 

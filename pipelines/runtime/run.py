@@ -220,7 +220,7 @@ class _Run:
         check_weights(record.task, settings, record.weights, lambda count: self._check_interrupt())
         inputs = tuple(given.path for given in record.inputs)
         taken = watcher.taken()
-        prepared = prepare(
+        alone = prepare(
             record.task,
             inputs,
             settings,
@@ -229,7 +229,7 @@ class _Run:
             held_device_bytes=taken.held_device_bytes,
             kept=record.decision,
         )
-        prepared = self._beside(prepared, taken)
+        prepared = self._beside(alone, taken)
         run = prepared.context(job, record)
         fits = prepared.plan.risk != "cannot"
         if fits:
@@ -246,19 +246,19 @@ class _Run:
         for notice in prepared.pipeline.notices(run):
             self._report.warn("source", notice)
         watcher.check_passed()
-        # A job that an earlier version only queued is today's from here on.
+        # A job that an earlier version only queued is today's from here on. It need not be resumed beside others.
         version = task_spec(record.task).result_version
-        job.save(record.model_copy(update={"decision": prepared.decision, "result_version": version}))
+        job.save(record.model_copy(update={"decision": alone.decision, "result_version": version}))
         return prepared, run
 
-    def _beside(self, prepared: Preparation, taken: Taken) -> Preparation:
-        """Return the plan beside the neighbours; alone, or where it would not even fit alone, it stays as it is.
+    def _beside(self, alone: Preparation, taken: Taken) -> Preparation:
+        """Return the plan beside the neighbours; without any, or where it does not even fit alone, it stays as it is.
 
         Raises _NoRoom where it fits alone and not beside them.
         """
-        if not self._neighbours or prepared.plan.risk == "cannot":
-            return prepared
-        beside = prepared.beside(taken)
+        if not self._neighbours or alone.plan.risk == "cannot":
+            return alone
+        beside = alone.beside(taken)
         if beside is None:
             raise _NoRoom
         return beside

@@ -67,14 +67,16 @@ class Dispatcher:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        stopping: list[threading.Thread] = []
         for _ in range(int(STOP_SECONDS / _CLOSING_SECONDS)):
             # All of them at the same time, and more than once, because a runner may just be starting.
             for place in self._places.all:
-                threading.Thread(target=place.runner.let_go, name="stops a runner", daemon=True).start()
+                stopping.append(threading.Thread(target=place.runner.let_go, name="job queue", daemon=True))
+                stopping[-1].start()
             until = time.monotonic() + _CLOSING_SECONDS
-            for thread in self._threads:
+            for thread in (*self._threads, *stopping):
                 thread.join(max(0.0, until - time.monotonic()))
-            if not any(thread.is_alive() for thread in self._threads):
+            if not any(thread.is_alive() for thread in (*self._threads, *stopping)):
                 return
 
     def after_each(self, call: Callable[[Job], None]) -> None:

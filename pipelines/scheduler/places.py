@@ -49,6 +49,7 @@ class JobPlace:
             device_bytes=planned.predicted_device_bytes if planned and same_device else 0,
             device_held_bytes=self.device_held_bytes if same_device else 0,
             disk_bytes=planned.disk_bytes if planned else 0,
+            ram_limit_gb=self.ticket.ram_limit_gb if self.ticket else None,
         )
 
 

@@ -20,14 +20,16 @@ class Ticket:
     """Who asked for it, by any name: visitors take turns. Who has no name counts as one."""
     device: str = "auto"
     """What it computes on, as `--device` says."""
+    ram_limit_gb: float | None = None
 
     @classmethod
     def of(cls, job: Job, visitor: str = "") -> Self:
         """Make a ticket from the job's record. Raises BadInput where that cannot be read."""
         record = job.record()
         size_bytes = sum(known.size_bytes for known in record.inputs)
-        device = "cpu" if record.asked.get("preset") == "none" else str(record.asked.get("device", "auto"))
-        return cls(job, record.task, record.inputs[0].path.name, size_bytes, visitor, device)
+        asked, name = record.asked, record.inputs[0].path.name
+        device = "cpu" if asked.get("preset") == "none" else str(asked.get("device", "auto"))
+        return cls(job, record.task, name, size_bytes, visitor, device, asked.get("ram_limit_gb"))
 
     def record(self, position: int, waits_for: events.WaitsFor = "turn") -> None:
         """Record that the job queued in this process, with `position` jobs ahead of it."""

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory.budget import within_limit
 from memory.devices import Device
 from memory.plan import Budget, Cost, Load, Plan, correct, make_plan
 from memory.probe import Disk, Hardware, Host
@@ -302,3 +303,21 @@ class TestBudget:
         plan = make_plan(Cost(host=Load(fixed=4 * GIB)), pixels=1, frames=1, budget=budget, window=(1,))
         assert plan.risk == "cannot"
         assert "--ram-limit-gb" not in plan.reason
+
+
+def test_what_others_have_taken_is_no_longer_there():
+    budget = Budget(host_bytes=10 * GIB, device_bytes=8 * GIB, disk_bytes=100)
+    assert budget.less(3 * GIB, 5 * GIB, 40) == Budget(7 * GIB, 3 * GIB, 60)
+    assert budget.less(30 * GIB, 50 * GIB, 400) == Budget(0, 0, 0)
+    assert budget.less(GIB, 0, 0, ram_limit_gb=4).host_bytes == within_limit(4 * GIB) - GIB
+    assert replace(budget, unified=True, disk_bytes=None).less(GIB, 2 * GIB, 40) == Budget(
+        7 * GIB, 6 * GIB, None, unified=True
+    )
+
+
+def test_what_our_other_jobs_hold_on_the_device_is_in_the_budget_of_a_job_alone():
+    card = Device("cuda", 0, "L4", "GPU-1", 20 * GIB, 5 * GIB)
+    hardware = Hardware(Host(16 * GIB, 10 * GIB, 16 * GIB), (card,))
+    assert Budget.of(hardware).device_bytes == 3 * GIB
+    assert Budget.of(hardware, held_device_bytes=9 * GIB).device_bytes == 12 * GIB
+    assert Budget.of(hardware, held_device_bytes=90 * GIB).device_bytes == 18 * GIB

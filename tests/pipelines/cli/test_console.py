@@ -76,3 +76,11 @@ def test_the_bar_has_the_lines_of_the_workers_until_they_end(end: events.Event) 
         shown.truncate(0)
         bar.update(end)
     assert "worker 5" not in shown.getvalue() and "fill" in shown.getvalue()
+
+
+def test_a_job_that_waits_for_room_says_so_once_each_time(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = console.Console(json=False)
+    for waits_for in ("turn", "room", "room", "turn", "room"):
+        queued = events.Queued(job="j", task="score", name="clip", waits_for=waits_for)
+        shown._print_event(queued, console._NoBar())
+    assert capsys.readouterr().err.count("There is no room beside the jobs that run") == 2

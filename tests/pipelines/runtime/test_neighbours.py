@@ -81,6 +81,15 @@ def test_a_run_that_fits_beside_another_runs_and_its_budget_is_what_is_left(benc
     assert planned.predicted_host_bytes == 2 * GIB
 
 
+def test_what_a_resume_keeps_is_the_plan_of_the_job_alone(bench: Bench, other: int) -> None:
+    job = limited(bench, 4)
+    bench.pipeline.load = Load(fixed=GIB, per_window_frame=GIB / 4)
+    told = heard(job, beside(Neighbour(pid=other, host_bytes=GIB + GIB // 2)))
+    assert [each.window_frames for each in told if isinstance(each, events.Planned)] == [4]
+    decision = job.record().decision
+    assert decision and decision.plan["window_frames"] == 8
+
+
 def test_what_another_holds_beyond_its_plan_counts(bench: Bench, other: int) -> None:
     planned_gb = (0.9 * 4 * GIB - 30 * MIB) / GIB
     assert states(heard(limited(bench, 4, planned_gb), beside(Neighbour(pid=other)))) == ["queued"]
@@ -90,6 +99,13 @@ def test_what_another_holds_beyond_its_plan_counts(bench: Bench, other: int) -> 
 def test_a_run_that_would_not_even_fit_alone_fails_at_once(bench: Bench, other: int) -> None:
     told = heard(limited(bench, 2), beside(Neighbour(pid=other, host_bytes=GIB)))
     assert states(told) == ["planned", "failed"] and told[-1].code == "not_enough_memory"
+
+
+def test_a_limit_of_another_holds_for_both(bench: Bench, other: int) -> None:
+    neighbour = Neighbour(pid=other, host_bytes=GIB, ram_limit_gb=3)
+    assert states(heard(limited(bench, 8), beside(neighbour))) == ["queued"]
+    roomy = neighbour.model_copy(update={"ram_limit_gb": 4})
+    assert states(heard(limited(bench, 8), beside(roomy)))[-1] == "done"
 
 
 def test_room_on_the_disk_is_not_planned_twice(bench: Bench, other: int) -> None:

@@ -257,6 +257,9 @@ def test_one_that_does_not_fit_waits_for_room_and_then_runs(cast: Cast) -> None:
     assert queue.waiting == [large, small], "its turn is not lost, and nobody overtakes it"
     told = large.journal.last_state()
     assert isinstance(told, events.Queued) and told.waits_for == "room" and queue.state(large) == "queued"
+    assert queue.expected_wait(large) is None, (
+        "nothing is known of the job that runs; the free place is of no use"
+    )
     assert cast.ends(first) == "done"
     cast.runs(large, small)
     assert cast.ends(large, small) == "done"

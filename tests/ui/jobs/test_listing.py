@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.engines.availability import resolve
 from pipelines.errors import BadInput, Forbidden
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
@@ -102,3 +103,16 @@ def test_what_waits_is_removed_unless_somebody_else_asked_for_it_too(
     assert queue.running[0].requested() is None
     drop_owner(queue.running[0], ANN)
     assert order(queue, jobs) == ["a", "b", "ab", "d"]
+
+
+@pytest.mark.parametrize(("policy", "order_"), [(Policy.public(), "abcd"), (Policy(), "acdb")])
+def test_visitors_take_turns_and_the_person_at_this_machine_is_one(
+    queue: JobQueue, clip: Path, policy: Policy, order_: str
+) -> None:
+    service = JobService(queue, policy.changed(max_jobs_per_visitor=9), grace_seconds=0)
+    found = {}
+    for number, (name, who) in enumerate({"a": ANN, "c": ANN, "d": ANN, "b": BOB}.items()):
+        asked = resolve("score", ScoreSettings(start=number / 10))
+        found[name] = service._submit(who, "score", [clip], asked)
+    assert "".join(order(queue, found)) == order_
+    service.presence.close()

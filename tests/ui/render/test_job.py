@@ -45,6 +45,17 @@ def test_the_templates_are_given_numbers_only(plan: Planned) -> None:
 
 
 @pytest.mark.parametrize(
+    ("position", "waits_for", "told"),
+    [(0, "turn", "next"), (0, "room", "waits_for_room"), (2, "turn", "ahead")],
+)
+def test_a_waiting_job_says_what_for(position: int, waits_for: Any, told: str) -> None:
+    queued = events.Queued(job="a", task="score", name="a", position=position, waits_for=waits_for)
+    view = JobView().after(queued)
+    assert LIVE[told][0] in job.strip(view)
+    assert [line.keys[0] for _, line in view.log] == ["queued_room" if waits_for == "room" else "queued"]
+
+
+@pytest.mark.parametrize(
     ("bits", "kind", "told"),
     [
         (8, "SDR", "H.265 (HEVC)"),

@@ -267,6 +267,19 @@ def test_every_state_of_the_worker_is_a_sentence_in_both_languages(state: Any) -
     assert ("builtin" in html) is (state != "none")
 
 
+def test_workers_of_several_places_have_a_line_each() -> None:
+    busy = WorkerNow(state="busy", engine="builtin", jobs_run=3, seconds=75)
+    workers = (busy, WorkerNow(state="warm", engine="flow", jobs_run=2, seconds=5), WorkerNow(state="none"))
+    html = system_panel(system(worker=busy, workers=workers, queue=QueueNow(running=1, waiting=0)), ())
+    parsed(html)
+    said = text(html, "en")
+    assert "Busy for 1:15." in said and "Ready, idle for" in said and "No worker is running" not in said
+    assert "builtin" in html and "flow" in html and "Jobs at once, at most" in said
+    assert "A job has been running for 1:15." in said
+    both = system_panel(system(workers=workers, queue=QueueNow(running=2, waiting=0)), ())
+    assert "2 jobs are running." in text(both, "en")
+
+
 @pytest.mark.parametrize(("returned", "lamp"), [(None, "none"), (True, "warm"), (False, "bad")])
 def test_the_baseline_is_told_with_its_numbers(returned: bool | None, lamp: str) -> None:
     baseline = BaselineNow(

@@ -28,11 +28,10 @@ class WorkerState:
 
 @dataclass(frozen=True)
 class Team:
-    """Who computes a job together: processes of this machine, or workers that have joined the jobs folder.
+    """Who computes a job together: processes of this machine, workers that have joined, or calls on a lent GPU.
 
-    At most `workers`; 0: one for each GPU, or all that join. Those that have joined a folder; or calls of the page on a
-    GPU that is `lent` to it. With `mixed_devices` those of other builds or kinds of
-    devices may join, whose results may differ.
+    At most `workers`; 0: one for each GPU, or all that join. With `mixed_devices` those of other builds or kinds of
+    devices may join, whose results may differ. A `lent` GPU is the page's, which joins as the only worker.
     """
 
     workers: int = 1

@@ -240,7 +240,7 @@ def _serve(
             address,
             names,
             is_stopping=stopping.is_set,
-            metrics=lambda: metrics.render(monitor, counts()),
+            metrics=lambda: metrics.render(monitor, counts(), queue.spans),
             room=service.room,
         )
         janitor.start()

@@ -13,6 +13,9 @@ import app as page
 from docs import pictures
 from pipelines import errors
 from pipelines.cli.commands import make_app
+from pipelines.inpainting.propainter.engine import schedule_of
+from pipelines.settings import InpaintSettings
+from presets.tiers import own_tiers
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -290,3 +293,21 @@ def test_the_table_of_scoring_shows_the_results_of_the_benchmark() -> None:
         measured = rows(results, size.format("x"))
         assert len(measured) == 2
         assert rows(DOCS / "measurements.md", size.format(" × ")) == measured
+
+
+def test_what_a_lost_worker_costs_is_what_is_planned() -> None:
+    """Segments and halo of the table in docs/workers.md are those of the presets and of ProPainter's schedule."""
+    lines = (ROOT / "docs" / "workers.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.count("|") == 6]
+    rows = rows[next(i for i, row in enumerate(rows) if row[1].startswith("a segment")) + 2 :]
+    assert len(rows) == 6
+    tasks = {"score": "score", "removal": "inpaint", "portrait": "animate", "ProPainter": "inpaint"}
+    tasks |= {"LivePortrait": "animate", "Q-Align": "score"}
+    for engine, segment, halo, most, _ in rows:
+        lengths = own_tiers().task(tasks[engine.partition(",")[0]]).length
+        frames = [lengths[name].span_frames for name in ("short", "medium", "long")]
+        told = [int(number) for number in re.findall(r"\d+", segment)]
+        assert told == sorted(set(frames)), engine
+        assert int(most.replace(",", "").split()[0]) == frames[-1] + int(halo or 0), engine
+        if engine == "ProPainter":
+            assert int(halo) == schedule_of(InpaintSettings(engine="propainter"), 10_000).halo

@@ -218,6 +218,8 @@ class Crewed(_Event):
     wanted: int
     members: tuple[Member, ...]
     lost: tuple[LostMember, ...] = ()
+    open_spans: int = 0
+    """So many spans of the stage were still to be published; it may have changed since without being told."""
 
 
 class Warned(_Event):

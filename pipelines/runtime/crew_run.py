@@ -87,6 +87,7 @@ class CrewRun:
         self._orders = _NO_ORDER
         self._lost_at_start = 0
         self._waits = False
+        self._open_spans = 0
         self._lost: deque[events.LostMember] = deque(maxlen=_MOST_LOST)
         """Those for whom nobody has been hired yet."""
         self._told: events.Crewed | None = None
@@ -100,6 +101,7 @@ class CrewRun:
         were lost at the same span, and what `look` and `check_inputs` raise.
         """
         missing = [span for span in spans if span not in finished]
+        self._open_spans = len(missing)
         self._lost.clear()
         self._alone_since = self._now()
         self._hire(1 if stage.in_order else len(missing))
@@ -216,6 +218,7 @@ class CrewRun:
                     self._check_inputs()
                     self._report.emit(event.model_copy(update={"worker": number}))
                     now.finished.add(span)
+                    self._open_spans = now.stretches.open_spans
                     now.done += len(span)
                     member.frame = -1
             case events.Progress():
@@ -334,8 +337,16 @@ class CrewRun:
         )
         starting = [member.replaces for member in self._members.values() if member.replaces]
         wanted = self._wanted or max(1, len(members))
-        told = events.Crewed(job=self._job.id, wanted=wanted, members=members, lost=(*starting, *self._lost))
-        if self._told is None or told.model_copy(update={"time": self._told.time}) != self._told:
+        told = events.Crewed(
+            job=self._job.id,
+            wanted=wanted,
+            members=members,
+            lost=(*starting, *self._lost),
+            open_spans=self._open_spans,
+        )
+        before = self._told
+        same = {"time": before.time, "open_spans": before.open_spans} if before else {}
+        if before is None or told.model_copy(update=same) != before:
             self._told = told
             self._report.emit(told)
 

@@ -15,6 +15,7 @@ from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
 from pipelines.scheduler.line import WaitingLine
 from pipelines.scheduler.places import JobPlace, Places
+from pipelines.scheduler.span_stats import SpanCounts
 from pipelines.scheduler.stats import Counters, QueueStats
 from pipelines.scheduler.ticket import Ticket
 from pipelines.workers.process import STOP_SECONDS
@@ -108,6 +109,11 @@ class Dispatcher:
     def counters(self) -> Counters:
         """Counts since the queue was created."""
         return self._stats.counters
+
+    @property
+    def spans(self) -> SpanCounts:
+        """What workers compute together now, and counts since the queue was created."""
+        return self._stats.spans.counts
 
     def _serve(self, place: JobPlace) -> None:
         while (ticket := self._next(place)) is not None:

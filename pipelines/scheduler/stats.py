@@ -11,6 +11,7 @@ from statistics import median
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
+from pipelines.scheduler.span_stats import SpanStats
 from pipelines.scheduler.ticket import Ticket
 
 _REMEMBERED_RUNS = 8
@@ -47,6 +48,7 @@ class QueueStats:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self.spans = SpanStats()
         self._lock = threading.Lock()
         self._runs: dict[str, _Run] = {}
         self._seconds_per_byte: defaultdict[str, deque[float]] = defaultdict(
@@ -62,6 +64,7 @@ class QueueStats:
 
     def record(self, event: Event) -> None:
         """Take in an event of a running job, or the ending of a waiting one."""
+        self.spans.record(event)
         with self._lock:
             if isinstance(event, events.ENDINGS):
                 self._finished[event.type] += 1

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextvars import Context
 from dataclasses import dataclass, field
 
+from pipelines.engines.preload import preload
 from pipelines.errors import Sentence, WorkerDied
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
@@ -119,7 +120,8 @@ class SpaceCrew:
         """Give the member an order."""
         match order:
             case Warm():
-                self._said.put(Ready())  # each call is a fork of a process that has loaded everything
+                preload()  # each call is a fork of this process: what that has loaded costs no seconds of a GPU
+                self._said.put(Ready())
             case Open():
                 # Each call opens the job; here nothing is verified that the run has read itself.
                 self._open = order
@@ -128,7 +130,7 @@ class SpaceCrew:
                 self._start(order)
             case Until(number=number, frame=frame):
                 self._limits[number] = min(frame, self._limits.get(number, frame))
-            case Less():
+            case Less() if not self._less:  # asked again, a call could do no more
                 self._less = True
                 self._again.set()
 
@@ -199,6 +201,7 @@ class SpaceCrew:
     def _make(self, opening: Open, stage: str, lent: Lent) -> _Made:
         """Make one call and pass on what it says."""
         made, self._waits = _Made(), True
+        self._again.clear()  # it begins with less already
         spans = tuple((span.start, span.stop) for span in lent.spans)
         log.info("asking for %d s of a GPU for %d frames of %s", lent.seconds, lent.frames, stage)
         try:
@@ -231,7 +234,6 @@ class SpaceCrew:
         if made.has_failed:
             return False
         if self._again.is_set():
-            self._again.clear()
             return True
         title, words = _title(made.error), str(made.error)
         if "illegal duration" in title:

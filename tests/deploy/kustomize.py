@@ -24,14 +24,19 @@ def render(folder: Path) -> list[Manifest]:
 def render_as(kustomization: Manifest, folder: Path) -> list[Manifest]:
     """The manifests that `kustomization` would make if it lay in `folder`."""
     assert kustomization.keys() <= KNOWN, kustomization.keys() - KNOWN
-    made: list[Manifest] = []
+    return _added([], kustomization, folder)
+
+
+def _added(made: list[Manifest], kustomization: Manifest, folder: Path) -> list[Manifest]:
+    """`made`, and what a kustomization or component in `folder` adds to it and changes of it."""
+    made = [*made]
     for name in kustomization.get("resources", ()):
         path = (folder / name).resolve()
         made += render(path) if path.is_dir() else manifests(path)
     for name in kustomization.get("components", ()):
         (component,) = manifests(folder / name / "kustomization.yaml")
-        assert component["kind"] == "Component" and component.keys() <= {"apiVersion", "kind", "patches"}
-        made = patched(made, component["patches"])
+        assert component["kind"] == "Component" and component.keys() <= KNOWN, name
+        made = _added(made, component, folder / name)
     made = patched(made, kustomization.get("patches", ()))
     for image in kustomization.get("images", ()):
         for container in containers(made):
@@ -65,5 +70,8 @@ def _apply(target: Any, step: Manifest) -> None:
         assert step["op"] == "add" and last == "-", step
         target.append(step["value"])
     else:
-        assert step["op"] == "add" or (step["op"] == "replace" and last in target), step
-        target[last] = step["value"]
+        assert step["op"] == "add" or (step["op"] in ("replace", "remove") and last in target), step
+        if step["op"] == "remove":
+            del target[last]
+        else:
+            target[last] = step["value"]

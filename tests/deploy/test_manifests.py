@@ -19,12 +19,12 @@ from ui import launch
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 VERSIONS = ("1.33", "1.37")
 """The oldest that is still maintained somewhere, and the newest that the schemas know."""
-OVERRIDE, KUSTOMIZATION = re.findall(
+OVERRIDE, KUSTOMIZATION, WORKERS = re.findall(
     r"^```yaml\n(.*?)^```",
     (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8"),
     re.MULTILINE | re.DOTALL,
 )
-"""What docs/deploy.md tells to write for Compose and for Kubernetes: a page with a login."""
+"""What docs/deploy.md tells to write for Compose and for Kubernetes: a page with a login, and one with workers."""
 RENDERED = {
     "base": kustomize.render(KUBERNETES / "base"),
     "gpu": kustomize.render(KUBERNETES / "gpu"),

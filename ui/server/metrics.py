@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import get_args
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from pipelines.jobs.job import Job, State
+from pipelines.scheduler.span_stats import BUCKETS, SpanCounts
 from ui.server.monitor import Monitor
 from ui.server.system_info import System
 
@@ -19,10 +26,10 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 """The content type of the text of `render`."""
 
 
-def render(monitor: Monitor, jobs_by_state: Mapping[str, int]) -> str:
+def render(monitor: Monitor, jobs_by_state: Mapping[str, int], spans: SpanCounts) -> str:
     """The metrics as text. Raises OSError where nothing was sampled yet and the disk cannot be probed."""
     registry = CollectorRegistry()
-    registry.register(_SystemCollector(monitor.system(), jobs_by_state))
+    registry.register(_SystemCollector(monitor.system(), jobs_by_state, spans))
     return generate_latest(registry).decode()
 
 
@@ -55,10 +62,11 @@ class JobCounts:
 
 
 class _SystemCollector(Collector):
-    """A `System` as families of metrics."""
+    """A `System` and the counts of a queue as families of metrics."""
 
-    def __init__(self, system: System, jobs_by_state: Mapping[str, int]) -> None:
+    def __init__(self, system: System, jobs_by_state: Mapping[str, int], spans: SpanCounts) -> None:
         self._system = system
+        self._span_counts = spans
         self._jobs_by_state = jobs_by_state
 
     def collect(self) -> Iterator[Metric]:
@@ -66,6 +74,7 @@ class _SystemCollector(Collector):
         yield from self._jobs()
         yield from self._memory()
         yield from self._counters()
+        yield from self._spans()
         build = InfoMetricFamily("longtake_build", "What runs here.")
         build.add_metric((), {"version": self._system.version, "python": platform.python_version()})
         yield build
@@ -77,7 +86,7 @@ class _SystemCollector(Collector):
         yield GaugeMetricFamily("longtake_queue_running", "Jobs that run.", value=system.queue.running)
         states = Counter({"none": 0, "warm": 0, "busy": 0})
         states.update(worker.state for worker in system.workers)
-        yield _gauge("longtake_workers", "Places for a job, by the state of the worker.", "state", states)
+        yield _gauge("longtake_queue_workers", "Places for a job, by the state of the worker.", "state", states)
         yield GaugeMetricFamily(
             "longtake_frames_per_second",
             "Frames per second of the running jobs together, lately.",
@@ -124,6 +133,33 @@ class _SystemCollector(Collector):
         for ending, count in counters.finished.items():
             finished.add_metric((ending,), count)
         yield finished
+
+    def _spans(self) -> Iterator[Metric]:
+        """What workers compute together: by these a cluster decides how many it wants."""
+        spans = self._span_counts
+        yield GaugeMetricFamily(
+            "longtake_spans_waiting", "Spans that no worker computes yet.", value=spans.waiting
+        )
+        yield GaugeMetricFamily("longtake_spans_running", "Spans that workers compute.", value=spans.running)
+        yield _gauge("longtake_workers", "Workers of running jobs, by state.", "state", spans.workers)
+        upto = [
+            ("+Inf" if bound == float("inf") else str(bound), sum(spans.seconds[: i + 1]))
+            for i, bound in enumerate(BUCKETS)
+        ]
+        yield HistogramMetricFamily(
+            "longtake_span_seconds",
+            "How long a worker took for a span.",
+            buckets=upto,
+            sum_value=spans.seconds_sum,
+        )
+        retries = CounterMetricFamily(
+            "longtake_span_retries",
+            "Spans that were begun again, by what became of a worker.",
+            labels=("why",),
+        )
+        for why, count in spans.retries.items():
+            retries.add_metric((why,), count)
+        yield retries
 
 
 def _gauge(name: str, help_text: str, label: str, values: Mapping[str, int]) -> Metric:

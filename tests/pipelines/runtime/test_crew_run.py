@@ -29,7 +29,7 @@ from pipelines.runtime.crew import (
     Until,
     Waiting,
 )
-from pipelines.runtime.crew_run import CrewRun
+from pipelines.runtime.crew_run import CrewRun, Stopped
 from pipelines.runtime.event_log import EventLog
 from pipelines.runtime.reporter import Reporter
 from pipelines.runtime.run import run_job
@@ -136,6 +136,7 @@ def compute(
     check_inputs: Callable[[], None] = lambda: None,
     joins: bool = False,
     waiting: Waiting = PATIENT,
+    halo: int = 0,
 ) -> list[events.Event]:
     """Compute the stage; the events that the journal has of it."""
     log = EventLog(bench.job)
@@ -154,7 +155,7 @@ def compute(
         now=lambda: crew.clock,
     )
     finished: set[Span] = set()
-    run.run_stage(bench.stage, SPANS, finished)
+    run.run_stage(bench.stage, SPANS, finished, halo)
     assert finished == set(SPANS)
     return [event for event, _ in bench.job.journal.read()]
 
@@ -209,7 +210,8 @@ def test_the_crew_is_told_of_when_it_changes_and_an_idle_worker_too(bench: Bench
     told = of(compute(bench, crew), events.Crewed)
     states = [[(member.worker, member.state) for member in each.members] for each in told]
     assert states == [[(1, "starting")], [(1, "busy")]]
-    bare = [each.model_dump(exclude={"time"}) for each in of(compute(bench, FakeCrew(bench)), events.Crewed)]
+    told = of(compute(bench, FakeCrew(bench)), events.Crewed)
+    bare = [each.model_dump(exclude={"time", "open_spans"}) for each in told]
     assert all(one != other for one, other in pairwise(bare)), "nothing is told twice"
 
 
@@ -482,3 +484,23 @@ def test_those_who_join_compute_a_lone_span_too(bench: Bench) -> None:
     crew = FakeCrew(bench)
     run_job(bench.job, hiring=Hiring(0, lambda request: crew, joins=True))
     assert [span for _, span in crew.published] == [Span(0, 10)]
+
+
+def test_the_crew_tells_how_many_spans_are_open(bench: Bench) -> None:
+    counts = [each.open_spans for each in of(compute(bench, FakeCrew(bench)), events.Crewed)]
+    assert counts[0] == len(SPANS) and counts == sorted(counts, reverse=True)
+
+
+def test_a_member_that_cannot_go_on_for_now_pauses_the_job(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    paused = events.Paused(job=bench.job.id, key="paused.quota")
+    crew.when_asked = lambda: crew.published and crew.news.append((1, paused))
+    with pytest.raises(Stopped) as stopped:
+        compute(bench, crew)
+    assert stopped.value.ending == paused
+
+
+def test_orders_tell_the_halo(bench: Bench) -> None:
+    crew = FakeCrew(bench)
+    compute(bench, crew, halo=5)
+    assert {order.halo for _, order in crew.told if isinstance(order, Compute)} == {5}

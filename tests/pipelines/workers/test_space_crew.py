@@ -359,7 +359,11 @@ def test_with_less_memory_the_call_is_made_again(tmp_path: Path) -> None:
         while True:
             yield {}
 
-    stubbed = Stubbed(tmp_path, until_closed, lambda: done((0, 8)), lambda: done((8, 16)))
+    def asked_again() -> Iterator[dict[str, Any]]:
+        stubbed.crew.tell(1, Less())
+        yield from done((0, 8))
+
+    stubbed = Stubbed(tmp_path, until_closed, asked_again, lambda: done((8, 16)))
     stubbed.begin()
     said = stubbed.until(Idle)
     assert [each[3:5] for each in stubbed.arguments] == [

@@ -12,6 +12,7 @@ from memory.probe import Disk, Hardware, Host
 from memory.units import GIB
 from pipelines.jobs import events
 from pipelines.jobs.job import Job, State
+from pipelines.scheduler.span_stats import BUCKETS, SpanCounts
 from pipelines.scheduler.stats import Counters
 from pipelines.workers.runner import WorkerState
 from ui.server.metrics import JobCounts, render
@@ -20,6 +21,14 @@ from ui.server.snapshot import Snapshot
 from ui.server.system_info import ProcessNow, version
 
 Labels = frozenset[tuple[str, str]]
+SPANS = SpanCounts(
+    waiting=37,
+    running=2,
+    workers={"starting": 0, "idle": 1, "busy": 2},
+    seconds=(4, 1, *[0] * (len(BUCKETS) - 3), 1),
+    seconds_sum=1000.5,
+    retries={"killed": 3},
+)
 
 
 class Queue:
@@ -63,10 +72,10 @@ def monitor() -> Monitor:
 
 
 def test_everything_is_told(monitor: Monitor) -> None:
-    told = read(render(monitor, {"done": 12, "running": 0}))
+    told = read(render(monitor, {"done": 12, "running": 0}, SPANS))
     assert told["longtake_jobs"] == {labelled(state="done"): 12, labelled(state="running"): 0}
     assert told["longtake_queue_waiting"] == told["longtake_queue_running"] == {labelled(): 2}
-    states = {state: told["longtake_workers"][labelled(state=state)] for state in ("none", "warm", "busy")}
+    states = {state: told["longtake_queue_workers"][labelled(state=state)] for state in ("none", "warm", "busy")}
     assert states == {"none": 1, "warm": 0, "busy": 2}
     assert told["longtake_frames_per_second"] == {labelled(): 98.5}
     assert told["longtake_host_bytes"] == {
@@ -88,20 +97,29 @@ def test_everything_is_told(monitor: Monitor) -> None:
         labelled(ending="done"): 5,
         labelled(ending="failed"): 1,
     }
+    assert told["longtake_spans_waiting"] == {labelled(): 37}
+    assert told["longtake_spans_running"] == {labelled(): 2}
+    assert told["longtake_workers"][labelled(state="busy")] == 2
+    assert told["longtake_span_seconds_bucket"][labelled(le="1.0")] == 4
+    assert told["longtake_span_seconds_bucket"][labelled(le="600.0")] == 5
+    assert told["longtake_span_seconds_bucket"][labelled(le="+Inf")] == 6
+    assert told["longtake_span_seconds_count"] == {labelled(): 6}
+    assert told["longtake_span_seconds_sum"] == {labelled(): 1000.5}
+    assert told["longtake_span_retries_total"] == {labelled(why="killed"): 3}
     ((labels, value),) = told["longtake_build_info"].items()
     assert dict(labels)["version"] == version() and value == 1
 
 
 def test_nothing_is_told_twice_or_kept_between_two_readings(monitor: Monitor) -> None:
-    first = render(monitor, {"done": 12})
-    second = render(monitor, {})
+    first = render(monitor, {"done": 12}, SpanCounts())
+    second = render(monitor, {}, SpanCounts())
     assert 'longtake_jobs{state="done"}' in first
     assert 'longtake_jobs{state="done"}' not in second
     assert first.count("# TYPE longtake_host_bytes gauge") == 1
 
 
 def test_no_name_of_a_process_or_path_is_told(monitor: Monitor) -> None:
-    text = render(monitor, {})
+    text = render(monitor, {}, SpanCounts())
     assert "ffmpeg" not in text and "jobs_dir" not in text
 
 

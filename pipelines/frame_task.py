@@ -19,7 +19,7 @@ from pipelines.stages import AnyOrder, Engine, RunContext, Sink, Stage, VideoPip
 from pipelines.storage.atomic import atomic_write
 from pipelines.storage.frame_export import exported_frames, frame_folder
 from pipelines.storage.report import write_report
-from pipelines.video.colour.eight_bits import eight_bits, laid_over
+from pipelines.video.colour.eight_bits import eight_bit_planes, eight_bits, laid_over
 from pipelines.video.colour.samples import rgb16, sdr_rgb
 from pipelines.video.encoding.depth_notes import depth_notes
 from pipelines.video.encoding.disk import result_bytes
@@ -139,12 +139,12 @@ class _Encoder:
     def write(self, item: MadeFrame) -> None:
         """Encode the frame and export its picture, if requested. Planes lose what the codec cannot keep."""
         video, frame = self._run.video, item.pixels
+        if self._pictures:
+            self._pictures.write(item.index, _picture(item, video, self._codec))
         if isinstance(frame, Planes):
             frame = fitted(frame, self._codec, video, item.index)
         if self._writer is None:
             self._writer = open_result(self._path, frame, video, self._codec, self._crf)
-        if self._pictures:
-            self._pictures.write(item.index, _picture(frame, video))
         self._writer.write(frame)
 
     def close(self) -> None:
@@ -159,11 +159,15 @@ class _Encoder:
             self._writer.abandon()
 
 
-def _picture(frame: Planes | Pixels, video: VideoInfo) -> Deep | Pixels:
-    """Return what a picture of the frame shows: pictures have no transparency, but the background behind it."""
-    if isinstance(frame, Planes):
-        return rgb16(laid_over(frame, video.background, video.colour), video.colour)
-    return frame
+def _picture(item: MadeFrame, video: VideoInfo, codec: FixedCodec) -> Deep | Pixels:
+    """Return what a picture of the frame shows, at the depth that `codec` keeps.
+
+    Pictures have no transparency, but the background behind it.
+    """
+    if not isinstance(item.pixels, Planes):
+        return item.pixels
+    opaque = laid_over(item.pixels, video.background, video.colour)
+    return rgb16(opaque, video.colour) if keeps_depth(codec) else eight_bits(opaque, video.colour, item.index)
 
 
 class FramePipeline(VideoPipeline[FrameEngine]):
@@ -228,7 +232,10 @@ def fitted(planes: Planes, codec: FixedCodec, video: VideoInfo, index: int) -> P
     """Return frame `index` as `codec` takes it: with 8 bits, or without the transparency that it cannot keep."""
     if not keeps_alpha(codec, planes.layout):
         planes = laid_over(planes, video.background, video.colour)
-    return planes if keeps_depth(codec) else eight_bits(planes, video.colour, index)
+    if keeps_depth(codec):
+        return planes
+    stays_yuv = not video.hdr and planes.subsampling not in ("rgb", "gray")
+    return (eight_bit_planes if stays_yuv else eight_bits)(planes, video.colour, index)
 
 
 def codec_of(engine: FrameEngine) -> FixedCodec:

@@ -23,7 +23,7 @@ register_task(
         help="Decode and encode a video again, its sound and times kept: try the machinery on a file.",
         settings=CopySettings,
         inputs=(InputSpec("file", "The video.", ("Video", "视频")),),
-        result_version=7,
+        result_version=8,
         suffixes=(".json",),
         served=False,
     )

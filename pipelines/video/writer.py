@@ -208,7 +208,8 @@ def open_result(
 ) -> VideoWriter:
     """Open a writer for frames like `first`, made from `video`: with its rate, colours, HDR metadata and pixel shape.
 
-    Frames may have another size than the video. Pixels are 8 bits and standard dynamic range.
+    Frames may have another size than the video. Pixels are 8 bits and standard dynamic range; planes may have
+    fewer bits than the video.
     """
     planes = first if isinstance(first, Planes) else None
     height, width = (first.height, first.width) if isinstance(first, Planes) else first.shape[:2]

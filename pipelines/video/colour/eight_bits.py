@@ -5,13 +5,28 @@ from typing import cast
 
 import numpy as np
 
+from pipelines.video.colour.dither import dither
 from pipelines.video.colour.proxy import dithered, undo_proxy
-from pipelines.video.colour.samples import chroma_steps, from_signal, reduced_chroma, rgb16_strips
+from pipelines.video.colour.samples import chroma_steps, from_signal, full_range, reduced_chroma, rgb16_strips
 from pipelines.video.colour.tags import hdr_kind
 from pipelines.video.info import ColourTags
 from pipelines.video.samples.layout import SampleLayout
 from pipelines.video.samples.planes import Plane, Planes
 from pipelines.vision.types import Colour, Floats, Pixels
+
+
+def eight_bit_planes(planes: Planes, tags: ColourTags, index: int) -> Planes:
+    """Return opaque YUV of frame `index` at 8 bits, in its own matrix, range and chroma; rounded as `eight_bits` does.
+
+    Not by way of R'G'B', which would cost chroma twice: where it is enlarged, and where it is reduced again.
+    """
+    step = np.float32(2 ** (planes.bits - 8))
+    full = full_range(planes.layout, tags)
+    scale = np.float32(255 / (2**planes.bits - 1)) if full else 1 / step
+    neutral = np.float32(128)
+    luma, *chroma = (plane.astype(np.float32) for plane in planes.colours)
+    codes = [luma * scale, *((plane - neutral * step) * scale + neutral for plane in chroma)]
+    return Planes(tuple(dither(plane, 8, index) for plane in codes), 8, planes.subsampling)
 
 
 def eight_bits(planes: Planes, tags: ColourTags, index: int) -> Pixels:

@@ -284,6 +284,27 @@ def test_eight_bits_of_hdr_are_tone_mapped_to_bt709(tmp_path: Path) -> None:
         assert np.abs(one.rgb().astype(int) - other.rgb()).mean() < 12
 
 
+@pytest.mark.parametrize("codec", ["h264", "vp9"])
+@pytest.mark.parametrize("signal_range", ["tv", "pc"])
+def test_eight_bits_of_deep_sdr_are_its_samples_rounded(
+    codec: str, signal_range: str, tmp_path: Path
+) -> None:
+    """By way of R'G'B' chroma would be off by five codes on average, and moved."""
+    clip = tmp_path / "clip.mkv"
+    source = "testsrc2=s=64x48:r=25:d=0.2,noise=alls=8:allf=t,format=yuv420p10le"
+    tags = f"setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range={signal_range}"
+    ffmpeg("-f", "lavfi", "-i", f"{source},{tags}", *X265, "log-level=error", clip)
+    _, done = copied(tmp_path / "jobs", clip, codec=codec, crf=0)
+    before, after = probe(clip), probe(done.outputs.result)
+    assert (after.bit_depth, after.colour) == (8, before.colour)
+    scale = 255 / 1023 if signal_range == "pc" else 1 / 4
+    for one, other in zip(*(read_frames(info, planes=True) for info in (before, after)), strict=True):
+        for number, (deep, made) in enumerate(zip(one.planes().colours, other.planes().colours, strict=True)):
+            middle = 512 if number else 0
+            wanted = (deep.astype(float) - middle) * scale + middle / 4
+            assert np.abs(made - wanted).mean() < 0.6
+
+
 def test_eight_bits_of_a_deep_gradient_have_no_bands(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mkv"
     ramp = "color=black:s=512x32:r=25:d=0.2,format=yuv420p10le,geq=lum='400+X/16':cb=512:cr=512"

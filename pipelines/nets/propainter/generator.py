@@ -43,7 +43,7 @@ class InpaintGenerator(nn.Module):
         self.sc = SoftComposition()
         self.decoder = FrameDecoder()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, frames: Tensor, masks: Tensor, updated: Tensor) -> Tensor:
         """Encode frames one by one; the caller keeps the features, which several windows need.
 
@@ -59,7 +59,7 @@ class InpaintGenerator(nn.Module):
         joined = joined.contiguous(memory_format=torch.channels_last)
         return torch.cat([self.encoder(one) for one in torch.split(joined, 1)])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def paint(
         self,
         encoded: Tensor,
@@ -88,8 +88,9 @@ class InpaintGenerator(nn.Module):
         holes = quarter_masks(local_masks)
         regions = torch.cat((holes, quarter_masks(local_updated).to(holes)), 1)
         features = self.feat_prop_module(encoded[:local], regions, flows_forward, flows_backward)
-        split = [self.ss(one) for one in (*features, *torch.split(encoded[local:], 1)) if len(one)]
-        tokens = self.transformers(torch.cat(split), holes)
+        frames = (*features, *torch.split(encoded[local:], 1))
+        # Nothing but the joined tokens stays: they are the largest of all that is held.
+        tokens = self.transformers(torch.cat([self.ss(one) for one in frames if len(one)]), holes)
         painted = encoded.new_zeros(local, 3, height, width)
         whole = Region.whole(height // SCALE, width // SCALE)
         for index, feature in enumerate(features):

@@ -74,8 +74,8 @@ class InpaintGenerator(nn.Module):
 
         Args:
             encoded: (t, 128, h, w) from `encode`: l consecutive local frames, then references; h = H/4, w = W/4.
-            local_masks: (l, 1, H, W), 1 in the hole.
-            local_updated: (l, 1, H, W), 1 where still unknown.
+            local_masks: (l, 1, H, W), 1 in the hole; on the host, or the host waits for a device to count the holes.
+            local_updated: (l, 1, H, W), 1 where still unknown; on any device.
             flows_forward: (l - 1, 2, h, w) completed flows, from `quarter_flows`.
             flows_backward: the same, backward.
             everywhere: False decodes only around the holes, which is less work: values outside `local_masks` are
@@ -86,7 +86,7 @@ class InpaintGenerator(nn.Module):
         """
         local, (height, width) = len(local_masks), local_masks.shape[2:]
         holes = quarter_masks(local_masks)
-        regions = torch.cat((holes, quarter_masks(local_updated).to(holes)), 1)
+        regions = torch.cat((holes, quarter_masks(local_updated).to(holes)), 1).to(encoded)
         features = self.feat_prop_module(encoded[:local], regions, flows_forward, flows_backward)
         frames = (*features, *torch.split(encoded[local:], 1))
         # Nothing but the joined tokens stays: they are the largest of all that is held.

@@ -56,8 +56,11 @@ class LivePortrait:
 
         with torch.no_grad():
             parts = [self._motion(self._to_images(crops[part])) for part in self._chunks(len(crops))]
-        heads = {name: np.concatenate([part[name].cpu().numpy() for part in parts]) for name in parts[0]}
-        return decode_motions(heads, landmarks)
+            # One transfer for all heads: each one makes the host wait for the device.
+            joined = torch.cat([torch.cat(list(part.values()), 1) for part in parts]).cpu()
+        heads = torch.split(joined, [head.shape[1] for head in parts[0].values()], 1)
+        named = zip(parts[0], heads, strict=True)
+        return decode_motions({name: np.ascontiguousarray(head.numpy()) for name, head in named}, landmarks)
 
     def portrait(self, crops: Pixels, keypoints: Floats) -> "Source":
         """Extract the features that frames are rendered from: one crop for all frames, or one for each."""

@@ -171,9 +171,9 @@ def _network_bytes(workload: Workload, configuration: Configuration) -> int:
     on_demand = configuration.correlation == ON_DEMAND
     peak = max(
         costs.raft(height, width, configuration.pairs, on_demand=on_demand),
-        costs.completion(height, width, flows, bytes_each),
+        costs.completion(height, width, flows, bytes_each, on_gpu=workload.on_gpu),
         costs.encode(height, width, 1, bytes_each),
-        costs.paint(height, width, local, schedule.longest_window, bytes_each),
+        costs.paint(height, width, local, schedule.longest_window, bytes_each, on_gpu=workload.on_gpu),
     )
     return peak + configuration.cached_frames * _ENCODED_VALUES * bytes_each * width * height
 

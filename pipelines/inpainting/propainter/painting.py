@@ -62,9 +62,7 @@ class WindowPainter:
             generator = self._context.networks.generator(effort.precision)
             kind = getattr(torch, effort.precision)
             encoded = torch.cat([self._encode(i, effort) for i in window.frames])
-            holes, unknown = (
-                torch.stack(each).to(device, kind) for each in zip(*map(self._masks, local), strict=True)
-            )
+            holes, unknown = map(torch.stack, zip(*map(self._masks, local), strict=True))
             onward, back = self._quarters(window)
             frames = generator.paint(
                 encoded, holes, unknown, onward.to(device, kind), back.to(device, kind), everywhere=False

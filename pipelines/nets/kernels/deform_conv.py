@@ -17,6 +17,8 @@ WIDTH = 128
 """Channels of every aligned feature."""
 SCRATCH_BYTES = 16 * MIB
 """Limit of the sampled values of a band: near the size of a CPU cache, and independent of the picture."""
+DEVICE_SCRATCH_BYTES = 384 * MIB
+"""The same elsewhere: in half precision a frame of up to 1280x720 is one band, a call of 14 operations."""
 
 
 def deform(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -30,14 +32,53 @@ def deform(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias:
         bias: (out,).
 
     Returns:
-        (n, out, h, w), channels last. Holds `SCRATCH_BYTES` and a copy of x beyond the result; on CUDA, where
-        torchvision's kernel is used if it is installed, 9 times x.
+        (n, out, h, w), channels last on the CPU. Beyond the result it holds, on the CPU, `SCRATCH_BYTES` and a copy of
+        x; elsewhere `DEVICE_SCRATCH_BYTES` and x in float32; on CUDA, where torchvision's kernel is used if it is
+        installed, 9 times x.
     """
     kernel = torchvision_kernel() if x.is_cuda else None
     if kernel is not None:
         shifts, mask = (t.flatten(3).permute(0, 3, 1, 2).to(x.dtype) for t in (offsets, modulation))
         out: Tensor = kernel(x, shifts.contiguous(), weight, bias, padding=1, mask=mask.contiguous())
         return out
+    return (_by_bands if x.is_cpu else _by_grid)(x, offsets, modulation, weight, bias)
+
+
+def _by_grid(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Compute `deform` with few operations, for devices where starting one costs more than its memory."""
+    frames, channels, height, width = x.shape
+    groups = x.float().reshape(frames * GROUPS, channels // GROUPS, height, width)
+    columns, rows = _places(width, height, x.device)
+    offsets, modulation = offsets.permute(0, 3, 1, 2, 4, 5), modulation.permute(0, 3, 1, 2, 4)
+    taps = weight.reshape(len(weight), channels, 1, TAPS)
+    per_row = frames * channels * width * TAPS * (4 + max(x.element_size(), 4 * GROUPS // channels))
+    at_once, results = max(1, DEVICE_SCRATCH_BYTES // per_row), []
+    for top in range(0, height, at_once):
+        band = slice(top, min(height, top + at_once))
+        size = frames, GROUPS, band.stop - top, width, TAPS
+        places = x.new_empty(*size, 2, dtype=torch.float32)
+        torch.add(columns, offsets[:, :, band, ..., 1], alpha=2 / width, out=places[..., 0])
+        torch.add(rows[band, None], offsets[:, :, band, ..., 0], alpha=2 / height, out=places[..., 1])
+        values = functional.grid_sample(groups, places.flatten(0, 1).flatten(2, 3), align_corners=False)
+        del places
+        values = values.reshape(frames, GROUPS, -1, *size[2:]).mul_(modulation[:, :, None, band])
+        values = values.view(frames, channels, size[2], -1).to(x.dtype)
+        results.append(functional.conv2d(values, taps, bias, stride=(1, TAPS)))
+    return results[0] if len(results) == 1 else torch.cat(results, 2)
+
+
+def _places(width: int, height: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the coordinates of the taps without offsets, (w, 9) and (h, 9).
+
+    They are those of `grid_sample`: the centre of pixel i lies at (2 i + 1) / size - 1.
+    """
+    tap = torch.arange(TAPS, device=device)
+    x, y = (torch.linspace(-1 - 1 / n, 1 - 3 / n, n, device=device)[:, None] for n in (width, height))
+    return torch.add(x, tap % 3, alpha=2 / width), torch.add(y, tap // 3, alpha=2 / height)
+
+
+def _by_bands(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Compute `deform` in bands that stay near the size of a CPU's cache."""
     frames, channels, height, width = x.shape
     # Positions outside are clamped onto a border of zeros.
     padded = functional.pad(x, (1, 2, 1, 2)).permute(0, 2, 3, 1)
@@ -76,10 +117,10 @@ def _sampled(table: Tensor, top: int, size: tuple[int, int], offsets: Tensor, mo
     lower_right, upper_right = lower_share * right, upper_share * right
     shares = (upper_share - upper_right, upper_right, lower_share - lower_right, lower_right)
     values = functional.embedding_bag(
-        (corner[..., None] + corners).view(-1, 4),
+        (corner[..., None] + corners).reshape(-1, 4),
         table,
         mode="sum",
-        per_sample_weights=torch.stack(shares, -1).view(-1, 4).to(table.dtype),
+        per_sample_weights=torch.stack(shares, -1).reshape(-1, 4).to(table.dtype),
     )
     return values.view(rows * width, -1)
 

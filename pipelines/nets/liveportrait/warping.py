@@ -4,6 +4,7 @@ Coordinates are -1 to 1, x to the right, y down, z into the picture. Whatever de
 once (`WarpingModule.source`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Self, cast
@@ -148,9 +149,14 @@ class DenseMotion(nn.Module):
         rows[:, 0, 1:] = source.still
         rows[:, 1:, 0] = heat(points).sub_(source.heat)
         compressed = source.compressed.expand(len(points), *source.compressed.shape[1:])
-        for sample, shifts, row in zip(compressed, source.points - points, rows, strict=True):
-            for shift, target in zip(shifts, row[1:, 1:], strict=True):
-                target.copy_(shifted(sample, shift))
+        shifts = source.points - points
+        if self.mask.scratch is None:
+            for row, moved in zip(rows, all_shifted(compressed, shifts), strict=True):
+                row[1:, 1:] = moved
+        else:
+            for sample, each, row in zip(compressed, shifts, rows, strict=True):
+                for shift, target in zip(each, row[1:, 1:], strict=True):
+                    target.copy_(shifted(sample, shift))
         buffer = self.buffer("left", (len(rows), *VOLUME, WIDTH), self.compress.weight).movedim(-1, 1)
         buffer[:, WIDTH - HOURGLASS_IN :] = rows.flatten(1, 2)
         return buffer
@@ -238,7 +244,20 @@ def shifted(volume: Tensor, shift: Tensor) -> Tensor:
     return (z @ (y @ (volume @ x.mT)).flatten(2)).view_as(volume)
 
 
+def all_shifted(volumes: Tensor, shifts: Tensor) -> Iterator[Tensor]:
+    """Yield for each of the volumes (B, C, 16, 64, 64) what `shifted` gives for its `shifts` (B, n, 3).
+
+    Yields (n, C, 16, 64, 64) each. Takes few operations, for GPUs, and holds three results.
+    """
+    ways = zip(reversed(volumes.shape[2:]), shifts.unbind(-1), strict=True)
+    for volume, x, y, z in zip(volumes, *(interpolation(length, by) for length, by in ways), strict=True):
+        across = torch.bmm(volume.flatten(0, 2).expand(len(x), -1, -1), x.mT)
+        down = y[:, None] @ across.view(len(x), -1, *volume.shape[2:])
+        deep = z[:, None] @ down.view(len(x), *volume.shape[:2], -1)
+        yield deep.view(len(x), *volume.shape)
+
+
 def interpolation(length: int, shift: Tensor) -> Tensor:
-    """Return linear interpolation weights (length, length) of an axis: a row per coordinate, moved by `shift`."""
-    at = ((axis(length, shift.device) + shift + 1) * length - 1) / 2
-    return (1 - (at[:, None] - torch.arange(length, device=shift.device)).abs()).clamp_(min=0)
+    """Return linear interpolation weights (..., length, length) of an axis: a row per coordinate, moved by `shift`."""
+    at = ((axis(length, shift.device) + shift[..., None] + 1) * length - 1) / 2
+    return (1 - (at[..., None] - torch.arange(length, device=shift.device)).abs()).clamp_(min=0)

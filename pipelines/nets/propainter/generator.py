@@ -43,7 +43,7 @@ class InpaintGenerator(nn.Module):
         self.sc = SoftComposition()
         self.decoder = FrameDecoder()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, frames: Tensor, masks: Tensor, updated: Tensor) -> Tensor:
         """Encode frames one by one; the caller keeps the features, which several windows need.
 
@@ -59,7 +59,7 @@ class InpaintGenerator(nn.Module):
         joined = joined.contiguous(memory_format=torch.channels_last)
         return torch.cat([self.encoder(one) for one in torch.split(joined, 1)])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def paint(
         self,
         encoded: Tensor,
@@ -74,8 +74,8 @@ class InpaintGenerator(nn.Module):
 
         Args:
             encoded: (t, 128, h, w) from `encode`: l consecutive local frames, then references; h = H/4, w = W/4.
-            local_masks: (l, 1, H, W), 1 in the hole.
-            local_updated: (l, 1, H, W), 1 where still unknown.
+            local_masks: (l, 1, H, W), 1 in the hole; on the host, or the host waits for a device to count the holes.
+            local_updated: (l, 1, H, W), 1 where still unknown; on any device.
             flows_forward: (l - 1, 2, h, w) completed flows, from `quarter_flows`.
             flows_backward: the same, backward.
             everywhere: False decodes only around the holes, which is less work: values outside `local_masks` are
@@ -86,10 +86,11 @@ class InpaintGenerator(nn.Module):
         """
         local, (height, width) = len(local_masks), local_masks.shape[2:]
         holes = quarter_masks(local_masks)
-        regions = torch.cat((holes, quarter_masks(local_updated).to(holes)), 1)
+        regions = torch.cat((holes, quarter_masks(local_updated).to(holes)), 1).to(encoded)
         features = self.feat_prop_module(encoded[:local], regions, flows_forward, flows_backward)
-        split = [self.ss(one) for one in (*features, *torch.split(encoded[local:], 1)) if len(one)]
-        tokens = self.transformers(torch.cat(split), holes)
+        frames = (*features, *torch.split(encoded[local:], 1))
+        # Nothing but the joined tokens stays: they are the largest of all that is held.
+        tokens = self.transformers(torch.cat([self.ss(one) for one in frames if len(one)]), holes)
         painted = encoded.new_zeros(local, 3, height, width)
         whole = Region.whole(height // SCALE, width // SCALE)
         for index, feature in enumerate(features):

@@ -83,6 +83,19 @@ def masked_windows(masks: Tensor, grid: Grid) -> Tensor:
     return by_window > 0
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The windows of a grid with a hole and without one, as indices (n,) int64 on the device of the tokens."""
+
+    masked: Tensor
+    plain: Tensor
+
+    @classmethod
+    def of(cls, masked: Tensor, device: torch.device) -> "Windows":
+        """Sort windows by `masked` (windows,) bool. The host counts them: it waits where `masked` is on a device."""
+        return cls(*(which.nonzero()[:, 0].to(device) for which in (masked, ~masked)))
+
+
 class WindowAttention(nn.Module):
     """Attention within windows; masked windows also attend around them, to pooled tokens, and across frames."""
 
@@ -95,14 +108,14 @@ class WindowAttention(nn.Module):
         self.register_buffer("valid_ind_rolled", torch.zeros(ROLLED, dtype=torch.int64))
 
     def forward(
-        self, tokens: Tensor, norm: nn.Module, masked: Tensor, parity: int, asked: list[int]
+        self, tokens: Tensor, norm: nn.Module, which: Windows, parity: int, asked: list[int]
     ) -> Iterator[tuple[int, Tensor]]:
         """Attend for the frames `asked`; everything is computed before the first result is yielded.
 
         Args:
             tokens: (t, rows, columns, 512).
             norm: applied to the tokens first.
-            masked: (windows,) bool.
+            which: the windows with a hole and without one.
             parity: 0 or 1: masked windows attend to frames parity, parity + 2, ...
             asked: frames whose tokens are needed.
 
@@ -116,14 +129,13 @@ class WindowAttention(nn.Module):
         del padded
         table = self._table(windows[parity::2], pooled)
         result = windows.new_empty(len(asked), *windows.shape[1:])
-        plain, holes = (which.nonzero()[:, 0] for which in (~masked, masked))
-        if len(plain):
-            self._attend_near(windows, table, parity, asked, plain, result)
-        if len(holes):
-            indices = _rows_seen(grid.seen(self.valid_ind_rolled)[holes], table, pooled.shape[1])
+        if len(which.plain):
+            self._attend_near(windows, table, parity, asked, which.plain, result)
+        if len(which.masked):
+            indices = _rows_seen(grid.seen(self.valid_ind_rolled)[which.masked], table, pooled.shape[1])
             each = indices.shape[1] * table.shape[2] * table.element_size()
             frames = torch.tensor(asked, device=tokens.device)[:, None]
-            for batch, where in _batches(BATCH_BYTES // each, holes, indices):
+            for batch, where in _batches(BATCH_BYTES // each, which.masked, indices):
                 known = table.flatten(0, 1).index_select(0, where.flatten()).view(*where.shape, -1)
                 result[:, batch] = self._attend_far(windows[frames, batch], known)
         return ((frame, self.proj(grid.joined(one[None]))) for frame, one in zip(asked, result, strict=True))
@@ -196,10 +208,10 @@ class TransformerBlock(nn.Module):
         self.mlp = FeedForward()
 
     def forward(
-        self, tokens: Tensor, masked: Tensor, parity: int, asked: list[int], size: tuple[int, int]
+        self, tokens: Tensor, which: Windows, parity: int, asked: list[int], size: tuple[int, int]
     ) -> None:
         """Update the tokens (t, rows, columns, 512) of the frames `asked`, in place."""
-        for frame, attended in self.attention(tokens, self.norm1, masked, parity, asked):
+        for frame, attended in self.attention(tokens, self.norm1, which, parity, asked):
             tokens[frame] += attended[0]
         for start in range(0, len(asked), FRAMES_AT_ONCE):
             batch = asked[start : start + FRAMES_AT_ONCE]
@@ -218,18 +230,18 @@ class Transformer(nn.Module):
 
         Args:
             tokens: (t, rows, columns, 512) of local frames, then references; overwritten.
-            masks: (l, 1, h, w), holes of the local frames at the size of the features.
+            masks: (l, 1, h, w), holes of the local frames at the size of the features; best on the host.
 
         Returns:
             (l, rows, columns, 512), a view.
         """
         frames, rows, columns, _ = tokens.shape
-        masked = masked_windows(masks, Grid(rows, columns))
+        which = Windows.of(masked_windows(masks, Grid(rows, columns)), tokens.device)
         size = masks.shape[2], masks.shape[3]
         for number, (block, asked) in enumerate(
             zip(self.transformer, needed(frames, len(masks)), strict=True)
         ):
-            block(tokens, masked, number % min(2, frames), asked, size)
+            block(tokens, which, number % min(2, frames), asked, size)
         return tokens[: len(masks)]
 
 

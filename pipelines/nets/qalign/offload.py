@@ -56,7 +56,7 @@ class OffloadedLayers:
                     self._sync.used(i % 2)
 
     def _fill(self, i: int) -> None:
-        with torch.inference_mode(), self._sync.filling(i % 2):
+        with torch.no_grad(), self._sync.filling(i % 2):
             self._transfer(self._slots[i % 2], i)
 
 

@@ -1,6 +1,7 @@
 import importlib.util
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pipelines.nets.kernels import deform_conv
 from pipelines.nets.kernels.deform_conv import Alignment, deform, torchvision_kernel
 from pipelines.nets.propainter.flow_completion import load_flow_completion
 from pipelines.nets.propainter.generator import load_generator
+from tests.simulated_card import simulated_card
 
 
 def by_definition(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -51,6 +53,45 @@ def example(height: int, width: int, channels: int = 32) -> tuple[Tensor, Tensor
 def test_it_is_what_is_defined() -> None:
     given = example(3, 4)
     torch.testing.assert_close(deform(*given), by_definition(*given), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+def test_other_devices_compute_the_same_in_few_operations(
+    limit: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, *given = example(7, 5)
+    frames = [torch.cat((x, x.flip(2))), *(torch.cat((each, each)) for each in given[:2]), *given[2:]]
+    expected = deform(*frames)
+    if limit:
+        monkeypatch.setattr(deform_conv, "DEVICE_SCRATCH_BYTES", limit)
+    with simulated_card() as card, torch.no_grad():
+        found = deform(*(each.to("sim") for each in frames))
+        torch.testing.assert_close(found.cpu(), expected, atol=1e-5, rtol=0)
+        assert card.operations.total() <= (20 if limit is None else 20 * 7)
+        assert not card.waits - Counter(download=1)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "channels"), [(180, 320, 128), (90, 160, 256), (120, 160, 128)], ids=str
+)
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32], ids=str)
+def test_a_call_is_a_few_operations_in_stated_memory(
+    height: int, width: int, channels: int, kind: torch.dtype
+) -> None:
+    with simulated_card(values=False) as card, torch.no_grad():
+        pixels = 1, height, width, 16, 9
+        x, weight, bias = (
+            torch.empty(shape, device="sim", dtype=kind)
+            for shape in ((1, channels, height, width), (128, channels, 3, 3), (128,))
+        )
+        given = torch.empty(*pixels, 2, device="sim"), torch.empty(pixels, device="sim")
+        card.reset()
+        before = card.held_bytes
+        result = deform(x, *given, weight, bias)
+        assert card.operations.total() <= 20
+        assert (
+            card.peak_bytes - before <= deform_conv.DEVICE_SCRATCH_BYTES + 2 * result.nbytes + 4 * x.numel()
+        )
 
 
 def test_bands_and_frames_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from pipelines.animation.liveportrait.memory_cost import cost
 from pipelines.nets.kernels.scratch import Scratch
 from pipelines.nets.liveportrait import loading as nets
 from pipelines.nets.liveportrait.folding import prepare
-from pipelines.nets.liveportrait.warping import DenseMotion, Source, identity, shifted
+from pipelines.nets.liveportrait.warping import DenseMotion, Source, all_shifted, identity, shifted
+from tests.simulated_card import simulated_card
 
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 """Of activations with a spread around 1, after dozens of layers."""
@@ -91,6 +92,20 @@ def test_a_shifted_volume_is_sampled_as_the_grid_says() -> None:
     grid = (identity(volume.device) + shift)[None]
     expected = nn.functional.grid_sample(volume[None], grid, align_corners=False)[0]
     torch.testing.assert_close(shifted(volume, shift), expected, atol=2e-5, rtol=0)
+
+
+def test_on_a_card_all_points_are_shifted_in_few_operations() -> None:
+    volumes, shifts = torch.rand(2, 4, 16, 64, 64), 0.3 * torch.randn(2, 21, 3)
+    expected = [
+        torch.stack([shifted(*pair) for pair in zip([volume] * 21, each, strict=True)])
+        for volume, each in zip(volumes, shifts, strict=True)
+    ]
+    with simulated_card() as card, torch.no_grad():
+        there = volumes.to("sim"), shifts.to("sim")
+        card.reset()
+        found = list(all_shifted(*there))
+        assert card.operations.total() <= 42 + 2 * 6
+        torch.testing.assert_close(torch.stack(found).cpu(), torch.stack(expected), atol=1e-6, rtol=0)
 
 
 def test_what_is_constant_of_a_portrait_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:

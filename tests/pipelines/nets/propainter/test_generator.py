@@ -16,7 +16,7 @@ from pipelines.nets.propainter.generator import (
     quarter_flows,
     quarter_masks,
 )
-from pipelines.nets.propainter.transformer import Grid, masked_windows, needed
+from pipelines.nets.propainter.transformer import Grid, Windows, masked_windows, needed
 
 Golden = dict[str, Tensor]
 
@@ -178,7 +178,8 @@ def test_golden_attention(
         masked = torch.zeros_like(masked)
     frames = list(range(len(tokens)))
     with torch.inference_mode():
-        learnt = block.attention(tokens, torch.nn.Identity(), masked, int(kind == "odd"), frames)
+        which = Windows.of(masked, tokens.device)
+        learnt = block.attention(tokens, torch.nn.Identity(), which, int(kind == "odd"), frames)
         found = torch.cat([one for _, one in learnt])
     expected = golden[f"out_{kind}"].view(*found.shape[:3], -1)
     assert off(found[..., :: 8 if kind == "unmasked" else 4], expected) < 1e-5

@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from memory.units import MIB
+from pipelines.nets.kernels import deform_conv
 from pipelines.nets.propainter import memory_cost as costs
 from pipelines.nets.propainter.flow_completion import FlowCompletion
 from pipelines.nets.propainter.generator import InpaintGenerator
+from pipelines.nets.raft import correlation
 from pipelines.nets.raft.model import Raft, join
+from tests.simulated_card import simulated_card
 
 HEIGHT, WIDTH = 128, 192
 
@@ -69,3 +72,31 @@ def test_weights(monkeypatch: pytest.MonkeyPatch) -> None:
         with torch.device("meta"):
             size = sum(tensor.nbytes for tensor in network().state_dict().values())
         assert 0.9 * costs.WEIGHTS_BYTES[name] < size <= costs.WEIGHTS_BYTES[name]
+
+
+def test_limits_are_those_of_the_kernels() -> None:
+    assert costs.DEFORM_BYTES == deform_conv.DEVICE_SCRATCH_BYTES
+    assert costs.ON_DEMAND_BYTES == correlation.ON_DEMAND_BYTES
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_is_held_on_a_card_is_stated(half: bool) -> None:
+    kind, each, (height, width) = (torch.float16, 2, (480, 640)) if half else (torch.float32, 4, (240, 432))
+    with simulated_card(values=False) as card, torch.no_grad():
+        completion, generator = FlowCompletion().to("sim", kind), InpaintGenerator().to("sim", kind)
+        flows, masks = torch.zeros(2, 2, 2, height, width), torch.ones(3, 1, height, width).to("sim", kind)
+
+        def counted(run: Callable[[], object]) -> int:
+            card.reset()
+            before = card.held_bytes
+            run()
+            return card.peak_bytes - before
+
+        found = counted(
+            lambda: completion.complete(flows[0], flows[1], masks.cpu(), out=(flows[0], flows[1]))
+        )
+        held(costs.completion(height, width, 2, each, on_gpu=True), found)
+        encoded = torch.zeros(6, 128, height // 4, width // 4).to("sim", kind)
+        quarter = torch.zeros(2, 2, height // 4, width // 4).to("sim", kind)
+        found = counted(lambda: generator.paint(encoded, masks, masks, quarter, quarter))
+        held(costs.paint(height, width, 3, 6, each, on_gpu=True), found)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memory.compute import compute_device
 from memory.units import MIB
 from pipelines.nets.kernels.winograd import Conv2d
 
@@ -33,7 +34,7 @@ def deform(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias:
         (n, out, h, w), channels last. Holds `SCRATCH_BYTES` and a copy of x beyond the result; on CUDA, where
         torchvision's kernel is used if it is installed, 9 times x.
     """
-    kernel = torchvision_kernel() if x.is_cuda else None
+    kernel = torchvision_kernel() if compute_device(x.device).has_vision_kernels else None
     if kernel is not None:
         shifts, mask = (t.flatten(3).permute(0, 3, 1, 2).to(x.dtype) for t in (offsets, modulation))
         out: Tensor = kernel(x, shifts.contiguous(), weight, bias, padding=1, mask=mask.contiguous())

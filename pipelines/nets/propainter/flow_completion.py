@@ -123,7 +123,7 @@ class FlowCompletion(nn.Module):
         self.decoder1 = _decoder(64, 64, 32)
         self.upsample = _decoder(32, 32, 2)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def complete(
         self, forward: Tensor, backward: Tensor, masks: Tensor, *, out: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -151,7 +151,7 @@ class FlowCompletion(nn.Module):
             completed = predicted[0].to(flows)
             out[index] = completed * masks[index] + flows[index] * (1 - masks[index])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def predict(self, known: Iterable[Tensor]) -> Iterator[Tensor]:
         """Predict flows everywhere, in order; reads all of `known` before it yields the first.
 

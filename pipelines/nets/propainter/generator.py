@@ -43,7 +43,7 @@ class InpaintGenerator(nn.Module):
         self.sc = SoftComposition()
         self.decoder = FrameDecoder()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, frames: Tensor, masks: Tensor, updated: Tensor) -> Tensor:
         """Encode frames one by one; the caller keeps the features, which several windows need.
 
@@ -59,7 +59,7 @@ class InpaintGenerator(nn.Module):
         joined = joined.contiguous(memory_format=torch.channels_last)
         return torch.cat([self.encoder(one) for one in torch.split(joined, 1)])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def paint(
         self,
         encoded: Tensor,

@@ -54,7 +54,7 @@ class QAlign(nn.Module):
         self._checkpoint = checkpoint
         self._prompts: dict[Prompt, tuple[Prefix, Tensor]] = {}
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_frames(self, pixels: Tensor) -> Tensor:
         """Encode frames `(n, 3, side, side)` from `normalised` to tokens `(n, queries + 1, width)`.
 
@@ -64,7 +64,7 @@ class QAlign(nn.Module):
         out: Tensor = self.abstractor(self.vision(pixels.to(like.device, like.dtype)))
         return out
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def level_logits(self, features: Tensor, prompt: Question = "video_quality") -> Tensor:
         """Return the logits of the five level words as the next token, `(b, 5)` float32 from excellent to bad.
 

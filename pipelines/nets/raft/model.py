@@ -55,7 +55,7 @@ class Raft(nn.Module):
         self.cnet = FeatureEncoder(nn.BatchNorm2d)
         self.update_block = UpdateBlock()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features(self, frames: Tensor) -> Features:
         """Encode frames (n, 3, H, W) float32 in [-1, 1]; H and W are multiples of 8 and at least 128.
 
@@ -72,7 +72,7 @@ class Raft(nn.Module):
         net, inp = torch.split(self.cnet(frames), STATE, 1)
         return Features(self.fnet(frames), net.tanh(), inp.relu())
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def flows(
         self,
         here: Features,

@@ -8,11 +8,15 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Self
+
+from memory.compute import ComputeDevice, compute_device, known_devices, loaded_torch, registered_devices
+
+HIDDEN = (("CUDA_VISIBLE_DEVICES", ""),)
+"""Variables of the environment at which a process sees no device besides the processor."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Device:
     `others_bytes` is used by other processes; `reusable_bytes` is reserved by our allocator but unused.
     """
 
-    kind: Literal["cuda", "mps"]
+    kind: str
     index: int
     name: str
     uuid: str
@@ -41,6 +45,11 @@ class Device:
         """The same device as if it had at most this much memory."""
         total = min(self.total_bytes, limit_bytes)
         return replace(self, total_bytes=total, free_bytes=min(self.free_bytes, total))
+
+    @property
+    def alone(self) -> tuple[tuple[str, str], ...]:
+        """Variables of the environment at which a process sees no other device; none where there is no such way."""
+        return (("CUDA_VISIBLE_DEVICES", self.uuid or str(self.index)),) if self.kind == "cuda" else ()
 
     @property
     def shares_host(self) -> bool:
@@ -73,6 +82,8 @@ def find_devices(
 
     `nvml` is the module `pynvml` or a substitute; `own_pids` are our processes besides this one.
     """
+    if others := registered_devices():
+        return tuple(map(_described, others)), NoDevice()
     if platform.system() == "Darwin":
         return _find_mps(host_total_bytes, host_available_bytes)
     if reason := _why_torch_cannot():
@@ -109,25 +120,10 @@ def device_reader(nvml: Any = None) -> Callable[[Collection[int]], int]:
 def limit_device(limit_bytes: int, device: str) -> bool:
     """Limit torch's allocator to `limit_bytes` on `device` (`cuda:1`, `mps`); False without such a device, as on `cpu`.
 
-    Beyond the limit torch raises its usual out-of-memory error. The driver's context does not count. Loads torch,
-    unless on `cpu`. Raises ValueError where the limit is not positive.
+    Beyond the limit torch raises its usual out-of-memory error. Loads torch, unless on `cpu`. Raises ValueError where
+    the limit is not positive.
     """
-    if limit_bytes <= 0:
-        raise ValueError(f"a device limit must be positive, not {limit_bytes} bytes")
-    kind, _, number = device.partition(":")
-    if kind == "cpu":
-        return False
-    torch: Any = importlib.import_module("torch")
-    if kind == "cuda" and torch.cuda.is_available():
-        index = int(number or 0)
-        total = torch.cuda.get_device_properties(index).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, limit_bytes / total), index)
-        return True
-    if kind == "mps" and torch.backends.mps.is_available():
-        total = torch.mps.recommended_max_memory()
-        torch.mps.set_per_process_memory_fraction(min(1.0, limit_bytes / total))
-        return True
-    return False
+    return compute_device(device).limit(limit_bytes)
 
 
 def fix_threads(count: int) -> None:
@@ -152,12 +148,6 @@ def _open(nvml: Any) -> tuple[Any, NoDevice]:
         sentence = f"No NVIDIA driver was found ({error}); computing on the CPU."
         return None, NoDevice(sentence, "no_driver", str(error))
     return nvml, NoDevice()
-
-
-def loaded_torch() -> Any:
-    """The module torch where it is loaded; None before that and while another thread is loading it."""
-    torch = sys.modules.get("torch")
-    return None if getattr(getattr(torch, "__spec__", None), "_initializing", False) else torch
 
 
 def _why_torch_cannot() -> NoDevice:
@@ -249,34 +239,27 @@ def _held_bytes(nvml: Any, handle: Any, pids: Collection[int]) -> int:
     return sum(size for pid, size in held.items() if pid in pids)
 
 
-def _torch_cuda() -> Any:
-    """torch.cuda where it is initialised. Calling it earlier would create a CUDA context in this process."""
-    torch = loaded_torch()
-    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
-
-
 def _torch_bytes(index: int, uuid: str) -> tuple[int, int]:
     """Bytes that torch's allocator has reserved on a device, and how many of them are in use."""
-    cuda = _torch_cuda()
-    if cuda is None:
+    if not compute_device("cuda").in_use:
         return 0, 0
+    cuda: Any = loaded_torch().cuda
     # CUDA may number GPUs by speed, while NVML numbers them by PCI bus: the UUID identifies them.
     ids = [f"GPU-{cuda.get_device_properties(i).uuid}" for i in range(cuda.device_count())]
     if uuid in ids:
         index = ids.index(uuid)
     if index >= len(ids):
         return 0, 0
-    return int(cuda.memory_reserved(index)), int(cuda.memory_allocated(index))
+    device = compute_device(f"cuda:{index}")
+    return device.reserved_bytes(), device.allocated_bytes()
 
 
 def _reserved_bytes() -> int:
-    cuda = _torch_cuda()
-    if cuda is not None:
-        return sum(int(cuda.memory_reserved(i)) for i in range(cuda.device_count()))
-    torch = loaded_torch()
-    if torch is not None and torch.backends.mps.is_available():
-        return int(torch.mps.driver_allocated_memory())
-    return 0
+    devices = known_devices()
+    if any(device.kind == "cuda" for device in devices):
+        count = loaded_torch().cuda.device_count()
+        return sum(compute_device(f"cuda:{index}").reserved_bytes() for index in range(count))
+    return sum(device.reserved_bytes() for device in devices)
 
 
 def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[Device, ...], NoDevice]:
@@ -285,8 +268,9 @@ def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[D
     if torch is not None:
         if not torch.backends.mps.is_available():
             return (), NoDevice("This torch cannot use Apple's GPU; computing on the CPU.", "torch_cannot")
-        total, held = int(torch.mps.recommended_max_memory()), int(torch.mps.driver_allocated_memory())
-        reusable = max(0, held - int(torch.mps.current_allocated_memory()))
+        device = compute_device("mps")
+        total, held = device.total_bytes(), device.reserved_bytes()
+        reusable = max(0, held - device.allocated_bytes())
     elif platform.machine() == "arm64":
         # Metal recommends about two thirds of a small machine's memory; torch knows the exact size once loaded.
         total, held, reusable = host_total_bytes * 2 // 3, 0, 0
@@ -294,6 +278,12 @@ def _find_mps(host_total_bytes: int, host_available_bytes: int) -> tuple[tuple[D
         return (), NoDevice("This Mac has no GPU that torch can use; computing on the CPU.", "no_apple")
     free = max(0, min(total - held, host_available_bytes))
     return (Device("mps", 0, "Apple GPU", "", total, free, reusable),), NoDevice()
+
+
+def _described(device: ComputeDevice) -> Device:
+    reusable = max(0, device.reserved_bytes() - device.allocated_bytes())
+    free = device.free_bytes()
+    return Device(device.kind, device.index or 0, device.name, "", device.total_bytes(), free, reusable)
 
 
 def _text(text: str | bytes) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from memory.devices import loaded_torch
+from memory.compute import known_devices
 
 _log = logging.getLogger(__name__)
 
@@ -73,19 +73,9 @@ def release() -> None:
     """
     gc.collect()
     _trim_heap()
-    torch = loaded_torch()
-    if torch is None:
-        return
-    if torch.cuda.is_initialized():
-        _try(torch.cuda.synchronize)
-        _try(torch.cuda.empty_cache)
-    xpu = getattr(torch, "xpu", None)
-    if xpu is not None and xpu.is_available():
-        _try(xpu.synchronize)
-        _try(xpu.empty_cache)
-    if torch.backends.mps.is_available():
-        _try(torch.mps.synchronize)
-        _try(torch.mps.empty_cache)
+    for device in known_devices():
+        _try(device.synchronise)
+        _try(device.release)
 
 
 def _trim_heap() -> None:

@@ -201,3 +201,65 @@ def test_a_public_class_name_stands_for_one_thing() -> None:
     assert not twice
     assert len(SAME_NAME) <= 8
     assert all(len(places[name]) > 1 for name in SAME_NAME), "an exception that is none any more"
+
+
+KINDS_OF_DEVICES = {"cpu", "cuda", "mps", "xpu"}
+OF_ONE_KIND = {"is_cpu", "is_cuda", "is_mps", "is_xpu"}
+
+
+def asks_for_a_kind(node: ast.AST) -> bool:
+    """Whether a line compares the name of a kind of device, or uses what only one kind has."""
+
+    def is_kind(value: ast.AST) -> bool:
+        words = [each.value for each in ast.walk(value) if isinstance(each, ast.Constant)]
+        return any(str(word).partition(":")[0] in KINDS_OF_DEVICES for word in words)
+
+    match node:
+        case ast.Compare():
+            return is_kind(node)
+        case ast.Call(func=ast.Attribute(attr="startswith" | "endswith")):
+            return any(map(is_kind, node.args))
+        case ast.MatchValue():
+            return is_kind(node)
+        case (
+            ast.Attribute(value=ast.Name(id="torch"), attr=attr)
+            | ast.Attribute(value=ast.Attribute(value=ast.Name(id="torch"), attr="backends"), attr=attr)
+        ):
+            return attr in KINDS_OF_DEVICES
+        case ast.Attribute(attr=attr):
+            return attr in OF_ONE_KIND
+    return False
+
+
+@pytest.mark.parametrize(
+    ("line", "asks"),
+    [
+        ('device == "cuda"', True),
+        ('x.device.type != "cpu"', True),
+        ('name in ("mps", "cuda:0")', True),
+        ('name.startswith("cuda")', True),
+        ("x.is_cuda", True),
+        ("torch.cuda.synchronize()", True),
+        ("torch.backends.mps.is_available()", True),
+        ('load(path, device="cpu")', False),
+        ("torch.mean(x)", False),
+        ("is_on_host(x.device)", False),
+    ],
+)
+def test_what_asks_for_a_kind_of_device_is_seen(line: str, asks: bool) -> None:
+    assert any(map(asks_for_a_kind, ast.walk(ast.parse(line)))) == asks
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if not name.startswith("memory.")))
+def test_only_the_device_object_knows_kinds_of_devices(module: str) -> None:
+    """Another kind, a simulated one too, would silently take the branch of the processor or of CUDA."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    lines = [node.lineno for node in ast.walk(tree) if asks_for_a_kind(node) and hasattr(node, "lineno")]
+    assert not lines, f"ask memory.compute instead: lines {lines}"
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if name.startswith("pipelines.")))
+def test_networks_run_under_no_grad(module: str) -> None:
+    """Under `inference_mode` views of a simulated device's tensors fail."""
+    attributes = (node for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))))
+    assert not any(isinstance(node, ast.Attribute) and node.attr == "inference_mode" for node in attributes)

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from memory.compute import compute_device
 from memory.devices import Device
 from memory.probe import Hardware, probe_hardware
 from memory.units import GIB
@@ -94,7 +95,11 @@ def _offer(spec: EngineSpec, settings: Settings, hardware: Hardware) -> Availabi
     except (BadInput, WeightsMissing, WeightsBroken) as why:
         error = why
     accepted = spec.weights is None or licences.is_accepted(spec.weights.model)
-    fits = device is not None and device.kind == "cuda" and device.total_bytes >= spec.least_device_gib * GIB
+    fits = (
+        device is not None
+        and compute_device(device.kind).suits_auto
+        and device.total_bytes >= spec.least_device_gib * GIB
+    )
     return Availability(spec, files, error, accepted, device, fits)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+from memory.compute import CPU
 from memory.devices import Device
 from memory.plan import Budget, Load, Plan, make_plan
 from memory.probe import Hardware, probe_disk, probe_hardware, schedulable_cores
@@ -20,7 +21,7 @@ from pipelines.runtime.calls import seconds_in_all
 from pipelines.runtime.crew import Slot
 from pipelines.runtime.preparation import Preparation
 from pipelines.settings import Settings
-from pipelines.settings.devices import device_for, torch_name
+from pipelines.settings.devices import asked_index, device_for, torch_name
 from pipelines.spans import Span
 from pipelines.spec import settings_model, task_spec
 from pipelines.stages import RunContext
@@ -55,7 +56,7 @@ def prepare(
     facts = VideoFacts(video.width, video.height, len(frames), video.seconds)
     device = device_for(settings, hardware) if engine.network else None
     # An engine without a network uses no GPU; the preset only names the one there is.
-    device_index = (device.index if device else None) if engine.network else _device_index(settings.device)
+    device_index = (device.index if device else None) if engine.network else asked_index(settings)
     choice = choose(
         hardware.limited(settings.ram_limit_gb, settings.vram_limit_gb),
         facts,
@@ -79,7 +80,7 @@ def prepare(
     )
     others = pipeline.other_bytes()
     left = replace(budget, host_bytes=max(0, budget.host_bytes - others))
-    choice, cost = engine.fit(choice, left, device.kind if device else "cpu")
+    choice, cost = engine.fit(choice, left, device.kind if device else CPU)
     cost = replace(cost, host=cost.host + Load(fixed=others))
     windows, batches = engine.windows(choice), engine.batches(choice)
     if kept:
@@ -101,14 +102,10 @@ def prepare(
 
 
 def _slots(settings: Settings, hardware: Hardware, device: Device | None) -> tuple[Slot, ...]:
-    """Return where workers may compute together: every CUDA device, unless the settings name one."""
-    if device is None or device.kind != "cuda" or ":" in settings.device:
+    """Return where workers may compute together: every device that can be seen alone, unless the settings name one."""
+    if device is None or not device.alone or ":" in settings.device:
         return (Slot(torch_name(device)),)
-    return tuple(
-        Slot(torch_name(each), (("CUDA_VISIBLE_DEVICES", each.uuid or str(each.index)),))
-        for each in hardware.devices
-        if each.kind == "cuda"
-    )
+    return tuple(Slot(torch_name(each), each.alone) for each in hardware.devices if each.alone)
 
 
 def _kept_plan(kept: Decision) -> Plan:
@@ -172,10 +169,3 @@ def range_of(video: VideoInfo, settings: Settings) -> Span:
             length_seconds=video.seconds,
         )
     return span
-
-
-def _device_index(device: str) -> int | None:
-    """Return the index of the visible device that `--device` names; None for the CPU."""
-    if device == "cpu":
-        return None
-    return int(device.partition(":")[2] or 0)

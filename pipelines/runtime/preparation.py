@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from memory.compute import is_on_host
 from memory.devices import fix_threads, limit_device
 from memory.plan import Budget, Cost, Plan, correct, make_plan
 from memory.probe import probe_hardware, schedulable_cores
@@ -60,7 +61,7 @@ class Preparation:
         """
         if limit := self.budget.vram_limit_bytes:
             limit_device(max(1, limit - beside_bytes), self.device)
-        if self.pipeline.engine.network and self.device == "cpu" and self.threads:
+        if self.pipeline.engine.network and is_on_host(self.device) and self.threads:
             fix_threads(self.threads)
 
     def shared(self, workers: int, held_bytes: int) -> tuple[int, Plan]:

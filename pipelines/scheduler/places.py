@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from memory.compute import is_on_host
 from memory.probe import Hardware, probe_hardware
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
@@ -11,6 +12,7 @@ from pipelines.jobs.job import Job
 from pipelines.runtime.crew import Slot
 from pipelines.runtime.neighbours import Neighbour
 from pipelines.scheduler.ticket import Ticket
+from pipelines.settings.devices import torch_name
 from pipelines.workers.runner import Runner, SharingRunner, WorkerState
 
 AtOnce = int | Literal["auto"]
@@ -175,7 +177,7 @@ class Places:
         return [each for each in found if each]
 
     def _slot_for(self, ticket: Ticket) -> Slot | None:
-        if not self._gpus or ticket.device == "cpu":
+        if not self._gpus or is_on_host(ticket.device):
             return None
         if ":" in ticket.device:
             return Slot(ticket.device)
@@ -185,12 +187,11 @@ class Places:
 
 def equal_gpus(hardware: Hardware) -> tuple[Slot, ...]:
     """Return the GPUs that are of the kind that a job alone would have: on another one its result may differ."""
-    cuda = [device for device in hardware.devices if device.kind == "cuda"]
     first = hardware.device()
     return tuple(
-        Slot(f"cuda:{device.index}", (("CUDA_VISIBLE_DEVICES", device.uuid or str(device.index)),))
-        for device in cuda
-        if first and device.name == first.name
+        Slot(torch_name(device), device.alone)
+        for device in hardware.devices
+        if first and device.alone and device.name == first.name
     )
 
 

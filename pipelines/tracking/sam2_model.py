@@ -184,7 +184,7 @@ class Session:
         self._session.obj_with_new_inputs = [_OBJECT] if new else []
         values = (resized.astype(np.float32) / 255 - _MEAN) / _DEVIATION
         image = torch.from_numpy(values.transpose(2, 0, 1).copy())[None].to(self._segmenter.device)
-        with torch.inference_mode():
+        with torch.no_grad():
             output = self._segmenter.model(inference_session=self._session, frame_idx=frame, frame=image)
         self._session.processed_frames.clear()
         for stored in self._outputs.values():

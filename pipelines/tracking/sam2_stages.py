@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.compute import is_on_host
 from memory.devices import fix_threads, limit_device
 from memory.probe import probe_hardware
 from pipelines.errors import LongtakeError
@@ -166,7 +167,7 @@ def load_network(settings: MaskSettings, threads: int = 0) -> Segmenter:
     device = torch_name(device_for(settings, probe_hardware()))
     if limit_bytes := device_limit_bytes(settings):
         limit_device(limit_bytes, device)
-    if threads and device == "cpu":
+    if threads and is_on_host(device):
         fix_threads(threads)
     return load_segmenter(find_segmenter(settings.weights), device)
 

@@ -6,11 +6,13 @@ import platform
 import subprocess
 from contextlib import suppress
 
+from memory.compute import CPU
+from memory.devices import HIDDEN
 from memory.probe import probe_hardware
 from pipelines.errors import Sentence
 from pipelines.runtime.crew import Slot
 from pipelines.settings.base import Machine
-from pipelines.settings.devices import device_for, torch_name
+from pipelines.settings.devices import asks_for_host, device_for, torch_name
 from pipelines.storage.names import shortened
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.video.files import ffmpeg
@@ -30,7 +32,6 @@ _PACKAGES = (
 """Whatever makes, reads or changes pixels."""
 _PROGRAM = ("pipelines", "memory", "presets")
 ANY_DEVICE = ""
-CPU = "cpu"
 
 
 def builds() -> dict[str, str]:
@@ -44,7 +45,7 @@ def builds() -> dict[str, str]:
 
 def device_of(settings: Machine) -> str:
     """Return the kind of device that a job with these settings computes on; `ANY_DEVICE` where it uses none."""
-    if settings.device == "cpu" or settings.preset == "none":
+    if asks_for_host(settings):
         return ANY_DEVICE
     device = device_for(settings, probe_hardware())
     return device.name if device else CPU
@@ -57,9 +58,8 @@ def own_slot(device: str) -> tuple[str, Slot]:
     """
     found = device_for(Machine(device=device), probe_hardware())
     if found is None:
-        return CPU, Slot(torch_name(None), (("CUDA_VISIBLE_DEVICES", ""),))
-    alone = (("CUDA_VISIBLE_DEVICES", found.uuid or str(found.index)),) if found.kind == "cuda" else ()
-    return found.name, Slot(torch_name(found), alone)
+        return CPU, Slot(torch_name(None), HIDDEN)
+    return found.name, Slot(torch_name(found), found.alone)
 
 
 def difference(here: Card, there: Card) -> Sentence | None:

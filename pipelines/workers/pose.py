@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from memory.budget import Budget
+from memory.compute import compute_device
 from memory.devices import Device, limit_device
 from memory.oom import is_out_of_memory
 from memory.probe import probe_hardware
@@ -119,7 +120,7 @@ def _check_fits(settings: PoseSettings, device: Device | None, decoding_bytes: i
         ram_limit_gb=settings.ram_limit_gb,
         vram_limit_gb=settings.vram_limit_gb,
     )
-    loads = cost(on_gpu=device is not None, half=device is not None and device.kind == "cuda")
+    loads = cost(on_gpu=device is not None, half=compute_device(torch_name(device)).prefers_float16)
     host = loads.host.total_bytes(0, 1, 0) + decoding_bytes
     card = loads.device.total_bytes(0, 1, 0)
     for what, need, have in (

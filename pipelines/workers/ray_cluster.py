@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memory.compute import CPU
 from memory.units import MIB
 from pipelines.errors import BadInput
 from pipelines.storage.names import shortened
-from pipelines.workers.builds import ANY_DEVICE, CPU
+from pipelines.workers.builds import ANY_DEVICE
 from pipelines.workers.exchange import Card
 from pipelines.workers.folder_exchange import FolderExchange
 from pipelines.workers.ray_access import LOCAL, check_access, check_reach, lets_strangers_in

@@ -15,11 +15,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from memory.compute import CPU
 from pipelines.errors import Sentence
 from pipelines.jobs import events
 from pipelines.runtime.crew import CrewRequest, Lost, Open, Order, Ready, Said, Waiting
 from pipelines.storage.names import shortened, to_json
-from pipelines.workers.builds import CPU, builds, device_of, difference
+from pipelines.workers.builds import builds, device_of, difference
 from pipelines.workers.exchange import ANSWERS, Card, Gone
 from pipelines.workers.ray_cluster import Node, Probe, RayCluster, first_line
 from pipelines.workers.runner import Team

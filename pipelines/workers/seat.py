@@ -7,11 +7,12 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from memory.compute import CPU
 from memory.probe import probe_hardware
 from pipelines.jobs.job import Job
 from pipelines.runtime.crew import ORDERS, Lost, Open
 from pipelines.storage.names import to_json
-from pipelines.workers.builds import CPU, builds, own_slot
+from pipelines.workers.builds import builds, own_slot
 from pipelines.workers.crew import LocalCrew
 from pipelines.workers.exchange import Card, Gone
 from pipelines.workers.limits import MemberLimit

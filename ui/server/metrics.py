@@ -86,7 +86,9 @@ class _SystemCollector(Collector):
         yield GaugeMetricFamily("longtake_queue_running", "Jobs that run.", value=system.queue.running)
         states = Counter({"none": 0, "warm": 0, "busy": 0})
         states.update(worker.state for worker in system.workers)
-        yield _gauge("longtake_queue_workers", "Places for a job, by the state of the worker.", "state", states)
+        yield _gauge(
+            "longtake_queue_workers", "Places for a job, by the state of the worker.", "state", states
+        )
         yield GaugeMetricFamily(
             "longtake_frames_per_second",
             "Frames per second of the running jobs together, lately.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from memory.budget import Budget
+from memory.compute import compute_device, is_on_host
 from memory.ladder import Rung, standard_rungs
 from memory.plan import Cost, Load
 from memory.probe import probe_hardware
@@ -136,7 +137,7 @@ class LivePortraitEngine(PortraitEngine):
         values = {"held_frames": held, "work_width": width, "work_height": height, **choice.values}
         if (batch := self._requested_batch()) is not None:
             values["batch_frames"] = batch
-        elif device == "cpu":
+        elif is_on_host(device):
             # A CPU is no faster with more than one frame at a time.
             values["batch_frames"] = 1
         return replace(choice, values=values), self._cost(device)
@@ -262,7 +263,7 @@ class LivePortraitEngine(PortraitEngine):
 
     def _cost(self, device: str) -> Cost:
         """Return the cost of networks, decoders, queued frames, and the encoder at the size of the result."""
-        cost = memory_cost.cost(on_gpu=device != "cpu", half=device == "cuda")
+        cost = memory_cost.cost(on_gpu=not is_on_host(device), half=compute_device(device).prefers_float16)
         video, settings = self.video, self.settings
         decoder = bounded_decoder(video, settings.decoder)
         width, height = self.size

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from memory.compute import compute_device, is_on_host
 from pipelines.animation.motion.keypoints import Floats
 from pipelines.animation.motion.motions import Motions, decode_motions
 from pipelines.vision.types import Pixels
@@ -48,7 +49,7 @@ class LivePortrait:
 
         self._files = find("liveportrait", weights)
         self._device = torch.device(device)
-        self._half = self._device.type == "cuda" if half is None else half
+        self._half = compute_device(device).prefers_float16 if half is None else half
 
     def motions(self, crops: Pixels, landmarks: Floats | None = None) -> Motions:
         """Estimate the motions of crops; 203 landmarks (N, 203, 2) of any scale add the openness of eyes and lips."""
@@ -121,7 +122,7 @@ class LivePortrait:
 
     def _chunks(self, frames: int) -> Iterator[slice]:
         """Slice a batch into what is computed at once."""
-        return slices(frames, 1 if self._device.type == "cpu" else frames)
+        return slices(frames, 1 if is_on_host(self._device) else frames)
 
     def _to_images(self, crops: Pixels) -> "torch.Tensor":
         """Convert to (N, 3, H, W), 0 to 1, on the device."""

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memory.compute import is_on_host
 from memory.ladder import Ladder
 from pipelines.inpainting.propainter.frame_cache import SlidingFrameCache
 from pipelines.inpainting.propainter.schedule import Schedule
@@ -45,7 +46,7 @@ class ProPainterNetworks:
 
     def leave_alone(self) -> bool:
         """Offload idle networks from now on; returns False if that changes nothing."""
-        changed = self.device != "cpu" and not self._alone
+        changed = not is_on_host(self.device) and not self._alone
         self._alone = self._alone or changed
         return changed
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from memory.budget import Budget
+from memory.compute import compute_device
 from memory.ladder import Effort, Ladder, Rung, standard_rungs
 from memory.plan import Cost
 from pipelines.errors import BadInput
@@ -176,7 +177,7 @@ def _ladder(run: RunContext, networks: ProPainterNetworks) -> Ladder:
         tile_px=1 if run.choice.values["correlation"] == ON_DEMAND else None,
         precision="float16" if "float16" in precisions else "float32",
     )
-    may_halve = networks.device != "cpu" and not settings_of(run).reference_output
+    may_halve = compute_device(networks.device).has_float16 and not settings_of(run).reference_output
     rungs = standard_rungs(
         min_window=effort.window,
         precisions=("float16",) if may_halve else (),

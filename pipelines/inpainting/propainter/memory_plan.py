@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from memory.budget import Budget
+from memory.compute import is_on_host
 from memory.plan import Cost, Load, make_plan
 from memory.units import MIB
 from pipelines.inpainting.propainter.canvas import Canvas, asked_size
@@ -80,7 +81,7 @@ class Workload:
     @property
     def on_gpu(self) -> bool:
         """Whether the networks run on a GPU."""
-        return self.device != "cpu"
+        return not is_on_host(self.device)
 
     def canvas(self, configuration: Configuration) -> Canvas:
         """Return the canvas on which frames are computed."""

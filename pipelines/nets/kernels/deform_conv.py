@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memory.compute import compute_device
 from memory.units import MIB
 from pipelines.nets.kernels.winograd import Conv2d
 
@@ -36,12 +37,13 @@ def deform(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias:
         x; elsewhere `DEVICE_SCRATCH_BYTES` and x in float32; on CUDA, where torchvision's kernel is used if it is
         installed, 9 times x.
     """
-    kernel = torchvision_kernel() if x.is_cuda else None
+    kernel = torchvision_kernel() if compute_device(x.device).has_vision_kernels else None
     if kernel is not None:
         shifts, mask = (t.flatten(3).permute(0, 3, 1, 2).to(x.dtype) for t in (offsets, modulation))
         out: Tensor = kernel(x, shifts.contiguous(), weight, bias, padding=1, mask=mask.contiguous())
         return out
-    return (_by_bands if x.is_cpu else _by_grid)(x, offsets, modulation, weight, bias)
+    way = _by_bands if compute_device(x.device).is_host else _by_grid
+    return way(x, offsets, modulation, weight, bias)
 
 
 def _by_grid(x: Tensor, offsets: Tensor, modulation: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from memory.compute import is_on_host
 from pipelines.nets.kernels.transforms import Transform, toom_cook
 
 TILE = 4
@@ -103,7 +104,7 @@ class Convolution:
 
 def is_faster(weight: Tensor) -> bool:
     """Return whether `Winograd` is faster than the direct kernel for these weights (out, in, ky, kx)."""
-    fits = weight.device.type == "cpu" and weight.dtype == torch.float32
+    fits = is_on_host(weight.device) and weight.dtype == torch.float32
     return (
         fits and min(weight.shape[:2]) >= MIN_CHANNELS and tuple(weight.shape[2:]) in ((3, 3), (1, 5), (5, 1))
     )
@@ -123,7 +124,7 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in, h, w) -> (n, out, h, w)."""
-        if x.device.type != "cpu" or self.groups > 1 or not is_faster(self.weight):
+        if not is_on_host(x.device) or self.groups > 1 or not is_faster(self.weight):
             return super().forward(x)
         if self._prepared is None:
             self._prepared = Convolution(self.weight, self.bias)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from memory.compute import is_on_host
 from memory.oom import release
 from pipelines.errors import WeightsBroken
 from pipelines.nets.checkpoint import fill, read
@@ -77,7 +78,7 @@ def _network(make: Callable[[], NetworkT], path: Path, target: NetworkDevice) ->
         part.load_state_dict(found, assign=True)
         part.requires_grad_(False)
 
-    if target.device.type == "cpu":
+    if is_on_host(target.device):
         prepare(network, target.scratch, refill)
     else:
         prepare(network)

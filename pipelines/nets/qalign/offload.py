@@ -4,12 +4,12 @@ A thread transfers an offloaded layer while the one before it computes; two are 
 same to the bit for any storage.
 """
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import torch
 
+from memory.compute import compute_device
 from pipelines.nets.qalign.language import DecoderLayer
 
 
@@ -40,7 +40,7 @@ class OffloadedLayers:
         self._count = count
         self._transfer = transfer
         self._slots = (make(), make())
-        self._sync = _CudaSync(device) if device.type == "cuda" else _Sync()
+        self._copies = compute_device(device).copies(len(self._slots))
 
     def in_order(self) -> Generator[DecoderLayer]:
         """Yield each layer once while the next one is transferred. Raises what `transfer` raises."""
@@ -53,42 +53,8 @@ class OffloadedLayers:
                 try:
                     yield self._slots[i % 2]
                 finally:
-                    self._sync.used(i % 2)
+                    self._copies.used(i % 2)
 
     def _fill(self, i: int) -> None:
-        with torch.no_grad(), self._sync.filling(i % 2):
+        with torch.no_grad(), self._copies.filling(i % 2):
             self._transfer(self._slots[i % 2], i)
-
-
-class _Sync:
-    """Synchronisation on the CPU, where a computation has ended when it returns: nothing to do."""
-
-    def used(self, slot: int) -> None:
-        """Note that the layer in this slot is no longer needed."""
-
-    @contextmanager
-    def filling(self, slot: int) -> Iterator[None]:
-        """Enclose the filling of a slot."""
-        yield
-
-
-class _CudaSync(_Sync):
-    """Synchronisation on CUDA, where computations end later: slots are filled on a separate stream, after their use."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
-        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # The memory of the slots may still be in use for something else.
-        self._ends = [torch.cuda.current_stream(device).record_event()] * 2
-
-    def used(self, slot: int) -> None:
-        """Record where the use of this slot ends on the stream."""
-        self._ends[slot] = torch.cuda.current_stream(self._device).record_event()
-
-    @contextmanager
-    def filling(self, slot: int) -> Iterator[None]:
-        """Make copies wait until the slot is free; leave when they are done."""
-        with torch.cuda.stream(self._stream):
-            self._stream.wait_event(self._ends[slot])
-            yield
-            self._stream.synchronize()

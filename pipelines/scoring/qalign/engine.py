@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.budget import Budget
+from memory.compute import is_on_host
 from memory.ladder import Rung, standard_rungs
 from memory.plan import Cost, Load
 from pipelines.nets.qalign.config import Place, read_config
@@ -87,7 +88,7 @@ class QAlignEngine(ScoringEngine):
         pixels = video.width * video.height
         need = Need(self._config, settings, self._base(), pixels, samples)
         layout = need.settled(budget, device)
-        most = settings.batch_size or (_BATCH_ON_CPU if device == "cpu" else _BATCH_ON_GPU)
+        most = settings.batch_size or (_BATCH_ON_CPU if is_on_host(device) else _BATCH_ON_GPU)
         values = {
             **choice.values,
             "layers_place": layout.place,

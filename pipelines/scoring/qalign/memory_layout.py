@@ -6,6 +6,7 @@ the memory: on the device if all fit, otherwise in host memory, otherwise in the
 
 from dataclasses import dataclass, replace
 
+from memory.compute import compute_device, is_on_host
 from memory.plan import Budget, Cost, Load, make_plan
 from memory.units import GIB, MIB
 from pipelines.nets.qalign.config import PUBLISHED, Config, Place, Quant, Task
@@ -77,7 +78,7 @@ class Need:
         layout = Layout(device, "disk", int(self.settings.weight_bits))
         if self.settings.weights_place != "auto":
             return replace(layout, place=self.settings.weights_place)
-        places: tuple[Place, ...] = ("device",) if device == "cpu" else ("device", "host")
+        places: tuple[Place, ...] = ("device",) if is_on_host(device) else ("device", "host")
         for place in places:
             cost = self.cost(replace(layout, place=place))
             if make_plan(cost, pixels=self.pixels, frames=1, budget=budget, window=(1,)).risk != "cannot":
@@ -96,7 +97,7 @@ class Need:
             per_window_frame=base.per_window_frame + squares,
             per_batch_frame=squares,
         )
-        if layout.device == "cpu":
+        if is_on_host(layout.device):
             return Cost(replace(host, fixed=host.fixed + fixed, per_batch_frame=squares + at_once))
         host = replace(host, fixed=host.fixed + _CUDA_HOST_BYTES)
         return Cost(host, Load(fixed=fixed + _CUDA_CONTEXT_BYTES, per_batch_frame=at_once))
@@ -123,7 +124,7 @@ class _Sizes:
 
     @property
     def _itemsize(self) -> int:
-        return 4 if self.layout.device == "cpu" else 2
+        return 2 if compute_device(self.layout.device).has_float16 else 4
 
     @property
     def _bits(self) -> int:

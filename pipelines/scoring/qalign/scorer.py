@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from memory.compute import compute_device
 from pipelines.scoring.qalign.memory_layout import Layout
 from pipelines.scoring.qalign.windows import Features
 from pipelines.vision.types import Pixels
@@ -32,7 +33,7 @@ class NetworkScorer:
 
         from pipelines.nets.qalign.model import load
 
-        dtype = torch.float32 if layout.device == "cpu" else torch.float16
+        dtype = torch.float16 if compute_device(layout.device).has_float16 else torch.float32
         network = load(files, layout.device, dtype, layout.quant, place=layout.place)
         return cls(network, task, layout.device)
 

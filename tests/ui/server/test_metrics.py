@@ -75,7 +75,9 @@ def test_everything_is_told(monitor: Monitor) -> None:
     told = read(render(monitor, {"done": 12, "running": 0}, SPANS))
     assert told["longtake_jobs"] == {labelled(state="done"): 12, labelled(state="running"): 0}
     assert told["longtake_queue_waiting"] == told["longtake_queue_running"] == {labelled(): 2}
-    states = {state: told["longtake_queue_workers"][labelled(state=state)] for state in ("none", "warm", "busy")}
+    states = {
+        state: told["longtake_queue_workers"][labelled(state=state)] for state in ("none", "warm", "busy")
+    }
     assert states == {"none": 1, "warm": 0, "busy": 2}
     assert told["longtake_frames_per_second"] == {labelled(): 98.5}
     assert told["longtake_host_bytes"] == {

@@ -33,6 +33,7 @@ FOREIGN_FLAGS = {
         "docker",
     ),
     **dict.fromkeys(("--from-file", "--namespace", "--replicas"), "kubectl"),
+    "--ray": "tests/bench/bench_crew.py",
     "--exclude": "tar",
     **dict.fromkeys(
         ("--address", "--head", "--include-dashboard", "--node-ip-address", "--num-cpus", "--port"), "ray"

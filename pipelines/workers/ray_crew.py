@@ -144,12 +144,12 @@ class RayCrew:
 
     def _look(self, timeout_seconds: float) -> None:
         """Look for machines that have joined or left; a new one can be used once it has said who it is."""
+        self._next_look = self._now() + _LOOK_SECONDS
         self._nodes = self._cluster.nodes()
         new = [node for node in self._nodes if node.id not in self._known]
         self._known |= {node.id for node in new}
         self._cluster.ask(new, self._probe)
         self._hear_nodes(timeout_seconds)
-        self._next_look = self._now() + _LOOK_SECONDS
 
     def _hear_nodes(self, timeout_seconds: float, least: int | None = None) -> None:
         for node in self._cluster.answers(self._probe, timeout_seconds, least):
@@ -161,7 +161,10 @@ class RayCrew:
                 self._warn("workers", _unusable(node))
 
     def _is_there(self, node: Node) -> bool:
-        return any(each["Alive"] and each["NodeID"] == node.id for each in self._cluster.ray.nodes())
+        """Whether the cluster says so; not where it cannot be asked."""
+        with contextlib.suppress(Exception):
+            return any(each.id == node.id for each in self._cluster.nodes())
+        return False
 
     # -- what they say ---------------------------------------------------------------------------------------
 

@@ -305,6 +305,19 @@ def test_a_machine_that_goes_is_no_fault_of_the_work(scene: Scene, error: Except
     assert heard(crew) == [Lost("was lost with its machine one", counts=False)]
 
 
+def test_where_nobody_can_be_asked_the_work_is_not_blamed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crew, actor = scene.hired()
+
+    def fails() -> None:
+        raise RuntimeError("the head is gone")
+
+    monkeypatch.setattr(ray_cluster.RayCluster, "nodes", lambda self: fails())
+    says(actor, ActorDiedError("died"))
+    assert heard(crew) == [Lost("was lost with its machine one", counts=False)]
+
+
 # -- the end -------------------------------------------------------------------------------------------------
 
 

@@ -67,12 +67,13 @@ def test_the_frames_are_those_of_the_cpu(
     assert card.held_bytes == 0
 
 
-def test_the_host_waits_for_results_alone(weights: Path) -> None:
+def test_the_host_starts_few_operations_and_waits_for_results_alone(weights: Path) -> None:
     """Without values a chain of few iterations is quick; how many there are changes no wait and no peak."""
     with simulated_card(values=False) as card:
         painted(weights, "sim", clip(432, 240), Effort(80, precision="float16"), iterations=1)
     # Both flows of each pair as RAFT and as the completion give them, and the colours of each hole.
     assert card.waits == {"download": 2 * (FRAMES - 1) + 2 * (FRAMES - 1) + FRAMES}
+    assert card.operations.total() <= 950 * FRAMES
     # 8 bytes each of raw flows, 4 of completed ones in half precision, and the hole in half precision.
     pixels = 432 * 240
     assert card.downloads.bytes <= pixels * (2 * (8 + 8) * (FRAMES - 1) + FRAMES * 12)

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from pipelines.drawing.chart import Box, Chart
+from pipelines.drawing.panel import AMBER, BLUE, GREY, INK, TITLE_PX, Key, Panel, ticks_of
 from tests.attack.blackbox import Raw, Server, clip, start
 from tests.faults.tasks import draw
 
@@ -67,21 +68,26 @@ def request(visitor: Raw, number: int, video: dict, portrait: dict, driving: dic
 
 def picture(readings: list[Reading], path: Path) -> None:
     """Draw memory, open files and threads over the jobs."""
-    figure = Figure(figsize=(9, 3.2), dpi=110)
-    axes = figure.add_axes((0.08, 0.16, 0.84, 0.72))
     jobs = [each.jobs for each in readings]
-    axes.plot(
-        jobs, [each.memory / MIB for each in readings], color="#2f6f8f", label="memory of the server, MiB"
+    memory = [each.memory / MIB for each in readings]
+    most = 1.25 * max(each.files for each in readings)
+    chart = Chart(990, 352)
+    panel = Panel(chart, Box(79, 90, 911, 300), jobs[0], jobs[-1], 1.25 * max(memory))
+    panel.scales(ticks_of(panel.start, panel.stop), "jobs")
+    panel.scale_on_the_right(most, INK)
+    chart.text(
+        f"{len(readings)} jobs of three tasks on one server", 79, 16, INK, size_px=TITLE_PX, anchor="la"
     )
-    most = max(each.memory for each in readings) / MIB
-    axes.set(xlabel="jobs", ylabel="MiB", ylim=(0, 1.25 * most))
-    axes.set_title(f"{len(readings)} jobs of three tasks on one server")
-    counts = axes.twinx()
-    counts.plot(jobs, [each.files for each in readings], color="#b5651d", label="open files")
-    counts.plot(jobs, [each.threads for each in readings], color="#777", label="threads")
-    counts.set(ylabel="open files, threads", ylim=(0, 1.25 * max(each.files for each in readings)))
-    figure.legend(loc="lower right", bbox_to_anchor=(0.9, 0.2), frameon=False)
-    figure.savefig(path)
+    panel.curve(jobs, memory, BLUE)
+    panel.curve(jobs, [each.files for each in readings], AMBER, top=most)
+    panel.curve(jobs, [each.threads for each in readings], GREY, top=most)
+    keys = [
+        ("memory of the server, MiB", BLUE),
+        ("open files, on the right", AMBER),
+        ("threads, on the right", GREY),
+    ]
+    panel.legend([Key(words, colour) for words, colour in keys])
+    chart.save(path)
 
 
 def main() -> None:

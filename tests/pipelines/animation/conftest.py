@@ -1,10 +1,10 @@
 """Shared by the animation tests: two faces in the public domain, and one of them speaking."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import cbook
 from PIL import Image
 
 from pipelines.animation.faces.aligned_view import FacePlacement
@@ -15,9 +15,9 @@ FRAMES = 40
 
 
 def admiral() -> DrawnFace:
-    """Return Grace Hopper, 512 x 512, with glasses."""
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        picture = np.ascontiguousarray(np.asarray(Image.open(file).convert("RGB"))[:512])
+    """Return Grace Hopper, 512 x 512, with glasses: a photograph of the United States Navy, in the public domain."""
+    file = Path(__file__).parent / "grace_hopper.jpg"
+    picture = np.ascontiguousarray(np.asarray(Image.open(file).convert("RGB"))[:512])
     left = [(202.0, 187.1), (240.0, 187.1), (221.2, 181.1), (222.0, 195.9)]
     right = [(288.0, 183.9), (326.0, 187.1), (305.2, 178.3), (305.2, 191.1)]
     mouth = [(228.0, 278.4), (306.8, 277.2), (266.8, 237.1), (268.0, 331.2)]

@@ -86,7 +86,7 @@ class Scene:
         heard: list[Event] = []
         self.job.forget_request()
         self.job.journal.append(events.Queued(job=self.job.id, task="score", name="clip"))
-        run_job(self.job, echo=heard.append, hiring=main._hiring(1, "lent", None, mixed=False))
+        run_job(self.job, echo=heard.append, hiring=main._hiring(Team(crew="lent"), None))
         return heard
 
     def files(self) -> Files:
@@ -268,7 +268,7 @@ def test_the_processor_is_used_where_it_is_asked_for(
     job = Job.create(tmp_path / "jobs", "score", (clip,), ScoreSettings(engine="builtin"), version)
     job.journal.append(events.Queued(job=job.id, task="score", name="clip"))
     heard: list[Event] = []
-    run_job(job, echo=heard.append, hiring=main._hiring(1, "lent", None, mixed=False))
+    run_job(job, echo=heard.append, hiring=main._hiring(Team(crew="lent"), None))
     assert isinstance(heard[-1], events.Done) and not spaces.account.seconds
 
 

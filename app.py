@@ -105,7 +105,8 @@ def serve(  # noqa: D417  the policy's flags have their help in ui/server/policy
             same; the limit on memory holds for all together. Default: one, or with --crew pulled or ray all there are.
         crew: Who they are: processes of this machine, those that `python -m pipelines work` let join the folder of
             jobs, or those of a Ray cluster.
-        store: With --crew pulled: the object store, such as s3://bucket/prefix, that they join instead of the folder.
+        store: With --crew pulled: the object store, such as s3://bucket/prefix, that they join. Default: the folder of
+            jobs.
         mixed_devices: Let workers of other builds or on other kinds of devices join, too: the result may differ from
             that of one.
         jobs_at_once: How many jobs run side by side where the plan says that they fit: a number, or auto for one on

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from memory.slot import Slot
 from pipelines.errors import Sentence
 from pipelines.jobs.events import Event
 from pipelines.settings import Settings
@@ -96,14 +97,6 @@ Said = Ready | Idle | Lost | Event
 REPLIES: TypeAdapter[Ready | Idle | Event] = TypeAdapter(
     Annotated[Ready | Idle | Event, Field(discriminator="type")]
 )
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where a member computes: the name of its device, and the variables that make it the only one it sees."""
-
-    device: str
-    environment: tuple[tuple[str, str], ...] = ()
 
 
 class Crew(Protocol):

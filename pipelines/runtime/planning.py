@@ -12,13 +12,13 @@ from memory.devices import Device
 from memory.plan import Budget, Load, Plan, make_plan
 from memory.probe import Hardware, probe_disk, probe_hardware, schedulable_cores
 from memory.slices import has_slices
+from memory.slot import Slot
 from pipelines.engines.availability import resolve
 from pipelines.engines.registry import open_pipeline
 from pipelines.errors import BadInput
 from pipelines.jobs.events import Planned
 from pipelines.jobs.record import Decision
 from pipelines.runtime.calls import seconds_in_all
-from pipelines.runtime.crew import Slot
 from pipelines.runtime.preparation import Preparation
 from pipelines.settings import Settings
 from pipelines.settings.devices import asked_index, device_for, torch_name

@@ -6,12 +6,12 @@ from memory.compute import is_on_host
 from memory.devices import fix_threads, limit_device
 from memory.plan import Budget, Cost, Plan, correct, make_plan
 from memory.probe import probe_hardware, schedulable_cores
+from memory.slot import Slot
 from pipelines.engines.run_time import expected_seconds, lent_frame_seconds
 from pipelines.errors import NotEnoughDisk, NotEnoughMemory, Sentence
 from pipelines.jobs.events import Facts, Planned
 from pipelines.jobs.job import Job
 from pipelines.jobs.record import Decision, JobRecord
-from pipelines.runtime.crew import Slot
 from pipelines.runtime.neighbours import Taken
 from pipelines.settings.devices import device_for
 from pipelines.spans import Span

@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from memory.compute import is_on_host
 from memory.probe import Hardware, probe_hardware
+from memory.slot import Slot
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Slot
 from pipelines.runtime.neighbours import Neighbour
 from pipelines.scheduler.ticket import Ticket
 from pipelines.settings.devices import torch_name

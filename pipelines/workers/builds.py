@@ -9,8 +9,8 @@ from contextlib import suppress
 from memory.compute import CPU
 from memory.devices import HIDDEN
 from memory.probe import probe_hardware
+from memory.slot import Slot
 from pipelines.errors import Sentence
-from pipelines.runtime.crew import Slot
 from pipelines.settings.base import Machine
 from pipelines.settings.devices import asks_for_host, device_for, torch_name
 from pipelines.storage.names import shortened

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
-from pipelines.runtime.crew import REPLIES, Lost, Order, Said, Slot
+from memory.slot import Slot
+from pipelines.runtime.crew import REPLIES, Lost, Order, Said
 from pipelines.storage.names import to_json
 from pipelines.storage.paths import PROJECT_ROOT
 from pipelines.workers.children import describe_exit, kill_tree, worker_environment

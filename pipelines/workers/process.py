@@ -18,10 +18,10 @@ from dataclasses import asdict, replace
 
 from pydantic import ValidationError
 
+from memory.slot import Slot
 from pipelines.jobs import events
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Slot
 from pipelines.runtime.neighbours import Beside, Neighbour
 from pipelines.runtime.watchdog import QUIET_SECONDS, TICK_SECONDS, Watchdog
 from pipelines.storage.paths import PROJECT_ROOT

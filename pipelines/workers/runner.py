@@ -2,14 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
+from memory.slot import Slot
 from pipelines.jobs.events import Event
 from pipelines.jobs.job import Job
-
-if TYPE_CHECKING:
-    from pipelines.runtime.crew import Slot
-    from pipelines.runtime.neighbours import Neighbour
+from pipelines.runtime.neighbours import Neighbour
 
 
 @dataclass(frozen=True)
@@ -80,6 +78,6 @@ class SharingRunner(Runner, Protocol):
         """Run the next job at `slot`; called while none runs. A worker that sees other devices is stopped."""
         ...
 
-    def meet(self, neighbours: Sequence["Neighbour"]) -> None:
+    def meet(self, neighbours: Sequence[Neighbour]) -> None:
         """Take in who runs beside it from now on; callable from any thread."""
         ...

@@ -7,9 +7,9 @@ import pytest
 from memory.devices import Device
 from memory.plan import Budget, Cost, Load, Plan, make_plan
 from memory.probe import Hardware, Host
+from memory.slot import Slot
 from memory.units import GIB, MIB
 from pipelines.runtime import planning
-from pipelines.runtime.crew import Slot
 from pipelines.runtime.preparation import Preparation
 from pipelines.settings import ScoreSettings
 from pipelines.spans import Span

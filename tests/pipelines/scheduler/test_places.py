@@ -9,11 +9,11 @@ import pytest
 
 from memory.devices import Device
 from memory.probe import Hardware, Host
+from memory.slot import Slot
 from memory.units import GIB
 from pipelines.jobs import events
 from pipelines.jobs.events import Facts
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Slot
 from pipelines.runtime.neighbours import Neighbour
 from pipelines.scheduler.places import Places
 from pipelines.scheduler.queue import JobQueue

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from pipelines.runtime.crew import Lost, Slot
+from memory.slot import Slot
+from pipelines.runtime.crew import Lost
 from pipelines.workers.crew import LocalCrew
 
 SLOTS = tuple(Slot(f"cuda:{i}", (("CUDA_VISIBLE_DEVICES", f"GPU-{i}"),)) for i in range(2))

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from memory.slot import Slot
 from pipelines.jobs import events
 from pipelines.jobs.events import Outputs
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Slot
 from pipelines.runtime.neighbours import Beside, Neighbour
 from pipelines.settings import ScoreSettings
 from pipelines.workers.main import serve

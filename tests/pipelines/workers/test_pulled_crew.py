@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from memory.slot import Slot
 from pipelines.errors import DamagedVideo, Sentence
 from pipelines.jobs import events
-from pipelines.runtime.crew import Compute, CrewRequest, Idle, Lost, Open, Ready, Slot
+from pipelines.runtime.crew import Compute, CrewRequest, Idle, Lost, Open, Ready
 from pipelines.settings import ScoreSettings
 from pipelines.storage.object_store import ObjectStore, Patience
 from pipelines.workers.exchange import ASKED, Card, Exchange, Gone, Leave, Post

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from memory.slot import Slot
 from memory.units import GIB
 from pipelines.errors import BadInput, Sentence
 from pipelines.jobs import events
-from pipelines.runtime.crew import ORDERS, Compute, CrewRequest, Idle, Lost, Open, Ready, Slot
+from pipelines.runtime.crew import ORDERS, Compute, CrewRequest, Idle, Lost, Open, Ready
 from pipelines.storage.names import to_json
 from pipelines.workers import ray_access, ray_cluster, ray_crew, seat
 from pipelines.workers.builds import CPU

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from memory.slot import Slot
 from memory.units import GIB
 from pipelines.errors import BadInput, LongtakeError, NotEnoughDisk
 from pipelines.jobs import events
 from pipelines.jobs.job import Job
-from pipelines.runtime.crew import Compute, CrewRequest, Idle, Less, Open, Ready, Slot
+from pipelines.runtime.crew import Compute, CrewRequest, Idle, Less, Open, Ready
 from pipelines.settings import CopySettings, ScoreSettings
 from pipelines.storage.kept_files import KeptFile, describe
 from pipelines.storage.object_store import ObjectStore, Patience

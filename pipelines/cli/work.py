@@ -11,12 +11,6 @@ from cyclopts import Parameter, validators
 
 from memory.units import GIB
 from pipelines.errors import FolderUnusable
-from pipelines.workers.builds import builds, own_slot
-from pipelines.workers.crew import LocalCrew
-from pipelines.workers.exchange import Card
-from pipelines.workers.folder_exchange import FolderExchange
-from pipelines.workers.meeting import exchange_of_worker
-from pipelines.workers.pull import PulledWorker
 
 Seconds = Annotated[float | None, Parameter(validator=validators.Number(gte=0))]
 Gigabytes = Annotated[float, Parameter(validator=validators.Number(gte=0))]
@@ -46,6 +40,14 @@ def work(
     leaving = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: leaving.set())
+    # Imported here: the other commands do without the libraries that these load.
+    from pipelines.workers.builds import builds, own_slot
+    from pipelines.workers.crew import LocalCrew
+    from pipelines.workers.exchange import Card
+    from pipelines.workers.folder_exchange import FolderExchange
+    from pipelines.workers.meeting import exchange_of_worker
+    from pipelines.workers.pull import PulledWorker
+
     kind, slot = own_slot(device)
     card = Card(host=socket.gethostname(), device=kind, builds=builds())
     jobs_dir = jobs_dir.absolute()

@@ -163,10 +163,16 @@ def test_a_plug_in_that_cannot_be_imported_is_named(monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_asking_the_registry_loads_nothing_heavy() -> None:
-    code = (
-        "import sys, pipelines.spec as spec; [spec.settings_model(name) for name in spec.tasks()];"
-        "print(sorted({'torch', 'cv2', 'av', 'decord', 'gradio', 'matplotlib', 'scipy', 'numpy'} & set(sys.modules)))"
-    )
+@pytest.mark.parametrize(
+    "doing",
+    [
+        "import pipelines.spec as spec; [spec.settings_model(name) for name in spec.tasks()]",
+        "import pipelines.__main__",
+        "import app",
+    ],
+)
+def test_asking_the_registry_and_starting_load_nothing_heavy(doing: str) -> None:
+    heavy = {"torch", "cv2", "av", "decord", "gradio", "scipy", "numpy", "PIL"}
+    code = f"import sys; {doing}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

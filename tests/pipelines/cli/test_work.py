@@ -13,7 +13,6 @@ import pytest
 import app
 from memory.units import GIB
 from pipelines import __main__ as program
-from pipelines.cli import work as command
 from pipelines.cli.options import team_of
 from pipelines.errors import BadInput
 from pipelines.workers.builds import CPU, builds, own_slot
@@ -44,7 +43,7 @@ class Joined:
 @pytest.fixture(autouse=True)
 def signals(monkeypatch: pytest.MonkeyPatch) -> Any:
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    monkeypatch.setattr(command, "PulledWorker", Joined)
+    monkeypatch.setattr("pipelines.workers.pull.PulledWorker", Joined)
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)

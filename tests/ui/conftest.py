@@ -201,6 +201,8 @@ def make_queue(tmp_path: Path) -> Iterator[Callable[..., JobQueue]]:
 
     yield make
     for queue in made:
+        for job in queue.running:  # a script hears of nothing else
+            job.request("cancel")
         queue.close()
 
 

@@ -28,7 +28,7 @@ def test_after_a_kill_the_same_command_gives_the_same_bytes(
 ) -> None:
     trial = Trial(prepared, tasks[name])
     modes = [KILL_ALL, KILL, KILL_ALL, KILL_PARENT]
-    tried = [(number, modes[i % len(modes)]) for i, number in enumerate(sample(trial.calls, 6))]
+    tried = [(number, modes[i % len(modes)]) for i, number in enumerate(sample(trial.calls, 4))]
     assert [what for number, mode in tried if (what := trial.kill(number, mode))] == []
 
 
@@ -38,7 +38,7 @@ def test_a_call_that_fails_has_a_name_and_costs_nothing(
 ) -> None:
     trial = Trial(prepared, tasks[name])
     errors = list(STATUSES)
-    tried = [(number, errors[i % len(errors)]) for i, number in enumerate(sample(trial.calls, 6))]
+    tried = [(number, errors[i % len(errors)]) for i, number in enumerate(sample(trial.calls, 4))]
     assert [what for number, error in tried if (what := trial.fail(number, error))] == []
 
 

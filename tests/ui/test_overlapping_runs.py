@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,8 @@ import gradio as gr
 import pytest
 
 from pipelines.errors import BadInput
+from pipelines.jobs import events
+from pipelines.jobs.job import Job
 from pipelines.scheduler.queue import JobQueue
 from pipelines.settings import ScoreSettings
 from pipelines.spec import task_spec
@@ -171,3 +174,34 @@ def test_a_link_to_a_job_of_another_tab_tells_nothing_anew(score_tab: TaskTab, v
     assert asyncio.run(collect("?job=a", "?job=a&key=k&at=7")) == ["?job=a", gr.skip()]
     assert asyncio.run(collect("?job=a", "?job=b&at=7")) == [gr.skip()]
     assert asyncio.run(collect("", "?job=b&at=7")) == [gr.skip()]
+
+
+def test_a_view_that_was_being_made_while_its_job_was_deleted_is_not_shown(
+    score_tab: TaskTab, queue: JobQueue, clip: Path, visitor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen as a job that came back at the press of *Delete*: its link had been clicked just before."""
+    view, made, go = score_tab.run_view, threading.Event(), threading.Event()
+    job = Job.create(queue.jobs_dir, "score", (clip,), ScoreSettings(), 1)
+    job.journal.append(events.Queued(job=job.id, task="score", name="clip.mp4"))
+    job.journal.append(events.CancelledEvent(job=job.id))
+
+    def values(*_: Any) -> tuple[Any, ...]:
+        made.set()
+        go.wait()
+        return ("shown",)
+
+    monkeypatch.setattr(view, "_values", values)
+
+    async def run() -> tuple[list[Any], Any]:
+        async def collect() -> list[Any]:
+            return [update async for update in view._follow(f"?job={job.id}", visitor)]
+
+        following = asyncio.create_task(collect())
+        await asyncio.to_thread(made.wait)
+        deleted = await asyncio.to_thread(view._remover(), f"?job={job.id}", visitor)
+        go.set()
+        return await following, deleted
+
+    shown, (link, hidden) = asyncio.run(run())
+    assert shown == [gr.skip()]
+    assert link == "" and hidden["visible"] is False and not job.exists()

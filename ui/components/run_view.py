@@ -152,7 +152,14 @@ class RunView:
                             return
                         view = replace(view, is_mine=asks)
                         is_curious = session in self._curious
-                        yield await asyncio.to_thread(self._values, view, last, state, pictures, is_curious)
+                        values = await asyncio.to_thread(
+                            self._values, view, last, state, pictures, is_curious
+                        )
+                        if (
+                            not is_newest()
+                        ):  # the job was deleted meanwhile: what shows it would bring it back
+                            return
+                        yield values
                         last, state = view, view.status.state
         except (LongtakeError, OSError) as error:
             raise visitor_error(error) from error
@@ -268,6 +275,7 @@ class RunView:
             try:
                 self._followed.end(request)
                 self._service.delete(self._service.visitor(request), self._find_to_act(link, request))
+                self._followed.end(request)  # also a run that has begun since
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
             return "", gr.update(visible=False)

@@ -186,7 +186,7 @@ class _Run:
             self._run_stage(stage, run, prepared)
         self._helpers.end()
         self._mend(run, prepared)
-        self._helpers.end()
+        self._helpers.end()  # a lent GPU may have been asked for once more
         table = self._job.folder / "memory.csv"
         self._watcher.write(table)
         last = prepared.pipeline.stages[-1]

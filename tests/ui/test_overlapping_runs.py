@@ -176,10 +176,19 @@ def test_a_link_to_a_job_of_another_tab_tells_nothing_anew(score_tab: TaskTab, v
     assert asyncio.run(collect("", "?job=b&at=7")) == [gr.skip()]
 
 
+@pytest.mark.parametrize("refused", [False, True])
 def test_a_view_that_was_being_made_while_its_job_was_deleted_is_not_shown(
-    score_tab: TaskTab, queue: JobQueue, clip: Path, visitor: Any, monkeypatch: pytest.MonkeyPatch
+    score_tab: TaskTab,
+    queue: JobQueue,
+    clip: Path,
+    visitor: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: bool,
 ) -> None:
-    """Seen as a job that came back at the press of *Delete*: its link had been clicked just before."""
+    """Seen as a job that came back at the press of *Delete*: its link had been clicked just before.
+
+    Where deleting is refused, the view goes on.
+    """
     view, made, go = score_tab.run_view, threading.Event(), threading.Event()
     job = Job.create(queue.jobs_dir, "score", (clip,), ScoreSettings(), 1)
     job.journal.append(events.Queued(job=job.id, task="score", name="clip.mp4"))
@@ -190,7 +199,18 @@ def test_a_view_that_was_being_made_while_its_job_was_deleted_is_not_shown(
         go.wait()
         return ("shown",)
 
+    def refuse(*_: Any) -> None:
+        raise BadInput("It is read just now.", "Try again.")
+
+    def delete() -> Any:
+        try:
+            return view._remover()(f"?job={job.id}", visitor)
+        except gr.Error:
+            return None
+
     monkeypatch.setattr(view, "_values", values)
+    if refused:
+        monkeypatch.setattr(score_tab.service, "delete", refuse)
 
     async def run() -> tuple[list[Any], Any]:
         async def collect() -> list[Any]:
@@ -198,10 +218,14 @@ def test_a_view_that_was_being_made_while_its_job_was_deleted_is_not_shown(
 
         following = asyncio.create_task(collect())
         await asyncio.to_thread(made.wait)
-        deleted = await asyncio.to_thread(view._remover(), f"?job={job.id}", visitor)
+        deleted = await asyncio.to_thread(delete)
         go.set()
         return await following, deleted
 
-    shown, (link, hidden) = asyncio.run(run())
+    shown, answer = asyncio.run(run())
+    if refused:
+        assert shown == [("shown",), gr.skip()] and answer is None and job.exists()
+        return
+    link, hidden = answer
     assert shown == [gr.skip()]
     assert link == "" and hidden["visible"] is False and not job.exists()

@@ -273,9 +273,9 @@ class RunView:
             if not link:  # the visitor did not confirm
                 return gr.skip(), gr.skip()
             try:
-                self._followed.end(request)
                 self._service.delete(self._service.visitor(request), self._find_to_act(link, request))
-                self._followed.end(request)  # also a run that has begun since
+                # Not before: where it is refused, the view goes on; and a run may begin while the job is deleted.
+                self._followed.end(request)
             except (LongtakeError, OSError) as error:
                 raise visitor_error(error) from error
             return "", gr.update(visible=False)

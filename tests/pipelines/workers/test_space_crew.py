@@ -24,4 +24,3 @@ def test_all_cases_hold_in_a_process_that_has_not_computed() -> None:
         timeout=550,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "passed" in done.stdout or "[100%]" in done.stdout, done.stdout
